@@ -1,0 +1,110 @@
+"""Parameters, FLOPs and memory of an architecture: walks over the model built on the meta device, never formulas."""
+
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ablab.arch.decoder import Decoder, on_meta
+from ablab.arch.roles import Kind, Parallel, weights
+from ablab.arch.value import Architecture
+
+FLOP_CONVENTION = (
+    "2 FLOPs a multiply-add; matmuls as counted by torch on the meta device, forward and backward, recomputation apart; "
+    "attention is charged for the pairs its pattern attends to (dense causal: T(T+1)/2), its backward twice its forward"
+)
+_FLOAT32, _BFLOAT16 = 4, 2
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """`embedding`: token and position tables and an output projection of its own; `non_embedding`: the rest."""
+
+    total: int
+    embedding: int
+    non_embedding: int
+
+
+@dataclass(frozen=True)
+class Flops:
+    """FLOPs a token at the full context: `forward` alone, and `training` (forward + backward)."""
+
+    forward: float
+    training: float
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes in float32: weights, gradients, and AdamW's two moments."""
+
+    weights: int
+    gradients: int
+    optimizer: int
+
+
+@dataclass(frozen=True)
+class Account:
+    """What a model costs. `kv_cache_bytes_per_token` is for a bfloat16 cache."""
+
+    parameters: Parameters
+    flops_per_token: Flops
+    kv_cache_bytes_per_token: int
+    memory_bytes: Memory
+    dims: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+
+@lru_cache(maxsize=512)
+def account(arch: Architecture) -> Account:
+    """Counts `arch` on the meta device; nothing is allocated."""
+    model = on_meta(arch)
+    parameters = count_parameters(model)
+    dims = {name: value for name, value in asdict(arch.dims).items() if name != "head_dim"}
+    return Account(
+        parameters=parameters,
+        flops_per_token=count_flops(model),
+        kv_cache_bytes_per_token=_BFLOAT16 * sum(_each(model, "cache_values_per_token")),
+        memory_bytes=Memory(*(factor * _FLOAT32 * parameters.total for factor in (1, 1, 2))),
+        dims={**dims, "head_dim": arch.dims.head_width},
+    )
+
+
+def count_parameters(model: nn.Module) -> Parameters:
+    """Every weight once: tied weights are one."""
+    total = embedding = 0
+    for weight in weights(model):
+        count = weight.parameter.numel()
+        total += count
+        if weight.role and (weight.role.kind is Kind.EMBEDDING or weight.role.parallel is Parallel.VOCAB):
+            embedding += count
+    return Parameters(total, embedding, total - embedding)
+
+
+def count_flops(model: Decoder) -> Flops:
+    """FLOPs a token of one sequence of the full context; `model` must be on the meta device."""
+    time = model.arch.dims.context
+    tokens = torch.zeros(1, time, dtype=torch.long, device="meta")
+    with torch.no_grad():
+        forward = _counted(lambda: model.loss(tokens, tokens))
+    training = _counted(lambda: model.loss(tokens, tokens).total.backward())
+    model.zero_grad(set_to_none=True)
+    attention = sum(_each(model, "attention_flops", time))
+    return Flops((forward + attention) / time, (training + 3 * attention) / time)
+
+
+def _counted(work: Any) -> int:
+    """Torch's count of all but scaled-dot-product attention, which it charges for all pairs."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    by_op = counter.get_flop_counts().get("Global", {})
+    return sum(flops for op, flops in by_op.items() if "scaled_dot_product" not in str(op))
+
+
+def _each(model: nn.Module, method: str, *args: Any) -> list[int]:
+    return [getattr(module, method)(*args) for module in model.modules() if hasattr(module, method)]

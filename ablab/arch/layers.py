@@ -1,0 +1,215 @@
+"""The parts of the base decoder, and the building blocks that plugins share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ablab.arch.roles import Kind, Parallel, Role
+from ablab.arch.value import Activation, Branch, Deviation, Final, Head, Join, Norm, Position, Scale, Site
+
+
+class Linear(nn.Linear):
+    """A matrix (out, in) whose role is stated here; its values are drawn by `initialise`, not by torch."""
+
+    def __init__(self, shape: tuple[int, int], parallel: Parallel, bias: bool, *, writes_stream: bool = False) -> None:
+        width_in, width_out = shape
+        super().__init__(width_in, width_out, bias=bias)
+        # A row-parallel matmul's outputs are partial sums: its bias belongs to all ranks, once.
+        bias_cut = Parallel.REPLICATED if parallel is Parallel.ROW else parallel
+        self.roles = {"weight": Role(Kind.MATRIX, parallel, writes_stream), "bias": Role(Kind.BIAS, bias_cut)}
+
+    def reset_parameters(self) -> None:
+        """Left to `initialise`."""
+
+
+def fused(x: Tensor, *projections: Linear) -> tuple[Tensor, ...]:
+    """The outputs of several projections of x (..., in) as one matmul. Each keeps a weight of its own, so that arms share it."""
+    weights: list[Tensor] = [p.weight for p in projections]
+    biases: list[Tensor] = [p.bias for p in projections]
+    bias = torch.cat(biases) if projections[0].bias is not None else None
+    return F.linear(x, torch.cat(weights), bias).split([p.out_features for p in projections], dim=-1)
+
+
+class Table(nn.Module):
+    """An embedding table (entries, width)."""
+
+    def __init__(self, entries: int, width: int, parallel: Parallel) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(entries, width))
+        self.roles = {"weight": Role(Kind.EMBEDDING, parallel)}
+
+    def forward(self, index: Tensor) -> Tensor:
+        """Index (...) -> (..., width)."""
+        return F.embedding(index, self.weight)
+
+
+class LayerNormModule(nn.LayerNorm):
+    """Layer normalisation (Ba et al. 2016, arXiv:1607.06450)."""
+
+    def __init__(self, width: int, eps: float, bias: bool) -> None:
+        super().__init__(width, eps=eps, bias=bias)
+        self.roles = {"weight": Role(Kind.GAIN), "bias": Role(Kind.BIAS)}
+
+
+@dataclass(frozen=True)
+class LayerNorm(Norm):
+    """Layer normalisation, with a bias where the architecture has biases."""
+
+    eps: float = 1e-5
+
+    def build(self, site: Site, width: int) -> nn.Module:
+        """A module that normalises (..., width)."""
+        return LayerNormModule(width, self.eps, site.arch.bias)
+
+
+class _Learned(nn.Module):
+    def __init__(self, context: int, width: int) -> None:
+        super().__init__()
+        self.table = Table(context, width, Parallel.REPLICATED)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.table.weight[: x.shape[1]]
+
+
+@dataclass(frozen=True)
+class LearnedPosition(Position):
+    """A learned vector for each position, added to the embedding (Radford et al. 2018)."""
+
+    def build(self, site: Site) -> nn.Module:
+        """The table (context, width) and its addition."""
+        return _Learned(site.dims.context, site.dims.width)
+
+
+@dataclass(frozen=True)
+class NoPosition(Position):
+    """Nothing is added to the embedding."""
+
+    def build(self, site: Site) -> nn.Module:
+        """The identity."""
+        return nn.Identity()
+
+
+class _PostNorm(nn.Module):
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor, branches: Callable[[Tensor], Tensor]) -> Tensor:
+        return self.norm(x + branches(x))
+
+
+@dataclass(frozen=True)
+class PostNorm(Join):
+    """norm(x + f(x)) (Vaswani et al. 2017, section 3.1)."""
+
+    def build(self, site: Site) -> nn.Module:
+        """The norm and the sum."""
+        return _PostNorm(site.arch.norm.build(site, site.dims.width))
+
+
+@dataclass(frozen=True)
+class Gelu(Activation):
+    """GELU in its tanh form, as GPT-1 and GPT-2 use it (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
+
+    def build(self) -> nn.Module:
+        """The module."""
+        return nn.GELU(approximate="tanh")
+
+
+def ff_width(width: int, factor: float, multiple: int) -> int:
+    """The feed-forward width: factor × width, rounded up to a multiple of min(multiple, width / 16)."""
+    step = max(1, min(multiple, width // 16))
+    return step * ceil(round(factor * width, 6) / step)
+
+
+class _Plain(nn.Module):
+    def __init__(self, site: Site, hidden: int, activation: nn.Module) -> None:
+        super().__init__()
+        width, bias = site.dims.width, site.arch.bias
+        self.up = Linear((width, hidden), Parallel.COLUMN, bias)
+        self.activation = activation
+        self.down = Linear((hidden, width), Parallel.ROW, bias, writes_stream=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down(self.activation(self.up(x)))
+
+
+@dataclass(frozen=True)
+class PlainMlp(Branch):
+    """down(activation(up(x))), `factor` × width wide (Vaswani et al. 2017, section 3.3)."""
+
+    activation: Activation = Gelu()
+    factor: float = 4.0
+
+    def build(self, site: Site) -> nn.Module:
+        """The two projections."""
+        return _Plain(site, ff_width(site.dims.width, self.factor, 1), self.activation.build())
+
+
+class _Gated(nn.Module):
+    def __init__(self, site: Site, hidden: int, activation: nn.Module) -> None:
+        super().__init__()
+        width, bias = site.dims.width, site.arch.bias
+        self.gate = Linear((width, hidden), Parallel.COLUMN, bias)
+        self.up = Linear((width, hidden), Parallel.COLUMN, bias)
+        self.activation = activation
+        self.down = Linear((hidden, width), Parallel.ROW, bias, writes_stream=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = fused(x, self.gate, self.up)
+        return self.down(self.activation(gate) * up)
+
+
+@dataclass(frozen=True)
+class GatedMlp(Branch):
+    """down(activation(gate(x)) * up(x)) (Shazeer 2020, arXiv:2002.05202); its width is `ff_width(width, factor, multiple)`."""
+
+    activation: Activation
+    factor: float
+    multiple: int
+
+    def build(self, site: Site) -> nn.Module:
+        """The three projections; gate and up run as one matmul."""
+        return _Gated(site, ff_width(site.dims.width, self.factor, self.multiple), self.activation.build())
+
+
+@dataclass(frozen=True)
+class NoFinal(Final):
+    """Nothing between the last block and the head."""
+
+    def build(self, site: Site) -> nn.Module:
+        """The identity."""
+        return nn.Identity()
+
+
+@dataclass(frozen=True)
+class TiedHead(Head):
+    """The output projection is the embedding table (Press & Wolf 2017, arXiv:1608.05859)."""
+
+    def build(self, site: Site) -> nn.Module:
+        """A module that hands back the embedding weight."""
+        return nn.Identity()
+
+
+@dataclass(frozen=True)
+class Normal(Deviation):
+    """The same standard deviation for every weight."""
+
+    value: float = 0.02
+
+    def std(self, shape: tuple[int, ...]) -> float:
+        """`value`, whatever the shape."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Unscaled(Scale):
+    """Weights that write to the stream start like all others."""
+
+    def factor(self, branches: int) -> float:
+        """1, whatever the depth."""
+        return 1.0

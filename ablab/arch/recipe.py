@@ -1,0 +1,94 @@
+"""The training recipe as a frozen value: plugins edit it by the same mechanism as the architecture."""
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from math import cos, pi
+from typing import Any
+
+from torch.optim import AdamW as TorchAdamW
+from torch.optim import Optimizer
+
+from ablab.arch.value import Slot
+
+
+class OptimizerSlot(Slot):
+    """Which optimizer trains the model."""
+
+    @abstractmethod
+    def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
+        """The optimizer over parameter `groups`, each with its own `weight_decay`."""
+
+
+class ScheduleSlot(Slot):
+    """The learning rate as a function of the share of the budget spent, after warm-up."""
+
+    @abstractmethod
+    def factor(self, share: float) -> float:
+        """The factor on the peak learning rate; `share` runs from 0 (end of warm-up) to 1 (end of the budget)."""
+
+
+class LossTerm(Slot):
+    """A term added to the cross entropy."""
+
+    @abstractmethod
+    def __call__(self, log_z: Any, target: Any) -> Any:
+        """Each token's term from its log Z and its target logit, all (tokens,)."""
+
+
+@dataclass(frozen=True)
+class AdamW(OptimizerSlot):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101); β as LLaMA's."""
+
+    beta1: float = 0.9
+    beta2: float = 0.95
+    eps: float = 1e-8
+
+    def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
+        """Torch's AdamW, its fused form."""
+        return TorchAdamW(groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)
+
+
+@dataclass(frozen=True)
+class Cosine(ScheduleSlot):
+    """Half a cosine from 1 down to `floor` (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
+
+    floor: float = 0.1
+
+    def factor(self, share: float) -> float:
+        """Floor + (1 − floor)(1 + cos πs)/2."""
+        return self.floor + (1 - self.floor) * 0.5 * (1 + cos(pi * share))
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The open map of loss terms, one writer a key; kept in the order of the keys."""
+
+    entries: tuple[tuple[str, LossTerm], ...] = ()
+
+    def with_entry(self, key: str, term: LossTerm) -> "Terms":
+        """The same with `key` written."""
+        return Terms(tuple(sorted({**dict(self.entries), key: term}.items())))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained. `batch_tokens`: tokens in a global batch. `warmup`: share of the budget over which the
+    learning rate rises linearly. `clip`: largest gradient norm. `precision`: auto, fp32 or bf16.
+    """
+
+    batch_tokens: int = 4096
+    lr: float = 1e-3
+    optimizer: OptimizerSlot = field(default_factory=AdamW)
+    schedule: ScheduleSlot = field(default_factory=Cosine)
+    warmup: float = 0.05
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    precision: str = "auto"
+    loss: Terms = field(default_factory=Terms)
+
+    def lr_at(self, share: float) -> float:
+        """The learning rate when `share` (0 to 1) of the budget is spent."""
+        if share < self.warmup:
+            return self.lr * share / self.warmup
+        rest = 1.0 - self.warmup
+        return self.lr * self.schedule.factor(min(1.0, (share - self.warmup) / rest) if rest > 0 else 1.0)

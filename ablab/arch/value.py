@@ -1,0 +1,214 @@
+"""The architecture as a frozen value: sizes, and one slot for each decision that a change may write.
+
+A *slot* holds a frozen dataclass that knows how to build its part of the model. Slots never read each other when they
+are written; whatever depends on another slot is worked out when the model is built, from the `Site` that `build` gets.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from torch import nn
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Dims:
+    """Sizes. `width` is the residual stream's; `head_dim` is its own dimension (None: width / heads)."""
+
+    layers: int = 12
+    width: int = 768
+    heads: int = 12
+    head_dim: int | None = None
+    vocab: int = 40478
+    context: int = 512
+
+    @property
+    def head_width(self) -> int:
+        """The head dimension, in use."""
+        return self.width // self.heads if self.head_dim is None else self.head_dim
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a part is being built: the whole architecture (this layer's values), and the layer's index or None."""
+
+    arch: "Architecture"
+    layer: int | None = None
+
+    @property
+    def dims(self) -> Dims:
+        """The sizes in force here."""
+        return self.arch.dims
+
+
+class Slot(ABC):
+    """A value that a slot may hold: a frozen dataclass that builds its part of the model."""
+
+
+class Position(Slot):
+    """How positions enter the stream. Builds a module (batch, time, width) -> (batch, time, width)."""
+
+    @abstractmethod
+    def build(self, site: Site) -> nn.Module:
+        """The module that adds positions to the embedded tokens."""
+
+
+class Rotate(Slot):
+    """A rotation of queries and keys. Builds a module (q, k) -> (q, k), each (batch, heads, time, head_dim)."""
+
+    @abstractmethod
+    def build(self, site: Site) -> nn.Module:
+        """The module that turns queries and keys."""
+
+
+class Pattern(Slot):
+    """Which keys a query sees. Builds a module (q, k, v) -> y, each (batch, heads, time, head_dim)."""
+
+    @abstractmethod
+    def build(self, site: Site) -> nn.Module:
+        """The module that attends."""
+
+    @abstractmethod
+    def pairs(self, time: int) -> int:
+        """How many (query, key) pairs one head attends to in a sequence of `time` tokens."""
+
+
+class Norm(Slot):
+    """A normalisation over the last dimension."""
+
+    @abstractmethod
+    def build(self, site: Site, width: int) -> nn.Module:
+        """A module that normalises (..., width)."""
+
+
+class Activation(Slot):
+    """An elementwise non-linearity."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The module."""
+
+
+class Branch(Slot):
+    """A branch of a block (mixer or mlp): a module (batch, time, width) -> (batch, time, width)."""
+
+    @abstractmethod
+    def build(self, site: Site) -> nn.Module:
+        """The branch's module."""
+
+
+class Join(Slot):
+    """How a group of branches meets the residual stream. Builds a module (x, branches) -> x."""
+
+    @abstractmethod
+    def build(self, site: Site) -> nn.Module:
+        """The module; its `forward` takes the stream and a callable that sums the group's branches."""
+
+
+class Final(Slot):
+    """What stands between the last block and the head. Builds a module (batch, time, width) -> the same."""
+
+    @abstractmethod
+    def build(self, site: Site) -> nn.Module:
+        """The module."""
+
+
+class Head(Slot):
+    """The output projection. Builds a module: embedding weight -> weight (vocab, width)."""
+
+    @abstractmethod
+    def build(self, site: Site) -> nn.Module:
+        """The module."""
+
+
+class Deviation(Slot):
+    """The standard deviation of a weight's initial values."""
+
+    @abstractmethod
+    def std(self, shape: tuple[int, ...]) -> float:
+        """For a weight of `shape` (out, in)."""
+
+
+class Scale(Slot):
+    """A factor on the initial values of the weights that write to the residual stream."""
+
+    @abstractmethod
+    def factor(self, branches: int) -> float:
+        """For a model with `branches` residual branches in all (2 a block in the base decoder)."""
+
+
+@dataclass(frozen=True)
+class Init:
+    """Initial values: matrices, embeddings (normal, mean 0), and the scale of weights that write to the stream."""
+
+    matrix: Deviation
+    embedding: Deviation
+    residual: Scale
+
+
+@dataclass(frozen=True)
+class ByLayer:
+    """Values taken in turn by the layers: layer i gets `options[i % len(options)]`."""
+
+    options: tuple[Any, ...]
+
+    def __init__(self, *options: Any) -> None:
+        object.__setattr__(self, "options", options)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A decoder, whole. The base values (`ablab.arch.base.BASE`) are GPT-1's. Every field is a path that plugins may write."""
+
+    dims: Dims
+    position: Position
+    wiring: tuple[tuple[str, ...], ...]
+    join: Join
+    norm: Norm
+    mixer: Branch
+    mlp: Branch
+    final: Final
+    head: Head
+    init: Init
+    bias: bool = True
+
+    def site(self, layer: int | None = None) -> Site:
+        """The site outside the blocks (None), or in block `layer`, with every `ByLayer` resolved for it."""
+        return Site(self, None) if layer is None else Site(at_layer(self, layer), layer)
+
+
+def at_layer(value: T, layer: int) -> T:
+    """`value` with every `ByLayer` in it replaced by its value for `layer`."""
+    if isinstance(value, ByLayer):
+        return at_layer(value.options[layer % len(value.options)], layer)
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    old = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    new = {name: at_layer(v, layer) for name, v in old.items()}
+    changed = {name: v for name, v in new.items() if v is not old[name]}
+    return replace(value, **changed) if changed else value
+
+
+def canonical(value: Any) -> Any:
+    """`value` as plain JSON types, the same for equal values: what a run's key is made of."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        kind = type(value)
+        fields = {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"type": f"{kind.__module__}.{kind.__qualname__}", **fields}
+    if isinstance(value, tuple | list):
+        return [canonical(v) for v in value]
+    if isinstance(value, dict):
+        return {str(k): canonical(v) for k, v in sorted(value.items())}
+    return value
+
+
+def paths(value: Any, prefix: str = "") -> Iterator[str]:
+    """Every path in a frozen value, its inner nodes included: `mixer`, `mixer.kv_heads`, …"""
+    if dataclasses.is_dataclass(value):
+        for f in dataclasses.fields(value):
+            yield prefix + f.name
+            yield from paths(getattr(value, f.name), f"{prefix}{f.name}.")

@@ -1,0 +1,34 @@
+"""Files that are whole or not there."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Calls `write(file)` on a temporary file beside `path`, syncs it and renames it. Raises OSError loudly."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON whole or not at all."""
+    content = json.dumps(value, indent=1).encode()
+    write_atomically(path, lambda file: file.write(content))
+
+
+def read_json(path: Path) -> Any | None:
+    """What `write_json` wrote; None where there is no file."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
