@@ -1,0 +1,44 @@
+"""Pre-norm (GPT-2)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ablab.plugin import Edit, Final, Join, Site, plugin
+
+
+class _PreNorm(nn.Module):
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor, branches: Callable[[Tensor], Tensor]) -> Tensor:
+        return x + branches(self.norm(x))
+
+
+@dataclass(frozen=True)
+class Before(Join):
+    """x + f(norm(x))."""
+
+    def build(self, site: Site) -> nn.Module:
+        """The norm and the sum."""
+        return _PreNorm(site.arch.norm.build(site, site.dims.width))
+
+
+@dataclass(frozen=True)
+class FinalNorm(Final):
+    """One more norm after the last block."""
+
+    def build(self, site: Site) -> nn.Module:
+        """The architecture's norm."""
+        return site.arch.norm.build(site, site.dims.width)
+
+
+@plugin(source="Radford et al. 2019 (GPT-2), section 2.3; Xiong et al. 2020, arXiv:2002.04745")
+class PreNorm:
+    """Pre-norm: the norm stands before each branch, off the residual stream, and once more after the last block."""
+
+    def edit(self) -> Edit:
+        """Writes the join and the final norm."""
+        return {"join": Before(), "final": FinalNorm()}

@@ -1,0 +1,24 @@
+"""Scaled initialisation of residual projections (GPT-2)."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+from ablab.plugin import Edit, Scale, plugin
+
+
+@dataclass(frozen=True)
+class InverseRoot(Scale):
+    """1/sqrt(N), N the number of residual branches."""
+
+    def factor(self, branches: int) -> float:
+        """The factor for a model with `branches` residual branches."""
+        return 1 / sqrt(branches)
+
+
+@plugin(source="Radford et al. 2019 (GPT-2), section 2.3")
+class ScaledInit:
+    """Scaled init: weights that write to the residual stream start smaller by 1/sqrt(N), N residual branches in all."""
+
+    def edit(self) -> Edit:
+        """Writes the residual scale of the init."""
+        return {"init.residual": InverseRoot()}
