@@ -1,0 +1,67 @@
+"""Batches: sequence n of seed s is a pure function of (s, n), whatever the arm, the workers or the devices."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from ablab.arch.loss import IGNORED
+
+
+class Sequences(Dataset[Tensor]):
+    """Training sequences of one seed: token ids (context + 1,), inputs and their next tokens overlapping by all but one.
+
+    The corpus is cut into windows of `context` tokens; every epoch takes them in an order of its own.
+    """
+
+    def __init__(self, tokens: np.ndarray, context: int, seed: int) -> None:
+        self.tokens, self.context, self.seed = tokens, context, seed
+        self.windows = (len(tokens) - 1) // context
+        if self.windows < 1:
+            raise ValueError(f"the training split has {len(tokens)} tokens, fewer than one sequence of {context + 1}")
+        self._order = lru_cache(maxsize=2)(self._permutation)
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self.seed, epoch]).permutation(self.windows)
+
+    def __getitem__(self, n: int) -> Tensor:
+        """Sequence n."""
+        return self.__getitems__([n])[0]
+
+    def __getitems__(self, numbers: Sequence[int]) -> Tensor:
+        """Sequences by number, (len(numbers), context + 1)."""
+        windows = np.array([self._order(n // self.windows)[n % self.windows] for n in numbers])
+        index = windows[:, None] * self.context + np.arange(self.context + 1)[None, :]
+        return torch.from_numpy(self.tokens[index].astype(np.int64))
+
+
+class StepSampler(Sampler[list[int]]):
+    """The sequence numbers of each step's batch, from step `start` on, without end: stateless, so that a resumed run goes
+    on with the sequences it would have had.
+    """
+
+    def __init__(self, batch: int, start: int = 0) -> None:
+        self.batch, self.start = batch, start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step = self.start
+        while True:
+            yield list(range(step * self.batch, (step + 1) * self.batch))
+            step += 1
+
+
+def scoring_batches(tokens: np.ndarray, context: int, batch: int, end_of_text: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and targets (≤ batch, context) that score every token of every document once.
+
+    End-of-text tokens are seen and never scored: what is scored is the documents' bytes. Padding is -100.
+    """
+    stream = torch.from_numpy(tokens.astype(np.int64))
+    inputs, targets = stream[:-1], stream[1:].clone()
+    targets[targets == end_of_text] = IGNORED
+    short = -len(inputs) % context
+    inputs = torch.nn.functional.pad(inputs, (0, short), value=end_of_text).view(-1, context)
+    targets = torch.nn.functional.pad(targets, (0, short), value=IGNORED).view(-1, context)
+    yield from zip(inputs.split(batch), targets.split(batch), strict=True)

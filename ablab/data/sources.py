@@ -1,0 +1,157 @@
+"""Sources: where documents come from. A source yields documents as a `datasets` dataset with columns `name` and `text`.
+
+The datasets library is imported here and nowhere else, when it is needed: local sources work without it, as a list of
+the same rows.
+"""
+
+import hashlib
+import importlib.util
+import os
+import sysconfig
+from collections.abc import Iterable, Iterator
+from glob import glob
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypedDict
+
+from ablab.data.spec import HubData, StdlibData, TextData
+from ablab.errors import UserError
+
+_LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "_vendor", "_bundled"}
+_FEW_FILES, _PIECE_BYTES = 20, 16_384
+
+
+class Row(TypedDict):
+    """A document."""
+
+    name: str
+    text: str
+
+
+def documents(data: StdlibData | TextData | HubData) -> Iterable[Row]:
+    """The documents of a source, as a `datasets` dataset. Raises UserError where there is nothing to read."""
+    if isinstance(data, HubData):
+        return _hub(data)
+    rows = list(_stdlib_rows() if isinstance(data, StdlibData) else _text_rows(data))
+    if importlib.util.find_spec("datasets") is None:
+        return rows
+    import datasets
+
+    return datasets.Dataset.from_list([dict(row) for row in rows])  # pyright: ignore[reportReturnType]
+
+
+def fingerprint(data: StdlibData | TextData | HubData) -> str:
+    """A hash of what the source holds: of the files' bytes, or of a remote dataset's name, revision and selection."""
+    digest = hashlib.sha256(data.source.encode())
+    for path in _files(data):
+        digest.update(f"\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    if isinstance(data, HubData):
+        digest.update(data.model_dump_json(exclude={"tokenizer", "holdout", "holdout_bytes"}).encode())
+    return digest.hexdigest()
+
+
+def _files(data: StdlibData | TextData | HubData) -> list[Path]:
+    if isinstance(data, StdlibData):
+        return _stdlib_files()
+    if isinstance(data, TextData):
+        return _text_files(data)
+    folder = Path(data.name)
+    return sorted(p for p in folder.rglob("*") if p.is_file()) if folder.is_dir() else []
+
+
+def _stdlib_files() -> list[Path]:
+    root = Path(sysconfig.get_paths()["stdlib"])
+    found: list[Path] = []
+    for folder, inner, names in os.walk(root):
+        inner[:] = [name for name in inner if name not in _LEFT_OUT]
+        found += [Path(folder, name) for name in names if name.endswith(".py")]
+    return sorted(found)
+
+
+def _stdlib_rows() -> Iterator[Row]:
+    root = Path(sysconfig.get_paths()["stdlib"])
+    for path in _stdlib_files():
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError:
+            continue  # a handful of files declare another encoding; the corpus is what is UTF-8
+        if text:
+            yield {"name": path.relative_to(root).as_posix(), "text": text}
+
+
+def _text_files(data: TextData) -> list[Path]:
+    found: set[Path] = set()
+    for pattern in data.files:
+        matches = {Path(m) for m in glob(pattern, recursive=True) if Path(m).is_file()}
+        if not matches:
+            raise UserError(f"data.files: {pattern!r} matches no file (looked from {Path.cwd()})")
+        found |= matches
+    return sorted(found)
+
+
+def _text_rows(data: TextData) -> Iterator[Row]:
+    files = _text_files(data)
+    for path in files:
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"data.files: {path} is not UTF-8 text (byte {error.start}); convert it or leave it out") from None
+        # Too few files to hold some out whole: they are cut at line ends, so that each split gets text.
+        pieces = _cut(text) if len(files) < _FEW_FILES else [text]
+        for number, piece in enumerate(pieces):
+            if piece:
+                yield {"name": f"{path.as_posix()}#{number}" if len(pieces) > 1 else path.as_posix(), "text": piece}
+
+
+def _cut(text: str) -> list[str]:
+    """Pieces of about `_PIECE_BYTES`, cut at line ends; joined, they are the text."""
+    pieces: list[list[str]] = [[]]
+    size = 0
+    for line in text.splitlines(keepends=True):
+        if size >= _PIECE_BYTES:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(line)
+        size += len(line.encode())
+    return ["".join(piece) for piece in pieces]
+
+
+def _hub(data: HubData) -> Iterable[Row]:
+    rows: Any = _load_hub(data)
+    columns = rows.column_names or list(next(iter(rows), {}))
+    if data.column not in columns:
+        raise UserError(f"data.column: {data.name!r} has no column {data.column!r} (columns: {', '.join(columns)})")
+    limited = islice(rows, data.limit) if data.streaming else rows.select(range(min(data.limit or len(rows), len(rows))))
+    named = ({"name": f"{data.split}/{i}", "text": str(row[data.column])} for i, row in enumerate(limited))
+    return _dataset([row for row in named if row["text"]])
+
+
+def _dataset(rows: list[dict[str, str]]) -> Any:
+    import datasets
+
+    return datasets.Dataset.from_list(rows) if rows else rows
+
+
+def _load_hub(data: HubData) -> Any:
+    if importlib.util.find_spec("datasets") is None:
+        raise UserError("data.source: hub needs the datasets library (`pip install datasets`); stdlib and text work without")
+    import datasets
+    from datasets.exceptions import DatasetsError
+
+    try:
+        return datasets.load_dataset(data.name, data.config, revision=data.revision, split=data.split, streaming=data.streaming)
+    except (ValueError, FileNotFoundError, DatasetsError) as error:
+        raise UserError(f"data.name: {data.name!r} cannot be loaded: {_first_line(error)}{_offline(data)}") from error
+    except Exception as error:  # the hub client has many network errors and no common base
+        raise UserError(f"data.name: {data.name!r} is out of reach ({_first_line(error)}){_offline(data)}") from error
+
+
+def _offline(data: HubData) -> str:
+    if Path(data.name).exists():
+        return ""
+    return "; without a network these work: source stdlib, source text, and hub with a local folder as its name"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,148 @@
+"""The token store: a corpus tokenized once, as memory-mapped arrays with a manifest, shared by all runs.
+
+Documents are ordered by the hash of their text; the first ones are held out for validation, the next for the test, until
+each holds its share of the bytes; the rest trains. Every document stands behind an end-of-text token.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import tiktoken
+
+from ablab.data import sources, tokenizers
+from ablab.data.sources import Row
+from ablab.data.spec import HubData, StdlibData, TextData
+from ablab.errors import UserError
+
+_VERSION = 1
+SPLITS = ("val", "test", "train")
+
+
+@dataclass(frozen=True)
+class Split:
+    """What a split holds. `bytes`: of the documents' UTF-8 text."""
+
+    tokens: int
+    bytes: int
+    documents: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """A store on disk."""
+
+    folder: Path
+    fingerprint: str
+    vocab: int
+    end_of_text: int
+    dtype: str
+    splits: dict[str, Split]
+
+    def tokens(self, split: str) -> np.ndarray:
+        """The split's token ids, memory-mapped."""
+        return np.memmap(self.folder / f"{split}.bin", dtype=self.dtype, mode="r")
+
+    def encoding(self) -> tiktoken.Encoding:
+        """The tokenizer."""
+        return tokenizers.load(self.folder / "tokenizer.json")
+
+
+def store_fingerprint(data: StdlibData | TextData | HubData) -> str:
+    """A hash of all that decides the tokens: the corpus, the tokenizer, the split; cheap, nothing is tokenized."""
+    parts = [_VERSION, sources.fingerprint(data), data.tokenizer.model_dump(), data.holdout, data.holdout_bytes]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def open_store(folder: Path) -> TokenStore:
+    """Reads a store's manifest."""
+    manifest = json.loads((folder / "manifest.json").read_text())
+    splits = {name: Split(**split) for name, split in manifest["splits"].items()}
+    return TokenStore(folder, manifest["fingerprint"], manifest["vocab"], manifest["end_of_text"], manifest["dtype"], splits)
+
+
+def prepare(data: StdlibData | TextData | HubData, cache: Path) -> TokenStore:
+    """The store of `data` under `cache`, made if it is not there. Raises UserError where the corpus can't be read."""
+    fingerprint = store_fingerprint(data)
+    folder = cache / fingerprint
+    if not (folder / "manifest.json").exists():
+        split = split_documents(sources.documents(data), data.holdout, data.holdout_bytes)
+        cache.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{fingerprint}-", dir=cache))
+        try:
+            _write(draft, fingerprint, data, split)
+            _publish(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return open_store(folder)
+
+
+def split_documents(rows: Iterable[Row], holdout: float, holdout_bytes: int) -> dict[str, list[Row]]:
+    """Documents by split, in the order of their hashes; documents with the same text count once."""
+    ordered = [row for _, row in sorted({_hash(row["text"]): row for row in rows}.items())]
+    total = sum(len(row["text"].encode()) for row in ordered)
+    if len(ordered) < 3:
+        raise UserError(f"the corpus has {len(ordered)} documents ({total} bytes): too few for train, val and test")
+    target = min(holdout * total, holdout_bytes)
+    split: dict[str, list[Row]] = {name: [] for name in SPLITS}
+    position = 0
+    for name in ("val", "test"):
+        held = 0
+        # One document at least for each split that follows.
+        while held < target and position < len(ordered) - (2 if name == "val" else 1):
+            split[name].append(ordered[position])
+            held += len(ordered[position]["text"].encode())
+            position += 1
+    split["train"] = ordered[position:]
+    return split
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write(draft: Path, fingerprint: str, data: StdlibData | TextData | HubData, split: dict[str, list[Row]]) -> None:
+    encoding = tokenizers.make(data.tokenizer, (row["text"] for row in split["train"]))
+    vocab = tokenizers.vocab_size(data.tokenizer)
+    dtype = "uint16" if vocab <= 1 << 16 else "uint32"
+    splits = {name: _write_split(draft / f"{name}.bin", rows, encoding, dtype) for name, rows in split.items()}
+    tokenizers.save(encoding, draft / "tokenizer.json")
+    manifest = {
+        "fingerprint": fingerprint,
+        "data": data.model_dump(),
+        "vocab": vocab,
+        "end_of_text": encoding.eot_token,
+        "dtype": dtype,
+        "splits": {name: asdict(s) for name, s in splits.items()},
+        "documents": {name: [row["name"] for row in rows] for name, rows in split.items()},
+    }
+    (draft / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+
+def _write_split(path: Path, rows: Sequence[Row], encoding: tiktoken.Encoding, dtype: str) -> Split:
+    digest, tokens, size = hashlib.sha256(), 0, 0
+    with path.open("wb") as file:
+        for start in range(0, len(rows), 256):
+            texts = [row["text"] for row in rows[start : start + 256]]
+            for text, ids in zip(texts, encoding.encode_ordinary_batch(texts), strict=True):
+                block = np.array([encoding.eot_token, *ids], dtype=dtype).tobytes()
+                file.write(block)
+                digest.update(block)
+                tokens += len(ids) + 1
+                size += len(text.encode())
+    return Split(tokens, size, len(rows), digest.hexdigest())
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    try:
+        os.rename(draft, folder)
+    except OSError:
+        if not (folder / "manifest.json").exists():  # else another process was first, with the same tokens
+            raise

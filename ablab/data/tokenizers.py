@@ -1,0 +1,116 @@
+"""Tokenizers: every one is carried by a `tiktoken.Encoding`, and decodes to the exact bytes it encoded."""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import tiktoken
+from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Trainable
+
+from ablab.data.spec import BpeTokenizer, ByteTokenizer, TiktokenTokenizer
+from ablab.errors import UserError, unknown
+
+END_OF_TEXT = "<|endoftext|>"
+# GPT-2's split into words, numbers, punctuation and spaces (Radford et al. 2019, section 2.2).
+_PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+Spec = BpeTokenizer | ByteTokenizer | TiktokenTokenizer
+
+
+def vocab_size(spec: Spec) -> int:
+    """How many token ids the model must know, before anything is trained."""
+    if isinstance(spec, BpeTokenizer):
+        return spec.vocab
+    return 257 if isinstance(spec, ByteTokenizer) else named(spec.name).n_vocab
+
+
+def make(spec: Spec, training_texts: Iterable[str]) -> tiktoken.Encoding:
+    """The tokenizer; a BPE is trained on `training_texts`."""
+    if isinstance(spec, TiktokenTokenizer):
+        return named(spec.name)
+    if isinstance(spec, ByteTokenizer):
+        return _encoding("byte", "(?s:.)", {bytes([b]): b for b in range(256)}, 256)
+    return _encoding("bpe", _PATTERN, train_bpe(training_texts, spec.vocab - 1), spec.vocab - 1)
+
+
+def named(name: str) -> tiktoken.Encoding:
+    """Tiktoken's encoding of that name. Raises UserError for an unknown name, or where its files can't be fetched."""
+    known = tiktoken.list_encoding_names()
+    if name not in known:
+        raise unknown("tiktoken encoding", name, known)
+    try:
+        return tiktoken.get_encoding(name)
+    except Exception as error:  # requests' errors, and tiktoken's own ValueError for a damaged file
+        raise UserError(
+            f"data.tokenizer: tiktoken cannot fetch {name!r} and it is not in its cache (TIKTOKEN_CACHE_DIR); "
+            "without a network use kind bpe or byte"
+        ) from error
+
+
+def train_bpe(texts: Iterable[str], size: int) -> dict[bytes, int]:
+    """Byte-level BPE's mergeable ranks, at most `size` of them: the 256 bytes, then the merges in order."""
+    tokenizer = trainable({}, [])
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False, special_tokens=[]
+    )  # pyright: ignore[reportCallIssue]
+    tokenizer.train_from_iterator(texts, trainer)
+    byte_of = _byte_of_char()
+    return {bytes(byte_of[c] for c in token): rank for token, rank in tokenizer.get_vocab().items()}
+
+
+def trainable(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Trainable:
+    """A byte-level BPE of the tokenizers library with our split pattern."""
+    tokenizer = Trainable(models.BPE(vocab=vocab, merges=merges))
+    split = pre_tokenizers.Split(Regex(_PATTERN), behavior="isolated")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
+        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
+    return tokenizer
+
+
+def end_of_text(encoding: tiktoken.Encoding) -> int:
+    """The id of the token that stands before every document."""
+    return encoding.eot_token
+
+
+def save(encoding: tiktoken.Encoding, path: Path) -> None:
+    """Writes the encoding as JSON: a name for tiktoken's own, pattern and ranks otherwise."""
+    if encoding.name in tiktoken.list_encoding_names():
+        content: dict[str, Any] = {"name": encoding.name}
+    else:
+        ranks = [base64.b64encode(token).decode() for token in encoding.token_byte_values()]
+        ids = [encoding.encode_single_token(base64.b64decode(token)) for token in ranks]
+        content = {
+            "name": encoding.name, "pattern": encoding._pat_str, "end": encoding.eot_token,
+            "ranks": dict(zip(ranks, ids, strict=True)),
+        }  # fmt: skip
+    path.write_text(json.dumps(content))
+
+
+def load(path: Path) -> tiktoken.Encoding:
+    """Reads what `save` wrote."""
+    content = json.loads(path.read_text())
+    if "ranks" not in content:
+        return named(content["name"])
+    ranks = {base64.b64decode(token): rank for token, rank in content["ranks"].items()}
+    return _encoding(content["name"], content["pattern"], ranks, content["end"])
+
+
+def _encoding(name: str, pattern: str, ranks: dict[bytes, int], end: int) -> tiktoken.Encoding:
+    return tiktoken.Encoding(f"ablab-{name}" if not name.startswith("ablab-") else name, pat_str=pattern,
+                             mergeable_ranks=ranks, special_tokens={END_OF_TEXT: end})  # fmt: skip
+
+
+def _byte_of_char() -> dict[str, int]:
+    """The byte-level alphabet: printable bytes stand for themselves, the others for characters from U+0100 on."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    table = {chr(b): b for b in printable}
+    table.update({chr(256 + i): b for i, b in enumerate(_others(printable))})
+    return table
+
+
+def _others(printable: list[int]) -> Iterator[int]:
+    return (b for b in range(256) if b not in printable)
