@@ -1,0 +1,158 @@
+"""What is measured while a run trains: loss, validation, time, memory; and when it checkpoints or stops.
+
+Losses stay on the device until an interval ends, so that no step waits for a figure.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import lightning as L
+import psutil
+import torch
+from torch import Tensor
+
+Log = Callable[[int, Mapping[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a run is given from outside. `log(step, metrics)`; `stop()`: whether to end now and go on another day;
+    `beat(share, metrics)`: called about once a second; `resumed(step)`: the run goes on from there.
+    """
+
+    log: Log
+    stop: Callable[[], bool]
+    beat: Callable[[float, Mapping[str, float]], None]
+    resumed: Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """When things happen: step counts of intervals and validations, seconds between checkpoints, and where they go."""
+
+    steps: int
+    validate_at: frozenset[int]
+    checkpoint: Path
+    checkpoint_seconds: float
+
+    @property
+    def interval(self) -> int:
+        """Steps between two records of the training loss."""
+        return max(1, self.steps // 100)
+
+
+@dataclass
+class Tally:
+    """What has been measured so far; kept in the checkpoint."""
+
+    seconds: float = 0.0
+    validation_seconds: float = 0.0
+    peak_memory: int = 0
+    first_loss: float = math.nan
+    last_loss: float = math.nan
+    pending: list[float] = field(default_factory=list)
+
+
+class Recorder(L.Callback):
+    """Measures a run and decides when it checkpoints, validates and stops."""
+
+    def __init__(self, hooks: Hooks, cadence: Cadence, validate: Callable[[], Mapping[str, float]], tokens: int) -> None:
+        self.hooks, self.cadence, self.validate, self.tokens = hooks, cadence, validate, tokens
+        self.tally = Tally()
+        self.interrupted = self.diverged = False
+        self._earlier = 0.0
+        self._losses: list[Tensor] = []
+        self._mark = self._beat = self._saved = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Starts the clocks."""
+        self._mark = self._beat = self._saved = perf_counter()
+        self.hooks.resumed(trainer.global_step)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """After each step."""
+        step = trainer.global_step
+        self._losses.append(outputs["loss"].detach())
+        validating = step in self.cadence.validate_at
+        if step % self.cadence.interval == 0 or validating or step >= self.cadence.steps:
+            self._close_interval(step, log=True)
+        if validating and not self.diverged:
+            self._validate(step)
+        now = perf_counter()
+        if now - self._beat >= 1.0 or step == 1:
+            self._beat = now
+            self.interrupted = self.hooks.stop() and step < self.cadence.steps
+            self.hooks.beat(step / self.cadence.steps, {"train/loss": self.tally.last_loss, **self.speed(step)})
+        if self.interrupted or now - self._saved >= self.cadence.checkpoint_seconds:
+            self._checkpoint(trainer, step)
+        if self.interrupted or self.diverged:
+            trainer.should_stop = True
+
+    def speed(self, step: int) -> dict[str, float]:
+        """Tokens and tokens a second so far."""
+        tokens = step * self.tokens
+        return {"tokens": tokens, "tokens_per_second": tokens / self.tally.seconds if self.tally.seconds else 0.0}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The tally, for the checkpoint."""
+        return vars(self.tally).copy()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The tally, from the checkpoint."""
+        self.tally = Tally(**state_dict)
+        self._earlier = self._spent()
+
+    def busy_seconds(self) -> float:
+        """Seconds in training steps and validations since this process took the run up."""
+        return self._spent() - self._earlier
+
+    def _spent(self) -> float:
+        return self.tally.seconds + self.tally.validation_seconds
+
+    def _close_interval(self, step: int, *, log: bool) -> None:
+        """Waits for the device, adds up time and losses; logs the mean since the last record."""
+        losses = [loss.item() for loss in self._losses]
+        self._losses.clear()
+        self.tally.seconds += perf_counter() - self._mark
+        self.tally.pending += losses
+        self.tally.peak_memory = max(self.tally.peak_memory, _memory())
+        if math.isnan(self.tally.first_loss) and losses:
+            self.tally.first_loss = losses[0]
+        self.diverged = not all(map(math.isfinite, losses))
+        if log and self.tally.pending:
+            self.tally.last_loss = sum(self.tally.pending) / len(self.tally.pending)
+            self.tally.pending = []
+            self.hooks.log(step, {"train/loss": self.tally.last_loss, **self.speed(step)})
+        self._mark = perf_counter()
+
+    def _validate(self, step: int) -> None:
+        with self.validating():
+            metrics = self.validate()
+        self.hooks.log(step, metrics)
+        self._mark = perf_counter()
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """Counts the time inside as validation."""
+        start = perf_counter()
+        yield
+        self.tally.validation_seconds += perf_counter() - start
+
+    def _checkpoint(self, trainer: L.Trainer, step: int) -> None:
+        self._close_interval(step, log=False)
+        trainer.save_checkpoint(self.cadence.checkpoint)
+        self._mark = self._saved = perf_counter()
+
+
+def _memory() -> int:
+    """Bytes: the device's peak on CUDA, this process's resident memory elsewhere."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return psutil.Process().memory_info().rss
