@@ -1,0 +1,1 @@
+"""Statistics on plain tables; imports nothing of ours."""

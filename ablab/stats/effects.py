@@ -1,0 +1,79 @@
+"""Effects as contrasts of arm means, with seeds as blocks.
+
+One error term serves every design: the arm × seed residual after arm and seed means are removed, with
+(arms − 1)(seeds − 1) degrees of freedom. Missing cells are handled by least squares on the same two-way model.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+Cells = Mapping[tuple[str, int], float]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A contrast's estimate, its 95 % interval (unadjusted for the number of effects) and two-sided p. None: not estimable,
+    or with one seed no interval.
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The two-way additive fit. `sd`: of one run about its arm and seed means; None with no degrees of freedom."""
+
+    arms: tuple[str, ...]
+    means: dict[str, float]
+    covariance: np.ndarray
+    sd: float | None
+    dof: int
+
+
+def fit(cells: Cells) -> Fit:
+    """Fits arm + seed to values by (arm, seed); the arms' means are adjusted for seeds that are missing somewhere."""
+    arms = tuple(dict.fromkeys(arm for arm, _ in cells))
+    seeds = tuple(dict.fromkeys(seed for _, seed in cells))
+    # Columns: one an arm; seeds as deviations that sum to zero, so that an arm's coefficient is its mean over the seeds.
+    design = np.zeros((len(cells), len(arms) + len(seeds) - 1))
+    for row, (arm, seed) in enumerate(cells):
+        design[row, arms.index(arm)] = 1.0
+        if seed == seeds[-1]:
+            design[row, len(arms) :] = -1.0
+        else:
+            design[row, len(arms) + seeds.index(seed)] = 1.0
+    values = np.array(list(cells.values()))
+    solution, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
+    dof = len(values) - int(rank)
+    residual = values - design @ solution
+    sd = float(np.sqrt(residual @ residual / dof)) if dof > 0 else None
+    covariance = np.linalg.pinv(design.T @ design)[: len(arms), : len(arms)]
+    return Fit(arms, dict(zip(arms, solution[: len(arms)].tolist(), strict=True)), covariance, sd, dof)
+
+
+def effect(fitted: Fit, weights: Mapping[str, float], level: float = 0.95) -> Effect:
+    """The contrast Σ weight × arm mean."""
+    used = {arm: weight for arm, weight in weights.items() if weight}
+    if any(arm not in fitted.means for arm in used):
+        return Effect(None, None, None, None)
+    estimate = sum(weight * fitted.means[arm] for arm, weight in used.items())
+    if fitted.sd is None:
+        return Effect(estimate, None, None, None)
+    vector = np.array([used.get(arm, 0.0) for arm in fitted.arms])
+    error = fitted.sd * float(np.sqrt(vector @ fitted.covariance @ vector))
+    half = float(special.stdtrit(fitted.dof, 0.5 + level / 2)) * error
+    p = float(2 * special.stdtr(fitted.dof, -abs(estimate) / error)) if error > 0 else float(estimate == 0)
+    return Effect(estimate, estimate - half, estimate + half, p)
+
+
+def mean_sd(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Mean and sample standard deviation; None where there are too few."""
+    if not values:
+        return None, None
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
