@@ -1,0 +1,139 @@
+"""The driver: plans, hands runs to an executor, gathers what comes back, and goes on where it was cut off."""
+
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ablab.study.executor import Executor, report_of
+from ablab.study.mirror import Mirror
+from ablab.study.plan import RunSpec
+from ablab.study.records import Record
+from ablab.study.worker import Report
+
+_HELD_SECONDS = 3.0
+_POLL_SECONDS = 0.5
+
+
+class Display(Protocol):
+    """Where progress is shown."""
+
+    def started(self, spec: RunSpec) -> None:
+        """A run was handed out."""
+        ...
+
+    def ended(self, spec: RunSpec, report: Report, result: Mapping[str, Any] | None) -> None:
+        """A run ended."""
+        ...
+
+    def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
+        """The progress of running runs, by key."""
+        ...
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        ...
+
+
+@dataclass
+class Tally:
+    """What an execution came to."""
+
+    trained: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+    busy_seconds: float = 0.0
+    signal: int | None = None
+
+
+class Driver:
+    """Trains `runs` through `executor`; `root` is the home's folder of records."""
+
+    def __init__(self, root: Any, executor: Executor, mirror: Mirror, display: Display) -> None:
+        self.root, self.executor, self.mirror, self.display = root, executor, mirror, display
+        self.tally = Tally()
+        self._waiting: deque[RunSpec] = deque()
+        self._held: deque[tuple[float, RunSpec]] = deque()
+        self._running: dict[Future[Report], RunSpec] = {}
+        self._killed = False
+
+    def drive(self, runs: list[RunSpec], revision: str) -> Tally:
+        """Trains every run that is not finished; returns when all ended, or after a signal."""
+        self._waiting.extend(runs)
+        with self._signals():
+            self._fill()
+            self.mirror.open(revision)  # while the workers start: importing both takes seconds
+            for spec in self._running.values():
+                self.mirror.started(spec)
+            while (self._running or self._waiting or self._held) and not self._killed:
+                self._step()
+        if self._killed:
+            self.executor.kill()
+        else:
+            self.executor.close()
+        return self.tally
+
+    def _step(self) -> None:
+        if not self._running:
+            time.sleep(_POLL_SECONDS)
+        done, _ = wait(self._running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+        for future in done:
+            self._gather(self._running.pop(future), report_of(future))
+        if self.tally.signal is not None:
+            self._waiting.clear()
+            self._held.clear()
+        for spec in self._fill():
+            self.mirror.started(spec)
+        running = list(self._running.values())
+        self.display.tick({spec.key: Record(self.root, spec.key).progress for spec in running})
+        self.mirror.tick(running)
+
+    def _fill(self) -> list[RunSpec]:
+        """Hands out runs while there are free slots; what another driver held is tried again after a while."""
+        while self._held and self._held[0][0] <= time.monotonic():
+            self._waiting.append(self._held.popleft()[1])
+        started = []
+        while self._waiting and len(self._running) < self.executor.slots:
+            spec = self._waiting.popleft()
+            Record(self.root, spec.key).create(spec)
+            self._running[self.executor.submit(spec)] = spec
+            self.display.started(spec)
+            started.append(spec)
+        return started
+
+    def _gather(self, spec: RunSpec, report: Report) -> None:
+        record = Record(self.root, spec.key)
+        self.tally.busy_seconds += report.busy_seconds
+        if report.status == "held":
+            self._held.append((time.monotonic() + _HELD_SECONDS, spec))
+            return
+        if report.status == "finished":
+            self.tally.trained += 1
+        elif report.status == "failed":
+            if record.failure is None:
+                record.fail(report.reason)
+            self.tally.failed[spec.key] = report.reason
+        self.display.ended(spec, report, record.result)
+        self.mirror.ended(spec, report.status)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first signal lets every run finish its step and write a checkpoint; the second ends everything now."""
+
+        def handle(number: int, frame: Any) -> None:
+            if self.tally.signal is not None:
+                self._killed = True
+                return
+            self.tally.signal = number
+            self.executor.stop()
+            self.display.say("stopping: every run finishes its step and writes a checkpoint (again to end now)")
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,107 @@
+"""The home: where records, tokens and studies live, and what is known of each study in it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ablab.errors import UserError, unknown
+from ablab.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from ablab.study.plan import Plan
+    from ablab.study.schema import Study
+
+
+@dataclass(frozen=True)
+class Home:
+    """`root`: records, tokens, studies, reports. `mlflow`: MLflow's local store."""
+
+    root: Path
+    mlflow: Path
+
+    @property
+    def tokens(self) -> Path:
+        """The token stores."""
+        return self.root / "tokens"
+
+    def tracking_uri(self, study: "Study | None" = None) -> str:
+        """Where runs are tracked: the study's own server, or the local SQLite store."""
+        if study is not None and study.tracking is not None:
+            return study.tracking.uri
+        return f"sqlite:///{self.mlflow.resolve() / 'mlflow.db'}"
+
+
+def make_home(root: Path | None) -> Home:
+    """The home of `--home`; without it `.ablab/`, with MLflow's store in `mlflow/`, of the current folder."""
+    if root is None:
+        return Home(Path(".ablab"), Path("mlflow"))
+    return Home(root, root / "mlflow")
+
+
+def label(name: str, profile: str | None) -> str:
+    """A study's name in a home: its file's stem, and its profile."""
+    return name if profile is None else f"{name}@{profile}"
+
+
+class StudyRecord:
+    """A revision of a study in a home: the resolved study, its plan, and how it was executed."""
+
+    def __init__(self, home: Home, name: str, revision: str) -> None:
+        self.home, self.name, self.revision = home, name, revision
+        self.path = home.root / "studies" / name / f"{revision}.json"
+        self.reports = home.root / "reports" / name
+
+    def write(self, study: "Study", plan: "Plan", sources: Mapping[str, Any]) -> None:
+        """Writes the revision; what is known of earlier executions stays."""
+        old = read_json(self.path) or {}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        content = {
+            "study": self.name,
+            "revision": self.revision,
+            "config": study.model_dump(mode="json", by_alias=True),
+            "sources": dict(sources),
+            "arms": [asdict(arm) for arm in plan.arms],
+            "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
+            "contrasts": [{"name": c.name, "kind": c.kind, "weights": dict(c.weights)} for c in plan.contrasts],
+            "infeasible": dict(plan.infeasible),
+            "executions": old.get("executions", []),
+            "mirrored": old.get("mirrored"),
+        }
+        write_json(self.path, content)
+
+    def read(self) -> dict[str, Any]:
+        """What `write` wrote. Raises UserError where this revision was never run here."""
+        content = read_json(self.path)
+        if content is None:
+            raise UserError(
+                f"{self.name!r} (revision {self.revision}) has not been run in {self.home.root}: `ablab run` it first"
+            )
+        return content
+
+    def executed(self, execution: Mapping[str, Any]) -> None:
+        """Notes an execution: wall_seconds, workers, busy_seconds, trained."""
+        content = self.read()
+        content["executions"].append(dict(execution))
+        write_json(self.path, content)
+
+    @property
+    def mirrored(self) -> Any:
+        """What a tracker shows of this revision: its address and the keys of the runs."""
+        return self.read()["mirrored"]
+
+    def note_mirrored(self, view: Mapping[str, Any]) -> None:
+        """Notes that a tracker shows all of it."""
+        write_json(self.path, {**self.read(), "mirrored": dict(view)})
+
+
+def latest(home: Home, name: str) -> StudyRecord:
+    """The revision of `name` that was written last. Raises UserError with the names known."""
+    folder = home.root / "studies"
+    known = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    if name not in known:
+        if not known:
+            raise UserError(f"no study has been run in {home.root} yet: `ablab run FILE` first")
+        raise unknown("study", name, known)
+    newest = max((folder / name).glob("*.json"), key=lambda p: p.stat().st_mtime)
+    return StudyRecord(home, name, newest.stem)

@@ -1,0 +1,151 @@
+"""Keeps MLflow's view of a study in step with its run records. A tracker that fails costs its view, never a run."""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ablab.study.home import Home
+from ablab.study.plan import Plan, RunSpec
+from ablab.study.records import Lease, Record
+from ablab.study.schema import Study
+from ablab.tracking import mlflow_view
+
+_SECONDS_BETWEEN = 5.0
+
+
+class Mirror:
+    """A study's parent and children in MLflow; `say` hears once why there is no view, if there is none."""
+
+    def __init__(self, home: Home, name: str, study: Study, plan: Plan, say: Callable[[str], None]) -> None:
+        self.home, self.name, self.study, self.plan, self.say = home, name, study, plan, say
+        self._view: mlflow_view.MlflowView | None = None
+        self._parent = ""
+        self._children: dict[str, mlflow_view.Child] = {}
+        self._sent: dict[str, int] = {}
+        self._last = 0.0
+
+    def open(self, revision: str) -> None:
+        """Connects, reaps what a killed driver left RUNNING, and shows runs that were finished before."""
+        if not mlflow_view.available():
+            self.say("MLflow is not installed: runs are recorded, not tracked")
+            return
+        self._safely(lambda: self._open(revision))
+
+    def _open(self, revision: str) -> None:
+        self._view = view = mlflow_view.MlflowView(self.home.tracking_uri(self.study), self.home.mlflow)
+        tags = {"ablab.question": self.study.question, "ablab.revision": revision, "ablab.design": self.study.design.kind}
+        self._parent = view.parent(self.name, tags)
+        runs = self.home.root / "runs"
+        leased = [p.parent.name for p in runs.glob("*/lease.json")]
+        view.reap(key for key in leased if Lease(Record(self.home.root, key)).held())
+        self._children = view.children(self._parent)
+        for spec in self.plan.unique.values():
+            if Record(self.home.root, spec.key).finished:
+                self._show_finished(spec)
+
+    def started(self, spec: RunSpec) -> None:
+        """A run is under way."""
+        self._safely(lambda: self._started(spec))
+
+    def tick(self, running: Iterable[RunSpec]) -> None:
+        """Sends what the running runs have measured since the last time, every few seconds."""
+        if time.monotonic() - self._last >= _SECONDS_BETWEEN:
+            self._last = time.monotonic()
+            for spec in running:
+                self._safely(lambda spec=spec: self._send(spec))
+
+    def ended(self, spec: RunSpec, status: str) -> None:
+        """A run ended: finished, failed or interrupted."""
+        self._safely(lambda: self._ended(spec, status))
+
+    def close(self, files: Sequence[Path], *, complete: bool) -> bool:
+        """Attaches the report's files to the parent and ends it. Whether the view is in step."""
+
+        def close(view: mlflow_view.MlflowView) -> None:
+            view.attach(self._parent, files)
+            view.end(self._parent, "FINISHED" if complete else "KILLED")
+
+        self._safely(lambda: close(self._view) if self._view else None)
+        return self._view is not None
+
+    def _started(self, spec: RunSpec) -> None:
+        if self._view is None:
+            return
+        if spec.key in self._children:
+            self._view.resume(self._children[spec.key].id)
+        else:
+            self._create(spec, {})
+
+    def _create(self, spec: RunSpec, tags: Mapping[str, str]) -> str:
+        assert self._view is not None
+        name = f"{spec.arm} · seed {spec.seed}"
+        all_tags = {"ablab.arm": spec.arm, "ablab.study": self.name, **tags}
+        run = self._view.create_child(self._parent, name, spec.key, self._params(spec), all_tags)
+        self._children[spec.key] = mlflow_view.Child(run, "RUNNING")
+        return run
+
+    def _params(self, spec: RunSpec) -> dict[str, str]:
+        """What filters and groups the runs table: every plugin of the study is a parameter of every run."""
+        everywhere = {name for run in self.plan.runs for name, _ in run.plugins}
+        mine = dict(spec.plugins)
+        plugins = {f"plugin.{name}": _shown(mine.get(name)) for name in sorted(everywhere)}
+        budget = {f"budget.{k}": str(v) for k, v in self.study.budget.model_dump(exclude_none=True).items()}
+        recipe = {f"recipe.{k}": str(v) for k, v in spec.recipe.items()}
+        dims = {f"dims.{k}": str(v) for k, v in spec.dims.items() if v is not None}
+        return {"arm": spec.arm, "seed": str(spec.seed), **plugins, **budget, **recipe, **dims}
+
+    def _send(self, spec: RunSpec) -> None:
+        if self._view is None or spec.key not in self._children:
+            return
+        rows = Record(self.home.root, spec.key).metrics()
+        new = rows[self._sent.get(spec.key, 0) :]
+        if new:
+            self._view.log(self._children[spec.key].id, new)
+            self._sent[spec.key] = len(rows)
+
+    def _ended(self, spec: RunSpec, status: str) -> None:
+        if self._view is None or spec.key not in self._children:
+            return
+        self._send(spec)
+        run = self._children[spec.key].id
+        if status == "finished":
+            self._log_result(run, spec)
+        self._view.end(run, {"finished": "FINISHED", "failed": "FAILED"}.get(status, "KILLED"))
+
+    def _log_result(self, run: str, spec: RunSpec) -> None:
+        assert self._view is not None
+        result: dict[str, Any] = Record(self.home.root, spec.key).result or {}
+        final = {f"final/{name}": value for name, value in result["metrics"].items() if math.isfinite(value)}
+        cost = {f"cost/{name}": value for name, value in result["cost"].items()}
+        when = (Record(self.home.root, spec.key).folder / "result.json").stat().st_mtime
+        self._view.log(run, [{"step": result["steps"], "time": when, **final, **cost}])
+
+    def _show_finished(self, spec: RunSpec) -> None:
+        """A run finished earlier: by this study, or by another (a light copy: its results without its curves)."""
+        assert self._view is not None
+        child = self._children.get(spec.key)
+        if child is not None and child.status == "FINISHED":
+            return
+        origin = (Record(self.home.root, spec.key).spec or {}).get("study", self.name)
+        reused = {} if origin == self.name else {"reused_from": origin}
+        run = child.id if child is not None else self._create(spec, reused)
+        if not reused:
+            self._send(spec)
+        self._log_result(run, spec)
+        self._view.end(run, "FINISHED")
+
+    def _safely(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except Exception as error:  # MLflow's clients raise what their transports raise
+            first = (str(error).splitlines() or [""])[0][:200]
+            self._view = None
+            self.say(f"tracking stopped ({type(error).__name__}: {first}); runs go on, and are tracked at the next `ablab run`")
+
+
+def _shown(options: Mapping[str, Any] | None) -> str:
+    if options is None:
+        return "off"
+    return ", ".join(f"{name}={value}" for name, value in options.items()) or "on"

@@ -1,0 +1,227 @@
+"""What a study may say: pydantic models, strict, unknown keys refused, every error with its place in the file."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, ValidationError, model_validator
+
+from ablab.data.spec import Data, StdlibData
+from ablab.errors import UserError, unknown
+from ablab.study.yaml_file import Document, read
+from ablab.train.budget import Budget, Kind
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+
+
+class Compare(_Config):
+    """Every arm against the baseline: the arm named by `baseline`, by default the first, or `from` where there are no arms."""
+
+    kind: Literal["compare"] = "compare"
+    baseline: str | None = None
+
+
+class _Changes(_Config):
+    """`changes`: which changes, as terms of expressions (`rope`, `- scaled_init`); by default all between from and to."""
+
+    changes: Annotated[list[str], Field(min_length=1)] | None = None
+
+
+class PathDesign(_Changes):
+    """From `from` to `to`, one change after another in the order of `changes`."""
+
+    kind: Literal["path"]
+
+
+class OneIn(_Changes):
+    """`from`, and `from` with each change alone."""
+
+    kind: Literal["one_in"]
+
+
+class LeaveOneOut(_Changes):
+    """`to`, `to` less each change, and `from`."""
+
+    kind: Literal["leave_one_out"]
+
+
+class Factorial(_Changes):
+    """Every combination of the changes."""
+
+    kind: Literal["factorial"]
+
+
+Design = Annotated[Compare | PathDesign | OneIn | LeaveOneOut | Factorial, Discriminator("kind")]
+
+
+class Sizes(_Config):
+    """The model's sizes, the same for every arm. The vocabulary follows from the tokenizer."""
+
+    layers: Annotated[int, Field(ge=1)] | None = None
+    width: Annotated[int, Field(ge=1)] | None = None
+    heads: Annotated[int, Field(ge=1)] | None = None
+    head_dim: Annotated[int, Field(ge=1)] | None = None
+    context: Annotated[int, Field(ge=1)] | None = None
+
+
+class BudgetConfig(_Config):
+    """What every run may spend: exactly one of these."""
+
+    tokens: Annotated[float, Field(gt=0)] | None = None
+    steps: Annotated[float, Field(gt=0)] | None = None
+    flops: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "BudgetConfig":
+        if len(self.model_dump(exclude_none=True)) != 1:
+            raise ValueError("give exactly one of tokens, steps, flops")
+        return self
+
+    def budget(self) -> Budget:
+        """The budget as a value."""
+        kinds: tuple[Kind, ...] = ("tokens", "steps", "flops")
+        return next(Budget(kind, amount) for kind in kinds if (amount := getattr(self, kind)) is not None)
+
+
+class RecipeConfig(_Config):
+    """How every arm is trained. `batch_tokens`: tokens a step. `warmup`: share of the budget. `clip`: gradient norm, 0 for
+    none.
+    """
+
+    batch_tokens: Annotated[int, Field(ge=1)] = 4096
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    optimizer: Literal["adamw"] = "adamw"
+    schedule: Literal["cosine"] = "cosine"
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    clip: Annotated[float, Field(ge=0)] = 1.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class Tracking(_Config):
+    """`uri`: an MLflow tracking server or store in place of the local one."""
+
+    uri: str
+
+
+def _seeds(value: Any) -> Any:
+    """Accepts a count or a list of distinct seeds."""
+    several = isinstance(value, list) and len(value) > 0 and len(set(map(str, value))) == len(value)
+    if not all(type(seed) is int and seed >= 0 for seed in (value if several else [value])) or value == 0:
+        raise ValueError(f"a number of seeds (at least 1), or a list of different whole numbers, not {value!r}")
+    return value
+
+
+Seeds = Annotated[Any, BeforeValidator(_seeds, json_schema_input_type=int | list[int])]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Study(_Config):
+    """A study file, resolved."""
+
+    question: str = ""
+    from_: str | None = Field(default=None, alias="from")
+    to: str | None = None
+    arms: Annotated[dict[str, str], Field(min_length=1)] | None = None
+    design: Design = Compare()
+    model: Sizes = Sizes()
+    data: Data = StdlibData()
+    budget: BudgetConfig
+    seeds: Seeds = 3
+    recipe: RecipeConfig = RecipeConfig()
+    metric: Literal["val/bpb", "val/loss"] = "val/bpb"
+    validate_at: list[Share] = [0.25, 0.5, 0.75]
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0
+    tracking: Tracking | None = None
+
+    @model_validator(mode="after")
+    def _has_arms(self) -> "Study":
+        if isinstance(self.design, Compare) and self.arms is not None:
+            if self.design.baseline is not None and self.design.baseline not in self.arms:
+                raise ValueError(f"design.baseline: {unknown('arm', self.design.baseline, self.arms)}")
+            return self
+        if self.arms is not None:
+            raise ValueError(f"arms go with design compare; {self.design.kind} makes its own from `from` and `to`")
+        changes = getattr(self.design, "changes", None)
+        if self.from_ is None or (self.to is None and not changes):
+            raise ValueError(f"design {self.design.kind} needs `from` and `to`")
+        return self
+
+    def seed_list(self) -> list[int]:
+        """The seeds: 1 to n where a number is given."""
+        return list(range(1, self.seeds + 1)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    def revision(self) -> str:
+        """A hash of the resolved study; where it is tracked does not count."""
+        content = self.model_dump(mode="json", by_alias=True, exclude={"tracking", "checkpoint_seconds"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def load_study(file: Path, profile: str | None, overrides: Sequence[str]) -> tuple[Study, Document]:
+    """Reads and validates a study file. Raises UserError: `file:line:column: key: what is wrong`."""
+    document = read(file, profile, overrides)
+    try:
+        return Study.model_validate(document.values), document
+    except ValidationError as error:
+        raise UserError("\n".join(_messages(error, document))) from None
+
+
+def _messages(error: ValidationError, document: Document) -> Iterable[str]:
+    for item in error.errors():
+        path, models = _walk(item["loc"])
+        key = ".".join(path)
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            known = [alias for model in models for alias in _aliases(model)]
+            message = str(unknown("key", path[-1], known))
+        elif item["type"] == "union_tag_invalid":
+            context = item.get("ctx", {})
+            expected = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
+            message = str(unknown(context["discriminator"].strip("'"), context["tag"], expected))
+        elif item["type"] not in ("missing", "value_error", "union_tag_not_found"):
+            message = f"{message}, not {item['input']!r}"
+        yield f"{document.place(path)}: {key}: {message}" if key else f"{document.place(path)}: {message}"
+
+
+def _walk(loc: Sequence[str | int]) -> tuple[list[str], list[type[BaseModel]]]:
+    """The YAML path of a pydantic location (which also names the chosen members of unions), and the models at its end."""
+    path: list[str] = []
+    parents: list[type[BaseModel]] = [Study]
+    models: list[type[BaseModel]] = [Study]
+    for part in loc:
+        tagged = [m for m in models if _tag(m) == part]
+        if tagged:
+            models = tagged
+            continue
+        fields = [f for m in models for n, f in m.model_fields.items() if part in (n, f.alias)]
+        if models and not fields and part != loc[-1]:
+            continue
+        if not models and isinstance(part, str) and ("[" in part or part in ("int", "list", "float")):
+            continue
+        path.append(str(part))
+        parents, models = models, [m for f in fields for m in _models(f.annotation)]
+    return path, parents
+
+
+def _tag(model: type[BaseModel]) -> Any:
+    for name in ("kind", "source"):
+        if name in model.model_fields and get_origin(model.model_fields[name].annotation) is Literal:
+            return get_args(model.model_fields[name].annotation)[0]
+    return None
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, UnionType, Annotated):
+        return [m for a in get_args(annotation) for m in _models(a)]
+    return []
+
+
+def _aliases(model: type[BaseModel]) -> list[str]:
+    return [f.alias or name for name, f in model.model_fields.items()]

@@ -1,0 +1,133 @@
+"""What a worker process does: trains one run after another, and ends when its driver does."""
+
+import os
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ablab.errors import UserError
+from ablab.files import write_json
+from ablab.study.plan import RunSpec, rebuild
+from ablab.study.records import BEAT_SECONDS, Lease, Record
+
+Status = Literal["finished", "interrupted", "failed", "held"]
+_GRACE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a worker needs to know beside its runs."""
+
+    home: Path
+    plugins: tuple[Path, ...]
+    threads: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """How an attempt ended, and the seconds it spent in training steps and validation."""
+
+    status: Status
+    reason: str = ""
+    busy_seconds: float = 0.0
+
+
+class Worker:
+    """The state of a worker process."""
+
+    def __init__(self, setting: Setting, stop: Any) -> None:
+        self.setting, self._stop = setting, stop
+        self._parent = os.getppid()
+        self._orphaned = False
+        threading.Thread(target=self._watch, daemon=True).start()
+        import torch
+
+        torch.set_num_threads(setting.threads)
+        from ablab.arch.registry import load_registry
+
+        self.registry = load_registry(setting.plugins)
+
+    def stopping(self) -> bool:
+        """Whether to write a checkpoint and end."""
+        return self._orphaned or self._stop.is_set()
+
+    def train(self, spec: RunSpec) -> Report:
+        """Trains one run, or says why not. What goes wrong in a run is that run's failure, with its reason on record."""
+        record = Record(self.setting.home, spec.key)
+        lease = Lease(record)
+        if record.finished:
+            return Report("finished")
+        if not lease.acquire():
+            return Report("held")
+        ended = threading.Event()
+        threading.Thread(target=_keep, args=(lease, ended), daemon=True).start()
+        try:
+            return self._attempt(spec, record)
+        except UserError as error:
+            record.fail(str(error))
+            return Report("failed", str(error))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            record.fail(reason, traceback.format_exc())
+            return Report("failed", reason)
+        finally:
+            ended.set()
+            lease.release()
+
+    def _attempt(self, spec: RunSpec, record: Record) -> Report:
+        from ablab.data.store import open_store
+        from ablab.train.recorder import Hooks
+        from ablab.train.run import Job, train
+
+        value = rebuild(spec, self.registry)
+        job = Job(
+            arch=value.arch, recipe=value.recipe, store=open_store(self.setting.home / "tokens" / spec.data),
+            steps=spec.steps, seed=spec.seed, flops_per_token=spec.flops_per_token, folder=record.folder,
+            validate_at=spec.validate_at, checkpoint_seconds=spec.checkpoint_seconds,
+        )  # fmt: skip
+
+        def beat(share: float, metrics: Mapping[str, float]) -> None:
+            write_json(record.folder / "progress.json", {"share": share, "time": time.time(), **metrics})
+
+        hooks = Hooks(log=record.append_metrics, stop=self.stopping, beat=beat, resumed=record.keep_metrics)
+        outcome = train(job, hooks)
+        if outcome.result is None:
+            return Report("interrupted", busy_seconds=outcome.busy_seconds)
+        record.finish(outcome.result)
+        return Report("finished", busy_seconds=outcome.busy_seconds)
+
+    def _watch(self) -> None:
+        """Ends this process when its driver is gone: after the step and a checkpoint if it can, at once if it can't."""
+        while os.getppid() == self._parent:
+            time.sleep(0.5)
+        self._orphaned = True
+        time.sleep(_GRACE_SECONDS)
+        os._exit(1)
+
+
+def _keep(lease: Lease, ended: threading.Event) -> None:
+    while not ended.wait(BEAT_SECONDS):
+        try:
+            lease.beat()
+        except FileNotFoundError:
+            return
+
+
+_worker: list[Worker] = []
+
+
+def initialise(setting: Setting, stop: Any) -> None:
+    """Sets a worker process up, once."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and says so through `stop`
+    _worker.append(Worker(setting, stop))
+
+
+def work(spec: RunSpec) -> Report:
+    """Trains `spec` in this worker process."""
+    return _worker[0].train(spec)

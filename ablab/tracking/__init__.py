@@ -1,0 +1,1 @@
+"""Views of the run records: MLflow. Each outside tracker behind one file."""
