@@ -1,0 +1,42 @@
+"""`ablab`: the command line. Imports nothing heavy at the top."""
+
+import sys
+
+import typer
+
+from ablab.cli import models, server, studies
+from ablab.errors import RunFailed, UserError
+
+app = typer.Typer(
+    name="ablab",
+    help="A plugin-based ablation lab for transformer language models.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for command in (studies.run, studies.plan, studies.report, studies.studies, server.ui, studies.schema):
+    app.command()(command)
+for command in (models.inspect, models.diff, models.plugins, models.families):
+    app.command()(command)
+
+
+def main() -> None:
+    """Runs a command. Exit status: 0 done, 1 a run failed, 2 bad input, 130 or 143 interrupted."""
+    try:
+        app()
+    except UserError as error:
+        print(f"ablab: {error}", file=sys.stderr)
+        sys.exit(2)
+    except RunFailed as error:
+        print(f"ablab: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

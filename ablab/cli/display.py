@@ -1,0 +1,102 @@
+"""Progress of a study: a live table on a terminal, plain lines where there is none."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ablab.study.plan import RunSpec
+from ablab.study.worker import Report
+
+
+class Lines:
+    """A line for each run that starts or ends."""
+
+    def __init__(self, console: Console, metric: str) -> None:
+        self.console, self.metric = console, metric
+        self.begun = time.monotonic()
+        self.runs: dict[str, RunSpec] = {}
+        self.done = 0
+        self.total = 0
+
+    def begin(self, runs: Sequence[RunSpec]) -> None:
+        """The runs that will be trained."""
+        self.runs = {run.key: run for run in runs}
+        self.total, self.done, self.begun = len(runs), 0, time.monotonic()
+
+    def started(self, spec: RunSpec) -> None:
+        """Nothing: a line when it ends is enough."""
+
+    def ended(self, spec: RunSpec, report: Report, result: Mapping[str, Any] | None) -> None:
+        """A line with the outcome and the time left."""
+        self.done += report.status != "interrupted"
+        outcome = report.status if not report.reason else f"{report.status}: {report.reason}"
+        if result is not None:
+            outcome = f"{self.metric} {result['metrics'][self.metric]:.4f}  {result['cost']['seconds']:.1f} s"
+            outcome += "  DIVERGED" if result["diverged"] else ""
+        self.say(f"[{self.done}/{self.total}] {spec.arm} · seed {spec.seed}: {outcome}{self._left({})}")
+
+    def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
+        """Nothing between two lines."""
+
+    def say(self, text: str) -> None:
+        """A line."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """Ends the display."""
+
+    def _left(self, running: Mapping[str, Mapping[str, Any]]) -> str:
+        """Time left, from the steps done and those to do."""
+        share = self.done + sum(p.get("share", 0.0) for p in running.values())
+        elapsed = time.monotonic() - self.begun
+        if share < 0.05 or self.done >= self.total:
+            return ""
+        return f"  (about {_duration(elapsed / share * (self.total - share))} left)"
+
+
+class LiveTable(Lines):
+    """A live table of the runs under way, with the lines of ended runs above it."""
+
+    def __init__(self, console: Console, metric: str) -> None:
+        super().__init__(console, metric)
+        self.live = Live(console=console, refresh_per_second=2, transient=True)
+
+    def begin(self, runs: Sequence[RunSpec]) -> None:
+        """Starts the live table."""
+        super().begin(runs)
+        self.live.start()
+
+    def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
+        """Redraws the table."""
+        table = Table("run", "done", "loss", "tokens/s", box=None, padding=(0, 2, 0, 0))
+        for key, progress in running.items():
+            run = self.runs[key]
+            share = progress.get("share")
+            table.add_row(
+                f"{run.arm} · seed {run.seed}",
+                "starting" if share is None else f"{100 * share:.0f} %",
+                f"{progress.get('train/loss', float('nan')):.3f}",
+                f"{progress.get('tokens_per_second', 0):,.0f}",
+            )
+        head = f"{self.done} of {self.total} runs done{self._left(running)}"
+        self.live.update(Group(Text(head), table))
+
+    def close(self) -> None:
+        """Takes the table away."""
+        self.live.stop()
+
+
+def make_display(console: Console, metric: str) -> Lines:
+    """The display that fits where the output goes."""
+    return LiveTable(console, metric) if console.is_terminal else Lines(console, metric)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,162 @@
+"""Commands that look at models: nothing is trained or allocated."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablab.cli.options import Json, Plugins
+
+if TYPE_CHECKING:
+    from ablab.arch.accounting import Account
+    from ablab.arch.expression import Model
+    from ablab.arch.registry import Registry
+
+Expression = Annotated[str, typer.Argument(metavar="EXPR", help="A model expression: gpt2:124M + rope - scaled_init")]
+Size = Annotated[int | None, typer.Option(min=1, help="In place of the family's.")]
+
+
+def inspect(
+    expression: Expression,
+    as_json: Json = False,
+    layers: Size = None,
+    width: Size = None,
+    heads: Size = None,
+    vocab: Size = None,
+    context: Size = None,
+    plugins: Plugins = None,
+) -> None:
+    """Parameters, FLOPs and memory of a model, counted without building it."""
+    sizes = _sizes(layers=layers, width=width, heads=heads, vocab=vocab, context=context)
+    model, counted = _account(expression, _registry(plugins), sizes)
+    if as_json:
+        names = {"expression": expression, "plugins": list(model.uses)}
+        print(json.dumps({**names, **counted.as_dict()}, indent=1))
+        return
+    from rich.console import Console
+
+    from ablab.report.numbers import short
+
+    console = Console(highlight=False)
+    console.print(f"[bold]{expression}[/]: {' + '.join(str(use) for use in model.uses.values()) or 'the base decoder'}")
+    console.print("  ".join(f"{name} {value}" for name, value in counted.dims.items()))
+    parameters, flops, memory = counted.parameters, counted.flops_per_token, counted.memory_bytes
+    console.print(
+        f"parameters        {parameters.total:,} ({parameters.embedding:,} embedding, {parameters.non_embedding:,} other)"
+    )
+    console.print(f"FLOPs per token   {short(flops.forward)} forward, {short(flops.training)} training")
+    console.print(f"KV cache          {counted.kv_cache_bytes_per_token:,} bytes per token (bf16)")
+    total = memory.weights + memory.gradients + memory.optimizer
+    console.print(
+        f"memory (fp32)     {short(memory.weights)}B weights + {short(memory.gradients)}B gradients + "
+        f"{short(memory.optimizer)}B AdamW = {short(total)}B, before activations"
+    )
+
+
+def diff(
+    first: Expression,
+    second: Expression,
+    layers: Size = None,
+    width: Size = None,
+    heads: Size = None,
+    vocab: Size = None,
+    context: Size = None,
+    plugins: Plugins = None,
+) -> None:
+    """What the second model has that the first lacks, change by change, at the first one's size."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ablab.arch.accounting import account
+    from ablab.arch.compose import Composite
+    from ablab.arch.model import composite
+    from ablab.report.numbers import short
+    from ablab.study.designs import difference, variant
+
+    registry = _registry(plugins)
+    sizes = _sizes(layers=layers, width=width, heads=heads, vocab=vocab, context=context)
+    start, base = _account(first, registry, sizes)
+    end, _ = _account(second, registry, sizes)
+    table = Table(title=f"from {first} to {second}", title_justify="left")
+    table.add_column("change", overflow="fold")
+    for name in ("writes", "parameters", "FLOPs/token (training)"):
+        table.add_column(name, justify="right", overflow="fold")
+    uses = dict(start.uses)
+    before = base
+    for change in difference(start.uses, end.uses):
+        uses = change.apply(uses)
+        after = account(composite(variant(start, uses), Composite(), sizes).arch)
+        touched = sorted({path for _, use in (*change.removed, *change.added) for path in use.instance.edit()})
+        table.add_row(
+            change.name, ", ".join(touched), f"{after.parameters.total - before.parameters.total:+,}",
+            _signed(after.flops_per_token.training - before.flops_per_token.training),
+        )  # fmt: skip
+        before = after
+    table.add_section()
+    table.add_row(first, "", f"{base.parameters.total:,}", short(base.flops_per_token.training))
+    table.add_row(second, "", f"{before.parameters.total:,}", short(before.flops_per_token.training))
+    Console(highlight=False).print(table)
+
+
+def plugins(
+    name: Annotated[str | None, typer.Argument(help="One plugin, in full.")] = None,
+    as_json: Json = False,
+    plugins: Plugins = None,
+) -> None:
+    """The plugins that can be named in expressions."""
+    registry = _registry(plugins)
+    chosen = [registry.plugin(name)] if name is not None else [registry.plugins[n] for n in sorted(registry.plugins)]
+    if as_json:
+        rows = [
+            {
+                "name": p.name, "paths": sorted(p.configure({}).edit()), "summary": p.summary,
+                "source": p.declared.source, "options": p.options,
+            }
+            for p in chosen
+        ]  # fmt: skip
+        print(json.dumps(rows, indent=1, default=str))
+        return
+    for p in chosen:
+        options = ", ".join(f"{key}={value}" for key, value in p.options.items())
+        print(f"{p.name}{f'({options})' if options else ''}")
+        print(f"    {p.summary}")
+        if name is not None:
+            print(f"    writes {', '.join(sorted(p.configure({}).edit()))}")
+            print(f"    source: {p.declared.source}")
+            print(f"    file: {p.origin}")
+
+
+def families(plugins: Plugins = None) -> None:
+    """The families, their plugins and their sizes."""
+    registry = _registry(plugins)
+    for family in (registry.families[name] for name in sorted(registry.families)):
+        print(f"{family.name}: {family.summary}")
+        print(f"    = {family.plugins or 'the base decoder'}")
+        print(f"    sizes: {', '.join(family.sizes)}")
+        print(f"    source: {family.source}")
+
+
+def _registry(folders: Any) -> "Registry":
+    from ablab.arch.registry import load_registry
+
+    return load_registry(folders or [])
+
+
+def _sizes(**sizes: int | None) -> dict[str, int]:
+    return {name: value for name, value in sizes.items() if value is not None}
+
+
+def _account(expression: str, registry: "Registry", sizes: dict[str, int]) -> "tuple[Model, Account]":
+    from ablab.arch.accounting import account
+    from ablab.arch.compose import Composite
+    from ablab.arch.expression import resolve
+    from ablab.arch.model import composite
+
+    model = resolve(expression, registry)
+    return model, account(composite(model, Composite(), sizes).arch)
+
+
+def _signed(value: float) -> str:
+    from ablab.report.numbers import short
+
+    return ("+" if value >= 0 else "-") + short(abs(value))

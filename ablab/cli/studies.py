@@ -1,0 +1,214 @@
+"""Commands on studies: run, plan, report, ui, and what they need."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablab.cli.options import HomeDir, Json, Overrides, Plugins, Profile, StudyFile, StudyName
+from ablab.errors import RunFailed, UserError
+
+if TYPE_CHECKING:
+    from ablab.study.home import Home, StudyRecord
+    from ablab.study.session import Planned, Request, Session
+
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a CPU core, or one on a GPU machine.")]
+
+
+def run(
+    file: StudyFile,
+    overrides: Overrides = None,
+    profile: Profile = None,
+    workers: Workers = None,
+    home: HomeDir = None,
+    plugins: Plugins = None,
+) -> None:
+    """Train what a study lacks, and report. What is finished is never trained again."""
+    from rich.console import Console
+
+    from ablab.cli.display import make_display
+    from ablab.study.home import make_home
+    from ablab.study.session import Session, forget_failures, planned
+
+    asked = planned(_request(file, profile, overrides, plugins))
+    console = Console()
+    display = make_display(console, asked.study.metric)
+    session = Session(asked, make_home(home), display)
+    forget_failures(session.home, session.waiting)
+    total = len(asked.plan.unique)
+    count, threads = _division(workers, len(session.waiting))
+    if session.waiting:
+        display.say(f"{total} runs, {total - len(session.waiting)} of them finished; {count} workers × {threads} threads")
+        display.begin(session.waiting)
+    else:
+        display.say(f"all {total} runs are finished: nothing to train")
+    try:
+        tally = session.run(count, threads)
+    finally:
+        display.close()
+    _conclude(session, console, interrupted=tally.signal is not None)
+    if tally.signal is not None:
+        sys.exit(128 + tally.signal)
+    if tally.failed:
+        raise RunFailed(f"{len(tally.failed)} of {total} runs failed; `ablab run` tries them again")
+
+
+def plan(
+    file: StudyFile,
+    overrides: Overrides = None,
+    profile: Profile = None,
+    as_json: Json = False,
+    home: HomeDir = None,
+    plugins: Plugins = None,
+) -> None:
+    """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
+    from ablab.study.home import make_home
+    from ablab.study.records import finished_keys
+    from ablab.study.session import planned
+
+    asked = planned(_request(file, profile, overrides, plugins))
+    done = finished_keys(make_home(home).root, asked.plan.unique)
+    runs = len(asked.plan.unique)
+    if as_json:
+        arms = [
+            {
+                "name": a.name, "expression": a.expression, "plugins": list(a.plugins), "parameters": a.parameters,
+                "flops_per_token": a.flops_per_token, "tokens": a.tokens, "steps": a.steps,
+            }
+            for a in asked.plan.arms
+        ]  # fmt: skip
+        content = {
+            "study": asked.request.name, "revision": asked.study.revision(), "arms": arms, "runs": runs,
+            "to_train": runs - len(done), "training_flops": asked.plan.training_flops,
+            "infeasible": dict(asked.plan.infeasible),
+        }  # fmt: skip
+        print(json.dumps(content, indent=1))
+        return
+    _print_plan(asked, done)
+
+
+def report(
+    study: StudyName,
+    overrides: Overrides = None,
+    profile: Profile = None,
+    as_json: Json = False,
+    home: HomeDir = None,
+    plugins: Plugins = None,
+) -> None:
+    """Print a study's arms and effects, and write its HTML report."""
+    from ablab.report.summary import summarise
+
+    record = _record(study, profile, overrides, home)
+    summary = summarise(record)
+    if as_json:
+        print(json.dumps(summary.as_dict(), indent=1))
+        return
+    from rich.console import Console
+
+    from ablab.report.html import write_report
+    from ablab.report.terminal import print_summary
+
+    console = Console()
+    print_summary(summary, console)
+    console.print(f"report: {write_report(summary, record)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def studies(home: HomeDir = None) -> None:
+    """List the studies of a home."""
+    from ablab.report.summary import summarise
+    from ablab.study.home import latest, make_home
+
+    place = make_home(home)
+    folder = place.root / "studies"
+    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    if not names:
+        print(f"no study has been run in {place.root} yet")
+    for name in names:
+        summary = summarise(latest(place, name))
+        print(f"{name}  revision {summary.revision}  {summary.finished}/{summary.runs} runs  {summary.question}")
+
+
+def schema() -> None:
+    """Print the JSON schema of study files, for editors."""
+    from ablab.study.schema import Study
+
+    content = Study.model_json_schema(by_alias=True)
+    content["properties"]["profiles"] = {"type": "object", "additionalProperties": {"type": "object"}}
+    print(json.dumps(content, indent=1))
+
+
+def _request(file: Path, profile: str | None, overrides: list[str] | None, plugins: list[Path] | None) -> "Request":
+    from ablab.study.session import Request
+
+    return Request(file, profile, tuple(overrides or ()), tuple(plugins or ()))
+
+
+def _division(workers: int | None, runs: int) -> tuple[int, int]:
+    """Worker processes, and threads for each."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers is None:
+        import torch
+
+        workers = 1 if torch.cuda.is_available() else cores
+    workers = max(1, min(workers, runs))
+    return workers, max(1, cores // workers)
+
+
+def _record(study: str, profile: str | None, overrides: list[str] | None, home: Path | None) -> "StudyRecord":
+    """A study's record by file (the exact revision) or by name (the latest in this home)."""
+    from ablab.study.home import StudyRecord, label, latest, make_home
+
+    place: Home = make_home(home)
+    if not study.endswith((".yaml", ".yml")):
+        if overrides:
+            raise UserError("overrides go with a study file: a name means its latest revision")
+        record = latest(place, label(study, profile))
+        print(f"{record.name}: the latest revision in {place.root}, {record.revision}", file=sys.stderr)
+        return record
+    from ablab.study.schema import load_study
+
+    resolved, _ = load_study(Path(study), profile, overrides or [])
+    return StudyRecord(place, label(Path(study).stem, profile), resolved.revision())
+
+
+def _conclude(session: "Session", console: Any, *, interrupted: bool) -> None:
+    """Prints and writes the report, and attaches it to the study in MLflow."""
+    from ablab.files import write_json
+    from ablab.report.html import write_report
+    from ablab.report.summary import summarise
+    from ablab.report.terminal import print_summary
+
+    record = session.record
+    summary = summarise(record)
+    files = [write_report(summary, record), record.reports / f"{record.revision}.json"]
+    write_json(files[1], summary.as_dict())
+    session.close(files, complete=summary.complete)
+    if not interrupted:
+        print_summary(summary, console)
+        console.print(f"report: {files[0]}", highlight=False, markup=False, soft_wrap=True)
+        console.print("compare the runs: ablab ui", highlight=False)
+
+
+def _print_plan(asked: "Planned", done: set[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ablab.report.numbers import short
+
+    table = Table(title=f"{asked.request.name} (revision {asked.study.revision()})", title_justify="left")
+    table.add_column("arm", overflow="fold", ratio=1)
+    for name in ("params", "FLOPs/token", "tokens", "steps", "done"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for arm in asked.plan.arms:
+        keys = [run.key for run in asked.plan.runs if run.arm == arm.name]
+        finished = f"{sum(key in done for key in keys)}/{len(keys)}"
+        table.add_row(arm.name, short(arm.parameters), short(arm.flops_per_token), short(arm.tokens), str(arm.steps), finished)
+    console = Console(highlight=False)
+    console.print(table)
+    runs = len(asked.plan.unique)
+    console.print(f"{runs} runs, {runs - len(done)} to train; {short(asked.plan.training_flops)} training FLOPs in all")
+    for name, reason in asked.plan.infeasible.items():
+        console.print(f"left out: {name}: {reason}", markup=False)

@@ -1,0 +1,54 @@
+"""The report as one HTML file that needs nothing else."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup
+
+from ablab.files import write_atomically
+from ablab.report.figures import effects_plot
+from ablab.report.numbers import digits, p_value, plain, short, signed
+from ablab.report.summary import ArmSummary, EffectSummary, Summary
+from ablab.report.terminal import footnotes, reading
+from ablab.study.home import StudyRecord
+
+
+def write_report(summary: Summary, record: StudyRecord) -> Path:
+    """Writes the report beside the study's record and returns its path."""
+    template = Environment(autoescape=True).from_string(files("ablab.report").joinpath("report.html.j2").read_text("utf-8"))
+    plot = Markup(effects_plot(summary)) if any(e.estimate is not None for e in summary.effects) else None
+    sources = record.read()["sources"]
+    page = template.render(
+        s=summary,
+        plot=plot,
+        notes=footnotes(summary),
+        convention=sources["flop_convention"],
+        file=sources["command"],
+        effects=[_effect_row(e) for e in summary.effects],
+        arms=[_arm_row(a, digits(summary.sd)) for a in summary.arms],
+    )
+    record.reports.mkdir(parents=True, exist_ok=True)
+    path = record.reports / f"{record.revision}.html"
+    write_atomically(path, lambda file: file.write(page.encode()))
+    return path
+
+
+def _effect_row(effect: EffectSummary) -> dict[str, str]:
+    half = None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2
+    places = digits(half)
+    interval = "–" if half is None else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
+    return {
+        "name": effect.name, "kind": effect.kind, "estimate": signed(effect.estimate, places), "interval": interval,
+        "p": p_value(effect.p), "reading": reading(effect),
+    }  # fmt: skip
+
+
+def _arm_row(arm: ArmSummary, places: int) -> dict[str, Any]:
+    return {
+        "name": arm.name + (" (diverged)" if arm.diverged else ""), "mean": plain(arm.mean, places),
+        "sd": plain(arm.sd, places), "n": arm.n, "test": plain(arm.test, places), "parameters": f"{arm.parameters:,}",
+        "tokens": f"{arm.tokens:,}", "flops": short(arm.flops), "seconds": plain(arm.seconds, 1),
+        "speed": short(arm.tokens_per_second), "memory": f"{short(arm.peak_memory_bytes)}B",
+    }  # fmt: skip

@@ -1,0 +1,158 @@
+"""Gathers a study's figures from its run records, and estimates its effects."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ablab.stats.effects import Effect, effect, fit, mean_sd
+from ablab.study.home import StudyRecord
+from ablab.study.records import Record
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """An arm's results. `mean` and `sd` are of the metric over seeds; `flops`, `tokens` of one run; `seconds` and
+    `peak_memory_bytes` are means over its runs. None: nothing finished.
+    """
+
+    name: str
+    mean: float | None
+    sd: float | None
+    n: int
+    values: list[dict[str, Any]]
+    test: float | None
+    parameters: int
+    tokens: int
+    flops: float
+    seconds: float | None
+    tokens_per_second: float | None
+    peak_memory_bytes: float | None
+    diverged: list[int]
+
+
+@dataclass(frozen=True)
+class EffectSummary:
+    """A change's effect on the metric: with the change minus without."""
+
+    name: str
+    kind: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All that a report shows. `overhead`: share of the execution's time not spent in training steps or validation."""
+
+    study: str
+    revision: str
+    question: str
+    metric: str
+    arms: list[ArmSummary]
+    effects: list[EffectSummary]
+    infeasible: dict[str, str]
+    runs: int
+    finished: int
+    failed: dict[str, str]
+    sd: float | None
+    dof: int
+    overhead: float | None
+    wall_seconds: float | None
+    workers: int | None
+    scope: list[str]
+    devices: list[str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run is finished."""
+        return self.finished == self.runs
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON types; figures that are not finite are null."""
+        return _finite(asdict(self))
+
+
+def summarise(record: StudyRecord) -> Summary:
+    """The study's figures as far as its runs are finished."""
+    content = record.read()
+    keys = {run["key"] for run in content["runs"]}
+    results = {key: result for key in keys if (result := Record(record.home.root, key).result) is not None}
+    arms = [_arm(arm, content, results) for arm in content["arms"]]
+    whole = {arm.name for arm in arms if not arm.diverged}
+    cells = {(arm.name, v["seed"]): v["value"] for arm in arms if arm.name in whole for v in arm.values}
+    fitted = fit(cells) if cells else None
+    nothing = Effect(None, None, None, None)
+    effects = [
+        EffectSummary(c["name"], c["kind"], **asdict(effect(fitted, c["weights"]) if fitted else nothing))
+        for c in content["contrasts"]
+    ]
+    executions = content["executions"]
+    failures = {key: Record(record.home.root, key).failure for key in keys - set(results)}
+    return Summary(
+        study=record.name, revision=record.revision, question=content["config"]["question"],
+        metric=content["config"]["metric"], arms=arms, effects=effects, infeasible=content["infeasible"],
+        runs=len(keys), finished=len(results), failed={k: f["reason"] for k, f in failures.items() if f},
+        sd=fitted.sd if fitted else None, dof=fitted.dof if fitted else 0, overhead=_overhead(executions),
+        wall_seconds=sum(e["wall_seconds"] for e in executions) if executions else None,
+        workers=executions[-1]["workers"] if executions else None, scope=_scope(content),
+        devices=sorted({_device(result) for result in results.values()}),
+    )  # fmt: skip
+
+
+def _arm(arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> ArmSummary:
+    metric = content["config"]["metric"]
+    runs = [(r["seed"], results[r["key"]]) for r in content["runs"] if r["arm"] == arm["name"] and r["key"] in results]
+    sound = [(seed, result) for seed, result in runs if not result["diverged"]]
+    values = [{"seed": seed, "value": result["metrics"][metric]} for seed, result in sound]
+    mean, sd = mean_sd([v["value"] for v in values])
+    test_metric = metric.replace("val/", "test/")
+
+    def average(of: str) -> float | None:
+        return mean_sd([result["cost"][of] for _, result in runs])[0]
+
+    return ArmSummary(
+        name=arm["name"], mean=mean, sd=sd, n=len(values), values=values,
+        test=mean_sd([result["metrics"][test_metric] for _, result in sound])[0],
+        parameters=arm["parameters"], tokens=arm["tokens"], flops=arm["tokens"] * arm["flops_per_token"],
+        seconds=average("seconds"), tokens_per_second=average("tokens_per_second"),
+        peak_memory_bytes=average("peak_memory_bytes"), diverged=[seed for seed, result in runs if result["diverged"]],
+    )  # fmt: skip
+
+
+def _overhead(executions: list[dict[str, Any]]) -> float | None:
+    """Of the executions that trained something."""
+    trained = [e for e in executions if e["busy_seconds"] > 0]
+    available = sum(e["wall_seconds"] * e["workers"] for e in trained)
+    return max(0.0, 1 - sum(e["busy_seconds"] for e in trained) / available) if available else None
+
+
+def _device(result: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    return f"{result['device']} ({result['precision']}, {result['threads']} thread(s), {versions})"
+
+
+def _scope(content: Mapping[str, Any]) -> list[str]:
+    """What the figures hold for, in words."""
+    config = content["config"]
+    ((kind, amount),) = [(k, v) for k, v in config["budget"].items() if v is not None]
+    sizes = ", ".join(f"{k} {v}" for k, v in config["model"].items() if v is not None) or "the family's own"
+    recipe = config["recipe"]
+    return [
+        f"size: {sizes}",
+        f"budget: {amount:.3g} {kind} a run, the same for every arm",
+        f"data: {config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}",
+        f"recipe: one for all arms ({recipe['optimizer']}, lr {recipe['lr']:g}, {recipe['batch_tokens']} tokens a batch); "
+        "no arm was tuned, so the answer holds for this recipe only",
+        f"seeds: {config['seeds']}; intervals are 95 %, unadjusted for the number of effects",
+    ]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

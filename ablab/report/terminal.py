@@ -1,0 +1,80 @@
+"""The report on a terminal, in 80 columns."""
+
+from rich.console import Console
+from rich.table import Table
+
+from ablab.report.numbers import digits, p_value, plain, short, signed
+from ablab.report.summary import EffectSummary, Summary
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Prints the effects, the arms, and what the figures hold for."""
+    console.print(f"[bold]{summary.study}[/] (revision {summary.revision})", highlight=False)
+    if summary.question:
+        console.print(f"[italic]{summary.question}[/]", highlight=False)
+    if not summary.complete:
+        console.print(f"[bold]Unfinished:[/] {summary.finished} of {summary.runs} runs are done.", highlight=False)
+    for key, reason in list(summary.failed.items())[:5]:
+        console.print(f"failed: {key}: {reason}", highlight=False, markup=False)
+    console.print(effects_table(summary))
+    console.print(arms_table(summary))
+    for line in footnotes(summary):
+        console.print(line, highlight=False, markup=False)
+
+
+def reading(effect: EffectSummary) -> str:
+    """What an interval says, in a word: lower is better."""
+    if effect.low is None or effect.high is None:
+        return "not known"
+    if effect.high < 0:
+        return "lower"
+    return "higher" if effect.low > 0 else "unclear"
+
+
+def effects_table(summary: Summary) -> Table:
+    """Each change's effect on the metric."""
+    table = Table(title=f"Effect on {summary.metric} (with minus without; below 0 is better)", title_justify="left")
+    table.add_column("change", overflow="fold", ratio=1)
+    for name in ("estimate", "95 % interval", "p", "reading"):
+        table.add_column(name, justify="right", no_wrap=True)
+    previous = None
+    for effect in summary.effects:
+        if previous is not None and effect.kind != previous:
+            table.add_section()
+        previous = effect.kind
+        half = None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2
+        places = digits(half)
+        interval = "–" if half is None else f"{signed(effect.low, places)} … {signed(effect.high, places)}"
+        table.add_row(effect.name, signed(effect.estimate, places), interval, p_value(effect.p), reading(effect))
+    return table
+
+
+def arms_table(summary: Summary) -> Table:
+    """Each arm's metric and what a run of it cost."""
+    table = Table(title="Arms (a run's parameters, tokens, FLOPs and training seconds)", title_justify="left")
+    table.add_column("arm", overflow="fold", ratio=1)
+    for name in (summary.metric, "sd", "n", "params", "tokens", "FLOPs", "sec"):
+        table.add_column(name, justify="right", no_wrap=True)
+    places = digits(summary.sd)
+    for arm in summary.arms:
+        note = " (diverged)" if arm.diverged else ""
+        table.add_row(
+            arm.name + note, plain(arm.mean, places), plain(arm.sd, places), str(arm.n), short(arm.parameters),
+            short(arm.tokens), short(arm.flops), plain(arm.seconds, 1),
+        )  # fmt: skip
+    return table
+
+
+def footnotes(summary: Summary) -> list[str]:
+    """Scope, error term, overhead, and what was left out."""
+    lines = list(summary.scope)
+    if summary.sd is not None:
+        lines.append(f"error: run-to-run sd {summary.sd:.2g} about arm and seed means, {summary.dof} degrees of freedom")
+    if summary.overhead is not None and summary.wall_seconds is not None:
+        lines.append(
+            f"time: {summary.wall_seconds:.0f} s on {summary.workers} worker(s); "
+            f"{100 * summary.overhead:.0f} % of it was not training or validation"
+        )
+    lines += [f"device: {device}" for device in summary.devices]
+    lines += [f"left out: {name}: {reason}" for name, reason in summary.infeasible.items()]
+    return lines
