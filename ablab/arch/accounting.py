@@ -1,11 +1,13 @@
 """Parameters, FLOPs and memory of an architecture: walks over the model built on the meta device, never formulas."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ablab.arch.decoder import Decoder, on_meta
@@ -90,20 +92,43 @@ def count_flops(model: Decoder) -> Flops:
     """FLOPs a token of one sequence of the full context; `model` must be on the meta device."""
     time = model.arch.dims.context
     tokens = torch.zeros(1, time, dtype=torch.long, device="meta")
-    with torch.no_grad():
-        forward = _counted(lambda: model.loss(tokens, tokens))
-    training = _counted(lambda: model.loss(tokens, tokens).total.backward())
+    with _attention_apart(model):
+        with torch.no_grad():
+            forward = _counted(lambda: model.loss(tokens, tokens))
+        training = _counted(lambda: model.loss(tokens, tokens).total.backward())
     model.zero_grad(set_to_none=True)
     attention = sum(_each(model, "attention_flops", time))
     return Flops((forward + attention) / time, (training + 3 * attention) / time)
 
 
-def _counted(work: Any) -> int:
-    """Torch's count of all but scaled-dot-product attention, which it charges for all pairs."""
+class _NoMatmul(nn.Module):
+    """Stands in for attention while all else is counted: the same shapes and gradients for q, k and v, and no FLOPs.
+
+    Which kernel torch picks on the meta device, and what it is charged, depends on shapes and on whether a graph is kept.
+    """
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return q + 0.0 * (k.sum() + v.sum())
+
+
+@contextmanager
+def _attention_apart(model: Decoder) -> Iterator[None]:
+    """A module that states its `attention_flops` keeps its attention in `attend`, a module (q, k, v) -> y."""
+    mixers: list[Any] = [module for module in model.modules() if hasattr(module, "attention_flops")]
+    real = [mixer.attend for mixer in mixers]
+    for mixer in mixers:
+        mixer.attend = _NoMatmul()
+    try:
+        yield
+    finally:
+        for mixer, attend in zip(mixers, real, strict=True):
+            mixer.attend = attend
+
+
+def _counted(work: Callable[[], object]) -> int:
     with FlopCounterMode(display=False) as counter:
         work()
-    by_op = counter.get_flop_counts().get("Global", {})
-    return sum(flops for op, flops in by_op.items() if "scaled_dot_product" not in str(op))
+    return counter.get_total_flops()
 
 
 def _each(model: nn.Module, method: str, *args: Any) -> list[int]:

@@ -12,10 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ablab.targets import IGNORED
+
 Term = Callable[[Tensor, Tensor], Tensor]
 LossTerms = Sequence[Term]
 
-IGNORED = -100
 _LOGITS_PER_CHUNK = 1 << 22
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from ablab.arch.loss import IGNORED
+from ablab.targets import IGNORED
 
 
 class Sequences(Dataset[Tensor]):

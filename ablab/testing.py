@@ -1,0 +1,144 @@
+"""The conformance suite that every plugin, ours or a stranger's, is held to.
+
+A plugin's own tests need three lines:
+
+    from ablab.testing import Conformance
+
+    class TestMine(Conformance):
+        expression = "gpt2 + mine"
+
+Give `plugins` the folders of loose plugin files, if the plugin is not installed; `dims` in place of the small default sizes.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from ablab.arch.accounting import account, count_flops, count_parameters
+from ablab.arch.build import build_model
+from ablab.arch.decoder import Decoder, on_meta
+from ablab.arch.model import architecture
+from ablab.arch.registry import Registry, load_registry
+from ablab.arch.value import Architecture
+
+SMALL: Mapping[str, int] = {"layers": 2, "width": 32, "heads": 4, "vocab": 61, "context": 12}
+
+
+def check_meta(arch: Architecture) -> None:
+    """The same parameters on the meta device and for real, each with a role or values of its own."""
+    real, meta = build_model(arch, 0), on_meta(arch)
+    shapes = {name: p.shape for name, p in real.named_parameters()}
+    assert shapes == {name: p.shape for name, p in meta.named_parameters()}
+    assert count_parameters(real) == count_parameters(meta) == account(arch).parameters
+
+
+def check_seeded(arch: Architecture) -> None:
+    """The same seed gives the same weights, whatever else was drawn before."""
+    first = build_model(arch, 7)
+    torch.rand(3)
+    second = build_model(arch, 7)
+    for (name, a), b in zip(first.named_parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b), f"{name} is not drawn from the seed and its name alone"
+
+
+def check_causal(arch: Architecture) -> None:
+    """A later token changes no earlier logit; and every token changes its own."""
+    model = _lively(arch)
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(0, arch.dims.vocab, (1, arch.dims.context), generator=generator)
+    with torch.no_grad():
+        logits = model(tokens)
+        for t in range(arch.dims.context):
+            changed = tokens.clone()
+            changed[0, t] = (changed[0, t] + 1) % arch.dims.vocab
+            moved = (model(changed) - logits).abs().amax(dim=(0, 2))
+            assert not moved[:t].any(), f"token {t} changes an earlier logit"
+            assert moved[t] > 0, f"token {t} does not change its own logits"
+
+
+def check_gradients(arch: Architecture) -> None:
+    """The loss gives every parameter a finite gradient."""
+    model = _lively(arch)
+    generator = torch.Generator().manual_seed(2)
+    tokens = torch.randint(0, arch.dims.vocab, (2, arch.dims.context + 1), generator=generator)
+    loss = model.loss(tokens[:, :-1], tokens[:, 1:]).total
+    assert loss.isfinite()
+    loss.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, f"{name} gets no gradient"
+        assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
+
+
+def check_flops(arch: Architecture) -> None:
+    """FLOPs can be counted; attention is charged for the pairs that it really attends to."""
+    flops = count_flops(on_meta(arch))
+    assert 0 < flops.forward < flops.training
+    for name, module in _lively(arch).named_modules():
+        if hasattr(module, "pattern"):
+            seen = visible_pairs(module, arch)
+            charged = module.pattern.pairs(arch.dims.context)  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+            assert charged == seen, f"{name} charges {charged} pairs and attends to {seen}"
+
+
+def visible_pairs(mixer: torch.nn.Module, arch: Architecture) -> int:
+    """How many (query, key) pairs of one sequence are connected, found by moving each input and looking at each output."""
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(1, arch.dims.context, arch.dims.width, dtype=torch.float64, generator=generator)
+    pairs = 0
+    with torch.no_grad():
+        y = mixer(x)
+        for t in range(arch.dims.context):
+            moved = x.clone()
+            moved[0, t] += 1.0
+            pairs += int(((mixer(moved) - y).abs().amax(dim=(0, 2)) > 1e-12).sum())
+    return pairs
+
+
+def _lively(arch: Architecture) -> Decoder:
+    """A model in float64 with weights so large that nothing hides in small numbers."""
+    model = build_model(arch, 0).double()
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, dtype=torch.float64, generator=generator), alpha=0.2)
+    return model
+
+
+CHECKS = (check_meta, check_seeded, check_causal, check_gradients, check_flops)
+
+
+class Conformance:
+    """Inherit from it in a test module and set `expression`."""
+
+    expression: str
+    plugins: Sequence[str | Path] = ()
+    dims: Mapping[str, int] = SMALL
+
+    def registry(self) -> Registry:
+        """Installed plugins and those in `plugins`."""
+        return load_registry([Path(folder) for folder in self.plugins])
+
+    def architecture(self) -> Architecture:
+        """What `expression` names, at the sizes in `dims`."""
+        return architecture(self.expression, self.registry(), dict(self.dims))
+
+    def test_meta(self) -> None:
+        """See `check_meta`."""
+        check_meta(self.architecture())
+
+    def test_seeded(self) -> None:
+        """See `check_seeded`."""
+        check_seeded(self.architecture())
+
+    def test_causal(self) -> None:
+        """See `check_causal`."""
+        check_causal(self.architecture())
+
+    def test_gradients(self) -> None:
+        """See `check_gradients`."""
+        check_gradients(self.architecture())
+
+    def test_flops(self) -> None:
+        """See `check_flops`."""
+        check_flops(self.architecture())

@@ -1,0 +1,131 @@
+"""Composition, conflicts and paths, with plugins made here: the core knows none by name."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import ablab
+from ablab.arch.attention import Attention, NoRotation
+from ablab.arch.compose import Claim, Composite, compose, overlap
+from ablab.arch.layers import LayerNorm, NoPosition, PlainMlp
+from ablab.arch.recipe import LossTerm
+from ablab.errors import UserError
+
+BASE = Composite()
+
+
+@dataclass(frozen=True)
+class Term(LossTerm):
+    scale: float = 1.0
+
+    def __call__(self, log_z, target):
+        return self.scale * log_z
+
+
+def test_edits_reach_all_three_roots():
+    value = compose(
+        BASE,
+        [
+            Claim("a", {"mixer.kv_heads": 1, "arch.bias": False}),
+            Claim("b", {"recipe.clip": 0.5, "recipe.loss.z": Term()}),
+            Claim("c", {"recipe.loss.a": Term(2.0)}),
+        ],
+    )
+    assert value.arch.mixer == Attention(kv_heads=1)
+    assert value.arch.bias is False
+    assert value.recipe.clip == 0.5
+    assert [key for key, _ in value.recipe.loss.entries] == ["a", "z"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"norm": LayerNorm()}, {"norm": LayerNorm(1e-6)}),
+        ({"mixer": Attention()}, {"mixer.rotate": NoRotation()}),
+        ({"mixer.rotate": NoRotation()}, {"arch.mixer": Attention()}),
+        ({"recipe.loss.z": Term()}, {"recipe.loss.z": Term()}),
+    ],
+)
+def test_two_writers_of_a_path_conflict(first, second):
+    with pytest.raises(UserError) as error:
+        compose(BASE, [Claim("one", first), Claim("two", second)])
+    text = str(error.value)
+    assert "'one'" in text
+    assert "'two'" in text
+    assert "`- one`" in text
+    assert "`" + next(iter(first)) in text
+
+
+def test_a_name_that_only_begins_alike_is_no_conflict():
+    assert overlap({"mixer.kv": 1}, {"mixer.kv_heads": 1}) is None
+
+
+def test_requires_and_conflicts_that_paths_cannot_see():
+    with pytest.raises(UserError, match="'a' needs 'b'"):
+        compose(BASE, [Claim("a", {"bias": False}, requires=("b",))])
+    with pytest.raises(UserError, match="'a' does not go with 'b'"):
+        compose(BASE, [Claim("a", {}, conflicts=("b",)), Claim("b", {})])
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        ({"mixr.kv_heads": 1}, "no slot named 'mixr.kv_heads'"),
+        ({"mixer.kv_head": 1}, "mixer.kv_heads"),
+        ({"norm": PlainMlp()}, "which holds a Norm"),
+        ({"bias": "no"}, "which holds a bool"),
+        ({"mixer.kv_heads": True}, "which holds a"),
+    ],
+)
+def test_wrong_edits_are_refused_with_the_plugin_and_the_path(edit, message):
+    with pytest.raises(UserError, match="plugin 'mine'") as error:
+        compose(BASE, [Claim("mine", edit)])
+    assert message in str(error.value)
+
+
+def test_equal_values_are_equal_and_hashable():
+    a = compose(BASE, [Claim("a", {"position": NoPosition()}), Claim("b", {"bias": False})])
+    b = compose(BASE, [Claim("b", {"bias": False}), Claim("a", {"position": NoPosition()})])
+    assert a == b
+    assert hash(a.arch) == hash(b.arch)
+
+
+def modules():
+    return sorted(Path(ablab.__file__).parent.rglob("*.py"))
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: "/".join(p.parts[-2:]))
+def test_the_core_imports_no_plugin(path):
+    assert not [name for name in imports(path) if name.split(".")[0] == "ablab_plugins"]
+
+
+LEVELS = {
+    "arch": 0, "data": 0, "stats": 1, "tracking": 1, "train": 1, "evaluate": 1, "study": 2, "report": 3, "cli": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: "/".join(p.parts[-2:]))
+def test_imports_point_one_way(path):
+    package = path.parent.name
+    if package not in LEVELS:
+        return
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "ablab" and len(parts) > 1 and parts[1] in LEVELS and parts[1] != package:
+            assert LEVELS[parts[1]] < LEVELS[package], f"{path} imports {name}"
+
+
+def test_plugins_import_only_the_public_api():
+    for path in (Path(ablab.__file__).parents[1] / "plugins").glob("*.py"):
+        ours = [name for name in imports(path) if name.split(".")[0] == "ablab"]
+        assert set(ours) <= {"ablab.plugin"}, path

@@ -1,0 +1,83 @@
+"""Every registered plugin alone, and every legal pair, is held to the conformance suite: registering is being tested."""
+
+from dataclasses import replace
+from itertools import combinations, permutations
+
+import pytest
+
+from ablab.arch.accounting import count_flops
+from ablab.arch.base import BASE
+from ablab.arch.compose import Claim, Composite, compose
+from ablab.arch.decoder import on_meta
+from ablab.arch.registry import load_registry
+from ablab.arch.roles import Kind, weights
+from ablab.arch.value import Dims
+from ablab.errors import UserError
+from ablab.testing import CHECKS, SMALL
+
+REGISTRY = load_registry()
+NAMES = sorted(REGISTRY.plugins)
+BASE_SMALL = Composite(arch=replace(BASE, dims=Dims(**SMALL)))
+
+
+def claims(names):
+    return [Claim(name, REGISTRY.plugin(name).configure({}).edit(), *requirements(name)) for name in names]
+
+
+def requirements(name):
+    declared = REGISTRY.plugin(name).declared
+    return declared.requires, declared.conflicts
+
+
+def legal(names):
+    try:
+        return compose(BASE_SMALL, claims(names))
+    except UserError:
+        return None
+
+
+SETS = [(), *((n,) for n in NAMES), *(pair for pair in combinations(NAMES, 2) if legal(pair)), tuple(NAMES)]
+
+
+@pytest.mark.parametrize("names", SETS, ids=lambda names: " + ".join(names) or "base")
+def test_conformance(names):
+    value = compose(BASE_SMALL, claims(names))
+    for check in CHECKS:
+        check(value.arch)
+
+
+@pytest.mark.parametrize("names", SETS, ids=lambda names: " + ".join(names) or "base")
+def test_forward_flops_are_two_for_each_weight_used(names):
+    """Independent of the counter: every matrix multiplies each token once; a tied table does so at the head."""
+    arch = compose(BASE_SMALL, claims(names)).arch
+    model = on_meta(arch)
+    matrices = [w.parameter.numel() for w in weights(model) if w.role and w.role.kind is Kind.MATRIX]
+    tied = arch.head == BASE.head
+    attention = sum(m.attention_flops(12) for m in model.modules() if hasattr(m, "attention_flops"))
+    expected = 2 * (sum(matrices) + (61 * 32 if tied else 0)) + attention / 12
+    flops = count_flops(model)
+    assert flops.forward == pytest.approx(expected, rel=1e-12)
+    assert flops.training == pytest.approx(3 * expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("names", [p for p in combinations(NAMES, 3) if legal(p)], ids="+".join)
+def test_composition_does_not_depend_on_the_order(names):
+    values = {compose(BASE_SMALL, claims(order)) for order in permutations(names)}
+    assert len(values) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_plugin_says_what_it_is_and_where_it_comes_from(name):
+    plugin = REGISTRY.plugin(name)
+    assert plugin.summary.endswith((".", ":"))
+    assert len(plugin.summary) > 20
+    assert plugin.declared.source
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY.families))
+def test_every_family_builds_at_every_size(name):
+    family = REGISTRY.family(name)
+    from ablab.arch.model import architecture
+
+    for size, dims in family.sizes.items():
+        assert architecture(f"{name}:{size}", REGISTRY, {}).dims == dims
