@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablab.cli.options import Json, Plugins
+from ablab.cli.options import HomeDir, Json, Plugins
 
 if TYPE_CHECKING:
     from ablab.arch.accounting import Account
@@ -25,6 +25,7 @@ def inspect(
     vocab: Size = None,
     context: Size = None,
     plugins: Plugins = None,
+    home: HomeDir = None,
 ) -> None:
     """Parameters, FLOPs and memory of a model, counted without building it."""
     sizes = _sizes(layers=layers, width=width, heads=heads, vocab=vocab, context=context)
@@ -62,6 +63,7 @@ def diff(
     vocab: Size = None,
     context: Size = None,
     plugins: Plugins = None,
+    home: HomeDir = None,
 ) -> None:
     """What the second model has that the first lacks, change by change, at the first one's size."""
     from rich.console import Console
@@ -102,6 +104,7 @@ def plugins(
     name: Annotated[str | None, typer.Argument(help="One plugin, in full.")] = None,
     as_json: Json = False,
     plugins: Plugins = None,
+    home: HomeDir = None,
 ) -> None:
     """The plugins that can be named in expressions."""
     registry = _registry(plugins)
@@ -126,7 +129,7 @@ def plugins(
             print(f"    file: {p.origin}")
 
 
-def families(plugins: Plugins = None) -> None:
+def families(plugins: Plugins = None, home: HomeDir = None) -> None:
     """The families, their plugins and their sizes."""
     registry = _registry(plugins)
     for family in (registry.families[name] for name in sorted(registry.families)):

@@ -6,13 +6,14 @@ from typing import Annotated
 
 import typer
 
-from ablab.cli.options import HomeDir
+from ablab.cli.options import HomeDir, Plugins
 from ablab.errors import UserError
 
 
 def ui(
     home: HomeDir = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 5000,
+    plugins: Plugins = None,
 ) -> None:
     """Open the MLflow server on the local store, at 127.0.0.1."""
     from ablab.study.home import make_home

@@ -116,7 +116,7 @@ def report(
     console.print(f"report: {write_report(summary, record)}", highlight=False, markup=False, soft_wrap=True)
 
 
-def studies(home: HomeDir = None) -> None:
+def studies(home: HomeDir = None, plugins: Plugins = None) -> None:
     """List the studies of a home."""
     from ablab.report.summary import summarise
     from ablab.study.home import latest, make_home
@@ -131,7 +131,7 @@ def studies(home: HomeDir = None) -> None:
         print(f"{name}  revision {summary.revision}  {summary.finished}/{summary.runs} runs  {summary.question}")
 
 
-def schema() -> None:
+def schema(home: HomeDir = None, plugins: Plugins = None) -> None:
     """Print the JSON schema of study files, for editors."""
     from ablab.study.schema import Study
 

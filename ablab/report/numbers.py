@@ -32,6 +32,6 @@ def short(value: float | None) -> str:
     if value is None:
         return "–"
     for unit, name in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= unit:
+        if abs(value) >= 0.9995 * unit:  # what rounds to the next unit is shown in it
             return f"{value / unit:.3g}{name}"
     return f"{value:.3g}"

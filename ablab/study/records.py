@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from ablab.errors import UserError
 from ablab.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -141,16 +140,6 @@ class Lease:
             grave.unlink()
         except FileNotFoundError:
             return
-
-
-def find_run(home: Path, prefix: str) -> Record:
-    """The run whose key is, or begins with, `prefix`. Raises UserError for none or several."""
-    folder = home / "runs"
-    found = sorted(p.name for p in folder.glob(f"{prefix}*")) if folder.is_dir() and prefix.isalnum() else []
-    if len(found) != 1:
-        what = "no run" if not found else f"{len(found)} runs"
-        raise UserError(f"{what} in {home} with a key that begins with {prefix!r}")
-    return Record(home, found[0])
 
 
 def finished_keys(home: Path, keys: Iterable[str]) -> set[str]:

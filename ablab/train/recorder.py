@@ -16,6 +16,7 @@ import psutil
 import torch
 from torch import Tensor
 
+BEAT_SECONDS = 1.0
 Log = Callable[[int, Mapping[str, float]], None]
 
 
@@ -86,7 +87,7 @@ class Recorder(L.Callback):
         if validating and not self.diverged:
             self._validate(step)
         now = perf_counter()
-        if now - self._beat >= 1.0 or step == 1:
+        if now - self._beat >= BEAT_SECONDS or step == 1:
             self._beat = now
             self.interrupted = self.hooks.stop() and step < self.cadence.steps
             self.hooks.beat(step / self.cadence.steps, {"train/loss": self.tally.last_loss, **self.speed(step)})

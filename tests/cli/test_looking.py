@@ -1,0 +1,129 @@
+"""Commands that look: what they print, how fast, and what they say of wrong input."""
+
+import json
+import resource
+import subprocess
+import time
+
+import pytest
+
+from tests.conftest import ROOT, command
+
+
+def out(result):
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_inspect_json(ablab):
+    content = json.loads(out(ablab("inspect", "gpt2:124M + rope", "--json", "--layers", 2)))
+    assert content["expression"] == "gpt2:124M + rope"
+    assert content["plugins"] == ["pre_norm", "rope", "scaled_init"]
+    assert content["parameters"]["total"] == content["parameters"]["embedding"] + content["parameters"]["non_embedding"]
+    assert content["parameters"]["embedding"] == 50257 * 768
+    assert set(content["flops_per_token"]) == {"forward", "training"}
+    assert set(content["memory_bytes"]) == {"weights", "gradients", "optimizer"}
+    assert content["kv_cache_bytes_per_token"] == 2 * 2 * 768 * 2
+    assert (content["dims"]["layers"], content["dims"]["width"], content["dims"]["head_dim"]) == (2, 768, 64)
+
+
+def test_the_largest_model_takes_seconds_and_little_memory(ablab):
+    start = time.monotonic()
+    content = json.loads(out(ablab("inspect", "llama:65B", "--json")))
+    assert content["parameters"]["total"] == 65_285_660_672
+    assert time.monotonic() - start < 60
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2_000_000  # kB
+
+
+def test_inspect_and_diff_for_people(ablab):
+    assert "124,439,808" in out(ablab("inspect", "gpt2"))
+    text = out(ablab("diff", "gpt2", "llama", "--layers", 2, "--width", 64, "--heads", 4))
+    for name in ("rmsnorm", "rope", "swiglu", "no_bias", "untied_embeddings", "- scaled_init"):
+        assert name in text
+    assert "norm" in text
+
+
+def test_plugins_and_families(ablab):
+    listed = {p["name"]: p for p in json.loads(out(ablab("plugins", "--json")))}
+    assert listed["rope"]["paths"] == ["mixer.rotate", "position"]
+    assert listed["rope"]["options"] == {"base": 10000.0}
+    assert listed["swiglu"]["summary"]
+    assert "2104.09864" in out(ablab("plugins", "rope"))
+    families = out(ablab("families"))
+    assert "llama" in families
+    assert "1.5B" in families
+
+
+def test_schema(ablab):
+    assert "budget" in json.loads(out(ablab("schema")))["properties"]
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nsys.argv = ['ablab', '--help']\nfrom ablab.cli.app import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'lightning', 'mlflow', 'optuna', 'datasets', 'numpy'} & set(sys.modules)\nassert not heavy, heavy\n"
+    )
+    subprocess.run([*command()[:1], "-c", code], check=True, capture_output=True)
+    # The best of a few: a loaded machine makes one start slow, never fast.
+    seconds = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command("--help"), check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 0.3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["inspect", "gpt2 + rop"], "did you mean 'rope'?"),
+        (["inspect", "gpt2 + rope(base=x)"], "rope(base='x')"),
+        (["inspect", "gpt2", "--heads", "7"], "not a multiple of heads 7"),
+        (["inspect", "gpt2", "--width", "-3"], "--width"),
+        (["diff", "gpt2", "lama"], "did you mean 'llama'?"),
+        (["plugins", "ropee"], "did you mean 'rope'?"),
+        (["plan", "nowhere.yaml"], "nowhere.yaml: no such study file"),
+        (["run", "nowhere.yaml"], "nowhere.yaml: no such study file"),
+        (["report", "nothing"], "no study has been run in .ablab yet"),
+        (["ui"], "there is no MLflow store in mlflow yet"),
+        (["inspect", "gpt2", "--plugins", "nofolder"], "no such folder"),
+        (["nosuch"], "No such command 'nosuch'"),
+    ],
+)
+def test_bad_input_is_one_message_and_status_2(ablab, tmp_path, arguments, message):
+    result = ablab(*arguments)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_study_creates_nothing(ablab, tmp_path, study_text):
+    (tmp_path / "x.yaml").write_text(study_text.replace("to: llama", "to: llama + rop"))
+    for name in ("plan", "run"):
+        result = ablab(name, "x.yaml")
+        assert result.returncode == 2
+        assert "x.yaml:3:1: to: no plugin named 'rop' (did you mean 'rope'?)" in result.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["x.yaml"]
+
+
+def test_plan(ablab, tmp_path, study_text):
+    (tmp_path / "x.yaml").write_text(study_text)
+    content = json.loads(out(ablab("plan", "x.yaml", "--json")))
+    assert content["study"] == "x"
+    assert (content["runs"], content["to_train"]) == (16, 16)
+    assert content["arms"][1]["name"] == "llama - no_bias"
+    assert content["arms"][1]["plugins"] == ["pre_norm", "rmsnorm", "rope", "swiglu", "untied_embeddings"]
+    assert set(content["arms"][0]) >= {"name", "plugins", "parameters", "flops_per_token", "tokens", "steps"}
+    assert content["training_flops"] > 0
+    text = out(ablab("plan", "x.yaml"))
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert [p.name for p in tmp_path.iterdir()] == ["x.yaml"]
+
+
+def test_the_flagship_plans(ablab):
+    content = json.loads(out(ablab("plan", ROOT / "studies" / "gpt2_vs_llama.yaml", "--json")))
+    assert content["runs"] == 24
+    assert {a["name"] for a in content["arms"]} >= {"llama", "gpt2", "llama - rope"}

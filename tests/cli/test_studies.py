@@ -1,0 +1,310 @@
+"""Studies through the real command, with real worker processes and a real MLflow store."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, command, environment
+
+CRASH = '''
+"""A plugin whose model kills its process, and one whose model raises."""
+import os
+from dataclasses import dataclass
+from torch import nn
+from ablab.plugin import Activation, plugin
+
+class Crashing(nn.Module):
+    def forward(self, x):
+        if x.device.type != "meta":
+            os._exit(9)
+        return x
+
+class Raising(nn.Module):
+    def forward(self, x):
+        if x.device.type != "meta":
+            raise RuntimeError("this model cannot run")
+        return x
+
+@dataclass(frozen=True)
+class Bad(Activation):
+    crash: bool
+    def build(self):
+        return Crashing() if self.crash else Raising()
+
+@plugin(source="a test")
+class Crash:
+    """Kills the process."""
+    def edit(self):
+        return {"mlp.activation": Bad(True)}
+
+@plugin(source="a test")
+class Raise:
+    """Raises."""
+    def edit(self):
+        return {"mlp.activation": Bad(False)}
+'''
+
+
+def results(home: Path):
+    """Everything a home knows of its runs' numbers, timings apart."""
+    return {
+        p.parent.name: (json.loads(p.read_text())["metrics"], _losses(p.parent)) for p in sorted(home.glob("runs/*/result.json"))
+    }
+
+
+def _losses(folder: Path):
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k in ("step", "train/loss", "val/bpb")} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory):
+    """The flagship's smoke profile, run once by the real command."""
+    folder = tmp_path_factory.mktemp("smoke")
+    start = time.monotonic()
+    arguments = ("run", ROOT / "studies" / "gpt2_vs_llama.yaml", "--profile", "smoke", "--home", folder / "home")
+    result = subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=environment(), check=False)
+    assert result.returncode == 0, result.stderr
+    return folder / "home", result.stdout, time.monotonic() - start
+
+
+def test_the_smoke_study_ends_within_a_minute(smoke):
+    assert smoke[2] < 60
+
+
+def test_it_prints_effects_arms_and_overhead(smoke):
+    for text in ("rope", "llama vs gpt2", "95 % interval", "not training or validation", "no arm was", "report: "):
+        assert text in smoke[1]
+    tables = [line for line in smoke[1].splitlines() if line.startswith(("│", "┃"))]
+    assert max(map(len, tables)) <= 80
+
+
+def test_a_second_run_trains_nothing_in_ten_seconds(smoke, ablab):
+    before = results(smoke[0])
+    start = time.monotonic()
+    result = ablab("run", ROOT / "studies" / "gpt2_vs_llama.yaml", "--profile", "smoke", "--home", smoke[0])
+    seconds = time.monotonic() - start
+    assert "all 16 runs are finished" in result.stdout
+    assert results(smoke[0]) == before
+    assert seconds < 20  # ten on a machine that does nothing else
+
+
+def test_report_json(smoke, ablab):
+    content = json.loads(ablab("report", "gpt2_vs_llama@smoke", "--json", "--home", smoke[0]).stdout)
+    assert content["metric"] == "val/bpb"
+    arms = {a["name"]: a for a in content["arms"]}
+    assert arms["gpt2"]["n"] == 2
+    values = [v["value"] for v in arms["gpt2"]["values"]]
+    assert arms["gpt2"]["mean"] == pytest.approx(sum(values) / 2)
+    assert [v["seed"] for v in arms["gpt2"]["values"]] == [1, 2]
+    effects = {e["name"]: e for e in content["effects"]}
+    assert effects["rope"]["kind"] == "change"
+    assert effects["rope"]["estimate"] == pytest.approx(arms["llama"]["mean"] - arms["llama - rope"]["mean"])
+    assert effects["rope"]["low"] < effects["rope"]["estimate"] < effects["rope"]["high"]
+    assert set(effects) == {"no_bias", "rmsnorm", "rope", "swiglu", "untied_embeddings", "- scaled_init", "llama vs gpt2"}
+
+
+def test_report_by_file_name_and_html(smoke, ablab):
+    file = ROOT / "studies" / "gpt2_vs_llama.yaml"
+    result = ablab("report", file, "--profile", "smoke", "--home", smoke[0])
+    assert "llama vs gpt2" in result.stdout
+    page = Path(result.stdout.split("report: ")[1].strip()).read_text()
+    assert "<svg" in page
+    assert not re.search(r"""(src|href)=["'](?!#)""", page)  # nothing is fetched
+    missing = ablab("report", file, "--profile", "smoke", "seeds=7", "--home", smoke[0])
+    assert missing.returncode == 2
+    assert "has not been run" in missing.stderr
+    wrong = ablab("report", "gpt2_vs_lama", "--home", smoke[0])
+    assert wrong.returncode == 2
+    assert "did you mean" in wrong.stderr
+
+
+def test_mlflow_shows_the_study(smoke):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{smoke[0].resolve()}/mlflow/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'ablab'")
+    runs = client.search_runs([experiment.experiment_id], max_results=500)
+    (parent,) = [r for r in runs if r.data.tags["ablab.kind"] == "study"]
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert len(children) == 16
+    assert all(r.info.status == "FINISHED" for r in runs)
+    assert {r.info.run_name for r in children} >= {"gpt2 · seed 1", "llama - rope · seed 2"}
+    by_name = {r.info.run_name: r for r in children}
+    assert by_name["llama · seed 1"].data.params["plugin.rope"] == "on"
+    assert by_name["gpt2 · seed 1"].data.params["plugin.rope"] == "off"
+    assert len({frozenset(k for k in r.data.params if k.startswith("plugin.")) for r in children}) == 1
+    for r in children:
+        record = json.loads((smoke[0] / "runs" / r.data.tags["ablab.run_key"] / "result.json").read_text())
+        assert r.data.metrics["final/val/bpb"] == record["metrics"]["val/bpb"]
+        assert r.data.metrics["cost/flops"] == record["cost"]["flops"]
+        assert r.data.params["budget.tokens"] == "20000.0"
+        history = client.get_metric_history(r.info.run_id, "train/loss")
+        assert [(m.step, m.value) for m in history] == [
+            (row["step"], row["train/loss"]) for row in _losses(smoke[0] / "runs" / record_key(r)) if "train/loss" in row
+        ]
+    names = {a.path for a in client.list_artifacts(parent.info.run_id)}
+    assert any(n.endswith(".html") for n in names)
+
+
+def record_key(run):
+    return run.data.tags["ablab.run_key"]
+
+
+def test_a_run_reused_by_another_study_is_a_light_copy(smoke, ablab, tmp_path):
+    from mlflow import MlflowClient
+
+    text = (ROOT / "studies" / "gpt2_vs_llama.yaml").read_text().replace("leave_one_out", "compare")
+    (tmp_path / "ends.yaml").write_text(text)
+    result = ablab("run", "ends.yaml", "--profile", "smoke", "--home", smoke[0])
+    assert "all 4 runs are finished" in result.stdout
+    client = MlflowClient(f"sqlite:///{smoke[0].resolve()}/mlflow/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'ablab'")
+    copies = client.search_runs([experiment.experiment_id], "tags.reused_from = 'gpt2_vs_llama@smoke'")
+    assert len(copies) == 4
+    assert all("final/val/bpb" in r.data.metrics and "train/loss" not in r.data.metrics for r in copies)
+
+
+def test_losing_mlflow_loses_nothing(smoke, ablab):
+    import shutil
+
+    from mlflow import MlflowClient
+
+    shutil.rmtree(smoke[0] / "mlflow")
+    ablab("run", ROOT / "studies" / "gpt2_vs_llama.yaml", "--profile", "smoke", "--home", smoke[0])
+    client = MlflowClient(f"sqlite:///{smoke[0].resolve()}/mlflow/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'ablab'")
+    runs = client.search_runs([experiment.experiment_id], "tags.`ablab.kind` = 'run'")
+    assert len(runs) == 16
+    assert all("final/val/bpb" in r.data.metrics and "train/loss" in r.data.metrics for r in runs)
+
+
+@pytest.fixture
+def long_study(tmp_path, study_text):
+    """Runs of a few seconds each, with a checkpoint every tenth of a second."""
+    text = study_text.replace("leave_one_out", "compare").replace("steps: 4", "steps: 400") + "checkpoint_seconds: 0.1\n"
+    (tmp_path / "x.yaml").write_text(text)
+    return tmp_path / "x.yaml"
+
+
+@pytest.fixture
+def uninterrupted(ablab, long_study, tmp_path):
+    assert ablab("run", long_study, "--home", tmp_path / "whole", "--workers", 2).returncode == 0
+    return results(tmp_path / "whole")
+
+
+def start(*arguments, cwd):
+    return subprocess.Popen(
+        command(*arguments),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment(),
+        start_new_session=True,
+    )
+
+
+def until(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def alive(session: int) -> list[int]:
+    """Processes of a session that are not zombies."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+@pytest.mark.parametrize("group", [True, False], ids=["everything", "driver"])
+def test_a_study_killed_in_the_middle_ends_with_the_same_numbers(ablab, long_study, uninterrupted, tmp_path, group):
+    home = tmp_path / "home"
+    process = start("run", long_study, "--home", home, "--workers", 2, cwd=tmp_path)
+    until(lambda: list(home.glob("runs/*/checkpoint.ckpt")))
+    (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(list(home.glob("runs/*/result.json"))) < 4
+    until(lambda: not alive(process.pid), 30)  # workers end by themselves
+    again = ablab("run", long_study, "--home", home, "--workers", 2)
+    assert again.returncode == 0, again.stderr
+    assert results(home) == uninterrupted
+    assert not list(home.glob("runs/*/lease.json"))
+
+
+def test_ctrl_c_writes_checkpoints_and_ends_with_130(ablab, long_study, uninterrupted, tmp_path):
+    home = tmp_path / "home"
+    process = start("run", long_study, "--home", home, "--workers", 2, cwd=tmp_path)
+    until(lambda: list(home.glob("runs/*/progress.json")))
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "stopping" in output
+    assert "Traceback" not in output
+    assert list(home.glob("runs/*/checkpoint.ckpt"))
+    assert not alive(process.pid)
+    assert ablab("run", long_study, "--home", home, "--workers", 2).returncode == 0
+    assert results(home) == uninterrupted
+
+
+def test_two_drivers_train_nothing_twice(long_study, uninterrupted, tmp_path):
+    home = tmp_path / "home"
+    both = [start("run", long_study, "--home", home, "--workers", 1, cwd=tmp_path) for _ in range(2)]
+    outputs = [process.communicate(timeout=200)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert results(home) == uninterrupted
+    (study,) = home.glob("studies/x/*.json")
+    assert sum(e["trained"] for e in json.loads(study.read_text())["executions"]) <= 4
+
+
+def test_a_crash_costs_the_run_that_crashed(ablab, tmp_path, study_text):
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "crash.py").write_text(CRASH)
+    arms = "arms: {base: gpt2, dead: gpt2 + crash, wrong: 'gpt2 + raise', fine: llama}\n"
+    text = study_text.replace("from: gpt2\nto: llama\n", arms)
+    (tmp_path / "x.yaml").write_text(text.replace("leave_one_out", "compare"))
+    result = ablab("run", "x.yaml", "--plugins", "more", "--workers", 2)
+    assert result.returncode == 1, result.stderr
+    assert "4 of 8 runs failed" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    content = json.loads(ablab("report", "x", "--json").stdout)
+    counts = {a["name"]: a["n"] for a in content["arms"]}
+    assert counts == {"base": 2, "dead": 0, "wrong": 0, "fine": 2}
+    reasons = sorted(set(content["failed"].values()))
+    assert reasons[0] == "RuntimeError: this model cannot run"
+    assert "the worker process died (exit code 9)" in reasons[1]
+    effects = {e["name"]: e["estimate"] for e in content["effects"]}
+    assert effects["dead"] is None
+    assert effects["fine"] is not None
+
+
+def test_a_diverged_arm_is_a_result(ablab, tmp_path, study_text):
+    (tmp_path / "x.yaml").write_text(study_text.replace("leave_one_out", "compare"))
+    result = ablab("run", "x.yaml", "recipe.lr=1e9", "recipe.clip=0")
+    assert result.returncode == 0, result.stderr
+    assert "diverged" in result.stdout.lower()
+    content = json.loads(ablab("report", "x", "--json").stdout)
+    assert content["effects"][0]["estimate"] is None
+
+
+def test_a_tracker_that_does_not_answer_costs_no_run(ablab, tmp_path, study_text, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    text = study_text.replace("leave_one_out", "compare") + "tracking: {uri: 'http://127.0.0.1:9'}\n"
+    (tmp_path / "x.yaml").write_text(text)
+    result = ablab("run", "x.yaml")
+    assert result.returncode == 0, result.stderr
+    assert "tracking stopped" in result.stdout

@@ -1,0 +1,116 @@
+"""The report on records made by hand: what is shown, and what is said of what is missing."""
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ablab.files import write_json
+from ablab.report.html import write_report
+from ablab.report.summary import summarise
+from ablab.report.terminal import print_summary
+from ablab.study.home import StudyRecord, make_home
+
+ARMS = ("base", "mine <b>", "worse")
+VALUES = {"base": (2.50, 2.60, 2.55), "mine <b>": (2.40, 2.51, 2.44), "worse": (2.6, 2.7, 2.65)}
+
+
+def result(value, diverged=False):
+    return {
+        "diverged": diverged, "steps": 5, "precision": "fp32", "device": "cpu", "threads": 1, "versions": {"torch": "x"},
+        "metrics": {"val/bpb": value, "test/bpb": value + 0.01},
+        "cost": {"seconds": 2.0, "tokens_per_second": 10.0, "peak_memory_bytes": 1e9},
+    }  # fmt: skip
+
+
+@pytest.fixture
+def record(tmp_path):
+    home = make_home(tmp_path)
+    made = StudyRecord(home, "x", "abc")
+    made.path.parent.mkdir(parents=True)
+    config = {
+        "question": "Does <i>it</i> help?", "metric": "val/bpb", "budget": {"tokens": 100.0, "steps": None},
+        "model": {"layers": 1, "width": None}, "data": {"source": "text", "tokenizer": {"kind": "byte"}}, "seeds": 3,
+        "recipe": {"optimizer": "adamw", "lr": 0.001, "batch_tokens": 10},
+    }  # fmt: skip
+    arm = {"parameters": 5, "tokens": 100, "flops_per_token": 10.0, "steps": 10, "plugins": []}
+    contrasts = [{"name": name, "kind": "change", "weights": {name: 1.0, "base": -1.0}} for name in ARMS[1:]]
+    content = {
+        "config": config, "arms": [{"name": name, **arm} for name in ARMS], "contrasts": contrasts, "infeasible": {},
+        "runs": [{"arm": a, "seed": s, "key": f"{i}{s}"} for i, a in enumerate(ARMS) for s in range(3)],
+        "executions": [{"wall_seconds": 10.0, "workers": 2, "busy_seconds": 15.0, "trained": 9}],
+        "sources": {"command": "x.yaml", "flop_convention": "counted"},
+    }  # fmt: skip
+    write_json(made.path, content)
+    return made
+
+
+def finish(record, values=VALUES, diverged=()):
+    for i, arm in enumerate(ARMS):
+        for seed, value in enumerate(values.get(arm, ())):
+            folder = record.home.root / "runs" / f"{i}{seed}"
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / "result.json", result(value, (arm, seed) in diverged))
+
+
+def printed(summary):
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    print_summary(summary, console)
+    return console.export_text()
+
+
+def test_effects_and_overhead(record):
+    finish(record)
+    summary = summarise(record)
+    assert summary.complete
+    assert summary.effects[0].estimate == pytest.approx(-0.1)
+    assert summary.effects[0].high < 0 < summary.effects[1].low
+    assert summary.overhead == pytest.approx(0.25)
+    text = printed(summary)
+    assert "25 % of it was not training or validation" in text
+    assert "lower" in text
+    assert "higher" in text
+    assert all(len(line) <= 80 for line in text.splitlines())
+
+
+def test_the_page_holds_all_and_runs_nothing(record):
+    finish(record)
+    page = Path(write_report(summarise(record), record)).read_text()
+    assert "Does &lt;i&gt;it&lt;/i&gt; help?" in page
+    assert "mine &lt;b&gt;" in page
+    assert "<script" not in page
+    assert 'role="img"' in page
+    assert "2.65" in page
+
+
+def test_an_unfinished_study_says_so(record):
+    finish(record, {"base": (2.5, 2.6, 2.55), "mine <b>": (2.4,)})
+    summary = summarise(record)
+    assert (summary.finished, summary.runs) == (4, 9)
+    assert "4 of 9 runs are done" in printed(summary)
+    assert summary.effects[0].estimate == pytest.approx(-0.1)  # seed 0 alone: adjusted for it
+    assert summary.effects[1].estimate is None
+    assert "unfinished" in Path(write_report(summary, record)).read_text()
+
+
+def test_nothing_finished(record):
+    summary = summarise(record)
+    assert all(e.estimate is None for e in summary.effects)
+    assert "0 of 9 runs are done" in printed(summary)
+    assert "<svg" not in Path(write_report(summary, record)).read_text()
+
+
+def test_a_diverged_run_makes_its_arm_diverged(record):
+    finish(record, diverged={("worse", 1)})
+    summary = summarise(record)
+    assert summary.arms[2].diverged == [1]
+    assert summary.effects[1].estimate is None
+    assert summary.effects[0].estimate == pytest.approx(-0.1)
+    assert "diverged" in printed(summary)
+
+
+def test_figures_that_are_not_finite_are_null(record):
+    finish(record, {**VALUES, "worse": (float("nan"), 2.7, 2.65)}, diverged={("worse", 0)})
+    import json
+
+    assert "NaN" not in json.dumps(summarise(record).as_dict())

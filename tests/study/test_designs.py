@@ -1,0 +1,143 @@
+"""Designs against planted responses: the effects that went in come back."""
+
+import pytest
+
+from ablab.errors import UserError
+from ablab.stats.effects import effect, fit
+from ablab.study.designs import difference, lay_out
+from ablab.study.schema import load_study
+
+HEAD = "budget: {steps: 5}\nmodel: {layers: 1, width: 16, heads: 2, context: 16}\n"
+PLANTED = {"rmsnorm": -0.1, "rope": -0.5, "swiglu": -0.3, "no_bias": 0.05, "untied_embeddings": 0.2, "scaled_init": 0.07}
+
+
+@pytest.fixture
+def laid(tmp_path, registry):
+    def call(text):
+        file = tmp_path / "x.yaml"
+        file.write_text(HEAD + text)
+        study, document = load_study(file, None, [])
+        return lay_out(study, registry, document)
+
+    return call
+
+
+def response(model):
+    """Additive, but for rope and swiglu, which help each other by 0.04."""
+    names = set(model.uses)
+    return 3 + sum(PLANTED.get(name, 0.0) for name in names) - (0.04 if {"rope", "swiglu"} <= names else 0)
+
+
+def estimates(layout):
+    fitted = fit({(name, 1): response(model) for name, model in layout.arms.items()})
+    return {c.name: effect(fitted, c.weights).estimate for c in layout.contrasts}
+
+
+def test_leave_one_out(laid):
+    layout = laid("from: gpt2\nto: llama\ndesign: {kind: leave_one_out}\n")
+    assert next(iter(layout.arms)) == "llama"
+    assert list(layout.arms)[-1] == "gpt2"
+    assert "llama - rope" in layout.arms
+    assert "llama + scaled_init" in layout.arms
+    assert len(layout.arms) == 8
+    found = estimates(layout)
+    assert found["rope"] == pytest.approx(-0.54)
+    assert found["no_bias"] == pytest.approx(0.05)
+    assert found["- scaled_init"] == pytest.approx(-0.07)
+    assert found["llama vs gpt2"] == pytest.approx(-0.1 - 0.5 - 0.3 + 0.05 + 0.2 - 0.07 - 0.04)
+
+
+def test_one_in(laid):
+    layout = laid("from: gpt2\nto: llama\ndesign: {kind: one_in}\n")
+    assert next(iter(layout.arms)) == "gpt2"
+    assert estimates(layout)["rope"] == pytest.approx(-0.5)
+    assert estimates(layout)["- scaled_init"] == pytest.approx(-0.07)
+    assert len(layout.arms) == 7
+
+
+def test_path_takes_the_changes_in_their_order(laid):
+    changes = "[swiglu, rope, rmsnorm, no_bias, '- scaled_init', + untied_embeddings]"
+    layout = laid(f"from: gpt2\nto: llama\ndesign: {{kind: path, changes: {changes}}}\n")
+    names = list(layout.arms)
+    assert names[:3] == ["gpt2", "gpt2 + swiglu", "gpt2 + rope + swiglu"]
+    assert names[-1] == "llama"
+    found = estimates(layout)
+    assert found["swiglu"] == pytest.approx(-0.3)
+    assert found["rope"] == pytest.approx(-0.54)
+    assert list(found)[-1] == "llama vs gpt2"
+
+
+def test_factorial(laid):
+    layout = laid("from: gpt2\ndesign: {kind: factorial, changes: [rope, swiglu, '- scaled_init']}\n")
+    assert len(layout.arms) == 8
+    found = estimates(layout)
+    assert found["rope"] == pytest.approx(-0.52)  # half of its combinations have swiglu
+    assert found["- scaled_init"] == pytest.approx(-0.07)
+    assert found["rope × swiglu"] == pytest.approx(-0.04)
+    assert found["rope × - scaled_init"] == pytest.approx(0)
+
+
+def test_compare(laid):
+    text = "arms: {base: gpt2, mine: gpt2 + rope, other: 'llama'}\n"
+    assert list(estimates(laid(text))) == ["mine", "other"]
+    assert estimates(laid(text))["mine"] == pytest.approx(-0.5)
+    assert estimates(laid(text + "design: {kind: compare, baseline: mine}\n"))["base"] == pytest.approx(0.5)
+    assert list(laid("from: gpt1\nto: gpt2\n").arms) == ["gpt1", "gpt2"]
+
+
+def test_a_changed_option_is_a_change(laid):
+    layout = laid("from: llama\nto: llama + rope(base=5e5)\ndesign: {kind: one_in}\n")
+    assert [c.name for c in layout.contrasts] == ["rope"]
+    assert list(layout.arms)[1] == "llama + rope(base=500000.0)"
+
+
+def test_what_writes_the_same_path_is_replaced(registry, tmp_path):
+    (tmp_path / "alibi_like.py").write_text(
+        "from ablab.plugin import NoPosition, plugin\n"
+        "@plugin(source='a test')\nclass Mine:\n    '''Another position.'''\n"
+        "    def edit(self):\n        return {'position': NoPosition()}\n"
+    )
+    from ablab.arch.expression import resolve
+    from ablab.arch.registry import load_registry
+
+    both = load_registry([tmp_path])
+    changes = difference(resolve("llama", both).uses, resolve("llama - rope + mine", both).uses)
+    assert [c.name for c in changes] == ["mine for rope"]
+    assert set(changes[0].undo(resolve("llama - rope + mine", both).uses)) == set(resolve("llama", both).uses)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("arms:\n  mine: gpt2 + thteta\n", "x.yaml:4:3: arms.mine: no plugin named 'thteta'"),
+        ("from: gpt2\nto: lama\n", "x.yaml:4:1: to: no family named 'lama' (did you mean 'llama'?)"),
+        ("from: gpt2\nto: gpt2\ndesign: {kind: one_in}\n", "`from` and `to` do not differ"),
+        ("from: gpt2\ndesign: {kind: one_in, changes: [rope, rop]}\n", "x.yaml:4:36: design.changes.1: no plugin named 'rop'"),
+        ("from: gpt2\ndesign: {kind: one_in, changes: ['- rope']}\n", "'gpt2' has no 'rope' to remove"),
+        ("from: llama\ndesign: {kind: one_in, changes: [rope]}\n", "has 'rope' already"),
+        ("from: gpt2\nto: llama\ndesign: {kind: path, changes: [rope]}\n", "missing no_bias"),
+        ("arms: {a: gpt2}\nfrom: gpt2\nto: llama\ndesign: {kind: path}\n", "arms go with design compare"),
+        ("arms: {a: gpt2}\ndesign: {kind: compare, baseline: b}\n", "no arm named 'b'"),
+    ],
+)
+def test_wrong_designs(laid, text, message):
+    with pytest.raises(UserError) as error:
+        laid(text)
+    assert message in str(error.value)
+
+
+def test_illegal_combinations_are_listed_not_dropped(tmp_path, registry):
+    (tmp_path / "mine.py").write_text(
+        "from ablab.plugin import NoPosition, plugin\n"
+        "@plugin(source='a test')\nclass Mine:\n    '''Another position.'''\n"
+        "    def edit(self):\n        return {'position': NoPosition()}\n"
+    )
+    from ablab.arch.registry import load_registry
+
+    file = tmp_path / "x.yaml"
+    file.write_text(HEAD + "from: gpt2\ndesign: {kind: factorial, changes: [rope, mine]}\n")
+    study, document = load_study(file, None, [])
+    layout = lay_out(study, load_registry([tmp_path]), document)
+    assert len(layout.arms) == 3
+    assert "both write `position`" in next(iter(layout.infeasible.values()))
+    assert [c.name for c in layout.contrasts] == ["rope", "mine"]  # their interaction cannot be estimated

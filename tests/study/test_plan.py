@@ -1,0 +1,121 @@
+"""Plans and keys."""
+
+from dataclasses import replace
+
+import pytest
+
+from ablab.arch.registry import load_registry
+from ablab.errors import UserError
+from ablab.study.plan import make_plan, rebuild
+from ablab.study.schema import load_study
+
+
+@pytest.fixture
+def plan(tmp_path, registry, study_text):
+    def call(*changes, overrides=(), registry=registry):
+        text = study_text
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        file = tmp_path / "x.yaml"
+        file.write_text(text)
+        study, document = load_study(file, None, overrides)
+        return make_plan("x", study, document, registry)
+
+    return call
+
+
+def keys(plan):
+    return {(run.arm, run.seed): run.key for run in plan.runs}
+
+
+def test_arms_and_runs(plan):
+    made = plan()
+    assert len(made.arms) == 8
+    assert len(made.unique) == 16
+    llama = made.arms[0]
+    assert llama.plugins == ("no_bias", "pre_norm", "rmsnorm", "rope", "swiglu", "untied_embeddings")
+    assert (llama.steps, llama.tokens) == (4, 256)
+    assert made.training_flops == pytest.approx(2 * sum(a.tokens * a.flops_per_token for a in made.arms))
+
+
+def test_equal_flops_means_tokens_by_cost(plan):
+    made = plan(("budget: {steps: 4}", "budget: {flops: 1e9}"))
+    for arm in made.arms:
+        assert arm.tokens * arm.flops_per_token == pytest.approx(1e9, rel=0.5 * 64 * arm.flops_per_token / 1e9)
+    assert len({arm.steps for arm in made.arms}) > 1
+
+
+def test_keys_depend_on_what_determines_the_numbers_and_nothing_else(plan):
+    base = keys(plan())
+    assert keys(plan(("question: Does", "question: What does"))) == base
+    assert keys(plan(("validate_at: [0.5]", "validate_at: [0.2]"))) == base
+    assert keys(plan(("budget: {steps: 4}", "budget: {tokens: 256}"))) == base
+    changes = {
+        "steps: 4": "steps: 5",
+        "batch_tokens: 64": "batch_tokens: 32",
+        "vocab: 300": "vocab: 301",
+        "width: 16": "width: 32",
+    }
+    for change in changes.items():
+        changed = keys(plan(change))
+        assert not set(changed.values()) & set(base.values()), change
+    assert len(set(base.values())) == len(base)
+
+
+def test_designs_share_the_runs_of_equal_arms(plan):
+    first = keys(plan())
+    second = keys(plan(("kind: leave_one_out", "kind: one_in")))
+    assert second["gpt2", 1] == first["gpt2", 1]
+    # llama written out is llama
+    spelled = plan(("to: llama", "to: gpt1 + pre_norm + rmsnorm + swiglu + rope + no_bias + untied_embeddings"))
+    assert keys(spelled)[spelled.arms[0].name, 2] == first["llama", 2]
+
+
+def test_a_plugins_source_is_in_the_key(plan, tmp_path):
+    text = (
+        "from ablab.plugin import NoPosition, plugin\n"
+        "@plugin(source='a test')\nclass Mine:\n    '''Another position.'''\n"
+        "    def edit(self):\n        return {'position': NoPosition()}\n"
+    )
+    found = []
+    for name, body in {"a": text, "b": text + "\nX = 1\n"}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"mine_{name}.py").write_text(body)
+        made = plan(("to: llama", "to: gpt2 + mine"), registry=load_registry([folder]))
+        found.append(keys(made))
+    assert found[0]["gpt2", 1] == found[1]["gpt2", 1]
+    assert found[0]["gpt2 + mine", 1] != found[1]["gpt2 + mine", 1]
+
+
+def test_a_run_is_rebuilt_from_plain_values(plan, registry):
+    for spec in plan().runs:
+        assert rebuild(spec, registry).arch.dims.width == 16
+    with pytest.raises(UserError, match="changed since the study was planned"):
+        rebuild(replace(plan().runs[0], steps=5), registry)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("batch_tokens: 64", "batch_tokens: 40"), "40 is not a multiple of the context of 16 tokens"),
+        (("budget: {steps: 4}", "budget: {tokens: 3}"), "below one step, which takes 64"),
+        (("heads: 2", "heads: 3"), "width 16 is not a multiple of heads 3"),
+        (("width: 16, heads: 2", "width: 15, heads: 3"), "the head dimension must be even"),
+        (("*.txt", "*.none"), "matches no file"),
+    ],
+)
+def test_a_plan_that_cannot_be_carried_out_is_refused(plan, change, message):
+    with pytest.raises(UserError) as error:
+        plan(change)
+    assert message in str(error.value)
+
+
+def test_a_large_plan_is_quick(plan):
+    import time
+
+    start = time.perf_counter()
+    made = plan(("seeds: 2", "seeds: 1250"))
+    assert len(made.unique) == 10_000
+    assert time.perf_counter() - start < 5

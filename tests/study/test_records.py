@@ -1,0 +1,55 @@
+"""Records and leases."""
+
+import json
+import multiprocessing
+import os
+import time
+
+import pytest
+
+from ablab.study import records
+from ablab.study.records import Lease, Record
+
+
+@pytest.fixture
+def record(tmp_path):
+    made = Record(tmp_path, "abc123")
+    made.folder.mkdir(parents=True)
+    return made
+
+
+def test_metrics_survive_a_cut_line_and_are_dropped_after_a_step(record):
+    for step in (1, 2, 3):
+        record.append_metrics(step, {"train/loss": step / 2})
+    with (record.folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "tra')
+    assert [row["step"] for row in record.metrics()] == [1, 2, 3]
+    record.keep_metrics(2)
+    assert [(row["step"], row["train/loss"]) for row in record.metrics()] == [(1, 0.5), (2, 1.0)]
+
+
+def test_a_lease_is_held_once(record):
+    first, second = Lease(record), Lease(record)
+    assert first.acquire()
+    assert not second.acquire()
+    first.release()
+    assert second.acquire()
+
+
+def test_a_lease_of_a_dead_process_is_taken_over(record):
+    child = multiprocessing.get_context("fork").Process(target=lambda: Lease(record).acquire())
+    child.start()
+    child.join()
+    assert Lease(record).path.exists()
+    assert not Lease(record).held()
+    assert Lease(record).acquire()
+    assert json.loads(Lease(record).path.read_text())["pid"] == os.getpid()
+
+
+def test_a_lease_elsewhere_lasts_as_long_as_its_heart_beats(record):
+    lease = Lease(record)
+    lease.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    assert lease.held()
+    old = time.time() - records.STALE_SECONDS - 1
+    os.utime(lease.path, (old, old))
+    assert not lease.held()
