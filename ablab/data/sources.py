@@ -83,7 +83,7 @@ def _stdlib_rows() -> Iterator[Row]:
 def _text_files(data: TextData) -> list[Path]:
     found: set[Path] = set()
     for pattern in data.files:
-        matches = {Path(m) for m in glob(pattern, recursive=True) if Path(m).is_file()}
+        matches = {Path(m) for m in glob(os.path.expanduser(pattern), recursive=True) if Path(m).is_file()}
         if not matches:
             raise UserError(f"data.files: {pattern!r} matches no file (looked from {Path.cwd()})")
         found |= matches

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, command, environment
+from tests.conftest import ROOT, STUDY, command, environment
+
+# MLflow's and SQLAlchemy's own warnings, where the store is read in this process.
+quiet = pytest.mark.filterwarnings("ignore")
 
 CRASH = '''
 """A plugin whose model kills its process, and one whose model raises."""
@@ -125,6 +128,7 @@ def test_report_by_file_name_and_html(smoke, ablab):
     assert "did you mean" in wrong.stderr
 
 
+@quiet
 def test_mlflow_shows_the_study(smoke):
     from mlflow import MlflowClient
 
@@ -157,6 +161,7 @@ def record_key(run):
     return run.data.tags["ablab.run_key"]
 
 
+@quiet
 def test_a_run_reused_by_another_study_is_a_light_copy(smoke, ablab, tmp_path):
     from mlflow import MlflowClient
 
@@ -171,6 +176,7 @@ def test_a_run_reused_by_another_study_is_a_light_copy(smoke, ablab, tmp_path):
     assert all("final/val/bpb" in r.data.metrics and "train/loss" not in r.data.metrics for r in copies)
 
 
+@quiet
 def test_losing_mlflow_loses_nothing(smoke, ablab):
     import shutil
 
@@ -185,18 +191,26 @@ def test_losing_mlflow_loses_nothing(smoke, ablab):
     assert all("final/val/bpb" in r.data.metrics and "train/loss" in r.data.metrics for r in runs)
 
 
-@pytest.fixture
-def long_study(tmp_path, study_text):
-    """Runs of a few seconds each, with a checkpoint every tenth of a second."""
-    text = study_text.replace("leave_one_out", "compare").replace("steps: 4", "steps: 400") + "checkpoint_seconds: 0.1\n"
-    (tmp_path / "x.yaml").write_text(text)
-    return tmp_path / "x.yaml"
+LONG = {"leave_one_out": "compare", "steps: 4": "steps: 200", "seeds: 2": "seeds: 2\ncheckpoint_seconds: 0.1"}
 
 
-@pytest.fixture
-def uninterrupted(ablab, long_study, tmp_path):
-    assert ablab("run", long_study, "--home", tmp_path / "whole", "--workers", 2).returncode == 0
-    return results(tmp_path / "whole")
+@pytest.fixture(scope="module")
+def long_study(tmp_path_factory, corpus):
+    """Four runs of a few seconds each, with a checkpoint every tenth of a second."""
+    text = STUDY.format(corpus=corpus)
+    for old, new in LONG.items():
+        text = text.replace(old, new)
+    file = tmp_path_factory.mktemp("long") / "x.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(long_study):
+    """What the four runs come to. Always two workers: how many threads a sum is split over moves its last digits."""
+    home = long_study.parent / "whole"
+    subprocess.run(command("run", long_study, "--home", home, "--workers", 2), check=True, capture_output=True, env=environment())
+    return results(home)
 
 
 def start(*arguments, cwd):
@@ -237,7 +251,7 @@ def test_a_study_killed_in_the_middle_ends_with_the_same_numbers(ablab, long_stu
     process = start("run", long_study, "--home", home, "--workers", 2, cwd=tmp_path)
     until(lambda: list(home.glob("runs/*/checkpoint.ckpt")))
     (os.killpg if group else os.kill)(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     assert len(list(home.glob("runs/*/result.json"))) < 4
     until(lambda: not alive(process.pid), 30)  # workers end by themselves
     again = ablab("run", long_study, "--home", home, "--workers", 2)
@@ -263,7 +277,7 @@ def test_ctrl_c_writes_checkpoints_and_ends_with_130(ablab, long_study, uninterr
 
 def test_two_drivers_train_nothing_twice(long_study, uninterrupted, tmp_path):
     home = tmp_path / "home"
-    both = [start("run", long_study, "--home", home, "--workers", 1, cwd=tmp_path) for _ in range(2)]
+    both = [start("run", long_study, "--home", home, "--workers", 2, cwd=tmp_path) for _ in range(2)]
     outputs = [process.communicate(timeout=200)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert results(home) == uninterrupted

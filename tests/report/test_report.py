@@ -1,5 +1,7 @@
 """The report on records made by hand: what is shown, and what is said of what is missing."""
 
+import json
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -54,7 +56,7 @@ def finish(record, values=VALUES, diverged=()):
 
 
 def printed(summary):
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=StringIO())
     print_summary(summary, console)
     return console.export_text()
 
@@ -111,6 +113,4 @@ def test_a_diverged_run_makes_its_arm_diverged(record):
 
 def test_figures_that_are_not_finite_are_null(record):
     finish(record, {**VALUES, "worse": (float("nan"), 2.7, 2.65)}, diverged={("worse", 0)})
-    import json
-
     assert "NaN" not in json.dumps(summarise(record).as_dict())
