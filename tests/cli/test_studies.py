@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -177,14 +178,13 @@ def test_a_run_reused_by_another_study_is_a_light_copy(smoke, ablab, tmp_path):
 
 
 @quiet
-def test_losing_mlflow_loses_nothing(smoke, ablab):
-    import shutil
-
+def test_losing_mlflow_loses_nothing(smoke, ablab, tmp_path):
     from mlflow import MlflowClient
 
-    shutil.rmtree(smoke[0] / "mlflow")
-    ablab("run", ROOT / "studies" / "gpt2_vs_llama.yaml", "--profile", "smoke", "--home", smoke[0])
-    client = MlflowClient(f"sqlite:///{smoke[0].resolve()}/mlflow/mlflow.db")
+    home = tmp_path / "home"
+    shutil.copytree(smoke[0], home, ignore=shutil.ignore_patterns("mlflow"))
+    ablab("run", ROOT / "studies" / "gpt2_vs_llama.yaml", "--profile", "smoke", "--home", home)
+    client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
     (experiment,) = client.search_experiments(filter_string="name = 'ablab'")
     runs = client.search_runs([experiment.experiment_id], "tags.`ablab.kind` = 'run'")
     assert len(runs) == 16
