@@ -89,7 +89,7 @@ def summarise(record: StudyRecord) -> Summary:
         EffectSummary(c["name"], c["kind"], **asdict(effect(fitted, c["weights"]) if fitted else nothing))
         for c in content["contrasts"]
     ]
-    executions = content["executions"]
+    executions = record.executions
     failures = {key: Record(record.home.root, key).failure for key in keys - set(results)}
     return Summary(
         study=record.name, revision=record.revision, question=content["config"]["question"],

@@ -111,7 +111,7 @@ class Driver:
             self._held.append((time.monotonic() + _HELD_SECONDS, spec))
             return
         if report.status == "finished":
-            self.tally.trained += 1
+            self.tally.trained += report.busy_seconds > 0  # else another driver had finished it
         elif report.status == "failed":
             if record.failure is None:
                 record.fail(report.reason)

@@ -1,5 +1,6 @@
 """The home: where records, tokens and studies live, and what is known of each study in it."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,6 +51,7 @@ class StudyRecord:
     def __init__(self, home: Home, name: str, revision: str) -> None:
         self.home, self.name, self.revision = home, name, revision
         self.path = home.root / "studies" / name / f"{revision}.json"
+        self._executions = self.path.with_suffix(".executions")
         self.reports = home.root / "reports" / name
 
     def write(self, study: "Study", plan: "Plan", sources: Mapping[str, Any]) -> None:
@@ -65,7 +67,6 @@ class StudyRecord:
             "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
             "contrasts": [{"name": c.name, "kind": c.kind, "weights": dict(c.weights)} for c in plan.contrasts],
             "infeasible": dict(plan.infeasible),
-            "executions": old.get("executions", []),
             "mirrored": old.get("mirrored"),
         }
         write_json(self.path, content)
@@ -81,9 +82,14 @@ class StudyRecord:
 
     def executed(self, execution: Mapping[str, Any]) -> None:
         """Notes an execution: wall_seconds, workers, busy_seconds, trained."""
-        content = self.read()
-        content["executions"].append(dict(execution))
-        write_json(self.path, content)
+        with self._executions.open("a") as file:  # appended, since two drivers may note theirs at once
+            file.write(json.dumps(dict(execution)) + "\n")
+
+    @property
+    def executions(self) -> list[dict[str, Any]]:
+        """How it was executed so far."""
+        lines = self._executions.read_text().splitlines() if self._executions.exists() else []
+        return [json.loads(line) for line in lines]
 
     @property
     def mirrored(self) -> Any:

@@ -281,8 +281,9 @@ def test_two_drivers_train_nothing_twice(long_study, uninterrupted, tmp_path):
     outputs = [process.communicate(timeout=200)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert results(home) == uninterrupted
-    (study,) = home.glob("studies/x/*.json")
-    assert sum(e["trained"] for e in json.loads(study.read_text())["executions"]) <= 4
+    (executions,) = home.glob("studies/x/*.executions")
+    trained = [json.loads(line)["trained"] for line in executions.read_text().splitlines()]
+    assert sum(trained) == 4
 
 
 def test_a_crash_costs_the_run_that_crashed(ablab, tmp_path, study_text):

@@ -40,10 +40,10 @@ def record(tmp_path):
     content = {
         "config": config, "arms": [{"name": name, **arm} for name in ARMS], "contrasts": contrasts, "infeasible": {},
         "runs": [{"arm": a, "seed": s, "key": f"{i}{s}"} for i, a in enumerate(ARMS) for s in range(3)],
-        "executions": [{"wall_seconds": 10.0, "workers": 2, "busy_seconds": 15.0, "trained": 9}],
         "sources": {"command": "x.yaml", "flop_convention": "counted"},
     }  # fmt: skip
     write_json(made.path, content)
+    made.executed({"wall_seconds": 10.0, "workers": 2, "busy_seconds": 15.0, "trained": 9})
     return made
 
 
