@@ -7,23 +7,24 @@ from pathlib import Path
 from typing import IO, Any
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+def write_atomically(path: Path, write: Callable[[IO[bytes]], Any], *, sync: bool = True) -> None:
     """Calls `write(file)` on a temporary file beside `path`, syncs it and renames it. Raises OSError loudly."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON whole or not at all."""
+def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
+    """Writes JSON whole or not at all; without `sync`, what a power cut may take back."""
     content = json.dumps(value, indent=1).encode()
-    write_atomically(path, lambda file: file.write(content))
+    write_atomically(path, lambda file: file.write(content), sync=sync)
 
 
 def read_json(path: Path) -> Any | None:

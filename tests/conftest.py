@@ -1,5 +1,6 @@
 """Fixtures that the tests share: the registry, a small corpus, and the real command."""
 
+import json
 import os
 import subprocess
 import sys
@@ -86,3 +87,15 @@ validate_at: [0.5]
 def study_text(corpus: Path) -> str:
     """A small study on the small corpus."""
     return STUDY.format(corpus=corpus)
+
+
+def results(home: Path):
+    """Everything a home knows of its runs' numbers, timings apart."""
+    return {
+        p.parent.name: (json.loads(p.read_text())["metrics"], losses(p.parent)) for p in sorted(home.glob("runs/*/result.json"))
+    }
+
+
+def losses(folder: Path):
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if k in ("step", "train/loss", "val/bpb")} for row in rows]

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ablab.arch.decoder import Decoder, on_meta
 from ablab.arch.roles import Kind, Parallel, weights
 from ablab.arch.value import Architecture
+from ablab.errors import UserError
 
 FLOP_CONVENTION = (
     "2 FLOPs a multiply-add; matmuls as counted by torch on the meta device, forward and backward, recomputation apart; "
@@ -64,13 +65,19 @@ class Account:
 
 @lru_cache(maxsize=512)
 def account(arch: Architecture) -> Account:
-    """Counts `arch` on the meta device; nothing is allocated."""
-    model = on_meta(arch)
+    """Counts `arch` on the meta device; nothing is allocated. Raises UserError for a model that cannot be built or run."""
+    try:
+        model = on_meta(arch)
+        flops = count_flops(model)
+    except UserError:
+        raise
+    except Exception as error:  # a plugin's module may raise anything
+        raise UserError(f"this model cannot be built: {type(error).__name__}: {error}") from error
     parameters = count_parameters(model)
     dims = {name: value for name, value in asdict(arch.dims).items() if name != "head_dim"}
     return Account(
         parameters=parameters,
-        flops_per_token=count_flops(model),
+        flops_per_token=flops,
         kv_cache_bytes_per_token=_BFLOAT16 * sum(_each(model, "cache_values_per_token")),
         memory_bytes=Memory(*(factor * _FLOAT32 * parameters.total for factor in (1, 1, 2))),
         dims={**dims, "head_dim": arch.dims.head_width},

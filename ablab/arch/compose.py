@@ -1,6 +1,6 @@
 """Composition: edits applied to a base value, in any order, with the same result.
 
-A path has one of three roots: `recipe.…`, `data.…`, and the architecture's own slots, written bare (`mixer.kv_heads`).
+A path has one of two roots: `recipe.…`, and the architecture's own slots, written bare (`mixer.kv_heads`).
 Two plugins that claim the same path, or one above another's, conflict.
 """
 
@@ -12,20 +12,19 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ablab.arch.base import BASE
 from ablab.arch.recipe import Recipe, Terms
-from ablab.arch.value import Architecture, ByLayer, paths
+from ablab.arch.value import Architecture, ByLayer, Slot
 from ablab.errors import UserError, unknown
 
 Edit = Mapping[str, Any]
-_ROOTS = ("arch", "recipe", "data")
+_ROOTS = ("arch", "recipe")
 
 
 @dataclass(frozen=True)
 class Composite:
-    """What an arm is: an architecture, a recipe, and choices about its data (tokenizer)."""
+    """What an arm is: an architecture and a recipe."""
 
     arch: Architecture = BASE
     recipe: Recipe = Recipe()
-    data: Any = None
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,8 @@ class Claim:
 def compose(base: Composite, claims: Sequence[Claim]) -> Composite:
     """`base` with all edits applied. Raises UserError on conflicts, unmet requirements and unknown paths."""
     check_conflicts(claims)
-    names = {claim.plugin for claim in claims}
-    for claim in claims:
-        for other in sorted(set(claim.conflicts) & names):
-            raise UserError(f"{claim.plugin!r} does not go with {other!r}: remove one (`- {claim.plugin}` or `- {other}`)")
-        for other in sorted(set(claim.requires) - names):
-            raise UserError(f"{claim.plugin!r} needs {other!r}: add it (`+ {other}`) or remove `{claim.plugin}`")
     value = base
-    # Shorter paths first: an edit of an open map's key must follow a whole map from the base.
-    edits = sorted((path, claim.plugin, v) for claim in claims for path, v in claim.edit.items()) if claims else []
+    edits = [(path, claim.plugin, v) for claim in claims for path, v in claim.edit.items()]
     for path, plugin, new in edits:
         try:
             value = _write(value, _rooted(path).split("."), new, path)
@@ -59,7 +51,15 @@ def compose(base: Composite, claims: Sequence[Claim]) -> Composite:
 
 
 def check_conflicts(claims: Sequence[Claim]) -> None:
-    """Raises UserError for the first two plugins that write the same path, or one above the other's."""
+    """Raises UserError for the first two plugins that write the same path, or one above the other's, and for what plugins
+    declare that paths can't see.
+    """
+    names = {claim.plugin for claim in claims}
+    for claim in claims:
+        for other in sorted(set(claim.conflicts) & names):
+            raise UserError(f"{claim.plugin!r} does not go with {other!r}: remove one (`- {claim.plugin}` or `- {other}`)")
+        for other in sorted(set(claim.requires) - names):
+            raise UserError(f"{claim.plugin!r} needs {other!r}: add it (`+ {other}`) or remove `{claim.plugin}`")
     for i, a in enumerate(claims):
         for b in claims[i + 1 :]:
             if shared := overlap(a.edit, b.edit):
@@ -91,7 +91,7 @@ def _write(node: Any, keys: list[str], new: Any, path: str) -> Any:
         return node.with_entry(key, new)
     known = _fields(node)
     if key not in known:
-        raise unknown("slot", path, paths(Composite().arch) if node is None else _nearby(path, keys, known))
+        raise unknown("slot", path, _nearby(path, keys, known))
     if rest:
         inner = _write(getattr(node, key), rest, new, path)
         return replace(node, **{key: inner})
@@ -112,6 +112,8 @@ def _check_type(owner: type, key: str, new: Any, path: str) -> None:
     hint = get_type_hints(owner).get(key, Any)
     values = new.options if isinstance(new, ByLayer) else (new,)
     for value in values:
+        if isinstance(value, Slot) and not dataclasses.is_dataclass(value):
+            raise UserError(f"writes a {type(value).__name__} to `{path}`: a slot's value must be a frozen dataclass")
         if not _fits(value, hint):
             name = getattr(hint, "__name__", str(hint))
             raise UserError(f"writes {value!r} to `{path}`, which holds a {name}")

@@ -31,6 +31,14 @@ class Use:
     plugin: Plugin
     instance: Any
 
+    def claim(self) -> Claim:
+        """What it writes, requires and refuses. Raises UserError where the plugin's own code fails."""
+        declared = self.plugin.declared
+        try:
+            return Claim(declared.name, self.instance.edit(), declared.requires, declared.conflicts)
+        except Exception as error:
+            raise UserError(f"plugin {declared.name!r} fails: {type(error).__name__}: {error}") from error
+
     def __str__(self) -> str:
         default = self.plugin.options
         own = {f.name: getattr(self.instance, f.name) for f in fields(self.instance)}
@@ -50,11 +58,7 @@ class Model:
 
     def compose(self, base: Composite) -> Composite:
         """The arm's value: `base` with every plugin's edits. Raises UserError on conflicts."""
-        claims = [
-            Claim(name, use.instance.edit(), use.plugin.declared.requires, use.plugin.declared.conflicts)
-            for name, use in self.uses.items()
-        ]
-        return compose(base, claims)
+        return compose(base, [use.claim() for use in self.uses.values()])
 
 
 def resolve(text: str, registry: Registry) -> Model:

@@ -13,7 +13,7 @@ import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -102,9 +102,13 @@ class Plugin:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its options with their defaults."""
-        instance = self.configure({})
-        return {f.name: getattr(instance, f.name) for f in fields(self.cls)}
+        """Its options with their defaults; one that must be given has the default `...`."""
+        return {f.name: _default(f) for f in fields(self.cls)}
+
+    @property
+    def paths(self) -> list[str]:
+        """What it writes with its default options; nothing is known where an option must be given."""
+        return sorted(self.configure({}).edit()) if ... not in self.options.values() else []
 
     def configure(self, options: Mapping[str, Any]) -> Any:
         """An instance with `options`. Raises UserError for unknown names and values out of range."""
@@ -117,7 +121,14 @@ class Plugin:
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "options"
-            raise UserError(f"{self.name}({where}={first['input']!r}): {first['msg']}") from error
+            given = f"={first['input']!r}" if where in options else ""
+            raise UserError(f"{self.name}({where}{given}): {first['msg']}") from error
+
+
+def _default(option: Field[Any]) -> Any:
+    if option.default_factory is not MISSING:
+        return option.default_factory()
+    return ... if option.default is MISSING else option.default
 
 
 class Registry:
@@ -146,6 +157,8 @@ class Registry:
         digest = _digest(Path(origin))
         for value in vars(module).values():
             if isinstance(value, Family):
+                if self.families.get(value.name) is value:
+                    continue  # imported from the module that defines it
                 self._claim(value.name, origin)
                 self.families[value.name] = value
             elif isinstance(value, type) and _MARK in vars(value) and value.__module__ == module.__name__:

@@ -177,8 +177,8 @@ class Architecture:
     bias: bool = True
 
     def site(self, layer: int | None = None) -> Site:
-        """The site outside the blocks (None), or in block `layer`, with every `ByLayer` resolved for it."""
-        return Site(self, None) if layer is None else Site(at_layer(self, layer), layer)
+        """The site in block `layer`, or outside the blocks (None: the last one's values), with every `ByLayer` resolved."""
+        return Site(at_layer(self, self.dims.layers - 1 if layer is None else layer), layer)
 
 
 def at_layer(value: T, layer: int) -> T:

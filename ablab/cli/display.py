@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -76,13 +77,12 @@ class LiveTable(Lines):
         table = Table("run", "done", "loss", "tokens/s", box=None, padding=(0, 2, 0, 0))
         for key, progress in running.items():
             run = self.runs[key]
-            share = progress.get("share")
-            table.add_row(
-                f"{run.arm} · seed {run.seed}",
-                "starting" if share is None else f"{100 * share:.0f} %",
-                f"{progress.get('train/loss', float('nan')):.3f}",
-                f"{progress.get('tokens_per_second', 0):,.0f}",
-            )
+            if progress:
+                share, speed = 100 * progress["share"], progress["cost/tokens_per_second"]
+                shown = (f"{share:.0f} %", f"{progress['train/loss']:.3f}", f"{speed:,.0f}")
+            else:
+                shown = ("starting", "–", "–")
+            table.add_row(escape(f"{run.arm} · seed {run.seed}"), *shown)
         head = f"{self.done} of {self.total} runs done{self._left(running)}"
         self.live.update(Group(Text(head), table))
 

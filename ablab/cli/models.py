@@ -8,6 +8,8 @@ import typer
 from ablab.cli.options import HomeDir, Json, Plugins
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ablab.arch.accounting import Account
     from ablab.arch.expression import Model
     from ablab.arch.registry import Registry
@@ -67,37 +69,39 @@ def diff(
 ) -> None:
     """What the second model has that the first lacks, change by change, at the first one's size."""
     from rich.console import Console
+
+    registry = _registry(plugins)
+    sizes = _sizes(layers=layers, width=width, heads=heads, vocab=vocab, context=context)
+    Console(highlight=False).print(_steps(first, second, registry, sizes))
+
+
+def _steps(first: str, second: str, registry: "Registry", sizes: dict[str, int]) -> "Table":
+    """A row for each change from the first model to the second, and each model whole."""
     from rich.table import Table
 
     from ablab.arch.accounting import account
     from ablab.arch.compose import Composite
     from ablab.arch.model import composite
-    from ablab.report.numbers import short
-    from ablab.study.designs import difference, variant
+    from ablab.study.changes import difference, variant
 
-    registry = _registry(plugins)
-    sizes = _sizes(layers=layers, width=width, heads=heads, vocab=vocab, context=context)
-    start, base = _account(first, registry, sizes)
-    end, _ = _account(second, registry, sizes)
-    table = Table(title=f"from {first} to {second}", title_justify="left")
-    table.add_column("change", overflow="fold")
-    for name in ("writes", "parameters", "FLOPs/token (training)"):
-        table.add_column(name, justify="right", overflow="fold")
+    start, before = _account(first, registry, sizes)
+    end, last = _account(second, registry, sizes)
+    table = Table("change", "writes", "parameters", "FLOPs/token", title=f"from {first} to {second}", title_justify="left")
     uses = dict(start.uses)
-    before = base
+    whole = [(first, before)]
     for change in difference(start.uses, end.uses):
         uses = change.apply(uses)
         after = account(composite(variant(start, uses), Composite(), sizes).arch)
-        touched = sorted({path for _, use in (*change.removed, *change.added) for path in use.instance.edit()})
-        table.add_row(
-            change.name, ", ".join(touched), f"{after.parameters.total - before.parameters.total:+,}",
-            _signed(after.flops_per_token.training - before.flops_per_token.training),
-        )  # fmt: skip
+        touched = sorted({path for _, use in (*change.removed, *change.added) for path in use.claim().edit})
+        more = after.flops_per_token.training - before.flops_per_token.training
+        table.add_row(change.name, ", ".join(touched), f"{after.parameters.total - before.parameters.total:+,}", _signed(more))
         before = after
     table.add_section()
-    table.add_row(first, "", f"{base.parameters.total:,}", short(base.flops_per_token.training))
-    table.add_row(second, "", f"{before.parameters.total:,}", short(before.flops_per_token.training))
-    Console(highlight=False).print(table)
+    sized = before.dims == last.dims
+    whole += [(second, last)] if sized else [(f"{second} at the size of {first}", before), (f"{second} at its own size", last)]
+    for name, counted in whole:
+        table.add_row(name, "", f"{counted.parameters.total:,}", _signed(counted.flops_per_token.training)[1:])
+    return table
 
 
 def plugins(
@@ -112,7 +116,7 @@ def plugins(
     if as_json:
         rows = [
             {
-                "name": p.name, "paths": sorted(p.configure({}).edit()), "summary": p.summary,
+                "name": p.name, "paths": p.paths, "summary": p.summary,
                 "source": p.declared.source, "options": p.options,
             }
             for p in chosen
@@ -124,7 +128,7 @@ def plugins(
         print(f"{p.name}{f'({options})' if options else ''}")
         print(f"    {p.summary}")
         if name is not None:
-            print(f"    writes {', '.join(sorted(p.configure({}).edit()))}")
+            print(f"    writes {', '.join(p.paths)}")
             print(f"    source: {p.declared.source}")
             print(f"    file: {p.origin}")
 

@@ -194,18 +194,21 @@ def _conclude(session: "Session", console: Any, *, interrupted: bool) -> None:
 
 def _print_plan(asked: "Planned", done: set[str]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from ablab.report.numbers import short
 
-    table = Table(title=f"{asked.request.name} (revision {asked.study.revision()})", title_justify="left")
+    table = Table(title=f"{escape(asked.request.name)} (revision {asked.study.revision()})", title_justify="left")
     table.add_column("arm", overflow="fold", ratio=1)
     for name in ("params", "FLOPs/token", "tokens", "steps", "done"):
         table.add_column(name, justify="right", no_wrap=True)
     for arm in asked.plan.arms:
         keys = [run.key for run in asked.plan.runs if run.arm == arm.name]
         finished = f"{sum(key in done for key in keys)}/{len(keys)}"
-        table.add_row(arm.name, short(arm.parameters), short(arm.flops_per_token), short(arm.tokens), str(arm.steps), finished)
+        table.add_row(
+            escape(arm.name), short(arm.parameters), short(arm.flops_per_token), short(arm.tokens), str(arm.steps), finished
+        )
     console = Console(highlight=False)
     console.print(table)
     runs = len(asked.plan.unique)

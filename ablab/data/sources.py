@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sysconfig
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from glob import glob
 from itertools import islice
 from pathlib import Path
@@ -119,28 +120,39 @@ def _cut(text: str) -> list[str]:
 
 def _hub(data: HubData) -> Iterable[Row]:
     rows: Any = _load_hub(data)
-    columns = rows.column_names or list(next(iter(rows), {}))
-    if data.column not in columns:
-        raise UserError(f"data.column: {data.name!r} has no column {data.column!r} (columns: {', '.join(columns)})")
-    limited = islice(rows, data.limit) if data.streaming else rows.select(range(min(data.limit or len(rows), len(rows))))
-    named = ({"name": f"{data.split}/{i}", "text": str(row[data.column])} for i, row in enumerate(limited))
-    return _dataset([row for row in named if row["text"]])
-
-
-def _dataset(rows: list[dict[str, str]]) -> Any:
+    with _reachable(data):
+        columns = rows.column_names or list(next(iter(rows), {}))
+        if data.column not in columns:
+            raise UserError(f"data.column: {data.name!r} has no column {data.column!r} (columns: {', '.join(columns)})")
+        limited = islice(rows, data.limit) if data.streaming else rows.select(range(min(data.limit or len(rows), len(rows))))
+        found = [(i, row[data.column]) for i, row in enumerate(limited) if row[data.column]]
+    for i, text in found:
+        if not isinstance(text, str):
+            raise UserError(f"data.column: row {i} of {data.column!r} holds {type(text).__name__}, not text")
     import datasets
 
-    return datasets.Dataset.from_list(rows) if rows else rows
+    named = [{"name": f"{data.split}/{i}", "text": text} for i, text in found]
+    return datasets.Dataset.from_list(named) if named else []  # pyright: ignore[reportReturnType]
 
 
 def _load_hub(data: HubData) -> Any:
     if importlib.util.find_spec("datasets") is None:
         raise UserError("data.source: hub needs the datasets library (`pip install datasets`); stdlib and text work without")
     import datasets
+
+    with _reachable(data):
+        return datasets.load_dataset(data.name, data.config, revision=data.revision, split=data.split, streaming=data.streaming)
+
+
+@contextmanager
+def _reachable(data: HubData) -> Iterator[None]:
+    """Says in one line what went wrong with a dataset."""
     from datasets.exceptions import DatasetsError
 
     try:
-        return datasets.load_dataset(data.name, data.config, revision=data.revision, split=data.split, streaming=data.streaming)
+        yield
+    except UserError:
+        raise
     except (ValueError, FileNotFoundError, DatasetsError) as error:
         raise UserError(f"data.name: {data.name!r} cannot be loaded: {_first_line(error)}{_offline(data)}") from error
     except Exception as error:  # the hub client has many network errors and no common base

@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 
 class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def _defaulting(key: str, default: str) -> BeforeValidator:
@@ -54,7 +54,9 @@ class StdlibData(_Data):
 
 
 class TextData(_Data):
-    """UTF-8 text files, by glob patterns relative to the current folder. A file is a document."""
+    """UTF-8 text files, by glob patterns relative to the current folder. A file is a document; fewer than 20
+    files are cut at line ends into pieces of about 16 kB, so that each split gets text.
+    """
 
     source: Literal["text"]
     files: Annotated[list[str], Field(min_length=1)]

@@ -71,11 +71,6 @@ def trainable(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Trainable
     return tokenizer
 
 
-def end_of_text(encoding: tiktoken.Encoding) -> int:
-    """The id of the token that stands before every document."""
-    return encoding.eot_token
-
-
 def save(encoding: tiktoken.Encoding, path: Path) -> None:
     """Writes the encoding as JSON: a name for tiktoken's own, pattern and ranks otherwise."""
     if encoding.name in tiktoken.list_encoding_names():

@@ -139,12 +139,15 @@ def _scope(content: Mapping[str, Any]) -> list[str]:
     config = content["config"]
     ((kind, amount),) = [(k, v) for k, v in config["budget"].items() if v is not None]
     sizes = ", ".join(f"{k} {v}" for k, v in config["model"].items() if v is not None) or "the family's own"
-    recipe = config["recipe"]
+    recipes = [arm["recipe"] for arm in content["arms"]]
+    shared = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
+    told = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in shared.items())
+    own = "" if all(r == shared for r in recipes) else "; arms differ in the rest, which their plugins write"
     return [
         f"size: {sizes}",
         f"budget: {amount:.3g} {kind} a run, the same for every arm",
         f"data: {config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}",
-        f"recipe: one for all arms ({recipe['optimizer']}, lr {recipe['lr']:g}, {recipe['batch_tokens']} tokens a batch); "
+        f"recipe of all arms: {told}{own}",
         "no arm was tuned, so the answer holds for this recipe only",
         f"seeds: {config['seeds']}; intervals are 95 %, unadjusted for the number of effects",
     ]

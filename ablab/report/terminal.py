@@ -1,6 +1,7 @@
 """The report on a terminal, in 80 columns."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ablab.report.numbers import digits, p_value, plain, short, signed
@@ -9,9 +10,9 @@ from ablab.report.summary import EffectSummary, Summary
 
 def print_summary(summary: Summary, console: Console) -> None:
     """Prints the effects, the arms, and what the figures hold for."""
-    console.print(f"[bold]{summary.study}[/] (revision {summary.revision})", highlight=False)
+    console.print(f"[bold]{escape(summary.study)}[/] (revision {summary.revision})", highlight=False)
     if summary.question:
-        console.print(f"[italic]{summary.question}[/]", highlight=False)
+        console.print(f"[italic]{escape(summary.question)}[/]", highlight=False)
     if not summary.complete:
         console.print(f"[bold]Unfinished:[/] {summary.finished} of {summary.runs} runs are done.", highlight=False)
     for key, reason in list(summary.failed.items())[:5]:
@@ -45,7 +46,7 @@ def effects_table(summary: Summary) -> Table:
         half = None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2
         places = digits(half)
         interval = "–" if half is None else f"{signed(effect.low, places)} … {signed(effect.high, places)}"
-        table.add_row(effect.name, signed(effect.estimate, places), interval, p_value(effect.p), reading(effect))
+        table.add_row(escape(effect.name), signed(effect.estimate, places), interval, p_value(effect.p), reading(effect))
     return table
 
 
@@ -59,7 +60,7 @@ def arms_table(summary: Summary) -> Table:
     for arm in summary.arms:
         note = " (diverged)" if arm.diverged else ""
         table.add_row(
-            arm.name + note, plain(arm.mean, places), plain(arm.sd, places), str(arm.n), short(arm.parameters),
+            escape(arm.name) + note, plain(arm.mean, places), plain(arm.sd, places), str(arm.n), short(arm.parameters),
             short(arm.tokens), short(arm.flops), plain(arm.seconds, 1),
         )  # fmt: skip
     return table

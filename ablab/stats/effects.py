@@ -27,13 +27,16 @@ class Effect:
 
 @dataclass(frozen=True)
 class Fit:
-    """The two-way additive fit. `sd`: of one run about its arm and seed means; None with no degrees of freedom."""
+    """The two-way additive fit. `sd`: of one run about its arm and seed means; None with no degrees of freedom. `estimable`
+    projects onto the contrasts (over arms and seeds) that the cells there are can estimate.
+    """
 
     arms: tuple[str, ...]
     means: dict[str, float]
     covariance: np.ndarray
     sd: float | None
     dof: int
+    estimable: np.ndarray
 
 
 def fit(cells: Cells) -> Fit:
@@ -54,7 +57,8 @@ def fit(cells: Cells) -> Fit:
     residual = values - design @ solution
     sd = float(np.sqrt(residual @ residual / dof)) if dof > 0 else None
     covariance = np.linalg.pinv(design.T @ design)[: len(arms), : len(arms)]
-    return Fit(arms, dict(zip(arms, solution[: len(arms)].tolist(), strict=True)), covariance, sd, dof)
+    means = dict(zip(arms, solution[: len(arms)].tolist(), strict=True))
+    return Fit(arms, means, covariance, sd, dof, np.linalg.pinv(design) @ design)
 
 
 def effect(fitted: Fit, weights: Mapping[str, float], level: float = 0.95) -> Effect:
@@ -62,10 +66,13 @@ def effect(fitted: Fit, weights: Mapping[str, float], level: float = 0.95) -> Ef
     used = {arm: weight for arm, weight in weights.items() if weight}
     if any(arm not in fitted.means for arm in used):
         return Effect(None, None, None, None)
+    vector = np.array([used.get(arm, 0.0) for arm in fitted.arms])
+    whole = np.pad(vector, (0, len(fitted.estimable) - len(vector)))
+    if not np.allclose(whole @ fitted.estimable, whole):
+        return Effect(None, None, None, None)
     estimate = sum(weight * fitted.means[arm] for arm, weight in used.items())
     if fitted.sd is None:
         return Effect(estimate, None, None, None)
-    vector = np.array([used.get(arm, 0.0) for arm in fitted.arms])
     error = fitted.sd * float(np.sqrt(vector @ fitted.covariance @ vector))
     half = float(special.stdtrit(fitted.dof, 0.5 + level / 2)) * error
     p = float(2 * special.stdtr(fitted.dof, -abs(estimate) / error)) if error > 0 else float(estimate == 0)

@@ -4,33 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from ablab.arch.compose import Claim, check_conflicts, overlap
-from ablab.arch.expression import Mention, Model, Use, parse_terms, resolve
+from ablab.arch.compose import check_conflicts
+from ablab.arch.expression import Model, Use, resolve
 from ablab.arch.registry import Registry
 from ablab.errors import UserError
+from ablab.study.changes import Change, changes_of, variant
 from ablab.study.schema import Compare, Factorial, LeaveOneOut, OneIn, PathDesign, Study
 from ablab.study.yaml_file import Document
 
 _MOST_FACTORS = 8
-Uses = Mapping[str, Use]
-
-
-@dataclass(frozen=True)
-class Change:
-    """A step from one plugin set to another: what goes and what comes. `name` is the effect's name."""
-
-    name: str
-    removed: tuple[tuple[str, Use], ...]
-    added: tuple[tuple[str, Use], ...]
-
-    def apply(self, uses: Uses) -> dict[str, Use]:
-        """`uses` with the change made."""
-        kept = {name: use for name, use in uses.items() if name not in dict(self.removed)}
-        return kept | dict(self.added)
-
-    def undo(self, uses: Uses) -> dict[str, Use]:
-        """`uses` with the change taken back."""
-        return Change(self.name, self.added, self.removed).apply(uses)
 
 
 @dataclass(frozen=True)
@@ -57,7 +39,7 @@ def lay_out(study: Study, registry: Registry, document: Document) -> Layout:
         return _compare(study, registry, document)
     start = _model(study.from_, registry, document, "from")
     end = _model(study.to, registry, document, "to") if study.to is not None else None
-    changes = _changes(study, registry, document, start, end)
+    changes = changes_of(study, registry, document, start, end)
     if not changes:
         raise UserError(f"{document.place(['design'])}: design: `from` and `to` do not differ")
     return _DESIGNS[type(study.design)](start, end, changes, document)
@@ -81,72 +63,6 @@ def _compare(study: Study, registry: Registry, document: Document) -> Layout:
     baseline = study.design.baseline or next(iter(arms))
     contrasts = [Contrast(name, "change", {name: 1.0, baseline: -1.0}) for name in arms if name != baseline]
     return Layout(arms, contrasts)
-
-
-def _changes(study: Study, registry: Registry, document: Document, start: Model, end: Model | None) -> list[Change]:
-    listed: list[str] | None = getattr(study.design, "changes", None)
-    if listed is None:
-        assert end is not None
-        return difference(start.uses, end.uses)
-    changes = []
-    for i, text in enumerate(listed):
-        try:
-            changes.append(_listed(parse_terms(text), registry, start, text))
-        except UserError as error:
-            key = ["design", "changes", str(i)]
-            raise error.at(f"{document.place(key)}: {'.'.join(key)}") from None
-    if end is not None:
-        uses: dict[str, Use] = dict(start.uses)
-        for change in changes:
-            uses = change.apply(uses)
-        if left := difference(uses, end.uses):
-            names = ", ".join(change.name for change in left)
-            place = document.place(["design", "changes"])
-            raise UserError(f"{place}: design.changes: they do not lead from `from` to `to`: missing {names}")
-    return changes
-
-
-def _listed(terms: Sequence[Mention], registry: Registry, start: Model, text: str) -> Change:
-    if not terms:
-        raise UserError("an empty change")
-    removed, added = [], []
-    for term in terms:
-        plugin = registry.plugin(term.name)
-        if term.sign == "-" and term.name not in start.uses:
-            raise UserError(f"{start.expression!r} has no {term.name!r} to remove")
-        if term.sign == "+" and not term.options and term.name in start.uses:
-            raise UserError(f"{start.expression!r} has {term.name!r} already")
-        if term.name in start.uses:
-            removed.append((term.name, start.uses[term.name]))
-        if term.sign == "+":
-            added.append((term.name, Use(plugin, plugin.configure(term.options))))
-    name = terms[0].name if len(terms) == 1 and terms[0].sign == "+" else text.strip()
-    return Change(name, tuple(removed), tuple(added))
-
-
-def difference(start: Uses, end: Uses) -> list[Change]:
-    """The changes that lead from one plugin set to another. A plugin that writes what a removed one wrote replaces it."""
-    gone = {name: use for name, use in start.items() if end.get(name) != use}
-    changes = []
-    for name, use in sorted(end.items()):
-        if start.get(name) == use:
-            continue
-        replaced = [n for n in gone if n == name or overlap(gone[n].instance.edit(), use.instance.edit())]
-        others = [n for n in replaced if n != name]
-        removed = tuple((n, gone.pop(n)) for n in replaced)
-        changes.append(Change(f"{name} for {', '.join(others)}" if others else name, removed, ((name, use),)))
-    return changes + [Change(f"- {name}", ((name, use),), ()) for name, use in sorted(gone.items())]
-
-
-def variant(base: Model, uses: Uses) -> Model:
-    """`base` with other plugins; its expression says the difference."""
-    terms = []
-    for name in sorted({*base.uses, *uses}):
-        if name not in uses:
-            terms.append(f"- {name}")
-        elif base.uses.get(name) != uses[name]:
-            terms.append(f"+ {uses[name]}")
-    return Model(" ".join([base.expression, *terms]), base.family, base.size, dict(sorted(uses.items())), base.dims)
 
 
 def _end(start: Model, end: Model | None, changes: Iterable[Change]) -> Model:
@@ -213,7 +129,7 @@ def _factorial(start: Model, end: Model | None, changes: Sequence[Change], docum
             uses = change.apply(uses)
         model = goal if len(chosen) == len(changes) else variant(start, uses)
         try:
-            check_conflicts([Claim(name, use.instance.edit()) for name, use in uses.items()])
+            check_conflicts([use.claim() for use in uses.values()])
         except UserError as error:
             layout.infeasible[model.expression] = str(error)
             continue

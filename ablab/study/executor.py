@@ -39,11 +39,20 @@ class LocalExecutor:
         self.slots = slots
         self._context = multiprocessing.get_context("spawn")
         self._stop = self._context.Event()
-        self._pool = ProcessPool(max_workers=slots, context=self._context, initializer=initialise, initargs=[setting, self._stop])
+        self._setting = setting
+        self._pool = self._new_pool()
 
     def submit(self, spec: RunSpec) -> "Future[Report]":
-        """Starts a run when a process is free."""
-        return self._pool.schedule(work, args=[spec])  # pyright: ignore[reportReturnType]
+        """Starts a run when a process is free. A pool whose processes died while starting is replaced once."""
+        try:
+            return self._pool.schedule(work, args=[spec])  # pyright: ignore[reportReturnType]
+        except RuntimeError:
+            self._pool = self._new_pool()
+            return self._pool.schedule(work, args=[spec])  # pyright: ignore[reportReturnType]
+
+    def _new_pool(self) -> ProcessPool:
+        arguments = [self._setting, self._stop]
+        return ProcessPool(max_workers=self.slots, context=self._context, initializer=initialise, initargs=arguments)
 
     def stop(self) -> None:
         """Asks every run to write a checkpoint and end."""
@@ -66,5 +75,5 @@ def report_of(future: "Future[Report]") -> Report:
         return future.result()
     except ProcessExpired as error:
         return Report("failed", f"the worker process died (exit code {error.exitcode})")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Report("failed", f"the worker could not start: {type(error).__name__}: {error}")

@@ -88,8 +88,8 @@ class StudyRecord:
     @property
     def executions(self) -> list[dict[str, Any]]:
         """How it was executed so far."""
-        lines = self._executions.read_text().splitlines() if self._executions.exists() else []
-        return [json.loads(line) for line in lines]
+        lines = self._executions.read_text().splitlines(keepends=True) if self._executions.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     @property
     def mirrored(self) -> Any:

@@ -34,7 +34,7 @@ class Mirror:
         self._safely(lambda: self._open(revision))
 
     def _open(self, revision: str) -> None:
-        self._view = view = mlflow_view.MlflowView(self.home.tracking_uri(self.study), self.home.mlflow)
+        self._view = view = mlflow_view.MlflowView(self.home.tracking_uri(self.study), self.home.mlflow, self.home.root)
         tags = {"ablab.question": self.study.question, "ablab.revision": revision, "ablab.design": self.study.design.kind}
         self._parent = view.parent(self.name, tags)
         runs = self.home.root / "runs"
@@ -73,6 +73,8 @@ class Mirror:
     def _started(self, spec: RunSpec) -> None:
         if self._view is None:
             return
+        if spec.key not in self._children:  # another driver on this home may have made it since
+            self._children.update(self._view.children(self._parent))
         if spec.key in self._children:
             self._view.resume(self._children[spec.key].id)
         else:
@@ -92,7 +94,8 @@ class Mirror:
         mine = dict(spec.plugins)
         plugins = {f"plugin.{name}": _shown(mine.get(name)) for name in sorted(everywhere)}
         budget = {f"budget.{k}": str(v) for k, v in self.study.budget.model_dump(exclude_none=True).items()}
-        recipe = {f"recipe.{k}": str(v) for k, v in spec.recipe.items()}
+        trained = next(arm.recipe for arm in self.plan.arms if arm.name == spec.arm)
+        recipe = {f"recipe.{k}": str(v) for k, v in trained.items()}
         dims = {f"dims.{k}": str(v) for k, v in spec.dims.items() if v is not None}
         return {"arm": spec.arm, "seed": str(spec.seed), **plugins, **budget, **recipe, **dims}
 

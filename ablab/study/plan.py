@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ablab.arch.accounting import account
@@ -46,7 +46,7 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm under test, at its size. `tokens`: what a run of it trains on."""
+    """An arm under test, at its size. `tokens`: what a run trains on. `recipe`: how, with the plugins' edits."""
 
     name: str
     expression: str
@@ -55,6 +55,7 @@ class Arm:
     flops_per_token: float
     tokens: int
     steps: int
+    recipe: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,13 @@ def recipe_value(config: RecipeConfig) -> Recipe:
     """The recipe that a study's `recipe` describes, its precision resolved."""
     fields = config.model_dump(exclude={"optimizer", "schedule"})
     return Recipe(**{**fields, "precision": resolve_precision(config.precision)})
+
+
+def shown_recipe(recipe: Recipe) -> dict[str, Any]:
+    """The recipe in force, in plain values."""
+    shown = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name != "loss"}
+    terms = {f"loss.{key}": term for key, term in recipe.loss.entries}
+    return {key: v if isinstance(v, int | float | str) else str(v) for key, v in {**shown, **terms}.items()}
 
 
 def make_plan(name: str, study: Study, document: Document, registry: Registry) -> Plan:
@@ -124,7 +132,8 @@ def _arm(name: str, model: Model, value: Composite, study: Study, document: Docu
     except UserError as error:
         raise error.at(f"budget ({document.place(['budget'])})") from None
     uses = tuple(str(use) for use in model.uses.values())
-    return Arm(name, model.expression, uses, counted.parameters.total, per_token, steps * batch, steps)
+    recipe = shown_recipe(value.recipe)
+    return Arm(name, model.expression, uses, counted.parameters.total, per_token, steps * batch, steps, recipe)
 
 
 def _runs(study_name: str, arm: Arm, model: Model, value: Composite, study: Study, data: str) -> list[RunSpec]:

@@ -5,11 +5,14 @@ metrics.jsonl   what was measured, by step      progress.json   how far it is
 result.json     there when it is finished       failure.json    why the last attempt failed
 """
 
+import fcntl
 import json
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,52 +97,65 @@ class Record:
 
 
 class Lease:
-    """The right to train a run. A stale lease is taken over."""
+    """The right to train a run. A lease is stale when its process is gone (on this host), or its heart has not beaten for
+    `STALE_SECONDS` (elsewhere); a stale lease is taken over.
+    """
 
     def __init__(self, record: Record) -> None:
         self.path = record.folder / "lease.json"
+        self._nonce = uuid.uuid4().hex
 
     def acquire(self) -> bool:
         """Whether we have it now."""
-        for _ in range(2):
-            try:
-                handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-            except FileExistsError:
-                if self.held():
-                    return False
-                self._clear()
-                continue
-            with os.fdopen(handle, "w") as file:
-                json.dump({"host": socket.gethostname(), "pid": os.getpid()}, file)
+        with self._guarded():
+            if self.held():
+                return False
+            me = psutil.Process()
+            owner = {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time(), "nonce": self._nonce}
+            write_json(self.path, owner)
             return True
-        return False
 
     def held(self) -> bool:
-        """Whether a live process holds it: its heart beats, and on this host it exists."""
+        """Whether a live process holds it."""
         try:
             age = time.time() - self.path.stat().st_mtime
-            owner = read_json(self.path) or {}
-        except (FileNotFoundError, json.JSONDecodeError):
-            return self.path.exists()
-        here = owner.get("host") == socket.gethostname()
-        return age < STALE_SECONDS and (not here or psutil.pid_exists(owner["pid"]))
+        except FileNotFoundError:
+            return False
+        owner = self._owner()
+        if owner.get("host") == socket.gethostname():
+            return _running(owner["pid"], owner["started"])
+        return age < STALE_SECONDS
 
     def beat(self) -> None:
         """Says that we are alive."""
-        os.utime(self.path)
+        if self._owner().get("nonce") == self._nonce:
+            os.utime(self.path)
 
     def release(self) -> None:
         """Gives it back."""
-        self.path.unlink(missing_ok=True)
+        with self._guarded():
+            if self._owner().get("nonce") == self._nonce:
+                self.path.unlink(missing_ok=True)
 
-    def _clear(self) -> None:
-        # Only one of several takers renames a given file; the others find it gone and try to create their own.
-        grave = self.path.with_name(f".stale-{os.getpid()}-{time.time_ns()}")
+    def _owner(self) -> dict[str, Any]:
         try:
-            os.rename(self.path, grave)
-            grave.unlink()
-        except FileNotFoundError:
-            return
+            return read_json(self.path) or {}
+        except json.JSONDecodeError:
+            return {}
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Looking and writing as one act, against other takers."""
+        with self.path.with_name(".lease.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _running(pid: int, started: float) -> bool:
+    try:
+        return abs(psutil.Process(pid).create_time() - started) < 1.0
+    except psutil.NoSuchProcess:
+        return False
 
 
 def finished_keys(home: Path, keys: Iterable[str]) -> set[str]:

@@ -16,7 +16,7 @@ from ablab.train.budget import Budget, Kind
 
 
 class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, populate_by_name=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Compare(_Config):
@@ -60,7 +60,10 @@ Design = Annotated[Compare | PathDesign | OneIn | LeaveOneOut | Factorial, Discr
 
 
 class Sizes(_Config):
-    """The model's sizes, the same for every arm. The vocabulary follows from the tokenizer."""
+    """The model's sizes, in place of the family's: of `from` in a design, of each arm's own in `compare`.
+
+    The vocabulary follows from the tokenizer.
+    """
 
     layers: Annotated[int, Field(ge=1)] | None = None
     width: Annotated[int, Field(ge=1)] | None = None

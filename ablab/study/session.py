@@ -9,7 +9,8 @@ from typing import Any
 import psutil
 
 from ablab.arch.accounting import FLOP_CONVENTION
-from ablab.arch.registry import Registry, load_registry
+from ablab.arch.registry import load_registry
+from ablab.errors import UserError
 from ablab.study.driver import Display, Driver, Tally
 from ablab.study.executor import LocalExecutor
 from ablab.study.home import Home, StudyRecord, label
@@ -49,14 +50,12 @@ class Planned:
     request: Request
     study: Study
     plan: Plan
-    registry: Registry
 
 
 def planned(request: Request) -> Planned:
     """Reads, validates and plans. Raises UserError with the place of what is wrong."""
     study, document = load_study(request.file, request.profile, request.overrides)
-    registry = load_registry(request.plugins)
-    return Planned(request, study, make_plan(request.name, study, document, registry), registry)
+    return Planned(request, study, make_plan(request.name, study, document, load_registry(request.plugins)))
 
 
 class Session:
@@ -76,7 +75,6 @@ class Session:
 
     def run(self, workers: int, threads: int) -> Tally:
         """Trains what is not finished. The records are complete before the views are."""
-        self.home.root.mkdir(parents=True, exist_ok=True)
         sources = {"command": self.planned.request.command, "flop_convention": FLOP_CONVENTION}
         if not self.waiting:
             self.record.write(self.planned.study, self.planned.plan, sources)
@@ -111,7 +109,10 @@ class Session:
         data = self.planned.study.data
         if not (self.home.tokens / store_fingerprint(data) / "manifest.json").exists():
             self.display.say("preparing the corpus: tokenizing once, for all runs")
-        prepare(data, self.home.tokens)
+        stored = prepare(data, self.home.tokens).splits["train"].tokens
+        longest = max(run.dims["context"] or 0 for run in self.waiting)
+        if stored <= longest:
+            raise UserError(f"the training split has {stored} tokens, fewer than one sequence of {longest + 1}")
 
     def _execution(self, workers: int, tally: Tally) -> dict[str, Any]:
         now = time.time()

@@ -63,6 +63,9 @@ class Worker:
             return Report("finished")
         if not lease.acquire():
             return Report("held")
+        if record.finished:  # between the look and the lease another driver ended it
+            lease.release()
+            return Report("finished")
         ended = threading.Event()
         threading.Thread(target=_keep, args=(lease, ended), daemon=True).start()
         try:
@@ -70,7 +73,7 @@ class Worker:
         except UserError as error:
             record.fail(str(error))
             return Report("failed", str(error))
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a plugin may call sys.exit
             reason = f"{type(error).__name__}: {error}"
             record.fail(reason, traceback.format_exc())
             return Report("failed", reason)
@@ -91,7 +94,7 @@ class Worker:
         )  # fmt: skip
 
         def beat(share: float, metrics: Mapping[str, float]) -> None:
-            write_json(record.folder / "progress.json", {"share": share, "time": time.time(), **metrics})
+            write_json(record.folder / "progress.json", {"share": share, "time": time.time(), **metrics}, sync=False)
 
         hooks = Hooks(log=record.append_metrics, stop=self.stopping, beat=beat, resumed=record.keep_metrics)
         outcome = train(job, hooks)
@@ -122,9 +125,7 @@ _worker: list[Worker] = []
 
 def initialise(setting: Setting, stop: Any) -> None:
     """Sets a worker process up, once."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and says so through `stop`
+    os.setpgid(0, 0)  # the driver alone hears what is sent to its group, and says so through `stop`
     _worker.append(Worker(setting, stop))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ablab.errors import UserError, unknown
 
@@ -40,7 +40,10 @@ def read(file: Path, profile: str | None, overrides: Sequence[str]) -> Document:
     """The file's values under a profile and `a.b=c` overrides. Raises UserError with the place of what is wrong."""
     if not file.is_file():
         raise UserError(f"{file}: no such study file")
-    root = _parse(file.read_text("utf-8"), str(file))
+    try:
+        root = _parse(file.read_text("utf-8"), str(file))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not UTF-8 text (byte {error.start})") from None
     if not isinstance(root, CommentedMap):
         raise UserError(f"{file}:1:1: a study file is a mapping of keys (question, from, to, design, …)")
     base = Document({}, {}, f"{file}:1:1")
@@ -51,7 +54,10 @@ def read(file: Path, profile: str | None, overrides: Sequence[str]) -> Document:
     if profile is not None:
         if profile not in profiles:
             raise UserError(f"{base.place(['profiles'])}: {unknown('profile', profile, profiles)}")
-        _lay(base, _sub(base, ("profiles", profile), profiles[profile] or {}))
+        settings = profiles[profile] or {}
+        if not isinstance(settings, dict):
+            raise UserError(f"{base.place(['profiles', profile])}: profiles.{profile}: a mapping of settings is expected")
+        _lay(base, _sub(base, ("profiles", profile), settings))
     _lay(base, _command_line(overrides))
     base.values = _without_null(base.values)
     return base
@@ -60,7 +66,9 @@ def read(file: Path, profile: str | None, overrides: Sequence[str]) -> Document:
 def _parse(text: str, name: str) -> Any:
     try:
         return YAML(typ="rt").load(StringIO(text))
-    except MarkedYAMLError as error:
+    except YAMLError as error:
+        if not isinstance(error, MarkedYAMLError):
+            raise UserError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from None
         mark = error.problem_mark or error.context_mark
         at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise UserError(f"{name}{at}: not valid YAML: {(error.problem or 'cannot be read').splitlines()[0]}") from None
@@ -111,6 +119,8 @@ def _command_line(overrides: Sequence[str]) -> Document:
         node = values
         for depth, key in enumerate(keys[:-1], start=1):
             node = node.setdefault(key, {})
+            if not isinstance(node, dict):
+                raise UserError(f"command line: {override!r}: {'.'.join(keys[:depth])} is given a value as well")
             places[tuple(keys[:depth])] = "command line"
         node[keys[-1]] = value
         places[tuple(keys)] = "command line"
@@ -122,8 +132,18 @@ def _lay(base: Document, layer: Document) -> None:
     design, new = base.values.get("design"), layer.values.get("design")
     if isinstance(design, dict) and isinstance(new, dict) and new.get("kind", design.get("kind")) != design.get("kind"):
         base.values["design"] = {}
+    _check_data(base, layer)
     _merge(base.values, layer.values, depth=0)
     base.places.update(layer.places)
+
+
+def _check_data(base: Document, layer: Document) -> None:
+    """`data` is replaced whole: without a source it would silently become the default corpus."""
+    old, new = base.values.get("data"), layer.values.get("data")
+    stood = old.get("source", "stdlib") if isinstance(old, dict) else "stdlib"
+    if isinstance(new, dict) and "source" not in new and stood != "stdlib":
+        place = layer.place(["data"])
+        raise UserError(f"{place}: data: it is replaced whole: give data.source too ({stood!r} stood there)")
 
 
 def _merge(old: dict[str, Any], new: Mapping[str, Any], depth: int) -> None:

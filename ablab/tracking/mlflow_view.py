@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 EXPERIMENT = "ablab"
-_PARENT, _STUDY, _KEY = "mlflow.parentRunId", "ablab.study", "ablab.run_key"
+_PARENT, _STUDY, _KEY, _HOME = "mlflow.parentRunId", "ablab.study", "ablab.run_key", "ablab.home"
 _BATCH = 1000
 Row = Mapping[str, Any]
 
@@ -37,8 +37,12 @@ def available() -> bool:
 class MlflowView:
     """A connection to a store. Raises what MLflow raises where the store can't be opened."""
 
-    def __init__(self, uri: str, local: Path) -> None:
+    def __init__(self, uri: str, local: Path, home: Path) -> None:
+        self._home = str(home.resolve())
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # MLflow's own defaults wait minutes for a server that is away; the records don't need it.
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from mlflow import MlflowClient
@@ -73,7 +77,7 @@ class MlflowView:
         """A child run with its parameters; RUNNING from here on."""
         from mlflow.entities import Param
 
-        all_tags = {**tags, _PARENT: parent, _KEY: key, "ablab.kind": "run"}
+        all_tags = {**tags, _PARENT: parent, _KEY: key, _HOME: self._home, "ablab.kind": "run"}
         run = self._client.create_run(self._experiment, tags=all_tags, run_name=name).info.run_id
         entries = iter([Param(k, v) for k, v in params.items()])
         while batch := list(islice(entries, 100)):
@@ -107,9 +111,9 @@ class MlflowView:
             self._client.log_artifact(run, str(file))
 
     def reap(self, alive: Iterable[str]) -> None:
-        """Ends as KILLED every run that is RUNNING here though no process trains it; `alive` are keys that are trained."""
+        """Ends as KILLED every run of this home that is RUNNING though no process trains it; `alive` are keys that are."""
         keys = set(alive)
-        for run in self._search("attributes.status = 'RUNNING' and tags.`ablab.kind` = 'run'"):
+        for run in self._search(f"attributes.status = 'RUNNING' and tags.`{_HOME}` = '{self._home}'"):
             if run.data.tags.get(_KEY) not in keys:
                 self._client.set_terminated(run.info.run_id, "KILLED")
 

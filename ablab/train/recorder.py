@@ -91,6 +91,7 @@ class Recorder(L.Callback):
             self._beat = now
             self.interrupted = self.hooks.stop() and step < self.cadence.steps
             self.hooks.beat(step / self.cadence.steps, {"train/loss": self.tally.last_loss, **self.speed(step)})
+            self._mark += perf_counter() - now  # telling how far it is is no training
         if self.interrupted or now - self._saved >= self.cadence.checkpoint_seconds:
             self._checkpoint(trainer, step)
         if self.interrupted or self.diverged:
@@ -99,7 +100,7 @@ class Recorder(L.Callback):
     def speed(self, step: int) -> dict[str, float]:
         """Tokens and tokens a second so far."""
         tokens = step * self.tokens
-        return {"tokens": tokens, "tokens_per_second": tokens / self.tally.seconds if self.tally.seconds else 0.0}
+        return {"cost/tokens": tokens, "cost/tokens_per_second": tokens / self.tally.seconds if self.tally.seconds else 0.0}
 
     def state_dict(self) -> dict[str, Any]:
         """The tally, for the checkpoint."""
@@ -126,7 +127,7 @@ class Recorder(L.Callback):
         self.tally.peak_memory = max(self.tally.peak_memory, _memory())
         if math.isnan(self.tally.first_loss) and losses:
             self.tally.first_loss = losses[0]
-        self.diverged = not all(map(math.isfinite, losses))
+        self.diverged = self.diverged or not all(map(math.isfinite, losses))
         if log and self.tally.pending:
             self.tally.last_loss = sum(self.tally.pending) / len(self.tally.pending)
             self.tally.pending = []

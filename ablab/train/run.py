@@ -92,7 +92,7 @@ def _fit(job: Job, module: TrainedDecoder, recorder: Recorder, precision: str) -
         # Advice about loader workers and unused devices; batches here are slices of a memory map.
         warnings.filterwarnings("ignore", module="lightning")
         trainer = L.Trainer(
-            accelerator="auto",
+            accelerator="cuda" if torch.cuda.is_available() else "cpu",
             devices=1,
             precision="bf16-mixed" if precision == "bf16" else "32-true",
             max_steps=job.steps,

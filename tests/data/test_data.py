@@ -141,6 +141,15 @@ def test_hub_reads_local_folders(tmp_path, write, streaming, monkeypatch):
         sources.documents(data.model_copy(update={"split": "nosuch"}))
 
 
+def test_hub_rows_without_text_are_left_out_and_other_values_refused(tmp_path):
+    json_lines(tmp_path / "set", [{"text": t} for t in ("a", None, "b", "")])
+    data = HubData(source="hub", name=str(tmp_path / "set"))
+    assert [row["text"] for row in sources.documents(data)] == ["a", "b"]
+    json_lines(tmp_path / "numbers", [{"text": 3}])
+    with pytest.raises(UserError, match="holds int, not text"):
+        sources.documents(data.model_copy(update={"name": str(tmp_path / "numbers")}))
+
+
 def test_hub_without_a_network_names_what_works(monkeypatch):
     import datasets
 

@@ -33,9 +33,8 @@ def record(tmp_path):
     config = {
         "question": "Does <i>it</i> help?", "metric": "val/bpb", "budget": {"tokens": 100.0, "steps": None},
         "model": {"layers": 1, "width": None}, "data": {"source": "text", "tokenizer": {"kind": "byte"}}, "seeds": 3,
-        "recipe": {"optimizer": "adamw", "lr": 0.001, "batch_tokens": 10},
     }  # fmt: skip
-    arm = {"parameters": 5, "tokens": 100, "flops_per_token": 10.0, "steps": 10, "plugins": []}
+    arm = {"parameters": 5, "tokens": 100, "flops_per_token": 10.0, "steps": 10, "plugins": [], "recipe": {"lr": 0.001}}
     contrasts = [{"name": name, "kind": "change", "weights": {name: 1.0, "base": -1.0}} for name in ARMS[1:]]
     content = {
         "config": config, "arms": [{"name": name, **arm} for name in ARMS], "contrasts": contrasts, "infeasible": {},

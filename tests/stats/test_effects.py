@@ -57,6 +57,14 @@ def test_an_effect_of_an_arm_without_results_is_not_estimable():
     assert effect(fit(simulated("ab", 3)), {"a": 1.0, "c": -1.0}).estimate is None
 
 
+def test_arms_that_share_no_seed_cannot_be_compared():
+    cells = simulated("abcd", 4)
+    kept = {(a, s): v for (a, s), v in cells.items() if (a in "ab") == (s < 2)}
+    fitted = fit(kept)
+    assert effect(fitted, {"a": 1.0, "c": -1.0}).estimate is None
+    assert effect(fitted, {"a": 1.0, "b": -1.0}).estimate is not None
+
+
 def test_intervals_cover_and_null_effects_are_rarely_found():
     rng = np.random.default_rng(1)
     covered = found = 0

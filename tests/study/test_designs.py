@@ -4,7 +4,8 @@ import pytest
 
 from ablab.errors import UserError
 from ablab.stats.effects import effect, fit
-from ablab.study.designs import difference, lay_out
+from ablab.study.changes import difference
+from ablab.study.designs import lay_out
 from ablab.study.schema import load_study
 
 HEAD = "budget: {steps: 5}\nmodel: {layers: 1, width: 16, heads: 2, context: 16}\n"
@@ -116,6 +117,9 @@ def test_what_writes_the_same_path_is_replaced(registry, tmp_path):
         ("from: gpt2\ndesign: {kind: one_in, changes: ['- rope']}\n", "'gpt2' has no 'rope' to remove"),
         ("from: llama\ndesign: {kind: one_in, changes: [rope]}\n", "has 'rope' already"),
         ("from: gpt2\nto: llama\ndesign: {kind: path, changes: [rope]}\n", "missing no_bias"),
+        ("from: gpt2\ndesign: {kind: path, changes: [rope, rope]}\n", "both change 'rope'"),
+        ("from: gpt2\ndesign: {kind: factorial, changes: [rmsnorm, rmsnorm(eps=0.1)]}\n", "both change 'rmsnorm'"),
+        ("from: gpt2\ndesign: {kind: one_in, changes: [rope, + rope]}\n", "both change 'rope'"),
         ("arms: {a: gpt2}\nfrom: gpt2\nto: llama\ndesign: {kind: path}\n", "arms go with design compare"),
         ("arms: {a: gpt2}\ndesign: {kind: compare, baseline: b}\n", "no arm named 'b'"),
     ],
@@ -141,3 +145,24 @@ def test_illegal_combinations_are_listed_not_dropped(tmp_path, registry):
     assert len(layout.arms) == 3
     assert "both write `position`" in next(iter(layout.infeasible.values()))
     assert [c.name for c in layout.contrasts] == ["rope", "mine"]  # their interaction cannot be estimated
+
+
+def test_a_change_is_named_with_its_options(laid):
+    layout = laid("from: gpt2\ndesign: {kind: one_in, changes: [rope, rope(base=500.0)]}\n")
+    assert [c.name for c in layout.contrasts] == ["rope", "rope(base=500.0)"]
+
+
+def test_a_combination_that_lacks_what_a_plugin_requires_is_listed(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from ablab.plugin import NoPosition, plugin\n"
+        "@plugin(source='a test', requires=('no_bias',))\nclass Needy:\n    '''Another position.'''\n"
+        "    def edit(self):\n        return {'position': NoPosition()}\n"
+    )
+    from ablab.arch.registry import load_registry
+
+    file = tmp_path / "x.yaml"
+    file.write_text(HEAD + "from: gpt2\ndesign: {kind: factorial, changes: [no_bias, needy]}\n")
+    study, document = load_study(file, None, [])
+    layout = lay_out(study, load_registry([tmp_path]), document)
+    assert len(layout.arms) == 3
+    assert "'needy' needs 'no_bias'" in layout.infeasible["gpt2 + needy"]

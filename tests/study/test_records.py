@@ -53,3 +53,26 @@ def test_a_lease_elsewhere_lasts_as_long_as_its_heart_beats(record):
     old = time.time() - records.STALE_SECONDS - 1
     os.utime(lease.path, (old, old))
     assert not lease.held()
+
+
+def test_an_unreadable_lease_is_stale_after_a_while(record):
+    lease = Lease(record)
+    lease.path.write_text("")
+    assert lease.held()
+    old = time.time() - records.STALE_SECONDS - 1
+    os.utime(lease.path, (old, old))
+    assert lease.acquire()
+
+
+def test_a_lease_that_was_taken_over_is_neither_kept_alive_nor_given_back(record):
+    first, second = Lease(record), Lease(record)
+    assert first.acquire()
+    first.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    old = time.time() - records.STALE_SECONDS - 1
+    os.utime(first.path, (old, old))
+    assert second.acquire()
+    os.utime(second.path, (old, old))
+    first.beat()
+    assert second.path.stat().st_mtime == pytest.approx(old)
+    first.release()
+    assert second.path.exists()

@@ -18,7 +18,7 @@ budget: {flops: 3.0e+12}
 seeds: 3
 recipe: {batch_tokens: 4096, lr: 1e-3, optimizer: adamw, warmup: 0.05, weight_decay: 0.1, clip: 1.0, precision: auto}
 metric: val/bpb
-profiles: {smoke: {budget: {steps: 3}, seeds: [1, 2], recipe: {lr: 5e-4}}, other: {design: {kind: compare}}}
+profiles: {smoke: {budget: {steps: 3}, seeds: [1, 2], recipe: {lr: 5e-4}}, other: {design: {kind: compare}}, bad: 3}
 """
 
 
@@ -56,6 +56,9 @@ def test_the_command_line_comes_last(load):
 
 def test_data_is_replaced_whole(load):
     assert load(overrides=["data.tokenizer.kind=byte"]).data.model_dump()["tokenizer"] == {"kind": "byte"}
+    text = GOOD.replace("source: stdlib", "source: text, files: [a]")
+    with pytest.raises(UserError, match=r"give data\.source too"):
+        load(text, overrides=["data.holdout=0.1"])
     assert load(overrides=["data.holdout=0.1"]).data.tokenizer.vocab == 2048  # the default again, not the file's by merging
 
 
@@ -77,6 +80,7 @@ def test_another_design_drops_the_first_ones_keys(load):
         (("leave_one_out", "leave_one"), "x.yaml:4:1: design: no kind named 'leave_one' (did you mean 'leave_one_out'?)"),
         (("{flops: 3.0e+12}", "{flops: 1, steps: 2}"), "x.yaml:7:1: budget: give exactly one of tokens, steps, flops"),
         (("{flops: 3.0e+12}", "{flips: 1}"), "x.yaml:7:10: budget.flips: no key named 'flips' (did you mean 'flops'?)"),
+        (("{flops: 3.0e+12}", "{flops: .inf}"), "x.yaml:7:10: budget.flops: Input should be a finite number"),
         (("{flops: 3.0e+12}", "{flops: -1}"), "x.yaml:7:10: budget.flops: Input should be greater than 0, not -1"),
         (("seeds: 3", "seeds: [1, 1]"), "x.yaml:8:1: seeds: a number of seeds (at least 1), or a list"),
         (("seeds: 3", "seeds: no"), "x.yaml:8:1: seeds:"),
@@ -106,6 +110,8 @@ def test_what_is_wrong_is_said_with_its_place(load, change, message):
     [
         ("smok", (), "no profile named 'smok' (did you mean 'smoke'?)"),
         (None, ("recipe.lr=fast",), "command line: recipe.lr: Input should be a valid number, not 'fast'"),
+        (None, ("seeds=3", "seeds.x=1"), "seeds is given a value as well"),
+        ("bad", (), "profiles.bad: a mapping of settings is expected"),
         (None, ("lr",), "overrides are written `key=value`"),
         (None, ("recipe.lrr=1",), "command line: recipe.lrr: no key named 'lrr' (did you mean 'lr'?)"),
         (None, ("seeds=[1",), "command line: seeds"),
@@ -121,6 +127,10 @@ def test_files_that_are_not_studies(load, tmp_path):
     for text in ("- 1\n", "just words\n", ""):
         with pytest.raises(UserError, match="mapping of keys"):
             load(text)
+    for raw, message in ((b"question: \xe9", "not UTF-8"), (b"question: \x01", "not valid YAML")):
+        (tmp_path / "raw.yaml").write_bytes(raw)
+        with pytest.raises(UserError, match=message):
+            load_study(tmp_path / "raw.yaml", None, [])
     with pytest.raises(UserError, match="no such study file"):
         load_study(tmp_path / "none.yaml", None, [])
 
