@@ -32,6 +32,7 @@ class Change:
 
 
 def changes_of(study: Study, registry: Registry, document: Document, start: Model, end: Model | None) -> list[Change]:
+    """The changes of a design: those it lists, or all between its ends. Raises UserError with the place in the file."""
     listed: list[str] | None = getattr(study.design, "changes", None)
     if listed is None:
         assert end is not None
