@@ -13,19 +13,25 @@ A plugin is a class with typed options and `edit()`, which maps paths to new val
 Edits write and never read: whatever depends on another slot is worked out in the value's `build`, from its `Site`.
 """
 
-from ablab.arch.attention import Attention, Causal, NoRotation
+from ablab.arch.attend import Attend
+from ablab.arch.attention import Attention, Banded, Causal, NoRotation, NoScoreBias
 from ablab.arch.compose import Edit
+from ablab.arch.flow import Flow, Memory
 from ablab.arch.layers import (
+    FinalNorm,
     GatedMlp,
     Gelu,
     LayerNorm,
     LearnedPosition,
     Linear,
     NoFinal,
+    NoLogitScale,
+    NoNorm,
     NoPosition,
     Normal,
     PlainMlp,
     PostNorm,
+    RmsNorm,
     Table,
     TiedHead,
     Unscaled,
@@ -44,19 +50,23 @@ from ablab.arch.value import (
     Final,
     Head,
     Join,
+    LogitScale,
     Norm,
     Pattern,
     Position,
     Rotate,
     Scale,
+    ScoreBias,
+    Scores,
     Site,
 )
 from ablab.errors import UserError
 
 __all__ = [
-    "Activation", "AdamW", "Attention", "Branch", "ByLayer", "Causal", "Cosine", "Deviation", "Dims", "Edit", "Family",
-    "Final", "GatedMlp", "Gelu", "Head", "Join", "Kind", "LayerNorm", "LearnedPosition", "Linear", "LossTerm",
-    "NoFinal", "NoPosition", "NoRotation", "Norm", "Normal", "OptimizerSlot", "Parallel", "Pattern", "PlainMlp",
-    "Position", "PostNorm", "Role", "Rotate", "Scale", "ScheduleSlot", "Site", "Table", "TiedHead", "Unscaled", "UserError",
-    "ff_width", "fused", "plugin",
+    "Activation", "AdamW", "Attend", "Attention", "Banded", "Branch", "ByLayer", "Causal", "Cosine", "Deviation",
+    "Dims", "Edit", "Family", "Final", "FinalNorm", "Flow", "GatedMlp", "Gelu", "Head", "Join", "Kind", "LayerNorm",
+    "LearnedPosition", "Linear", "LogitScale", "LossTerm", "Memory", "NoFinal", "NoLogitScale", "NoNorm",
+    "NoPosition", "NoRotation", "NoScoreBias", "Norm", "Normal", "OptimizerSlot", "Parallel", "Pattern", "PlainMlp",
+    "Position", "PostNorm", "RmsNorm", "Role", "Rotate", "Scale", "ScheduleSlot", "ScoreBias", "Scores", "Site",
+    "Table", "TiedHead", "Unscaled", "UserError", "ff_width", "fused", "plugin",
 ]  # fmt: skip

@@ -11,13 +11,16 @@ Give `plugins` the folders of loose plugin files, if the plugin is not installed
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ablab.arch.accounting import account, count_flops, count_parameters
 from ablab.arch.build import build_model
 from ablab.arch.decoder import Decoder, on_meta
+from ablab.arch.flow import Memory
 from ablab.arch.model import architecture
 from ablab.arch.registry import Registry, load_registry
 from ablab.arch.value import Architecture
@@ -75,29 +78,52 @@ def check_flops(arch: Architecture) -> None:
     flops = count_flops(on_meta(arch))
     assert 0 < flops.forward < flops.training
     for name, module in _lively(arch).named_modules():
-        if hasattr(module, "pattern"):
-            seen = visible_pairs(module, arch)
-            charged = module.pattern.pairs(arch.dims.context)  # pyright: ignore[reportAttributeAccessIssue, reportCallIssue]
+        if hasattr(module, "attention_flops"):
+            attend, time = module.attend, arch.dims.context
+            seen, charged = visible_pairs(attend, arch), attend.pairs(time)  # pyright: ignore[reportCallIssue]
             assert charged == seen, f"{name} charges {charged} pairs and attends to {seen}"
 
 
-def visible_pairs(mixer: torch.nn.Module, arch: Architecture) -> int:
-    """How many (query, key) pairs of one sequence are connected, found by moving each input and looking at each output."""
+def visible_pairs(attend: Any, arch: Architecture) -> int:
+    """How many (head, query, key) triples of one sequence are connected, found by moving each value and looking at each sum."""
     generator = torch.Generator().manual_seed(3)
-    x = torch.randn(1, arch.dims.context, arch.dims.width, dtype=torch.float64, generator=generator)
+    time, width = arch.dims.context, arch.dims.head_width
+    q, k, v = (
+        torch.randn(1, heads, time, width, dtype=torch.float64, generator=generator)
+        for heads in (attend.heads, attend.kv_heads, attend.kv_heads)
+    )
     pairs = 0
     with torch.no_grad():
-        y = mixer(x)
-        for t in range(arch.dims.context):
-            moved = x.clone()
-            moved[0, t] += 1.0
-            pairs += int(((mixer(moved) - y).abs().amax(dim=(0, 2)) > 1e-12).sum())
+        y = attend(q, k, v)
+        for t in range(time):
+            moved = v.clone()
+            moved[:, :, t] += 1.0
+            pairs += int(((attend(q, k, moved) - y).abs().amax(dim=3) > 1e-12).sum())
     return pairs
+
+
+def check_cached(arch: Architecture) -> None:
+    """Read in pieces, with a memory between them, a sequence gives the logits of being read at once."""
+    model = _lively(arch)
+    generator = torch.Generator().manual_seed(5)
+    tokens = torch.randint(0, arch.dims.vocab, (2, arch.dims.context), generator=generator)
+    memory = Memory()
+    with torch.no_grad():
+        whole = model(tokens)
+        pieces = [model(tokens[:, a:b], memory) for a, b in pairwise(_cuts(arch.dims.context))]
+    difference = (torch.cat(pieces, dim=1) - whole).abs().max().item()
+    assert difference < 1e-9 * max(1.0, whole.abs().max().item()), f"cached logits are {difference:.3g} away"
+
+
+def _cuts(time: int) -> list[int]:
+    """Where a sequence is cut: a prompt, single tokens, two at once."""
+    third = max(1, time // 3)
+    return sorted({0, third, *range(third, max(third, time - 2)), time})
 
 
 def _lively(arch: Architecture) -> Decoder:
     """A model in float64 with weights so large that nothing hides in small numbers."""
-    model = build_model(arch, 0).double()
+    model = build_model(arch, 0).double().eval()
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -105,7 +131,7 @@ def _lively(arch: Architecture) -> Decoder:
     return model
 
 
-CHECKS = (check_meta, check_seeded, check_causal, check_gradients, check_flops)
+CHECKS = (check_meta, check_seeded, check_causal, check_gradients, check_flops, check_cached)
 
 
 class Conformance:
@@ -142,3 +168,7 @@ class Conformance:
     def test_flops(self) -> None:
         """See `check_flops`."""
         check_flops(self.architecture())
+
+    def test_cached(self) -> None:
+        """See `check_cached`."""
+        check_cached(self.architecture())

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ablab.plugin import Edit, Final, Join, Site, plugin
+from ablab.plugin import Edit, FinalNorm, Join, Site, plugin
 
 
 class _PreNorm(nn.Module):
@@ -24,15 +24,6 @@ class Before(Join):
     def build(self, site: Site) -> nn.Module:
         """The norm and the sum."""
         return _PreNorm(site.arch.norm.build(site, site.dims.width))
-
-
-@dataclass(frozen=True)
-class FinalNorm(Final):
-    """One more norm after the last block."""
-
-    def build(self, site: Site) -> nn.Module:
-        """The architecture's norm."""
-        return site.arch.norm.build(site, site.dims.width)
 
 
 @plugin(source="Radford et al. 2019 (GPT-2), section 2.3; Xiong et al. 2020, arXiv:2002.04745")

@@ -11,48 +11,63 @@ from ablab.plugin import Edit, NoPosition, Rotate, Site, UserError, plugin
 
 
 class _Rotation(nn.Module):
-    """Turns each pair (x[i], x[i + head_dim/2]) by position × base^(−2i/head_dim)."""
+    """Turns each pair (x[i], x[i + n/2]) of the first n dimensions by position × base^(−2i/n); the others stay."""
 
-    def __init__(self, context: int, head_dim: int, base: float) -> None:
+    def __init__(self, context: int, turned: int, base: float) -> None:
         super().__init__()
-        frequency = base ** -(torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim)
+        self.turned = turned
+        frequency = base ** -(torch.arange(0, turned, 2, dtype=torch.float64) / turned)
         angle = torch.outer(torch.arange(context, dtype=torch.float64), frequency)
-        # (context, head_dim): the two halves turn by the same angles
+        # (context, turned): the two halves turn by the same angles
         self.register_buffer("cos", angle.cos().repeat(1, 2).float(), persistent=False)
         self.register_buffer("sin", angle.sin().repeat(1, 2).float(), persistent=False)
         self.cos: Tensor
         self.sin: Tensor
 
-    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        time = q.shape[-2]
-        cos, sin = self.cos[:time].to(q.dtype), self.sin[:time].to(q.dtype)
+    def forward(self, q: Tensor, k: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
+        end = start + q.shape[-2]
+        cos, sin = self.cos[start:end].to(q.dtype), self.sin[start:end].to(q.dtype)
         return self._turn(q, cos, sin), self._turn(k, cos, sin)
 
-    @staticmethod
-    def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        first, second = x.chunk(2, dim=-1)
-        return x * cos + torch.cat((-second, first), dim=-1) * sin
+    def _turn(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        if self.turned == x.shape[-1]:
+            return _turned(x, cos, sin)
+        return torch.cat((_turned(x[..., : self.turned], cos, sin), x[..., self.turned :]), dim=-1)
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    first, second = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-second, first), dim=-1) * sin
 
 
 @dataclass(frozen=True)
 class Rotary(Rotate):
-    """Rotates queries and keys by their position."""
+    """Rotates `share` of each query's and key's dimensions by their position."""
 
     base: float
+    share: float
 
     def build(self, site: Site) -> nn.Module:
-        """The rotation with its angles. Raises UserError for an odd head dimension."""
-        if site.dims.head_width % 2:
-            raise UserError(f"rope turns pairs: the head dimension must be even, not {site.dims.head_width}")
-        return _Rotation(site.dims.context, site.dims.head_width, self.base)
+        """The rotation with its angles. Raises UserError where an odd number of dimensions, or none, would turn."""
+        head_dim = site.dims.head_width
+        turned = self.share * head_dim
+        if turned != int(turned) or turned < 2 or turned % 2:
+            raise UserError(
+                f"rope turns pairs: share {self.share:g} of the head dimension {head_dim} must be even, not {turned:g}"
+            )
+        return _Rotation(site.dims.context, int(turned), self.base)
 
 
 @plugin(source="Su et al. 2021, arXiv:2104.09864, equation 34")
 class Rope:
-    """Rotary positions: rotates queries and keys by their position; no learned table."""
+    """Rotary positions: rotates queries and keys by their position; no learned table.
+
+    `share`: how much of each head's dimensions turns (Black et al. 2022, arXiv:2204.06745, turn a quarter).
+    """
 
     base: Annotated[float, Field(gt=1)] = 10_000.0
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     def edit(self) -> Edit:
         """Writes the position (none) and the rotation."""
-        return {"position": NoPosition(), "mixer.rotate": Rotary(self.base)}
+        return {"position": NoPosition(), "mixer.rotate": Rotary(self.base, self.share)}

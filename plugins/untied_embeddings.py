@@ -22,7 +22,7 @@ class UntiedHead(Head):
 
     def build(self, site: Site) -> nn.Module:
         """The projection."""
-        return _Projection(site.dims.width, site.dims.vocab)
+        return _Projection(site.dims.width, site.arch.table_vocab)
 
 
 @plugin(source="Touvron et al. 2023 (LLaMA), arXiv:2302.13971")

@@ -50,7 +50,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Account:
-    """What a model costs. `kv_cache_bytes_per_token` is for a bfloat16 cache."""
+    """What a model costs. `kv_cache_bytes_per_token` is for a bfloat16 cache that holds the full context."""
 
     parameters: Parameters
     flops_per_token: Flops
@@ -73,12 +73,12 @@ def account(arch: Architecture) -> Account:
         raise
     except Exception as error:  # a plugin's module may raise anything
         raise UserError(f"this model cannot be built: {type(error).__name__}: {error}") from error
-    parameters = count_parameters(model)
+    parameters, context = count_parameters(model), arch.dims.context
     dims = {name: value for name, value in asdict(arch.dims).items() if name != "head_dim"}
     return Account(
         parameters=parameters,
         flops_per_token=flops,
-        kv_cache_bytes_per_token=_BFLOAT16 * sum(_each(model, "cache_values_per_token")),
+        kv_cache_bytes_per_token=round(_BFLOAT16 * sum(_each(model, "cache_values", context)) / context),
         memory_bytes=Memory(*(factor * _FLOAT32 * parameters.total for factor in (1, 1, 2))),
         dims={**dims, "head_dim": arch.dims.head_width},
     )

@@ -1,17 +1,20 @@
-"""Self-attention: projections, rotation of queries and keys, and the pattern of who sees whom, each a slot."""
+"""Self-attention: projections, norms and rotation of queries and keys, and the pattern of who sees whom, each a slot."""
 
 from dataclasses import dataclass
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablab.arch.layers import Linear, fused
+from ablab.arch.attend import Dense
+from ablab.arch.banded import Local, LocalAndStrided
+from ablab.arch.flow import Flow
+from ablab.arch.layers import Linear, NoNorm, fused
 from ablab.arch.roles import Parallel
-from ablab.arch.value import Branch, Pattern, Rotate, Site
+from ablab.arch.value import Branch, Norm, Pattern, Rotate, ScoreBias, Scores, Site
+from ablab.errors import UserError
 
 
 class _Unrotated(nn.Module):
-    def forward(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, q: Tensor, k: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
         return q, k
 
 
@@ -24,23 +27,34 @@ class NoRotation(Rotate):
         return _Unrotated()
 
 
-class _Causal(nn.Module):
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        grouped = q.shape[1] != k.shape[1]
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
+@dataclass(frozen=True)
+class NoScoreBias(ScoreBias):
+    """Nothing is added to the scores."""
+
+    def build(self, site: Site) -> None:
+        """Nothing."""
+        return
 
 
 @dataclass(frozen=True)
 class Causal(Pattern):
     """Every query sees itself and all keys before it."""
 
-    def build(self, site: Site) -> nn.Module:
-        """Torch's scaled-dot-product attention with a causal mask."""
-        return _Causal()
+    def build(self, scores: Scores) -> nn.Module:
+        """Dense causal attention."""
+        return Dense(scores)
 
-    def pairs(self, time: int) -> int:
-        """T(T+1)/2."""
-        return time * (time + 1) // 2
+
+@dataclass(frozen=True)
+class Banded(Pattern):
+    """A query sees itself and the `band` − 1 keys before it; `strided`: half the heads see every `band`-th key instead."""
+
+    band: int
+    strided: bool = False
+
+    def build(self, scores: Scores) -> nn.Module:
+        """Banded attention in linear time. Raises UserError for strided attention with one head."""
+        return LocalAndStrided(scores, self.band) if self.strided else Local(scores, self.band)
 
 
 class SelfAttention(nn.Module):
@@ -49,32 +63,34 @@ class SelfAttention(nn.Module):
     def __init__(self, spec: "Attention", site: Site) -> None:
         super().__init__()
         dims, bias = site.dims, site.arch.bias
-        self.heads, self.head_dim = dims.heads, dims.head_width
-        self.kv_heads = spec.kv_heads or dims.heads
-        self.pattern = spec.pattern
-        inner, kv = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        self.q = Linear((dims.width, inner), Parallel.COLUMN, bias)
-        self.k = Linear((dims.width, kv), Parallel.COLUMN, bias)
-        self.v = Linear((dims.width, kv), Parallel.COLUMN, bias)
-        self.o = Linear((inner, dims.width), Parallel.ROW, bias, writes_stream=True)
+        heads, self.head_dim = dims.heads, dims.head_width
+        kv_heads = spec.kv_heads or heads
+        if heads % kv_heads:
+            raise UserError(f"{kv_heads} kv heads do not divide {heads} heads: take a divisor of {heads}")
+        self.q = Linear((dims.width, heads * self.head_dim), Parallel.COLUMN, bias)
+        self.k = Linear((dims.width, kv_heads * self.head_dim), Parallel.COLUMN, bias)
+        self.v = Linear((dims.width, kv_heads * self.head_dim), Parallel.COLUMN, bias)
+        self.o = Linear((heads * self.head_dim, dims.width), Parallel.ROW, bias, writes_stream=True)
+        self.q_norm, self.k_norm = (spec.qk_norm.build(site, self.head_dim) for _ in range(2))
         self.rotate = spec.rotate.build(site)
-        self.attend = spec.pattern.build(site)
+        self.attend = spec.pattern.build(Scores(heads, kv_heads, spec.score_bias.build(site), site.arch.dropout))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
         """X (batch, time, width) -> (batch, time, width)."""
+        flow = flow or Flow()
         # (batch, time, heads × head_dim) -> (batch, heads, time, head_dim)
         q, k, v = (y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for y in fused(x, self.q, self.k, self.v))
-        q, k = self.rotate(q, k)
-        y = self.attend(q, k, v)
+        q, k = self.rotate(self.q_norm(q), self.k_norm(k), flow.start)
+        y = self.attend(q, k, v) if flow.memory is None else self.attend.step(q, k, v, flow.memory)
         return self.o(y.transpose(1, 2).flatten(-2))
 
     def attention_flops(self, time: int) -> int:
         """Forward FLOPs of scores and weighted sum over one sequence: 2 matmuls × 2 FLOPs for each pair attended to."""
-        return 4 * self.pattern.pairs(time) * self.heads * self.head_dim
+        return 4 * self.attend.pairs(time) * self.head_dim
 
-    def cache_values_per_token(self) -> int:
-        """How many numbers a decoding cache keeps for each token: a key and a value for each kv head."""
-        return 2 * self.kv_heads * self.head_dim
+    def cache_values(self, time: int) -> int:
+        """How many numbers a decoding cache holds after `time` tokens: kv heads only, and only the band if there is one."""
+        return self.attend.kept(time) * self.head_dim
 
 
 @dataclass(frozen=True)
@@ -82,9 +98,11 @@ class Attention(Branch):
     """Self-attention. `kv_heads` None: as many as heads."""
 
     kv_heads: int | None = None
+    qk_norm: Norm = NoNorm()
     rotate: Rotate = NoRotation()
+    score_bias: ScoreBias = NoScoreBias()
     pattern: Pattern = Causal()
 
     def build(self, site: Site) -> nn.Module:
-        """The module for this layer."""
+        """The module for this layer. Raises UserError for kv heads that don't divide the heads."""
         return SelfAttention(self, site)

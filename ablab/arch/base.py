@@ -1,8 +1,18 @@
 """The base decoder: GPT-1's (Radford et al. 2018). Every plugin edits this value."""
 
 from ablab.arch.attention import Attention
-from ablab.arch.layers import LayerNorm, LearnedPosition, NoFinal, Normal, PlainMlp, PostNorm, TiedHead, Unscaled
-from ablab.arch.value import Architecture, Dims, Init
+from ablab.arch.layers import (
+    LayerNorm,
+    LearnedPosition,
+    NoFinal,
+    NoLogitScale,
+    Normal,
+    PlainMlp,
+    PostNorm,
+    TiedHead,
+    Unscaled,
+)
+from ablab.arch.value import Architecture, Dims, Init, Logits
 
 BASE = Architecture(
     dims=Dims(),
@@ -15,4 +25,5 @@ BASE = Architecture(
     final=NoFinal(),
     head=TiedHead(),
     init=Init(matrix=Normal(0.02), embedding=Normal(0.02), residual=Unscaled()),
+    logits=Logits(scale=NoLogitScale()),
 )

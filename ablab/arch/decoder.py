@@ -1,15 +1,20 @@
 """The decoder, built from an architecture value. Slots are resolved here; the forward pass is plain torch."""
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from ablab.arch.flow import Flow, Memory
 from ablab.arch.layers import Table
+from ablab.arch.logits import Projection
 from ablab.arch.loss import HeadLoss, LossTerms, head_loss
 from ablab.arch.roles import Parallel
 from ablab.arch.value import Architecture, Site
+
+Branches = Callable[[Tensor], Tensor]
 
 
 class Block(nn.Module):
@@ -23,58 +28,99 @@ class Block(nn.Module):
             self.add_module(name, getattr(arch, name).build(site))
         # A group's join is named after its first branch, so that names don't change with the wiring.
         self.join = nn.ModuleDict({group[0]: arch.join.build(site) for group in arch.wiring})
+        self.dropout = dropout(arch)
+        self._takes_flow = {name: "flow" in signature(module.forward).parameters for name, module in self.named_children()}
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
         """X (batch, time, width) -> the same."""
+        flow = flow or Flow()
         for group in self.wiring:
-            x = self.join[group[0]](x, self._sum(group))
+            x = self.join[group[0]](x, self._sum(group, flow))
         return x
 
-    def _sum(self, group: Sequence[str]) -> Callable[[Tensor], Tensor]:
-        first, *rest = [getattr(self, name) for name in group]
-
+    def _sum(self, group: Sequence[str], flow: Flow) -> Branches:
         def branches(x: Tensor) -> Tensor:
-            total = first(x)
-            for branch in rest:
-                total = total + branch(x)
+            total = self._branch(group[0], x, flow)
+            for name in group[1:]:
+                total = total + self._branch(name, x, flow)
             return total
 
         return branches
 
+    def _branch(self, name: str, x: Tensor, flow: Flow) -> Tensor:
+        branch = getattr(self, name)
+        return self.dropout(branch(x, flow.part(name)) if self._takes_flow[name] else branch(x))
+
 
 class Decoder(nn.Module):
-    """A decoder-only transformer: token ids (batch, time) -> logits (batch, time, vocab)."""
+    """A decoder-only transformer: token ids (batch, time) -> logits (batch, time, vocab).
+
+    `checkpointing`: blocks keep no activations for the backward pass and run once more in it (Chen et al. 2016,
+    arXiv:1604.06174).
+    """
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
         self.arch = arch
+        self.checkpointing = False
         site = arch.site()
-        self.embedding = Table(arch.dims.vocab, arch.dims.width, Parallel.VOCAB)
+        self.embedding = Table(arch.table_vocab, arch.dims.width, Parallel.VOCAB)
         self.position = arch.position.build(site)
+        self.dropout = dropout(arch)
         self.blocks = nn.ModuleList(Block(arch.site(layer)) for layer in range(arch.dims.layers))
         self.final = arch.final.build(site)
         self.head = arch.head.build(site)
+        self.projection = Projection(arch)
 
-    def hidden(self, tokens: Tensor) -> Tensor:
-        """Tokens (batch, time) -> what the head reads, (batch, time, width)."""
-        if tokens.shape[1] > self.arch.dims.context:
-            raise ValueError(f"{tokens.shape[1]} tokens do not fit the context of {self.arch.dims.context}")
-        x = self.position(self.embedding(tokens))
-        for block in self.blocks:
-            x = block(x)
+    def hidden(self, tokens: Tensor, flow: Flow) -> Tensor:
+        """Tokens (batch, time) -> what the head reads, (batch, time, width). Raises ValueError past the context."""
+        if flow.start + tokens.shape[1] > self.arch.dims.context:
+            read = f"{flow.start} + " if flow.start else ""
+            raise ValueError(f"{read}{tokens.shape[1]} tokens do not fit the context of {self.arch.dims.context}")
+        x = self.dropout(self.position(self.embedding(tokens), flow.start))
+        again = self.checkpointing and torch.is_grad_enabled()
+        for layer, block in enumerate(self.blocks):
+            part = flow.part(str(layer))
+            x = _checkpointed(block, x, part) if again else block(x, part)
         return self.final(x)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens (batch, time) -> logits (batch, time, vocab)."""
-        return F.linear(self.hidden(tokens), self.head(self.embedding.weight))
+    def forward(self, tokens: Tensor, memory: Memory | None = None) -> Tensor:
+        """Tokens (batch, time) -> logits (batch, time, vocab).
+
+        With `memory` the tokens go on from those it has seen; what later ones need of them is kept in it.
+        """
+        hidden = self.hidden(tokens, Flow(memory.seen if memory else 0, {}, memory))
+        if memory is not None:
+            memory.seen += tokens.shape[1]
+        return self.projection(hidden, self.head(self.embedding.weight))[..., : self.arch.dims.vocab]
 
     def loss(self, tokens: Tensor, targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
         """The mean loss over `targets` (batch, time; -100 is left out) without ever holding all logits.
 
-        `terms` are added to the cross entropy; see `ablab.arch.loss`.
+        `terms` are added to the cross entropy (see `ablab.arch.loss`), and so is what the branches add to the flow.
         """
-        weight = self.head(self.embedding.weight)
-        return head_loss(self.hidden(tokens).flatten(0, 1), weight, targets.flatten(), terms)
+        flow = Flow()
+        hidden, weight = self.hidden(tokens, flow).flatten(0, 1), self.head(self.embedding.weight)
+        result = head_loss(self.projection, (hidden, weight), targets.flatten(), terms)
+        added = flow.losses()
+        return result if added is None else result._replace(total=result.total + added)
+
+
+def dropout(arch: Architecture) -> nn.Module:
+    """The architecture's dropout on activations."""
+    return nn.Dropout(arch.dropout) if arch.dropout else nn.Identity()
+
+
+def _checkpointed(block: nn.Module, x: Tensor, flow: Flow) -> Tensor:
+    """The block's output. It runs again in the backward pass, so it must find the carry as it was."""
+
+    def run(x: Tensor, carry: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        own = Flow(flow.start, dict(carry), None)
+        return block(x, own), own.carry
+
+    x, carry = checkpoint(run, x, dict(flow.carry), use_reentrant=False)  # pyright: ignore[reportGeneralTypeIssues]
+    flow.carry.update(carry)
+    return x
 
 
 def branch_count(model: Decoder) -> int:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablab.arch.roles import Kind, Parallel, Role
-from ablab.arch.value import Activation, Branch, Deviation, Final, Head, Join, Norm, Position, Scale, Site
+from ablab.arch.value import Activation, Branch, Deviation, Final, Head, Join, LogitScale, Norm, Position, Scale, Site
 
 
 class Linear(nn.Linear):
@@ -66,13 +66,37 @@ class LayerNorm(Norm):
         return LayerNormModule(width, self.eps, site.arch.bias)
 
 
+class _RmsNorm(nn.RMSNorm):
+    roles = {"weight": Role(Kind.GAIN)}  # noqa: RUF012
+
+
+@dataclass(frozen=True)
+class RmsNorm(Norm):
+    """x / sqrt(mean(x²) + eps) times a gain: no mean is taken off, no bias is added (Zhang & Sennrich 2019)."""
+
+    eps: float = 1e-5
+
+    def build(self, site: Site, width: int) -> nn.Module:
+        """A module that normalises (..., width)."""
+        return _RmsNorm(width, eps=self.eps)
+
+
+@dataclass(frozen=True)
+class NoNorm(Norm):
+    """Nothing is normalised."""
+
+    def build(self, site: Site, width: int) -> nn.Module:
+        """The identity."""
+        return nn.Identity()
+
+
 class _Learned(nn.Module):
     def __init__(self, context: int, width: int) -> None:
         super().__init__()
         self.table = Table(context, width, Parallel.REPLICATED)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.table.weight[: x.shape[1]]
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        return x + self.table.weight[start : start + x.shape[1]]
 
 
 @dataclass(frozen=True)
@@ -84,13 +108,18 @@ class LearnedPosition(Position):
         return _Learned(site.dims.context, site.dims.width)
 
 
+class _Unplaced(nn.Module):
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        return x
+
+
 @dataclass(frozen=True)
 class NoPosition(Position):
     """Nothing is added to the embedding."""
 
     def build(self, site: Site) -> nn.Module:
         """The identity."""
-        return nn.Identity()
+        return _Unplaced()
 
 
 class _PostNorm(nn.Module):
@@ -187,6 +216,15 @@ class NoFinal(Final):
 
 
 @dataclass(frozen=True)
+class FinalNorm(Final):
+    """One more norm after the last block."""
+
+    def build(self, site: Site) -> nn.Module:
+        """The architecture's norm."""
+        return site.arch.norm.build(site, site.dims.width)
+
+
+@dataclass(frozen=True)
 class TiedHead(Head):
     """The output projection is the embedding table (Press & Wolf 2017, arXiv:1608.05859)."""
 
@@ -212,4 +250,13 @@ class Unscaled(Scale):
 
     def factor(self, branches: int) -> float:
         """1, whatever the depth."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class NoLogitScale(LogitScale):
+    """Logits as they are."""
+
+    def factor(self, width: int) -> float:
+        """1, whatever the width."""
         return 1.0

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ablab.targets import IGNORED
 
 Term = Callable[[Tensor, Tensor], Tensor]
 LossTerms = Sequence[Term]
+Project = Callable[[Tensor, Tensor], Tensor]
 
 _LOGITS_PER_CHUNK = 1 << 22
 
@@ -61,7 +61,10 @@ class _ChunkedHead(torch.autograd.Function):
     """(hidden (tokens, width), weight (vocab, width)) -> summed loss, summed cross entropy."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, terms: LossTerms) -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, settings: tuple[Project, LossTerms]
+    ) -> tuple[Tensor, Tensor]:
+        project, terms = settings
         sums: list[tuple[Tensor, Tensor]] = []
         grads: list[Tensor] = []
         grad_weight = torch.zeros_like(weight)
@@ -69,7 +72,7 @@ class _ChunkedHead(torch.autograd.Function):
         for part, t in _chunks(hidden, targets, weight):
             with torch.enable_grad():
                 h = part.detach().requires_grad_()
-                logits = F.linear(h, leaf)
+                logits = project(h, leaf)
             chunk = _chunk(logits.detach(), t, terms, with_grad=True)
             assert chunk.grad is not None
             grad_h, grad_w = torch.autograd.grad(logits, (h, leaf), chunk.grad.to(logits.dtype))
@@ -92,12 +95,15 @@ def _chunks(hidden: Tensor, targets: Tensor, weight: Tensor) -> Iterator[tuple[T
     return zip(hidden.split(size), targets.split(size), strict=True)
 
 
-def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
-    """Loss of hidden (tokens, width) under the output weight (vocab, width) for targets (tokens,), -100 left out."""
+def head_loss(project: Project, inputs: tuple[Tensor, Tensor], targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
+    """The loss for targets (tokens,), -100 left out. `project`: the `inputs`, hidden (tokens, width) and output weight
+    (vocab, width), to logits (tokens, vocab); it acts on each token alone.
+    """
+    hidden, weight = inputs
     tokens = (targets != IGNORED).sum()
     if torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad):
-        total, nll = _ChunkedHead.apply(hidden, weight, targets, terms)  # pyright: ignore[reportGeneralTypeIssues]
+        total, nll = _ChunkedHead.apply(hidden, weight, targets, (project, terms))  # pyright: ignore[reportGeneralTypeIssues]
     else:
-        chunks = [_chunk(F.linear(h, weight), t, terms, with_grad=False) for h, t in _chunks(hidden, targets, weight)]
+        chunks = [_chunk(project(h, weight), t, terms, with_grad=False) for h, t in _chunks(hidden, targets, weight)]
         total, nll = torch.stack([c.loss for c in chunks]).sum(), torch.stack([c.nll for c in chunks]).sum()
     return HeadLoss(total / tokens.clamp(min=1), nll, tokens)

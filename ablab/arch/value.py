@@ -6,7 +6,6 @@ are written; whatever depends on another slot is worked out when the model is bu
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -50,31 +49,45 @@ class Slot(ABC):
 
 
 class Position(Slot):
-    """How positions enter the stream. Builds a module (batch, time, width) -> (batch, time, width)."""
+    """How positions enter the stream. Builds a module (x (batch, time, width), start) -> the same shape."""
 
     @abstractmethod
     def build(self, site: Site) -> nn.Module:
-        """The module that adds positions to the embedded tokens."""
+        """The module that adds positions to the embedded tokens; the first of them stands at position `start`."""
 
 
 class Rotate(Slot):
-    """A rotation of queries and keys. Builds a module (q, k) -> (q, k), each (batch, heads, time, head_dim)."""
+    """A rotation of queries and keys. Builds a module (q, k, start) -> (q, k), each (batch, heads, time, head_dim)."""
 
     @abstractmethod
     def build(self, site: Site) -> nn.Module:
-        """The module that turns queries and keys."""
+        """The module that turns queries and keys; the first of them stands at position `start`."""
+
+
+class ScoreBias(Slot):
+    """An addition to the attention scores that depends on the distance from key to query."""
+
+    @abstractmethod
+    def build(self, site: Site) -> nn.Module | None:
+        """A module: distances (...), query's position less key's -> (heads, ...); None where nothing is added."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a pattern is built from: the heads of queries and of keys, the score bias's module, the dropout of weights."""
+
+    heads: int
+    kv_heads: int
+    bias: nn.Module | None = None
+    dropout: float = 0.0
 
 
 class Pattern(Slot):
-    """Which keys a query sees. Builds a module (q, k, v) -> y, each (batch, heads, time, head_dim)."""
+    """Which keys a query sees. Builds an `ablab.arch.attend.Attend`."""
 
     @abstractmethod
-    def build(self, site: Site) -> nn.Module:
-        """The module that attends."""
-
-    @abstractmethod
-    def pairs(self, time: int) -> int:
-        """How many (query, key) pairs one head attends to in a sequence of `time` tokens."""
+    def build(self, scores: Scores) -> nn.Module:
+        """The module that attends: (q, k, v) -> y, each (batch, heads, time, head_dim). Raises UserError if heads don't fit."""
 
 
 class Norm(Slot):
@@ -123,6 +136,22 @@ class Head(Slot):
     @abstractmethod
     def build(self, site: Site) -> nn.Module:
         """The module."""
+
+
+class LogitScale(Slot):
+    """A factor on the logits."""
+
+    @abstractmethod
+    def factor(self, width: int) -> float:
+        """For a stream of `width`."""
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What happens to the logits: a factor, and a bound `softcap` · tanh(logits / `softcap`) (None: no bound)."""
+
+    scale: LogitScale
+    softcap: float | None = None
 
 
 class Deviation(Slot):
@@ -174,7 +203,15 @@ class Architecture:
     final: Final
     head: Head
     init: Init
+    logits: Logits
     bias: bool = True
+    dropout: float = 0.0
+    vocab_multiple: int = 1
+
+    @property
+    def table_vocab(self) -> int:
+        """Rows of the embedding table: the vocabulary, padded to a multiple of `vocab_multiple`."""
+        return -(-self.dims.vocab // self.vocab_multiple) * self.vocab_multiple
 
     def site(self, layer: int | None = None) -> Site:
         """The site in block `layer`, or outside the blocks (None: the last one's values), with every `ByLayer` resolved."""
@@ -204,11 +241,3 @@ def canonical(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(k): canonical(v) for k, v in sorted(value.items())}
     return value
-
-
-def paths(value: Any, prefix: str = "") -> Iterator[str]:
-    """Every path in a frozen value, its inner nodes included: `mixer`, `mixer.kv_heads`, …"""
-    if dataclasses.is_dataclass(value):
-        for f in dataclasses.fields(value):
-            yield prefix + f.name
-            yield from paths(getattr(value, f.name), f"{prefix}{f.name}.")

@@ -28,7 +28,7 @@ def test_default_options_are_not_shown(registry):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("gpt2 + rop", "no plugin named 'rop' (did you mean 'rope'?)"),
+        ("gpt2 + rop", "no plugin named 'rop' (did you mean 'rope'"),
         ("gpt9", "no family named 'gpt9' (did you mean"),
         ("gpt2:1B", "did you mean '1.5B'"),
         ("gpt2 + rope + rope", "column 15: 'rope' is named twice"),

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from ablab.arch.accounting import account, count_flops
-from ablab.arch.attention import Causal
+from ablab.arch.attention import Banded, Causal
 from ablab.arch.decoder import on_meta
 from ablab.arch.model import architecture
+from ablab.arch.value import Scores
 
 # Computed from the reference implementations of GPT-1, GPT-2 and LLaMA.
 PUBLISHED = {
@@ -20,12 +21,34 @@ PUBLISHED = {
     "llama:33B": 32_528_943_616,
     "llama:65B": 65_285_660_672,
 }
+# From the papers' own size tables (GPT-3 table 2.1, Megatron-LM table 1, Megatron-Turing section 3).
+TABLED = {
+    "gpt3:125M": 125_226_240,
+    "gpt3:350M": 355_871_744,
+    "gpt3:760M": 760_300_032,
+    "gpt3:1.3B": 1_517_123_584,
+    "gpt3:2.7B": 2_651_553_280,
+    "gpt3:6.7B": 6_658_404_352,
+    "gpt3:13B": 12_936_488_380,
+    "gpt3:175B": 174_604_259_328,
+    "megatron:1.2B": 1_213_479_936,
+    "megatron:2.5B": 2_490_408_960,
+    "megatron:4.2B": 4_199_109_120,
+    "megatron:8.3B": 8_317_040_640,
+    "megatron:530B": 529_600_819_200,
+}
 
 
-@pytest.mark.parametrize(("expression", "parameters"), PUBLISHED.items())
+@pytest.mark.parametrize(("expression", "parameters"), [*PUBLISHED.items(), *TABLED.items()])
 def test_published_parameter_counts(expression, parameters, registry):
     model = on_meta(architecture(expression, registry, {}))
     assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+@pytest.mark.parametrize(("size", "billions"), [("8B", 8.63), ("62B", 62.50), ("540B", 540.35)])
+def test_palm_is_as_large_as_its_paper_says(size, billions, registry):
+    model = on_meta(architecture(f"palm:{size}", registry, {}))
+    assert sum(p.numel() for p in model.parameters()) / 1e9 == pytest.approx(billions, rel=1e-3)
 
 
 def test_embedding_share_of_gpt2(registry):
@@ -47,8 +70,14 @@ def test_flops_against_the_matmuls_written_out(expression, gated, registry):
 
 
 @pytest.mark.parametrize("time", [1, 2, 7, 64])
-def test_causal_pairs_are_the_sum_of_the_mask(time):
-    assert Causal().pairs(time) == torch.ones(time, time).tril().sum().item()
+def test_pairs_are_the_sum_of_the_mask(time):
+    dense = torch.ones(time, time).tril()
+    band = torch.stack([torch.stack([torch.tensor(0 <= q - k < 5) for k in range(time)]) for q in range(time)])
+    stride = torch.stack([torch.stack([torch.tensor(q >= k and (q - k) % 5 == 0) for k in range(time)]) for q in range(time)])
+    scores = Scores(heads=4, kv_heads=2)
+    assert Causal().build(scores).pairs(time) == 4 * dense.sum().item()
+    assert Banded(5).build(scores).pairs(time) == 4 * band.sum().item()
+    assert Banded(5, strided=True).build(scores).pairs(time) == 2 * band.sum().item() + 2 * stride.sum().item()
 
 
 def test_kv_cache_and_memory(registry):

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 import ablab
 from ablab.arch.base import BASE
 from ablab.arch.build import build_model
+from ablab.arch.flow import Flow
 from ablab.arch.layers import ff_width
 from ablab.arch.value import ByLayer, Dims, at_layer
 
@@ -76,9 +77,12 @@ def test_tokens_beyond_the_context_are_refused():
         model(torch.zeros(1, 5, dtype=torch.long))
 
 
-def test_every_block_compiles_without_a_graph_break():
+@pytest.mark.parametrize(
+    "expression", ["llama", "palm + qk_norm", "gpt3 - sparse_attention + sliding_window(band=2)", "gpt2 + alibi"]
+)
+def test_every_block_compiles_without_a_graph_break(expression):
     from torch._dynamo import explain
 
-    model = ablab.build("llama", layers=1, width=16, heads=2, vocab=10, context=8)
-    explanation = explain(model.blocks[0])(torch.randn(1, 8, 16))
+    model = ablab.build(expression, layers=1, width=16, heads=2, vocab=10, context=8)
+    explanation = explain(model.blocks[0])(torch.randn(1, 8, 16), Flow())
     assert explanation.graph_break_count == 0

@@ -1,0 +1,101 @@
+"""What travels beside the residual stream through one forward pass, and what a model keeps between decoding steps."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+_LOSS = "loss/"
+
+
+class Memory:
+    """What a model, or one part of it, keeps between decoding steps: tensors by name, and a memory for each part.
+
+    `seen`: how many tokens the model has read; kept at the root. A part that keeps a state of fixed size writes `tensors`
+    itself; one that keeps a row a token calls `append`.
+    """
+
+    def __init__(self) -> None:
+        self.seen = 0
+        self.tensors: dict[str, Tensor] = {}
+        self.parts: dict[str, Memory] = {}
+        self._rows: dict[str, _Rows] = {}
+
+    def part(self, name: str) -> "Memory":
+        """The memory of the part `name`, made when it is first asked for."""
+        return self.parts.setdefault(name, Memory())
+
+    def append(self, name: str, new: Tensor, keep: int | None = None) -> Tensor:
+        """All rows held under `name` with `new` (batch, heads, time, dim) behind them; of these the last `keep` stay."""
+        if name not in self._rows:
+            self._rows[name] = _Rows(new)
+        return self._rows[name].append(new, keep)
+
+    def values(self) -> int:
+        """How many numbers are held, parts included."""
+        return sum(tensor.numel() for tensor in self._held())
+
+    def bytes(self) -> int:
+        """How many bytes are held, parts included."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self._held())
+
+    def _held(self) -> Iterator[Tensor]:
+        yield from self.tensors.values()
+        yield from (rows.held for rows in self._rows.values())
+        for part in self.parts.values():
+            yield from part._held()
+
+
+class _Rows:
+    """Rows along dimension 2 of a buffer that grows by doubling, so that a step does not copy what is held."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._buffer, self._first, self._last = like[:, :, :0], 0, 0
+
+    @property
+    def held(self) -> Tensor:
+        return self._buffer[:, :, self._first : self._last]
+
+    def append(self, new: Tensor, keep: int | None) -> Tensor:
+        end = self._last + new.shape[2]
+        if end > self._buffer.shape[2]:
+            held = self.held
+            batch, heads, _, width = new.shape
+            self._buffer = new.new_empty(batch, heads, 2 * (held.shape[2] + new.shape[2]), width)
+            self._buffer[:, :, : held.shape[2]] = held
+            self._first, self._last = 0, held.shape[2]
+            end = self._last + new.shape[2]
+        self._buffer[:, :, self._last : end] = new
+        self._last = end
+        everything = self.held
+        if keep is not None:
+            self._first = max(self._first, self._last - keep)
+        return everything
+
+
+@dataclass
+class Flow:
+    """One forward pass. `start`: the position of its first token. `carry`: values that go from layer to layer, by name.
+    `memory`: what this part keeps between decoding steps; None where the whole sequence is read at once.
+
+    A branch whose `forward` has a parameter `flow` is given it: (x, flow) -> y.
+    """
+
+    start: int = 0
+    carry: dict[str, Tensor] = field(default_factory=dict)
+    memory: Memory | None = None
+
+    def part(self, name: str) -> "Flow":
+        """The flow as the part `name` sees it: the same carry, a memory of its own."""
+        return Flow(self.start, self.carry, None if self.memory is None else self.memory.part(name))
+
+    def add_loss(self, name: str, value: Tensor) -> None:
+        """Adds `value` (a scalar, in nats a token) to what is minimised in training; layers add up under a name."""
+        key = _LOSS + name
+        self.carry[key] = self.carry[key] + value if key in self.carry else value
+
+    def losses(self) -> Tensor | None:
+        """The sum of all added losses; None where there is none."""
+        added = [value for key, value in self.carry.items() if key.startswith(_LOSS)]
+        return torch.stack(added).sum() if added else None

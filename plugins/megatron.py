@@ -1,0 +1,24 @@
+"""Megatron and Megatron-Turing: GPT-2's block with a padded vocabulary."""
+
+from ablab.plugin import Dims, Family
+
+_VOCAB = 50257
+
+
+def _dims(layers: int, width: int, heads: int, context: int = 1024) -> Dims:
+    return Dims(layers=layers, width=width, heads=heads, vocab=_VOCAB, context=context)
+
+
+MEGATRON = Family(
+    name="megatron",
+    summary="GPT-2 with the vocabulary padded for tensor parallelism (51,200 rows for 50,257 tokens).",
+    source="Shoeybi et al. 2019, arXiv:1909.08053, table 1; Smith et al. 2022 (Megatron-Turing), arXiv:2201.11990",
+    plugins="pre_norm + scaled_init + padded_vocab",
+    sizes={
+        "1.2B": _dims(40, 1536, 16),
+        "2.5B": _dims(54, 1920, 20),
+        "4.2B": _dims(64, 2304, 24),
+        "8.3B": _dims(72, 3072, 32),
+        "530B": _dims(105, 20480, 128, 2048),
+    },
+)

@@ -1,0 +1,40 @@
+"""Sinusoidal positions (the transformer that GPT-1 started from)."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ablab.plugin import Edit, Position, Site, plugin
+
+
+class _Sinusoids(nn.Module):
+    def __init__(self, context: int, width: int) -> None:
+        super().__init__()
+        even = torch.arange(0, width, 2, dtype=torch.float64)
+        angle = torch.outer(torch.arange(context, dtype=torch.float64), 10_000.0 ** (-even / width))
+        # (context, width): sines at even dimensions, cosines at odd ones
+        table = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[:, :width]
+        self.register_buffer("table", table.float(), persistent=False)
+        self.table: Tensor
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        return x + self.table[start : start + x.shape[1]].to(x.dtype)
+
+
+@dataclass(frozen=True)
+class Sinusoids(Position):
+    """sin and cos of position / 10000^(2i/width), added to the embedding."""
+
+    def build(self, site: Site) -> nn.Module:
+        """The fixed table (context, width) and its addition."""
+        return _Sinusoids(site.dims.context, site.dims.width)
+
+
+@plugin(source="Vaswani et al. 2017, arXiv:1706.03762, section 3.5")
+class Sinusoidal:
+    """Sinusoidal positions: a fixed table of sines and cosines in place of the learned one."""
+
+    def edit(self) -> Edit:
+        """Writes the position."""
+        return {"position": Sinusoids()}
