@@ -15,6 +15,7 @@ Edits write and never read: whatever depends on another slot is worked out in th
 
 from ablab.arch.attention import Attention, Causal, NoRotation
 from ablab.arch.compose import Edit
+from ablab.arch.forms import Form, Match
 from ablab.arch.layers import (
     GatedMlp,
     Gelu,
@@ -37,6 +38,7 @@ from ablab.arch.registry import Family, plugin
 from ablab.arch.roles import Kind, Parallel, Role
 from ablab.arch.value import (
     Activation,
+    Architecture,
     Branch,
     ByLayer,
     Deviation,
@@ -54,9 +56,9 @@ from ablab.arch.value import (
 from ablab.errors import UserError
 
 __all__ = [
-    "Activation", "AdamW", "Attention", "Branch", "ByLayer", "Causal", "Cosine", "Deviation", "Dims", "Edit", "Family",
-    "Final", "GatedMlp", "Gelu", "Head", "Join", "Kind", "LayerNorm", "LearnedPosition", "Linear", "LossTerm",
-    "NoFinal", "NoPosition", "NoRotation", "Norm", "Normal", "OptimizerSlot", "Parallel", "Pattern", "PlainMlp",
-    "Position", "PostNorm", "Role", "Rotate", "Scale", "ScheduleSlot", "Site", "Table", "TiedHead", "Unscaled", "UserError",
-    "ff_width", "fused", "plugin",
+    "Activation", "AdamW", "Architecture", "Attention", "Branch", "ByLayer", "Causal", "Cosine", "Deviation", "Dims", "Edit",
+    "Family", "Final", "Form", "GatedMlp", "Gelu", "Head", "Join", "Kind", "LayerNorm", "LearnedPosition", "Linear",
+    "LossTerm", "Match", "NoFinal", "NoPosition", "NoRotation", "Norm", "Normal", "OptimizerSlot", "Parallel", "Pattern",
+    "PlainMlp", "Position", "PostNorm", "Role", "Rotate", "Scale", "ScheduleSlot", "Site", "Table", "TiedHead", "Unscaled",
+    "UserError", "ff_width", "fused", "plugin",
 ]  # fmt: skip
