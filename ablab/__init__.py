@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from ablab.arch.decoder import Decoder
 
 __version__ = "0.1.0"
-__all__ = ["build"]
+__all__ = ["build", "from_hf", "to_hf"]
 
 
 def build(expression: str, *, seed: int = 0, plugins: "list[str | Path] | None" = None, **dims: Any) -> "Decoder":
@@ -22,3 +22,27 @@ def build(expression: str, *, seed: int = 0, plugins: "list[str | Path] | None" 
 
     registry = load_registry([Path(folder) for folder in plugins or []])
     return build_model(architecture(expression, registry, dims), seed)
+
+
+def from_hf(model: Any, *, plugins: "list[str | Path] | None" = None) -> "Decoder":
+    """The model of a `transformers` GPT-1, GPT-2 or LLaMA with its language-model head: the same logits, weights copied.
+
+    `plugins`: folders of loose plugin files, whose families may have more forms. Raises `ablab.errors.UserError` that names
+    the model type, or the setting of its config, that has no form here.
+    """
+    from ablab.arch.exchange import from_transformers
+    from ablab.arch.registry import load_registry
+
+    return from_transformers(model, load_registry([Path(folder) for folder in plugins or []]))
+
+
+def to_hf(module: "Decoder", *, plugins: "list[str | Path] | None" = None) -> Any:
+    """The `transformers` model (with its language-model head) of a decoder whose architecture has a form there.
+
+    Its weights are bit for bit those of `module`; it is in evaluation mode. Raises `ablab.errors.UserError` that names the
+    paths that have no form there.
+    """
+    from ablab.arch.exchange import to_transformers
+    from ablab.arch.registry import load_registry
+
+    return to_transformers(module, load_registry([Path(folder) for folder in plugins or []]))

@@ -17,6 +17,7 @@ from ablab.arch.attend import Attend
 from ablab.arch.attention import Attention, Banded, Causal, NoRotation, NoScoreBias
 from ablab.arch.compose import Edit
 from ablab.arch.flow import Flow, Memory
+from ablab.arch.forms import Form, Match
 from ablab.arch.layers import (
     FinalNorm,
     GatedMlp,
@@ -43,6 +44,7 @@ from ablab.arch.registry import Family, plugin
 from ablab.arch.roles import Kind, Parallel, Role
 from ablab.arch.value import (
     Activation,
+    Architecture,
     Branch,
     ByLayer,
     Deviation,
@@ -63,10 +65,10 @@ from ablab.arch.value import (
 from ablab.errors import UserError
 
 __all__ = [
-    "Activation", "AdamW", "Attend", "Attention", "Banded", "Branch", "ByLayer", "Causal", "Cosine", "Deviation",
-    "Dims", "Edit", "Family", "Final", "FinalNorm", "Flow", "GatedMlp", "Gelu", "Head", "Join", "Kind", "LayerNorm",
-    "LearnedPosition", "Linear", "LogitScale", "LossTerm", "Memory", "NoFinal", "NoLogitScale", "NoNorm",
-    "NoPosition", "NoRotation", "NoScoreBias", "Norm", "Normal", "OptimizerSlot", "Parallel", "Pattern", "PlainMlp",
-    "Position", "PostNorm", "RmsNorm", "Role", "Rotate", "Scale", "ScheduleSlot", "ScoreBias", "Scores", "Site",
-    "Table", "TiedHead", "Unscaled", "UserError", "ff_width", "fused", "plugin",
+    "Activation", "AdamW", "Architecture", "Attend", "Attention", "Banded", "Branch", "ByLayer", "Causal", "Cosine",
+    "Deviation", "Dims", "Edit", "Family", "Final", "FinalNorm", "Flow", "Form", "GatedMlp", "Gelu", "Head", "Join",
+    "Kind", "LayerNorm", "LearnedPosition", "Linear", "LogitScale", "LossTerm", "Match", "Memory", "NoFinal",
+    "NoLogitScale", "NoNorm", "NoPosition", "NoRotation", "NoScoreBias", "Norm", "Normal", "OptimizerSlot",
+    "Parallel", "Pattern", "PlainMlp", "Position", "PostNorm", "RmsNorm", "Role", "Rotate", "Scale", "ScheduleSlot",
+    "ScoreBias", "Scores", "Site", "Table", "TiedHead", "Unscaled", "UserError", "ff_width", "fused", "plugin",
 ]  # fmt: skip

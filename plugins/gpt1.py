@@ -1,6 +1,48 @@
 """GPT-1: the base decoder."""
 
-from ablab.plugin import Dims, Family
+from typing import Any
+
+from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match
+
+
+class _InTransformers(Form):
+    """OpenAIGPTLMHeadModel: no width of the feed-forward or of a head but the usual ones."""
+
+    model_type = "openai-gpt"
+    free = (
+        "resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_type", "summary_use_proj", "summary_activation",
+        "summary_proj_to_labels", "summary_first_dropout",
+    )  # fmt: skip
+    matches = (
+        Match("transformer.tokens_embed", ("embedding",)),
+        Match("transformer.positions_embed", ("position.table",)),
+        Match("transformer.h.{}.attn.c_attn", ("blocks.{}.mixer.q", "blocks.{}.mixer.k", "blocks.{}.mixer.v"), transposed=True),
+        Match("transformer.h.{}.attn.c_proj", ("blocks.{}.mixer.o",), transposed=True),
+        Match("transformer.h.{}.ln_1", ("blocks.{}.join.mixer.norm",)),
+        Match("transformer.h.{}.mlp.c_fc", ("blocks.{}.mlp.up",), transposed=True),
+        Match("transformer.h.{}.mlp.c_proj", ("blocks.{}.mlp.down",), transposed=True),
+        Match("transformer.h.{}.ln_2", ("blocks.{}.join.mlp.norm",)),
+    )
+
+    def dims(self, config: Any) -> Dims:
+        """The sizes; a head is always width / heads wide."""
+        return Dims(
+            layers=config.n_layer, width=config.n_embd, heads=config.n_head, vocab=config.vocab_size, context=config.n_positions
+        )
+
+    def edit(self, config: Any, base: Architecture) -> Edit:
+        """The norm's epsilon."""
+        return {"norm.eps": config.layer_norm_epsilon}
+
+    def settings(self, arch: Architecture) -> dict[str, Any]:
+        """Sizes and epsilon; no dropout."""
+        dims = arch.dims
+        return {
+            "n_layer": dims.layers, "n_embd": dims.width, "n_head": dims.heads, "vocab_size": dims.vocab,
+            "n_positions": dims.context, "layer_norm_epsilon": getattr(arch.norm, "eps", 1e-5),
+            "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+        }  # fmt: skip
+
 
 GPT1 = Family(
     name="gpt1",
@@ -8,4 +50,5 @@ GPT1 = Family(
     source="Radford et al. 2018, Improving Language Understanding by Generative Pre-Training",
     plugins="",
     sizes={"117M": Dims(layers=12, width=768, heads=12, vocab=40478, context=512)},
+    form=_InTransformers(),
 )

@@ -1,6 +1,54 @@
 """GPT-2: pre-norm and scaled init."""
 
-from ablab.plugin import Dims, Family
+from typing import Any
+
+from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, ff_width
+
+
+class _InTransformers(Form):
+    """GPT2LMHeadModel: a feed-forward of any width; a head is always width / heads wide."""
+
+    model_type = "gpt2"
+    free = (
+        "n_inner", "resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_type", "summary_use_proj", "summary_activation",
+        "summary_proj_to_labels", "summary_first_dropout",
+    )  # fmt: skip
+    same = {"activation_function": ("gelu_pytorch_tanh",)}  # noqa: RUF012
+    equivalent = ("mlp.factor",)
+    matches = (
+        Match("transformer.wte", ("embedding",)),
+        Match("transformer.wpe", ("position.table",)),
+        Match("transformer.h.{}.ln_1", ("blocks.{}.join.mixer.norm",)),
+        Match("transformer.h.{}.attn.c_attn", ("blocks.{}.mixer.q", "blocks.{}.mixer.k", "blocks.{}.mixer.v"), transposed=True),
+        Match("transformer.h.{}.attn.c_proj", ("blocks.{}.mixer.o",), transposed=True),
+        Match("transformer.h.{}.ln_2", ("blocks.{}.join.mlp.norm",)),
+        Match("transformer.h.{}.mlp.c_fc", ("blocks.{}.mlp.up",), transposed=True),
+        Match("transformer.h.{}.mlp.c_proj", ("blocks.{}.mlp.down",), transposed=True),
+        Match("transformer.ln_f", ("final",)),
+    )
+
+    def dims(self, config: Any) -> Dims:
+        """The sizes."""
+        return Dims(
+            layers=config.n_layer, width=config.n_embd, heads=config.n_head, vocab=config.vocab_size, context=config.n_positions
+        )
+
+    def edit(self, config: Any, base: Architecture) -> Edit:
+        """The norm's epsilon and the feed-forward's width."""
+        factor = 4.0 if config.n_inner is None else config.n_inner / config.n_embd
+        return {"norm.eps": config.layer_norm_epsilon, "mlp.factor": factor}
+
+    def settings(self, arch: Architecture) -> dict[str, Any]:
+        """Sizes, epsilon and the feed-forward's width; no dropout."""
+        dims = arch.dims
+        inner = ff_width(dims.width, getattr(arch.mlp, "factor", 4.0), 1)
+        return {
+            "n_layer": dims.layers, "n_embd": dims.width, "n_head": dims.heads, "vocab_size": dims.vocab,
+            "n_positions": dims.context, "layer_norm_epsilon": getattr(arch.norm, "eps", 1e-5),
+            "n_inner": None if inner == 4 * dims.width else inner,
+            "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+        }  # fmt: skip
+
 
 GPT2 = Family(
     name="gpt2",
@@ -13,4 +61,5 @@ GPT2 = Family(
         "774M": Dims(layers=36, width=1280, heads=20, vocab=50257, context=1024),
         "1.5B": Dims(layers=48, width=1600, heads=25, vocab=50257, context=1024),
     },
+    form=_InTransformers(),
 )

@@ -23,6 +23,7 @@ from typing import Any, TypeVar, dataclass_transform
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from ablab.arch.forms import Form
 from ablab.arch.value import Dims
 from ablab.errors import UserError, unknown
 
@@ -64,13 +65,16 @@ def plugin(
 
 @dataclass(frozen=True)
 class Family:
-    """A named set of plugins with named sizes. `plugins` is an expression's tail: `pre_norm + scaled_init`."""
+    """A named set of plugins with named sizes. `plugins` is an expression's tail: `pre_norm + scaled_init`. `form`: how
+    `transformers` says the same, if it can.
+    """
 
     name: str
     summary: str
     source: str
     plugins: str
     sizes: Mapping[str, Dims] = field(default_factory=dict)
+    form: Form | None = None
 
     def dims(self, size: str | None) -> Dims:
         """The dims of a named size; the first of the table without one. Raises UserError for an unknown name."""

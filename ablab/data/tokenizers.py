@@ -56,7 +56,7 @@ def train_bpe(texts: Iterable[str], size: int) -> dict[bytes, int]:
         vocab_size=size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False, special_tokens=[]
     )  # pyright: ignore[reportCallIssue]
     tokenizer.train_from_iterator(texts, trainer)
-    byte_of = _byte_of_char()
+    byte_of = byte_of_char()
     return {bytes(byte_of[c] for c in token): rank for token, rank in tokenizer.get_vocab().items()}
 
 
@@ -99,7 +99,7 @@ def _encoding(name: str, pattern: str, ranks: dict[bytes, int], end: int) -> tik
                              mergeable_ranks=ranks, special_tokens={END_OF_TEXT: end})  # fmt: skip
 
 
-def _byte_of_char() -> dict[str, int]:
+def byte_of_char() -> dict[str, int]:
     """The byte-level alphabet: printable bytes stand for themselves, the others for characters from U+0100 on."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     table = {chr(b): b for b in printable}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from ablab.errors import UserError
 from ablab.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -161,3 +162,16 @@ def _running(pid: int, started: float) -> bool:
 def finished_keys(home: Path, keys: Iterable[str]) -> set[str]:
     """Those of `keys` that are finished."""
     return {key for key in keys if Record(home, key).finished}
+
+
+def find_record(home: Path, prefix: str) -> Record:
+    """The run whose key begins with `prefix`. Raises UserError for none, or several."""
+    folder = home / "runs"
+    keys = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    found = [key for key in keys if prefix and key.startswith(prefix)]
+    if not found:
+        raise UserError(f"no run's key in {home} begins with {prefix!r} ({len(keys)} runs there)")
+    if len(found) > 1:
+        shown = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+        raise UserError(f"{prefix!r} begins the keys of {len(found)} runs ({shown}): give more of one")
+    return Record(home, found[0])
