@@ -32,8 +32,8 @@ from ablab.arch.layers import (
     ff_width,
     fused,
 )
-from ablab.arch.recipe import AdamW, Cosine, LossTerm, OptimizerSlot, ScheduleSlot
-from ablab.arch.registry import Family, plugin
+from ablab.arch.recipe import AdamW, Cosine, LossTerm, OptimizerSlot, RampSlot, ScheduleSlot
+from ablab.arch.registry import Family, RecipePreset, plugin
 from ablab.arch.roles import Kind, Parallel, Role
 from ablab.arch.value import (
     Activation,
@@ -57,6 +57,6 @@ __all__ = [
     "Activation", "AdamW", "Attention", "Branch", "ByLayer", "Causal", "Cosine", "Deviation", "Dims", "Edit", "Family",
     "Final", "GatedMlp", "Gelu", "Head", "Join", "Kind", "LayerNorm", "LearnedPosition", "Linear", "LossTerm",
     "NoFinal", "NoPosition", "NoRotation", "Norm", "Normal", "OptimizerSlot", "Parallel", "Pattern", "PlainMlp",
-    "Position", "PostNorm", "Role", "Rotate", "Scale", "ScheduleSlot", "Site", "Table", "TiedHead", "Unscaled", "UserError",
-    "ff_width", "fused", "plugin",
+    "Position", "PostNorm", "RampSlot", "RecipePreset", "Role", "Rotate", "Scale", "ScheduleSlot", "Site", "Table", "TiedHead",
+    "Unscaled", "UserError", "ff_width", "fused", "plugin",
 ]  # fmt: skip

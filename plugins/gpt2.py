@@ -1,6 +1,6 @@
 """GPT-2: pre-norm and scaled init."""
 
-from ablab.plugin import Dims, Family
+from ablab.plugin import Dims, Family, RecipePreset
 
 GPT2 = Family(
     name="gpt2",
@@ -13,4 +13,9 @@ GPT2 = Family(
         "774M": Dims(layers=36, width=1280, heads=20, vocab=50257, context=1024),
         "1.5B": Dims(layers=48, width=1600, heads=25, vocab=50257, context=1024),
     },
+    # Section 2.3 states the batch; the learning rate was tuned by hand for each size and is not given. The rest is GPT-1's,
+    # which the paper says it largely follows.
+    recipe=RecipePreset(
+        batch_tokens=512 * 1024, optimizer="adamw(beta2=0.999)", schedule="cosine(floor=0.0)", warmup=0.01, weight_decay=0.01
+    ),
 )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ablab.arch.layers import Table
 from ablab.arch.loss import HeadLoss, LossTerms, head_loss
@@ -43,7 +44,12 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A decoder-only transformer: token ids (batch, time) -> logits (batch, time, vocab)."""
+    """A decoder-only transformer: token ids (batch, time) -> logits (batch, time, vocab).
+
+    `checkpointing`: whether the backward pass computes each block's activations again instead of keeping them.
+    """
+
+    checkpointing: bool = False
 
     def __init__(self, arch: Architecture) -> None:
         super().__init__()
@@ -61,7 +67,8 @@ class Decoder(nn.Module):
             raise ValueError(f"{tokens.shape[1]} tokens do not fit the context of {self.arch.dims.context}")
         x = self.position(self.embedding(tokens))
         for block in self.blocks:
-            x = block(x)
+            # checkpoint() is untyped: it gives what the block gives
+            x = checkpoint(block, x, use_reentrant=False) if self.checkpointing and torch.is_grad_enabled() else block(x)
         return self.final(x)
 
     def forward(self, tokens: Tensor) -> Tensor:

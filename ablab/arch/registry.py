@@ -63,14 +63,36 @@ def plugin(
 
 
 @dataclass(frozen=True)
+class RecipePreset:
+    """A published recipe, in the words of a study's `recipe`; None where the source states nothing that carries over."""
+
+    lr: float | None = None
+    batch_tokens: int | None = None
+    optimizer: str | None = None
+    schedule: str | None = None
+    warmup: float | None = None
+    weight_decay: float | None = None
+    clip: float | None = None
+    plugins: str | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What is stated, by the keys of a study's `recipe`."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
 class Family:
-    """A named set of plugins with named sizes. `plugins` is an expression's tail: `pre_norm + scaled_init`."""
+    """A named set of plugins with named sizes. `plugins` is an expression's tail: `pre_norm + scaled_init`.
+
+    `recipe`: how its authors trained it, for studies that ask for it by the family's name; no part of the family's models.
+    """
 
     name: str
     summary: str
     source: str
     plugins: str
     sizes: Mapping[str, Dims] = field(default_factory=dict)
+    recipe: RecipePreset | None = None
 
     def dims(self, size: str | None) -> Dims:
         """The dims of a named size; the first of the table without one. Raises UserError for an unknown name."""

@@ -55,6 +55,11 @@ class Weight:
             return self.parameter.ndim >= 2
         return self.role.kind in (Kind.MATRIX, Kind.EMBEDDING)
 
+    @property
+    def hidden_matrix(self) -> bool:
+        """Whether it maps activations to activations inside the model: no table, no output projection, no vector."""
+        return self.role is not None and self.role.kind is Kind.MATRIX and self.role.parallel is not Parallel.VOCAB
+
 
 def weights(model: nn.Module) -> Iterator[Weight]:
     """Every parameter of `model`, each once, in the model's own order."""
