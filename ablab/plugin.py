@@ -32,8 +32,8 @@ from ablab.arch.layers import (
     ff_width,
     fused,
 )
-from ablab.arch.recipe import AdamW, Cosine, LossTerm, OptimizerSlot, RampSlot, ScheduleSlot
-from ablab.arch.registry import Family, RecipePreset, plugin
+from ablab.arch.recipe import AdamW, Cosine, LossTerm, OptimizerSlot, RampSlot, RecipePreset, ScheduleSlot
+from ablab.arch.registry import Family, plugin
 from ablab.arch.roles import Kind, Parallel, Role
 from ablab.arch.value import (
     Activation,

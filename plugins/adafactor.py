@@ -105,7 +105,6 @@ class Adafactor:
 
     def edit(self) -> Edit:
         """Writes the optimizer."""
-        beta1 = 0.9 if self.beta1 is None else self.beta1
-        return {
-            "recipe.optimizer": FactoredAdam(self.decay, self.clip) if self.factored else ScaledAdam(beta1, self.decay, self.clip)
-        }
+        if self.factored:
+            return {"recipe.optimizer": FactoredAdam(self.decay, self.clip)}
+        return {"recipe.optimizer": ScaledAdam(0.9 if self.beta1 is None else self.beta1, self.decay, self.clip)}

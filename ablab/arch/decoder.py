@@ -67,7 +67,6 @@ class Decoder(nn.Module):
             raise ValueError(f"{tokens.shape[1]} tokens do not fit the context of {self.arch.dims.context}")
         x = self.position(self.embedding(tokens))
         for block in self.blocks:
-            # checkpoint() is untyped: it gives what the block gives
             x = checkpoint(block, x, use_reentrant=False) if self.checkpointing and torch.is_grad_enabled() else block(x)
         return self.final(x)
 

@@ -120,3 +120,21 @@ class Recipe:
         if share < self.warmup:
             return self.lr * share / self.warmup
         return self.lr * self.schedule.at(share, self.warmup)
+
+
+@dataclass(frozen=True)
+class RecipePreset:
+    """A published recipe, in the words of a study's `recipe`; None where the source states nothing that carries over."""
+
+    lr: float | None = None
+    batch_tokens: int | None = None
+    optimizer: str | None = None
+    schedule: str | None = None
+    warmup: float | None = None
+    weight_decay: float | None = None
+    clip: float | None = None
+    plugins: str | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What is stated, by the keys of a study's `recipe`."""
+        return {name: value for name, value in vars(self).items() if value is not None}

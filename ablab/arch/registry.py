@@ -23,6 +23,7 @@ from typing import Any, TypeVar, dataclass_transform
 from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+from ablab.arch.recipe import RecipePreset
 from ablab.arch.value import Dims
 from ablab.errors import UserError, unknown
 
@@ -60,24 +61,6 @@ def plugin(
         return made
 
     return declare
-
-
-@dataclass(frozen=True)
-class RecipePreset:
-    """A published recipe, in the words of a study's `recipe`; None where the source states nothing that carries over."""
-
-    lr: float | None = None
-    batch_tokens: int | None = None
-    optimizer: str | None = None
-    schedule: str | None = None
-    warmup: float | None = None
-    weight_decay: float | None = None
-    clip: float | None = None
-    plugins: str | None = None
-
-    def settings(self) -> dict[str, Any]:
-        """What is stated, by the keys of a study's `recipe`."""
-        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

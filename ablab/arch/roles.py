@@ -57,8 +57,10 @@ class Weight:
 
     @property
     def hidden_matrix(self) -> bool:
-        """Whether it maps activations to activations inside the model: no table, no output projection, no vector."""
-        return self.role is not None and self.role.kind is Kind.MATRIX and self.role.parallel is not Parallel.VOCAB
+        """Whether it is a matrix from activations to activations: no table, no output projection, nothing without a role."""
+        if self.role is None or self.parameter.ndim != 2:
+            return False
+        return self.role.kind is Kind.MATRIX and self.role.parallel is not Parallel.VOCAB
 
 
 def weights(model: nn.Module) -> Iterator[Weight]:
