@@ -39,7 +39,7 @@ from ablab.arch.layers import (
     ff_width,
     fused,
 )
-from ablab.arch.recipe import AdamW, Cosine, LossTerm, OptimizerSlot, ScheduleSlot
+from ablab.arch.recipe import AdamW, Cosine, LossTerm, OptimizerSlot, RampSlot, RecipePreset, ScheduleSlot
 from ablab.arch.registry import Family, plugin
 from ablab.arch.roles import Kind, Parallel, Role
 from ablab.arch.value import (
@@ -69,6 +69,7 @@ __all__ = [
     "Deviation", "Dims", "Edit", "Family", "Final", "FinalNorm", "Flow", "Form", "GatedMlp", "Gelu", "Head", "Join",
     "Kind", "LayerNorm", "LearnedPosition", "Linear", "LogitScale", "LossTerm", "Match", "Memory", "NoFinal",
     "NoLogitScale", "NoNorm", "NoPosition", "NoRotation", "NoScoreBias", "Norm", "Normal", "OptimizerSlot",
-    "Parallel", "Pattern", "PlainMlp", "Position", "PostNorm", "RmsNorm", "Role", "Rotate", "Scale", "ScheduleSlot",
-    "ScoreBias", "Scores", "Site", "Table", "TiedHead", "Unscaled", "UserError", "ff_width", "fused", "plugin",
+    "Parallel", "Pattern", "PlainMlp", "Position", "PostNorm", "RampSlot", "RecipePreset", "RmsNorm", "Role",
+    "Rotate", "Scale", "ScheduleSlot", "ScoreBias", "Scores", "Site", "Table", "TiedHead", "Unscaled", "UserError",
+    "ff_width", "fused", "plugin",
 ]  # fmt: skip

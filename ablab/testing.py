@@ -79,8 +79,8 @@ def check_flops(arch: Architecture) -> None:
     assert 0 < flops.forward < flops.training
     for name, module in _lively(arch).named_modules():
         if hasattr(module, "attention_flops"):
-            attend, time = module.attend, arch.dims.context
-            seen, charged = visible_pairs(attend, arch), attend.pairs(time)  # pyright: ignore[reportCallIssue]
+            attend: Any = module.attend
+            seen, charged = visible_pairs(attend, arch), attend.pairs(arch.dims.context)
             assert charged == seen, f"{name} charges {charged} pairs and attends to {seen}"
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match
+from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, RecipePreset
 
 
 class _InTransformers(Form):
@@ -51,4 +51,15 @@ GPT1 = Family(
     plugins="",
     sizes={"117M": Dims(layers=12, width=768, heads=12, vocab=40478, context=512)},
     form=_InTransformers(),
+    # Section 4.1. Decay that is apart from the gradient is AdamW's; β are Adam's defaults. 2,000 warm-up updates of about
+    # 3 million (100 epochs) are 0.07 % of them, less than one step of a small budget: 1 % here.
+    recipe=RecipePreset(
+        lr=2.5e-4,
+        batch_tokens=64 * 512,
+        optimizer="adamw(beta2=0.999)",
+        schedule="cosine(floor=0.0)",
+        warmup=0.01,
+        weight_decay=0.01,
+        plugins="dropout(p=0.1)",
+    ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, ff_width
+from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, RecipePreset, ff_width
 
 
 class _InTransformers(Form):
@@ -62,4 +62,9 @@ GPT2 = Family(
         "1.5B": Dims(layers=48, width=1600, heads=25, vocab=50257, context=1024),
     },
     form=_InTransformers(),
+    # Section 2.3 states the batch; the learning rate was tuned by hand for each size and is not given. The rest is GPT-1's,
+    # which the paper says it largely follows.
+    recipe=RecipePreset(
+        batch_tokens=512 * 1024, optimizer="adamw(beta2=0.999)", schedule="cosine(floor=0.0)", warmup=0.01, weight_decay=0.01
+    ),
 )

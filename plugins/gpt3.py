@@ -1,6 +1,6 @@
 """GPT-3: alternating dense and banded attention."""
 
-from ablab.plugin import Dims, Family
+from ablab.plugin import Dims, Family, RecipePreset
 
 _VOCAB, _CONTEXT = 50257, 2048
 
@@ -25,4 +25,16 @@ GPT3 = Family(
         "13B": _dims(40, 5140, 40, 128),
         "175B": _dims(96, 12288, 96, 128),
     },
+    # Appendix B; 125M's learning rate and batch. 375M of 300B tokens of warm-up are 0.13 %, less than a step of a small
+    # budget: 1 % here. The batch grows from 32k tokens over the first 12B.
+    recipe=RecipePreset(
+        lr=6e-4,
+        batch_tokens=2**19,
+        optimizer="adamw(beta2=0.95)",
+        schedule="cosine(floor=0.1)",
+        warmup=0.01,
+        weight_decay=0.1,
+        clip=1.0,
+        plugins="batch_ramp(start=0.0625, share=0.04)",
+    ),
 )

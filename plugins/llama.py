@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, TiedHead, ff_width
+from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, RecipePreset, TiedHead, ff_width
 
 
 class _InTransformers(Form):
@@ -77,4 +77,16 @@ LLAMA = Family(
         "65B": Dims(layers=80, width=8192, heads=64, vocab=32000, context=2048),
     },
     form=_InTransformers(),
+    # Sections 2.3 and 2.4, table 2: 7B's learning rate, batches of 4M tokens. 2,000 warm-up steps of about 240,000 (1.0T
+    # tokens) are 0.8 %.
+    recipe=RecipePreset(
+        lr=3e-4,
+        batch_tokens=2048 * 2048,
+        optimizer="adamw(beta2=0.95)",
+        schedule="cosine(floor=0.1)",
+        warmup=0.01,
+        weight_decay=0.1,
+        clip=1.0,
+        plugins="activation_checkpointing",
+    ),
 )

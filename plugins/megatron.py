@@ -1,6 +1,6 @@
 """Megatron and Megatron-Turing: GPT-2's block with a padded vocabulary."""
 
-from ablab.plugin import Dims, Family
+from ablab.plugin import Dims, Family, RecipePreset
 
 _VOCAB = 50257
 
@@ -21,4 +21,15 @@ MEGATRON = Family(
         "8.3B": _dims(72, 3072, 32),
         "530B": _dims(105, 20480, 128, 2048),
     },
+    # Megatron-LM section 4.2: 3,000 of 300,000 steps of warm-up; the floor is 1e-5.
+    recipe=RecipePreset(
+        lr=1.5e-4,
+        batch_tokens=512 * 1024,
+        optimizer="adamw(beta2=0.999)",
+        schedule="cosine(floor=0.067)",
+        warmup=0.01,
+        weight_decay=0.01,
+        clip=1.0,
+        plugins="dropout(p=0.1) + activation_checkpointing",
+    ),
 )

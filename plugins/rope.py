@@ -52,9 +52,8 @@ class Rotary(Rotate):
         head_dim = site.dims.head_width
         turned = self.share * head_dim
         if turned != int(turned) or turned < 2 or turned % 2:
-            raise UserError(
-                f"rope turns pairs: share {self.share:g} of the head dimension {head_dim} must be even, not {turned:g}"
-            )
+            what = "the head dimension" if self.share == 1 else f"share {self.share:g} of the head dimension {head_dim}"
+            raise UserError(f"rope turns pairs: {what} must be even, not {turned:g}")
         return _Rotation(site.dims.context, int(turned), self.base)
 
 

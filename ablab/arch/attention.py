@@ -1,6 +1,7 @@
 """Self-attention: projections, norms and rotation of queries and keys, and the pattern of who sees whom, each a slot."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -81,16 +82,19 @@ class SelfAttention(nn.Module):
         # (batch, time, heads × head_dim) -> (batch, heads, time, head_dim)
         q, k, v = (y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for y in fused(x, self.q, self.k, self.v))
         q, k = self.rotate(self.q_norm(q), self.k_norm(k), flow.start)
-        y = self.attend(q, k, v) if flow.memory is None else self.attend.step(q, k, v, flow.memory)
+        attend: Any = self.attend
+        y = attend(q, k, v) if flow.memory is None else attend.step(q, k, v, flow.memory)
         return self.o(y.transpose(1, 2).flatten(-2))
 
     def attention_flops(self, time: int) -> int:
         """Forward FLOPs of scores and weighted sum over one sequence: 2 matmuls × 2 FLOPs for each pair attended to."""
-        return 4 * self.attend.pairs(time) * self.head_dim
+        attend: Any = self.attend
+        return 4 * attend.pairs(time) * self.head_dim
 
     def cache_values(self, time: int) -> int:
         """How many numbers a decoding cache holds after `time` tokens: kv heads only, and only the band if there is one."""
-        return self.attend.kept(time) * self.head_dim
+        attend: Any = self.attend
+        return attend.kept(time) * self.head_dim
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ class Local(Attend):
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """A whole sequence at once; time and memory grow with time × band."""
         time, chunk = q.shape[2], self.chunk
-        head = [x[:, :, :chunk] for x in (q, k, v)]
-        first = self.weigh(*head, self.mask(distances(head[0].shape[2], head[0].shape[2], q.device), q))
+        queries, keys, values = (x[:, :, :chunk] for x in (q, k, v))
+        first = self.weigh(queries, keys, values, self.mask(distances(queries.shape[2], keys.shape[2], q.device), q))
         if time <= chunk:
             return first
         pad = -time % chunk

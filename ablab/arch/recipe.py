@@ -16,7 +16,9 @@ class OptimizerSlot(Slot):
 
     @abstractmethod
     def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
-        """The optimizer over parameter `groups`, each with its own `weight_decay`."""
+        """The optimizer over parameter `groups`, each with its own `weight_decay` and with `matrix`: whether it holds the
+        hidden matrices (`Weight.hidden_matrix`). The trainer sets each group's `lr` before every step.
+        """
 
 
 class ScheduleSlot(Slot):
@@ -25,6 +27,21 @@ class ScheduleSlot(Slot):
     @abstractmethod
     def factor(self, share: float) -> float:
         """The factor on the peak learning rate; `share` runs from 0 (end of warm-up) to 1 (end of the budget)."""
+
+    def at(self, share: float, warmup: float) -> float:
+        """The factor when `share` of the whole budget is spent, after a warm-up over its first `warmup`.
+
+        To be overridden where the form depends on the whole budget.
+        """
+        return self.factor(min(1.0, (share - warmup) / (1.0 - warmup)) if warmup < 1.0 else 1.0)
+
+
+class RampSlot(Slot):
+    """How large a batch is, as a function of the share of the budget spent."""
+
+    @abstractmethod
+    def fraction(self, share: float) -> float:
+        """The batch as a fraction of the full one; once 1, it stays 1. `share` runs from 0 to 1."""
 
 
 class LossTerm(Slot):
@@ -60,6 +77,15 @@ class Cosine(ScheduleSlot):
 
 
 @dataclass(frozen=True)
+class FullBatch(RampSlot):
+    """Every batch is a full one."""
+
+    def fraction(self, share: float) -> float:
+        """1."""
+        return 1.0
+
+
+@dataclass(frozen=True)
 class Terms:
     """The open map of loss terms, one writer a key; kept in the order of the keys."""
 
@@ -73,7 +99,8 @@ class Terms:
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained. `batch_tokens`: tokens in a global batch. `warmup`: share of the budget over which the
-    learning rate rises linearly. `clip`: largest gradient norm. `precision`: auto, fp32 or bf16.
+    learning rate rises linearly. `clip`: largest gradient norm. `precision`: auto, fp32 or bf16. `checkpointing`: whether
+    the backward pass computes each block's activations again instead of keeping them.
     """
 
     batch_tokens: int = 4096
@@ -85,10 +112,29 @@ class Recipe:
     clip: float = 1.0
     precision: str = "auto"
     loss: Terms = field(default_factory=Terms)
+    ramp: RampSlot = field(default_factory=FullBatch)
+    checkpointing: bool = False
 
     def lr_at(self, share: float) -> float:
         """The learning rate when `share` (0 to 1) of the budget is spent."""
         if share < self.warmup:
             return self.lr * share / self.warmup
-        rest = 1.0 - self.warmup
-        return self.lr * self.schedule.factor(min(1.0, (share - self.warmup) / rest) if rest > 0 else 1.0)
+        return self.lr * self.schedule.at(share, self.warmup)
+
+
+@dataclass(frozen=True)
+class RecipePreset:
+    """A published recipe, in the words of a study's `recipe`; None where the source states nothing that carries over."""
+
+    lr: float | None = None
+    batch_tokens: int | None = None
+    optimizer: str | None = None
+    schedule: str | None = None
+    warmup: float | None = None
+    weight_decay: float | None = None
+    clip: float | None = None
+    plugins: str | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What is stated, by the keys of a study's `recipe`."""
+        return {name: value for name, value in vars(self).items() if value is not None}

@@ -24,6 +24,7 @@ from pydantic import ConfigDict, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from ablab.arch.forms import Form
+from ablab.arch.recipe import RecipePreset
 from ablab.arch.value import Dims
 from ablab.errors import UserError, unknown
 
@@ -65,8 +66,10 @@ def plugin(
 
 @dataclass(frozen=True)
 class Family:
-    """A named set of plugins with named sizes. `plugins` is an expression's tail: `pre_norm + scaled_init`. `form`: how
-    `transformers` says the same, if it can.
+    """A named set of plugins with named sizes. `plugins` is an expression's tail: `pre_norm + scaled_init`.
+
+    `recipe`: how its authors trained it, for studies that ask for it by the family's name; no part of the family's models.
+    `form`: how `transformers` says the same, if it can.
     """
 
     name: str
@@ -75,6 +78,7 @@ class Family:
     plugins: str
     sizes: Mapping[str, Dims] = field(default_factory=dict)
     form: Form | None = None
+    recipe: RecipePreset | None = None
 
     def dims(self, size: str | None) -> Dims:
         """The dims of a named size; the first of the table without one. Raises UserError for an unknown name."""

@@ -55,6 +55,13 @@ class Weight:
             return self.parameter.ndim >= 2
         return self.role.kind in (Kind.MATRIX, Kind.EMBEDDING)
 
+    @property
+    def hidden_matrix(self) -> bool:
+        """Whether it is a matrix from activations to activations: no table, no output projection, nothing without a role."""
+        if self.role is None or self.parameter.ndim != 2:
+            return False
+        return self.role.kind is Kind.MATRIX and self.role.parallel is not Parallel.VOCAB
+
 
 def weights(model: nn.Module) -> Iterator[Weight]:
     """Every parameter of `model`, each once, in the model's own order."""

@@ -140,6 +140,8 @@ def families(plugins: Plugins = None, home: HomeDir = None) -> None:
         print(f"{family.name}: {family.summary}")
         print(f"    = {family.plugins or 'the base decoder'}")
         print(f"    sizes: {', '.join(family.sizes)}")
+        if family.recipe is not None:
+            print(f"    recipe: {', '.join(f'{key} {value}' for key, value in family.recipe.settings().items())}")
         print(f"    source: {family.source}")
 
 

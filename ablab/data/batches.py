@@ -1,7 +1,9 @@
 """Batches: sequence n of seed s is a pure function of (s, n), whatever the arm, the workers or the devices."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 
 import numpy as np
 import torch
@@ -38,19 +40,56 @@ class Sequences(Dataset[Tensor]):
         return torch.from_numpy(self.tokens[index].astype(np.int64))
 
 
+@dataclass(frozen=True)
+class Batches:
+    """The sizes of a run's batches in sequences: `runs` of (size, steps), one after another. A batch takes the next sequences."""
+
+    runs: tuple[tuple[int, int], ...]
+
+    @property
+    def steps(self) -> int:
+        """Batches in all."""
+        return sum(steps for _, steps in self.runs)
+
+    @property
+    def sequences(self) -> int:
+        """Sequences in all."""
+        return self.seen(self.steps)
+
+    def seen(self, step: int) -> int:
+        """Sequences in the first `step` batches; batches beyond the last are as large as the last."""
+        total = 0
+        for size, steps in self.runs[:-1]:
+            if step <= steps:
+                return total + size * step
+            total, step = total + size * steps, step - steps
+        return total + self.runs[-1][0] * step
+
+    def share(self, step: int) -> float:
+        """The share of all sequences that the first `step` batches are."""
+        return self.seen(step) / self.sequences
+
+    def step_at(self, share: float) -> int:
+        """The step that ends nearest to `share` of all sequences."""
+        wanted, before = share * self.sequences, 0
+        for size, steps in self.runs:
+            if wanted <= size * steps:
+                return before + round(wanted / size)
+            wanted, before = wanted - size * steps, before + steps
+        return self.steps
+
+
 class StepSampler(Sampler[list[int]]):
     """The sequence numbers of each step's batch, from step `start` on, without end: stateless, so that a resumed run goes
     on with the sequences it would have had.
     """
 
-    def __init__(self, batch: int, start: int = 0) -> None:
-        self.batch, self.start = batch, start
+    def __init__(self, batches: Batches, start: int = 0) -> None:
+        self.batches, self.start = batches, start
 
     def __iter__(self) -> Iterator[list[int]]:
-        step = self.start
-        while True:
-            yield list(range(step * self.batch, (step + 1) * self.batch))
-            step += 1
+        for step in count(self.start):
+            yield list(range(self.batches.seen(step), self.batches.seen(step + 1)))
 
 
 def scoring_batches(tokens: np.ndarray, context: int, batch: int, end_of_text: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -13,12 +13,15 @@ from ablab.arch.model import composite, sized
 from ablab.arch.recipe import Recipe
 from ablab.arch.registry import Registry
 from ablab.arch.value import Architecture, canonical
+from ablab.data.batches import Batches
 from ablab.data.store import store_fingerprint
 from ablab.data.tokenizers import vocab_size
 from ablab.errors import UserError
 from ablab.study.designs import Contrast, lay_out
+from ablab.study.recipes import study_recipe
 from ablab.study.schema import Compare, RecipeConfig, Study
 from ablab.study.yaml_file import Document
+from ablab.train.budget import ramped
 from ablab.train.precision import resolve_precision
 
 # Raised whenever the core's numbers change (a golden-loss test says when): finished runs are then trained anew.
@@ -27,7 +30,7 @@ NUMERICS_VERSION = 1
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run, as plain values that any process can rebuild it from."""
+    """A run, as plain values that any process can rebuild it from. `batches`: see `ablab.data.batches.Batches`."""
 
     key: str
     study: str
@@ -38,7 +41,7 @@ class RunSpec:
     dims: Mapping[str, int | None]
     recipe: Mapping[str, Any]
     data: str
-    steps: int
+    batches: tuple[tuple[int, int], ...]
     flops_per_token: float
     validate_at: tuple[float, ...]
     checkpoint_seconds: float
@@ -46,7 +49,9 @@ class RunSpec:
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm under test, at its size. `tokens`: what a run trains on. `recipe`: how, with the plugins' edits."""
+    """An arm under test, at its size. `plugins`: its own and the recipe's. `tokens`: what a run trains on. `recipe`: how, with
+    the plugins' edits.
+    """
 
     name: str
     expression: str
@@ -55,6 +60,7 @@ class Arm:
     flops_per_token: float
     tokens: int
     steps: int
+    batches: Batches
     recipe: Mapping[str, Any]
 
 
@@ -80,8 +86,8 @@ class Plan:
 
 
 def recipe_value(config: RecipeConfig) -> Recipe:
-    """The recipe that a study's `recipe` describes, its precision resolved."""
-    fields = config.model_dump(exclude={"optimizer", "schedule"})
+    """The recipe that a study's `recipe` describes, its plugins' edits apart, its precision resolved."""
+    fields = config.model_dump(exclude={"preset", "optimizer", "schedule", "plugins"})
     return Recipe(**{**fields, "precision": resolve_precision(config.precision)})
 
 
@@ -98,18 +104,21 @@ def make_plan(name: str, study: Study, document: Document, registry: Registry) -
     fingerprint, vocab = store_fingerprint(study.data), vocab_size(study.data.tokenizer)
     sizes = {**study.model.model_dump(exclude_none=True), "vocab": vocab}
     shared = None if isinstance(study.design, Compare) else next(iter(layout.arms.values())).dims
-    base = Composite(recipe=recipe_value(study.recipe))
+    recipe = study_recipe(study.recipe, registry, document)
+    study = study.model_copy(update={"recipe": recipe.config})
+    base = Composite(recipe=recipe_value(recipe.config))
     arms: list[Arm] = []
     runs: list[RunSpec] = []
     for arm_name, model in layout.arms.items():
         at = _place(arm_name, study, document)
         try:
-            value = composite(replace(model, dims=shared or model.dims), base, sizes)
-            arm = _arm(arm_name, model, value, study, document)
+            full = recipe.under(replace(model, dims=shared or model.dims))
+            value = composite(full, base, sizes)
+            arm = _arm(arm_name, full, value, study, document)
         except UserError as error:
             raise error.at(at) from None
         arms.append(arm)
-        runs += _runs(name, arm, model, value, study, fingerprint)
+        runs += _runs(name, arm, full, value, study, fingerprint)
     return Plan(tuple(arms), tuple(runs), tuple(layout.contrasts), layout.infeasible)
 
 
@@ -127,22 +136,26 @@ def _arm(name: str, model: Model, value: Composite, study: Study, document: Docu
         raise UserError(f"recipe.batch_tokens ({place}): {batch} is not a multiple of the context of {context} tokens")
     counted = account(value.arch)
     per_token = counted.flops_per_token.training
+    budget = study.budget.budget()
     try:
-        steps = study.budget.budget().steps(batch, per_token)
+        steps = budget.steps(batch, per_token)
     except UserError as error:
         raise error.at(f"budget ({document.place(['budget'])})") from None
-    uses = tuple(str(use) for use in model.uses.values())
-    recipe = shown_recipe(value.recipe)
-    return Arm(name, model.expression, uses, counted.parameters.total, per_token, steps * batch, steps, recipe)
+    batches = ramped(value.recipe.ramp, batch // context, steps, budget.kind)
+    return Arm(
+        name=name, expression=model.expression, plugins=tuple(str(use) for use in model.uses.values()),
+        parameters=counted.parameters.total, flops_per_token=per_token, tokens=batches.sequences * context,
+        steps=batches.steps, batches=batches, recipe=shown_recipe(value.recipe),
+    )  # fmt: skip
 
 
 def _runs(study_name: str, arm: Arm, model: Model, value: Composite, study: Study, data: str) -> list[RunSpec]:
     plugins = tuple((name, _options(use)) for name, use in model.uses.items())
-    shared = identity(value.arch, value.recipe, model.uses, data, arm.steps)
+    shared = identity(value.arch, value.recipe, model.uses, data, arm.batches)
     return [
         RunSpec(
             key=run_key(shared, seed), study=study_name, arm=arm.name, seed=seed, family=model.family, plugins=plugins,
-            dims=asdict(value.arch.dims), recipe=study.recipe.model_dump(), data=data, steps=arm.steps,
+            dims=asdict(value.arch.dims), recipe=study.recipe.model_dump(), data=data, batches=arm.batches.runs,
             flops_per_token=arm.flops_per_token, validate_at=tuple(study.validate_at),
             checkpoint_seconds=study.checkpoint_seconds,
         )
@@ -155,7 +168,7 @@ def _options(use: Use) -> dict[str, Any]:
     return {name: v for name, v in asdict(use.instance).items() if v != default[name]}
 
 
-def identity(arch: Architecture, recipe: Recipe, uses: Mapping[str, Use], data: str, steps: int) -> str:
+def identity(arch: Architecture, recipe: Recipe, uses: Mapping[str, Use], data: str, batches: Batches) -> str:
     """Everything but the seed that determines a run's numbers, as a digest. The device layout is not in it."""
     parts = {
         "numerics": NUMERICS_VERSION,
@@ -163,7 +176,7 @@ def identity(arch: Architecture, recipe: Recipe, uses: Mapping[str, Use], data: 
         "recipe": canonical(recipe),
         "plugins": {name: use.plugin.digest for name, use in sorted(uses.items())},
         "data": data,
-        "steps": steps,
+        "batches": canonical(batches.runs),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -183,6 +196,6 @@ def rebuild(spec: RunSpec, registry: Registry) -> Composite:
     model = Model(spec.arm, spec.family, None, uses, sized(family.dims(None), {}))
     recipe = recipe_value(RecipeConfig.model_validate(spec.recipe))
     value = composite(model, Composite(recipe=recipe), {k: v for k, v in spec.dims.items() if v is not None})
-    if run_key(identity(value.arch, value.recipe, uses, spec.data, spec.steps), spec.seed) != spec.key:
+    if run_key(identity(value.arch, value.recipe, uses, spec.data, Batches(spec.batches)), spec.seed) != spec.key:
         raise UserError(f"{spec.arm}: its plugins' source, or the machine's precision, changed since the study was planned")
     return value

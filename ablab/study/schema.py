@@ -92,18 +92,30 @@ class BudgetConfig(_Config):
 
 
 class RecipeConfig(_Config):
-    """How every arm is trained. `batch_tokens`: tokens a step. `warmup`: share of the budget. `clip`: gradient norm, 0 for
-    none.
+    """How every arm is trained. `preset`: a family whose published recipe fills in what is not given here. `optimizer`,
+    `schedule`: a plugin that writes it, with options (`name(option=value)`); the base recipe's by default. `plugins`: terms
+    given to every arm that has no own in their place. `batch_tokens`: tokens a full step. `warmup`: share of the budget.
+    `clip`: gradient norm, 0 for none.
     """
 
+    preset: str | None = None
     batch_tokens: Annotated[int, Field(ge=1)] = 4096
     lr: Annotated[float, Field(gt=0)] = 1e-3
-    optimizer: Literal["adamw"] = "adamw"
-    schedule: Literal["cosine"] = "cosine"
+    optimizer: str | None = None
+    schedule: str | None = None
+    plugins: str = ""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
     clip: Annotated[float, Field(ge=0)] = 1.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+def _preset(value: Any) -> Any:
+    """A recipe that is a name alone is that preset."""
+    return {"preset": value} if isinstance(value, str) else value
+
+
+RecipeField = Annotated[RecipeConfig, BeforeValidator(_preset, json_schema_input_type=RecipeConfig | str)]
 
 
 class Tracking(_Config):
@@ -136,7 +148,7 @@ class Study(_Config):
     data: Data = StdlibData()
     budget: BudgetConfig
     seeds: Seeds = 3
-    recipe: RecipeConfig = RecipeConfig()
+    recipe: RecipeField = RecipeConfig()
     metric: Literal["val/bpb", "val/loss"] = "val/bpb"
     validate_at: list[Share] = [0.25, 0.5, 0.75]
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0

@@ -82,6 +82,7 @@ class Worker:
             lease.release()
 
     def _attempt(self, spec: RunSpec, record: Record) -> Report:
+        from ablab.data.batches import Batches
         from ablab.data.store import open_store
         from ablab.train.recorder import Hooks
         from ablab.train.run import Job, train
@@ -89,7 +90,7 @@ class Worker:
         value = rebuild(spec, self.registry)
         job = Job(
             arch=value.arch, recipe=value.recipe, store=open_store(self.setting.home / "tokens" / spec.data),
-            steps=spec.steps, seed=spec.seed, flops_per_token=spec.flops_per_token, folder=record.folder,
+            batches=Batches(spec.batches), seed=spec.seed, flops_per_token=spec.flops_per_token, folder=record.folder,
             validate_at=spec.validate_at, checkpoint_seconds=spec.checkpoint_seconds,
         )  # fmt: skip
 

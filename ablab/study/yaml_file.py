@@ -1,7 +1,7 @@
 """Study files: YAML read safely with positions, and layered: file < profile < command line.
 
 Mappings merge, except `budget`, `seeds`, `tune` and `data`, which a layer replaces whole; setting `design.kind` drops the
-other kind's keys; null removes.
+other kind's keys; null removes. `recipe: NAME` is short for `recipe: {preset: NAME}`, so that layers merge with it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -116,6 +116,8 @@ def _command_line(overrides: Sequence[str]) -> Document:
         if not equals or not all(keys):
             raise UserError(f"command line: {override!r}: overrides are written `key=value` or `a.b=value`")
         value = _document(_parse(f"value: {text}", f"command line: {name}"), "command line").values["value"]
+        if keys == ["recipe"] and isinstance(value, str):
+            keys = ["recipe", "preset"]
         node = values
         for depth, key in enumerate(keys[:-1], start=1):
             node = node.setdefault(key, {})
@@ -133,8 +135,16 @@ def _lay(base: Document, layer: Document) -> None:
     if isinstance(design, dict) and isinstance(new, dict) and new.get("kind", design.get("kind")) != design.get("kind"):
         base.values["design"] = {}
     _check_data(base, layer)
+    _spell_out(layer)
     _merge(base.values, layer.values, depth=0)
     base.places.update(layer.places)
+
+
+def _spell_out(layer: Document) -> None:
+    """`recipe: NAME` as a mapping."""
+    if isinstance(name := layer.values.get("recipe"), str):
+        layer.values["recipe"] = {"preset": name}
+        layer.places["recipe", "preset"] = layer.place(["recipe"])
 
 
 def _check_data(base: Document, layer: Document) -> None:

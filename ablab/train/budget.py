@@ -1,8 +1,11 @@
-"""Budgets: what every run may spend, and how many steps that is for an arm."""
+"""Budgets: what every run may spend, and in which batches an arm spends it."""
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
+from ablab.arch.recipe import RampSlot
+from ablab.data.batches import Batches
 from ablab.errors import UserError
 
 Kind = Literal["tokens", "steps", "flops"]
@@ -16,7 +19,7 @@ class Budget:
     amount: float
 
     def steps(self, batch_tokens: int, flops_per_token: float) -> int:
-        """The whole number of steps that comes nearest to the budget. Raises UserError below one step."""
+        """The whole number of steps with full batches that comes nearest to the budget. Raises UserError below one step."""
         cost = {"steps": 1.0, "tokens": float(batch_tokens), "flops": flops_per_token * batch_tokens}[self.kind]
         if self.amount < cost:
             raise UserError(
@@ -24,3 +27,20 @@ class Budget:
                 "raise it, or lower recipe.batch_tokens"
             )
         return round(self.amount / cost)
+
+
+def ramped(ramp: RampSlot, full: int, steps: int, kind: Kind) -> Batches:
+    """The batches of a budget that is worth `steps` full batches of `full` sequences.
+
+    With a budget of steps there are as many, and the ramp is a function of the share of the steps. With any other, the
+    sequences are as many as without a ramp, up to half a batch, and the ramp is a function of their share.
+    """
+    sizes: list[int] = []
+    unit = 1 if kind == "steps" else full
+    spent = 0  # in steps, or in sequences
+    while spent < steps * unit and (fraction := ramp.fraction(spent / (steps * unit))) < 1.0:
+        sizes.append(max(1, min(full, int(fraction * full))))
+        spent += 1 if kind == "steps" else sizes[-1]
+    rest = max(0, round((steps * unit - spent) / unit))
+    runs = [(size, len(list(group))) for size, group in groupby(sizes)]
+    return Batches((*runs, (full, rest)) if rest else tuple(runs))

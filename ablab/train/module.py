@@ -1,6 +1,6 @@
 """The LightningModule: a decoder, its recipe, and nothing of studies."""
 
-from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 import lightning as L
@@ -12,21 +12,17 @@ from torch.utils.data import DataLoader
 from ablab.arch.decoder import Decoder
 from ablab.arch.recipe import Recipe
 from ablab.arch.roles import weights
-from ablab.data.batches import Sequences, StepSampler
+from ablab.data.batches import Batches, Sequences, StepSampler
 
 
 class TrainedDecoder(L.LightningModule):
-    """Trains `model` by `recipe` on `sequences`, `batch` of them a step. `share`: how much of the budget a step count is."""
+    """Trains `model` by `recipe` on `sequences`, in `batches`."""
 
-    def __init__(self, model: Decoder, recipe: Recipe, sequences: Sequences, share: Callable[[int], float]) -> None:
+    def __init__(self, model: Decoder, recipe: Recipe, sequences: Sequences, batches: Batches) -> None:
         super().__init__()
-        self.model, self.recipe, self.sequences, self.share = model, recipe, sequences, share
+        self.model, self.recipe, self.sequences, self.batches = model, recipe, sequences, batches
         self.terms = [term for _, term in recipe.loss.entries]
-
-    @property
-    def batch(self) -> int:
-        """Sequences in a global batch."""
-        return self.recipe.batch_tokens // self.sequences.context
+        model.checkpointing = recipe.checkpointing
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """Batch (sequences, context + 1) -> the mean loss, a scalar."""
@@ -34,24 +30,26 @@ class TrainedDecoder(L.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Sets the learning rate of the step about to be taken: a function of the share spent when it ends."""
-        lr = self.recipe.lr_at(self.share(self.global_step + 1))
+        lr = self.recipe.lr_at(self.batches.share(self.global_step + 1))
         for group in self._optimizer().param_groups:
             group["lr"] = lr
 
     def configure_optimizers(self) -> Optimizer:
         """The recipe's optimizer; weight decay on matrices and embeddings only."""
-        decayed, plain = [], []
-        for weight in weights(self.model):
-            (decayed if weight.decays else plain).append(weight.parameter)
+        decayed_first = sorted(weights(self.model), key=lambda weight: not weight.decays)
         groups = [
-            {"params": decayed, "weight_decay": self.recipe.weight_decay},
-            {"params": plain, "weight_decay": 0.0},
+            {
+                "params": [weight.parameter for weight in alike],
+                "weight_decay": self.recipe.weight_decay if decays else 0.0,
+                "matrix": matrix,
+            }
+            for (decays, matrix), alike in groupby(decayed_first, lambda weight: (weight.decays, weight.hidden_matrix))
         ]
-        return self.recipe.optimizer.build([group for group in groups if group["params"]], self.recipe.lr)
+        return self.recipe.optimizer.build(groups, self.recipe.lr)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches from the step reached on: Lightning itself would start over."""
-        sampler = StepSampler(self.batch, self.global_step)
+        sampler = StepSampler(self.batches, self.global_step)
         return DataLoader(self.sequences, batch_sampler=sampler, collate_fn=_as_is)  # pyright: ignore[reportArgumentType]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

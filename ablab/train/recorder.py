@@ -16,6 +16,8 @@ import psutil
 import torch
 from torch import Tensor
 
+from ablab.data.batches import Batches
+
 BEAT_SECONDS = 1.0
 Log = Callable[[int, Mapping[str, float]], None]
 
@@ -34,12 +36,24 @@ class Hooks:
 
 @dataclass(frozen=True)
 class Cadence:
-    """When things happen: step counts of intervals and validations, seconds between checkpoints, and where they go."""
+    """When things happen: the batches, the steps of validations, seconds between checkpoints, and where they go.
+    `context`: tokens in a sequence.
+    """
 
-    steps: int
+    batches: Batches
+    context: int
     validate_at: frozenset[int]
     checkpoint: Path
     checkpoint_seconds: float
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.batches.steps
+
+    def tokens(self, step: int) -> int:
+        """Tokens seen in the first `step` steps."""
+        return self.batches.seen(step) * self.context
 
     @property
     def interval(self) -> int:
@@ -62,8 +76,8 @@ class Tally:
 class Recorder(L.Callback):
     """Measures a run and decides when it checkpoints, validates and stops."""
 
-    def __init__(self, hooks: Hooks, cadence: Cadence, validate: Callable[[], Mapping[str, float]], tokens: int) -> None:
-        self.hooks, self.cadence, self.validate, self.tokens = hooks, cadence, validate, tokens
+    def __init__(self, hooks: Hooks, cadence: Cadence, validate: Callable[[], Mapping[str, float]]) -> None:
+        self.hooks, self.cadence, self.validate = hooks, cadence, validate
         self.tally = Tally()
         self.interrupted = self.diverged = False
         self._earlier = 0.0
@@ -90,7 +104,7 @@ class Recorder(L.Callback):
         if now - self._beat >= BEAT_SECONDS or step == 1:
             self._beat = now
             self.interrupted = self.hooks.stop() and step < self.cadence.steps
-            self.hooks.beat(step / self.cadence.steps, {"train/loss": self.tally.last_loss, **self.speed(step)})
+            self.hooks.beat(self.cadence.batches.share(step), {"train/loss": self.tally.last_loss, **self.speed(step)})
             self._mark += perf_counter() - now  # telling how far it is is no training
         if self.interrupted or now - self._saved >= self.cadence.checkpoint_seconds:
             self._checkpoint(trainer, step)
@@ -99,7 +113,7 @@ class Recorder(L.Callback):
 
     def speed(self, step: int) -> dict[str, float]:
         """Tokens and tokens a second so far."""
-        tokens = step * self.tokens
+        tokens = self.cadence.tokens(step)
         return {"cost/tokens": tokens, "cost/tokens_per_second": tokens / self.tally.seconds if self.tally.seconds else 0.0}
 
     def state_dict(self) -> dict[str, Any]:

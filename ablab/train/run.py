@@ -16,7 +16,7 @@ from ablab.arch.build import build_model, seed_of
 from ablab.arch.decoder import Decoder
 from ablab.arch.recipe import Recipe
 from ablab.arch.value import Architecture
-from ablab.data.batches import Sequences
+from ablab.data.batches import Batches, Sequences
 from ablab.data.store import TokenStore
 from ablab.files import write_atomically
 from ablab.train.checkpoint import AtomicCheckpointIO
@@ -33,12 +33,17 @@ class Job:
     arch: Architecture
     recipe: Recipe
     store: TokenStore
-    steps: int
+    batches: Batches
     seed: int
     flops_per_token: float
     folder: Path
     validate_at: tuple[float, ...] = (0.25, 0.5, 0.75)
     checkpoint_seconds: float = 30.0
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return self.batches.steps
 
     @property
     def checkpoint(self) -> Path:
@@ -63,7 +68,7 @@ def train(job: Job, hooks: Hooks) -> Outcome:
     torch.manual_seed(seed_of(job.seed, "torch"))
     model = build_model(job.arch, job.seed)
     sequences = Sequences(job.store.tokens("train"), job.arch.dims.context, job.seed)
-    module = TrainedDecoder(model, job.recipe, sequences, lambda step: step / job.steps)
+    module = TrainedDecoder(model, job.recipe, sequences, job.batches)
     recorder = _recorder(job, hooks, module, precision)
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -76,14 +81,14 @@ def train(job: Job, hooks: Hooks) -> Outcome:
 
 
 def _recorder(job: Job, hooks: Hooks, module: TrainedDecoder, precision: str) -> Recorder:
-    at = frozenset(min(job.steps - 1, max(1, round(share * job.steps))) for share in job.validate_at if job.steps > 1)
-    cadence = Cadence(job.steps, at, job.checkpoint, job.checkpoint_seconds)
+    at = frozenset(min(job.steps - 1, max(1, job.batches.step_at(share))) for share in job.validate_at if job.steps > 1)
+    cadence = Cadence(job.batches, job.arch.dims.context, at, job.checkpoint, job.checkpoint_seconds)
 
     def validate() -> Mapping[str, float]:
         result = score(module.model, job.store, "val", precision)
         return {"val/loss": result.loss, "val/bpb": result.bpb}
 
-    return Recorder(hooks, cadence, validate, module.recipe.batch_tokens)
+    return Recorder(hooks, cadence, validate)
 
 
 def _fit(job: Job, module: TrainedDecoder, recorder: Recorder, precision: str) -> None:
@@ -117,7 +122,7 @@ def _result(job: Job, module: TrainedDecoder, recorder: Recorder, precision: str
     with recorder.validating():
         val, test = (score(module.model, job.store, split, precision) for split in ("val", "test"))
     diverged = recorder.diverged or not math.isfinite(val.loss) or tally.last_loss > tally.first_loss
-    tokens = steps * job.recipe.batch_tokens
+    tokens = recorder.cadence.tokens(steps)
     return {
         "diverged": diverged,
         "steps": steps,

@@ -52,6 +52,7 @@ def test_plugins_and_families(ablab):
     families = out(ablab("families"))
     assert "llama" in families
     assert "1.5B" in families
+    assert "recipe: lr 0.0003, batch_tokens 4194304, optimizer adamw(beta2=0.95)" in families
 
 
 def test_schema(ablab):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablab.data import sources, tokenizers
-from ablab.data.batches import Sequences, StepSampler, scoring_batches
+from ablab.data.batches import Batches, Sequences, StepSampler, scoring_batches
 from ablab.data.spec import BpeTokenizer, ByteTokenizer, HubData, StdlibData, TextData, TiktokenTokenizer
 from ablab.data.store import prepare, store_fingerprint
 from ablab.errors import UserError
@@ -215,15 +215,15 @@ def test_batches_are_equal_however_many_workers_load_them(workers):
     from torch.utils.data import DataLoader
 
     sequences = Sequences(np.arange(1000, dtype=np.uint16), 9, seed=1)
-    loader = DataLoader(sequences, batch_sampler=StepSampler(4), num_workers=workers, collate_fn=lambda x: x)
+    loader = DataLoader(sequences, batch_sampler=StepSampler(Batches(((4, 9),))), num_workers=workers, collate_fn=lambda x: x)
     batches = [batch for batch, _ in zip(loader, range(6), strict=False)]
     plain = [torch.stack([sequences[n] for n in range(4 * i, 4 * i + 4)]) for i in range(6)]
     assert all(torch.equal(a, b) for a, b in zip(batches, plain, strict=True))
 
 
 def test_a_sampler_goes_on_where_it_left_off():
-    whole = [batch for batch, _ in zip(StepSampler(3), range(5), strict=False)]
-    rest = [batch for batch, _ in zip(StepSampler(3, start=2), range(3), strict=False)]
+    whole = [batch for batch, _ in zip(StepSampler(Batches(((3, 5),))), range(5), strict=False)]
+    rest = [batch for batch, _ in zip(StepSampler(Batches(((3, 5),)), start=2), range(3), strict=False)]
     assert rest == whole[2:]
 
 

@@ -111,7 +111,7 @@ def test_what_writes_the_same_path_is_replaced(registry, tmp_path):
     ("text", "message"),
     [
         ("arms:\n  mine: gpt2 + thteta\n", "x.yaml:4:3: arms.mine: no plugin named 'thteta'"),
-        ("from: gpt2\nto: lama\n", "x.yaml:4:1: to: no family named 'lama' (did you mean 'llama'?)"),
+        ("from: gpt2\nto: lama\n", "x.yaml:4:1: to: no family named 'lama' (did you mean 'llama'"),
         ("from: gpt2\nto: gpt2\ndesign: {kind: one_in}\n", "`from` and `to` do not differ"),
         ("from: gpt2\ndesign: {kind: one_in, changes: [rope, rop]}\n", "x.yaml:4:40: design.changes.1: no plugin named 'rop'"),
         ("from: gpt2\ndesign: {kind: one_in, changes: ['- rope']}\n", "'gpt2' has no 'rope' to remove"),

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 import ablab
 from ablab.arch.registry import load_registry
 from ablab.cli import app
+from ablab.data.batches import Batches
 from ablab.data.portable import portable
 from ablab.data.spec import ByteTokenizer, TextData
 from ablab.data.store import open_store, prepare
@@ -57,7 +58,7 @@ def finish(spec, record, store):
     record.create(spec)
     value = rebuild(spec, load_registry())
     job = Job(
-        value.arch, value.recipe, store, steps=spec.steps, seed=spec.seed, flops_per_token=spec.flops_per_token,
+        value.arch, value.recipe, store, batches=Batches(spec.batches), seed=spec.seed, flops_per_token=spec.flops_per_token,
         folder=record.folder,
     )  # fmt: skip
     hooks = Hooks(log=record.append_metrics, stop=lambda: False, beat=lambda *_: None, resumed=record.keep_metrics)

@@ -93,7 +93,7 @@ def test_a_run_is_rebuilt_from_plain_values(plan, registry):
     for spec in plan().runs:
         assert rebuild(spec, registry).arch.dims.width == 16
     with pytest.raises(UserError, match="changed since the study was planned"):
-        rebuild(replace(plan().runs[0], steps=5), registry)
+        rebuild(replace(plan().runs[0], batches=((4, 5),)), registry)
 
 
 @pytest.mark.parametrize(

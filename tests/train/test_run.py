@@ -11,6 +11,7 @@ import ablab
 from ablab.arch.accounting import account
 from ablab.arch.model import architecture
 from ablab.arch.recipe import AdamW, Cosine, Recipe
+from ablab.data.batches import Batches, Sequences
 from ablab.study.plan import NUMERICS_VERSION
 from ablab.train.recorder import Hooks
 from ablab.train.run import Job, train
@@ -23,7 +24,7 @@ def job(registry, store, tmp_path):
     arch = architecture("llama", registry, DIMS)
     recipe = Recipe(batch_tokens=64, lr=3e-3, precision="fp32")
     flops = account(arch).flops_per_token.training
-    return Job(arch, recipe, store, steps=12, seed=1, flops_per_token=flops, folder=tmp_path, validate_at=(0.5,))
+    return Job(arch, recipe, store, Batches(((4, 12),)), seed=1, flops_per_token=flops, folder=tmp_path, validate_at=(0.5,))
 
 
 class Watch:
@@ -56,8 +57,6 @@ def plain_loop(job):
     rest = [p for p in model.parameters() if p.ndim != 2]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=1.0, betas=(0.9, 0.95), eps=1e-8, fused=True)
-    from ablab.data.batches import Sequences
-
     sequences = Sequences(job.store.tokens("train"), 16, job.seed)
     losses = []
     for step in range(job.steps):

@@ -1,0 +1,48 @@
+"""Warm-up, stable, decay."""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from ablab.plugin import Edit, ScheduleSlot, plugin
+
+Shape = Literal["linear", "sqrt"]
+
+
+@dataclass(frozen=True)
+class StableDecay(ScheduleSlot):
+    """1 until `decay` of the budget is left, then down to `floor`."""
+
+    decay: float
+    floor: float
+    shape: Shape
+
+    def factor(self, share: float) -> float:
+        """Without warm-up."""
+        return self.at(share, 0.0)
+
+    def at(self, share: float, warmup: float) -> float:
+        """1 − (1 − floor)·d, d the share of the decay that is done, or its root."""
+        start = max(1.0 - self.decay, warmup)
+        done = min(1.0, (share - start) / (1.0 - start)) if share > start else 0.0
+        return 1 - (1 - self.floor) * (sqrt(done) if self.shape == "sqrt" else done)
+
+
+@plugin(
+    source="Hu et al. 2024 (MiniCPM), arXiv:2404.06395, section 4; shapes as in Hägele et al. 2024, arXiv:2405.18392, section 3"
+)
+class Wsd:
+    """Warm-up, stable, decay: the peak learning rate until the last `decay` of the budget, then down to `floor` of it.
+
+    `shape` of the decay: `linear`, or `sqrt` (1 − √done), which Hägele et al. found the better one.
+    """
+
+    decay: Annotated[float, Field(gt=0, le=1)] = 0.2
+    floor: Annotated[float, Field(ge=0, le=1)] = 0.0
+    shape: Shape = "linear"
+
+    def edit(self) -> Edit:
+        """Writes the schedule."""
+        return {"recipe.schedule": StableDecay(self.decay, self.floor, self.shape)}
