@@ -6,7 +6,8 @@ PALM = Family(
     name="palm",
     summary="Parallel pre-norm block, multi-query attention, SwiGLU at 4d, RoPE, no biases, fan-in init, scaled logits.",
     source="Chowdhery et al. 2022, arXiv:2204.02311, table 1",
-    plugins=("pre_norm + parallel_block + mqa + swiglu(factor=4) + rope + no_bias + tied_embeddings + fan_in_init + logit_scale"),
+    # Tied embeddings are the base decoder's.
+    plugins="pre_norm + parallel_block + mqa + swiglu(factor=4) + rope + no_bias + fan_in_init + logit_scale",
     sizes={
         "8B": Dims(layers=32, width=4096, heads=16, head_dim=256, vocab=256000, context=2048),
         "62B": Dims(layers=64, width=8192, heads=32, head_dim=256, vocab=256000, context=2048),

@@ -46,7 +46,7 @@ def test_inspect_and_diff_for_people(ablab):
 def test_plugins_and_families(ablab):
     listed = {p["name"]: p for p in json.loads(out(ablab("plugins", "--json")))}
     assert listed["rope"]["paths"] == ["mixer.rotate", "position"]
-    assert listed["rope"]["options"] == {"base": 10000.0}
+    assert listed["rope"]["options"] == {"base": 10000.0, "share": 1.0}
     assert listed["swiglu"]["summary"]
     assert "2104.09864" in out(ablab("plugins", "rope"))
     families = out(ablab("families"))
