@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from ablab.cli import export, models, server, studies
+from ablab.cli import export, generate, models, server, studies
 from ablab.errors import RunFailed, UserError
 
 app = typer.Typer(
@@ -15,7 +15,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (studies.run, studies.plan, studies.report, studies.studies, export.export, server.ui, studies.schema):
+for command in (
+    studies.run,
+    studies.plan,
+    studies.report,
+    studies.studies,
+    export.export,
+    generate.generate,
+    server.ui,
+    studies.schema,
+):
     app.command()(command)
 for command in (models.inspect, models.diff, models.plugins, models.families):
     app.command()(command)

@@ -4,22 +4,20 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
-
 from ablab.arch.compose import overlap
-from ablab.arch.decoder import Decoder
 from ablab.arch.exchange import Fit, nearest_form, package, to_transformers
 from ablab.arch.expression import Use, resolve
 from ablab.arch.registry import Registry
 from ablab.data.store import TokenStore, open_store
 from ablab.errors import UserError
 from ablab.study.home import Home
-from ablab.study.plan import RunSpec, rebuild
-from ablab.study.records import Record, find_record
+from ablab.study.plan import RunSpec
+from ablab.study.records import find_record
+from ablab.study.trained import trained_model
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ def export(home: Home, run: str, folder: Path, registry: Registry) -> Exported:
     """
     _check_free(folder)
     record = find_record(home.root, run)
-    spec, decoder = _trained(record, registry)
+    spec, decoder = trained_model(record, registry)
     fit = nearest_form(decoder.arch, registry)
     if fit.misfits:
         uses = {name: Use(plugin := registry.plugin(name), plugin.configure(options)) for name, options in spec.plugins}
@@ -53,23 +51,6 @@ def export(home: Home, run: str, folder: Path, registry: Registry) -> Exported:
         if store is not None:
             reason = _write_tokenizer(store, draft, spec)
     return Exported(spec, type(model).__name__, reason)
-
-
-def _trained(record: Record, registry: Registry) -> tuple[RunSpec, Decoder]:
-    """The run's specification and its model with the weights it ended with."""
-    content, result = record.spec, record.result
-    weights = record.folder / "model.safetensors"
-    if content is None or result is None or not weights.is_file():
-        raise UserError(f"run {record.key} is not finished: `ablab run` its study first")
-    try:
-        spec = RunSpec(**{**content, "plugins": tuple((name, options) for name, options in content["plugins"])})
-    except TypeError as error:
-        raise UserError(f"run {record.key} was written by another version of ablab: {error}") from error
-    # As it was trained, on whatever machine: `auto` means another format elsewhere.
-    value = rebuild(replace(spec, recipe={**spec.recipe, "precision": result["precision"]}), registry)
-    decoder = Decoder(value.arch)
-    decoder.load_state_dict(load_file(weights))
-    return spec, decoder
 
 
 def _explained(fit: Fit, uses: Mapping[str, Use], registry: Registry) -> str:

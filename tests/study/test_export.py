@@ -19,6 +19,7 @@ from ablab.study.home import Home
 from ablab.study.plan import rebuild
 from ablab.study.records import Record
 from ablab.study.session import Request, planned
+from ablab.study.trained import trained_model
 from ablab.train.recorder import Hooks
 from ablab.train.run import Job, train
 from tests.conftest import STUDY
@@ -239,3 +240,28 @@ def test_bytes_are_a_tokenizer_there_too(corpus, tmp_path):
         assert tokenizer.encode(text).ids == list(text.encode())
         assert tokenizer.decode(list(text.encode())) == text
     assert tokenizer.encode("<|endoftext|>a").ids == [256, 97]
+
+
+def test_a_run_continues_a_prompt(trained, cli):
+    home, specs = trained
+    key = specs["llama"].key
+    status, out, err = cli("generate", key, "The ", "--tokens", 5, "--temperature", 0, "--home", home.root)
+    assert (status, err) == (0, "")
+    _, model = trained_model(Record(home.root, key), load_registry())
+    store = open_store(home.tokens / specs["llama"].data)
+    tokens = store.encoding().encode_ordinary("The ")
+    for _ in range(5):  # without a cache
+        tokens.append(model(torch.tensor([tokens]))[0, -1].argmax().item())
+    assert store.end_of_text not in tokens
+    assert out == store.encoding().decode(tokens) + "\n"
+    drawn = [cli("generate", key, "The ", "--seed", seed, "--home", home.root)[1] for seed in (1, 1, 2)]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_what_cannot_be_continued_is_said(trained, cli):
+    home, specs = trained
+    status, out, err = cli("generate", specs["llama"].key, "word " * 100, "--home", home.root)
+    assert (status, out) == (2, "")
+    assert "the model's context is 16" in err
+    status, out, err = cli("generate", "zzz", "The", "--home", home.root)
+    assert (status, out) == (2, "")

@@ -1,0 +1,29 @@
+"""`ablab generate`: text from a finished run."""
+
+from typing import Annotated
+
+import typer
+
+from ablab.cli.options import HomeDir, Plugins
+
+
+def generate(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's key, or as much of it as tells it apart.")],
+    prompt: Annotated[str, typer.Argument(help="What the text begins with.")],
+    tokens: Annotated[int, typer.Option(min=1, help="How many tokens at most; the context ends it too.")] = 100,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0: always the most likely token.")] = 0.8,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    home: HomeDir = None,
+    plugins: Plugins = None,
+) -> None:
+    """Continue a prompt with a finished run's model."""
+    from ablab.arch.registry import load_registry
+    from ablab.study.home import make_home
+    from ablab.study.trained import Sampling, continuation
+
+    sampling = Sampling(tokens, temperature, seed)
+    following = continuation(make_home(home), (run, prompt), sampling, load_registry(plugins or []))
+    print(prompt, end="", flush=True)
+    for text in following:
+        print(text, end="", flush=True)
+    print()

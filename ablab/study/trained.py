@@ -1,0 +1,73 @@
+"""A finished run's model, with the weights it ended with, and what it says."""
+
+import codecs
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from safetensors.torch import load_file
+
+from ablab.arch.decoder import Decoder
+from ablab.arch.decoding import generate
+from ablab.arch.registry import Registry
+from ablab.data.store import open_store
+from ablab.errors import UserError
+from ablab.study.home import Home
+from ablab.study.plan import RunSpec, rebuild
+from ablab.study.records import Record, find_record
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are drawn: how many at most, at which temperature (0: the most likely), from which seed."""
+
+    tokens: int
+    temperature: float
+    seed: int
+
+
+def trained_model(record: Record, registry: Registry) -> tuple[RunSpec, Decoder]:
+    """The run's specification and its model with the weights it ended with. Raises UserError if it is not finished."""
+    content, result = record.spec, record.result
+    weights = record.folder / "model.safetensors"
+    if content is None or result is None or not weights.is_file():
+        raise UserError(f"run {record.key} is not finished: `ablab run` its study first")
+    try:
+        spec = RunSpec(**{**content, "plugins": tuple((name, options) for name, options in content["plugins"])})
+    except TypeError as error:
+        raise UserError(f"run {record.key} was written by another version of ablab: {error}") from error
+    # As it was trained, on whatever machine: `auto` means another format elsewhere.
+    value = rebuild(replace(spec, recipe={**spec.recipe, "precision": result["precision"]}), registry)
+    decoder = Decoder(value.arch)
+    decoder.load_state_dict(load_file(weights))
+    return spec, decoder
+
+
+def continuation(home: Home, asked: tuple[str, str], sampling: Sampling, registry: Registry) -> Iterator[str]:
+    """The text that follows, piece by piece, up to the end of a document. `asked`: the run's key or a prefix, the prompt.
+
+    Raises UserError where the run, its tokens or room for a token is missing.
+    """
+    run, prompt = asked
+    spec, model = trained_model(find_record(home.root, run), registry)
+    try:
+        store = open_store(home.tokens / spec.data)
+    except FileNotFoundError:
+        raise UserError(f"the run's tokenizer is gone from {home.tokens}: `ablab run` its study again") from None
+    encoding, context = store.encoding(), model.arch.dims.context
+    # A document begins behind the end of another.
+    tokens = encoding.encode_ordinary(prompt) or [store.end_of_text]
+    if len(tokens) > context:
+        raise UserError(f"the prompt is {len(tokens)} tokens long; the model's context is {context}")
+    return _decoded(model, encoding.decode_single_token_bytes, (tokens, store.end_of_text), sampling)
+
+
+def _decoded(model: Decoder, bytes_of: Callable[[int], bytes], given: tuple[list[int], int], how: Sampling) -> Iterator[str]:
+    tokens, end = given
+    # A character may be cut between tokens.
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for token in islice(generate(model, tokens, how.temperature, how.seed), how.tokens):
+        if token == end:
+            break
+        yield decoder.decode(bytes_of(token))
+    yield decoder.decode(b"", final=True)
