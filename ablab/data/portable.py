@@ -7,6 +7,7 @@ import numpy as np
 import tiktoken
 from tokenizers import AddedToken, Tokenizer
 
+from ablab.data.sentencepieces import SentencePieceEncoding
 from ablab.data.store import TokenStore
 from ablab.data.tokenizers import END_OF_TEXT, byte_of_char, trainable
 from ablab.errors import UserError
@@ -17,8 +18,8 @@ _OURS = ("ablab-bpe", "ablab-byte")  # the others split text in ways that the li
 def portable(store: TokenStore) -> Tokenizer:
     """The store's tokenizer. Raises UserError where the library cannot say it, found by encoding the validation split anew."""
     encoding = store.encoding()
-    if encoding.name not in _OURS:
-        raise UserError(f"{encoding.name} is not one of this lab's own tokenizers")
+    if isinstance(encoding, SentencePieceEncoding) or encoding.name not in _OURS:
+        raise UserError(f"{encoding.name} has no exact form in the tokenizers library")
     char_of = {byte: char for char, byte in byte_of_char().items()}
 
     def spelt(token: bytes) -> str:

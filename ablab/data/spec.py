@@ -27,6 +27,16 @@ class BpeTokenizer(_Spec):
     vocab: Annotated[int, Field(ge=258)] = 2048
 
 
+class SentencePieceTokenizer(_Spec):
+    """SentencePiece trained on the training split, with byte fallback. `vocab` counts every token: 256 bytes, the end of
+    text and one for the unknown among them.
+    """
+
+    kind: Literal["sentencepiece"]
+    vocab: Annotated[int, Field(ge=260)] = 2048
+    model: Literal["bpe", "unigram"] = "bpe"
+
+
 class TiktokenTokenizer(_Spec):
     """An encoding that tiktoken knows by name (`gpt2`, `cl100k_base`, …)."""
 
@@ -34,7 +44,8 @@ class TiktokenTokenizer(_Spec):
     name: str
 
 
-Tokenizer = Annotated[ByteTokenizer | BpeTokenizer | TiktokenTokenizer, Discriminator("kind"), _defaulting("kind", "bpe")]
+AnyTokenizer = ByteTokenizer | BpeTokenizer | SentencePieceTokenizer | TiktokenTokenizer
+Tokenizer = Annotated[AnyTokenizer, Discriminator("kind"), _defaulting("kind", "bpe")]
 
 
 class _Data(_Spec):

@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import tiktoken
 
 from ablab.data import sources, tokenizers
 from ablab.data.sources import Row
 from ablab.data.spec import HubData, StdlibData, TextData
+from ablab.data.tokenizers import Encoding
 from ablab.errors import UserError
 
 _VERSION = 1
@@ -50,7 +50,7 @@ class TokenStore:
         """The split's token ids, memory-mapped."""
         return np.memmap(self.folder / f"{split}.bin", dtype=self.dtype, mode="r")
 
-    def encoding(self) -> tiktoken.Encoding:
+    def encoding(self) -> Encoding:
         """The tokenizer."""
         return tokenizers.load(self.folder / "tokenizer.json")
 
@@ -126,7 +126,7 @@ def _write(draft: Path, fingerprint: str, data: StdlibData | TextData | HubData,
     (draft / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
-def _write_split(path: Path, rows: Sequence[Row], encoding: tiktoken.Encoding, dtype: str) -> Split:
+def _write_split(path: Path, rows: Sequence[Row], encoding: Encoding, dtype: str) -> Split:
     digest, tokens, size = hashlib.sha256(), 0, 0
     with path.open("wb") as file:
         for start in range(0, len(rows), 256):

@@ -1,4 +1,4 @@
-"""Tokenizers: every one is carried by a `tiktoken.Encoding`, and decodes to the exact bytes it encoded."""
+"""Tokenizers: a `tiktoken.Encoding`, or SentencePiece's with the same methods; each decodes to exactly what it encoded."""
 
 import base64
 import json
@@ -10,26 +10,30 @@ import tiktoken
 from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Trainable
 
-from ablab.data.spec import BpeTokenizer, ByteTokenizer, TiktokenTokenizer
+from ablab.data import sentencepieces
+from ablab.data.sentencepieces import SentencePieceEncoding
+from ablab.data.spec import AnyTokenizer, ByteTokenizer, SentencePieceTokenizer, TiktokenTokenizer
 from ablab.errors import UserError, unknown
 
 END_OF_TEXT = "<|endoftext|>"
 # GPT-2's split into words, numbers, punctuation and spaces (Radford et al. 2019, section 2.2).
 _PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
-Spec = BpeTokenizer | ByteTokenizer | TiktokenTokenizer
+Encoding = tiktoken.Encoding | SentencePieceEncoding
 
 
-def vocab_size(spec: Spec) -> int:
+def vocab_size(spec: AnyTokenizer) -> int:
     """How many token ids the model must know, before anything is trained."""
-    if isinstance(spec, BpeTokenizer):
-        return spec.vocab
-    return 257 if isinstance(spec, ByteTokenizer) else named(spec.name).n_vocab
+    if isinstance(spec, TiktokenTokenizer):
+        return named(spec.name).n_vocab
+    return 257 if isinstance(spec, ByteTokenizer) else spec.vocab
 
 
-def make(spec: Spec, training_texts: Iterable[str]) -> tiktoken.Encoding:
-    """The tokenizer; a BPE is trained on `training_texts`."""
+def make(spec: AnyTokenizer, training_texts: Iterable[str]) -> Encoding:
+    """The tokenizer; a BPE or SentencePiece is trained on `training_texts`. Raises UserError for a size that can't be met."""
     if isinstance(spec, TiktokenTokenizer):
         return named(spec.name)
+    if isinstance(spec, SentencePieceTokenizer):
+        return sentencepieces.train(training_texts, spec.vocab, spec.model)
     if isinstance(spec, ByteTokenizer):
         return _encoding("byte", "(?s:.)", {bytes([b]): b for b in range(256)}, 256)
     return _encoding("bpe", _PATTERN, train_bpe(training_texts, spec.vocab - 1), spec.vocab - 1)
@@ -71,10 +75,12 @@ def trainable(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Trainable
     return tokenizer
 
 
-def save(encoding: tiktoken.Encoding, path: Path) -> None:
-    """Writes the encoding as JSON: a name for tiktoken's own, pattern and ranks otherwise."""
-    if encoding.name in tiktoken.list_encoding_names():
-        content: dict[str, Any] = {"name": encoding.name}
+def save(encoding: Encoding, path: Path) -> None:
+    """Writes the encoding as JSON: a name for tiktoken's own, what it is made of otherwise."""
+    if isinstance(encoding, SentencePieceEncoding):
+        content: dict[str, Any] = encoding.content()
+    elif encoding.name in tiktoken.list_encoding_names():
+        content = {"name": encoding.name}
     else:
         ranks = [base64.b64encode(token).decode() for token in encoding.token_byte_values()]
         ids = [encoding.encode_single_token(base64.b64decode(token)) for token in ranks]
@@ -85,9 +91,11 @@ def save(encoding: tiktoken.Encoding, path: Path) -> None:
     path.write_text(json.dumps(content))
 
 
-def load(path: Path) -> tiktoken.Encoding:
+def load(path: Path) -> Encoding:
     """Reads what `save` wrote."""
     content = json.loads(path.read_text())
+    if content["name"] == SentencePieceEncoding.name:
+        return SentencePieceEncoding.from_content(content)
     if "ranks" not in content:
         return named(content["name"])
     ranks = {base64.b64decode(token): rank for token, rank in content["ranks"].items()}

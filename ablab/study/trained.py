@@ -1,7 +1,6 @@
 """A finished run's model, with the weights it ended with, and what it says."""
 
-import codecs
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -10,11 +9,13 @@ from safetensors.torch import load_file
 from ablab.arch.decoder import Decoder
 from ablab.arch.decoding import generate
 from ablab.arch.registry import Registry
-from ablab.data.store import open_store
+from ablab.data.store import TokenStore, open_store
 from ablab.errors import UserError
 from ablab.study.home import Home
 from ablab.study.plan import RunSpec, rebuild
 from ablab.study.records import Record, find_record
+
+_CUT = "\ufffd"
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,18 @@ def continuation(home: Home, asked: tuple[str, str], sampling: Sampling, registr
     tokens = encoding.encode_ordinary(prompt) or [store.end_of_text]
     if len(tokens) > context:
         raise UserError(f"the prompt is {len(tokens)} tokens long; the model's context is {context}")
-    return _decoded(model, encoding.decode_single_token_bytes, (tokens, store.end_of_text), sampling)
+    return _decoded(generate(model, tokens, sampling.temperature, sampling.seed), store, sampling.tokens)
 
 
-def _decoded(model: Decoder, bytes_of: Callable[[int], bytes], given: tuple[list[int], int], how: Sampling) -> Iterator[str]:
-    tokens, end = given
-    # A character may be cut between tokens.
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    for token in islice(generate(model, tokens, how.temperature, how.seed), how.tokens):
-        if token == end:
+def _decoded(tokens: Iterator[int], store: TokenStore, most: int) -> Iterator[str]:
+    """The text of the tokens as it grows. A character may be cut between tokens: it is held back until it is whole."""
+    encoding, read, shown = store.encoding(), list[int](), ""
+    for token in islice(tokens, most):
+        if token == store.end_of_text:
             break
-        yield decoder.decode(bytes_of(token))
-    yield decoder.decode(b"", final=True)
+        read.append(token)
+        text = encoding.decode(read)
+        if text.startswith(shown) and not text.endswith(_CUT):
+            yield text[len(shown) :]
+            shown = text
+    yield encoding.decode(read)[len(shown) :]

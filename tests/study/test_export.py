@@ -210,7 +210,7 @@ def test_a_tokenizer_that_the_library_cannot_say_is_left_out(moved, tmp_path):
     assert "other tokens" in done.no_tokenizer
     file.write_text(json.dumps({**content, "name": "ablab-other"}))
     done = exporting.export(home, spec.key, tmp_path / "n", load_registry())
-    assert done.no_tokenizer == "ablab-other is not one of this lab's own tokenizers"
+    assert done.no_tokenizer == "ablab-other has no exact form in the tokenizers library"
 
 
 def test_a_run_is_exported_where_auto_means_another_precision(moved, tmp_path, monkeypatch):

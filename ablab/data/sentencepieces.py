@@ -1,0 +1,105 @@
+"""SentencePiece, PaLM's and LLaMA's kind of tokenizer, set so that every text decodes to exactly what was encoded.
+
+Its defaults lose text: they normalise, merge spaces, and write a space as U+2581, so that one in a text comes back as a
+space. Here nothing is normalised, and U+2581 (and NUL, which the library cannot hold) is escaped before it sees the text.
+"""
+
+import base64
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ablab.errors import UserError
+
+_ESCAPE = "\ue000"  # of the private use area
+_ESCAPED = {_ESCAPE: _ESCAPE + "e", "\u2581": _ESCAPE + "u", "\0": _ESCAPE + "n"}
+_UNESCAPED = {v: k for k, v in _ESCAPED.items()}
+_TO_ESCAPE = re.compile("[" + "".join(_ESCAPED) + "]")
+_TO_UNESCAPE = re.compile(f"{_ESCAPE}[eun]")
+_LONGEST = 4000  # bytes; the library leaves longer sentences out of training
+
+
+class SentencePieceEncoding:
+    """A trained SentencePiece model, with the methods of a `tiktoken.Encoding` that the lab uses."""
+
+    name = "sentencepiece"
+
+    def __init__(self, model: bytes) -> None:
+        from sentencepiece import SentencePieceProcessor
+
+        self._model = model
+        self._processor: Any = SentencePieceProcessor(model_proto=model)  # pyright: ignore[reportCallIssue]
+
+    @property
+    def n_vocab(self) -> int:
+        """How many token ids there are."""
+        return self._processor.get_piece_size()
+
+    @property
+    def eot_token(self) -> int:
+        """The token that ends a text; no text is encoded to it."""
+        return self._processor.eos_id()
+
+    def encode_ordinary(self, text: str) -> list[int]:
+        """The text's token ids."""
+        return self._processor.encode(_escape(text))
+
+    def encode_ordinary_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The token ids of each text."""
+        return self._processor.encode([_escape(text) for text in texts])
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of the token ids; bytes that are no UTF-8 become U+FFFD."""
+        text = self._processor.decode(list(tokens))
+        return _TO_UNESCAPE.sub(lambda match: _UNESCAPED[match[0]], text)
+
+    def content(self) -> dict[str, Any]:
+        """What `from_content` reads, as plain JSON types."""
+        return {"name": self.name, "model": base64.b64encode(self._model).decode()}
+
+    @classmethod
+    def from_content(cls, content: dict[str, Any]) -> "SentencePieceEncoding":
+        """Reads what `content` gave."""
+        return cls(base64.b64decode(content["model"]))
+
+
+def train(texts: Iterable[str], size: int, kind: str) -> SentencePieceEncoding:
+    """A model (`kind` bpe or unigram) of exactly `size` tokens (Kudo & Richardson 2018, arXiv:1808.06226).
+
+    Digits are split and unknown characters fall back to bytes, as LLaMA's do. Raises UserError for a size that the texts
+    cannot fill or that is too small for their characters.
+    """
+    from sentencepiece import SentencePieceTrainer
+
+    model = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(  # pyright: ignore[reportAttributeAccessIssue]
+            sentence_iterator=_sentences(texts), model_writer=model, model_type=kind, vocab_size=size,
+            normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False,
+            allow_whitespace_only_pieces=True, split_digits=True, byte_fallback=True, character_coverage=0.9995,
+            unk_id=0, eos_id=1, bos_id=-1, pad_id=-1, num_threads=1, shuffle_input_sentence=False, minloglevel=3,
+        )  # fmt: skip
+    except RuntimeError as error:
+        raise UserError(f"data.tokenizer: sentencepiece cannot train a vocabulary of {size}: {_reason(str(error))}") from None
+    return SentencePieceEncoding(model.getvalue())
+
+
+def _reason(message: str) -> str:
+    if found := re.search(r"value <= (\d+)", message):
+        return f"this corpus gives {found[1]} at most"
+    if found := re.search(r"required_chars\D*\d+ vs (\d+)", message):
+        return f"bytes and this corpus's characters alone are {found[1]}"
+    return message.rsplit("]", maxsplit=1)[-1].strip() or message
+
+
+def _escape(text: str) -> str:
+    return _TO_ESCAPE.sub(lambda match: _ESCAPED[match[0]], text)
+
+
+def _sentences(texts: Iterable[str]) -> Iterator[str]:
+    """Lines with their ends, the longest cut: all of the text is trained on."""
+    for text in texts:
+        for line in _escape(text).splitlines(keepends=True):
+            for start in range(0, len(line), _LONGEST // 4):
+                yield line[start : start + _LONGEST // 4]
