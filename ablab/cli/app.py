@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from ablab.cli import export, generate, models, server, studies
+from ablab.cli import export, generate, models, new_plugin, server, studies
 from ablab.errors import RunFailed, UserError
 
 app = typer.Typer(
@@ -15,18 +15,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (
-    studies.run,
-    studies.plan,
-    studies.report,
-    studies.studies,
-    export.export,
-    generate.generate,
-    server.ui,
-    studies.schema,
-):
-    app.command()(command)
-for command in (models.inspect, models.diff, models.plugins, models.families):
+_COMMANDS = (
+    studies.run, studies.plan, studies.report, studies.studies, server.ui, studies.schema,
+    models.inspect, models.diff, models.plugins, models.families, new_plugin.new_plugin, export.export, generate.generate,
+)  # fmt: skip
+for command in _COMMANDS:
     app.command()(command)
 
 

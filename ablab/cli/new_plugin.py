@@ -1,0 +1,111 @@
+"""`ablab new-plugin`: a working plugin to change into one's own, with its test."""
+
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+import typer
+
+_PLUGIN = Template('''"""$title: say here what it changes, and why."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from ablab.plugin import Activation, Edit, plugin
+
+
+class _Module(nn.Module):
+    def __init__(self, slope: float) -> None:
+        super().__init__()
+        self.slope = slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * (self.slope * x).sigmoid()
+
+
+@dataclass(frozen=True)
+class ${cls}Activation(Activation):
+    """x · sigmoid(slope · x)."""
+
+    slope: float
+
+    def build(self) -> nn.Module:
+        """The module."""
+        return _Module(self.slope)
+
+
+@plugin(name="$name", source="say here who described it first")
+class $cls:
+    """$title: a sigmoid-weighted unit in the feed-forward, in place of GELU."""
+
+    slope: Annotated[float, Field(gt=0)] = 1.0
+
+    def edit(self) -> Edit:
+        """Writes the feed-forward's activation; `ablab plugins` shows which paths others write."""
+        return {"mlp.activation": ${cls}Activation(self.slope)}
+''')
+
+_TEST = Template('''"""$title, held to the conformance suite and to a plain version of its arithmetic."""
+
+from pathlib import Path
+
+import torch
+
+import ablab
+from ablab.testing import Conformance
+
+HERE = Path(__file__).parent
+
+
+class Test$cls(Conformance):
+    expression = "gpt2 + $name"
+    plugins = [HERE]
+
+
+def test_arithmetic():
+    model = ablab.build("gpt2 + $name(slope=2)", plugins=[HERE], layers=1, width=16, heads=2, vocab=10, context=8)
+    x = torch.linspace(-3, 3, 7)
+    assert torch.allclose(model.blocks[0].mlp.activation(x), x / (1 + torch.exp(-2 * x)))
+''')
+
+
+def new_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What expressions will call it: lower case, with underscores.")],
+    directory: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where NAME.py and test_NAME.py go.")] = Path(),
+) -> None:
+    """Write a working plugin, and its test, to start from."""
+    from ablab.arch.registry import load_registry
+    from ablab.errors import UserError
+    from ablab.files import write_atomically
+
+    _check(name)
+    registry = load_registry()
+    if name in {*registry.plugins, *registry.families}:
+        raise UserError(f"{name!r} is taken: `ablab plugins` and `ablab families` list the names in use")
+    files = [directory / f"{name}.py", directory / f"test_{name}.py"]
+    for file in files:
+        if file.exists():
+            raise UserError(f"{file} exists already")
+    words = {"name": name, "cls": "".join(map(str.capitalize, name.split("_"))), "title": name.replace("_", " ").capitalize()}
+    directory.mkdir(parents=True, exist_ok=True)
+    for file, template in zip(files, (_PLUGIN, _TEST), strict=True):
+        content = template.substitute(words).encode()
+        write_atomically(file, lambda out, content=content: out.write(content))
+    print(f"{files[0]} and {files[1]} are written. Next:")
+    print(f"  python -m pytest {files[1]}")
+    print(f"  ablab inspect 'gpt2 + {name}' --plugins {directory}")
+
+
+def _check(name: str) -> None:
+    from keyword import iskeyword
+    from re import fullmatch, sub
+
+    from ablab.errors import UserError
+
+    if not fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or iskeyword(name) or name.startswith("test_"):
+        near = sub(r"\W+|_+", "_", sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).strip("_").lower()
+        hint = f" (did you mean {near!r}?)" if near and near != name and near.isidentifier() and not iskeyword(near) else ""
+        raise UserError(f"{name!r} is no name for a plugin: lower-case words joined by underscores{hint}")

@@ -1,0 +1,36 @@
+"""`ablab new-plugin`: what it writes works as it stands."""
+
+import subprocess
+import sys
+
+from tests.conftest import environment
+
+
+def test_the_skeleton_passes_its_own_test_and_stands_in_a_study(ablab, tmp_path):
+    result = ablab("new-plugin", "my_idea", "--dir", tmp_path / "ideas")
+    assert result.returncode == 0, result.stderr
+    assert sorted(p.name for p in (tmp_path / "ideas").iterdir()) == ["my_idea.py", "test_my_idea.py"]
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "test_my_idea.py"],
+        cwd=tmp_path / "ideas", check=False, capture_output=True, text=True, env=environment(),
+    )  # fmt: skip
+    assert tested.returncode == 0, tested.stdout
+    assert "7 passed" in tested.stdout
+    inspected = ablab("inspect", "gpt2 + my_idea(slope=2)", "--plugins", tmp_path / "ideas", "--layers", "1")
+    assert inspected.returncode == 0, inspected.stderr
+
+
+def test_bad_names_and_files_that_are_there_are_refused(ablab, tmp_path):
+    for name, message in (
+        ("MyIdea", "did you mean 'my_idea'?"),
+        ("rope", "is taken"),
+        ("class", "is no name"),
+        ("2x", "is no name"),
+    ):
+        result = ablab("new-plugin", name, "--dir", tmp_path)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert message in result.stderr
+    (tmp_path / "test_mine.py").write_text("mine")
+    result = ablab("new-plugin", "mine", "--dir", tmp_path)
+    assert result.returncode == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["test_mine.py"]
