@@ -14,7 +14,7 @@ Edits write and never read: whatever depends on another slot is worked out in th
 """
 
 from ablab.arch.attend import Attend
-from ablab.arch.attention import Attention, Banded, Causal, NoRotation, NoScoreBias
+from ablab.arch.attention import Attention, Banded, Causal, NoRotation, NoScoreBias, SelfAttention
 from ablab.arch.compose import Edit
 from ablab.arch.flow import Flow, Memory
 from ablab.arch.forms import Form, Match
@@ -70,6 +70,6 @@ __all__ = [
     "Kind", "LayerNorm", "LearnedPosition", "Linear", "LogitScale", "LossTerm", "Match", "Memory", "NoFinal",
     "NoLogitScale", "NoNorm", "NoPosition", "NoRotation", "NoScoreBias", "Norm", "Normal", "OptimizerSlot",
     "Parallel", "Pattern", "PlainMlp", "Position", "PostNorm", "RampSlot", "RecipePreset", "RmsNorm", "Role",
-    "Rotate", "Scale", "ScheduleSlot", "ScoreBias", "Scores", "Site", "Table", "TiedHead", "Unscaled", "UserError",
-    "ff_width", "fused", "plugin",
+    "Rotate", "Scale", "ScheduleSlot", "ScoreBias", "Scores", "SelfAttention", "Site", "Table", "TiedHead",
+    "Unscaled", "UserError", "ff_width", "fused", "plugin",
 ]  # fmt: skip

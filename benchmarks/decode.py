@@ -6,6 +6,7 @@ several lengths.
 
 from statistics import median
 from time import perf_counter
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from ablab.arch.flow import Memory
 
 ROUNDS, BATCH, TOKENS = 5, 8, 32
 ARMS = {"multi-head": "llama", "grouped (2)": "llama + gqa(groups=2)", "multi-query": "llama + mqa"}
-SIZES = {"layers": 4, "width": 256, "heads": 8, "vocab": 1024, "context": 4096 + TOKENS}
+SIZES: dict[str, Any] = {"layers": 4, "width": 256, "heads": 8, "vocab": 1024, "context": 4096 + TOKENS}
 
 
 @torch.no_grad()

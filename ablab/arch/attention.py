@@ -78,9 +78,17 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
         """X (batch, time, width) -> (batch, time, width)."""
-        flow = flow or Flow()
+        return self.mix(self.project(x), flow or Flow())
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """X (batch, time, width) -> queries (batch, heads, time, head_dim), keys and values (batch, kv heads, …)."""
         # (batch, time, heads × head_dim) -> (batch, heads, time, head_dim)
         q, k, v = (y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for y in fused(x, self.q, self.k, self.v))
+        return q, k, v
+
+    def mix(self, projected: tuple[Tensor, Tensor, Tensor], flow: Flow) -> Tensor:
+        """Norms and turns queries and keys, attends, and projects back: -> (batch, time, width)."""
+        q, k, v = projected
         q, k = self.rotate(self.q_norm(q), self.k_norm(k), flow.start)
         attend: Any = self.attend
         y = attend(q, k, v) if flow.memory is None else attend.step(q, k, v, flow.memory)

@@ -1,0 +1,52 @@
+"""A feed-forward of experts, one a token, with a loss that balances them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from ablab.plugin import Branch, Edit, Flow, Linear, Parallel, PlainMlp, Site, plugin
+
+
+class _Experts(nn.Module):
+    def __init__(self, site: Site, count: int, balance: float) -> None:
+        super().__init__()
+        self.count, self.balance = count, balance
+        self.router = Linear((site.dims.width, count), Parallel.REPLICATED, bias=False)
+        self.experts = nn.ModuleList(PlainMlp(factor=4 / count).build(site) for _ in range(count))
+
+    def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
+        """X (batch, time, width) -> the same. Every expert is computed, so its cost is counted; one is used."""
+        chances = self.router(x).softmax(-1)
+        chosen = F.one_hot(chances.argmax(-1), self.count).to(chances.dtype)
+        if flow is not None:
+            share, chance = chosen.flatten(0, -2).mean(0), chances.flatten(0, -2).mean(0)
+            flow.add_loss("balance", self.balance * self.count * (share * chance).sum())
+        weights = (chances * chosen).unsqueeze(-2).unbind(-1)  # each (batch, time, 1)
+        return sum((expert(x) * weight for expert, weight in zip(self.experts, weights, strict=True)), 0 * x)
+
+
+@dataclass(frozen=True)
+class ExpertsMlp(Branch):
+    """`count` experts, 4·width wide together."""
+
+    count: int
+    balance: float
+
+    def build(self, site: Site) -> nn.Module:
+        """The router and the experts."""
+        return _Experts(site, self.count, self.balance)
+
+
+@plugin(source="Fedus et al. 2021 (Switch Transformer), arXiv:2101.03961, section 2")
+class Experts:
+    """Experts: each token goes through the one that a router picks; an auxiliary loss keeps their loads even."""
+
+    count: Annotated[int, Field(ge=2)] = 4
+    balance: Annotated[float, Field(ge=0)] = 0.01
+
+    def edit(self) -> Edit:
+        """Writes the feed-forward."""
+        return {"mlp": ExpertsMlp(self.count, self.balance)}

@@ -1,0 +1,34 @@
+"""A value carried across layers: the first layer's values are mixed into all others'."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ablab.plugin import Attention, Edit, Flow, SelfAttention, Site, plugin
+
+
+class _ValueResidual(SelfAttention):
+    def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
+        """X (batch, time, width) -> the same."""
+        flow = flow or Flow()
+        q, k, v = self.project(x)
+        first = flow.carry.setdefault("value_residual/first", v)
+        return self.mix((q, k, (v + first) / 2), flow)
+
+
+@dataclass(frozen=True)
+class ValueResidualAttention(Attention):
+    """Self-attention over the mean of this layer's values and the first's."""
+
+    def build(self, site: Site) -> nn.Module:
+        """The module for this layer."""
+        return _ValueResidual(self, site)
+
+
+@plugin(source="Zhou et al. 2024, arXiv:2410.17897, section 3")
+class ValueResidual:
+    """Value residual: each layer attends over the mean of its own values and the first layer's."""
+
+    def edit(self) -> Edit:
+        """Writes the mixer."""
+        return {"mixer": ValueResidualAttention()}
