@@ -90,7 +90,7 @@ def test_ctrl_c_writes_checkpoints_and_ends_with_130(ablab, long_study, uninterr
     assert "stopping" in output
     assert "Traceback" not in output
     assert list(home.glob("runs/*/checkpoint.ckpt"))
-    assert not alive(process.pid)
+    until(lambda: not alive(process.pid), 10)  # the last helper process ends a moment after its parent
     assert ablab("run", long_study, "--home", home, "--workers", 2).returncode == 0
     assert results(home) == uninterrupted
 
@@ -115,4 +115,4 @@ def test_sigterm_to_the_whole_group_writes_checkpoints_and_ends_with_143(long_st
     assert process.returncode == 143, output
     assert list(home.glob("runs/*/checkpoint.ckpt"))
     assert not list(home.glob("runs/*/failure.json"))
-    assert not alive(process.pid)
+    until(lambda: not alive(process.pid), 10)  # the last helper process ends a moment after its parent
