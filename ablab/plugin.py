@@ -16,6 +16,7 @@ Edits write and never read: whatever depends on another slot is worked out in th
 from ablab.arch.attend import Attend
 from ablab.arch.attention import Attention, Banded, Causal, NoRotation, NoScoreBias, SelfAttention
 from ablab.arch.compose import Edit
+from ablab.arch.data_choice import TokenizerChoice
 from ablab.arch.flow import Flow, Memory
 from ablab.arch.forms import Form, Match
 from ablab.arch.layers import (
@@ -71,5 +72,5 @@ __all__ = [
     "NoLogitScale", "NoNorm", "NoPosition", "NoRotation", "NoScoreBias", "Norm", "Normal", "OptimizerSlot",
     "Parallel", "Pattern", "PlainMlp", "Position", "PostNorm", "RampSlot", "RecipePreset", "RmsNorm", "Role",
     "Rotate", "Scale", "ScheduleSlot", "ScoreBias", "Scores", "SelfAttention", "Site", "Table", "TiedHead",
-    "Unscaled", "UserError", "ff_width", "fused", "plugin",
+    "TokenizerChoice", "Unscaled", "UserError", "ff_width", "fused", "plugin",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Composition: edits applied to a base value, in any order, with the same result.
 
-A path has one of two roots: `recipe.…`, and the architecture's own slots, written bare (`mixer.kv_heads`).
-Two plugins that claim the same path, or one above another's, conflict.
+A path has one of three roots: `recipe.…`, `data.…` (tokenizer, context), and the architecture's own slots, written
+bare (`mixer.kv_heads`). Two plugins that claim the same path, or one above another's, conflict.
 """
 
 import dataclasses
@@ -11,20 +11,22 @@ from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from ablab.arch.base import BASE
+from ablab.arch.data_choice import DataChoice
 from ablab.arch.recipe import Recipe, Terms
 from ablab.arch.value import Architecture, ByLayer, Slot
 from ablab.errors import UserError, unknown
 
 Edit = Mapping[str, Any]
-_ROOTS = ("arch", "recipe")
+_ROOTS = ("arch", "recipe", "data")
 
 
 @dataclass(frozen=True)
 class Composite:
-    """What an arm is: an architecture and a recipe."""
+    """What an arm is: an architecture, a recipe, and what it chooses of its data."""
 
     arch: Architecture = BASE
     recipe: Recipe = Recipe()
+    data: DataChoice = DataChoice()
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,12 @@ def sized(dims: Dims, overrides: Mapping[str, Any]) -> Dims:
 
 
 def composite(model: Model, base: Composite, overrides: Mapping[str, Any]) -> Composite:
-    """The arm's value at its size. Raises UserError on conflicts and sizes that don't fit."""
-    dims = sized(model.dims, overrides)
-    return model.compose(replace(base, arch=replace(BASE, dims=dims)))
+    """The arm's value at its size: the family's, under what the arm chooses of its data, under `overrides`.
+
+    Raises UserError on conflicts and sizes that don't fit.
+    """
+    value = model.compose(replace(base, arch=replace(BASE, dims=model.dims)))
+    return replace(value, arch=replace(value.arch, dims=sized(model.dims, {**value.data.sizes(), **overrides})))
 
 
 def architecture(expression: str, registry: Registry, overrides: Mapping[str, Any]) -> Architecture:

@@ -15,8 +15,8 @@ from ablab.arch.registry import Registry
 from ablab.arch.value import Architecture, canonical
 from ablab.data.batches import Batches
 from ablab.data.store import store_fingerprint
-from ablab.data.tokenizers import vocab_size
 from ablab.errors import UserError
+from ablab.study.arm_data import AnyData, arm_data
 from ablab.study.designs import Contrast, lay_out
 from ablab.study.recipes import study_recipe
 from ablab.study.schema import Compare, RecipeConfig, Study
@@ -66,12 +66,13 @@ class Arm:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a study will do. Arms whose values are equal share their runs."""
+    """All that a study will do. Arms whose values are equal share their runs. `data`: what to tokenize, by fingerprint."""
 
     arms: tuple[Arm, ...]
     runs: tuple[RunSpec, ...]
     contrasts: tuple[Contrast, ...]
     infeasible: Mapping[str, str]
+    data: Mapping[str, AnyData]
 
     @property
     def unique(self) -> dict[str, RunSpec]:
@@ -101,25 +102,27 @@ def shown_recipe(recipe: Recipe) -> dict[str, Any]:
 def make_plan(name: str, study: Study, document: Document, registry: Registry) -> Plan:
     """Validates the whole study and plans it; nothing is created. Raises UserError with the place of what is wrong."""
     layout = lay_out(study, registry, document)
-    fingerprint, vocab = store_fingerprint(study.data), vocab_size(study.data.tokenizer)
-    sizes = {**study.model.model_dump(exclude_none=True), "vocab": vocab}
     shared = None if isinstance(study.design, Compare) else next(iter(layout.arms.values())).dims
     recipe = study_recipe(study.recipe, registry, document)
     study = study.model_copy(update={"recipe": recipe.config})
     base = Composite(recipe=recipe_value(recipe.config))
     arms: list[Arm] = []
     runs: list[RunSpec] = []
+    data: dict[str, AnyData] = {}
     for arm_name, model in layout.arms.items():
         at = _place(arm_name, study, document)
         try:
             full = recipe.under(replace(model, dims=shared or model.dims))
+            own, sizes = arm_data(study, full.compose(base).data)
             value = composite(full, base, sizes)
             arm = _arm(arm_name, full, value, study, document)
+            fingerprint = store_fingerprint(own)
         except UserError as error:
             raise error.at(at) from None
         arms.append(arm)
+        data[fingerprint] = own
         runs += _runs(name, arm, full, value, study, fingerprint)
-    return Plan(tuple(arms), tuple(runs), tuple(layout.contrasts), layout.infeasible)
+    return Plan(tuple(arms), tuple(runs), tuple(layout.contrasts), layout.infeasible, data)
 
 
 def _place(arm: str, study: Study, document: Document) -> str:

@@ -104,15 +104,17 @@ class Session:
         return {"uri": self.home.tracking_uri(self.planned.study), "keys": sorted(self.planned.plan.unique)}
 
     def _prepare_tokens(self) -> None:
-        from ablab.data.store import prepare, store_fingerprint
+        from ablab.data.store import prepare
 
-        data = self.planned.study.data
-        if not (self.home.tokens / store_fingerprint(data) / "manifest.json").exists():
-            self.display.say("preparing the corpus: tokenizing once, for all runs")
-        stored = prepare(data, self.home.tokens).splits["train"].tokens
-        longest = max(run.dims["context"] or 0 for run in self.waiting)
-        if stored <= longest:
-            raise UserError(f"the training split has {stored} tokens, fewer than one sequence of {longest + 1}")
+        longest: dict[str, int] = {}
+        for run in self.waiting:
+            longest[run.data] = max(longest.get(run.data, 0), run.dims["context"] or 0)
+        for fingerprint, context in longest.items():
+            if not (self.home.tokens / fingerprint / "manifest.json").exists():
+                self.display.say("preparing the corpus: tokenizing once, for all runs")
+            stored = prepare(self.planned.plan.data[fingerprint], self.home.tokens).splits["train"].tokens
+            if stored <= context:
+                raise UserError(f"the training split has {stored} tokens, fewer than one sequence of {context + 1}")
 
     def _execution(self, workers: int, tally: Tally) -> dict[str, Any]:
         now = time.time()

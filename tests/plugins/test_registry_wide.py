@@ -26,8 +26,9 @@ OPTIONS = {
     "sparse_attention": {"band": 3, "layers": "all", "strided": True},
 }
 EVERY = sorted(REGISTRY.plugins)
-# Recipe plugins leave the model alone: it need not be held to the suite again with each of them.
-RECIPE = [name for name in EVERY if all(path.startswith("recipe.") for path in REGISTRY.plugin(name).configure({}).edit())]
+# Plugins of the recipe and the data leave the model alone: it need not be held to the suite again with each of them.
+OUTSIDE = ("recipe.", "data.")
+RECIPE = [name for name in EVERY if all(path.startswith(OUTSIDE) for path in REGISTRY.plugin(name).configure({}).edit())]
 NAMES = [name for name in EVERY if name not in RECIPE]
 BASE_SMALL = Composite(arch=replace(BASE, dims=Dims(**SMALL)))
 TINY = Dims(layers=2, width=16, heads=4, vocab=19, context=7)
@@ -113,7 +114,7 @@ def test_every_pair_that_does_not_go_together_is_refused_with_both_names():
 
 
 @pytest.mark.parametrize("pair", [p for p in combinations(RECIPE, 2) if legal(p)], ids="+".join)
-def test_recipe_plugins_change_the_recipe_alone_in_any_order(pair):
+def test_plugins_of_recipe_and_data_leave_the_model_alone_in_any_order(pair):
     first, second = (compose(BASE_SMALL, claims(order)) for order in permutations(pair))
     assert first == second
     assert first.arch == BASE_SMALL.arch
