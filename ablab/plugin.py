@@ -19,6 +19,7 @@ from ablab.arch.compose import Edit
 from ablab.arch.data_choice import TokenizerChoice
 from ablab.arch.flow import Flow, Memory
 from ablab.arch.forms import Form, Match
+from ablab.arch.heads import TiedHead, UntiedHead
 from ablab.arch.layers import (
     FinalNorm,
     GatedMlp,
@@ -35,7 +36,6 @@ from ablab.arch.layers import (
     PostNorm,
     RmsNorm,
     Table,
-    TiedHead,
     Unscaled,
     ff_width,
     fused,
@@ -72,5 +72,5 @@ __all__ = [
     "NoLogitScale", "NoNorm", "NoPosition", "NoRotation", "NoScoreBias", "Norm", "Normal", "OptimizerSlot",
     "Parallel", "Pattern", "PlainMlp", "Position", "PostNorm", "RampSlot", "RecipePreset", "RmsNorm", "Role",
     "Rotate", "Scale", "ScheduleSlot", "ScoreBias", "Scores", "SelfAttention", "Site", "Table", "TiedHead",
-    "TokenizerChoice", "Unscaled", "UserError", "ff_width", "fused", "plugin",
+    "TokenizerChoice", "Unscaled", "UntiedHead", "UserError", "ff_width", "fused", "plugin",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, RecipePreset
+from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, RecipePreset, TiedHead, UntiedHead
 
 
 class _InTransformers(Form):
@@ -22,6 +22,7 @@ class _InTransformers(Form):
         Match("transformer.h.{}.mlp.c_fc", ("blocks.{}.mlp.up",), transposed=True),
         Match("transformer.h.{}.mlp.c_proj", ("blocks.{}.mlp.down",), transposed=True),
         Match("transformer.h.{}.ln_2", ("blocks.{}.join.mlp.norm",)),
+        Match("lm_head", ("head.output",)),
     )
 
     def dims(self, config: Any) -> Dims:
@@ -31,16 +32,18 @@ class _InTransformers(Form):
         )
 
     def edit(self, config: Any, base: Architecture) -> Edit:
-        """The norm's epsilon."""
-        return {"norm.eps": config.layer_norm_epsilon}
+        """The norm's epsilon, and the head where it is untied."""
+        edit: Edit = {"norm.eps": config.layer_norm_epsilon}
+        return edit if config.tie_word_embeddings else {**edit, "head": UntiedHead()}
 
     def settings(self, arch: Architecture) -> dict[str, Any]:
-        """Sizes and epsilon; no dropout."""
+        """Sizes, epsilon, dropout, and whether the head is tied."""
         dims = arch.dims
         return {
             "n_layer": dims.layers, "n_embd": dims.width, "n_head": dims.heads, "vocab_size": dims.vocab,
             "n_positions": dims.context, "layer_norm_epsilon": getattr(arch.norm, "eps", 1e-5),
-            "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+            "resid_pdrop": arch.dropout, "embd_pdrop": arch.dropout, "attn_pdrop": arch.dropout,
+            "tie_word_embeddings": arch.head == TiedHead(),
         }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, RecipePreset, ff_width
+from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, RecipePreset, TiedHead, UntiedHead, ff_width
 
 
 class _InTransformers(Form):
@@ -25,6 +25,7 @@ class _InTransformers(Form):
         Match("transformer.h.{}.mlp.c_fc", ("blocks.{}.mlp.up",), transposed=True),
         Match("transformer.h.{}.mlp.c_proj", ("blocks.{}.mlp.down",), transposed=True),
         Match("transformer.ln_f", ("final",)),
+        Match("lm_head", ("head.output",)),
     )
 
     def dims(self, config: Any) -> Dims:
@@ -34,19 +35,21 @@ class _InTransformers(Form):
         )
 
     def edit(self, config: Any, base: Architecture) -> Edit:
-        """The norm's epsilon and the feed-forward's width."""
+        """The norm's epsilon, the feed-forward's width, and the head where it is untied."""
         factor = 4.0 if config.n_inner is None else config.n_inner / config.n_embd
-        return {"norm.eps": config.layer_norm_epsilon, "mlp.factor": factor}
+        edit: Edit = {"norm.eps": config.layer_norm_epsilon, "mlp.factor": factor}
+        return edit if config.tie_word_embeddings else {**edit, "head": UntiedHead()}
 
     def settings(self, arch: Architecture) -> dict[str, Any]:
-        """Sizes, epsilon and the feed-forward's width; no dropout."""
+        """Sizes, epsilon and the feed-forward's width, dropout, and whether the head is tied."""
         dims = arch.dims
         inner = ff_width(dims.width, getattr(arch.mlp, "factor", 4.0), 1)
         return {
             "n_layer": dims.layers, "n_embd": dims.width, "n_head": dims.heads, "vocab_size": dims.vocab,
             "n_positions": dims.context, "layer_norm_epsilon": getattr(arch.norm, "eps", 1e-5),
             "n_inner": None if inner == 4 * dims.width else inner,
-            "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0,
+            "resid_pdrop": arch.dropout, "embd_pdrop": arch.dropout, "attn_pdrop": arch.dropout,
+            "tie_word_embeddings": arch.head == TiedHead(),
         }  # fmt: skip
 
 

@@ -11,16 +11,19 @@ from ablab.plugin import Edit, NoPosition, Rotate, Site, UserError, plugin
 
 
 class _Rotation(nn.Module):
-    """Turns each pair (x[i], x[i + n/2]) of the first n dimensions by position × base^(−2i/n); the others stay."""
+    """Turns each pair (x[i], x[i + n/2]) of the first n dimensions by position × base^(−2i/n); the others stay.
+
+    Angles are float32 whatever the model's number format, as the published models were trained with them.
+    """
 
     def __init__(self, context: int, turned: int, base: float) -> None:
         super().__init__()
         self.turned = turned
-        frequency = base ** -(torch.arange(0, turned, 2, dtype=torch.float64) / turned)
-        angle = torch.outer(torch.arange(context, dtype=torch.float64), frequency)
+        frequency = 1 / base ** (torch.arange(0, turned, 2, dtype=torch.float32) / turned)
+        angle = torch.outer(torch.arange(context, dtype=torch.float32), frequency)
         # (context, turned): the two halves turn by the same angles
-        self.register_buffer("cos", angle.cos().repeat(1, 2).float(), persistent=False)
-        self.register_buffer("sin", angle.sin().repeat(1, 2).float(), persistent=False)
+        self.register_buffer("cos", angle.cos().repeat(1, 2), persistent=False)
+        self.register_buffer("sin", angle.sin().repeat(1, 2), persistent=False)
         self.cos: Tensor
         self.sin: Tensor
 

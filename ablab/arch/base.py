@@ -1,6 +1,7 @@
 """The base decoder: GPT-1's (Radford et al. 2018). Every plugin edits this value."""
 
 from ablab.arch.attention import Attention
+from ablab.arch.heads import TiedHead
 from ablab.arch.layers import (
     LayerNorm,
     LearnedPosition,
@@ -9,7 +10,6 @@ from ablab.arch.layers import (
     Normal,
     PlainMlp,
     PostNorm,
-    TiedHead,
     Unscaled,
 )
 from ablab.arch.value import Architecture, Dims, Init, Logits

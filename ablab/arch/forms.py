@@ -20,8 +20,8 @@ from ablab.errors import UserError
 
 State = Mapping[str, Tensor]
 
-# Initial values leave no trace in a model that has its weights.
-_IMMATERIAL = ("init",)
+# Initial values and dropout leave no trace in the logits of a model that has its weights.
+_IMMATERIAL = ("init", "dropout")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablab.arch.roles import Kind, Parallel, Role
-from ablab.arch.value import Activation, Branch, Deviation, Final, Head, Join, LogitScale, Norm, Position, Scale, Site
+from ablab.arch.value import Activation, Branch, Deviation, Final, Join, LogitScale, Norm, Position, Scale, Site
 
 
 class Linear(nn.Linear):
@@ -222,15 +222,6 @@ class FinalNorm(Final):
     def build(self, site: Site) -> nn.Module:
         """The architecture's norm."""
         return site.arch.norm.build(site, site.dims.width)
-
-
-@dataclass(frozen=True)
-class TiedHead(Head):
-    """The output projection is the embedding table (Press & Wolf 2017, arXiv:1608.05859)."""
-
-    def build(self, site: Site) -> nn.Module:
-        """A module that hands back the embedding weight."""
-        return nn.Identity()
 
 
 @dataclass(frozen=True)
