@@ -31,13 +31,13 @@ def run(
 
     from ablab.cli.display import make_display
     from ablab.study.home import make_home
-    from ablab.study.session import Session, forget_failures, planned
+    from ablab.study.session import Session, planned, want_again
 
     asked = planned(_request(file, profile, overrides, plugins))
     console = Console()
     display = make_display(console, asked.study.metric)
     session = Session(asked, make_home(home), display)
-    forget_failures(session.home, session.waiting)
+    want_again(session.home, session.waiting)
     total = len(asked.plan.unique)
     count, threads = _division(workers, len(session.waiting))
     if session.waiting:

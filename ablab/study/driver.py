@@ -13,6 +13,7 @@ from ablab.study.executor import Executor, report_of
 from ablab.study.mirror import Mirror
 from ablab.study.plan import RunSpec
 from ablab.study.records import Record
+from ablab.study.sources import Source
 from ablab.study.worker import Report
 
 _HELD_SECONDS = 3.0
@@ -41,40 +42,48 @@ class Display(Protocol):
 
 @dataclass
 class Tally:
-    """What an execution came to."""
+    """What an execution came to. `failed`, `stopped`: reasons by key."""
 
     trained: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
     busy_seconds: float = 0.0
     signal: int | None = None
 
 
 class Driver:
-    """Trains `runs` through `executor`; `root` is the home's folder of records."""
+    """Trains what sources ask for, through `executor`; `root` is the home's folder of records."""
 
     def __init__(self, root: Any, executor: Executor, mirror: Mirror, display: Display) -> None:
         self.root, self.executor, self.mirror, self.display = root, executor, mirror, display
         self.tally = Tally()
-        self._waiting: deque[RunSpec] = deque()
         self._held: deque[tuple[float, RunSpec]] = deque()
         self._running: dict[Future[Report], RunSpec] = {}
         self._killed = False
 
-    def drive(self, runs: list[RunSpec], revision: str) -> Tally:
-        """Trains every run that is not finished; returns when all ended, or after a signal."""
-        self._waiting.extend(runs)
+    def drive(self, source: Source, revision: str) -> Tally:
+        """Trains every run of `source`; returns when all ended, or after a signal."""
+        self._source = source
         with self._signals():
             self._fill()
             self.mirror.open(revision)  # while the workers start: importing both takes seconds
             for spec in self._running.values():
                 self.mirror.started(spec)
-            while (self._running or self._waiting or self._held) and not self._killed:
+            while self._wanted() and not self._killed:
                 self._step()
-        if self._killed:
+        return self.tally
+
+    def close(self) -> None:
+        """Ends the workers, and what still runs."""
+        if self._killed or self._running:
             self.executor.kill()
         else:
             self.executor.close()
-        return self.tally
+
+    def _wanted(self) -> bool:
+        """Whether anything is running or will be."""
+        more = self.tally.signal is None and (self._held or not self._source.done)
+        return bool(self._running or more)
 
     def _step(self) -> None:
         if not self._running:
@@ -82,27 +91,27 @@ class Driver:
         done, _ = wait(self._running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
         for future in done:
             self._gather(self._running.pop(future), report_of(future))
-        if self.tally.signal is not None:
-            self._waiting.clear()
-            self._held.clear()
         for spec in self._fill():
             self.mirror.started(spec)
         running = list(self._running.values())
+        self._source.watch(running)
         self.display.tick({spec.key: Record(self.root, spec.key).progress for spec in running})
         self.mirror.tick(running)
 
     def _fill(self) -> list[RunSpec]:
         """Hands out runs while there are free slots; what another driver held is tried again after a while."""
-        while self._held and self._held[0][0] <= time.monotonic():
-            self._waiting.append(self._held.popleft()[1])
-        started = []
-        while self._waiting and len(self._running) < self.executor.slots:
-            spec = self._waiting.popleft()
+        started: list[RunSpec] = []
+        while self.tally.signal is None and len(self._running) < self.executor.slots and (spec := self._next()) is not None:
             Record(self.root, spec.key).create(spec)
             self._running[self.executor.submit(spec)] = spec
             self.display.started(spec)
             started.append(spec)
         return started
+
+    def _next(self) -> RunSpec | None:
+        if self._held and self._held[0][0] <= time.monotonic():
+            return self._held.popleft()[1]
+        return self._source.next()
 
     def _gather(self, spec: RunSpec, report: Report) -> None:
         record = Record(self.root, spec.key)
@@ -116,6 +125,9 @@ class Driver:
             if record.failure is None:
                 record.fail(report.reason)
             self.tally.failed[spec.key] = report.reason
+        elif report.status == "stopped":
+            self.tally.stopped[spec.key] = report.reason
+        self._source.ended(spec, report)
         self.display.ended(spec, report, record.result)
         self.mirror.ended(spec, report.status)
 

@@ -3,6 +3,7 @@
 spec.json       what the run is                 lease.json      who trains it now; its modification time is the heartbeat
 metrics.jsonl   what was measured, by step      progress.json   how far it is
 result.json     there when it is finished       failure.json    why the last attempt failed
+stop.json       there when the run is asked to stop, with the reason: it stays until the run is wanted again
 """
 
 import fcntl
@@ -63,6 +64,25 @@ class Record:
         return read_json(self.folder / "failure.json")
 
     @property
+    def stop_asked(self) -> bool:
+        """Whether the run is asked to stop."""
+        return (self.folder / "stop.json").exists()
+
+    @property
+    def stop_reason(self) -> str:
+        """Why it is asked to stop; empty where it is not."""
+        return (read_json(self.folder / "stop.json") or {}).get("reason", "")
+
+    def ask_to_stop(self, reason: str) -> None:
+        """Whoever trains it writes a checkpoint and ends; nobody begins."""
+        write_json(self.folder / "stop.json", {"reason": reason, "time": time.time()})
+
+    def want_again(self) -> None:
+        """Takes back a request to stop, and forgets the last failure."""
+        for name in ("stop.json", "failure.json"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    @property
     def progress(self) -> dict[str, Any]:
         """How far it is: share, train/loss, tokens_per_second."""
         return read_json(self.folder / "progress.json") or {}
@@ -89,7 +109,7 @@ class Record:
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes the result; the run is finished from here on."""
         write_json(self.folder / "result.json", result)
-        for name in ("failure.json", "progress.json", "checkpoint.ckpt"):
+        for name in ("failure.json", "stop.json", "progress.json", "checkpoint.ckpt"):
             (self.folder / name).unlink(missing_ok=True)
 
     def fail(self, reason: str, detail: str = "") -> None:

@@ -18,6 +18,7 @@ from ablab.study.mirror import Mirror
 from ablab.study.plan import Plan, RunSpec, make_plan
 from ablab.study.records import Record, finished_keys
 from ablab.study.schema import Study, load_study
+from ablab.study.sources import Listed
 from ablab.study.worker import Setting
 
 
@@ -85,7 +86,10 @@ class Session:
         self.record.write(self.planned.study, self.planned.plan, sources)
         setting = Setting(self.home.root.resolve(), tuple(p.resolve() for p in self.planned.request.plugins), threads)
         driver = Driver(self.home.root, LocalExecutor(workers, setting), self.mirror, self.display)
-        tally = driver.drive(self.waiting, self.record.revision)
+        try:
+            tally = driver.drive(Listed(self.waiting), self.record.revision)
+        finally:
+            driver.close()
         self.record.executed(self._execution(workers, tally))
         return tally
 
@@ -128,7 +132,7 @@ class Session:
         }
 
 
-def forget_failures(home: Home, runs: list[RunSpec]) -> None:
-    """Failed runs are tried again by a new `ablab run`; the old reasons go."""
+def want_again(home: Home, runs: list[RunSpec]) -> None:
+    """A new `ablab run` tries again what failed or was asked to stop."""
     for run in runs:
-        (Record(home.root, run.key).folder / "failure.json").unlink(missing_ok=True)
+        Record(home.root, run.key).want_again()

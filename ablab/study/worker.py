@@ -14,7 +14,7 @@ from ablab.files import write_json
 from ablab.study.plan import RunSpec, rebuild
 from ablab.study.records import BEAT_SECONDS, Lease, Record
 
-Status = Literal["finished", "interrupted", "failed", "held"]
+Status = Literal["finished", "interrupted", "failed", "held", "stopped"]
 _GRACE_SECONDS = 60.0
 
 
@@ -59,13 +59,11 @@ class Worker:
         """Trains one run, or says why not. What goes wrong in a run is that run's failure, with its reason on record."""
         record = Record(self.setting.home, spec.key)
         lease = Lease(record)
-        if record.finished:
-            return Report("finished")
-        if not lease.acquire():
+        if not record.finished and not lease.acquire():
             return Report("held")
-        if record.finished:  # between the look and the lease another driver ended it
+        if record.finished or record.stop_asked:  # looked at under the lease: another driver may have ended it just now
             lease.release()
-            return Report("finished")
+            return Report("finished") if record.finished else Report("stopped", record.stop_reason)
         ended = threading.Event()
         threading.Thread(target=_keep, args=(lease, ended), daemon=True).start()
         try:
@@ -97,8 +95,13 @@ class Worker:
         def beat(share: float, metrics: Mapping[str, float]) -> None:
             write_json(record.folder / "progress.json", {"share": share, "time": time.time(), **metrics}, sync=False)
 
-        hooks = Hooks(log=record.append_metrics, stop=self.stopping, beat=beat, resumed=record.keep_metrics)
+        def stop() -> bool:
+            return self.stopping() or record.stop_asked
+
+        hooks = Hooks(log=record.append_metrics, stop=stop, beat=beat, resumed=record.keep_metrics)
         outcome = train(job, hooks)
+        if outcome.result is None and record.stop_asked:
+            return Report("stopped", record.stop_reason, outcome.busy_seconds)
         if outcome.result is None:
             return Report("interrupted", busy_seconds=outcome.busy_seconds)
         record.finish(outcome.result)
