@@ -1,7 +1,7 @@
 """Progress of a study: a live table on a terminal, plain lines where there is none."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console, Group
@@ -24,13 +24,13 @@ class Lines:
         self.done = 0
         self.total = 0
 
-    def begin(self, runs: Sequence[RunSpec]) -> None:
-        """The runs that will be trained."""
-        self.runs = {run.key: run for run in runs}
-        self.total, self.done, self.begun = len(runs), 0, time.monotonic()
+    def begin(self, total: int) -> None:
+        """How many runs will be trained."""
+        self.total, self.done, self.begun = total, 0, time.monotonic()
 
     def started(self, spec: RunSpec) -> None:
-        """Nothing: a line when it ends is enough."""
+        """No line: one when it ends is enough."""
+        self.runs[spec.key] = spec
 
     def ended(self, spec: RunSpec, report: Report, result: Mapping[str, Any] | None) -> None:
         """A line with the outcome and the time left."""
@@ -39,7 +39,7 @@ class Lines:
         if result is not None:
             outcome = f"{self.metric} {result['metrics'][self.metric]:.4f}  {result['cost']['seconds']:.1f} s"
             outcome += "  DIVERGED" if result["diverged"] else ""
-        self.say(f"[{self.done}/{self.total}] {spec.arm} · seed {spec.seed}: {outcome}{self._left({})}")
+        self.say(f"[{self.done}/{self.total}] {spec.label}: {outcome}{self._left({})}")
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
         """Nothing between two lines."""
@@ -67,9 +67,9 @@ class LiveTable(Lines):
         super().__init__(console, metric)
         self.live = Live(console=console, refresh_per_second=2, transient=True)
 
-    def begin(self, runs: Sequence[RunSpec]) -> None:
+    def begin(self, total: int) -> None:
         """Starts the live table."""
-        super().begin(runs)
+        super().begin(total)
         self.live.start()
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
@@ -82,7 +82,7 @@ class LiveTable(Lines):
                 shown = (f"{share:.0f} %", f"{progress['train/loss']:.3f}", f"{speed:,.0f}")
             else:
                 shown = ("starting", "–", "–")
-            table.add_row(escape(f"{run.arm} · seed {run.seed}"), *shown)
+            table.add_row(escape(run.label), *shown)
         head = f"{self.done} of {self.total} runs done{self._left(running)}"
         self.live.update(Group(Text(head), table))
 

@@ -31,18 +31,21 @@ def run(
 
     from ablab.cli.display import make_display
     from ablab.study.home import make_home
-    from ablab.study.session import Session, planned, want_again
+    from ablab.study.session import Session, planned
 
-    asked = planned(_request(file, profile, overrides, plugins))
+    place = make_home(home)
+    asked = planned(_request(file, profile, overrides, plugins), place.root)
     console = Console()
     display = make_display(console, asked.study.metric)
-    session = Session(asked, make_home(home), display)
-    want_again(session.home, session.waiting)
-    total = len(asked.plan.unique)
-    count, threads = _division(workers, len(session.waiting))
-    if session.waiting:
-        display.say(f"{total} runs, {total - len(session.waiting)} of them finished; {count} workers × {threads} threads")
-        display.begin(session.waiting)
+    session = Session(asked, place, display)
+    session.want_again()
+    expected, missing = asked.plan.expected, session.missing
+    total = expected.runs + expected.trials
+    count, threads = _division(workers, missing)
+    if missing:
+        trials = f"{expected.trials} trials and " if expected.trials else ""
+        display.say(f"{trials}{expected.runs} runs, {total - missing} of them finished; {count} workers × {threads} threads")
+        display.begin(missing)
     else:
         display.say(f"all {total} runs are finished: nothing to train")
     try:
@@ -69,9 +72,10 @@ def plan(
     from ablab.study.records import finished_keys
     from ablab.study.session import planned
 
-    asked = planned(_request(file, profile, overrides, plugins))
-    done = finished_keys(make_home(home).root, asked.plan.unique)
-    runs = len(asked.plan.unique)
+    root = make_home(home).root
+    asked = planned(_request(file, profile, overrides, plugins), root)
+    done = finished_keys(root, asked.plan.unique)
+    expected = asked.plan.expected
     if as_json:
         arms = [
             {
@@ -81,8 +85,9 @@ def plan(
             for a in asked.plan.arms
         ]  # fmt: skip
         content = {
-            "study": asked.request.name, "revision": asked.study.revision(), "arms": arms, "runs": runs,
-            "to_train": runs - len(done), "training_flops": asked.plan.training_flops,
+            "study": asked.request.name, "revision": asked.study.revision(), "arms": arms, "runs": expected.runs,
+            "trials": expected.trials, "to_train": expected.runs + expected.trials - len(done),
+            "training_flops": expected.flops,
             "infeasible": dict(asked.plan.infeasible),
         }  # fmt: skip
         print(json.dumps(content, indent=1))
@@ -211,7 +216,9 @@ def _print_plan(asked: "Planned", done: set[str]) -> None:
         )
     console = Console(highlight=False)
     console.print(table)
-    runs = len(asked.plan.unique)
-    console.print(f"{runs} runs, {runs - len(done)} to train; {short(asked.plan.training_flops)} training FLOPs in all")
+    expected = asked.plan.expected
+    trials = f"{expected.trials} trials and " if expected.trials else ""
+    left = expected.runs + expected.trials - len(done)
+    console.print(f"{trials}{expected.runs} runs, {left} to train; {short(expected.flops)} training FLOPs in all")
     for name, reason in asked.plan.infeasible.items():
         console.print(f"left out: {name}: {reason}", markup=False)

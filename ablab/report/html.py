@@ -12,6 +12,7 @@ from ablab.report.figures import effects_plot
 from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.summary import ArmSummary, EffectSummary, Summary
 from ablab.report.terminal import footnotes, reading
+from ablab.report.trials import ArmTuning, told
 from ablab.study.home import StudyRecord
 
 
@@ -28,6 +29,7 @@ def write_report(summary: Summary, record: StudyRecord) -> Path:
         file=sources["command"],
         effects=[_effect_row(e) for e in summary.effects],
         arms=[_arm_row(a, digits(summary.sd)) for a in summary.arms],
+        tuning=[_tuning_row(arm, digits(summary.sd)) for arm in summary.tuning],
     )
     record.reports.mkdir(parents=True, exist_ok=True)
     path = record.reports / f"{record.revision}.html"
@@ -43,6 +45,12 @@ def _effect_row(effect: EffectSummary) -> dict[str, str]:
         "name": effect.name, "kind": effect.kind, "estimate": signed(effect.estimate, places), "interval": interval,
         "p": p_value(effect.p), "reading": reading(effect),
     }  # fmt: skip
+
+
+def _tuning_row(arm: ArmTuning, places: int) -> dict[str, str]:
+    tried = [f"{told(t.params)}: {plain(t.value, places) if t.value is not None else t.state}" for t in arm.trials]
+    best = "not decided yet" if arm.best is None else told(arm.best) or "the study's recipe"
+    return {"arm": arm.arm, "best": best, "edges": ", ".join(arm.edges), "trials": "; ".join(tried)}
 
 
 def _arm_row(arm: ArmSummary, places: int) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ablab.report.trials import ArmTuning, tuning
 from ablab.stats.effects import Effect, effect, fit, mean_sd
 from ablab.study.home import StudyRecord
-from ablab.study.records import Record
+from ablab.study.records import Record, settled_keys
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Summary:
     workers: int | None
     scope: list[str]
     devices: list[str]
+    tuning: list[ArmTuning]
 
     @property
     def complete(self) -> bool:
@@ -78,8 +80,10 @@ class Summary:
 def summarise(record: StudyRecord) -> Summary:
     """The study's figures as far as its runs are finished."""
     content = record.read()
+    root = record.home.root
     keys = {run["key"] for run in content["runs"]}
-    results = {key: result for key in keys if (result := Record(record.home.root, key).result) is not None}
+    trials = {trial["key"] for trial in content["trials"]} - keys
+    results = {key: result for key in keys if (result := Record(root, key).result) is not None}
     arms = [_arm(arm, content, results) for arm in content["arms"]]
     whole = {arm.name for arm in arms if not arm.diverged}
     cells = {(arm.name, v["seed"]): v["value"] for arm in arms if arm.name in whole for v in arm.values}
@@ -90,15 +94,17 @@ def summarise(record: StudyRecord) -> Summary:
         for c in content["contrasts"]
     ]
     executions = record.executions
-    failures = {key: Record(record.home.root, key).failure for key in keys - set(results)}
+    settled = set(results) | settled_keys(root, trials)
+    failures = {key: Record(root, key).failure for key in (keys | trials) - settled}
     return Summary(
         study=record.name, revision=record.revision, question=content["config"]["question"],
         metric=content["config"]["metric"], arms=arms, effects=effects, infeasible=content["infeasible"],
-        runs=len(keys), finished=len(results), failed={k: f["reason"] for k, f in failures.items() if f},
+        runs=content["expected"]["runs"] + content["expected"]["trials"], finished=len(settled),
+        failed={k: f["reason"] for k, f in failures.items() if f},
         sd=fitted.sd if fitted else None, dof=fitted.dof if fitted else 0, overhead=_overhead(executions),
         wall_seconds=sum(e["wall_seconds"] for e in executions) if executions else None,
         workers=executions[-1]["workers"] if executions else None, scope=_scope(content),
-        devices=sorted({_device(result) for result in results.values()}),
+        devices=sorted({_device(result) for result in results.values()}), tuning=tuning(content, record),
     )  # fmt: skip
 
 
@@ -142,15 +148,24 @@ def _scope(content: Mapping[str, Any]) -> list[str]:
     recipes = [arm["recipe"] for arm in content["arms"]]
     shared = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
     told = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in shared.items())
-    own = "" if all(r == shared for r in recipes) else "; arms differ in the rest, which their plugins write"
+    own = "" if all(r == shared for r in recipes) else "; arms differ in the rest"
     return [
         f"size: {sizes}",
         f"budget: {amount:.3g} {kind} a run, the same for every arm",
         f"data: {config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}",
         f"recipe of all arms: {told}{own}",
-        "no arm was tuned, so the answer holds for this recipe only",
+        _tuned(config),
         f"seeds: {config['seeds']}; intervals are 95 %, unadjusted for the number of effects",
     ]
+
+
+def _tuned(config: Mapping[str, Any]) -> str:
+    if (tune := config.get("tune")) is None:
+        return "no arm was tuned, so the answer holds for this recipe only"
+    apart = ("trials", "share", "seed", "prune")
+    options = ", ".join(name for name, values in tune.items() if values is not None and name not in apart)
+    budget = "its whole budget" if tune["share"] == 1 else f"{100 * tune['share']:g} % of the budget"
+    return f"each arm was tuned alike: {tune['trials']} trials over {options}, each at {budget}, on seed {tune['seed']}"
 
 
 def _finite(value: Any) -> Any:

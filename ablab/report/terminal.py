@@ -6,6 +6,7 @@ from rich.table import Table
 
 from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.summary import EffectSummary, Summary
+from ablab.report.trials import told
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -19,6 +20,8 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(f"failed: {key}: {reason}", highlight=False, markup=False)
     console.print(effects_table(summary))
     console.print(arms_table(summary))
+    if summary.tuning:
+        console.print(tuning_table(summary))
     for line in footnotes(summary):
         console.print(line, highlight=False, markup=False)
 
@@ -63,6 +66,22 @@ def arms_table(summary: Summary) -> Table:
             escape(arm.name) + note, plain(arm.mean, places), plain(arm.sd, places), str(arm.n), short(arm.parameters),
             short(arm.tokens), short(arm.flops), plain(arm.seconds, 1),
         )  # fmt: skip
+    return table
+
+
+def tuning_table(summary: Summary) -> Table:
+    """What tuning chose for each arm, what it gave there, and what says that the best may lie outside."""
+    table = Table(title="Tuning (each arm's best trial)", title_justify="left")
+    for name in ("arm", "best", "note"):
+        table.add_column(name, overflow="fold")
+    table.add_column(summary.metric, justify="right", no_wrap=True)
+    for arm in summary.tuning:
+        values = [trial.value for trial in arm.trials if trial.value is not None]
+        lost = len(arm.trials) - len(values)
+        notes = [f"best {name} at the edge of what was tried" for name in arm.edges]
+        notes += [f"{lost} of {len(arm.trials)} trials without a value"] if lost and arm.best is not None else []
+        best = "open" if arm.best is None else told(arm.best) or "as the study says"
+        table.add_row(escape(arm.arm), best, "; ".join(notes), plain(min(values, default=None), digits(summary.sd)))
     return table
 
 

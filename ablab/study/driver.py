@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ablab.study.executor import Executor, report_of
-from ablab.study.mirror import Mirror
 from ablab.study.plan import RunSpec
 from ablab.study.records import Record
 from ablab.study.sources import Source
+from ablab.study.views import Views
 from ablab.study.worker import Report
 
 _HELD_SECONDS = 3.0
@@ -54,21 +54,21 @@ class Tally:
 class Driver:
     """Trains what sources ask for, through `executor`; `root` is the home's folder of records."""
 
-    def __init__(self, root: Any, executor: Executor, mirror: Mirror, display: Display) -> None:
-        self.root, self.executor, self.mirror, self.display = root, executor, mirror, display
+    def __init__(self, root: Any, executor: Executor, views: Views, display: Display) -> None:
+        self.root, self.executor, self.views, self.display = root, executor, views, display
         self.tally = Tally()
         self._held: deque[tuple[float, RunSpec]] = deque()
         self._running: dict[Future[Report], RunSpec] = {}
         self._killed = False
 
-    def drive(self, source: Source, revision: str) -> Tally:
+    def drive(self, source: Source) -> Tally:
         """Trains every run of `source`; returns when all ended, or after a signal."""
         self._source = source
         with self._signals():
             self._fill()
-            self.mirror.open(revision)  # while the workers start: importing both takes seconds
+            self.views.open(source.plan)  # while the workers start: importing both takes seconds
             for spec in self._running.values():
-                self.mirror.started(spec)
+                self.views.started(spec)
             while self._wanted() and not self._killed:
                 self._step()
         return self.tally
@@ -92,11 +92,11 @@ class Driver:
         for future in done:
             self._gather(self._running.pop(future), report_of(future))
         for spec in self._fill():
-            self.mirror.started(spec)
+            self.views.started(spec)
         running = list(self._running.values())
         self._source.watch(running)
         self.display.tick({spec.key: Record(self.root, spec.key).progress for spec in running})
-        self.mirror.tick(running)
+        self.views.tick(running)
 
     def _fill(self) -> list[RunSpec]:
         """Hands out runs while there are free slots; what another driver held is tried again after a while."""
@@ -129,7 +129,7 @@ class Driver:
             self.tally.stopped[spec.key] = report.reason
         self._source.ended(spec, report)
         self.display.ended(spec, report, record.result)
-        self.mirror.ended(spec, report.status)
+        self.views.ended(spec, report.status)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from ablab.errors import UserError, unknown
 from ablab.files import read_json, write_json
 
 if TYPE_CHECKING:
-    from ablab.study.plan import Plan
+    from ablab.study.plan import Plan, Trial
     from ablab.study.schema import Study
 
 
@@ -26,9 +26,13 @@ class Home:
         """The token stores."""
         return self.root / "tokens"
 
+    def optuna(self, study: str) -> Path:
+        """The journal that Optuna's view of a study is kept in."""
+        return self.root / "optuna" / f"{study}.journal"
+
     def tracking_uri(self, study: "Study | None" = None) -> str:
         """Where runs are tracked: the study's own server, or the local SQLite store."""
-        if study is not None and study.tracking is not None:
+        if study is not None and study.tracking is not None and study.tracking.uri is not None:
             return study.tracking.uri
         return f"sqlite:///{self.mlflow.resolve() / 'mlflow.db'}"
 
@@ -61,10 +65,12 @@ class StudyRecord:
         content = {
             "study": self.name,
             "revision": self.revision,
-            "config": study.model_dump(mode="json", by_alias=True),
+            "config": study.model_dump(mode="json", by_alias=True, exclude={"tracking"}),  # an address may hold a password
             "sources": dict(sources),
             "arms": [asdict(arm) for arm in plan.arms],
             "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
+            "trials": [_trial(trial) for trial in plan.trials],
+            "expected": asdict(plan.expected),
             "contrasts": [{"name": c.name, "kind": c.kind, "weights": dict(c.weights)} for c in plan.contrasts],
             "infeasible": dict(plan.infeasible),
             "mirrored": old.get("mirrored"),
@@ -99,6 +105,11 @@ class StudyRecord:
     def note_mirrored(self, view: Mapping[str, Any]) -> None:
         """Notes that a tracker shows all of it."""
         write_json(self.path, {**self.read(), "mirrored": dict(view)})
+
+
+def _trial(trial: "Trial") -> dict[str, Any]:
+    run = trial.run
+    return {"arm": run.arm, "number": run.trial, "seed": run.seed, "key": run.key, "params": dict(trial.arm.params)}
 
 
 def latest(home: Home, name: str) -> StudyRecord:

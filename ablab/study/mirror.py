@@ -2,12 +2,12 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablab.study.home import Home
-from ablab.study.plan import Plan, RunSpec
+from ablab.study.home import StudyRecord
+from ablab.study.plan import Plan, RunSpec, shown_options
 from ablab.study.records import Lease, Record
 from ablab.study.schema import Study
 from ablab.tracking import mlflow_view
@@ -18,30 +18,37 @@ _SECONDS_BETWEEN = 5.0
 class Mirror:
     """A study's parent and children in MLflow; `say` hears once why there is no view, if there is none."""
 
-    def __init__(self, home: Home, name: str, study: Study, plan: Plan, say: Callable[[str], None]) -> None:
-        self.home, self.name, self.study, self.plan, self.say = home, name, study, plan, say
+    def __init__(self, record: StudyRecord, study: Study, say: Callable[[str], None]) -> None:
+        self.home, self.name, self.revision = record.home, record.name, record.revision
+        self.study, self.say = study, say
         self._view: mlflow_view.MlflowView | None = None
         self._parent = ""
         self._children: dict[str, mlflow_view.Child] = {}
         self._sent: dict[str, int] = {}
         self._last = 0.0
 
-    def open(self, revision: str) -> None:
+    def open(self, plan: Plan) -> None:
         """Connects, reaps what a killed driver left RUNNING, and shows runs that were finished before."""
         if not mlflow_view.available():
             self.say("MLflow is not installed: runs are recorded, not tracked")
             return
-        self._safely(lambda: self._open(revision))
+        self.replanned(plan)
+        self._safely(lambda: self._open(plan))
 
-    def _open(self, revision: str) -> None:
+    def replanned(self, plan: Plan) -> None:
+        """More is decided."""
+        self._arms = plan.arm_of
+        self._plugins = sorted({name for run in plan.unique.values() for name, _ in run.plugins})
+
+    def _open(self, plan: Plan) -> None:
         self._view = view = mlflow_view.MlflowView(self.home.tracking_uri(self.study), self.home.mlflow, self.home.root)
-        tags = {"ablab.question": self.study.question, "ablab.revision": revision, "ablab.design": self.study.design.kind}
+        tags = {"ablab.question": self.study.question, "ablab.revision": self.revision, "ablab.design": self.study.design.kind}
         self._parent = view.parent(self.name, tags)
         runs = self.home.root / "runs"
         leased = [p.parent.name for p in runs.glob("*/lease.json")]
         view.reap(key for key in leased if Lease(Record(self.home.root, key)).held())
         self._children = view.children(self._parent)
-        for spec in self.plan.unique.values():
+        for spec in plan.unique.values():
             if Record(self.home.root, spec.key).finished:
                 self._show_finished(spec)
 
@@ -49,7 +56,7 @@ class Mirror:
         """A run is under way."""
         self._safely(lambda: self._started(spec))
 
-    def tick(self, running: Iterable[RunSpec]) -> None:
+    def tick(self, running: Sequence[RunSpec]) -> None:
         """Sends what the running runs have measured since the last time, every few seconds."""
         if time.monotonic() - self._last >= _SECONDS_BETWEEN:
             self._last = time.monotonic()
@@ -82,20 +89,18 @@ class Mirror:
 
     def _create(self, spec: RunSpec, tags: Mapping[str, str]) -> str:
         assert self._view is not None
-        name = f"{spec.arm} · seed {spec.seed}"
-        all_tags = {"ablab.arm": spec.arm, "ablab.study": self.name, **tags}
-        run = self._view.create_child(self._parent, name, spec.key, self._params(spec), all_tags)
+        stage = "run" if spec.trial is None else "trial"
+        all_tags = {"ablab.arm": spec.arm, "ablab.study": self.name, "ablab.stage": stage, **tags}
+        run = self._view.create_child(self._parent, spec.label, spec.key, self._params(spec), all_tags)
         self._children[spec.key] = mlflow_view.Child(run, "RUNNING")
         return run
 
     def _params(self, spec: RunSpec) -> dict[str, str]:
         """What filters and groups the runs table: every plugin of the study is a parameter of every run."""
-        everywhere = {name for run in self.plan.runs for name, _ in run.plugins}
         mine = dict(spec.plugins)
-        plugins = {f"plugin.{name}": _shown(mine.get(name)) for name in sorted(everywhere)}
+        plugins = {f"plugin.{name}": shown_options(mine.get(name)) for name in self._plugins}
         budget = {f"budget.{k}": str(v) for k, v in self.study.budget.model_dump(exclude_none=True).items()}
-        trained = next(arm.recipe for arm in self.plan.arms if arm.name == spec.arm)
-        recipe = {f"recipe.{k}": str(v) for k, v in trained.items()}
+        recipe = {f"recipe.{k}": str(v) for k, v in self._arms[spec.key].recipe.items()}
         dims = {f"dims.{k}": str(v) for k, v in spec.dims.items() if v is not None}
         return {"arm": spec.arm, "seed": str(spec.seed), **plugins, **budget, **recipe, **dims}
 
@@ -146,9 +151,3 @@ class Mirror:
             first = (str(error).splitlines() or [""])[0][:200]
             self._view = None
             self.say(f"tracking stopped ({type(error).__name__}: {first}); runs go on, and are tracked at the next `ablab run`")
-
-
-def _shown(options: Mapping[str, Any] | None) -> str:
-    if options is None:
-        return "off"
-    return ", ".join(f"{name}={value}" for name, value in options.items()) or "on"

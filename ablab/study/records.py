@@ -73,9 +73,15 @@ class Record:
         """Why it is asked to stop; empty where it is not."""
         return (read_json(self.folder / "stop.json") or {}).get("reason", "")
 
-    def ask_to_stop(self, reason: str) -> None:
+    @property
+    def pruned(self) -> bool:
+        """Whether it is a trial that was ended early, for good."""
+        return (read_json(self.folder / "stop.json") or {}).get("kind") == "pruned"
+
+    def ask_to_stop(self, reason: str, kind: str = "cancelled") -> None:
         """Whoever trains it writes a checkpoint and ends; nobody begins."""
-        write_json(self.folder / "stop.json", {"reason": reason, "time": time.time()})
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / "stop.json", {"reason": reason, "kind": kind, "time": time.time()})
 
     def want_again(self) -> None:
         """Takes back a request to stop, and forgets the last failure."""
@@ -182,6 +188,12 @@ def _running(pid: int, started: float) -> bool:
 def finished_keys(home: Path, keys: Iterable[str]) -> set[str]:
     """Those of `keys` that are finished."""
     return {key for key in keys if Record(home, key).finished}
+
+
+def settled_keys(home: Path, keys: Iterable[str]) -> set[str]:
+    """Those of `keys` that nothing will change: finished, or a trial that was pruned."""
+    records = (Record(home, key) for key in keys)
+    return {record.key for record in records if record.finished or record.pruned}
 
 
 def find_record(home: Path, prefix: str) -> Record:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from ablab.data.spec import Data, StdlibData
 from ablab.errors import UserError, unknown
+from ablab.study.tuning_schema import Tune
 from ablab.study.yaml_file import Document, read
 from ablab.train.budget import Budget, Kind
 
@@ -119,9 +120,12 @@ RecipeField = Annotated[RecipeConfig, BeforeValidator(_preset, json_schema_input
 
 
 class Tracking(_Config):
-    """`uri`: an MLflow tracking server or store in place of the local one."""
+    """`uri`: an MLflow tracking server or store in place of the local one. `optuna`: a database that a team shares
+    (`postgresql+psycopg://user@host/name`) in place of a journal file.
+    """
 
-    uri: str
+    uri: str | None = None
+    optuna: str | None = None
 
 
 def _seeds(value: Any) -> Any:
@@ -148,6 +152,7 @@ class Study(_Config):
     data: Data = StdlibData()
     budget: BudgetConfig
     seeds: Seeds = 3
+    tune: Tune | None = None
     recipe: RecipeField = RecipeConfig()
     metric: Literal["val/bpb", "val/loss"] = "val/bpb"
     validate_at: list[Share] = [0.25, 0.5, 0.75]
@@ -170,6 +175,16 @@ class Study(_Config):
     def seed_list(self) -> list[int]:
         """The seeds: 1 to n where a number is given."""
         return list(range(1, self.seeds + 1)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    @property
+    def objectives(self) -> list[str]:
+        """What runs are judged by: the metric, or what a search asks for."""
+        return getattr(self.design, "objectives", [self.metric])
+
+    @property
+    def trial_seed(self) -> int | None:
+        """The seed of trials, apart from the others; None where there are none."""
+        return self.tune.seed if self.tune is not None else getattr(self.design, "seed", None)
 
     def revision(self) -> str:
         """A hash of the resolved study; where it is tracked does not count."""

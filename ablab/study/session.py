@@ -1,5 +1,6 @@
 """One `ablab run`: from a file to a driven plan in a home."""
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +16,14 @@ from ablab.study.driver import Display, Driver, Tally
 from ablab.study.executor import LocalExecutor
 from ablab.study.home import Home, StudyRecord, label
 from ablab.study.mirror import Mirror
-from ablab.study.plan import Plan, RunSpec, make_plan
-from ablab.study.records import Record, finished_keys
+from ablab.study.optuna_mirror import OptunaMirror
+from ablab.study.plan import Plan
+from ablab.study.planner import Planner
+from ablab.study.records import Record, settled_keys
 from ablab.study.schema import Study, load_study
-from ablab.study.sources import Listed
+from ablab.study.sources import Source
+from ablab.study.stages import source_of
+from ablab.study.views import Views
 from ablab.study.worker import Setting
 
 
@@ -46,17 +51,23 @@ class Request:
 
 @dataclass(frozen=True)
 class Planned:
-    """A validated study: nothing is created yet."""
+    """A validated study and where its runs come from: nothing is created yet."""
 
     request: Request
     study: Study
-    plan: Plan
+    source: Source
+
+    @property
+    def plan(self) -> Plan:
+        """The study as far as it is decided."""
+        return self.source.plan
 
 
-def planned(request: Request) -> Planned:
-    """Reads, validates and plans. Raises UserError with the place of what is wrong."""
+def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
+    """Reads, validates and plans. `root`: the home's folder of records. Raises UserError with the place of what is wrong."""
     study, document = load_study(request.file, request.profile, request.overrides)
-    return Planned(request, study, make_plan(request.name, study, document, load_registry(request.plugins)))
+    planner = Planner(request.name, study, document, load_registry(request.plugins))
+    return Planned(request, study, source_of(planner, root))
 
 
 class Session:
@@ -64,34 +75,46 @@ class Session:
 
     def __init__(self, planned: Planned, home: Home, display: Display) -> None:
         self.planned, self.home, self.display = planned, home, display
-        plan, study = planned.plan, planned.study
+        study = planned.study
         self.record = StudyRecord(home, planned.request.name, study.revision())
-        self.mirror = Mirror(home, planned.request.name, study, plan, display.say)
-        done = finished_keys(home.root, plan.unique)
-        # Seeds in the outer loop: an early look sees every arm.
-        order = {seed: i for i, seed in enumerate(study.seed_list())}
-        self.waiting: list[RunSpec] = sorted(
-            (run for key, run in plan.unique.items() if key not in done), key=lambda run: order[run.seed]
-        )
+        self.views = Views([view(self.record, study, display.say) for view in (Mirror, OptunaMirror)])
+        self._sources = {"command": planned.request.command, "flop_convention": FLOP_CONVENTION}
+
+    @property
+    def missing(self) -> int:
+        """How many runs and trials are not finished, as far as can be said."""
+        expected = self.planned.plan.expected
+        return expected.runs + expected.trials - len(settled_keys(self.home.root, self.planned.plan.unique))
+
+    def want_again(self) -> None:
+        """A new `ablab run` tries again what failed or was cancelled."""
+        keys = self.planned.plan.unique
+        for key in keys.keys() - settled_keys(self.home.root, keys):
+            Record(self.home.root, key).want_again()
 
     def run(self, workers: int, threads: int) -> Tally:
         """Trains what is not finished. The records are complete before the views are."""
-        sources = {"command": self.planned.request.command, "flop_convention": FLOP_CONVENTION}
-        if not self.waiting:
-            self.record.write(self.planned.study, self.planned.plan, sources)
+        source, plan = self.planned.source, self.planned.plan
+        if source.done:
+            self._replanned(plan)
             if not self.mirrored():
-                self.mirror.open(self.record.revision)
+                self.views.open(plan)
             return Tally()
         self._prepare_tokens()
-        self.record.write(self.planned.study, self.planned.plan, sources)
+        source.changed = self._replanned
+        self._replanned(plan)
         setting = Setting(self.home.root.resolve(), tuple(p.resolve() for p in self.planned.request.plugins), threads)
-        driver = Driver(self.home.root, LocalExecutor(workers, setting), self.mirror, self.display)
+        driver = Driver(self.home.root, LocalExecutor(workers, setting), self.views, self.display)
         try:
-            tally = driver.drive(Listed(self.waiting), self.record.revision)
+            tally = driver.drive(source)
         finally:
             driver.close()
         self.record.executed(self._execution(workers, tally))
         return tally
+
+    def _replanned(self, plan: Plan) -> None:
+        self.record.write(self.planned.study, plan, self._sources)
+        self.views.replanned(plan)
 
     def mirrored(self) -> bool:
         """Whether the tracker shows all of this plan already."""
@@ -101,22 +124,24 @@ class Session:
 
     def close(self, files: Sequence[Path], *, complete: bool) -> None:
         """Attaches the report's files to the study in the tracker."""
-        if self.mirror.close(files, complete=complete) and complete:
+        if self.views.close(files, complete=complete) and complete:
             self.record.note_mirrored(self._view())
 
     def _view(self) -> dict[str, Any]:
-        return {"uri": self.home.tracking_uri(self.planned.study), "keys": sorted(self.planned.plan.unique)}
+        uri = self.home.tracking_uri(self.planned.study)  # it may hold a password
+        return {"tracker": hashlib.sha256(uri.encode()).hexdigest(), "keys": sorted(self.planned.plan.unique)}
 
     def _prepare_tokens(self) -> None:
         from ablab.data.store import prepare
 
+        plan = self.planned.plan
         longest: dict[str, int] = {}
-        for run in self.waiting:
+        for run in (*plan.runs, *(trial.run for trial in plan.trials)):
             longest[run.data] = max(longest.get(run.data, 0), run.dims["context"] or 0)
         for fingerprint, context in longest.items():
             if not (self.home.tokens / fingerprint / "manifest.json").exists():
                 self.display.say("preparing the corpus: tokenizing once, for all runs")
-            stored = prepare(self.planned.plan.data[fingerprint], self.home.tokens).splits["train"].tokens
+            stored = prepare(plan.data[fingerprint], self.home.tokens).splits["train"].tokens
             if stored <= context:
                 raise UserError(f"the training split has {stored} tokens, fewer than one sequence of {context + 1}")
 
@@ -130,9 +155,3 @@ class Session:
             "busy_seconds": tally.busy_seconds,
             "trained": tally.trained,
         }
-
-
-def want_again(home: Home, runs: list[RunSpec]) -> None:
-    """A new `ablab run` tries again what failed or was asked to stop."""
-    for run in runs:
-        Record(home.root, run.key).want_again()

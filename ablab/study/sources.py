@@ -1,15 +1,22 @@
 """Where a driver's runs come from. Which run follows may depend on how earlier ones ended (tuning, search)."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Protocol
 
-from ablab.study.plan import RunSpec
+from ablab.study.plan import Plan, RunSpec
+from ablab.study.records import finished_keys
 from ablab.study.worker import Report
+
+Changed = Callable[[Plan], None]
 
 
 class Source(Protocol):
-    """Runs to train, one after another."""
+    """Runs to train, one after another. `plan`: the study as far as it is decided; `changed` hears when more is."""
+
+    plan: Plan
+    changed: Changed
 
     def next(self) -> RunSpec | None:
         """The next run to hand out; None where there is none now."""
@@ -29,11 +36,17 @@ class Source(Protocol):
         ...
 
 
-class Listed:
-    """Runs that are known beforehand, in their order."""
+class Listed(Source):
+    """Runs that are known beforehand: those of `plan` that are not finished. Seeds in the outer loop, so that an early look
+    sees every arm.
+    """
 
-    def __init__(self, runs: Iterable[RunSpec]) -> None:
-        self._waiting = deque(runs)
+    def __init__(self, plan: Plan, root: Path, seeds: Sequence[int]) -> None:
+        self.plan, self.changed = plan, ignore
+        done = finished_keys(root, plan.unique)
+        order = {seed: i for i, seed in enumerate(seeds)}
+        waiting = [run for key, run in plan.unique.items() if key not in done]
+        self._waiting = deque(sorted(waiting, key=lambda run: order[run.seed]))
 
     def next(self) -> RunSpec | None:
         """The first that was not handed out."""
@@ -49,3 +62,7 @@ class Listed:
     def done(self) -> bool:
         """Whether all were handed out."""
         return not self._waiting
+
+
+def ignore(plan: Plan) -> None:
+    """Nobody listens."""

@@ -6,8 +6,9 @@ import pytest
 
 from ablab.arch.registry import load_registry
 from ablab.errors import UserError
-from ablab.study.plan import make_plan, rebuild
+from ablab.study.plan import rebuild
 from ablab.study.schema import load_study
+from ablab.study.stages import make_plan
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_arms_and_runs(plan):
     llama = made.arms[0]
     assert llama.plugins == ("no_bias", "pre_norm", "rmsnorm", "rope", "swiglu", "untied_embeddings")
     assert (llama.steps, llama.tokens) == (4, 256)
-    assert made.training_flops == pytest.approx(2 * sum(a.tokens * a.flops_per_token for a in made.arms))
+    assert made.expected.flops == pytest.approx(2 * sum(a.tokens * a.flops_per_token for a in made.arms))
 
 
 def test_equal_flops_means_tokens_by_cost(plan):

@@ -8,9 +8,10 @@ from ablab.arch.recipe import AdamW, Cosine, Recipe
 from ablab.arch.registry import load_registry
 from ablab.arch.value import canonical
 from ablab.errors import UserError
-from ablab.study.plan import make_plan, rebuild, recipe_value
+from ablab.study.plan import rebuild, recipe_value
 from ablab.study.recipes import study_recipe
 from ablab.study.schema import RecipeConfig, Study, load_study
+from ablab.study.stages import make_plan
 from ablab.study.yaml_file import Document
 
 COMPARE = """\

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ablab.study.plan import make_plan
 from ablab.study.schema import load_study
+from ablab.study.stages import make_plan
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 

@@ -1,0 +1,95 @@
+"""Sources whose runs depend on how trials ended. What they decide follows from the records alone: a source that is made
+again, by another driver or another day, decides the same and hands out what is missing.
+"""
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ablab.study.plan import Plan, RunSpec
+from ablab.study.records import Record
+from ablab.study.sources import Source, ignore
+from ablab.study.worker import Report
+from ablab.tracking.optuna_study import Outcome
+
+
+def figure(result: Mapping[str, Any], metric: str) -> float:
+    """One of a result's figures: `val/bpb`, `cost/seconds`."""
+    kind, _, name = metric.partition("/")
+    return result["cost"][name] if kind == "cost" else result["metrics"][metric]
+
+
+def rungs(record: Record, metric: str) -> dict[int, float]:
+    """What a run's validations gave on its way, by their order."""
+    values = [row[metric] for row in record.metrics() if metric in row]
+    return dict(enumerate(values, start=1))
+
+
+def outcome(record: Record, metrics: Sequence[str]) -> Outcome | None:
+    """How a trial ended: finished (without values if it diverged), pruned, failed; None while it may still come to something."""
+    result, on_the_way = record.result, rungs(record, metrics[0])
+    if result is not None:
+        values = None if result["diverged"] else tuple(figure(result, metric) for metric in metrics)
+        return Outcome(values, on_the_way)
+    pruned = record.pruned
+    return Outcome(None, on_the_way, pruned) if pruned or record.failure is not None else None
+
+
+class Adaptive(Source):
+    """Hands out trials, notes how they end, and hands out what follows from it. `root`: the home's folder of records."""
+
+    def __init__(self, root: Path, metrics: Sequence[str]) -> None:
+        self.root, self.metrics, self.changed = root, metrics, ignore
+        self._waiting: deque[RunSpec] = deque()
+
+    @abstractmethod
+    def noted(self, spec: RunSpec, outcome: Outcome) -> None:
+        """A trial ended: decides what follows. The same trial may be noted twice."""
+
+    @abstractmethod
+    def planned(self) -> Plan:
+        """The study as far as it is decided."""
+
+    def settle(self) -> None:
+        """Notes all trials that ended earlier, and what follows from them."""
+        unknown: deque[RunSpec] = deque()
+        while self._waiting:
+            spec = self._waiting.popleft()
+            if not self._known(spec):
+                unknown.append(spec)
+        self._waiting = unknown
+        self._plan_anew()
+
+    def next(self) -> RunSpec | None:
+        """The next run that is not finished."""
+        while self._waiting:
+            spec = self._waiting.popleft()
+            if not self._known(spec):
+                return spec
+            self._plan_anew()
+        return None
+
+    def ended(self, spec: RunSpec, report: Report) -> None:
+        """Notes a trial; one that was interrupted or cancelled decides nothing."""
+        if spec.trial is not None and (found := outcome(Record(self.root, spec.key), self.metrics)) is not None:
+            self.noted(spec, found)
+            self._plan_anew()
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing waits; what runs now may bring more."""
+        return not self._waiting
+
+    def _known(self, spec: RunSpec) -> bool:
+        record = Record(self.root, spec.key)
+        if not (record.finished or (spec.trial is not None and record.pruned)):
+            return False
+        if spec.trial is not None and (found := outcome(record, self.metrics)) is not None:
+            self.noted(spec, found)
+        return True
+
+    def _plan_anew(self) -> None:
+        self.plan = self.planned()
+        self.changed(self.plan)

@@ -1,0 +1,19 @@
+"""What a study says that cannot all be meant: refused when it is planned, with the place."""
+
+from ablab.errors import UserError
+from ablab.study.schema import Study
+from ablab.study.yaml_file import Document
+
+
+def check(study: Study, document: Document) -> None:
+    """Raises UserError for the first contradiction."""
+
+    def refuse(key: tuple[str, ...], message: str) -> None:
+        raise UserError(f"{document.place(key)}: {'.'.join(key)}: {message}")
+
+    if study.tune is not None and study.design.kind == "search":
+        refuse(("tune",), "a search has trials of its own: leave `tune` out, or confirm its best arms in a study with `tune`")
+    if (seed := study.trial_seed) is not None and seed in study.seed_list():
+        key = ("tune", "seed") if study.tune is not None else ("design", "seed")
+        where = key if document.places.get(key) else ("seeds",)
+        refuse(where, f"seed {seed} is of the trials: confirming runs need other seeds, since its result chose the recipe")

@@ -1,0 +1,104 @@
+"""Keeps Optuna's view of a study in step with its run records: one Optuna study a revision, one trial a run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ablab.study.adaptive import outcome
+from ablab.study.home import StudyRecord
+from ablab.study.plan import Plan, RunSpec, shown_options
+from ablab.study.records import Record
+from ablab.study.schema import Study
+from ablab.tracking import optuna_study
+
+
+class OptunaMirror:
+    """`say` hears once why there is no view, if there is none. Importances can be computed on what it shows."""
+
+    def __init__(self, record: StudyRecord, study: Study, say: Callable[[str], None]) -> None:
+        self.record, self.study, self.say = record, study, say
+        self._view: optuna_study.StudyView | None = None
+        self._parameters = _Parameters(study)
+
+    @property
+    def storage(self) -> str:
+        """Where it is kept: a database's address, or a journal file."""
+        tracking = self.study.tracking
+        return tracking.optuna if tracking and tracking.optuna else str(self.record.home.optuna(self.record.name))
+
+    def open(self, plan: Plan) -> None:
+        """Connects, and shows runs that were finished before."""
+        if optuna_study.available():
+            self._safely(lambda: self._open(plan))
+
+    def replanned(self, plan: Plan) -> None:
+        """More is decided."""
+        self._parameters.take(plan)
+
+    def started(self, spec: RunSpec) -> None:
+        """Nothing: a trial is shown when it has ended."""
+
+    def tick(self, running: Sequence[RunSpec]) -> None:
+        """Nothing."""
+
+    def ended(self, spec: RunSpec, status: str) -> None:
+        """A run ended."""
+        self._safely(lambda: self._show(spec))
+
+    def close(self, files: Sequence[Path], *, complete: bool) -> bool:
+        """Whether the view is in step."""
+        return self._view is not None or not optuna_study.available()
+
+    def _open(self, plan: Plan) -> None:
+        self._parameters.take(plan)
+        name = f"{self.record.name}/{self.record.revision}"
+        self._view = optuna_study.StudyView(self.storage, name, self.study.objectives)
+        for spec in plan.unique.values():
+            self._show(spec)
+
+    def _show(self, spec: RunSpec) -> None:
+        record = Record(self.record.home.root, spec.key)
+        if self._view is None or not (record.finished or record.pruned):
+            return
+        found = outcome(record, self.study.objectives)
+        assert found is not None
+        params, choices = self._parameters.of(spec)
+        self._view.show(spec.key, params, choices, found)
+
+    def _safely(self, action: Callable[[], Any]) -> None:
+        try:
+            action()
+        except Exception as error:  # a store raises what its driver raises
+            self._view = None
+            first = optuna_study.redacted((str(error).splitlines() or [""])[0], self.storage)[:200]
+            self.say(f"the Optuna view stopped ({type(error).__name__}: {first}); the next `ablab run` writes it again")
+
+
+class _Parameters:
+    """What distinguishes a study's runs, as parameters of trials, with all the values that each takes."""
+
+    def __init__(self, study: Study) -> None:
+        self._search = study.design.kind == "search"
+        trial_seed = study.trial_seed
+        self._seeds = [*study.seed_list(), *([] if trial_seed is None else [trial_seed])]
+
+    def take(self, plan: Plan) -> None:
+        """What the plan's runs differ in."""
+        self._arms = plan.arm_of
+        self._trials = bool(plan.expected.trials)
+        self._space = dict(plan.space)
+        used = [dict(run.plugins) for run in plan.unique.values()]
+        names = [] if self._search else sorted({name for plugins in used for name in plugins})
+        self._plugins = {name: sorted({shown_options(plugins.get(name)) for plugins in used}) for name in names}
+
+    def of(self, spec: RunSpec) -> tuple[dict[str, Any], Mapping[str, Any]]:
+        """A run's parameters, and the values that each takes in the study."""
+        plugins = dict(spec.plugins)
+        params: dict[str, Any] = {f"plugin.{name}": shown_options(plugins.get(name)) for name in self._plugins}
+        choices: dict[str, Any] = {f"plugin.{name}": values for name, values in self._plugins.items()}
+        params |= self._arms[spec.key].params
+        choices |= self._space
+        params["seed"], choices["seed"] = spec.seed, self._seeds
+        if self._trials:
+            params["stage"], choices["stage"] = "run" if spec.trial is None else "trial", ["trial", "run"]
+        return params, choices

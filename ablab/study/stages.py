@@ -1,0 +1,28 @@
+"""Which source a study's runs come from."""
+
+from pathlib import Path
+
+from ablab.arch.registry import Registry
+from ablab.study.plan import Plan
+from ablab.study.planner import Planner, plan_of
+from ablab.study.schema import Study
+from ablab.study.sources import Listed, Source
+from ablab.study.yaml_file import Document
+
+
+def source_of(planner: Planner, root: Path) -> Source:
+    """The source of a study's runs; `root` holds the records of those that are finished."""
+    if planner.study.tune is not None:
+        from ablab.study.tuning import Tuned
+
+        return Tuned(planner, root)
+    seeds = planner.study.seed_list()
+    arms = [planner.arm(name, model) for name, model in planner.layout.arms.items()]
+    return Listed(plan_of(planner.layout, arms, seeds), root, seeds)
+
+
+def make_plan(name: str, study: Study, document: Document, registry: Registry) -> Plan:
+    """Validates the whole study and plans it as if nothing were done; nothing is created. Raises UserError with the place of
+    what is wrong.
+    """
+    return source_of(Planner(name, study, document, registry), Path("/nowhere")).plan

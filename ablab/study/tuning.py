@@ -1,0 +1,118 @@
+"""Tuning: the same number of trials for every arm, then each arm's confirming runs with the best of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ablab.arch.expression import Model
+from ablab.study.adaptive import Adaptive, rungs
+from ablab.study.plan import Expected, Plan, RunSpec, Trial
+from ablab.study.planner import Choice, PlannedArm, Planner, plan_of, training_flops
+from ablab.study.points import Point, spread
+from ablab.study.records import Record
+from ablab.study.tuning_schema import Range, Tune
+from ablab.tracking.optuna_study import Interval, Outcome, Proposer
+
+# Trials fill the space evenly up to here; the sampler proposes later ones from what came before.
+_EVEN = 10
+
+
+@dataclass
+class ArmTrials:
+    """The trials of one arm. `best`: the parameters that won, once all trials ended; empty where none came to a value."""
+
+    name: str
+    model: Model
+    untuned: PlannedArm
+    trials: list[Trial] = field(default_factory=list)
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    proposer: Proposer | None = None
+    best: PlannedArm | None = None
+
+    def winner(self) -> Trial | None:
+        """The trial with the lowest value; the earlier one of equals."""
+        values = {i: found.values[0] for i, found in sorted(self.outcomes.items()) if found.values is not None}
+        return self.trials[min(values, key=values.__getitem__)] if values else None
+
+
+class Tuned(Adaptive):
+    """Trials of every arm, then its runs. An arm's trials end before its runs begin; arms do not wait for each other."""
+
+    def __init__(self, planner: Planner, root: Path) -> None:
+        super().__init__(root, [planner.study.metric])
+        assert planner.study.tune is not None
+        self.planner, self.tune = planner, planner.study.tune
+        self._arms = {name: ArmTrials(name, m, planner.arm(name, m)) for name, m in planner.layout.arms.items()}
+        for point in spread(self.tune.space(), min(self.tune.trials, _EVEN)):
+            for arm in self._arms.values():
+                self._propose(arm, point)
+        self.settle()
+
+    def watch(self, running: Sequence[RunSpec]) -> None:
+        """Ends trials that lag behind the others of their arm."""
+        for spec in running:
+            arm = self._arms[spec.arm]
+            if spec.trial is None or arm.proposer is None or self.tune.prune == "none":
+                continue
+            record = Record(self.root, spec.key)
+            if not record.stop_asked and arm.proposer.lags(spec.trial, rungs(record, self.metrics[0])):
+                record.ask_to_stop("pruned: it lagged behind the other trials", "pruned")
+
+    def noted(self, spec: RunSpec, outcome: Outcome) -> None:
+        """Tells the sampler, and goes on: with another trial, or with the arm's runs."""
+        arm = self._arms[spec.arm]
+        assert spec.trial is not None
+        if spec.trial in arm.outcomes:
+            return
+        arm.outcomes[spec.trial] = outcome
+        if arm.proposer is not None:
+            arm.proposer.tell(spec.trial, outcome)
+        if len(arm.outcomes) == self.tune.trials:
+            self._decide(arm)
+        elif len(arm.outcomes) == len(arm.trials):
+            self._propose(arm, None)
+
+    def _propose(self, arm: ArmTrials, point: Point | None) -> None:
+        """The arm's next trial: at `point`, or where the sampler says."""
+        tune, number = self.tune, len(arm.trials)
+        if arm.proposer is None and (tune.prune != "none" or tune.trials > _EVEN):
+            arm.proposer = Proposer(_space(tune), 1, tune.prune)
+        if arm.proposer is not None:
+            _, point = arm.proposer.ask(lambda suggest: [suggest(name) for name in tune.space()], point)
+        assert point is not None
+        planned = self.planner.arm(arm.name, arm.model, Choice(point, tune.share))
+        (run,) = planned.runs([tune.seed], number)
+        arm.trials.append(Trial(planned.arm, run))
+        self._waiting.append(run)
+
+    def _decide(self, arm: ArmTrials) -> None:
+        winner = arm.winner()
+        arm.best = self.planner.arm(arm.name, arm.model, Choice(winner.arm.params)) if winner else arm.untuned
+        self._waiting += arm.best.runs(self.planner.study.seed_list())
+
+    def planned(self) -> Plan:
+        """The plan as far as it is decided: arms that are not have the study's recipe still, and no runs."""
+        seeds = self.planner.study.seed_list()
+        arms = [arm.best or arm.untuned for arm in self._arms.values()]
+        plan = plan_of(self.planner.layout, arms, seeds)
+        decided = {arm.name for arm in self._arms.values() if arm.best is not None}
+        trials = [trial for arm in self._arms.values() for trial in arm.trials]
+        count = len(arms) * self.tune.trials
+        flops = plan.expected.flops + count / len(trials) * training_flops(trial.arm for trial in trials)
+        return replace(
+            plan,
+            runs=tuple(run for run in plan.runs if run.arm in decided),
+            expected=Expected(plan.expected.runs, count, flops),
+            trials=tuple(trials),
+            space=_space(self.tune),
+        )
+
+
+def _space(tune: Tune) -> dict[str, Sequence[Any] | Interval]:
+    return {name: intervals(values) for name, values in tune.space().items()}
+
+
+def intervals(values: Any) -> Any:
+    """A range as an interval; lists as they are."""
+    return Interval(values.low, values.high, values.log) if isinstance(values, Range) else values

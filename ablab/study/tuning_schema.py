@@ -1,0 +1,76 @@
+"""What a study may say of tuning: the options that are tried, and how often."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Prune = Literal["none", "asha", "hyperband"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Range(_Strict):
+    """Every number from `low` to `high`; `log`: equal shares for equal ratios."""
+
+    low: float
+    high: float
+    log: bool = True
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Range":
+        if self.low >= self.high:
+            raise ValueError(f"low {self.low:g} is not below high {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low {self.low:g} has no logarithm: give one above 0, or log: false")
+        return self
+
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Names = Annotated[list[str], Field(min_length=1)]
+Space = Mapping[str, list[float] | list[int] | list[str] | Range]
+
+
+class Tune(_Strict):
+    """Trials of every arm before its confirming runs, each with other values of the recipe's options: a list of values, or a
+    range (`{low, high}`). `trials`: of each arm. `share`: of a run's budget that a trial may spend. `seed`: of all trials, apart
+    from the study's. `prune`: ends trials early that lag behind the arm's others.
+    """
+
+    trials: Annotated[int, Field(ge=2)]
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seed: Annotated[int, Field(ge=0)] = 10_001
+    prune: Prune = "none"
+    lr: list[Positive] | Range | None = None
+    batch_tokens: list[Annotated[int, Field(ge=1)]] | None = None
+    optimizer: Names | None = None
+    schedule: Names | None = None
+    warmup: list[Annotated[float, Field(ge=0, lt=1)]] | Range | None = None
+    weight_decay: list[NotNegative] | Range | None = None
+    clip: list[NotNegative] | Range | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> "Tune":
+        space = self.space()
+        if not space:
+            raise ValueError("it names no option of the recipe: give `lr`, say")
+        combinations = 1
+        for values in space.values():
+            if isinstance(values, Range):
+                return self
+            combinations *= len(set(values))
+        if combinations < self.trials:
+            raise ValueError(
+                f"its lists have {combinations} combinations, fewer than {self.trials} trials; a range is {{low, high}}"
+            )
+        return self
+
+    def space(self) -> Space:
+        """The options that are tried."""
+        apart = {"trials", "share", "seed", "prune"}
+        return {
+            name: value for name in type(self).model_fields if name not in apart and (value := getattr(self, name)) is not None
+        }

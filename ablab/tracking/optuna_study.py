@@ -1,0 +1,158 @@
+"""Optuna: proposes trials (ask/tell), and holds a view of finished runs that its dashboard opens on.
+
+Proposals are made in memory and can be made again from the run records; so can the view. Optuna is imported here and nowhere
+else, when it is needed.
+"""
+
+import importlib.util
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import optuna
+
+Suggest = Callable[[str], Any]
+Pruner = Literal["none", "asha", "hyperband"]
+
+
+def available() -> bool:
+    """Whether Optuna is installed."""
+    return importlib.util.find_spec("optuna") is not None
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Numbers from `low` to `high`."""
+
+    low: float
+    high: float
+    log: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a trial: its values, one an objective; None where it was pruned or came to nothing. `intermediate`: values
+    on its way, by rung. `constraints`: above 0 where one is broken.
+    """
+
+    values: tuple[float, ...] | None
+    intermediate: Mapping[int, float] = field(default_factory=dict)
+    pruned: bool = False
+    constraints: Mapping[str, float] = field(default_factory=dict)
+
+
+class Proposer:
+    """Asks Optuna for trials. `space`: all parameters, by name: a list of choices, or an interval."""
+
+    def __init__(self, space: Mapping[str, Sequence[Any] | Interval], objectives: int, pruner: Pruner = "none") -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        sampler = optuna.samplers.TPESampler(seed=0) if objectives == 1 else optuna.samplers.NSGAIISampler(seed=0)
+        self._space = {name: _distribution(values) for name, values in space.items()}
+        self._study = optuna.create_study(directions=_down(objectives), sampler=sampler, pruner=_pruner(pruner))
+        self._trials: dict[int, optuna.Trial] = {}
+        self._reported: dict[int, set[int]] = {}
+
+    def ask(self, choose: Callable[[Suggest], Any], given: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
+        """A trial's number and parameters. `choose` asks for each parameter that the trial has; `given` are taken as they are."""
+        if given is not None:
+            self._study.enqueue_trial(dict(given))
+        trial = self._study.ask()
+        choose(lambda name: trial._suggest(name, self._space[name]))  # pyright: ignore[reportPrivateUsage]
+        self._trials[trial.number] = trial
+        self._reported[trial.number] = set()
+        return trial.number, dict(trial.params)
+
+    def lags(self, number: int, values: Mapping[int, float]) -> bool:
+        """Notes a trial's values on its way, by rung; whether the pruner would end it here."""
+        trial = self._trials.get(number)
+        new = sorted(set(values) - self._reported[number]) if trial is not None else []
+        for rung in new:
+            assert trial is not None
+            self._reported[number].add(rung)
+            trial.report(values[rung], rung)
+        return bool(new) and trial is not None and trial.should_prune()
+
+    def tell(self, number: int, outcome: Outcome) -> None:
+        """Notes how a trial ended."""
+        import optuna
+
+        self.lags(number, outcome.intermediate)
+        trial = self._trials.pop(number)
+        for name, value in outcome.constraints.items():
+            trial.set_constraint(name, value)
+        pruned = optuna.trial.TrialState.PRUNED
+        self._study.tell(trial, None if outcome.values is None else list(outcome.values), None if outcome.values else pruned)
+
+
+class StudyView:
+    """A study in a store that optuna-dashboard opens. `storage`: a database's address, or the path of a journal file."""
+
+    def __init__(self, storage: str, name: str, metrics: Sequence[str]) -> None:
+        import optuna
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        if "://" not in storage:
+            Path(storage).parent.mkdir(parents=True, exist_ok=True)
+        held = storage if "://" in storage else optuna.storages.JournalStorage(JournalFileBackend(storage))
+        self._study = optuna.create_study(storage=held, study_name=name, directions=_down(len(metrics)), load_if_exists=True)
+        if not self._study.metric_names:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                self._study.set_metric_names(list(metrics))
+        self._seen = {trial.user_attrs.get("run") for trial in self._study.get_trials(deepcopy=False)}
+
+    def show(self, run: str, params: Mapping[str, Any], choices: Mapping[str, Sequence[Any]], outcome: Outcome) -> None:
+        """Adds a finished run, once. `choices`: all values that each parameter takes in the study."""
+        if run not in self._seen:
+            space = {name: _distribution(choices[name]) for name in params}
+            self._study.add_trial(_frozen(params, space, outcome, {"run": run}))
+            self._seen.add(run)
+
+
+def _down(objectives: int) -> "list[optuna.study.StudyDirection | Literal['minimize', 'maximize']]":
+    return ["minimize"] * objectives
+
+
+def _distribution(values: Sequence[Any] | Interval) -> "optuna.distributions.BaseDistribution":
+    from optuna.distributions import CategoricalDistribution, FloatDistribution
+
+    if isinstance(values, Interval):
+        return FloatDistribution(values.low, values.high, log=values.log)
+    return CategoricalDistribution(list(values))
+
+
+def _pruner(kind: Pruner) -> "optuna.pruners.BasePruner":
+    from optuna import pruners
+
+    if kind == "asha":
+        return pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=2)
+    if kind == "hyperband":
+        return pruners.HyperbandPruner(min_resource=1, reduction_factor=2)
+    return pruners.NopPruner()
+
+
+def _frozen(
+    params: Mapping[str, Any], space: Mapping[str, Any], outcome: Outcome, attributes: Mapping[str, Any] | None = None
+) -> "optuna.trial.FrozenTrial":
+    import optuna
+
+    states = optuna.trial.TrialState
+    ended = states.COMPLETE if outcome.values is not None else states.PRUNED if outcome.pruned else states.FAIL
+    return optuna.trial.create_trial(
+        state=ended, values=list(outcome.values) if outcome.values is not None else None,
+        params=dict(params), distributions=dict(space), intermediate_values=dict(outcome.intermediate),
+        user_attrs=dict(attributes or {}), constraints=dict(outcome.constraints) or None,
+    )  # fmt: skip
+
+
+def redacted(text: str, address: str) -> str:
+    """`text` without the password that `address` holds."""
+    password = urlsplit(address).password if "://" in address else None
+    return text.replace(password, "***") if password else text
