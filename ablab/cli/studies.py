@@ -30,6 +30,7 @@ def run(
     from rich.console import Console
 
     from ablab.cli.display import make_display
+    from ablab.study.executor import LocalExecutor
     from ablab.study.home import make_home
     from ablab.study.session import Session, planned
 
@@ -49,7 +50,7 @@ def run(
     else:
         display.say(f"all {total} runs are finished: nothing to train")
     try:
-        tally = session.run(count, threads)
+        tally = session.run(lambda setting: LocalExecutor(count, setting), threads)
     finally:
         display.close()
     _conclude(session, console, interrupted=tally.signal is not None)

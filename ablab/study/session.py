@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ablab.arch.accounting import FLOP_CONVENTION
 from ablab.arch.registry import load_registry
 from ablab.errors import UserError
 from ablab.study.driver import Display, Driver, Tally
-from ablab.study.executor import LocalExecutor
+from ablab.study.executor import Executor
 from ablab.study.home import Home, StudyRecord, label
 from ablab.study.mirror import Mirror
 from ablab.study.optuna_mirror import OptunaMirror
@@ -92,8 +92,8 @@ class Session:
         for key in keys.keys() - settled_keys(self.home.root, keys):
             Record(self.home.root, key).want_again()
 
-    def run(self, workers: int, threads: int) -> Tally:
-        """Trains what is not finished. The records are complete before the views are."""
+    def run(self, executor: Callable[[Setting], Executor], threads: int) -> Tally:
+        """Trains what is not finished, each run on `threads`. The records are complete before the views are."""
         source, plan = self.planned.source, self.planned.plan
         if source.done:
             self._replanned(plan)
@@ -104,12 +104,13 @@ class Session:
         source.changed = self._replanned
         self._replanned(plan)
         setting = Setting(self.home.root.resolve(), tuple(p.resolve() for p in self.planned.request.plugins), threads)
-        driver = Driver(self.home.root, LocalExecutor(workers, setting), self.views, self.display)
+        made = executor(setting)
+        driver = Driver(self.home.root, made, self.views, self.display)
         try:
             tally = driver.drive(source)
         finally:
             driver.close()
-        self.record.executed(self._execution(workers, tally))
+        self.record.executed(self._execution(made.slots, tally))
         return tally
 
     def _replanned(self, plan: Plan) -> None:

@@ -26,11 +26,15 @@ def available() -> bool:
 
 @dataclass(frozen=True)
 class Interval:
-    """Numbers from `low` to `high`."""
+    """Numbers from `low` to `high`; `whole`: whole ones."""
 
     low: float
     high: float
     log: bool = True
+    whole: bool = False
+
+
+Space = Mapping[str, Sequence[Any] | Interval]
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,16 @@ class Outcome:
 
 
 class Proposer:
-    """Asks Optuna for trials. `space`: all parameters, by name: a list of choices, or an interval."""
+    """Asks Optuna for trials. `space`: all parameters, by name: a list of choices, or an interval. `population`: of NSGA-II,
+    which serves several objectives.
+    """
 
-    def __init__(self, space: Mapping[str, Sequence[Any] | Interval], objectives: int, pruner: Pruner = "none") -> None:
+    def __init__(self, space: Space, objectives: int, pruner: Pruner = "none", population: int = 50) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        sampler = optuna.samplers.TPESampler(seed=0) if objectives == 1 else optuna.samplers.NSGAIISampler(seed=0)
+        several = optuna.samplers.NSGAIISampler(seed=0, population_size=population)
+        sampler = optuna.samplers.TPESampler(seed=0) if objectives == 1 else several
         self._space = {name: _distribution(values) for name, values in space.items()}
         self._study = optuna.create_study(directions=_down(objectives), sampler=sampler, pruner=_pruner(pruner))
         self._trials: dict[int, optuna.Trial] = {}
@@ -121,8 +128,10 @@ def _down(objectives: int) -> "list[optuna.study.StudyDirection | Literal['minim
 
 
 def _distribution(values: Sequence[Any] | Interval) -> "optuna.distributions.BaseDistribution":
-    from optuna.distributions import CategoricalDistribution, FloatDistribution
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+    if isinstance(values, Interval) and values.whole:
+        return IntDistribution(int(values.low), int(values.high), log=values.log)
     if isinstance(values, Interval):
         return FloatDistribution(values.low, values.high, log=values.log)
     return CategoricalDistribution(list(values))

@@ -1,0 +1,144 @@
+"""Search: trials over plugin sets, then the best of them again beside the baseline, on fresh seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ablab.errors import UserError
+from ablab.stats.front import front
+from ablab.study.adaptive import Adaptive, rungs
+from ablab.study.designs import Contrast
+from ablab.study.plan import Expected, Plan, RunSpec, Trial
+from ablab.study.planner import Choice, PlannedArm, Planner, plan_of, training_flops
+from ablab.study.records import Record
+from ablab.study.search_schema import Search
+from ablab.study.search_space import Space
+from ablab.tracking.optuna_study import Outcome, Proposer
+
+# Proposals that are no new trial (seen before, illegal, too large) may be this many times the trials.
+_PATIENCE = 10
+
+
+class Searched(Adaptive):
+    """Proposes trials in rounds: those of a round know the same, so that what is proposed does not hang on who was faster."""
+
+    def __init__(self, planner: Planner, root: Path, design: Search) -> None:
+        super().__init__(root, design.objectives)
+        self.planner, self.design = planner, design
+        (start,) = planner.layout.arms.values()
+        self.baseline = planner.arm(start.expression, start)
+        self.space = Space(design.factors, start, planner.registry, planner.document)
+        population = max(4, design.trials // 4)
+        self._proposer = Proposer(self.space.parameters, len(design.objectives), design.prune, population)
+        self._trials: dict[str, Trial] = {}  # by run key, in the order of proposals
+        self._arms: dict[str, PlannedArm] = {}
+        self._numbers: dict[str, list[int]] = {}  # proposals that mean the same run
+        self._outcomes: dict[str, Outcome] = {}
+        self._asked = 0
+        self.refused: dict[str, str] = {}
+        self.members: list[PlannedArm] | None = None
+        self._round()
+        self.settle()
+
+    def watch(self, running: Sequence[RunSpec]) -> None:
+        """Ends trials that lag behind the others."""
+        for spec in running if self.design.prune != "none" else ():
+            record = Record(self.root, spec.key)
+            if spec.trial is None or record.stop_asked:
+                continue
+            if self._proposer.lags(spec.trial, rungs(record, self.metrics[0])):
+                record.ask_to_stop("pruned: it lagged behind the other trials", "pruned")
+
+    def noted(self, spec: RunSpec, outcome: Outcome) -> None:
+        """Tells the sampler; a round that is through is followed by another, or by the confirming runs."""
+        if spec.key in self._outcomes:
+            return
+        self._outcomes[spec.key] = replace(outcome, constraints=self._excess(self._arms[spec.key]))
+        if len(self._outcomes) == len(self._trials):
+            for key, numbers in self._numbers.items():
+                for number in numbers:
+                    self._proposer.tell(number, self._outcomes[key])
+            self._numbers.clear()
+            self._round()
+
+    def _round(self) -> None:
+        """Proposes trials until enough are new; decides where none will come."""
+        wanted = min(self.design.at_once, self.design.trials - len(self._trials))
+        while wanted > 0 and self._asked < _PATIENCE * self.design.trials:
+            wanted -= self._propose()
+        if len(self._trials) == len(self._outcomes):
+            self._decide()
+
+    def _propose(self) -> bool:
+        """Asks for a trial; whether it is a new one."""
+        self._asked += 1
+        number, params = self._proposer.ask(self.space.choose)
+        try:
+            model = self.space.model(params)
+            planned = self.planner.arm(model.expression, model, Choice(share=self.design.share))
+            if planned.template.data != self.baseline.template.data:
+                raise UserError("a search keeps the study's tokenizer")
+        except UserError as error:
+            self._refuse(number, {}, ", ".join(f"{k} {v}" for k, v in params.items()), str(error))
+            return False
+        excess = self._excess(planned)
+        if broken := [name for name, value in excess.items() if value > 0]:
+            self._refuse(number, excess, model.expression, f"above the ceiling of {', '.join(broken)}")
+            return False
+        planned = replace(planned, arm=replace(planned.arm, params=params))
+        (run,) = planned.runs([self.design.seed], number)
+        if run.key in self._outcomes:
+            self._proposer.tell(number, self._outcomes[run.key])
+            return False
+        self._numbers.setdefault(run.key, []).append(number)
+        if run.key in self._trials:
+            return False
+        self._trials[run.key], self._arms[run.key] = Trial(planned.arm, run), planned
+        self._waiting.append(run)
+        return True
+
+    def _refuse(self, number: int, excess: Mapping[str, float], what: str, reason: str) -> None:
+        self.refused[what] = reason
+        self._proposer.tell(number, Outcome(None, constraints=excess))
+
+    def _excess(self, planned: PlannedArm) -> dict[str, float]:
+        """By how much an arm exceeds each ceiling, as a share of it."""
+        ceilings = self.design.constraints.model_dump(exclude_none=True)
+        memory = planned.account.memory_bytes
+        held = {"parameters": planned.arm.parameters, "memory_bytes": memory.weights + memory.gradients + memory.optimizer}
+        return {name: held[name] / ceiling - 1 for name, ceiling in ceilings.items()}
+
+    def _decide(self) -> None:
+        """The best arms of all trials, at the whole budget."""
+        values = {key: found.values for key, found in self._outcomes.items() if found.values is not None}
+        chosen = front(values, self.design.confirm)
+        self.members = [self._whole(self._trials[key]) for key in chosen]
+        for planned in [self.baseline, *self.members]:
+            self._waiting += planned.runs(self.planner.study.seed_list())
+
+    def _whole(self, trial: Trial) -> PlannedArm:
+        planned = self.planner.arm(trial.arm.name, self.space.model(trial.arm.params))
+        return replace(planned, arm=replace(planned.arm, params=trial.arm.params))
+
+    def planned(self) -> Plan:
+        """The baseline and, once it is decided, the arms that are confirmed."""
+        seeds, trials = self.planner.study.seed_list(), tuple(self._trials.values())
+        members = [m for m in self.members or [] if m.shared != self.baseline.shared]
+        plan = plan_of(self.planner.layout, [self.baseline, *members], seeds)
+        base = self.baseline.arm.name
+        flops = training_flops(trial.arm for trial in trials) * self.design.trials / max(1, len(trials))
+        runs = plan.expected.runs if self.members is not None else (1 + self.design.confirm) * len(seeds)
+        count = len(trials) if self.members is not None else self.design.trials
+        return replace(
+            plan,
+            runs=plan.runs if self.members is not None else (),
+            contrasts=tuple(Contrast(m.arm.name, "change", {m.arm.name: 1.0, base: -1.0}) for m in members),
+            infeasible=dict(self.refused),
+            expected=Expected(runs, count, flops + runs * training_flops([self.baseline.arm])),
+            trials=trials,
+            space=self._space(),
+        )
+
+    def _space(self) -> dict[str, Any]:
+        return self.space.parameters
