@@ -83,7 +83,7 @@ def plan(
         content = {
             "study": asked.request.name, "revision": asked.study.revision(), "arms": arms, "runs": runs,
             "to_train": runs - len(done), "training_flops": asked.plan.training_flops,
-            "infeasible": dict(asked.plan.infeasible),
+            "infeasible": dict(asked.plan.infeasible), "notes": list(asked.plan.notes),
         }  # fmt: skip
         print(json.dumps(content, indent=1))
         return
@@ -213,5 +213,7 @@ def _print_plan(asked: "Planned", done: set[str]) -> None:
     console.print(table)
     runs = len(asked.plan.unique)
     console.print(f"{runs} runs, {runs - len(done)} to train; {short(asked.plan.training_flops)} training FLOPs in all")
+    for note in asked.plan.notes:
+        console.print(note, markup=False)
     for name, reason in asked.plan.infeasible.items():
         console.print(f"left out: {name}: {reason}", markup=False)

@@ -10,6 +10,7 @@ from ablab.errors import UserError, unknown
 from ablab.files import read_json, write_json
 
 if TYPE_CHECKING:
+    from ablab.study.designs import Contrast
     from ablab.study.plan import Plan
     from ablab.study.schema import Study
 
@@ -65,8 +66,9 @@ class StudyRecord:
             "sources": dict(sources),
             "arms": [asdict(arm) for arm in plan.arms],
             "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
-            "contrasts": [{"name": c.name, "kind": c.kind, "weights": dict(c.weights)} for c in plan.contrasts],
+            "contrasts": [_plain(c) for c in plan.contrasts],
             "infeasible": dict(plan.infeasible),
+            "notes": list(plan.notes),
             "mirrored": old.get("mirrored"),
         }
         write_json(self.path, content)
@@ -99,6 +101,13 @@ class StudyRecord:
     def note_mirrored(self, view: Mapping[str, Any]) -> None:
         """Notes that a tracker shows all of it."""
         write_json(self.path, {**self.read(), "mirrored": dict(view)})
+
+
+def _plain(contrast: "Contrast") -> dict[str, Any]:
+    return {
+        "name": contrast.name, "kind": contrast.kind, "weights": dict(contrast.weights), "aliases": list(contrast.aliases),
+        "parts": [dict(part) for part in contrast.parts],
+    }  # fmt: skip
 
 
 def latest(home: Home, name: str) -> StudyRecord:

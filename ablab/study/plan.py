@@ -66,13 +66,16 @@ class Arm:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a study will do. Arms whose values are equal share their runs. `data`: what to tokenize, by fingerprint."""
+    """All that a study will do. Arms whose values are equal share their runs. `data`: what to tokenize, by fingerprint.
+    `notes`: what a reader must know of the design.
+    """
 
     arms: tuple[Arm, ...]
     runs: tuple[RunSpec, ...]
     contrasts: tuple[Contrast, ...]
     infeasible: Mapping[str, str]
     data: Mapping[str, AnyData]
+    notes: tuple[str, ...] = ()
 
     @property
     def unique(self) -> dict[str, RunSpec]:
@@ -122,7 +125,7 @@ def make_plan(name: str, study: Study, document: Document, registry: Registry) -
         arms.append(arm)
         data[fingerprint] = own
         runs += _runs(name, arm, full, value, study, fingerprint)
-    return Plan(tuple(arms), tuple(runs), tuple(layout.contrasts), layout.infeasible, data)
+    return Plan(tuple(arms), tuple(runs), tuple(layout.contrasts), layout.infeasible, data, tuple(layout.notes))
 
 
 def _place(arm: str, study: Study, document: Document) -> str:

@@ -7,59 +7,16 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from ablab.data.spec import Data, StdlibData
 from ablab.errors import UserError, unknown
+from ablab.study.design_schema import Compare, Config, Design, misplaced
 from ablab.study.yaml_file import Document, read
 from ablab.train.budget import Budget, Kind
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Compare(_Config):
-    """Every arm against the baseline: the arm named by `baseline`, by default the first, or `from` where there are no arms."""
-
-    kind: Literal["compare"] = "compare"
-    baseline: str | None = None
-
-
-class _Changes(_Config):
-    """`changes`: which changes, as terms of expressions (`rope`, `- scaled_init`); by default all between from and to."""
-
-    changes: Annotated[list[str], Field(min_length=1)] | None = None
-
-
-class PathDesign(_Changes):
-    """From `from` to `to`, one change after another in the order of `changes`."""
-
-    kind: Literal["path"]
-
-
-class OneIn(_Changes):
-    """`from`, and `from` with each change alone."""
-
-    kind: Literal["one_in"]
-
-
-class LeaveOneOut(_Changes):
-    """`to`, `to` less each change, and `from`."""
-
-    kind: Literal["leave_one_out"]
-
-
-class Factorial(_Changes):
-    """Every combination of the changes."""
-
-    kind: Literal["factorial"]
-
-
-Design = Annotated[Compare | PathDesign | OneIn | LeaveOneOut | Factorial, Discriminator("kind")]
-
-
-class Sizes(_Config):
+class Sizes(Config):
     """The model's sizes, in place of the family's: of `from` in a design, of each arm's own in `compare`.
 
     The vocabulary follows from the tokenizer.
@@ -72,7 +29,7 @@ class Sizes(_Config):
     context: Annotated[int, Field(ge=1)] | None = None
 
 
-class BudgetConfig(_Config):
+class BudgetConfig(Config):
     """What every run may spend: exactly one of these."""
 
     tokens: Annotated[float, Field(gt=0)] | None = None
@@ -91,7 +48,7 @@ class BudgetConfig(_Config):
         return next(Budget(kind, amount) for kind in kinds if (amount := getattr(self, kind)) is not None)
 
 
-class RecipeConfig(_Config):
+class RecipeConfig(Config):
     """How every arm is trained. `preset`: a family whose published recipe fills in what is not given here. `optimizer`,
     `schedule`: a plugin that writes it, with options (`name(option=value)`); the base recipe's by default. `plugins`: terms
     given to every arm that has no own in their place. `batch_tokens`: tokens a full step. `warmup`: share of the budget.
@@ -118,7 +75,7 @@ def _preset(value: Any) -> Any:
 RecipeField = Annotated[RecipeConfig, BeforeValidator(_preset, json_schema_input_type=RecipeConfig | str)]
 
 
-class Tracking(_Config):
+class Tracking(Config):
     """`uri`: an MLflow tracking server or store in place of the local one."""
 
     uri: str
@@ -136,7 +93,7 @@ Seeds = Annotated[Any, BeforeValidator(_seeds, json_schema_input_type=int | list
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Study(_Config):
+class Study(Config):
     """A study file, resolved."""
 
     question: str = ""
@@ -150,7 +107,7 @@ class Study(_Config):
     seeds: Seeds = 3
     recipe: RecipeField = RecipeConfig()
     metric: Literal["val/bpb", "val/loss"] = "val/bpb"
-    validate_at: list[Share] = [0.25, 0.5, 0.75]
+    validate_at: list[Share] = Field(default=[0.25, 0.5, 0.75])
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0
     tracking: Tracking | None = None
 
@@ -162,7 +119,7 @@ class Study(_Config):
             return self
         if self.arms is not None:
             raise ValueError(f"arms go with design compare; {self.design.kind} makes its own from `from` and `to`")
-        changes = getattr(self.design, "changes", None)
+        changes = getattr(self.design, "changes", None) or getattr(self.design, "factors", None)
         if self.from_ is None or (self.to is None and not changes):
             raise ValueError(f"design {self.design.kind} needs `from` and `to`")
         return self
@@ -193,7 +150,8 @@ def _messages(error: ValidationError, document: Document) -> Iterable[str]:
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             known = [alias for model in models for alias in _aliases(model)]
-            message = str(unknown("key", path[-1], known))
+            elsewhere = misplaced(path[-1]) if path[0] == "design" and len(path) == 2 else None
+            message = elsewhere or str(unknown("key", path[-1], known))
         elif item["type"] == "union_tag_invalid":
             context = item.get("ctx", {})
             expected = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
