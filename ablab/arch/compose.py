@@ -39,6 +39,17 @@ class Claim:
     conflicts: tuple[str, ...] = ()
 
 
+class Conflict(UserError):
+    """Two plugins that do not go together. `plugins`: their names."""
+
+    def __init__(self, message: str, plugins: tuple[str, str]) -> None:
+        super().__init__(message, plugins)  # both, so that it can be pickled
+        self.plugins = plugins
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
 def compose(base: Composite, claims: Sequence[Claim]) -> Composite:
     """`base` with all edits applied. Raises UserError on conflicts, unmet requirements and unknown paths."""
     check_conflicts(claims)
@@ -53,13 +64,14 @@ def compose(base: Composite, claims: Sequence[Claim]) -> Composite:
 
 
 def check_conflicts(claims: Sequence[Claim]) -> None:
-    """Raises UserError for the first two plugins that write the same path, or one above the other's, and for what plugins
-    declare that paths can't see.
+    """Raises Conflict for the first two plugins that write the same path, or one above the other's, or that declare not to go
+    together; UserError for a requirement that is not met.
     """
     names = {claim.plugin for claim in claims}
     for claim in claims:
         for other in sorted(set(claim.conflicts) & names):
-            raise UserError(f"{claim.plugin!r} does not go with {other!r}: remove one (`- {claim.plugin}` or `- {other}`)")
+            message = f"{claim.plugin!r} does not go with {other!r}: remove one (`- {claim.plugin}` or `- {other}`)"
+            raise Conflict(message, (claim.plugin, other))
         for other in sorted(set(claim.requires) - names):
             raise UserError(f"{claim.plugin!r} needs {other!r}: add it (`+ {other}`) or remove `{claim.plugin}`")
     for i, a in enumerate(claims):
@@ -67,9 +79,10 @@ def check_conflicts(claims: Sequence[Claim]) -> None:
             if shared := overlap(a.edit, b.edit):
                 mine, theirs = shared
                 where = f"`{mine}`" if mine == theirs else f"`{mine}` and `{theirs}`"
-                raise UserError(
+                raise Conflict(
                     f"{a.plugin!r} and {b.plugin!r} conflict: both write {where}; "
-                    f"remove one of them (`- {a.plugin}` or `- {b.plugin}`)"
+                    f"remove one of them (`- {a.plugin}` or `- {b.plugin}`)",
+                    (a.plugin, b.plugin),
                 )
 
 

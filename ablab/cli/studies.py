@@ -88,8 +88,7 @@ def plan(
         content = {
             "study": asked.request.name, "revision": asked.study.revision(), "arms": arms, "runs": expected.runs,
             "trials": expected.trials, "to_train": expected.runs + expected.trials - len(done),
-            "training_flops": expected.flops,
-            "infeasible": dict(asked.plan.infeasible),
+            "training_flops": expected.flops, "infeasible": dict(asked.plan.infeasible), "notes": list(asked.plan.notes),
         }  # fmt: skip
         print(json.dumps(content, indent=1))
         return
@@ -221,5 +220,7 @@ def _print_plan(asked: "Planned", done: set[str]) -> None:
     trials = f"{expected.trials} trials and " if expected.trials else ""
     left = expected.runs + expected.trials - len(done)
     console.print(f"{trials}{expected.runs} runs, {left} to train; {short(expected.flops)} training FLOPs in all")
+    for note in asked.plan.notes:
+        console.print(note, markup=False)
     for name, reason in asked.plan.infeasible.items():
         console.print(f"left out: {name}: {reason}", markup=False)

@@ -42,7 +42,7 @@ def _effect_row(effect: EffectSummary) -> dict[str, str]:
     places = digits(half)
     interval = "–" if half is None else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
     return {
-        "name": effect.name, "kind": effect.kind, "estimate": signed(effect.estimate, places), "interval": interval,
+        "name": effect.title, "kind": effect.kind, "estimate": signed(effect.estimate, places), "interval": interval,
         "p": p_value(effect.p), "reading": reading(effect),
     }  # fmt: skip
 

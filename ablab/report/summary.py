@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ablab.report.trials import ArmTuning, tuning
@@ -34,7 +34,9 @@ class ArmSummary:
 
 @dataclass(frozen=True)
 class EffectSummary:
-    """A change's effect on the metric: with the change minus without."""
+    """A change's effect on the metric: with the change minus without. `aliases`: effects that the arms cannot tell from it.
+    `sampling_se`: standard error that drawn orders leave, within the interval.
+    """
 
     name: str
     kind: str
@@ -42,6 +44,13 @@ class EffectSummary:
     low: float | None
     high: float | None
     p: float | None
+    aliases: list[str] = field(default_factory=list)
+    sampling_se: float | None = None
+
+    @property
+    def title(self) -> str:
+        """The name, with the aliases behind it."""
+        return f"{self.name} (= {' = '.join(self.aliases)})" if self.aliases else self.name
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Summary:
     scope: list[str]
     devices: list[str]
     tuning: list[ArmTuning]
+    notes: list[str]
 
     @property
     def complete(self) -> bool:
@@ -89,10 +99,10 @@ def summarise(record: StudyRecord) -> Summary:
     cells = {(arm.name, v["seed"]): v["value"] for arm in arms if arm.name in whole for v in arm.values}
     fitted = fit(cells) if cells else None
     nothing = Effect(None, None, None, None)
-    effects = [
-        EffectSummary(c["name"], c["kind"], **asdict(effect(fitted, c["weights"]) if fitted else nothing))
-        for c in content["contrasts"]
-    ]
+    effects = []
+    for c in content["contrasts"]:
+        found = effect(fitted, c["weights"], parts=c.get("parts", ())) if fitted else nothing
+        effects.append(EffectSummary(c["name"], c["kind"], **asdict(found), aliases=c.get("aliases", [])))
     executions = record.executions
     settled = set(results) | settled_keys(root, trials)
     failures = {key: Record(root, key).failure for key in (keys | trials) - settled}
@@ -105,6 +115,7 @@ def summarise(record: StudyRecord) -> Summary:
         wall_seconds=sum(e["wall_seconds"] for e in executions) if executions else None,
         workers=executions[-1]["workers"] if executions else None, scope=_scope(content),
         devices=sorted({_device(result) for result in results.values()}), tuning=tuning(content, record),
+        notes=content.get("notes", []),
     )  # fmt: skip
 
 

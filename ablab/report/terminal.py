@@ -49,7 +49,7 @@ def effects_table(summary: Summary) -> Table:
         half = None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2
         places = digits(half)
         interval = "–" if half is None else f"{signed(effect.low, places)} … {signed(effect.high, places)}"
-        table.add_row(escape(effect.name), signed(effect.estimate, places), interval, p_value(effect.p), reading(effect))
+        table.add_row(escape(effect.title), signed(effect.estimate, places), interval, p_value(effect.p), reading(effect))
     return table
 
 
@@ -86,10 +86,12 @@ def tuning_table(summary: Summary) -> Table:
 
 
 def footnotes(summary: Summary) -> list[str]:
-    """Scope, error term, overhead, and what was left out."""
-    lines = list(summary.scope)
+    """Scope, what the design implies, error term, overhead, and what was left out."""
+    lines = [*summary.scope, *summary.notes]
     if summary.sd is not None:
         lines.append(f"error: run-to-run sd {summary.sd:.2g} about arm and seed means, {summary.dof} degrees of freedom")
+    if drawn := [f"{e.name} {e.sampling_se:.2g}" for e in summary.effects if e.sampling_se is not None]:
+        lines.append(f"standard errors from drawing orders, within the intervals: {', '.join(drawn)}")
     if summary.overhead is not None and summary.wall_seconds is not None:
         lines.append(
             f"time: {summary.wall_seconds:.0f} s on {summary.workers} worker(s); "

@@ -16,13 +16,15 @@ Cells = Mapping[tuple[str, int], float]
 @dataclass(frozen=True)
 class Effect:
     """A contrast's estimate, its 95 % interval (unadjusted for the number of effects) and two-sided p. None: not estimable,
-    or with one seed no interval.
+    or with one seed no interval. `sampling_se`: the standard error that drawing a part of the orders leaves, within the
+    interval; None where nothing was drawn.
     """
 
     estimate: float | None
     low: float | None
     high: float | None
     p: float | None
+    sampling_se: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,13 @@ def fit(cells: Cells) -> Fit:
     return Fit(arms, means, covariance, sd, dof, np.linalg.pinv(design) @ design)
 
 
-def effect(fitted: Fit, weights: Mapping[str, float], level: float = 0.95) -> Effect:
-    """The contrast Σ weight × arm mean."""
+def effect(fitted: Fit, weights: Mapping[str, float], level: float = 0.95, parts: Sequence[Mapping[str, float]] = ()) -> Effect:
+    """The contrast Σ weight × arm mean.
+
+    `parts`: where the contrast is a mean over draws, the weights of each; the spread of their estimates over √draws is added
+    to its error, on the safe side, since the arms' own noise is part of that spread. Degrees of freedom are then
+    Satterthwaite's (1946).
+    """
     used = {arm: weight for arm, weight in weights.items() if weight}
     if any(arm not in fitted.means for arm in used):
         return Effect(None, None, None, None)
@@ -71,12 +78,25 @@ def effect(fitted: Fit, weights: Mapping[str, float], level: float = 0.95) -> Ef
     if not np.allclose(whole @ fitted.estimable, whole):
         return Effect(None, None, None, None)
     estimate = sum(weight * fitted.means[arm] for arm, weight in used.items())
+    drawn = _sampling_error(fitted, parts)
     if fitted.sd is None:
-        return Effect(estimate, None, None, None)
-    error = fitted.sd * float(np.sqrt(vector @ fitted.covariance @ vector))
-    half = float(special.stdtrit(fitted.dof, 0.5 + level / 2)) * error
-    p = float(2 * special.stdtr(fitted.dof, -abs(estimate) / error)) if error > 0 else float(estimate == 0)
-    return Effect(estimate, estimate - half, estimate + half, p)
+        return Effect(estimate, None, None, None, drawn)
+    variance, dof = fitted.sd**2 * float(vector @ fitted.covariance @ vector), float(fitted.dof)
+    if drawn:
+        both = variance + drawn**2
+        dof = both**2 / (variance**2 / dof + drawn**4 / (len(parts) - 1))
+        variance = both
+    error = float(np.sqrt(variance))
+    half = float(special.stdtrit(dof, 0.5 + level / 2)) * error
+    p = float(2 * special.stdtr(dof, -abs(estimate) / error)) if error > 0 else float(estimate == 0)
+    return Effect(estimate, estimate - half, estimate + half, p, drawn)
+
+
+def _sampling_error(fitted: Fit, parts: Sequence[Mapping[str, float]]) -> float | None:
+    if len(parts) < 2:
+        return None
+    estimates = [sum(weight * fitted.means[arm] for arm, weight in part.items()) for part in parts]
+    return float(np.std(estimates, ddof=1) / np.sqrt(len(estimates)))
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float | None, float | None]:

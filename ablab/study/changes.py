@@ -4,11 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablab.arch.compose import overlap
-from ablab.arch.expression import Mention, Model, Use, parse_terms
+from ablab.arch.expression import Model, Use, parse_terms
 from ablab.arch.registry import Registry
 from ablab.errors import UserError
-from ablab.study.schema import Study
-from ablab.study.yaml_file import Document
 
 Uses = Mapping[str, Use]
 
@@ -31,44 +29,9 @@ class Change:
         return Change(self.name, self.added, self.removed).apply(uses)
 
 
-def changes_of(study: Study, registry: Registry, document: Document, start: Model, end: Model | None) -> list[Change]:
-    """The changes of a design: those it lists, or all between its ends. Raises UserError with the place in the file."""
-    listed: list[str] | None = getattr(study.design, "changes", None)
-    if listed is None:
-        assert end is not None
-        return difference(start.uses, end.uses)
-    changes = []
-    for i, text in enumerate(listed):
-        try:
-            changes.append(_listed(parse_terms(text), registry, start, text))
-        except UserError as error:
-            key = ["design", "changes", str(i)]
-            raise error.at(f"{document.place(key)}: {'.'.join(key)}") from None
-    _check_listed(changes, study.design.kind, document)
-    if end is not None:
-        uses: dict[str, Use] = dict(start.uses)
-        for change in changes:
-            uses = change.apply(uses)
-        if left := difference(uses, end.uses):
-            names = ", ".join(change.name for change in left)
-            place = document.place(["design", "changes"])
-            raise UserError(f"{place}: design.changes: they do not lead from `from` to `to`: missing {names}")
-    return changes
-
-
-def _check_listed(changes: Sequence[Change], kind: str, document: Document) -> None:
-    """Changes that are made together must differ, and touch different plugins."""
-    seen: dict[str, str] = {}
-    for change in changes:
-        names = {name for name, _ in (*change.removed, *change.added)} if kind in ("path", "factorial") else {change.name}
-        for name in names:
-            if name in seen:
-                place = document.place(["design", "changes"])
-                raise UserError(f"{place}: design.changes: {seen[name]!r} and {change.name!r} both change {name!r}")
-            seen[name] = change.name
-
-
-def _listed(terms: Sequence[Mention], registry: Registry, start: Model, text: str) -> Change:
+def listed(text: str, registry: Registry, start: Model) -> Change:
+    """The change from `start` that `text` writes: `rope`, `- scaled_init`, `a + b`. Raises UserError for what cannot be."""
+    terms = parse_terms(text)
     if not terms:
         raise UserError("an empty change")
     removed, added = [], []
@@ -82,8 +45,12 @@ def _listed(terms: Sequence[Mention], registry: Registry, start: Model, text: st
             removed.append((term.name, start.uses[term.name]))
         if term.sign == "+":
             added.append((term.name, Use(plugin, plugin.configure(term.options))))
-    name = str(added[0][1]) if len(terms) == 1 and added else text.strip()
-    return Change(name, tuple(removed), tuple(added))
+    return Change(shown(text, added), tuple(removed), tuple(added))
+
+
+def shown(text: str, added: Sequence[tuple[str, Use]]) -> str:
+    """The name of what `text` writes: a lone plugin's in full, options included; else the text."""
+    return str(added[0][1]) if len(added) == 1 and len(parse_terms(text)) == 1 else text.strip()
 
 
 def difference(start: Uses, end: Uses) -> list[Change]:

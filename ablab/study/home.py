@@ -10,6 +10,7 @@ from ablab.errors import UserError, unknown
 from ablab.files import read_json, write_json
 
 if TYPE_CHECKING:
+    from ablab.study.designs import Contrast
     from ablab.study.plan import Plan, Trial
     from ablab.study.schema import Study
 
@@ -71,8 +72,9 @@ class StudyRecord:
             "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
             "trials": [_trial(trial) for trial in plan.trials],
             "expected": asdict(plan.expected),
-            "contrasts": [{"name": c.name, "kind": c.kind, "weights": dict(c.weights)} for c in plan.contrasts],
+            "contrasts": [_plain(c) for c in plan.contrasts],
             "infeasible": dict(plan.infeasible),
+            "notes": list(plan.notes),
             "mirrored": old.get("mirrored"),
         }
         write_json(self.path, content)
@@ -110,6 +112,13 @@ class StudyRecord:
 def _trial(trial: "Trial") -> dict[str, Any]:
     run = trial.run
     return {"arm": run.arm, "number": run.trial, "seed": run.seed, "key": run.key, "params": dict(trial.arm.params)}
+
+
+def _plain(contrast: "Contrast") -> dict[str, Any]:
+    return {
+        "name": contrast.name, "kind": contrast.kind, "weights": dict(contrast.weights), "aliases": list(contrast.aliases),
+        "parts": [dict(part) for part in contrast.parts],
+    }  # fmt: skip
 
 
 def latest(home: Home, name: str) -> StudyRecord:

@@ -91,7 +91,7 @@ class Expected:
 class Plan:
     """All that a study will do, as far as it is known: trials decide which runs follow. Arms whose values are equal share
     their runs. `data`: what to tokenize, by fingerprint. `space`: the values that trials try, by parameter: a list, or an
-    interval.
+    interval. `notes`: what a reader must know of the design.
     """
 
     arms: tuple[Arm, ...]
@@ -100,6 +100,7 @@ class Plan:
     infeasible: Mapping[str, str]
     data: Mapping[str, AnyData]
     expected: Expected
+    notes: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
     space: Mapping[str, Any] = field(default_factory=dict)
 

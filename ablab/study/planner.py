@@ -146,5 +146,5 @@ def plan_of(layout: Layout, arms: Sequence[PlannedArm], seeds: Sequence[int]) ->
     return Plan(
         arms=tuple(planned.arm for planned in arms), runs=tuple(runs), contrasts=tuple(layout.contrasts),
         infeasible=layout.infeasible, data={planned.template.data: planned.data for planned in arms},
-        expected=Expected(len(arm_of), 0, training_flops(arm_of.values())),
+        expected=Expected(len(arm_of), 0, training_flops(arm_of.values())), notes=tuple(layout.notes),
     )  # fmt: skip

@@ -7,60 +7,18 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from ablab.data.spec import Data, StdlibData
 from ablab.errors import UserError, unknown
+from ablab.study.config import Config
+from ablab.study.design_schema import Compare, Design, Search, misplaced
 from ablab.study.tuning_schema import Tune
 from ablab.study.yaml_file import Document, read
 from ablab.train.budget import Budget, Kind
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Compare(_Config):
-    """Every arm against the baseline: the arm named by `baseline`, by default the first, or `from` where there are no arms."""
-
-    kind: Literal["compare"] = "compare"
-    baseline: str | None = None
-
-
-class _Changes(_Config):
-    """`changes`: which changes, as terms of expressions (`rope`, `- scaled_init`); by default all between from and to."""
-
-    changes: Annotated[list[str], Field(min_length=1)] | None = None
-
-
-class PathDesign(_Changes):
-    """From `from` to `to`, one change after another in the order of `changes`."""
-
-    kind: Literal["path"]
-
-
-class OneIn(_Changes):
-    """`from`, and `from` with each change alone."""
-
-    kind: Literal["one_in"]
-
-
-class LeaveOneOut(_Changes):
-    """`to`, `to` less each change, and `from`."""
-
-    kind: Literal["leave_one_out"]
-
-
-class Factorial(_Changes):
-    """Every combination of the changes."""
-
-    kind: Literal["factorial"]
-
-
-Design = Annotated[Compare | PathDesign | OneIn | LeaveOneOut | Factorial, Discriminator("kind")]
-
-
-class Sizes(_Config):
+class Sizes(Config):
     """The model's sizes, in place of the family's: of `from` in a design, of each arm's own in `compare`.
 
     The vocabulary follows from the tokenizer.
@@ -73,7 +31,7 @@ class Sizes(_Config):
     context: Annotated[int, Field(ge=1)] | None = None
 
 
-class BudgetConfig(_Config):
+class BudgetConfig(Config):
     """What every run may spend: exactly one of these."""
 
     tokens: Annotated[float, Field(gt=0)] | None = None
@@ -92,7 +50,7 @@ class BudgetConfig(_Config):
         return next(Budget(kind, amount) for kind in kinds if (amount := getattr(self, kind)) is not None)
 
 
-class RecipeConfig(_Config):
+class RecipeConfig(Config):
     """How every arm is trained. `preset`: a family whose published recipe fills in what is not given here. `optimizer`,
     `schedule`: a plugin that writes it, with options (`name(option=value)`); the base recipe's by default. `plugins`: terms
     given to every arm that has no own in their place. `batch_tokens`: tokens a full step. `warmup`: share of the budget.
@@ -119,7 +77,7 @@ def _preset(value: Any) -> Any:
 RecipeField = Annotated[RecipeConfig, BeforeValidator(_preset, json_schema_input_type=RecipeConfig | str)]
 
 
-class Tracking(_Config):
+class Tracking(Config):
     """`uri`: an MLflow tracking server or store in place of the local one. `optuna`: a database that a team shares
     (`postgresql+psycopg://user@host/name`) in place of a journal file.
     """
@@ -140,7 +98,7 @@ Seeds = Annotated[Any, BeforeValidator(_seeds, json_schema_input_type=int | list
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class Study(_Config):
+class Study(Config):
     """A study file, resolved."""
 
     question: str = ""
@@ -155,7 +113,7 @@ class Study(_Config):
     tune: Tune | None = None
     recipe: RecipeField = RecipeConfig()
     metric: Literal["val/bpb", "val/loss"] = "val/bpb"
-    validate_at: list[Share] = [0.25, 0.5, 0.75]
+    validate_at: list[Share] = Field(default=[0.25, 0.5, 0.75])
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0
     tracking: Tracking | None = None
 
@@ -167,7 +125,7 @@ class Study(_Config):
             return self
         if self.arms is not None:
             raise ValueError(f"arms go with design compare; {self.design.kind} makes its own from `from` and `to`")
-        changes = getattr(self.design, "changes", None)
+        changes = getattr(self.design, "changes", None) or getattr(self.design, "factors", None)
         if self.from_ is None or (self.to is None and not changes):
             raise ValueError(f"design {self.design.kind} needs `from` and `to`")
         return self
@@ -179,12 +137,13 @@ class Study(_Config):
     @property
     def objectives(self) -> list[str]:
         """What runs are judged by: the metric, or what a search asks for."""
-        return getattr(self.design, "objectives", [self.metric])
+        return list(self.design.objectives) if isinstance(self.design, Search) else [self.metric]
 
     @property
     def trial_seed(self) -> int | None:
         """The seed of trials, apart from the others; None where there are none."""
-        return self.tune.seed if self.tune is not None else getattr(self.design, "seed", None)
+        trials = self.tune or self.design
+        return trials.seed if isinstance(trials, Tune | Search) else None
 
     def revision(self) -> str:
         """A hash of the resolved study; where it is tracked does not count."""
@@ -208,7 +167,8 @@ def _messages(error: ValidationError, document: Document) -> Iterable[str]:
         message = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             known = [alias for model in models for alias in _aliases(model)]
-            message = str(unknown("key", path[-1], known))
+            elsewhere = misplaced(path[-1]) if path[0] == "design" and len(path) == 2 else None
+            message = elsewhere or str(unknown("key", path[-1], known))
         elif item["type"] == "union_tag_invalid":
             context = item.get("ctx", {})
             expected = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
@@ -229,9 +189,8 @@ def _walk(loc: Sequence[str | int]) -> tuple[list[str], list[type[BaseModel]]]:
             models = tagged
             continue
         fields = [f for m in models for n, f in m.model_fields.items() if part in (n, f.alias)]
-        if models and not fields and part != loc[-1]:
-            continue
-        if not models and isinstance(part, str) and ("[" in part or part in ("int", "list", "float")):
+        union = isinstance(part, str) and ("[" in part or part in ("int", "list", "float", "range"))
+        if not fields and (union or (models and part != loc[-1])):
             continue
         path.append(str(part))
         parents, models = models, [m for f in fields for m in _models(f.annotation)]

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
-from ablab.study.design_schema import Config
+from ablab.study.config import Config
 from ablab.study.tuning_schema import Prune, Range
 
 Objective = Literal[
@@ -59,7 +59,7 @@ class Search(Config):
 
     kind: Literal["search"]
     factors: Annotated[dict[str, Tried], Field(min_length=1)]
-    objectives: Annotated[list[Objective], Field(min_length=1)] = ["val/bpb"]
+    objectives: list[Objective] = Field(default=["val/bpb"], min_length=1)
     trials: Annotated[int, Field(ge=2)] = 24
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0)] = 10_001

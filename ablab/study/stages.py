@@ -5,7 +5,7 @@ from pathlib import Path
 from ablab.arch.registry import Registry
 from ablab.study.plan import Plan
 from ablab.study.planner import Planner, plan_of
-from ablab.study.schema import Study
+from ablab.study.schema import Search, Study
 from ablab.study.sources import Listed, Source
 from ablab.study.yaml_file import Document
 
@@ -16,6 +16,10 @@ def source_of(planner: Planner, root: Path) -> Source:
         from ablab.study.tuning import Tuned
 
         return Tuned(planner, root)
+    if isinstance(planner.study.design, Search):
+        from ablab.study.search import Searched
+
+        return Searched(planner, root, planner.study.design)
     seeds = planner.study.seed_list()
     arms = [planner.arm(name, model) for name, model in planner.layout.arms.items()]
     return Listed(plan_of(planner.layout, arms, seeds), root, seeds)

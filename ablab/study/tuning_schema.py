@@ -1,18 +1,16 @@
 """What a study may say of tuning: the options that are tried, and how often."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from ablab.study.config import Config
 
 Prune = Literal["none", "asha", "hyperband"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
-class Range(_Strict):
+class Range(Config):
     """Every number from `low` to `high`; `log`: equal shares for equal ratios."""
 
     low: float
@@ -28,13 +26,20 @@ class Range(_Strict):
         return self
 
 
+def _form(value: Any) -> str:
+    return "range" if isinstance(value, Mapping | Range) else "list"
+
+
+# A list of values, or a range: which of the two a value was meant to be is told by its form.
+_Form = Discriminator(_form)
+_Range = Annotated[Range, Tag("range")]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Names = Annotated[list[str], Field(min_length=1)]
 Space = Mapping[str, list[float] | list[int] | list[str] | Range]
 
 
-class Tune(_Strict):
+class Tune(Config):
     """Trials of every arm before its confirming runs, each with other values of the recipe's options: a list of values, or a
     range (`{low, high}`). `trials`: of each arm. `share`: of a run's budget that a trial may spend. `seed`: of all trials, apart
     from the study's. `prune`: ends trials early that lag behind the arm's others.
@@ -44,13 +49,13 @@ class Tune(_Strict):
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0)] = 10_001
     prune: Prune = "none"
-    lr: list[Positive] | Range | None = None
+    lr: Annotated[Annotated[list[Positive], Tag("list")] | _Range, _Form] | None = None
     batch_tokens: list[Annotated[int, Field(ge=1)]] | None = None
     optimizer: Names | None = None
     schedule: Names | None = None
-    warmup: list[Annotated[float, Field(ge=0, lt=1)]] | Range | None = None
-    weight_decay: list[NotNegative] | Range | None = None
-    clip: list[NotNegative] | Range | None = None
+    warmup: Annotated[Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Tag("list")] | _Range, _Form] | None = None
+    weight_decay: Annotated[Annotated[list[NotNegative], Tag("list")] | _Range, _Form] | None = None
+    clip: Annotated[Annotated[list[NotNegative], Tag("list")] | _Range, _Form] | None = None
 
     @model_validator(mode="after")
     def _something(self) -> "Tune":

@@ -89,7 +89,7 @@ def test_compare(laid):
 def test_a_changed_option_is_a_change(laid):
     layout = laid("from: llama\nto: llama + rope(base=5e5)\ndesign: {kind: one_in}\n")
     assert [c.name for c in layout.contrasts] == ["rope"]
-    assert list(layout.arms)[1] == "llama + rope(base=500000.0)"
+    assert list(layout.arms)[1] == "llama + rope(base=5e5)"  # `to`, as the file writes it
 
 
 def test_what_writes_the_same_path_is_replaced(registry, tmp_path):

@@ -127,7 +127,7 @@ def test_points_are_spread_evenly():
 @pytest.mark.parametrize(
     ("tune", "message"),
     [
-        ("{lr: [1.0e-3, 2.0e-3], trials: 2, seed: 2}", "x.yaml:11:43: tune.seed: seed 2 is of the trials"),
+        ("{lr: [1.0e-3, 2.0e-3], trials: 2, seed: 2}", "x.yaml:11:41: tune.seed: seed 2 is of the trials"),
         ("{lr: [1.0e-3, 2.0e-3], trials: 3}", "x.yaml:11:1: tune: its lists have 2 combinations, fewer than 3 trials"),
         ("{trials: 3}", "x.yaml:11:1: tune: it names no option of the recipe"),
         ("{lr: {low: 1.0e-2, high: 1.0e-3}, trials: 3}", "x.yaml:11:8: tune.lr: low 0.01 is not below high 0.001"),

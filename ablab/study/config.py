@@ -1,0 +1,9 @@
+"""The base of all that a study file holds."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Config(BaseModel):
+    """A strict, frozen model that refuses unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)

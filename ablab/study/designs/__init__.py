@@ -1,0 +1,70 @@
+"""Designs: from two ends and what varies between them to arms, and to the contrasts of arm means that answer the question."""
+
+from ablab.arch.expression import Model, resolve
+from ablab.arch.registry import Registry
+from ablab.errors import UserError
+from ablab.study.design_schema import (
+    Compare,
+    Factorial,
+    FractionalFactorial,
+    LeaveOneOut,
+    OneIn,
+    OneInOneOut,
+    PathDesign,
+    Search,
+    Shapley,
+)
+from ablab.study.designs.factorial import factorial
+from ablab.study.designs.fraction import fractional_factorial
+from ablab.study.designs.layout import Contrast, Layout, Task
+from ablab.study.designs.shares import shapley
+from ablab.study.designs.stepwise import leave_one_out, one_in, one_in_one_out, path
+from ablab.study.factors import factors_of
+from ablab.study.schema import Study
+from ablab.study.yaml_file import Document
+
+__all__ = ["Contrast", "Layout", "lay_out"]
+
+_DESIGNS = {
+    PathDesign: path,
+    OneIn: one_in,
+    LeaveOneOut: leave_one_out,
+    OneInOneOut: one_in_one_out,
+    Factorial: factorial,
+    FractionalFactorial: fractional_factorial,
+    Shapley: shapley,
+}
+
+
+def lay_out(study: Study, registry: Registry, document: Document) -> Layout:
+    """The arms and contrasts of a study. Raises UserError with the place in the file."""
+    if isinstance(study.design, Compare):
+        return _compare(study, registry, document)
+    start = _model(study.from_, registry, document, "from")
+    if isinstance(study.design, Search):  # its arms follow from its trials
+        return Layout({start.expression: start})
+    end = _model(study.to, registry, document, "to") if study.to is not None else None
+    task = Task(start, end, factors_of(study, registry, document, start, end), study.design, document)
+    if not task.factors:
+        raise task.refusal("`from` and `to` do not differ")
+    return _DESIGNS[type(study.design)](task)
+
+
+def _model(text: str | None, registry: Registry, document: Document, *key: str) -> Model:
+    assert text is not None
+    try:
+        return resolve(text, registry)
+    except UserError as error:
+        raise error.at(f"{document.place(key)}: {'.'.join(key)}") from None
+
+
+def _compare(study: Study, registry: Registry, document: Document) -> Layout:
+    if study.arms is not None:
+        arms = {name: _model(text, registry, document, "arms", name) for name, text in study.arms.items()}
+    else:
+        ends = {"from": study.from_, "to": study.to}
+        arms = {str(text): _model(text, registry, document, key) for key, text in ends.items()}
+    assert isinstance(study.design, Compare)
+    baseline = study.design.baseline or next(iter(arms))
+    contrasts = [Contrast(name, "change", {name: 1.0, baseline: -1.0}) for name in arms if name != baseline]
+    return Layout(arms, contrasts)
