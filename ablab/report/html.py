@@ -11,8 +11,8 @@ from ablab.files import write_atomically
 from ablab.report.figures import effects_plot
 from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.summary import ArmSummary, EffectSummary, Summary
-from ablab.report.terminal import footnotes, reading
-from ablab.report.trials import ArmTuning, told
+from ablab.report.terminal import footnotes, reading, survival
+from ablab.report.trials import ArmTuning, TrialSummary, told
 from ablab.study.home import StudyRecord
 
 
@@ -29,6 +29,8 @@ def write_report(summary: Summary, record: StudyRecord) -> Path:
         file=sources["command"],
         effects=[_effect_row(e) for e in summary.effects],
         arms=[_arm_row(a, digits(summary.sd)) for a in summary.arms],
+        survival=survival(summary),
+        trials=[_trial_row(t, digits(summary.sd)) for t in sorted(summary.trials, key=_rank)] if summary.survivors else [],
         tuning=[_tuning_row(arm, digits(summary.sd)) for arm in summary.tuning],
     )
     record.reports.mkdir(parents=True, exist_ok=True)
@@ -47,8 +49,17 @@ def _effect_row(effect: EffectSummary) -> dict[str, str]:
     }  # fmt: skip
 
 
+def _rank(trial: TrialSummary) -> tuple[bool, list[float]]:
+    return trial.values is None, trial.values or []
+
+
+def _trial_row(trial: TrialSummary, places: int) -> dict[str, str]:
+    values = [plain(value, places) for value in trial.values or []]
+    return {"arm": trial.arm, "number": str(trial.number), "values": " · ".join(values) or trial.state}
+
+
 def _tuning_row(arm: ArmTuning, places: int) -> dict[str, str]:
-    tried = [f"{told(t.params)}: {plain(t.value, places) if t.value is not None else t.state}" for t in arm.trials]
+    tried = [f"{told(t.params)}: {t.state if t.values is None else plain(t.values[0], places)}" for t in arm.trials]
     best = "not decided yet" if arm.best is None else told(arm.best) or "the study's recipe"
     return {"arm": arm.arm, "best": best, "edges": ", ".join(arm.edges), "trials": "; ".join(tried)}
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ablab.report.trials import ArmTuning, tuning
+from ablab.report.trials import ArmTuning, TrialSummary, objectives_of, trials_of, tuning
 from ablab.stats.effects import Effect, effect, fit, mean_sd
+from ablab.stats.front import beaten
 from ablab.study.home import StudyRecord
-from ablab.study.records import Record, settled_keys
+from ablab.study.records import Record, figure, settled_keys
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,15 @@ class EffectSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """All that a report shows. `overhead`: share of the execution's time not spent in training steps or validation."""
+    """All that a report shows. `overhead`: share of the execution's time not spent in training steps or validation.
+    `survivors`: of a search, each confirmed arm with the one that beats it, if one does. `objectives`: what runs are judged by.
+    """
 
     study: str
     revision: str
     question: str
     metric: str
+    objectives: list[str]
     arms: list[ArmSummary]
     effects: list[EffectSummary]
     infeasible: dict[str, str]
@@ -74,7 +78,9 @@ class Summary:
     workers: int | None
     scope: list[str]
     devices: list[str]
+    trials: list[TrialSummary]
     tuning: list[ArmTuning]
+    survivors: dict[str, str | None]
     notes: list[str]
 
     @property
@@ -103,19 +109,21 @@ def summarise(record: StudyRecord) -> Summary:
     for c in content["contrasts"]:
         found = effect(fitted, c["weights"], parts=c.get("parts", ())) if fitted else nothing
         effects.append(EffectSummary(c["name"], c["kind"], **asdict(found), aliases=c.get("aliases", [])))
-    executions = record.executions
+    executions, tried = record.executions, trials_of(content, record)
     settled = set(results) | settled_keys(root, trials)
     failures = {key: Record(root, key).failure for key in (keys | trials) - settled}
     return Summary(
         study=record.name, revision=record.revision, question=content["config"]["question"],
-        metric=content["config"]["metric"], arms=arms, effects=effects, infeasible=content["infeasible"],
+        metric=content["config"]["metric"], objectives=objectives_of(content), arms=arms, effects=effects,
+        infeasible=content["infeasible"],
         runs=content["expected"]["runs"] + content["expected"]["trials"], finished=len(settled),
         failed={k: f["reason"] for k, f in failures.items() if f},
         sd=fitted.sd if fitted else None, dof=fitted.dof if fitted else 0, overhead=_overhead(executions),
         wall_seconds=sum(e["wall_seconds"] for e in executions) if executions else None,
         workers=executions[-1]["workers"] if executions else None, scope=_scope(content),
-        devices=sorted({_device(result) for result in results.values()}), tuning=tuning(content, record),
-        notes=content.get("notes", []),
+        devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuning(content, tried),
+        survivors=_survivors(content, results),
+        notes=content["notes"],
     )  # fmt: skip
 
 
@@ -137,6 +145,17 @@ def _arm(arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[st
         seconds=average("seconds"), tokens_per_second=average("tokens_per_second"),
         peak_memory_bytes=average("peak_memory_bytes"), diverged=[seed for seed, result in runs if result["diverged"]],
     )  # fmt: skip
+
+
+def _survivors(content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
+    """Of a search: each confirmed arm with the arm that beats it, None where there is none. Arms that diverged are left out."""
+    runs = [(run["arm"], run["seed"], results[run["key"]]) for run in content["runs"] if run["key"] in results]
+    if content["config"]["design"]["kind"] != "search" or not runs:
+        return {}
+    lost = {arm for arm, _, result in runs if result["diverged"]}
+    sound = [run for run in runs if run[0] not in lost]
+    tables = [{(arm, seed): figure(result, objective) for arm, seed, result in sound} for objective in objectives_of(content)]
+    return {arm: beaten(tables, arm) for arm in dict.fromkeys(arm for arm, _, _ in sound)}
 
 
 def _overhead(executions: list[dict[str, Any]]) -> float | None:

@@ -22,6 +22,8 @@ def print_summary(summary: Summary, console: Console) -> None:
     console.print(arms_table(summary))
     if summary.tuning:
         console.print(tuning_table(summary))
+    for line in survival(summary):
+        console.print(line, highlight=False, markup=False)
     for line in footnotes(summary):
         console.print(line, highlight=False, markup=False)
 
@@ -76,13 +78,24 @@ def tuning_table(summary: Summary) -> Table:
         table.add_column(name, overflow="fold")
     table.add_column(summary.metric, justify="right", no_wrap=True)
     for arm in summary.tuning:
-        values = [trial.value for trial in arm.trials if trial.value is not None]
+        values = [trial.values[0] for trial in arm.trials if trial.values is not None]
         lost = len(arm.trials) - len(values)
         notes = [f"best {name} at the edge of what was tried" for name in arm.edges]
         notes += [f"{lost} of {len(arm.trials)} trials without a value"] if lost and arm.best is not None else []
         best = "open" if arm.best is None else told(arm.best) or "as the study says"
         table.add_row(escape(arm.arm), best, "; ".join(notes), plain(min(values, default=None), digits(summary.sd)))
     return table
+
+
+def survival(summary: Summary) -> list[str]:
+    """Which of a search's confirmed arms survive on fresh seeds."""
+    if not summary.survivors:
+        return []
+    told = ", ".join(summary.objectives)
+    lines = [f"{len(summary.trials)} trials looked for low {told}; the best were trained again on fresh seeds:"]
+    for arm, by in summary.survivors.items():
+        lines.append(f"  {arm}: " + ("survives" if by is None else f"beaten by {by}"))
+    return [*lines, "  beaten: another is better in one objective and worse in none, beyond the 95 % intervals"]
 
 
 def footnotes(summary: Summary) -> list[str]:

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablab.study.home import StudyRecord
-from ablab.study.records import Record
+from ablab.study.records import Record, figure
 
 
 @dataclass(frozen=True)
 class TrialSummary:
-    """One trial. `value`: the metric; None where it came to none. `state`: finished, diverged, pruned, failed or open."""
+    """One trial. `values`: one an objective; None where it came to none. `state`: finished, diverged, pruned, failed or open."""
 
+    arm: str
     number: int
     params: dict[str, Any]
-    value: float | None
+    values: list[float] | None
     state: str
 
 
@@ -30,32 +31,42 @@ class ArmTuning:
     edges: list[str]
 
 
-def tuning(content: Mapping[str, Any], record: StudyRecord) -> list[ArmTuning]:
+def objectives_of(content: Mapping[str, Any]) -> list[str]:
+    """What a study's runs are judged by."""
+    config = content["config"]
+    return config["design"]["objectives"] if config["design"]["kind"] == "search" else [config["metric"]]
+
+
+def trials_of(content: Mapping[str, Any], record: StudyRecord) -> list[TrialSummary]:
+    """All trials of a study."""
+    objectives = objectives_of(content)
+    return [_trial(trial, objectives, record) for trial in content["trials"]]
+
+
+def tuning(content: Mapping[str, Any], trials: Sequence[TrialSummary]) -> list[ArmTuning]:
     """The tuning of each arm; nothing for a study that was not tuned."""
     if not content["config"].get("tune"):
         return []
-    return [_arm(arm, content, record) for arm in content["arms"]]
+    return [_arm(arm, content, [trial for trial in trials if trial.arm == arm["name"]]) for arm in content["arms"]]
 
 
-def _arm(arm: Mapping[str, Any], content: Mapping[str, Any], record: StudyRecord) -> ArmTuning:
-    metric = content["config"]["metric"]
-    trials = [_trial(trial, metric, record) for trial in content["trials"] if trial["arm"] == arm["name"]]
+def _arm(arm: Mapping[str, Any], content: Mapping[str, Any], trials: list[TrialSummary]) -> ArmTuning:
     decided = len(trials) == content["config"]["tune"]["trials"] and all(t.state != "open" for t in trials)
     best = dict(arm["params"]) if decided else None
     return ArmTuning(arm["name"], trials, best, at_edge(best or {}, [trial.params for trial in trials]))
 
 
-def _trial(trial: Mapping[str, Any], metric: str, record: StudyRecord) -> TrialSummary:
+def _trial(trial: Mapping[str, Any], objectives: Sequence[str], record: StudyRecord) -> TrialSummary:
     held = Record(record.home.root, trial["key"])
-    value, state = None, "open"
+    values, state = None, "open"
     if (result := held.result) is not None:
         state = "diverged" if result["diverged"] else "finished"
-        value = None if result["diverged"] else result["metrics"][metric]
+        values = None if result["diverged"] else [figure(result, objective) for objective in objectives]
     elif held.pruned:
         state = "pruned"
     elif held.failure is not None:
         state = "failed"
-    return TrialSummary(trial["number"], trial["params"], value, state)
+    return TrialSummary(trial["arm"], trial["number"], trial["params"], values, state)
 
 
 def at_edge(params: Mapping[str, Any], tried: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -4,21 +4,14 @@ again, by another driver or another day, decides the same and hands out what is 
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ablab.study.plan import Plan, RunSpec
-from ablab.study.records import Record
+from ablab.study.records import Record, figure
 from ablab.study.sources import Source, ignore
 from ablab.study.worker import Report
 from ablab.tracking.optuna_study import Outcome
-
-
-def figure(result: Mapping[str, Any], metric: str) -> float:
-    """One of a result's figures: `val/bpb`, `cost/seconds`."""
-    kind, _, name = metric.partition("/")
-    return result["cost"][name] if kind == "cost" else result["metrics"][metric]
 
 
 def rungs(record: Record, metric: str) -> dict[int, float]:

@@ -51,18 +51,22 @@ def factors_of(study: Study, registry: Registry, document: Document, start: Mode
     if texts is None and not named:
         assert end is not None
         return tuple(_two_levels(change, ("design",)) for change in difference(start.uses, end.uses))
-    factors = []
-    for i, text in enumerate(texts or ()):
-        key = ("design", "changes", str(i))
-        try:
-            factors.append(_two_levels(listed(text, registry, start), key))
-        except UserError as error:
-            raise error.at(_at(document, key)) from None
+    factors = list(listed_changes(texts or (), registry, document, start))
     factors += [_factor(name, levels, registry, document, start) for name, levels in named.items()]
     _check_apart(factors, study.design.kind, document)
     if end is not None and not named:
         _check_end(factors, start, end, document)
     return tuple(factors)
+
+
+def listed_changes(texts: Sequence[str], registry: Registry, document: Document, start: Model) -> Iterator[Factor]:
+    """A factor of two levels for each of `design.changes`. Raises UserError with the place of what is wrong."""
+    for i, text in enumerate(texts):
+        key = ("design", "changes", str(i))
+        try:
+            yield _two_levels(listed(text, registry, start), key)
+        except UserError as error:
+            raise error.at(_at(document, key)) from None
 
 
 def _at(document: Document, key: Sequence[str]) -> str:

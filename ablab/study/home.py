@@ -86,7 +86,9 @@ class StudyRecord:
             raise UserError(
                 f"{self.name!r} (revision {self.revision}) has not been run in {self.home.root}: `ablab run` it first"
             )
-        return content
+        # What studies written before there were trials and notes do not say.
+        expected = {"runs": len({run["key"] for run in content["runs"]}), "trials": 0}
+        return {"trials": [], "notes": [], "expected": expected, **content}
 
     def executed(self, execution: Mapping[str, Any]) -> None:
         """Notes an execution: wall_seconds, workers, busy_seconds, trained."""

@@ -185,6 +185,12 @@ def _running(pid: int, started: float) -> bool:
         return False
 
 
+def figure(result: Mapping[str, Any], metric: str) -> float:
+    """One of a result's figures: `val/bpb`, `cost/seconds`."""
+    kind, _, name = metric.partition("/")
+    return result["cost"][name] if kind == "cost" else result["metrics"][metric]
+
+
 def finished_keys(home: Path, keys: Iterable[str]) -> set[str]:
     """Those of `keys` that are finished."""
     return {key for key in keys if Record(home, key).finished}

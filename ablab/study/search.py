@@ -28,7 +28,7 @@ class Searched(Adaptive):
         self.planner, self.design = planner, design
         (start,) = planner.layout.arms.values()
         self.baseline = planner.arm(start.expression, start)
-        self.space = Space(design.factors, start, planner.registry, planner.document)
+        self.space = Space(design, start, planner.registry, planner.document)
         population = max(4, design.trials // 4)
         self._proposer = Proposer(self.space.parameters, len(design.objectives), design.prune, population)
         self._trials: dict[str, Trial] = {}  # by run key, in the order of proposals

@@ -14,9 +14,7 @@ Objective = Literal[
 
 
 def _values(value: Any) -> Any:
-    """A list of levels, or a mapping of options to lists and ranges; nothing for a plugin that is on or off."""
-    if value is None:
-        return {}
+    """A list of levels, or a mapping of options to lists and ranges."""
     if isinstance(value, list) and len(value) > 1 and all(isinstance(level, str) for level in value):
         return value
     if isinstance(value, Mapping):
@@ -34,7 +32,7 @@ def _option(name: str, tried: Any) -> Any:
         raise ValueError(f"{name}: a list of values or {{low, high}} is expected: {first['msg']}") from None
 
 
-Tried = Annotated[Any, BeforeValidator(_values, json_schema_input_type=list[str] | dict[str, list[Any] | Range] | None)]
+Tried = Annotated[Any, BeforeValidator(_values, json_schema_input_type=list[str] | dict[str, list[Any] | Range])]
 
 
 class Constraints(Config):
@@ -50,15 +48,17 @@ class Search(Config):
     """Looks for the best plugin sets with Optuna: TPE for one objective, NSGA-II for several. The best arms of the trials are
     then trained again beside `from`, on the study's seeds.
 
-    `factors`: what is tried: a plugin's name alone (on or off), with options (`{base: {low: 1e3, high: 1e6}}`, tried where it
-    is on), or a name of yours with a list of levels (`[off, rope, alibi]`). `objectives`: all to be made small. `trials`: how
+    `changes`: terms that are made or not (`swiglu`, `- scaled_init`). `factors`: a plugin's name with the options to be tried
+    where it is on (`rope: {base: {low: 1e3, high: 1e6}}`), or a name of yours with a list of levels
+    (`position: [learned, rope, alibi]`). `objectives`: all to be made small. `trials`: how
     many are trained, each on `share` of the budget and on `seed`. `at_once`: trials proposed together, from the same
     knowledge. `prune`: ends trials early that lag behind (one objective only). `confirm`: how many arms are trained again at
     most.
     """
 
     kind: Literal["search"]
-    factors: Annotated[dict[str, Tried], Field(min_length=1)]
+    changes: list[str] = Field(default=[])
+    factors: dict[str, Tried] = Field(default={})
     objectives: list[Objective] = Field(default=["val/bpb"], min_length=1)
     trials: Annotated[int, Field(ge=2)] = 24
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -69,7 +69,9 @@ class Search(Config):
     confirm: Annotated[int, Field(ge=1)] = 3
 
     @model_validator(mode="after")
-    def _one_to_prune_by(self) -> "Search":
+    def _sound(self) -> "Search":
+        if not self.changes and not self.factors:
+            raise ValueError("name what is tried: `changes`, `factors` or both")
         if len(set(self.objectives)) < len(self.objectives):
             raise ValueError("an objective is named twice")
         if self.prune != "none" and len(self.objectives) > 1:

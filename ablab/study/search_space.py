@@ -8,7 +8,8 @@ from ablab.arch.expression import Model, Use
 from ablab.arch.registry import Plugin, Registry
 from ablab.errors import UserError, unknown
 from ablab.study.changes import Change, variant
-from ablab.study.factors import OFF, Factor, change_to, listed_factor
+from ablab.study.factors import OFF, change_to, listed_changes, listed_factor
+from ablab.study.search_schema import Search
 from ablab.study.tuning import intervals
 from ablab.study.tuning_schema import Range
 from ablab.study.yaml_file import Document
@@ -36,15 +37,16 @@ class Switch:
 class Space:
     """All factors of a search over changes to `start`. Raises UserError with the place of what is wrong in the file."""
 
-    def __init__(self, factors: Mapping[str, Any], start: Model, registry: Registry, document: Document) -> None:
+    def __init__(self, design: Search, start: Model, registry: Registry, document: Document) -> None:
         self.start = start
-        self._lists: dict[str, Factor] = {}
+        self._lists = {factor.name: factor for factor in listed_changes(design.changes, registry, document, start)}
         self._switches: dict[str, Switch] = {}
-        for name, tried in factors.items():
+        for name, tried in design.factors.items():
             if isinstance(tried, list):
                 self._lists[name] = listed_factor(name, tried, registry, document, start)
             else:
                 self._switches[name] = _switch(name, tried, registry, document)
+        self._check_apart(document)
         self.parameters = self._parameters()
 
     def choose(self, suggest: Suggest) -> None:
@@ -63,6 +65,16 @@ class Space:
         for change in [*changes, *(switch.change(params, self.start) for switch in self._switches.values())]:
             uses = change.apply(uses)
         return variant(self.start, uses)
+
+    def _check_apart(self, document: Document) -> None:
+        """No plugin stands in two factors."""
+        plugins = [(name, key, p) for name, f in self._lists.items() for key in [f.key] for p in sorted(f.plugins)]
+        plugins += [(name, ("design", "factors", name), name) for name in self._switches]
+        seen: dict[str, str] = {}
+        for name, key, plugin in plugins:
+            if plugin in seen:
+                raise UserError(f"{document.place(key)}: {'.'.join(key)}: {seen[plugin]!r} and {name!r} both change {plugin!r}")
+            seen[plugin] = name
 
     def _parameters(self) -> dict[str, Any]:
         found: dict[str, Any] = {name: [level.name for level in f.levels] for name, f in self._lists.items()}
