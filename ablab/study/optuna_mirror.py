@@ -46,7 +46,9 @@ class OptunaMirror:
         self._safely(lambda: self._show(spec))
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
-        """Whether the view is in step."""
+        """Lets the store go. Whether the view is in step."""
+        if self._view is not None:
+            self._safely(self._view.close)
         return self._view is not None or not optuna_study.available()
 
     def _open(self, plan: Plan) -> None:

@@ -122,6 +122,12 @@ class StudyView:
             self._study.add_trial(_frozen(params, space, outcome, {"run": run}))
             self._seen.add(run)
 
+    def close(self) -> None:
+        """Lets the database go."""
+        if self._database is not None:
+            self._database.remove_session()
+            self._database.engine.dispose()
+
 
 def _down(objectives: int) -> "list[optuna.study.StudyDirection | Literal['minimize', 'maximize']]":
     return ["minimize"] * objectives

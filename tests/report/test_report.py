@@ -31,7 +31,8 @@ def record(tmp_path):
     made = StudyRecord(home, "x", "abc")
     made.path.parent.mkdir(parents=True)
     config = {
-        "question": "Does <i>it</i> help?", "design": {"kind": "compare"}, "metric": "val/bpb", "budget": {"tokens": 100.0, "steps": None},
+        "question": "Does <i>it</i> help?", "metric": "val/bpb", "budget": {"tokens": 100.0, "steps": None},
+        "design": {"kind": "compare"},
         "model": {"layers": 1, "width": None}, "data": {"source": "text", "tokenizer": {"kind": "byte"}}, "seeds": 3,
     }  # fmt: skip
     arm = {"parameters": 5, "tokens": 100, "flops_per_token": 10.0, "steps": 10, "plugins": [], "recipe": {"lr": 0.001}}

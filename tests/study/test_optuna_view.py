@@ -1,0 +1,126 @@
+"""Optuna's view of a study: whole, rebuilt from the records, in a journal and in a real PostgreSQL."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from ablab.study.home import make_home
+from ablab.study.session import Request, Session, planned
+from tests import postgres
+from tests.standin import Silent, StandIn, result
+
+PASSWORD = "not-to-be-seen-1234"
+TUNE = "tune: {lr: {low: 1.0e-4, high: 1.0e-2}, trials: 3}\n"
+
+# Optuna's and SQLAlchemy's own warnings, where the store is read in this process.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def response(spec):
+    if spec.recipe["lr"] > 5e-3:
+        return {**result(9.0), "diverged": True}
+    return 3.0 - 0.3 * ("rope" in dict(spec.plugins)) + 0.01 * spec.seed % 1
+
+
+@pytest.fixture
+def carry_out(tmp_path, study_text):
+    def call(extra="", home="home"):
+        file = tmp_path / "x.yaml"
+        file.write_text(study_text + extra)
+        place = make_home(tmp_path / home)
+        session = Session(planned(Request(file, None, (), ()), place.root), place, display := Silent())
+        session.run(lambda setting: StandIn(place.root, response), 1)
+        session.close([], complete=True)
+        return session, display
+
+    return call
+
+
+def load(path, session):
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+    return optuna.load_study(storage=JournalStorage(JournalFileBackend(str(path))), study_name=f"x/{session.record.revision}")
+
+
+def check_shared(address, session):
+    import optuna
+
+    storage = optuna.storages.RDBStorage(address)
+    check(optuna.load_study(storage=storage, study_name=f"x/{session.record.revision}"), session)
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def check(study, session):
+    import optuna
+
+    plan = session.planned.plan
+    trials = study.get_trials(deepcopy=False)
+    assert sorted(t.user_attrs["run"] for t in trials) == sorted(plan.unique)
+    by_key = {t.user_attrs["run"]: t for t in trials}
+    for key, spec in plan.unique.items():
+        trial = by_key[key]
+        given = response(spec)
+        if isinstance(given, dict):
+            assert trial.state is optuna.trial.TrialState.FAIL
+        else:
+            assert trial.values == [given]
+        assert trial.params["plugin.rope"] == ("on" if "rope" in dict(spec.plugins) else "off")
+        assert trial.params["seed"] == spec.seed
+    importances = optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0))
+    assert importances["plugin.rope"] > importances["plugin.swiglu"]
+
+
+def test_every_run_of_a_design_is_a_trial(carry_out, tmp_path):
+    session, _ = carry_out()
+    study = load(tmp_path / "home" / "optuna" / "x.journal", session)
+    assert study.metric_names == ["val/bpb"]
+    check(study, session)
+
+
+def test_trials_of_tuning_have_their_range(carry_out, tmp_path):
+    session, _ = carry_out(TUNE)
+    study = load(tmp_path / "home" / "optuna" / "x.journal", session)
+    check(study, session)
+    (distribution,) = {t.distributions["lr"] for t in study.trials}
+    assert (distribution.low, distribution.high, distribution.log) == (1e-4, 1e-2, True)
+    stages = [t.params["stage"] for t in study.trials]
+    assert (stages.count("trial"), stages.count("run")) == (24, 16)
+
+
+def test_a_lost_view_is_rebuilt_from_the_records(carry_out, tmp_path):
+    carry_out(TUNE)
+    shutil.rmtree(tmp_path / "home" / "optuna")
+    shutil.rmtree(tmp_path / "home" / "mlflow")
+    session, _ = carry_out(TUNE)
+    check(load(tmp_path / "home" / "optuna" / "x.journal", session), session)
+
+
+def test_a_second_session_adds_nothing_twice(carry_out, tmp_path):
+    carry_out(TUNE)
+    session, _ = carry_out(TUNE)
+    check(load(tmp_path / "home" / "optuna" / "x.journal", session), session)
+
+
+@pytest.mark.skipif(postgres.binaries() is None, reason="no PostgreSQL server is installed")
+def test_a_team_shares_a_database_and_its_password_is_not_written(carry_out, tmp_path):
+    folder = Path(tempfile.mkdtemp(prefix="ablab-postgres-"))  # where the server's own user may enter
+    try:
+        with postgres.server(folder, PASSWORD) as address:
+            team = f"{TUNE}tracking: {{optuna: '{address}'}}\n"
+            session, display = carry_out(team, home="one")
+            check_shared(address, session)
+            again, _ = carry_out(team, home="two")  # another member's home, the same study: nothing stands there twice
+            check_shared(address, again)
+            assert not display.said
+        _, display = carry_out(team, home="three")  # the server is away
+        assert "the Optuna view stopped" in display.said[0]
+        assert PASSWORD not in "".join(display.said)
+    finally:
+        shutil.rmtree(folder)
+    written = [p for name in ("one", "two", "three") for p in (tmp_path / name).rglob("*") if p.is_file()]
+    assert len(written) > 100
+    assert not [p for p in written if PASSWORD.encode() in p.read_bytes()]
