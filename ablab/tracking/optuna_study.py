@@ -107,7 +107,8 @@ class StudyView:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         if "://" not in storage:
             Path(storage).parent.mkdir(parents=True, exist_ok=True)
-        held = storage if "://" in storage else optuna.storages.JournalStorage(JournalFileBackend(storage))
+        self._database = optuna.storages.RDBStorage(storage) if "://" in storage else None
+        held = self._database or optuna.storages.JournalStorage(JournalFileBackend(storage))
         self._study = optuna.create_study(storage=held, study_name=name, directions=_down(len(metrics)), load_if_exists=True)
         if not self._study.metric_names:
             with warnings.catch_warnings():
