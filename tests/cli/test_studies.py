@@ -82,7 +82,7 @@ def test_a_second_run_trains_nothing_in_ten_seconds(smoke, ablab):
     start = time.monotonic()
     result = ablab("run", ROOT / "studies" / "gpt2_vs_llama.yaml", "--profile", "smoke", "--home", smoke[0])
     seconds = time.monotonic() - start
-    assert "all 16 runs are finished" in result.stdout
+    assert "all 18 runs are finished" in result.stdout
     assert results(smoke[0]) == before
     assert seconds < 20  # ten on a machine that does nothing else
 
@@ -97,9 +97,19 @@ def test_report_json(smoke, ablab):
     assert [v["seed"] for v in arms["gpt2"]["values"]] == [1, 2]
     effects = {e["name"]: e for e in content["effects"]}
     assert effects["rope"]["kind"] == "change"
-    assert effects["rope"]["estimate"] == pytest.approx(arms["llama"]["mean"] - arms["llama - rope"]["mean"])
+    # GPT-2 itself is no part of the fraction of resolution III.
+    with_rope = [a["mean"] for name, a in arms.items() if name == "llama" or "+ rope" in name]
+    without = [a["mean"] for name, a in arms.items() if name not in ("gpt2", "llama") and "+ rope" not in name]
+    assert len(with_rope) == len(without) == 4
+    assert effects["rope"]["estimate"] == pytest.approx((sum(with_rope) - sum(without)) / 4)
     assert effects["rope"]["low"] < effects["rope"]["estimate"] < effects["rope"]["high"]
-    assert set(effects) == {"no_bias", "rmsnorm", "rope", "swiglu", "untied_embeddings", "- scaled_init", "llama vs gpt2"}
+    changes = {"no_bias", "rmsnorm", "rope", "swiglu", "untied_embeddings", "- scaled_init"}
+    assert {name for name, e in effects.items() if e["kind"] == "change"} == changes
+    assert effects["llama vs gpt2"]["estimate"] == pytest.approx(arms["llama"]["mean"] - arms["gpt2"]["mean"])
+    assert {e["kind"] for e in effects.values()} == {"change", "total", "interaction"}
+    # Fifteen pairs of changes: each main effect is aliased with two, and one class of three is clear.
+    pairs = {name for e in effects.values() for name in (e["name"], *e["aliases"]) if "×" in name}
+    assert (len(pairs), [len(effects[change]["aliases"]) for change in changes]) == (15, [2] * 6)
 
 
 def test_report_by_file_name_and_html(smoke, ablab):
@@ -126,9 +136,9 @@ def test_mlflow_shows_the_study(smoke):
     runs = client.search_runs([experiment.experiment_id], max_results=500)
     (parent,) = [r for r in runs if r.data.tags["ablab.kind"] == "study"]
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
-    assert len(children) == 16
+    assert len(children) == 18
     assert all(r.info.status == "FINISHED" for r in runs)
-    assert {r.info.run_name for r in children} >= {"gpt2 · seed 1", "llama - rope · seed 2"}
+    assert {r.info.run_name for r in children} >= {"gpt2 · seed 1", "gpt2 + no_bias - scaled_init · seed 2"}
     by_name = {r.info.run_name: r for r in children}
     assert by_name["llama · seed 1"].data.params["plugin.rope"] == "on"
     assert by_name["gpt2 · seed 1"].data.params["plugin.rope"] == "off"
@@ -154,7 +164,9 @@ def record_key(run):
 def test_a_run_reused_by_another_study_is_a_light_copy(smoke, ablab, tmp_path):
     from mlflow import MlflowClient
 
-    text = (ROOT / "studies" / "gpt2_vs_llama.yaml").read_text().replace("leave_one_out", "compare")
+    text = (ROOT / "studies" / "gpt2_vs_llama.yaml").read_text()
+    text = text.replace("{kind: fractional_factorial, resolution: 4}", "{kind: compare}")
+    text = text.replace("    design: {resolution: 3}\n", "")
     (tmp_path / "ends.yaml").write_text(text)
     result = ablab("run", "ends.yaml", "--profile", "smoke", "--home", smoke[0])
     assert "all 4 runs are finished" in result.stdout
@@ -175,7 +187,7 @@ def test_losing_mlflow_loses_nothing(smoke, ablab, tmp_path):
     client = MlflowClient(f"sqlite:///{home}/mlflow/mlflow.db")
     (experiment,) = client.search_experiments(filter_string="name = 'ablab'")
     runs = client.search_runs([experiment.experiment_id], "tags.`ablab.kind` = 'run'")
-    assert len(runs) == 16
+    assert len(runs) == 18
     assert all("final/val/bpb" in r.data.metrics and "train/loss" in r.data.metrics for r in runs)
 
 

@@ -114,3 +114,26 @@ def test_a_diverged_run_makes_its_arm_diverged(record):
 def test_figures_that_are_not_finite_are_null(record):
     finish(record, {**VALUES, "worse": (float("nan"), 2.7, 2.65)}, diverged={("worse", 0)})
     assert "NaN" not in json.dumps(summarise(record).as_dict())
+
+
+def test_aliases_notes_and_what_drawing_leaves_are_shown_in_80_columns(record):
+    content = record.read()
+    first, second = content["contrasts"]
+    first |= {"name": "rope × swiglu", "kind": "interaction", "aliases": ["no_bias × untied_embeddings", "mqa × rmsnorm"]}
+    halves = [{"worse": 0.5, "base": -0.5}, {"worse": 1.5, "base": -1.5}]
+    content |= {"contrasts": [first, {**second, "parts": halves}], "notes": ["generator: a = b × c"]}
+    write_json(record.path, content)
+    finish(record)
+    summary = summarise(record)
+    assert summary.effects[0].aliases == ["no_bias × untied_embeddings", "mqa × rmsnorm"]
+    # Draws that give half and one and a half of a difference of 0.1: their standard error is 0.05.
+    assert summary.effects[1].sampling_se == pytest.approx(0.05)
+    text = printed(summary)
+    assert all(len(line) <= 80 for line in text.splitlines())
+    folded = " ".join(line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│"))
+    assert "rope × swiglu (= no_bias × untied_embeddings = mqa × rmsnorm)" in folded.replace("  ", " ")
+    assert "generator: a = b × c" in text
+    assert "standard errors from drawing orders, within the intervals: worse 0.05" in text
+    page = Path(write_report(summary, record)).read_text()
+    assert "rope × swiglu (= no_bias × untied_embeddings = mqa × rmsnorm)" in page
+    assert "generator: a = b × c" in page

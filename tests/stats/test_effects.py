@@ -80,6 +80,26 @@ def test_intervals_cover_and_null_effects_are_rarely_found():
     assert found / 2000 <= 0.05 + 2 * (0.05 * 0.95 / 2000) ** 0.5
 
 
+def test_an_average_over_draws_carries_what_drawing_leaves():
+    cells = {(arm, seed): value + 0.1 * seed for arm, value in {"a": 0.0, "b": 1.0, "c": 5.0}.items() for seed in range(3)}
+    cells |= {("a", 0): 0.02, ("b", 1): 1.15}
+    parts = [{"b": 1.0, "a": -1.0}, {"c": 1.0, "b": -1.0}, {"c": 0.5, "a": -0.5}]
+    weights = {"a": -0.5, "b": 0.0, "c": 0.5}
+    plain, drawn = effect(fit(cells), weights), effect(fit(cells), weights, parts=parts)
+    means = fit(cells).means
+    own = [means["b"] - means["a"], means["c"] - means["b"], (means["c"] - means["a"]) / 2]
+    sampling = stats.sem(own)
+    error = (plain.high - plain.low) / 2 / stats.t.ppf(0.975, 4)
+    both = error**2 + sampling**2
+    dof = both**2 / (error**4 / 4 + sampling**4 / 2)  # Satterthwaite
+    assert plain.sampling_se is None
+    assert drawn.estimate == plain.estimate
+    assert drawn.sampling_se == pytest.approx(sampling)
+    half = stats.t.ppf(0.975, dof) * both**0.5
+    assert (drawn.low, drawn.high) == pytest.approx((drawn.estimate - half, drawn.estimate + half))
+    assert drawn.p == pytest.approx(2 * stats.t.sf(drawn.estimate / both**0.5, dof))
+
+
 def test_mean_and_sd():
     assert mean_sd([]) == (None, None)
     assert mean_sd([2.0]) == (2.0, None)
