@@ -11,7 +11,7 @@ import psutil
 from ablab.arch.accounting import FLOP_CONVENTION
 from ablab.arch.registry import load_registry
 from ablab.errors import UserError
-from ablab.study.driver import Display, Driver, Tally
+from ablab.study.driver import Display, Driver
 from ablab.study.executor import LocalExecutor
 from ablab.study.home import Home, StudyRecord, label
 from ablab.study.mirror import Mirror
@@ -19,6 +19,7 @@ from ablab.study.plan import Plan, RunSpec, make_plan
 from ablab.study.records import Record, finished_keys
 from ablab.study.schema import Study, load_study
 from ablab.study.sources import Listed
+from ablab.study.tally import Patience, Tally
 from ablab.study.worker import Setting
 
 
@@ -85,7 +86,8 @@ class Session:
         self._prepare_tokens()
         self.record.write(self.planned.study, self.planned.plan, sources)
         setting = Setting(self.home.root.resolve(), tuple(p.resolve() for p in self.planned.request.plugins), threads)
-        driver = Driver(self.home.root, LocalExecutor(workers, setting), self.mirror, self.display)
+        patience = Patience(self.planned.study.retries, self.planned.study.stall_seconds)
+        driver = Driver(self.home.root, LocalExecutor(workers, setting), self.mirror, self.display, patience)
         try:
             tally = driver.drive(Listed(self.waiting), self.record.revision)
         finally:
