@@ -139,10 +139,10 @@ class StatusReader:
     def _running(self, run: Listed) -> RunningRun:
         record = Record(self._home, run["key"])
         owner, progress = Lease(record).owner, record.progress
-        loss = progress.get("train/loss")
+        loss, speed = progress.get("train/loss"), progress.get("cost/tokens_per_second")
         return RunningRun(
             **_named(run), where=f"{owner.get('host', '?')}:{owner.get('pid', '?')}", share=progress.get("share"),
-            loss=loss if loss is None or math.isfinite(loss) else None, tokens_per_second=progress.get("cost/tokens_per_second"),
+            loss=loss if loss is None or math.isfinite(loss) else None, tokens_per_second=speed or None,
             attempts=len(record.attempts), stopping=record.stop_asked,
         )  # fmt: skip
 
