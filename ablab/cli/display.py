@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from ablab.report.numbers import duration
 from ablab.study.plan import RunSpec
 from ablab.study.worker import Report
 
@@ -21,20 +22,28 @@ class Lines:
         self.console, self.metric = console, metric
         self.begun = time.monotonic()
         self.runs: dict[str, RunSpec] = {}
-        self.done = 0
         self.total = 0
+        self._ended: set[str] = set()
 
     def begin(self, total: int) -> None:
         """How many runs will be trained."""
-        self.total, self.done, self.begun = total, 0, time.monotonic()
+        self.total, self.begun = total, time.monotonic()
+        self._ended.clear()
+
+    @property
+    def done(self) -> int:
+        """Runs that ended and were not taken up again."""
+        return len(self._ended)
 
     def started(self, spec: RunSpec) -> None:
         """No line: one when it ends is enough."""
         self.runs[spec.key] = spec
+        self._ended.discard(spec.key)
 
     def ended(self, spec: RunSpec, report: Report, result: Mapping[str, Any] | None) -> None:
         """A line with the outcome and the time left."""
-        self.done += report.status != "interrupted"
+        if report.status != "interrupted":
+            self._ended.add(spec.key)
         outcome = report.status if not report.reason else f"{report.status}: {report.reason}"
         if result is not None:
             outcome = f"{self.metric} {result['metrics'][self.metric]:.4f}  {result['cost']['seconds']:.1f} s"
@@ -57,7 +66,7 @@ class Lines:
         elapsed = time.monotonic() - self.begun
         if share < 0.05 or self.done >= self.total:
             return ""
-        return f"  (about {_duration(elapsed / share * (self.total - share))} left)"
+        return f"  (about {duration(elapsed / share * (self.total - share))} left)"
 
 
 class LiveTable(Lines):
@@ -94,9 +103,3 @@ class LiveTable(Lines):
 def make_display(console: Console, metric: str) -> Lines:
     """The display that fits where the output goes."""
     return LiveTable(console, metric) if console.is_terminal else Lines(console, metric)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,4 +1,4 @@
-"""Commands on studies: run, plan, report, ui, and what they need."""
+"""Commands on study files: run, plan, report, schema."""
 
 import json
 import os
@@ -53,9 +53,15 @@ def run(
         tally = session.run(lambda setting: LocalExecutor(count, setting), threads)
     finally:
         display.close()
+    if tally.signal is not None and tally.killed:  # "end now": no report either
+        sys.exit(128 + tally.signal)
     _conclude(session, console, interrupted=tally.signal is not None)
     if tally.signal is not None:
         sys.exit(128 + tally.signal)
+    if tally.stopped:
+        display.say(f"{len(tally.stopped)} runs were cancelled; `ablab run` takes them up again")
+    if tally.broken:
+        raise RunFailed(f"no worker process starts: {tally.broken}; `ablab run` goes on from here")
     if tally.failed:
         raise RunFailed(f"{len(tally.failed)} of {total} runs failed; `ablab run` tries them again")
 
@@ -106,7 +112,7 @@ def report(
     """Print a study's arms and effects, and write its HTML report."""
     from ablab.report.summary import summarise
 
-    record = _record(study, profile, overrides, home)
+    record = study_record(study, profile, overrides, home)
     summary = summarise(record)
     if as_json:
         print(json.dumps(summary.as_dict(), indent=1))
@@ -119,21 +125,6 @@ def report(
     console = Console()
     print_summary(summary, console)
     console.print(f"report: {write_report(summary, record)}", highlight=False, markup=False, soft_wrap=True)
-
-
-def studies(home: HomeDir = None, plugins: Plugins = None) -> None:
-    """List the studies of a home."""
-    from ablab.report.summary import summarise
-    from ablab.study.home import latest, make_home
-
-    place = make_home(home)
-    folder = place.root / "studies"
-    names = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
-    if not names:
-        print(f"no study has been run in {place.root} yet")
-    for name in names:
-        summary = summarise(latest(place, name))
-        print(f"{name}  revision {summary.revision}  {summary.finished}/{summary.runs} runs  {summary.question}")
 
 
 def schema(home: HomeDir = None, plugins: Plugins = None) -> None:
@@ -162,7 +153,7 @@ def _division(workers: int | None, runs: int) -> tuple[int, int]:
     return workers, max(1, cores // workers)
 
 
-def _record(study: str, profile: str | None, overrides: list[str] | None, home: Path | None) -> "StudyRecord":
+def study_record(study: str, profile: str | None, overrides: list[str] | None, home: Path | None) -> "StudyRecord":
     """A study's record by file (the exact revision) or by name (the latest in this home)."""
     from ablab.study.home import StudyRecord, label, latest, make_home
 

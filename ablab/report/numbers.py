@@ -35,3 +35,10 @@ def short(value: float | None) -> str:
         if abs(value) >= 0.9995 * unit:  # what rounds to the next unit is shown in it
             return f"{value / unit:.3g}{name}"
     return f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Hours and minutes, or minutes and seconds: `2 min 5 s`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

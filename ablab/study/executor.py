@@ -1,7 +1,10 @@
 """Executors: what a driver hands runs to. The local one keeps persistent processes and survives their crashes."""
 
 import multiprocessing
-from concurrent.futures import Future
+import signal
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Protocol
 
 from pebble import ProcessExpired, ProcessPool
@@ -16,7 +19,11 @@ class Executor(Protocol):
     slots: int
 
     def submit(self, spec: RunSpec) -> "Future[Report]":
-        """Starts a run when there is room."""
+        """Starts a run; no more than `slots` are under way."""
+        ...
+
+    def cancel(self, future: "Future[Report]") -> None:
+        """Ends one run's process now, whatever it is doing, and disturbs no other. The future is of no more use."""
         ...
 
     def stop(self) -> None:
@@ -33,26 +40,48 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """`slots` persistent processes on this machine; a crash costs the run that crashed."""
+    """`slots` persistent processes on this machine, started as they are needed; a crash costs the run that crashed.
+
+    Each process has a pool of its own: processes of one pool share pipes and their locks, so that one which is killed at a bad
+    moment would hang the others, and a pool ends none that has not begun its task.
+    """
 
     def __init__(self, slots: int, setting: Setting) -> None:
         self.slots = slots
         self._context = multiprocessing.get_context("spawn")
         self._stop = self._context.Event()
         self._setting = setting
-        self._pool = self._new_pool()
+        self._free: list[ProcessPool] = []
+        self._busy: dict[Future[Report], ProcessPool] = {}
 
     def submit(self, spec: RunSpec) -> "Future[Report]":
-        """Starts a run when a process is free. A pool whose processes died while starting is replaced once."""
+        """Starts a run in a process that is free, or in a new one."""
+        for future in [future for future in self._busy if future.done()]:
+            self._free.append(self._busy.pop(future))
+        while self._free:
+            pool = self._free.pop()
+            if pool.active:
+                return self._schedule(pool, spec)
+            _end([pool])  # its process died while it was idle or starting
+        return self._schedule(self._new_pool(), spec)
+
+    def _schedule(self, pool: ProcessPool, spec: RunSpec) -> "Future[Report]":
         try:
-            return self._pool.schedule(work, args=[spec])  # pyright: ignore[reportReturnType]
-        except RuntimeError:
-            self._pool = self._new_pool()
-            return self._pool.schedule(work, args=[spec])  # pyright: ignore[reportReturnType]
+            future: Future[Report] = pool.schedule(work, args=[spec])  # pyright: ignore[reportAssignmentType]
+        except RuntimeError:  # it died since we looked
+            _end([pool])
+            return self._schedule(self._new_pool(), spec)
+        self._busy[future] = pool
+        return future
 
     def _new_pool(self) -> ProcessPool:
         arguments = [self._setting, self._stop]
-        return ProcessPool(max_workers=self.slots, context=self._context, initializer=initialise, initargs=arguments)
+        return ProcessPool(max_workers=1, context=self._context, initializer=initialise, initargs=arguments)
+
+    def cancel(self, future: "Future[Report]") -> None:
+        """Ends the run's process now: asks it, and kills it after three seconds."""
+        if future in self._busy:  # else its process has gone on to another run
+            _end([self._busy.pop(future)])
 
     def stop(self) -> None:
         """Asks every run to write a checkpoint and end."""
@@ -60,20 +89,39 @@ class LocalExecutor:
 
     def kill(self) -> None:
         """Ends the processes now."""
-        self._pool.stop()
-        self._pool.join(timeout=10)
+        _end([*self._busy.values(), *self._free])
+        self._busy.clear()
+        self._free.clear()
 
     def close(self) -> None:
         """Ends the idle processes."""
-        self._pool.close()
-        self._pool.join(timeout=30)
+        self.kill()
+
+
+def _end(pools: Iterable[ProcessPool]) -> None:
+    """Ends pools with their processes, all at once: one that hangs takes seconds."""
+    every = list(pools)
+    for pool in every:
+        pool.stop()
+    if every:
+        with ThreadPoolExecutor(len(every)) as threads:
+            list(threads.map(lambda pool: pool.join(), every))
 
 
 def report_of(future: "Future[Report]") -> Report:
-    """A finished future's report; a process that died is a failed run."""
+    """A finished future's report. A process that died is a lost attempt, or never started."""
     try:
         return future.result()
     except ProcessExpired as error:
-        return Report("failed", f"the worker process died (exit code {error.exitcode})")
+        return Report("lost", f"the worker process died ({_cause(error.exitcode)})", pid=error.pid)
+    except BrokenProcessPool:
+        return Report("unstarted", "the worker process died while starting")
     except (Exception, SystemExit) as error:
-        return Report("failed", f"the worker could not start: {type(error).__name__}: {error}")
+        return Report("failed", f"{type(error).__name__}: {error}")
+
+
+def _cause(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    hint = ": was memory short?" if code == -signal.SIGKILL else ""
+    return f"killed by {signal.Signals(-code).name}{hint}"

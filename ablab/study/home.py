@@ -102,6 +102,12 @@ class StudyRecord:
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     @property
+    def last_used(self) -> float:
+        """When it was last run (Unix time)."""
+        files = (self.path, self._executions)
+        return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
+
+    @property
     def mirrored(self) -> Any:
         """What a tracker shows of this revision: its address and the keys of the runs."""
         return self.read()["mirrored"]
@@ -123,13 +129,24 @@ def _plain(contrast: "Contrast") -> dict[str, Any]:
     }  # fmt: skip
 
 
+def study_names(home: Home) -> list[str]:
+    """The studies that were run in this home."""
+    folder = home.root / "studies"
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+
+def revisions(home: Home, name: str) -> list[StudyRecord]:
+    """The revisions of `name`, the one written last at the end."""
+    files = sorted((home.root / "studies" / name).glob("*.json"), key=lambda p: p.stat().st_mtime)
+    return [StudyRecord(home, name, file.stem) for file in files]
+
+
 def latest(home: Home, name: str) -> StudyRecord:
     """The revision of `name` that was written last. Raises UserError with the names known."""
-    folder = home.root / "studies"
-    known = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
-    if name not in known:
-        if not known:
-            raise UserError(f"no study has been run in {home.root} yet: `ablab run FILE` first")
+    known = study_names(home)
+    if not known:
+        raise UserError(f"no study has been run in {home.root} yet: `ablab run FILE` first")
+    every = revisions(home, name) if name in known else []
+    if not every:
         raise unknown("study", name, known)
-    newest = max((folder / name).glob("*.json"), key=lambda p: p.stat().st_mtime)
-    return StudyRecord(home, name, newest.stem)
+    return every[-1]

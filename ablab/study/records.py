@@ -2,8 +2,10 @@
 
 spec.json       what the run is                 lease.json      who trains it now; its modification time is the heartbeat
 metrics.jsonl   what was measured, by step      progress.json   how far it is
-result.json     there when it is finished       failure.json    why the last attempt failed
-stop.json       there when the run is asked to stop, with the reason: it stays until the run is wanted again
+result.json     there when it is finished       failure.json    why it was given up; gone when the run is wanted again
+attempts.jsonl  every attempt that failed: reason, time, host, pid; kept for good
+stop.json       there when the run is asked to stop, with the reason. `cancelled` stays until the run is wanted again,
+                `pruned` (a tuning or a search had seen enough) for good
 """
 
 import fcntl
@@ -16,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import psutil
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 STALE_SECONDS = 30.0
 BEAT_SECONDS = 5.0
+StopKind = Literal["cancelled", "pruned"]
 
 
 class Record:
@@ -60,8 +63,13 @@ class Record:
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """Why the last attempt failed, if it did."""
+        """Why it was given up, if it was."""
         return read_json(self.folder / "failure.json")
+
+    @property
+    def attempts(self) -> list[dict[str, Any]]:
+        """The attempts that failed, oldest first: reason, time (Unix), host, pid."""
+        return _rows(self.folder / "attempts.jsonl")
 
     @property
     def stop_asked(self) -> bool:
@@ -71,22 +79,30 @@ class Record:
     @property
     def stop_reason(self) -> str:
         """Why it is asked to stop; empty where it is not."""
-        return (read_json(self.folder / "stop.json") or {}).get("reason", "")
+        return self._stop().get("reason", "")
 
     @property
     def pruned(self) -> bool:
-        """Whether it is a trial that was ended early, for good."""
-        return (read_json(self.folder / "stop.json") or {}).get("kind") == "pruned"
+        """Whether it was asked to stop for good."""
+        return self._stop().get("kind") == "pruned"
 
-    def ask_to_stop(self, reason: str, kind: str = "cancelled") -> None:
+    def ask_to_stop(self, reason: str, kind: StopKind = "cancelled") -> None:
         """Whoever trains it writes a checkpoint and ends; nobody begins."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / "stop.json", {"reason": reason, "kind": kind, "time": time.time()})
+        # Unsynced: thousands may be asked at once, and a power cut stops them anyway.
+        write_json(self.folder / "stop.json", {"reason": reason, "kind": kind, "time": time.time()}, sync=False)
 
     def want_again(self) -> None:
-        """Takes back a request to stop, and forgets the last failure."""
-        for name in ("stop.json", "failure.json"):
-            (self.folder / name).unlink(missing_ok=True)
+        """Takes back a cancellation, and forgets the failure. What was pruned stays so."""
+        if self.stop_asked and not self.pruned:
+            (self.folder / "stop.json").unlink(missing_ok=True)
+        (self.folder / "failure.json").unlink(missing_ok=True)
+
+    def _stop(self) -> dict[str, Any]:
+        try:
+            return read_json(self.folder / "stop.json") or {}
+        except json.JSONDecodeError:  # a power cut emptied it
+            return {}
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -95,11 +111,7 @@ class Record:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows measured: step, time (Unix), and metrics by name. A line cut off by a kill is left out."""
-        try:
-            lines = (self.folder / "metrics.jsonl").read_text().splitlines(keepends=True)
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return _rows(self.folder / "metrics.jsonl")
 
     def keep_metrics(self, last_step: int) -> None:
         """Drops the rows after `last_step`: a resumed run measures them again."""
@@ -118,8 +130,15 @@ class Record:
         for name in ("failure.json", "stop.json", "progress.json", "checkpoint.ckpt"):
             (self.folder / name).unlink(missing_ok=True)
 
-    def fail(self, reason: str, detail: str = "") -> None:
-        """Notes why an attempt failed."""
+    def note_attempt(self, reason: str, pid: int | None = None) -> None:
+        """Notes why an attempt failed; the run may be tried again."""
+        attempt = {"reason": reason, "time": time.time(), "host": socket.gethostname(), "pid": pid}
+        with (self.folder / "attempts.jsonl").open("a") as file:
+            file.write(json.dumps(attempt) + "\n")
+
+    def fail(self, reason: str, detail: str = "", pid: int | None = None) -> None:
+        """Notes why the last attempt failed: nobody tries again until the run is wanted again."""
+        self.note_attempt(reason, pid)
         write_json(self.folder / "failure.json", {"reason": reason, "detail": detail, "time": time.time()})
 
 
@@ -148,23 +167,31 @@ class Lease:
             age = time.time() - self.path.stat().st_mtime
         except FileNotFoundError:
             return False
-        owner = self._owner()
+        owner = self.owner
         if owner.get("host") == socket.gethostname():
             return _running(owner["pid"], owner["started"])
         return age < STALE_SECONDS
 
     def beat(self) -> None:
         """Says that we are alive."""
-        if self._owner().get("nonce") == self._nonce:
+        if self.owner.get("nonce") == self._nonce:
             os.utime(self.path)
 
     def release(self) -> None:
         """Gives it back."""
         with self._guarded():
-            if self._owner().get("nonce") == self._nonce:
+            if self.owner.get("nonce") == self._nonce:
                 self.path.unlink(missing_ok=True)
 
-    def _owner(self) -> dict[str, Any]:
+    def clear(self) -> None:
+        """Takes it away if its process is gone."""
+        with self._guarded():
+            if not self.held():
+                self.path.unlink(missing_ok=True)
+
+    @property
+    def owner(self) -> dict[str, Any]:
+        """Who has or had it: host, pid; empty where nobody has."""
         try:
             return read_json(self.path) or {}
         except json.JSONDecodeError:
@@ -180,7 +207,9 @@ class Lease:
 
 def _running(pid: int, started: float) -> bool:
     try:
-        return abs(psutil.Process(pid).create_time() - started) < 1.0
+        process = psutil.Process(pid)
+        # Where nothing reaps orphans, a dead process stays in the table.
+        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
@@ -189,6 +218,15 @@ def figure(result: Mapping[str, Any], metric: str) -> float:
     """One of a result's figures: `val/bpb`, `cost/seconds`."""
     kind, _, name = metric.partition("/")
     return result["cost"][name] if kind == "cost" else result["metrics"][metric]
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file of JSON lines; none where there is no file."""
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def finished_keys(home: Path, keys: Iterable[str]) -> set[str]:
@@ -202,10 +240,15 @@ def settled_keys(home: Path, keys: Iterable[str]) -> set[str]:
     return {record.key for record in records if record.finished or record.pruned}
 
 
-def find_record(home: Path, prefix: str) -> Record:
-    """The run whose key begins with `prefix`. Raises UserError for none, or several."""
+def run_keys(home: Path) -> list[str]:
+    """The keys of the runs that have a folder."""
     folder = home / "runs"
-    keys = sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+
+
+def find_record(home: Path, prefix: str, more: Iterable[str] = ()) -> Record:
+    """The run whose key begins with `prefix`, among those with a folder and `more`. Raises UserError for none, or several."""
+    keys = sorted({*run_keys(home), *more})
     found = [key for key in keys if prefix and key.startswith(prefix)]
     if not found:
         raise UserError(f"no run's key in {home} begins with {prefix!r} ({len(keys)} runs there)")

@@ -99,7 +99,9 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Study(Config):
-    """A study file, resolved."""
+    """A study file, resolved. `retries`: how often a run is tried again whose worker process died or hung. `stall_seconds`:
+    without progress for so long, starting and validation included, a run's worker counts as hung.
+    """
 
     question: str = ""
     from_: str | None = Field(default=None, alias="from")
@@ -115,6 +117,8 @@ class Study(Config):
     metric: Literal["val/bpb", "val/loss"] = "val/bpb"
     validate_at: list[Share] = Field(default=[0.25, 0.5, 0.75])
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0
+    retries: Annotated[int, Field(ge=0)] = 1
+    stall_seconds: Annotated[float, Field(gt=0)] = 600.0
     tracking: Tracking | None = None
 
     @model_validator(mode="after")
@@ -146,8 +150,9 @@ class Study(Config):
         return trials.seed if isinstance(trials, Tune | Search) else None
 
     def revision(self) -> str:
-        """A hash of the resolved study; where it is tracked does not count."""
-        content = self.model_dump(mode="json", by_alias=True, exclude={"tracking", "checkpoint_seconds"})
+        """A hash of the resolved study; where it is tracked and how its workers are looked after does not count."""
+        exclude = {"tracking", "checkpoint_seconds", "retries", "stall_seconds"}
+        content = self.model_dump(mode="json", by_alias=True, exclude=exclude)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

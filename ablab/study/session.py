@@ -12,7 +12,7 @@ import psutil
 from ablab.arch.accounting import FLOP_CONVENTION
 from ablab.arch.registry import load_registry
 from ablab.errors import UserError
-from ablab.study.driver import Display, Driver, Tally
+from ablab.study.driver import Display, Driver
 from ablab.study.executor import Executor
 from ablab.study.home import Home, StudyRecord, label
 from ablab.study.mirror import Mirror
@@ -23,6 +23,7 @@ from ablab.study.records import Record, settled_keys
 from ablab.study.schema import Study, load_study
 from ablab.study.sources import Source
 from ablab.study.stages import source_of
+from ablab.study.tally import Patience, Tally
 from ablab.study.views import Views
 from ablab.study.worker import Setting
 
@@ -104,8 +105,9 @@ class Session:
         source.changed = self._replanned
         self._replanned(plan)
         setting = Setting(self.home.root.resolve(), tuple(p.resolve() for p in self.planned.request.plugins), threads)
+        patience = Patience(self.planned.study.retries, self.planned.study.stall_seconds)
         made = executor(setting)
-        driver = Driver(self.home.root, made, self.views, self.display)
+        driver = Driver(self.home.root, made, self.views, self.display, patience)
         try:
             tally = driver.drive(source)
         finally:

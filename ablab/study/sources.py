@@ -27,7 +27,10 @@ class Source(Protocol):
         ...
 
     def ended(self, spec: RunSpec, report: Report) -> None:
-        """A run ended: finished, failed for good, stopped or interrupted."""
+        """A run ended: finished, given up, stopped or interrupted. One that was given up or cancelled may be taken up again
+        while the driver is at work, and end once more. After one that was cancelled (stopped, its record not `pruned`) a source
+        should propose no new runs: people want it to end.
+        """
         ...
 
     @property

@@ -14,7 +14,7 @@ from ablab.files import write_json
 from ablab.study.plan import RunSpec, rebuild
 from ablab.study.records import BEAT_SECONDS, Lease, Record
 
-Status = Literal["finished", "interrupted", "failed", "held", "stopped"]
+Status = Literal["finished", "interrupted", "failed", "held", "stopped", "lost", "unstarted"]
 _GRACE_SECONDS = 60.0
 
 
@@ -29,11 +29,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Report:
-    """How an attempt ended, and the seconds it spent in training steps and validation."""
+    """How an attempt ended, and the seconds it spent in training steps and validation. `lost`: with its process, `pid`, where
+    known. `unstarted`: a process could not be set up, which is not the run's fault.
+    """
 
     status: Status
     reason: str = ""
     busy_seconds: float = 0.0
+    pid: int | None = None
 
 
 class Worker:
@@ -69,11 +72,11 @@ class Worker:
         try:
             return self._attempt(spec, record)
         except UserError as error:
-            record.fail(str(error))
+            record.fail(str(error), pid=os.getpid())
             return Report("failed", str(error))
         except (Exception, SystemExit) as error:  # a plugin may call sys.exit
             reason = f"{type(error).__name__}: {error}"
-            record.fail(reason, traceback.format_exc())
+            record.fail(reason, traceback.format_exc(), os.getpid())
             return Report("failed", reason)
         finally:
             ended.set()
@@ -125,14 +128,20 @@ def _keep(lease: Lease, ended: threading.Event) -> None:
 
 
 _worker: list[Worker] = []
+_wrong: list[str] = []
 
 
 def initialise(setting: Setting, stop: Any) -> None:
     """Sets a worker process up, once."""
     os.setpgid(0, 0)  # the driver alone hears what is sent to its group, and says so through `stop`
-    _worker.append(Worker(setting, stop))
+    try:
+        _worker.append(Worker(setting, stop))
+    except (Exception, SystemExit) as error:  # told by `work`: raised here, only a traceback on the terminal would say so
+        _wrong.append(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
 
 
 def work(spec: RunSpec) -> Report:
     """Trains `spec` in this worker process."""
+    if _wrong:
+        return Report("unstarted", f"the worker process could not be set up: {_wrong[0]}", pid=os.getpid())
     return _worker[0].train(spec)

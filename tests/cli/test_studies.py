@@ -206,7 +206,9 @@ def test_a_crash_costs_the_run_that_crashed(ablab, tmp_path, study_text):
     assert counts == {"base": 2, "dead": 0, "wrong": 0, "fine": 2}
     reasons = sorted(set(content["failed"].values()))
     assert reasons[0] == "RuntimeError: this model cannot run"
-    assert "the worker process died (exit code 9)" in reasons[1]
+    assert reasons[1] == "the worker process died (exit code 9)"
+    status = json.loads(ablab("status", "x", "--json").stdout)
+    assert sorted(run["attempts"] for run in status["ended"]) == [1, 1, 2, 2]  # what a model raises is not tried again
     effects = {e["name"]: e["estimate"] for e in content["effects"]}
     assert effects["dead"] is None
     assert effects["fine"] is not None

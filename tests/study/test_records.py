@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import time
 
+import psutil
 import pytest
 
 from ablab.study import records
@@ -76,3 +77,40 @@ def test_a_lease_that_was_taken_over_is_neither_kept_alive_nor_given_back(record
     assert second.path.stat().st_mtime == pytest.approx(old)
     first.release()
     assert second.path.exists()
+
+
+def test_a_zombie_holds_no_lease(record):
+    child = multiprocessing.get_context("fork").Process(target=lambda: Lease(record).acquire())
+    child.start()
+    end = time.monotonic() + 10
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert not Lease(record).held()
+    child.join()
+
+
+def test_a_stale_lease_is_cleared_and_a_live_one_is_not(record):
+    lease = Lease(record)
+    assert lease.acquire()
+    Lease(record).clear()
+    assert lease.path.exists()
+    lease.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    os.utime(lease.path, (0, 0))
+    lease.clear()
+    assert not lease.path.exists()
+
+
+def test_wanting_again_forgets_failures_and_cancellations_but_no_pruning_and_no_attempt(tmp_path):
+    cancelled, pruned = Record(tmp_path, "a"), Record(tmp_path, "b")
+    cancelled.ask_to_stop("enough")  # before it has a folder
+    cancelled.fail("died", pid=7)
+    pruned.ask_to_stop("worse than half", "pruned")
+    assert (cancelled.pruned, pruned.pruned) == (False, True)
+    for made in (cancelled, pruned):
+        made.want_again()
+    assert (cancelled.stop_asked, cancelled.failure) == (False, None)
+    assert (pruned.stop_asked, pruned.stop_reason) == (True, "worse than half")
+    assert [(a["reason"], a["pid"]) for a in cancelled.attempts] == [("died", 7)]
+    cancelled.finish({})
+    assert len(cancelled.attempts) == 1

@@ -1,0 +1,118 @@
+"""Commands that look after what a home holds: studies, cancel, retry, rm."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ablab.cli.options import HomeDir, Json, Plugins, Profile
+from ablab.errors import UserError
+
+if TYPE_CHECKING:
+    from ablab.study.care import Removal, Target
+    from ablab.study.home import Home, StudyRecord
+
+Targets = Annotated[
+    list[str],
+    typer.Argument(metavar="TARGET...", help="A study's name or file, or a run's key or its beginning. Several may be given."),
+]
+
+
+def studies(as_json: Json = False, home: HomeDir = None, plugins: Plugins = None) -> None:
+    """List the studies of a home."""
+    from ablab.study.home import make_home, revisions, study_names
+
+    place = make_home(home)
+    found = [_figures(every[-1]) for name in study_names(place) if (every := revisions(place, name))]
+    if as_json:
+        print(json.dumps(found, indent=1))
+        return
+    if not found:
+        print(f"no study has been run in {place.root} yet")
+    for study in found:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(study["last_used"]))
+        failed = f"  {study['failed']} failed" if study["failed"] else ""
+        runs = f"{study['done']}/{study['runs']} runs{failed}"
+        print(f"{study['study']}  revision {study['revision']}  {runs}  last run {used}  {study['question']}")
+
+
+def cancel(targets: Targets, profile: Profile = None, home: HomeDir = None, plugins: Plugins = None) -> None:
+    """Ask unfinished runs to stop: one under way writes a checkpoint and ends, one that waits is not begun."""
+    from ablab.study.care import cancel as ask
+
+    place, found = _found(targets, profile, home)
+    running, waiting = ask(place, _keys(found))
+    print(f"asked {_runs(running)} under way and {_runs(waiting)} waiting to stop; `ablab run` or `ablab retry` wants them again")
+
+
+def retry(targets: Targets, profile: Profile = None, home: HomeDir = None, plugins: Plugins = None) -> None:
+    """Forget the failures and cancellations of unfinished runs: a driver at work takes them up again."""
+    from ablab.study.care import retry as forget
+
+    place, found = _found(targets, profile, home)
+    count = forget(place, _keys(found))
+    print(f"wanted again: {_runs(count)}, by the `ablab run` that is at work, else by the next")
+
+
+def rm(
+    targets: Targets,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    profile: Profile = None,
+    home: HomeDir = None,
+    plugins: Plugins = None,
+) -> None:
+    """Remove studies, with their reports and the runs that no other study lists, or single runs."""
+    from ablab.study.care import plan_removal, remove
+
+    place, found = _found(targets, profile, home)
+    removal = plan_removal(place, found)
+    text = _described(removal)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UserError(f"this would remove {text}; give --yes to do it")
+        typer.confirm(f"remove {text}?", abort=True)
+    remove(place, removal)
+    print(f"removed {text}")
+    if removal.wanted:
+        print(f"`ablab run` would train them again for {', '.join(removal.wanted)}")
+
+
+def _figures(record: "StudyRecord") -> dict[str, Any]:
+    from ablab.study.status import listed, state
+
+    content = record.read()
+    runs, trials = listed(content)
+    states = [state(record.home.root, key) for key in (*runs, *trials)]
+    return {
+        "study": record.name, "revision": record.revision, "question": content["config"]["question"], "runs": len(states),
+        "done": states.count("done"), "failed": states.count("failed"), "last_used": record.last_used,
+    }  # fmt: skip
+
+
+def _found(targets: list[str], profile: str | None, home: Path | None) -> tuple["Home", list["Target"]]:
+    """All of them are found before anything is done to one."""
+    from ablab.study.care import find_target
+    from ablab.study.home import make_home
+
+    place = make_home(home)
+    return place, [find_target(place, target, profile) for target in targets]
+
+
+def _keys(targets: list["Target"]) -> list[str]:
+    return list(dict.fromkeys(key for target in targets for key in target.keys))
+
+
+def _described(removal: "Removal") -> str:
+    parts = [f"study {name} with its reports" for name in removal.studies]
+    kept = f" ({removal.kept} more stay: other studies list them)" if removal.kept else ""
+    parts.append(f"{_runs(len(removal.runs))}{kept}")
+    size = float(removal.size)
+    unit = next(unit for unit in ("bytes", "kB", "MB", "GB", "TB") if size < 1000 or unit == "TB" or not (size := size / 1000))
+    return f"{', '.join(parts)}: {size:.3g} {unit}"
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"

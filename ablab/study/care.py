@@ -1,0 +1,119 @@
+"""Looking after studies and runs in a home: which a name means, asking them to stop, wanting them again, removing them."""
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablab.errors import UserError, unknown
+from ablab.study.home import Home, StudyRecord, label, latest, revisions, study_names
+from ablab.study.records import Lease, Record, find_record, run_keys
+from ablab.study.status import listed, state
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a word on the command line means: a revision of a study, or a run."""
+
+    keys: tuple[str, ...]
+    study: StudyRecord | None = None
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What would go. `kept`: runs of the studies that others list. `wanted`: studies that stay and list a run that goes."""
+
+    studies: tuple[str, ...]
+    runs: tuple[str, ...]
+    kept: int
+    wanted: tuple[str, ...]
+    size: int
+
+
+def find_target(home: Home, name: str, profile: str | None) -> Target:
+    """A study by its name (its latest revision) or its file, else a run by its key or the beginning of it. Raises UserError with
+    the nearest names.
+    """
+    if name.endswith((".yaml", ".yml")):
+        from ablab.study.schema import load_study
+
+        resolved, _ = load_study(Path(name), profile, [])
+        return _study(StudyRecord(home, label(Path(name).stem, profile), resolved.revision()))
+    known = study_names(home)
+    if profile is not None or label(name, profile) in known:
+        return _study(latest(home, label(name, profile)))
+    keys = {*run_keys(home.root), *(key for study in known for key in _listed(home, study))}
+    if name and any(key.startswith(name) for key in keys):
+        return Target((find_record(home.root, name, keys).key,))
+    if not known:
+        raise UserError(f"no study has been run in {home.root} yet, and no run's key begins with {name!r}")
+    raise UserError(f"{unknown('study', name, known)}, and no run's key begins with it")
+
+
+def cancel(home: Home, keys: Iterable[str]) -> tuple[int, int]:
+    """Asks runs to stop: how many ran, and how many were not begun."""
+    running = waiting = 0
+    for key in keys:
+        now = state(home.root, key)
+        if now in ("running", "waiting"):
+            Record(home.root, key).ask_to_stop("cancelled by `ablab cancel`")
+            running += now == "running"
+            waiting += now == "waiting"
+    return running, waiting
+
+
+def retry(home: Home, keys: Iterable[str]) -> int:
+    """Forgets failures and cancellations: of how many runs."""
+    records = [Record(home.root, key) for key in keys]
+    again = [r for r in records if not r.finished and not r.pruned and (r.stop_asked or r.failure is not None)]
+    for record in again:
+        record.want_again()
+    return len(again)
+
+
+def plan_removal(home: Home, targets: Sequence[Target]) -> Removal:
+    """What removing `targets` takes away. Raises UserError while a run of theirs is being trained."""
+    going = tuple(dict.fromkeys(target.study.name for target in targets if target.study is not None))
+    theirs = {key for name in going for key in _listed(home, name)}
+    named = {key for target in targets if target.study is None for key in target.keys}
+    staying = {name: _listed(home, name) for name in study_names(home) if name not in going}
+    elsewhere = {key for keys in staying.values() for key in keys}
+    for key in sorted(theirs | named):
+        if Lease(Record(home.root, key)).held():
+            raise UserError(f"run {key} is being trained: `ablab cancel {' '.join(going) or key}` first")
+    runs = tuple(sorted(key for key in (theirs - elsewhere) | named if Record(home.root, key).folder.is_dir()))
+    folders = [Record(home.root, key).folder for key in runs]
+    return Removal(
+        studies=going, runs=runs, kept=len((theirs & elsewhere) - named),
+        wanted=tuple(name for name, keys in staying.items() if keys & named),
+        size=sum(_size(folder) for folder in [*folders, *_folders(home, going)]),
+    )  # fmt: skip
+
+
+def remove(home: Home, removal: Removal) -> None:
+    """Takes it away. The studies go last: what is cut off can be removed again."""
+    for key in removal.runs:
+        shutil.rmtree(Record(home.root, key).folder)
+    for folder in _folders(home, removal.studies):
+        if folder.exists():
+            shutil.rmtree(folder)
+
+
+def _study(record: StudyRecord) -> Target:
+    runs, trials = listed(record.read())
+    return Target((*runs, *trials), record)
+
+
+def _listed(home: Home, name: str) -> set[str]:
+    """The runs and trials that any revision of a study names."""
+    return {key for record in revisions(home, name) for keys in listed(record.read()) for key in keys}
+
+
+def _folders(home: Home, names: Iterable[str]) -> list[Path]:
+    return [home.root / kind / name for name in names for kind in ("reports", "studies")]
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in it."""
+    return sum(os.path.getsize(Path(at) / file) for at, _, files in os.walk(folder) for file in files)
