@@ -125,6 +125,12 @@ def test_plan(ablab, tmp_path, study_text):
 
 
 def test_the_flagship_plans(ablab):
-    content = json.loads(out(ablab("plan", ROOT / "studies" / "gpt2_vs_llama.yaml", "--json")))
-    assert content["runs"] == 24
-    assert {a["name"] for a in content["arms"]} >= {"llama", "gpt2", "llama - rope"}
+    file = ROOT / "studies" / "gpt2_vs_llama.yaml"
+    content = json.loads(out(ablab("plan", file, "--json")))
+    assert (content["runs"], len(content["arms"])) == (48, 16)
+    assert {a["name"] for a in content["arms"]} >= {"llama", "gpt2"}
+    generator = "generator: untied_embeddings = no_bias × rmsnorm × rope"
+    assert generator in content["notes"]
+    text = out(ablab("plan", file))
+    assert generator in text.split("48 runs")[1]  # below the table
+    assert all(len(line) <= 80 for line in text.splitlines())
