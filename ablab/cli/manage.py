@@ -66,6 +66,7 @@ def rm(
 ) -> None:
     """Remove studies, with their reports and the runs that no other study lists, or single runs."""
     from ablab.study.care import plan_removal, remove
+    from ablab.study.mirror import forget
 
     place, found = _found(targets, profile, home)
     removal = plan_removal(place, found)
@@ -75,6 +76,7 @@ def rm(
             raise UserError(f"this would remove {text}; give --yes to do it")
         typer.confirm(f"remove {text}?", abort=True)
     remove(place, removal)
+    forget(place, removal.studies)
     print(f"removed {text}")
     if removal.wanted:
         print(f"`ablab run` would train them again for {', '.join(removal.wanted)}")

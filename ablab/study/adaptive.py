@@ -36,6 +36,7 @@ class Adaptive(Source):
     def __init__(self, root: Path, metrics: Sequence[str]) -> None:
         self.root, self.metrics, self.changed = root, metrics, ignore
         self._waiting: deque[RunSpec] = deque()
+        self._cancelled: set[str] = set()
 
     @abstractmethod
     def noted(self, spec: RunSpec, outcome: Outcome) -> None:
@@ -56,8 +57,8 @@ class Adaptive(Source):
         self._plan_anew()
 
     def next(self) -> RunSpec | None:
-        """The next run that is not finished."""
-        while self._waiting:
+        """The next run that is not finished; none once one was cancelled."""
+        while self._waiting and not self._cancelled:
             spec = self._waiting.popleft()
             if not self._known(spec):
                 return spec
@@ -66,6 +67,9 @@ class Adaptive(Source):
 
     def ended(self, spec: RunSpec, report: Report) -> None:
         """Notes a trial; one that was interrupted or cancelled decides nothing."""
+        self._cancelled.discard(spec.key)
+        if report.status == "stopped" and not Record(self.root, spec.key).pruned:
+            self._cancelled.add(spec.key)
         if spec.trial is not None and (found := outcome(Record(self.root, spec.key), self.metrics)) is not None:
             self.noted(spec, found)
             self._plan_anew()
@@ -73,7 +77,7 @@ class Adaptive(Source):
     @property
     def done(self) -> bool:
         """Whether nothing waits; what runs now may bring more."""
-        return not self._waiting
+        return not self._waiting or bool(self._cancelled)
 
     def _known(self, spec: RunSpec) -> bool:
         record = Record(self.root, spec.key)

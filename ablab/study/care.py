@@ -98,6 +98,8 @@ def remove(home: Home, removal: Removal) -> None:
     for folder in _folders(home, removal.studies):
         if folder.exists():
             shutil.rmtree(folder)
+    for name in removal.studies:
+        home.optuna(name).unlink(missing_ok=True)
 
 
 def _study(record: StudyRecord) -> Target:

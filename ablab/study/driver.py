@@ -187,7 +187,7 @@ class Driver:
         elif self._lost[spec.key] <= self.patience.retries:
             record.note_attempt(report.reason, report.pid)
             self._again.append((0.0, spec))
-            self.display.say(f"{spec.arm} · seed {spec.seed}: {report.reason}; it is tried again")
+            self.display.say(f"{spec.label}: {report.reason}; it is tried again")
         else:
             self._end(spec, Report("failed", report.reason, pid=report.pid))
 

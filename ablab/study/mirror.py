@@ -2,11 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablab.study.home import StudyRecord
+from ablab.study.home import Home, StudyRecord
 from ablab.study.plan import Plan, RunSpec, shown_options
 from ablab.study.records import Lease, Record
 from ablab.study.schema import Study
@@ -151,3 +151,12 @@ class Mirror:
             first = (str(error).splitlines() or [""])[0][:200]
             self._view = None
             self.say(f"tracking stopped ({type(error).__name__}: {first}); runs go on, and are tracked at the next `ablab run`")
+
+
+def forget(home: Home, studies: Iterable[str]) -> None:
+    """Takes studies out of the local tracker, if there is one: MLflow keeps what is deleted until its garbage collection."""
+    if not mlflow_view.available() or not any(home.mlflow.glob("*.db")):
+        return
+    view = mlflow_view.MlflowView(home.tracking_uri(), home.mlflow, home.root)
+    for name in studies:
+        view.forget(name)

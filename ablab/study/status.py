@@ -62,7 +62,8 @@ class EndedRun:
 @dataclass(frozen=True)
 class StudyStatus:
     """How a study stands. `runs`: those of its design; `trials`: those of a tuning or search, None where there is none.
-    `seconds_left`: None where nothing runs, or nothing is known yet.
+    `to_come`: how many will follow from what trials decide, as far as can be said. `seconds_left`: None where nothing runs, or
+    nothing is known yet.
     """
 
     study: str
@@ -70,15 +71,16 @@ class StudyStatus:
     question: str
     runs: Counts
     trials: Counts | None
+    to_come: int
     running: list[RunningRun]
     ended: list[EndedRun]
     seconds_left: float | None
 
     @property
     def settled(self) -> bool:
-        """Whether nothing runs or waits."""
+        """Whether nothing runs or waits, and nothing will follow by itself."""
         every = [self.runs] + ([self.trials] if self.trials else [])
-        return not any(counts.running or counts.waiting for counts in every)
+        return not any(counts.running or counts.waiting for counts in every) and not (self.to_come and not self.ended)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -99,7 +101,7 @@ def state(home: Path, key: str) -> State:
 def listed(content: Mapping[str, Any]) -> tuple[dict[str, Listed], dict[str, Listed]]:
     """The runs and the trials that a study's record names, by key; one that is both counts as a run."""
     runs = {run["key"]: run for run in content["runs"]}
-    trials = {run["key"]: run for run in content.get("trials", []) if run["key"] not in runs}
+    trials = {run["key"]: run for run in content["trials"] if run["key"] not in runs}
     return runs, trials
 
 
@@ -123,11 +125,13 @@ class StatusReader:
                 self._finished[key] = _Finished(result["cost"]["seconds"], result["diverged"])
         going = [(self._running(run), _rate(Record(self._home, key))) for key, run in every.items() if states[key] == "running"]
         ended = [self._ended(every[key], now) for key, now in states.items() if now in ("failed", "cancelled", "pruned")]
-        waiting = [every[key]["arm"] for key, now in states.items() if now == "waiting"]
+        expected = content["expected"]
+        to_come = max(0, expected["runs"] + expected["trials"] - len(every))
+        waiting = [every[key]["arm"] for key, now in states.items() if now == "waiting"] + [""] * to_come
         return StudyStatus(
             study=self.record.name, revision=self.record.revision, question=content["config"]["question"],
             runs=self._counts(runs, states), trials=self._counts(trials, states) if trials else None,
-            running=[run for run, _ in going], ended=ended, seconds_left=self._left(every, going, waiting),
+            to_come=to_come, running=[run for run, _ in going], ended=ended, seconds_left=self._left(every, going, waiting),
         )  # fmt: skip
 
     def _counts(self, keys: Iterable[str], states: Mapping[str, State]) -> Counts:

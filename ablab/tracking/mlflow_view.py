@@ -43,15 +43,16 @@ class MlflowView:
         # MLflow's own defaults wait minutes for a server that is away; the records don't need it.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from mlflow import MlflowClient
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
         if uri.startswith("sqlite"):
             local.mkdir(parents=True, exist_ok=True)
-        self._client = MlflowClient(uri)
-        found = self._client.get_experiment_by_name(EXPERIMENT)
+        with warnings.catch_warnings():  # its own warnings, the last of them at the first query
+            warnings.simplefilter("ignore")
+            from mlflow import MlflowClient
+
+            self._client = MlflowClient(uri)
+            found = self._client.get_experiment_by_name(EXPERIMENT)
         artifacts = (local.resolve() / "artifacts").as_uri() if uri.startswith("sqlite") else None
         self._experiment = found.experiment_id if found else self._client.create_experiment(EXPERIMENT, artifacts)
 
@@ -116,6 +117,12 @@ class MlflowView:
         for run in self._search(f"attributes.status = 'RUNNING' and tags.`{_HOME}` = '{self._home}'"):
             if run.data.tags.get(_KEY) not in keys:
                 self._client.set_terminated(run.info.run_id, "KILLED")
+
+    def forget(self, study: str) -> None:
+        """Deletes a study's parent and children."""
+        for parent in self._search(f"tags.`{_STUDY}` = '{study}' and tags.`ablab.kind` = 'study'"):
+            for run in [*self._search(f"tags.`{_PARENT}` = '{parent.info.run_id}'"), parent]:
+                self._client.delete_run(run.info.run_id)
 
     def _search(self, query: str) -> list[Any]:
         runs: list[Any] = []

@@ -11,7 +11,7 @@ from pebble import ProcessExpired
 from ablab.study import driver as driver_module
 from ablab.study.driver import Driver
 from ablab.study.executor import report_of
-from ablab.study.plan import RunSpec
+from ablab.study.plan import Expected, Plan, RunSpec
 from ablab.study.records import Lease, Record
 from ablab.study.sources import Listed
 from ablab.study.tally import Patience
@@ -22,7 +22,7 @@ HANG = "hang"
 
 
 class Silent:
-    """A mirror and a display that note what they hear."""
+    """Views and a display that note what they hear."""
 
     def __init__(self):
         self.said, self.endings = [], []
@@ -75,7 +75,8 @@ def drive(root, script, *, retries=1, slots=1, stall=600.0):
     display = Silent()
     executor = Scripted(script, slots)
     driver = Driver(root, executor, Silent(), display, Patience(retries, stall))
-    tally = driver.drive(Listed([replace(SPEC, key=key) for key in script]), "revision")
+    plan = Plan((), tuple(replace(SPEC, key=key) for key in script), (), {}, {}, Expected(len(script), 0, 0.0))
+    tally = driver.drive(Listed(plan, root, [SPEC.seed]))
     return tally, executor, display
 
 

@@ -136,8 +136,8 @@ def test_what_is_proposed_does_not_hang_on_who_was_faster(carry_out, tmp_path, c
         for spec in reversed(batch):
             record = Record(home.root, spec.key)
             record.create(spec)
-            trained += StandIn(home.root, response).submit(spec).result() and [spec.key]
-            source.ended(spec, None)
+            source.ended(spec, StandIn(home.root, response).submit(spec).result())
+            trained.append(spec.key)
     assert sorted(trained) == sorted(spec.key for spec in executor.trained)
 
 

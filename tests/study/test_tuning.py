@@ -132,7 +132,7 @@ def test_points_are_spread_evenly():
         ("{trials: 3}", "x.yaml:11:1: tune: it names no option of the recipe"),
         ("{lr: {low: 1.0e-2, high: 1.0e-3}, trials: 3}", "x.yaml:11:8: tune.lr: low 0.01 is not below high 0.001"),
         ("{lr: [1.0e-3, 2.0e-3], trials: 2, share: 0.1}", "below one step"),
-        ("{lr: [1.0e-3, -2.0e-3], trials: 2}", "x.yaml:11:8: tune.lr"),
+        ("{lr: [1.0e-3, -2.0e-3], trials: 2}", "x.yaml:11:21: tune.lr.1: Input should be greater than 0"),
         ("{rate: [1.0e-3], trials: 2}", "tune.rate: no key named 'rate'"),
         ("{optimizer: [adamw, sdg], trials: 2}", "no optimizer named 'sdg'"),
     ],
@@ -155,7 +155,7 @@ def test_pruning_and_resuming_with_real_processes(ablab, tmp_path, study_text):
     states = {t["state"] for arm in content["tuning"] for t in arm["trials"]}
     assert states <= {"finished", "pruned", "diverged"}
     for arm in content["tuning"]:
-        values = {t["params"]["lr"]: t["value"] for t in arm["trials"] if t["value"] is not None}
+        values = {t["params"]["lr"]: t["values"][0] for t in arm["trials"] if t["values"] is not None}
         assert arm["best"]["lr"] == min(values, key=values.get)
     again = ablab("run", "x.yaml")
     assert "nothing to train" in again.stdout

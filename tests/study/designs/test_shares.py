@@ -10,8 +10,8 @@ import pytest
 from ablab.arch.registry import load_registry
 from ablab.errors import UserError
 from ablab.stats.effects import effect, fit
-from ablab.study.plan import make_plan
 from ablab.study.schema import load_study
+from ablab.study.stages import make_plan
 
 FIVE = ["rope", "swiglu", "no_bias", "rmsnorm", "mqa"]
 SEVEN = [*FIVE, "untied_embeddings", "qk_norm"]
