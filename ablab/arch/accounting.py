@@ -1,6 +1,6 @@
 """Parameters, FLOPs and memory of an architecture: walks over the model built on the meta device, never formulas."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ablab.arch.decoder import Decoder, on_meta
+from ablab.arch.flow import Flow
 from ablab.arch.roles import Kind, Parallel, weights
 from ablab.arch.value import Architecture
 from ablab.errors import UserError
@@ -99,10 +100,15 @@ def count_flops(model: Decoder) -> Flops:
     """FLOPs a token of one sequence of the full context; `model` must be on the meta device."""
     time = model.arch.dims.context
     tokens = torch.zeros(1, time, dtype=torch.long, device="meta")
-    with _attention_apart(model):
+    flow = Flow()
+    with _attention_apart(model), FlopCounterMode(display=False) as counter:
+        hidden = model.hidden(tokens, flow)
+        below = counter.get_total_flops()
         with torch.no_grad():
-            forward = _counted(lambda: model.loss(tokens, tokens))
-        training = _counted(lambda: model.loss(tokens, tokens).total.backward())
+            model.scored(hidden, flow, tokens)
+        forward = counter.get_total_flops()
+        model.scored(hidden, flow, tokens).total.backward()
+        training = counter.get_total_flops() - (forward - below)  # the head's forward was counted twice
     model.zero_grad(set_to_none=True)
     attention = sum(_each(model, "attention_flops", time))
     return Flops((forward + attention) / time, (training + 3 * attention) / time)
@@ -130,12 +136,6 @@ def _attention_apart(model: Decoder) -> Iterator[None]:
     finally:
         for mixer, attend in zip(mixers, real, strict=True):
             mixer.attend = attend
-
-
-def _counted(work: Callable[[], object]) -> int:
-    with FlopCounterMode(display=False) as counter:
-        work()
-    return counter.get_total_flops()
 
 
 def _each(model: nn.Module, method: str, *args: Any) -> list[int]:

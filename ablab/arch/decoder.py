@@ -100,8 +100,12 @@ class Decoder(nn.Module):
         `terms` are added to the cross entropy (see `ablab.arch.loss`), and so is what the branches add to the flow.
         """
         flow = Flow()
-        hidden, weight = self.hidden(tokens, flow).flatten(0, 1), self.head(self.embedding.weight)
-        result = head_loss(self.projection, (hidden, weight), targets.flatten(), terms)
+        return self.scored(self.hidden(tokens, flow), flow, targets, terms)
+
+    def scored(self, hidden: Tensor, flow: Flow, targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
+        """The loss of what the head reads, (batch, time, width), with what the branches added to `flow`."""
+        weight = self.head(self.embedding.weight)
+        result = head_loss(self.projection, (hidden.flatten(0, 1), weight), targets.flatten(), terms)
         added = flow.losses()
         return result if added is None else result._replace(total=result.total + added)
 

@@ -9,6 +9,7 @@ from ablab.arch.compose import Composite
 from ablab.arch.expression import Model, Use
 from ablab.arch.model import composite
 from ablab.arch.registry import Registry
+from ablab.data.store import store_fingerprint
 from ablab.errors import UserError
 from ablab.study.arm_data import AnyData, arm_data
 from ablab.study.contradictions import check
@@ -49,6 +50,7 @@ class Planner:
 
     def __init__(self, name: str, study: Study, document: Document, registry: Registry) -> None:
         self.name, self.study, self.document, self.registry = name, study, document, registry
+        self._fingerprints: dict[str, str] = {}
         check(study, document)
         self.layout = lay_out(study, registry, document)
         # In a design all arms have the sizes of its first; in `compare` each has its own.
@@ -83,7 +85,7 @@ class Planner:
     def _planned(self, name: str, model: Model, value: Composite, setting: "_Setting") -> PlannedArm:
         counted = account(value.arch)
         arm = self._arm(name, model, value, (counted, setting.choice))
-        fingerprint = setting.fingerprint
+        fingerprint = self._fingerprint(setting.data)
         shared = identity(value.arch, value.recipe, model.uses, fingerprint, arm.batches)
         template = RunSpec(
             key="", study=self.name, arm=name, seed=0, family=model.family,
@@ -93,6 +95,12 @@ class Planner:
             checkpoint_seconds=self.study.checkpoint_seconds,
         )  # fmt: skip
         return PlannedArm(arm, model, counted, shared, template, setting.data)
+
+    def _fingerprint(self, data: AnyData) -> str:
+        """Arms mostly share their data: it is read once."""
+        if (known := data.model_dump_json()) not in self._fingerprints:
+            self._fingerprints[known] = store_fingerprint(data)
+        return self._fingerprints[known]
 
     def _arm(self, name: str, model: Model, value: Composite, cost: tuple[Account, Choice]) -> Arm:
         counted, choice = cost
@@ -121,12 +129,6 @@ class _Setting:
     choice: Choice
     recipe: RecipeConfig
     data: AnyData
-
-    @property
-    def fingerprint(self) -> str:
-        from ablab.data.store import store_fingerprint
-
-        return store_fingerprint(self.data)
 
 
 def _options(use: Use) -> dict[str, Any]:

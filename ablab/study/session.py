@@ -97,13 +97,13 @@ class Session:
         """Trains what is not finished, each run on `threads`. The records are complete before the views are."""
         source, plan = self.planned.source, self.planned.plan
         if source.done:
-            self._replanned(plan)
+            self.write()
             if not self.mirrored():
                 self.views.open(plan)
             return Tally()
-        self._prepare_tokens()
+        self.prepare()
         source.changed = self._replanned
-        self._replanned(plan)
+        self.write()
         setting = Setting(self.home.root.resolve(), tuple(p.resolve() for p in self.planned.request.plugins), threads)
         patience = Patience(self.planned.study.retries, self.planned.study.stall_seconds)
         made = executor(setting)
@@ -114,6 +114,10 @@ class Session:
             driver.close()
         self.record.executed(self._execution(made.slots, tally))
         return tally
+
+    def write(self) -> None:
+        """Writes the study's own record."""
+        self.record.write(self.planned.study, self.planned.plan, self._sources)
 
     def _replanned(self, plan: Plan) -> None:
         self.record.write(self.planned.study, plan, self._sources)
@@ -134,7 +138,8 @@ class Session:
         uri = self.home.tracking_uri(self.planned.study)  # it may hold a password
         return {"tracker": hashlib.sha256(uri.encode()).hexdigest(), "keys": sorted(self.planned.plan.unique)}
 
-    def _prepare_tokens(self) -> None:
+    def prepare(self) -> None:
+        """Tokenizes what is not tokenized yet. Raises UserError where there is not text enough."""
         from ablab.data.store import prepare
 
         plan = self.planned.plan

@@ -43,14 +43,14 @@ class MlflowView:
         # MLflow's own defaults wait minutes for a server that is away; the records don't need it.
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
         if uri.startswith("sqlite"):
             local.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings():  # its own warnings, the last of them at the first query
             warnings.simplefilter("ignore")
             from mlflow import MlflowClient
 
+            for name in ("mlflow", "alembic"):
+                logging.getLogger(name).setLevel(logging.ERROR)
             self._client = MlflowClient(uri)
             found = self._client.get_experiment_by_name(EXPERIMENT)
         artifacts = (local.resolve() / "artifacts").as_uri() if uri.startswith("sqlite") else None
