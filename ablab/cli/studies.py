@@ -201,7 +201,7 @@ def _print_plan(asked: "Planned", done: set[str]) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for arm in asked.plan.arms:
         keys = [run.key for run in asked.plan.runs if run.arm == arm.name]
-        finished = f"{sum(key in done for key in keys)}/{len(keys)}"
+        finished = f"{sum(key in done for key in keys)}/{len(asked.study.seed_list())}"
         table.add_row(
             escape(arm.name), short(arm.parameters), short(arm.flops_per_token), short(arm.tokens), str(arm.steps), finished
         )

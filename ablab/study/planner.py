@@ -143,10 +143,10 @@ def training_flops(arms: Iterable[Arm]) -> float:
 
 def plan_of(layout: Layout, arms: Sequence[PlannedArm], seeds: Sequence[int]) -> Plan:
     """The plan of a design whose arms are all trained as the study says: every arm on every seed."""
-    runs = [run for planned in arms for run in planned.runs(seeds)]
-    arm_of = {run.key: planned.arm for planned in arms for run in planned.runs(seeds)}
+    made = [(planned.arm, run) for planned in arms for run in planned.runs(seeds)]
+    arm_of = {run.key: arm for arm, run in made}
     return Plan(
-        arms=tuple(planned.arm for planned in arms), runs=tuple(runs), contrasts=tuple(layout.contrasts),
+        arms=tuple(planned.arm for planned in arms), runs=tuple(run for _, run in made), contrasts=tuple(layout.contrasts),
         infeasible=layout.infeasible, data={planned.template.data: planned.data for planned in arms},
         expected=Expected(len(arm_of), 0, training_flops(arm_of.values())), notes=tuple(layout.notes),
     )  # fmt: skip

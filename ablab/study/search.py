@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ablab.errors import UserError
 from ablab.stats.front import front
@@ -135,10 +134,16 @@ class Searched(Adaptive):
             runs=plan.runs if self.members is not None else (),
             contrasts=tuple(Contrast(m.arm.name, "change", {m.arm.name: 1.0, base: -1.0}) for m in members),
             infeasible=dict(self.refused),
+            notes=(self._told(),),
             expected=Expected(runs, count, flops + runs * training_flops([self.baseline.arm])),
             trials=trials,
-            space=self._space(),
+            space=self.space.parameters,
         )
 
-    def _space(self) -> dict[str, Any]:
-        return self.space.parameters
+    def _told(self) -> str:
+        design = self.design
+        budget = f"{100 * design.share:g} % of the budget, seed {design.seed}"
+        return (
+            f"trials: {design.trials} over {', '.join(self.space.parameters)}, for low {', '.join(design.objectives)}; {budget}; "
+            f"then at most {design.confirm} arms beside {self.baseline.arm.name} on the study's seeds"
+        )

@@ -104,9 +104,19 @@ class Tuned(Adaptive):
             plan,
             runs=tuple(run for run in plan.runs if run.arm in decided),
             expected=Expected(plan.expected.runs, count, flops),
+            notes=(*plan.notes, self._told()),
             trials=tuple(trials),
             space=_space(self.tune),
         )
+
+    def _told(self) -> str:
+        options = "; ".join(f"{name} {_values(values)}" for name, values in self.tune.space().items())
+        return f"trials: {self.tune.trials} of each arm over {options}; {100 * self.tune.share:g} % of the budget, seed {self.tune.seed}"
+
+
+def _values(values: Any) -> str:
+    """A list or a range in words."""
+    return f"{values.low:g} to {values.high:g}" if isinstance(values, Range) else ", ".join(map(str, values))
 
 
 def _space(tune: Tune) -> dict[str, Sequence[Any] | Interval]:

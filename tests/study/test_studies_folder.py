@@ -12,6 +12,7 @@ STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 
 def test_there_is_a_study_for_each_step_of_the_lineage():
     steps = {"gpt1_to_gpt2", "gpt2_to_gpt3", "gpt2_to_palm", "gpt2_vs_llama", "palm_vs_llama", "claims"}
+    steps |= {"gpt2_vs_llama_tuned", "block_search"}
     assert steps <= {file.stem for file in STUDIES}
 
 
@@ -22,4 +23,5 @@ def test_it_plans(file, profile, registry):
     plan = make_plan(file.stem, study, document, registry)
     assert study.question.endswith(("?", "."))
     assert not plan.infeasible
-    assert len(plan.unique) == len(plan.runs), "two arms are the same model"
+    assert len({run.key for run in plan.runs}) == len(plan.runs), "two arms are the same model"
+    assert plan.expected.runs
