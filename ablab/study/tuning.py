@@ -110,8 +110,9 @@ class Tuned(Adaptive):
         )
 
     def _told(self) -> str:
-        options = "; ".join(f"{name} {_values(values)}" for name, values in self.tune.space().items())
-        return f"trials: {self.tune.trials} of each arm over {options}; {100 * self.tune.share:g} % of the budget, seed {self.tune.seed}"
+        tune = self.tune
+        options = "; ".join(f"{name} {_values(values)}" for name, values in tune.space().items())
+        return f"trials: {tune.trials} of each arm over {options}; {100 * tune.share:g} % of the budget, seed {tune.seed}"
 
 
 def _values(values: Any) -> str:
