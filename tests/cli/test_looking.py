@@ -106,7 +106,7 @@ def test_a_wrong_study_creates_nothing(ablab, tmp_path, study_text):
     for name in ("plan", "run"):
         result = ablab(name, "x.yaml")
         assert result.returncode == 2
-        assert "x.yaml:3:1: to: no plugin named 'rop' (did you mean 'rope'" in result.stderr
+        assert "x.yaml:3:1: to: 'llama + rop': no plugin named 'rop' (did you mean 'rope'" in result.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["x.yaml"]
 
 
