@@ -54,7 +54,7 @@ class Banded(Pattern):
     strided: bool = False
 
     def build(self, scores: Scores) -> nn.Module:
-        """Banded attention in linear time. Raises UserError for strided attention with one head."""
+        """Banded attention in linear time. Raises UserError for strided attention with heads that cannot be halved."""
         return LocalAndStrided(scores, self.band) if self.strided else Local(scores, self.band)
 
 

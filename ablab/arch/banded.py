@@ -1,7 +1,7 @@
 """Sparse attention whose time and memory follow the pairs it attends to, by chunks through torch's own attention.
 
-A band is cut into chunks: each chunk of queries sees its own keys and those of the chunk before. (FlexAttention has no
-backward pass on a CPU.)
+A band is cut into chunks: each chunk of queries sees its own keys and those of the chunk before, in one call of
+`scaled_dot_product_attention` under a mask, on every device.
 """
 
 from dataclasses import replace
@@ -90,11 +90,13 @@ class LocalAndStrided(nn.Module):
 
     def __init__(self, scores: Scores, band: int) -> None:
         super().__init__()
-        if scores.heads < 2:
-            raise UserError("strided attention needs at least 2 heads: half are local, half strided")
         self.heads, self.kv_heads = scores.heads, scores.kv_heads
         kv = scores.kv_heads
-        self.cut = scores.heads // 2 if kv == 1 else kv // 2 * (scores.heads // kv)
+        if self.heads % 2:
+            raise UserError(f"strided attention needs an even number of heads, not {self.heads}: half are local, half strided")
+        if kv % 2 and kv > 1:
+            raise UserError(f"strided attention needs one kv head or an even number, not {kv}: each half has its own")
+        self.cut = self.heads // 2
         # A lone kv head serves both halves.
         self.kv_local, self.kv_strided = (slice(0, 1), slice(0, 1)) if kv == 1 else (slice(0, kv // 2), slice(kv // 2, kv))
         self.local = Local(_part(scores, slice(0, self.cut), self.kv_local), band)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 _LOSS = "loss/"
+_GROWTH, _ROOM = 8, 16  # a buffer grows by an eighth and by 16 rows
 
 
 class Memory:
@@ -37,8 +38,9 @@ class Memory:
         return sum(tensor.numel() for tensor in self._held())
 
     def bytes(self) -> int:
-        """How many bytes are held, parts included."""
-        return sum(tensor.numel() * tensor.element_size() for tensor in self._held())
+        """How many bytes are allocated for what is held, parts included: all of a buffer, its room to grow too."""
+        storages = [tensor.untyped_storage() for tensor in self._held()]
+        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
     def _held(self) -> Iterator[Tensor]:
         yield from self.tensors.values()
@@ -48,10 +50,10 @@ class Memory:
 
 
 class _Rows:
-    """Rows along dimension 2 of a buffer that grows by doubling, so that a step does not copy what is held."""
+    """Rows along dimension 2 of a buffer that has room for an eighth more than is kept: no step but one in many copies them."""
 
     def __init__(self, like: Tensor) -> None:
-        self._buffer, self._first, self._last = like[:, :, :0], 0, 0
+        self._buffer, self._first, self._last = like.new_empty(*like.shape[:2], 0, like.shape[3]), 0, 0
 
     @property
     def held(self) -> Tensor:
@@ -59,19 +61,23 @@ class _Rows:
 
     def append(self, new: Tensor, keep: int | None) -> Tensor:
         end = self._last + new.shape[2]
-        if end > self._buffer.shape[2]:
-            held = self.held
-            batch, heads, _, width = new.shape
-            self._buffer = new.new_empty(batch, heads, 2 * (held.shape[2] + new.shape[2]), width)
-            self._buffer[:, :, : held.shape[2]] = held
-            self._first, self._last = 0, held.shape[2]
-            end = self._last + new.shape[2]
-        self._buffer[:, :, self._last : end] = new
-        self._last = end
-        everything = self.held
+        if end <= self._buffer.shape[2]:
+            self._buffer[:, :, self._last : end] = new
+            self._last = end
+            everything = self.held
+        else:
+            everything = torch.cat((self.held, new), dim=2)
+            self._move(everything[:, :, -keep:] if keep else everything if keep is None else everything[:, :, :0])
         if keep is not None:
             self._first = max(self._first, self._last - keep)
         return everything
+
+    def _move(self, rows: Tensor) -> None:
+        """Into a buffer of their own size: a band's is as small behind a long prompt as behind a short one."""
+        batch, heads, time, width = rows.shape
+        self._buffer = rows.new_empty(batch, heads, time + time // _GROWTH + _ROOM, width)
+        self._buffer[:, :, :time] = rows
+        self._first, self._last = 0, time
 
 
 @dataclass

@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import json
 import pkgutil
 import re
 import sys
@@ -20,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from ablab.arch.forms import Form
@@ -30,6 +31,8 @@ from ablab.errors import UserError, unknown
 
 GROUP = "ablab.plugins"
 _MARK = "__ablab_plugin__"
+# Strict: a number is no boolean and no text, and finite; a whole number still is a float.
+_OPTIONS = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 C = TypeVar("C", bound=type)
 
 
@@ -56,7 +59,7 @@ def plugin(
     def declare(cls: C) -> C:
         if not inspect.getdoc(cls):
             raise TypeError(f"plugin {cls.__name__} has no docstring")
-        made: Any = pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls)
+        made: Any = pydantic_dataclass(frozen=True, config=_OPTIONS)(cls)
         snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
         setattr(made, _MARK, Declared(name or snake, source, tuple(requires), tuple(conflicts)))
         return made
@@ -125,12 +128,20 @@ class Plugin:
             if key not in known:
                 raise unknown(f"option of {self.name}", key, known)
         try:
-            return self.cls(**options)
+            return _instance(self.cls, options)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "options"
             given = f"={first['input']!r}" if where in options else ""
             raise UserError(f"{self.name}({where}{given}): {first['msg']}") from error
+
+
+def _instance(cls: type, options: Mapping[str, Any]) -> Any:
+    try:
+        text = json.dumps(options)
+    except TypeError:  # JSON cannot say it, so it is out of range for any option that a record can hold
+        return cls(**options)
+    return TypeAdapter(cls).validate_json(text)  # where a list is a tuple too: a study file and a record write lists
 
 
 def _default(option: Field[Any]) -> Any:

@@ -24,13 +24,14 @@ def inspect(
     layers: Size = None,
     width: Size = None,
     heads: Size = None,
+    head_dim: Size = None,
     vocab: Size = None,
     context: Size = None,
     plugins: Plugins = None,
     home: HomeDir = None,
 ) -> None:
     """Parameters, FLOPs and memory of a model, counted without building it."""
-    sizes = _sizes(layers=layers, width=width, heads=heads, vocab=vocab, context=context)
+    sizes = _sizes(layers=layers, width=width, heads=heads, head_dim=head_dim, vocab=vocab, context=context)
     model, counted = _account(expression, _registry(plugins), sizes)
     if as_json:
         names = {"expression": expression, "plugins": list(model.uses)}
@@ -62,6 +63,7 @@ def diff(
     layers: Size = None,
     width: Size = None,
     heads: Size = None,
+    head_dim: Size = None,
     vocab: Size = None,
     context: Size = None,
     plugins: Plugins = None,
@@ -71,7 +73,7 @@ def diff(
     from rich.console import Console
 
     registry = _registry(plugins)
-    sizes = _sizes(layers=layers, width=width, heads=heads, vocab=vocab, context=context)
+    sizes = _sizes(layers=layers, width=width, heads=heads, head_dim=head_dim, vocab=vocab, context=context)
     Console(highlight=False).print(_steps(first, second, registry, sizes))
 
 

@@ -173,8 +173,8 @@ def test_a_padded_vocabulary_changes_no_figure():
     assert padded.embedding.weight.shape == (32, 16)
     for (_, a), (_, b) in zip(plain.named_parameters(), padded.named_parameters(), strict=True):
         b.data[: len(a)] = a.data
-    tokens = torch.randint(0, 30, (1, 10))
-    assert torch.equal(plain(tokens), padded(tokens))
+    tokens = torch.randint(0, 30, (1, 10), generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(plain(tokens), padded(tokens), atol=1e-12)  # a matmul of 32 columns may round otherwise than one of 30
     assert torch.allclose(plain.loss(tokens, tokens).total, padded.loss(tokens, tokens).total, atol=1e-12)
 
 
@@ -200,23 +200,3 @@ def test_dropout_acts_in_training_alone():
     torch.manual_seed(0)
     assert not torch.allclose(model.train()(tokens), model(tokens))
     assert torch.equal(model.eval()(tokens), lively("gpt2")(tokens))
-
-
-@pytest.mark.parametrize(("terms", "cut"), [("+ mqa", 4), ("+ gqa(groups=2)", 2), ("", 1)])
-def test_the_cache_holds_kv_heads_only(terms, cut):
-    from ablab.arch.flow import Memory
-
-    model, memory = ablab.build(f"gpt2 {terms}", **{**DIMS, "heads": 4}).eval(), Memory()
-    with torch.no_grad():
-        model(torch.zeros(3, 7, dtype=torch.long), memory)
-    assert memory.values() == 3 * 7 * 2 * 16 // cut
-
-
-def test_the_cache_holds_the_band_only():
-    from ablab.arch.flow import Memory
-
-    model, memory = ablab.build("gpt2 + sliding_window(band=4)", **DIMS).eval(), Memory()
-    with torch.no_grad():
-        for _ in range(9):
-            model(torch.zeros(1, 1, dtype=torch.long), memory)
-    assert memory.values() == (4 - 1) * 2 * 16

@@ -55,7 +55,9 @@ def _model(text: str | None, registry: Registry, document: Document, *key: str) 
     try:
         return resolve(text, registry)
     except UserError as error:
-        raise error.at(f"{document.place(key)}: {'.'.join(key)}") from None
+        # Of `arms.NAME` the name is in the key; an end's is its expression.
+        named = error if len(key) > 1 or repr(text) in str(error) else error.at(repr(text))
+        raise named.at(f"{document.place(key)}: {'.'.join(key)}") from None
 
 
 def _compare(study: Study, registry: Registry, document: Document) -> Layout:
