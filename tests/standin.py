@@ -28,13 +28,15 @@ class StandIn:
     """Writes what `response` gives for a run into its record: val/bpb, or a whole result. `trained`: what it was handed."""
 
     def __init__(self, root: Path, response: Response, slots: int = 2) -> None:
-        self.root, self.response, self.slots = root, response, slots
+        self.root, self.response, self.slots, self.rungs = root, response, slots, (1, 2)
         self.trained: list[RunSpec] = []
 
     def submit(self, spec: RunSpec) -> "Future[Report]":
         self.trained.append(spec)
         given = self.response(spec)
         record = Record(self.root, spec.key)
+        for step in self.rungs:
+            record.append_metrics(step, {"val/bpb": 5.0 - step, "train/loss": 5.0})
         record.finish(result(given) if isinstance(given, int | float) else given)
         future: Future[Report] = Future()
         future.set_result(Report("finished", busy_seconds=1.0))

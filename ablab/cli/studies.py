@@ -63,7 +63,9 @@ def run(
     if tally.broken:
         raise RunFailed(f"no worker process starts: {tally.broken}; `ablab run` goes on from here")
     if tally.failed:
-        raise RunFailed(f"{len(tally.failed)} of {total} runs failed; `ablab run` tries them again")
+        trials = len(tally.failed.keys() & {trial.run.key for trial in asked.plan.trials})
+        note = f" ({trials} of them are trials, which count as without a value: `ablab retry`)" if trials else ""
+        raise RunFailed(f"{len(tally.failed)} of {total} runs failed; `ablab run` tries them again{note}")
 
 
 def plan(
@@ -76,12 +78,12 @@ def plan(
 ) -> None:
     """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
     from ablab.study.home import make_home
-    from ablab.study.records import finished_keys
+    from ablab.study.records import finished_keys, settled_keys
     from ablab.study.session import planned
 
     root = make_home(home).root
     asked = planned(_request(file, profile, overrides, plugins), root)
-    done = finished_keys(root, asked.plan.unique)
+    done = finished_keys(root, asked.plan.unique) | settled_keys(root, [trial.run.key for trial in asked.plan.trials])
     expected = asked.plan.expected
     if as_json:
         arms = [

@@ -111,7 +111,7 @@ def summarise(record: StudyRecord) -> Summary:
         effects.append(EffectSummary(c["name"], c["kind"], **asdict(found), aliases=c.get("aliases", [])))
     executions, tried = record.executions, trials_of(content, record)
     settled = set(results) | settled_keys(root, trials)
-    failures = {key: Record(root, key).failure for key in (keys | trials) - settled}
+    failures = {key: Record(root, key).failure for key in (keys | trials) - set(results)}
     return Summary(
         study=record.name, revision=record.revision, question=content["config"]["question"],
         metric=content["config"]["metric"], objectives=objectives_of(content), arms=arms, effects=effects,

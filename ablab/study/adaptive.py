@@ -4,7 +4,7 @@ again, by another driver or another day, decides the same and hands out what is 
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ablab.study.plan import Plan, RunSpec
@@ -20,21 +20,26 @@ def rungs(record: Record, metric: str) -> dict[int, float]:
     return dict(enumerate(values, start=1))
 
 
-def outcome(record: Record, metrics: Sequence[str]) -> Outcome | None:
-    """How a trial ended: finished (without values if it diverged), pruned, failed; None while it may still come to something."""
+def outcome(record: Record, metrics: Sequence[str], owner: str) -> Outcome | None:
+    """How a trial ended for `owner`: finished (without values if it diverged), pruned by it, failed; None while it may still
+    come to something.
+    """
     result, on_the_way = record.result, rungs(record, metrics[0])
     if result is not None:
         values = None if result["diverged"] else tuple(figure(result, metric) for metric in metrics)
         return Outcome(values, on_the_way)
-    pruned = record.pruned
+    pruned = record.pruned_by == owner
     return Outcome(None, on_the_way, pruned) if pruned or record.failure is not None else None
 
 
 class Adaptive(Source):
-    """Hands out trials, notes how they end, and hands out what follows from it. `root`: the home's folder of records."""
+    """Hands out trials, notes how they end, and hands out what follows from it. `root`: the home's folder of records. `owner`:
+    the study's revision, whose prunings alone count. A trial that failed is one without a value, until `ablab retry`.
+    """
 
-    def __init__(self, root: Path, metrics: Sequence[str]) -> None:
-        self.root, self.metrics, self.changed = root, metrics, ignore
+    def __init__(self, root: Path, metrics: Sequence[str], owner: str) -> None:
+        self.root, self.metrics, self.owner, self.changed = root, metrics, owner, ignore
+        self._undecided = False
         self._waiting: deque[RunSpec] = deque()
         self._cancelled: set[str] = set()
 
@@ -46,6 +51,15 @@ class Adaptive(Source):
     def planned(self) -> Plan:
         """The study as far as it is decided."""
 
+    def wait(self, runs: Iterable[RunSpec]) -> None:
+        """More runs are decided upon."""
+        self._waiting.extend(runs)
+        self._undecided = True
+
+    def prune(self, spec: RunSpec) -> None:
+        """Ends a trial that lags behind."""
+        Record(self.root, spec.key).ask_to_stop("pruned: it lagged behind the other trials", "pruned", self.owner)
+
     def settle(self) -> None:
         """Notes all trials that ended earlier, and what follows from them."""
         unknown: deque[RunSpec] = deque()
@@ -54,6 +68,7 @@ class Adaptive(Source):
             if not self._known(spec):
                 unknown.append(spec)
         self._waiting = unknown
+        self._undecided = True
         self._plan_anew()
 
     def next(self) -> RunSpec | None:
@@ -61,16 +76,21 @@ class Adaptive(Source):
         while self._waiting and not self._cancelled:
             spec = self._waiting.popleft()
             if not self._known(spec):
+                Record(self.root, spec.key).take_back_pruning()  # another study's
+                self._plan_anew()
                 return spec
-            self._plan_anew()
+        self._plan_anew()
         return None
 
     def ended(self, spec: RunSpec, report: Report) -> None:
         """Notes a trial; one that was interrupted or cancelled decides nothing."""
         self._cancelled.discard(spec.key)
-        if report.status == "stopped" and not Record(self.root, spec.key).pruned:
+        record = Record(self.root, spec.key)
+        if report.status == "stopped" and record.pruned_by not in (None, self.owner):
+            self.wait([spec])
+        elif report.status == "stopped" and not record.pruned:
             self._cancelled.add(spec.key)
-        if spec.trial is not None and (found := outcome(Record(self.root, spec.key), self.metrics)) is not None:
+        elif spec.trial is not None and (found := outcome(record, self.metrics, self.owner)) is not None:
             self.noted(spec, found)
             self._plan_anew()
 
@@ -81,12 +101,15 @@ class Adaptive(Source):
 
     def _known(self, spec: RunSpec) -> bool:
         record = Record(self.root, spec.key)
-        if not (record.finished or (spec.trial is not None and record.pruned)):
-            return False
-        if spec.trial is not None and (found := outcome(record, self.metrics)) is not None:
+        if spec.trial is None:
+            return record.finished
+        if (found := outcome(record, self.metrics, self.owner)) is not None:
             self.noted(spec, found)
-        return True
+        return found is not None
 
     def _plan_anew(self) -> None:
-        self.plan = self.planned()
-        self.changed(self.plan)
+        """Only where more is decided: a plan of many runs takes a moment."""
+        if self._undecided:
+            self._undecided = False
+            self.plan = self.planned()
+            self.changed(self.plan)

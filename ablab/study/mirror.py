@@ -11,6 +11,7 @@ from ablab.study.plan import Plan, RunSpec, shown_options
 from ablab.study.records import Lease, Record
 from ablab.study.schema import Study
 from ablab.tracking import mlflow_view
+from ablab.tracking.optuna_study import redacted
 
 _SECONDS_BETWEEN = 5.0
 
@@ -36,9 +37,16 @@ class Mirror:
         self._safely(lambda: self._open(plan))
 
     def replanned(self, plan: Plan) -> None:
-        """More is decided."""
+        """More is decided; some of it may be finished, for another study."""
+        known = getattr(self, "_arms", {})
         self._arms = plan.arm_of
         self._plugins = sorted({name for run in plan.unique.values() for name, _ in run.plugins})
+        self._safely(lambda: self._show([spec for key, spec in plan.unique.items() if key not in known]))
+
+    def _show(self, runs: Iterable[RunSpec]) -> None:
+        for spec in runs if self._view is not None else ():
+            if Record(self.home.root, spec.key).finished:
+                self._show_finished(spec)
 
     def _open(self, plan: Plan) -> None:
         self._view = view = mlflow_view.MlflowView(self.home.tracking_uri(self.study), self.home.mlflow, self.home.root)
@@ -48,9 +56,7 @@ class Mirror:
         leased = [p.parent.name for p in runs.glob("*/lease.json")]
         view.reap(key for key in leased if Lease(Record(self.home.root, key)).held())
         self._children = view.children(self._parent)
-        for spec in plan.unique.values():
-            if Record(self.home.root, spec.key).finished:
-                self._show_finished(spec)
+        self._show(plan.unique.values())
 
     def started(self, spec: RunSpec) -> None:
         """A run is under way."""
@@ -148,7 +154,7 @@ class Mirror:
         try:
             action()
         except Exception as error:  # MLflow's clients raise what their transports raise
-            first = (str(error).splitlines() or [""])[0][:200]
+            first = redacted((str(error).splitlines() or [""])[0], self.home.tracking_uri(self.study))[:200]
             self._view = None
             self.say(f"tracking stopped ({type(error).__name__}: {first}); runs go on, and are tracked at the next `ablab run`")
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ablab.study.adaptive import outcome
 from ablab.study.home import StudyRecord
-from ablab.study.plan import Plan, RunSpec, shown_options
+from ablab.study.plan import Arm, Plan, RunSpec, shown_options
 from ablab.study.records import Record
 from ablab.study.schema import Study
 from ablab.tracking import optuna_study
@@ -18,6 +18,7 @@ class OptunaMirror:
     def __init__(self, record: StudyRecord, study: Study, say: Callable[[str], None]) -> None:
         self.record, self.study, self.say = record, study, say
         self._view: optuna_study.StudyView | None = None
+        self._owner = f"{record.name}/{record.revision}"
         self._parameters = _Parameters(study)
 
     @property
@@ -32,8 +33,11 @@ class OptunaMirror:
             self._safely(lambda: self._open(plan))
 
     def replanned(self, plan: Plan) -> None:
-        """More is decided."""
+        """More is decided; some of it may be finished, for another study."""
+        new = [spec for key, spec in plan.unique.items() if key not in self._parameters.arms]
         self._parameters.take(plan)
+        for spec in new:
+            self._safely(lambda spec=spec: self._show(spec))
 
     def started(self, spec: RunSpec) -> None:
         """Nothing: a trial is shown when it has ended."""
@@ -60,10 +64,10 @@ class OptunaMirror:
 
     def _show(self, spec: RunSpec) -> None:
         record = Record(self.record.home.root, spec.key)
-        if self._view is None or not (record.finished or record.pruned):
+        trial = spec.trial is not None
+        found = outcome(record, self.study.objectives, self._owner) if record.finished or trial else None
+        if self._view is None or found is None:
             return
-        found = outcome(record, self.study.objectives)
-        assert found is not None
         params, choices = self._parameters.of(spec)
         self._view.show(spec.key, params, choices, found)
 
@@ -80,13 +84,14 @@ class _Parameters:
     """What distinguishes a study's runs, as parameters of trials, with all the values that each takes."""
 
     def __init__(self, study: Study) -> None:
+        self.arms: dict[str, Arm] = {}
         self._search = study.design.kind == "search"
         trial_seed = study.trial_seed
         self._seeds = [*study.seed_list(), *([] if trial_seed is None else [trial_seed])]
 
     def take(self, plan: Plan) -> None:
         """What the plan's runs differ in."""
-        self._arms = plan.arm_of
+        self.arms = plan.arm_of
         self._trials = bool(plan.expected.trials)
         self._space = dict(plan.space)
         used = [dict(run.plugins) for run in plan.unique.values()]
@@ -98,7 +103,7 @@ class _Parameters:
         plugins = dict(spec.plugins)
         params: dict[str, Any] = {f"plugin.{name}": shown_options(plugins.get(name)) for name in self._plugins}
         choices: dict[str, Any] = {f"plugin.{name}": values for name, values in self._plugins.items()}
-        params |= self._arms[spec.key].params
+        params |= self.arms[spec.key].params
         choices |= self._space
         params["seed"], choices["seed"] = spec.seed, self._seeds
         if self._trials:

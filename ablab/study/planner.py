@@ -50,6 +50,7 @@ class Planner:
 
     def __init__(self, name: str, study: Study, document: Document, registry: Registry) -> None:
         self.name, self.study, self.document, self.registry = name, study, document, registry
+        self.owner = f"{name}/{study.revision()}"
         self._fingerprints: dict[str, str] = {}
         check(study, document)
         self.layout = lay_out(study, registry, document)

@@ -83,14 +83,24 @@ class Record:
 
     @property
     def pruned(self) -> bool:
-        """Whether it was asked to stop for good."""
+        """Whether a study ended it early, as a trial that lagged."""
         return self._stop().get("kind") == "pruned"
 
-    def ask_to_stop(self, reason: str, kind: StopKind = "cancelled") -> None:
-        """Whoever trains it writes a checkpoint and ends; nobody begins."""
+    @property
+    def pruned_by(self) -> str | None:
+        """The study that did; to any other it is a run like others."""
+        return self._stop().get("owner", "") if self.pruned else None
+
+    def take_back_pruning(self) -> None:
+        """Another study wants the whole run."""
+        if self.pruned:
+            (self.folder / "stop.json").unlink(missing_ok=True)
+
+    def ask_to_stop(self, reason: str, kind: StopKind = "cancelled", owner: str = "") -> None:
+        """Whoever trains it writes a checkpoint and ends; nobody begins. `owner`: the study that prunes."""
         self.folder.mkdir(parents=True, exist_ok=True)
         # Unsynced: thousands may be asked at once, and a power cut stops them anyway.
-        write_json(self.folder / "stop.json", {"reason": reason, "kind": kind, "time": time.time()}, sync=False)
+        write_json(self.folder / "stop.json", {"reason": reason, "kind": kind, "owner": owner, "time": time.time()}, sync=False)
 
     def want_again(self) -> None:
         """Takes back a cancellation, and forgets the failure. What was pruned stays so."""
@@ -234,10 +244,10 @@ def finished_keys(home: Path, keys: Iterable[str]) -> set[str]:
     return {key for key in keys if Record(home, key).finished}
 
 
-def settled_keys(home: Path, keys: Iterable[str]) -> set[str]:
-    """Those of `keys` that nothing will change: finished, or a trial that was pruned."""
-    records = (Record(home, key) for key in keys)
-    return {record.key for record in records if record.finished or record.pruned}
+def settled_keys(home: Path, trials: Iterable[str]) -> set[str]:
+    """Those trials that nothing will change by itself: finished, pruned, or failed."""
+    records = (Record(home, key) for key in trials)
+    return {record.key for record in records if record.finished or record.pruned or record.failure is not None}
 
 
 def run_keys(home: Path) -> list[str]:

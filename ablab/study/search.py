@@ -23,10 +23,11 @@ class Searched(Adaptive):
     """Proposes trials in rounds: those of a round know the same, so that what is proposed does not hang on who was faster."""
 
     def __init__(self, planner: Planner, root: Path, design: Search) -> None:
-        super().__init__(root, design.objectives)
+        super().__init__(root, design.objectives, planner.owner)
         self.planner, self.design = planner, design
         (start,) = planner.layout.arms.values()
         self.baseline = planner.arm(start.expression, start)
+        planner.arm(start.expression, start, Choice(share=design.share))  # a trial's budget must do
         self.space = Space(design, start, planner.registry, planner.document)
         population = max(4, design.trials // 4)
         self._proposer = Proposer(self.space.parameters, len(design.objectives), design.prune, population)
@@ -47,7 +48,7 @@ class Searched(Adaptive):
             if spec.trial is None or record.stop_asked:
                 continue
             if self._proposer.lags(spec.trial, rungs(record, self.metrics[0])):
-                record.ask_to_stop("pruned: it lagged behind the other trials", "pruned")
+                self.prune(spec)
 
     def noted(self, spec: RunSpec, outcome: Outcome) -> None:
         """Tells the sampler; a round that is through is followed by another, or by the confirming runs."""
@@ -66,6 +67,10 @@ class Searched(Adaptive):
         wanted = min(self.design.at_once, self.design.trials - len(self._trials))
         while wanted > 0 and self._asked < _PATIENCE * self.design.trials:
             wanted -= self._propose()
+        if not self._trials:
+            reason = next(iter(self.refused.values()), "nothing is tried")
+            place = self.planner.document.place(["design"])
+            raise UserError(f"{place}: design: of {self._asked} sets that were proposed none can be trained: {reason}")
         if len(self._trials) == len(self._outcomes):
             self._decide()
 
@@ -94,7 +99,7 @@ class Searched(Adaptive):
         if run.key in self._trials:
             return False
         self._trials[run.key], self._arms[run.key] = Trial(planned.arm, run), planned
-        self._waiting.append(run)
+        self.wait([run])
         return True
 
     def _refuse(self, number: int, excess: Mapping[str, float], what: str, reason: str) -> None:
@@ -114,7 +119,7 @@ class Searched(Adaptive):
         chosen = front(values, self.design.confirm)
         self.members = [self._whole(self._trials[key]) for key in chosen]
         for planned in [self.baseline, *self.members]:
-            self._waiting += planned.runs(self.planner.study.seed_list())
+            self.wait(planned.runs(self.planner.study.seed_list()))
 
     def _whole(self, trial: Trial) -> PlannedArm:
         planned = self.planner.arm(trial.arm.name, self.space.model(trial.arm.params))

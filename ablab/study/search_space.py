@@ -41,6 +41,11 @@ class Space:
         self.start = start
         self._lists = {factor.name: factor for factor in listed_changes(design.changes, registry, document, start)}
         self._switches: dict[str, Switch] = {}
+        for name in design.factors:
+            if name in self._lists or name in ("seed", "stage"):
+                taken = " by a change" if name in self._lists else ""
+                where = f"{document.place(('design', 'factors', name))}: design.factors.{name}"
+                raise UserError(f"{where}: the name is taken{taken}: name it otherwise")
         for name, tried in design.factors.items():
             if isinstance(tried, list):
                 self._lists[name] = listed_factor(name, tried, registry, document, start)

@@ -1,6 +1,5 @@
 """One `ablab run`: from a file to a driven plan in a home."""
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,14 @@ from ablab.study.mirror import Mirror
 from ablab.study.optuna_mirror import OptunaMirror
 from ablab.study.plan import Plan
 from ablab.study.planner import Planner
-from ablab.study.records import Record, settled_keys
+from ablab.study.records import Record, finished_keys, settled_keys
 from ablab.study.schema import Study, load_study
 from ablab.study.sources import Source
 from ablab.study.stages import source_of
 from ablab.study.tally import Patience, Tally
 from ablab.study.views import Views
 from ablab.study.worker import Setting
+from ablab.tracking.optuna_study import redacted
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Request:
         """What follows `ablab run` to ask for the same."""
         profile = [f"--profile {self.profile}"] if self.profile else []
         folders = [f"--plugins {folder}" for folder in self.plugins]
-        return " ".join([str(self.file), *self.overrides, *profile, *folders])
+        shown = [override for override in self.overrides if not override.startswith("tracking")]  # it may hold a password
+        return " ".join([str(self.file), *shown, *profile, *folders])
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,19 @@ class Session:
     def missing(self) -> int:
         """How many runs and trials are not finished, as far as can be said."""
         expected = self.planned.plan.expected
-        return expected.runs + expected.trials - len(settled_keys(self.home.root, self.planned.plan.unique))
+        return expected.runs + expected.trials - len(self._settled())
 
     def want_again(self) -> None:
-        """A new `ablab run` tries again what failed or was cancelled."""
-        keys = self.planned.plan.unique
-        for key in keys.keys() - settled_keys(self.home.root, keys):
+        """A new `ablab run` tries again what failed or was cancelled; a trial that failed counts as one without a value, since
+        others were chosen on it (`ablab retry` tries it again).
+        """
+        for key in self.planned.plan.unique.keys() - self._settled():
             Record(self.home.root, key).want_again()
+
+    def _settled(self) -> set[str]:
+        plan, root = self.planned.plan, self.home.root
+        trials = {trial.run.key for trial in plan.trials}
+        return finished_keys(root, plan.unique) | settled_keys(root, trials)
 
     def run(self, executor: Callable[[Setting], Executor], threads: int) -> Tally:
         """Trains what is not finished, each run on `threads`. The records are complete before the views are."""
@@ -135,8 +142,8 @@ class Session:
             self.record.note_mirrored(self._view())
 
     def _view(self) -> dict[str, Any]:
-        uri = self.home.tracking_uri(self.planned.study)  # it may hold a password
-        return {"tracker": hashlib.sha256(uri.encode()).hexdigest(), "keys": sorted(self.planned.plan.unique)}
+        uri = self.home.tracking_uri(self.planned.study)
+        return {"tracker": redacted(uri, uri), "keys": sorted(self.planned.plan.unique)}
 
     def prepare(self) -> None:
         """Tokenizes what is not tokenized yet. Raises UserError where there is not text enough."""

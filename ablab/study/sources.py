@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ablab.study.plan import Plan, RunSpec
-from ablab.study.records import finished_keys
+from ablab.study.records import Record, finished_keys
 from ablab.study.worker import Report
 
 Changed = Callable[[Plan], None]
@@ -45,21 +45,27 @@ class Listed(Source):
     """
 
     def __init__(self, plan: Plan, root: Path, seeds: Sequence[int]) -> None:
-        self.plan, self.changed = plan, ignore
+        self.plan, self.changed, self._root = plan, ignore, root
         done = finished_keys(root, plan.unique)
         order = {seed: i for i, seed in enumerate(seeds)}
         waiting = [run for key, run in plan.unique.items() if key not in done]
         self._waiting = deque(sorted(waiting, key=lambda run: order[run.seed]))
 
     def next(self) -> RunSpec | None:
-        """The first that was not handed out."""
-        return self._waiting.popleft() if self._waiting else None
+        """The first that was not handed out. What another study pruned is wanted whole here."""
+        if not self._waiting:
+            return None
+        spec = self._waiting.popleft()
+        Record(self._root, spec.key).take_back_pruning()
+        return spec
 
     def watch(self, running: Sequence[RunSpec]) -> None:
         """Nothing depends on it."""
 
     def ended(self, spec: RunSpec, report: Report) -> None:
-        """Nothing depends on it."""
+        """A run that another study pruned while it was under way is wanted again."""
+        if report.status == "stopped" and Record(self._root, spec.key).pruned:
+            self._waiting.append(spec)
 
     @property
     def done(self) -> bool:

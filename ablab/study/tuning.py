@@ -40,11 +40,13 @@ class Tuned(Adaptive):
     """Trials of every arm, then its runs. An arm's trials end before its runs begin; arms do not wait for each other."""
 
     def __init__(self, planner: Planner, root: Path) -> None:
-        super().__init__(root, [planner.study.metric])
+        super().__init__(root, [planner.study.metric], planner.owner)
         assert planner.study.tune is not None
         self.planner, self.tune = planner, planner.study.tune
         self._arms = {name: ArmTrials(name, m, planner.arm(name, m)) for name, m in planner.layout.arms.items()}
-        for point in spread(self.tune.space(), min(self.tune.trials, _EVEN)):
+        # Lists can be tried evenly to the end; the sampler would try the same again.
+        finite = not any(isinstance(values, Range) for values in self.tune.space().values())
+        for point in spread(self.tune.space(), self.tune.trials if finite else min(self.tune.trials, _EVEN)):
             for arm in self._arms.values():
                 self._propose(arm, point)
         self.settle()
@@ -57,7 +59,7 @@ class Tuned(Adaptive):
                 continue
             record = Record(self.root, spec.key)
             if not record.stop_asked and arm.proposer.lags(spec.trial, rungs(record, self.metrics[0])):
-                record.ask_to_stop("pruned: it lagged behind the other trials", "pruned")
+                self.prune(spec)
 
     def noted(self, spec: RunSpec, outcome: Outcome) -> None:
         """Tells the sampler, and goes on: with another trial, or with the arm's runs."""
@@ -84,12 +86,12 @@ class Tuned(Adaptive):
         planned = self.planner.arm(arm.name, arm.model, Choice(point, tune.share))
         (run,) = planned.runs([tune.seed], number)
         arm.trials.append(Trial(planned.arm, run))
-        self._waiting.append(run)
+        self.wait([run])
 
     def _decide(self, arm: ArmTrials) -> None:
         winner = arm.winner()
         arm.best = self.planner.arm(arm.name, arm.model, Choice(winner.arm.params)) if winner else arm.untuned
-        self._waiting += arm.best.runs(self.planner.study.seed_list())
+        self.wait(arm.best.runs(self.planner.study.seed_list()))
 
     def planned(self) -> Plan:
         """The plan as far as it is decided: arms that are not have the study's recipe still, and no runs."""
@@ -98,16 +100,26 @@ class Tuned(Adaptive):
         plan = plan_of(self.planner.layout, arms, seeds)
         decided = {arm.name for arm in self._arms.values() if arm.best is not None}
         trials = [trial for arm in self._arms.values() for trial in arm.trials]
-        count = len(arms) * self.tune.trials
-        flops = plan.expected.flops + count / len(trials) * training_flops(trial.arm for trial in trials)
+        distinct = {trial.run.key: trial.arm for trial in trials}
+        count = round(len(distinct) / len(trials) * len(arms) * self.tune.trials)
+        flops = plan.expected.flops + count / len(distinct) * training_flops(distinct.values())
         return replace(
             plan,
             runs=tuple(run for run in plan.runs if run.arm in decided),
             expected=Expected(plan.expected.runs, count, flops),
-            notes=(*plan.notes, self._told()),
+            notes=(*plan.notes, self._told(), *self._alike()),
             trials=tuple(trials),
             space=_space(self.tune),
         )
+
+    def _alike(self) -> list[str]:
+        """Arms whose own plugins write what is tuned: some of their trials are the same run."""
+        counts = {arm.name: (len({t.run.key for t in arm.trials}), len(arm.trials)) for arm in self._arms.values()}
+        return [
+            f"{name}: only {runs} of {trials} trials differ, since its own plugins write what is tuned"
+            for name, (runs, trials) in counts.items()
+            if runs < trials
+        ]
 
     def _told(self) -> str:
         tune = self.tune

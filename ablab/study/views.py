@@ -1,5 +1,6 @@
 """Views of a study beside its records: kept in step by a thread of their own, so that no run waits for a tracker."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
@@ -44,7 +45,7 @@ class Views:
         self._views = views
         self._calls: SimpleQueue[Callable[[View], object] | None] = SimpleQueue()
         self._thread: Thread | None = None
-        self._ticking = False
+        self._ticking = self._failed = False
 
     def open(self, plan: Plan) -> None:
         """Starts the thread; what is said before that is not heard."""
@@ -76,11 +77,12 @@ class Views:
         if self._thread is None:
             return False
         results: list[bool] = []
+        views = len(self._views)
         self._tell(lambda view: results.append(view.close(files, complete=complete)))
         self._calls.put(None)
         self._thread.join()
         self._thread = None
-        return all(results)
+        return len(results) == views and all(results) and not self._failed
 
     def _tell(self, call: Callable[[View], object]) -> None:
         if self._thread is not None:
@@ -92,4 +94,8 @@ class Views:
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
             for view in self._views:
-                call(view)
+                try:
+                    call(view)
+                except Exception:  # a view catches what its tracker raises; this is a fault of its own
+                    logging.getLogger(__name__).exception("a view failed")
+                    self._failed = True

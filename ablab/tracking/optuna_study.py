@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
     import optuna
@@ -61,7 +61,11 @@ class Proposer:
         several = optuna.samplers.NSGAIISampler(seed=0, population_size=population)
         sampler = optuna.samplers.TPESampler(seed=0) if objectives == 1 else several
         self._space = {name: _distribution(values) for name, values in space.items()}
-        self._study = optuna.create_study(directions=_down(objectives), sampler=sampler, pruner=_pruner(pruner))
+        # Hyperband draws a trial's bracket from the study's name: the same for every arm, and every time.
+        self._study = optuna.create_study(
+            study_name="trials", directions=_down(objectives), sampler=sampler, pruner=_pruner(pruner)
+        )
+        self._several = objectives > 1
         self._trials: dict[int, optuna.Trial] = {}
         self._reported: dict[int, set[int]] = {}
 
@@ -78,12 +82,14 @@ class Proposer:
     def lags(self, number: int, values: Mapping[int, float]) -> bool:
         """Notes a trial's values on its way, by rung; whether the pruner would end it here."""
         trial = self._trials.get(number)
-        new = sorted(set(values) - self._reported[number]) if trial is not None else []
-        for rung in new:
-            assert trial is not None
+        lags = False
+        if trial is None or self._several:  # Optuna takes no values on the way of several objectives
+            return lags
+        for rung in sorted(set(values) - self._reported[number]):
             self._reported[number].add(rung)
             trial.report(values[rung], rung)
-        return bool(new) and trial is not None and trial.should_prune()
+            lags = trial.should_prune()  # asked at every rung: the pruner keeps what it compared there
+        return lags
 
     def tell(self, number: int, outcome: Outcome) -> None:
         """Notes how a trial ended."""
@@ -102,13 +108,12 @@ class StudyView:
 
     def __init__(self, storage: str, name: str, metrics: Sequence[str]) -> None:
         import optuna
-        from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         if "://" not in storage:
             Path(storage).parent.mkdir(parents=True, exist_ok=True)
         self._database = optuna.storages.RDBStorage(storage) if "://" in storage else None
-        held = self._database or optuna.storages.JournalStorage(JournalFileBackend(storage))
+        held = self._database or _journal(Path(storage))
         self._study = optuna.create_study(storage=held, study_name=name, directions=_down(len(metrics)), load_if_exists=True)
         if not self._study.metric_names:
             with warnings.catch_warnings():
@@ -118,6 +123,8 @@ class StudyView:
 
     def show(self, run: str, params: Mapping[str, Any], choices: Mapping[str, Sequence[Any]], outcome: Outcome) -> None:
         """Adds a finished run, once. `choices`: all values that each parameter takes in the study."""
+        if run not in self._seen and (trials := self._study.get_trials(deepcopy=False)):
+            self._seen = {trial.user_attrs.get("run") for trial in trials}  # another driver may have added it since
         if run not in self._seen:
             space = {name: _distribution(choices[name]) for name in params}
             self._study.add_trial(_frozen(params, space, outcome, {"run": run}))
@@ -128,6 +135,18 @@ class StudyView:
         if self._database is not None:
             self._database.remove_session()
             self._database.engine.dispose()
+
+
+def _journal(path: Path) -> "optuna.storages.JournalStorage":
+    """One that cannot be read is set aside: what it showed is shown again."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    try:
+        return JournalStorage(JournalFileBackend(str(path)))
+    except (ValueError, KeyError):
+        path.rename(path.with_suffix(".damaged"))
+        return JournalStorage(JournalFileBackend(str(path)))
 
 
 def _down(objectives: int) -> "list[optuna.study.StudyDirection | Literal['minimize', 'maximize']]":
@@ -170,5 +189,10 @@ def _frozen(
 
 def redacted(text: str, address: str) -> str:
     """`text` without the password that `address` holds."""
-    password = urlsplit(address).password if "://" in address else None
-    return text.replace(password, "***") if password else text
+    if "://" not in address:
+        return text
+    parts = urlsplit(address)
+    found = {parts.password or "", unquote(parts.password or ""), *parse_qs(parts.query).get("password", [])} - {""}
+    for password in found:
+        text = text.replace(password, "***")
+    return text

@@ -138,13 +138,13 @@ def test_one_failed_start_is_no_attempt_of_the_run(tmp_path):
     assert Record(tmp_path, "a").attempts == []
 
 
-def test_cancelled_and_pruned_runs_are_not_begun(tmp_path):
+def test_cancelled_runs_are_not_begun_and_what_another_study_pruned_is(tmp_path):
     Record(tmp_path, "a").ask_to_stop("enough")
-    Record(tmp_path, "b").ask_to_stop("worse than half", "pruned")
-    tally, executor, display = drive(tmp_path, {"a": [], "b": [], "c": [FINISHED]})
-    assert executor.handed == ["c"]
-    assert (tally.stopped, tally.pruned) == ({"a": "enough"}, {"b": "worse than half"})
-    assert display.endings == [("a", "stopped"), ("b", "stopped"), ("c", "finished")]
+    Record(tmp_path, "b").ask_to_stop("worse than half", "pruned", "another study")
+    tally, executor, display = drive(tmp_path, {"a": [], "b": [FINISHED], "c": [FINISHED]})
+    assert executor.handed == ["b", "c"]
+    assert (tally.stopped, tally.pruned) == ({"a": "enough"}, {})
+    assert display.endings == [("a", "stopped"), ("b", "finished"), ("c", "finished")]
 
 
 def test_a_driver_at_work_takes_up_what_is_wanted_again(tmp_path):

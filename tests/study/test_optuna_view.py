@@ -4,10 +4,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import optuna
 import pytest
+from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from ablab.study.home import make_home
 from ablab.study.session import Request, Session, planned
+from ablab.tracking.optuna_study import Outcome, StudyView
 from tests import postgres
 from tests.standin import Silent, StandIn, result
 
@@ -38,16 +41,15 @@ def carry_out(tmp_path, study_text):
     return call
 
 
-def load(path, session):
-    import optuna
-    from optuna.storages.journal import JournalFileBackend, JournalStorage
+def journal(path):
+    return JournalStorage(JournalFileBackend(str(path)))
 
-    return optuna.load_study(storage=JournalStorage(JournalFileBackend(str(path))), study_name=f"x/{session.record.revision}")
+
+def load(path, session):
+    return optuna.load_study(storage=journal(path), study_name=f"x/{session.record.revision}")
 
 
 def check_shared(address, session):
-    import optuna
-
     storage = optuna.storages.RDBStorage(address)
     check(optuna.load_study(storage=storage, study_name=f"x/{session.record.revision}"), session)
     storage.remove_session()
@@ -55,8 +57,6 @@ def check_shared(address, session):
 
 
 def check(study, session):
-    import optuna
-
     plan = session.planned.plan
     trials = study.get_trials(deepcopy=False)
     assert sorted(t.user_attrs["run"] for t in trials) == sorted(plan.unique)
@@ -103,6 +103,48 @@ def test_a_second_session_adds_nothing_twice(carry_out, tmp_path):
     carry_out(TUNE)
     session, _ = carry_out(TUNE)
     check(load(tmp_path / "home" / "optuna" / "x.journal", session), session)
+
+
+def test_what_another_study_had_finished_is_shown_too(carry_out, tmp_path, study_text):
+    carry_out()
+    file = tmp_path / "y.yaml"
+    file.write_text(study_text + "tune: {lr: [1.0e-3, 9.0e-3], trials: 2}\n")  # 1e-3 is what the first study had
+    place = make_home(tmp_path / "home")
+    session = Session(planned(Request(file, None, (), ()), place.root), place, Silent())
+    session.run(lambda setting: StandIn(place.root, response), 1)
+    session.close([], complete=True)
+    study = optuna.load_study(storage=journal(place.optuna("y")), study_name=f"y/{session.record.revision}")
+    assert len(study.trials) == len(session.planned.plan.unique) == 32
+
+
+def test_a_damaged_journal_is_set_aside(carry_out, tmp_path):
+    carry_out()
+    path = tmp_path / "home" / "optuna" / "x.journal"
+    path.write_text("damaged\n" + path.read_text())
+    (tmp_path / "home" / "mlflow" / "mlflow.db").unlink()
+    session, _ = carry_out()
+    check(load(path, session), session)
+    assert path.with_suffix(".damaged").exists()
+
+
+def test_two_drivers_show_a_run_once(tmp_path):
+    views = [StudyView(str(tmp_path / "x.journal"), "x", ["val/bpb"]) for _ in range(2)]
+    for view in views:
+        view.show("a", {"lr": 0.1}, {"lr": [0.1, 0.2]}, Outcome((1.0,)))
+    assert len(optuna.load_study(storage=journal(tmp_path / "x.journal"), study_name="x").trials) == 1
+
+
+def test_a_password_on_the_command_line_is_not_written(study_text, tmp_path):
+    (tmp_path / "x.yaml").write_text(study_text)
+    request = Request(tmp_path / "x.yaml", None, ("seeds=1", f"tracking.uri=http://bob:{PASSWORD}@127.0.0.1:9"), ())
+    assert request.command.endswith("x.yaml seeds=1")
+    home = make_home(tmp_path / "home")
+    session = Session(planned(request, home.root), home, display := Silent())
+    session.run(lambda setting: StandIn(home.root, response), 1)
+    session.close([], complete=True)
+    assert any("tracking stopped" in text for text in display.said)
+    assert PASSWORD not in "".join(display.said)
+    assert not [p for p in (tmp_path / "home").rglob("*") if p.is_file() and PASSWORD.encode() in p.read_bytes()]
 
 
 @pytest.mark.skipif(postgres.binaries() is None, reason="no PostgreSQL server is installed")

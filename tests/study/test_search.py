@@ -154,6 +154,12 @@ def test_what_is_proposed_does_not_hang_on_who_was_faster(carry_out, tmp_path, c
         ("  factors: {rope: {}}\n  objectives: [val/bpb, cost/seconds]\n  prune: asha\n", "pruning compares one value"),
         ("  factors: {rope: {}}\n  objectives: [val/bbp]\n", "design.objectives.0"),
         ("  factors: {rope: {}}\ntune: {lr: [1.0e-3, 2.0e-3], trials: 2}\n", "x.yaml:11:1: tune: a search has trials of its own"),
+        (
+            "  changes: [swiglu]\n  factors: {swiglu: ['off', geglu]}\n",
+            "x.yaml:11:13: design.factors.swiglu: the name is taken by",
+        ),
+        ("  factors: {rope: {}}\n  share: 0.1\n", "below one step"),
+        ("  factors: {rope: {}}\n  constraints: {parameters: 10.0}\n", "none can be trained: above the ceiling of parameters"),
         ("  factors: {rope: {}}\n  seed: 2\n", "x.yaml:11:3: design.seed: seed 2 is of the trials"),
     ],
 )

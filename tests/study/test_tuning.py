@@ -12,6 +12,8 @@ from ablab.study.points import spread
 from ablab.study.records import Record
 from ablab.study.session import Request, Session, planned
 from ablab.study.tuning_schema import Range
+from ablab.tracking.optuna_study import Interval, Proposer
+from tests.conftest import ROOT
 from tests.standin import Silent, StandIn, result
 
 BEST = {"gpt2": 1e-3, "llama": 4e-3}
@@ -159,6 +161,79 @@ def test_pruning_and_resuming_with_real_processes(ablab, tmp_path, study_text):
         assert arm["best"]["lr"] == min(values, key=values.get)
     again = ablab("run", "x.yaml")
     assert "nothing to train" in again.stdout
+
+
+def test_lists_are_tried_without_repeating(carry_out):
+    values = ", ".join(f"{1e-3 * 1.2**i:.6f}" for i in range(13))
+    session, executor, _ = carry_out(f"{{lr: [{values}], trials: 12}}")
+    tried = [s.recipe["lr"] for s in executor.trained if s.trial is not None and s.arm == "gpt2"]
+    assert len(set(tried)) == len(tried) == 12
+    assert summarise(session.record).complete
+
+
+def test_an_arm_whose_own_plugin_writes_what_is_tuned_is_named_and_the_study_ends(tmp_path, study_text):
+    text = study_text.replace("from: gpt2\nto: llama\n", "arms: {a: gpt2, b: gpt2 + muon}\n").replace("leave_one_out", "compare")
+    (tmp_path / "x.yaml").write_text(text + "tune: {optimizer: [adamw, adam], trials: 2}\n")
+    home = make_home(tmp_path / "home")
+    session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent())
+    session.run(lambda setting: StandIn(home.root, lambda spec: 3.0), 1)
+    assert any("b: only 1 of 2 trials differ" in note for note in session.planned.plan.notes)
+    assert summarise(session.record).complete
+    assert session.missing == 0
+
+
+def fail(root, spec):
+    (root / "runs" / spec.key / "result.json").unlink()
+    Record(root, spec.key).fail("RuntimeError: no")
+
+
+def test_a_trial_that_failed_has_no_value_until_it_is_retried(carry_out, tmp_path):
+    tune = "{lr: [1.0e-3, 2.0e-3], trials: 2}"
+    _, first, _ = carry_out(tune)
+    best = next(s for s in first.trained if s.trial is not None and s.arm == "gpt2" and s.recipe["lr"] == 1e-3)
+    fail(tmp_path / "home", best)
+    session, executor, _ = carry_out(tune)
+    assert {s.recipe["lr"] for s in executor.trained} == {2e-3}  # gpt2 is confirmed with the other
+    session.want_again()
+    _, again, _ = carry_out(tune)
+    assert again.trained == []
+    Record(tmp_path / "home", best.key).want_again()  # what `ablab retry` does
+    _, retried, _ = carry_out(tune)
+    assert [s.key for s in retried.trained] == [best.key]
+
+
+def test_what_one_study_prunes_is_a_whole_run_in_another(carry_out, tmp_path):
+    pruning = "{lr: [1.0e-3, 2.0e-3], trials: 2, prune: asha}"
+    session, executor, _ = carry_out(pruning)
+    victim = next(s for s in executor.trained if s.trial == 1 and s.arm == "gpt2")
+    (tmp_path / "home" / "runs" / victim.key / "result.json").unlink()
+    Record(tmp_path / "home", victim.key).ask_to_stop("it lagged", "pruned", session.planned.source.owner)
+    _, same, _ = carry_out(pruning)
+    assert same.trained == []
+    _, other, _ = carry_out("{lr: [1.0e-3, 2.0e-3], trials: 2}")  # tunes alike, and prunes nothing
+    assert [s.key for s in other.trained] == [victim.key]
+    assert Record(tmp_path / "home", victim.key).finished
+
+
+def test_a_search_for_several_objectives_and_with_a_pruner_in_real_processes(ablab, tmp_path):
+    base = ("run", ROOT / "studies" / "block_search.yaml", "--profile", "smoke", "--home", tmp_path / "home")
+    result = ablab(*base)
+    assert result.returncode == 0, result.stderr
+    shown = " ".join(result.stdout.split())
+    assert "4 trials looked for low val/bpb, cost/seconds" in shown
+    assert "survives" in shown
+    result = ablab(*base, "design.objectives=[val/bpb]", "design.prune=hyperband", "validate_at=[0.2, 0.4, 0.6]")
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_trial_is_judged_at_every_rung_it_has_passed():
+    """A trial that was best at its first rung is not pruned there, whenever its values are read."""
+    proposer = Proposer({"lr": Interval(1e-4, 1e-2)}, 1, "asha")
+    for _ in range(3):
+        proposer.ask(lambda suggest: suggest("lr"))
+    assert not proposer.lags(0, {1: 1.0, 2: 3.0})
+    assert proposer.lags(1, {1: 2.0})
+    assert not proposer.lags(2, {1: 0.5})
 
 
 def test_a_lagging_trial_is_asked_to_stop(carry_out, tmp_path):
