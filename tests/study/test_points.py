@@ -1,4 +1,4 @@
-"""Points where trials begin."""
+"""Points where trials begin, and what a study may say of them."""
 
 import random
 from collections import Counter
@@ -7,7 +7,12 @@ from math import prod
 
 import pytest
 
+from ablab.arch.registry import load_registry
+from ablab.errors import UserError
+from ablab.study.planner import Choice, Planner
 from ablab.study.points import spread
+from ablab.study.schema import load_study
+from ablab.study.session import Request, planned
 from ablab.study.tuning_schema import Range
 
 SHAPES = [(2,), (9,), (2, 3), (4, 2), (4, 4), (3, 9), (12, 2), (2, 2, 2), (4, 6, 2), (6, 10, 15), (2, 3, 4, 6)]
@@ -57,3 +62,51 @@ def test_no_range_is_left_by_rounding(log):
         assert max(found) <= high
         assert (found[0], found[-1]) == pytest.approx((low, high))
         assert found == sorted(found)
+
+
+@pytest.fixture
+def write(tmp_path, study_text):
+    """Writes a comparison that is tuned."""
+
+    def one(tune):
+        file = tmp_path / "x.yaml"
+        file.write_text(study_text.replace("leave_one_out", "compare") + f"tune: {tune}\n")
+        return file
+
+    return one
+
+
+@pytest.mark.parametrize(
+    ("tune", "message"),
+    [
+        ("{optimizer: [adamw, sdg], trials: 2}", "x.yaml:11:27: tune.optimizer: no optimizer named 'sdg'"),
+        ("{schedule: [rope, cosine], trials: 2}", "x.yaml:11:19: tune.schedule: 'rope' is no schedule"),
+        ("{batch_tokens: [64, 97], trials: 2}", "x.yaml:11:27): 97 is not a multiple of the context"),
+        ("{batch_tokens: [], trials: 2}", "x.yaml:11:8: tune.batch_tokens: List should have at least 1 item"),
+        ("{lr: [], trials: 2}", "x.yaml:11:8: tune.lr: List should have at least 1 item"),
+        ("{lr: [1.0e-3, 1.0e-3], trials: 2}", "x.yaml:11:8: tune.lr: 0.001 is listed twice"),
+        ("{optimizer: [adamw, adamw], trials: 2}", "x.yaml:11:8: tune.optimizer: 'adamw' is listed twice"),
+        ("{warmup: {low: 0.1, high: 1.5}, trials: 2}", "x.yaml:11:8: tune.warmup: high 1.5: Input should be less than 1"),
+        ("{lr: {low: -1.0, high: 1.0, log: false}, trials: 2}", "x.yaml:11:8: tune.lr: low -1: Input should be greater than 0"),
+        ("{clip: {low: -1.0, high: 1.0, log: false}, trials: 2}", "tune.clip: low -1: Input should be greater than or equal to"),
+        ("{weight_decay: {low: -0.1, high: 1.0, log: false}, trials: 2}", "x.yaml:11:8: tune.weight_decay: low -0.1: Input"),
+    ],
+)
+def test_what_cannot_be_tuned_is_told_at_its_option(write, tmp_path, tune, message):
+    with pytest.raises(UserError) as error:
+        planned(Request(write(tune), None, (), ()), tmp_path / "home")
+    assert message in str(error.value)
+    assert "recipe." not in str(error.value)
+
+
+def test_zero_is_an_end_of_ranges_that_may_hold_it(write, tmp_path):
+    asked = planned(Request(write("{warmup: {low: 0.0, high: 0.5, log: false}, trials: 3}"), None, (), ()), tmp_path / "home")
+    assert [trial.arm.params["warmup"] for trial in asked.plan.trials][:3] == [0.0, 0.25, 0.5]
+
+
+def test_an_option_that_slips_through_is_told_at_tune(write):
+    study, document = load_study(write("{lr: [1.0, 2.0], trials: 2}"), None, [])
+    planner = Planner("x", study, document, load_registry(()))
+    name, model = next(iter(planner.layout.arms.items()))
+    with pytest.raises(UserError, match=r"x.yaml:11:1: tune: clip: Input should be .* not -1\.0"):
+        planner.arm(name, model, Choice({"clip": -1.0}))
