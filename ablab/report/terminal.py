@@ -88,13 +88,14 @@ def tuning_table(summary: Summary) -> Table:
 
 
 def survival(summary: Summary) -> list[str]:
-    """Which of a search's confirmed arms survive on fresh seeds."""
+    """Which of a search's confirmed arms survive on fresh seeds; without an error term nobody can be told apart."""
     if not summary.survivors:
         return []
     told = ", ".join(summary.objectives)
     lines = [f"{len(summary.trials)} trials looked for low {told}; the best were trained again on fresh seeds:"]
+    alike = "survives" if summary.sd is not None or len(summary.survivors) == 1 else "not known with one seed"
     for arm, by in summary.survivors.items():
-        lines.append(f"  {arm}: " + ("survives" if by is None else f"beaten by {by}"))
+        lines.append(f"  {arm}: " + (alike if by is None else f"beaten by {by}"))
     return [*lines, "  beaten: another is better in one objective and worse in none, beyond the 95 % intervals"]
 
 

@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from ablab.stats.effects import Cells, effect, fit
+from ablab.stats.effects import Cells, Fit, effect, fit
 
 K = TypeVar("K")
+# Smaller differences, as shares of the largest mean, are rounding: parameters are the same on every seed.
+_ROUNDING = 1e-9
 
 
 def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -35,7 +37,17 @@ def beaten(tables: Sequence[Cells], arm: str) -> str | None:
     for other in fits[0].arms:
         if other == arm:
             continue
-        found = [effect(fitted, {other: 1.0, arm: -1.0}) for fitted in fits]
-        if any(e.high is not None and e.high < 0 for e in found) and not any(e.low is not None and e.low > 0 for e in found):
+        found = [_difference(fitted, other, arm) for fitted in fits]
+        if -1 in found and 1 not in found:
             return other
     return None
+
+
+def _difference(fitted: Fit, a: str, b: str) -> int:
+    """-1 where `a` is lower than `b` beyond the 95 % interval, 1 where it is higher, 0 where that cannot be told."""
+    found = effect(fitted, {a: 1.0, b: -1.0})
+    if found.estimate is None or found.low is None or found.high is None:
+        return 0
+    if abs(found.estimate) <= _ROUNDING * max(abs(mean) for mean in fitted.means.values()):
+        return 0
+    return (found.low > 0) - (found.high < 0)

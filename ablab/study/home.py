@@ -92,6 +92,7 @@ class StudyRecord:
 
     def executed(self, execution: Mapping[str, Any]) -> None:
         """Notes an execution: wall_seconds, workers, busy_seconds, trained."""
+        self._executions.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed the study meanwhile
         with self._executions.open("a") as file:  # appended, since two drivers may note theirs at once
             file.write(json.dumps(dict(execution)) + "\n")
 
@@ -130,9 +131,8 @@ def _plain(contrast: "Contrast") -> dict[str, Any]:
 
 
 def study_names(home: Home) -> list[str]:
-    """The studies that were run in this home."""
-    folder = home.root / "studies"
-    return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+    """The studies with a revision in this home: one that was removed beside its driver may have left executions alone."""
+    return sorted({file.parent.name for file in (home.root / "studies").glob("*/*.json")})
 
 
 def revisions(home: Home, name: str) -> list[StudyRecord]:

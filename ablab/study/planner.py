@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from ablab.arch.accounting import Account, account
 from ablab.arch.compose import Composite
 from ablab.arch.expression import Model, Use
@@ -72,9 +74,26 @@ class Planner:
 
     def _recipe(self, options: Mapping[str, Any]) -> StudyRecipe:
         config = self.study.recipe
-        if options:
-            config = RecipeConfig.model_validate({**config.model_dump(exclude_unset=True), **options})
-        return study_recipe(config, self.registry, self.document)
+        try:
+            if options:
+                config = RecipeConfig.model_validate({**config.model_dump(exclude_unset=True), **options})
+            return study_recipe(config, self.registry, self.document)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            place = self.document.place(["tune"])
+            raise UserError(f"{place}: tune: {where}: {first['msg']}, not {first['input']!r}") from None
+        except UserError as error:
+            for key in options:  # the study's own recipe gives them no value
+                if (text := str(error)).startswith(own := f"{self.document.place(['recipe', key])}: recipe.{key}: "):
+                    raise UserError(text.removeprefix(own)).at(f"{self._tuned(key, options)}: tune.{key}") from None
+            raise
+
+    def _tuned(self, key: str, options: Mapping[str, Any]) -> str:
+        """Where `tune` gives an option the value that it has in a trial."""
+        listed = getattr(self.study.tune, key, None)
+        item = [str(listed.index(options[key]))] if isinstance(listed, list) and options[key] in listed else []
+        return self.document.place(["tune", key, *item])
 
     def _place(self, arm: str) -> str:
         study, document = self.study, self.document
@@ -107,8 +126,11 @@ class Planner:
         counted, choice = cost
         batch, context = value.recipe.batch_tokens, value.arch.dims.context
         if batch % context:
-            place = self.document.place(["recipe", "batch_tokens"])
-            raise UserError(f"recipe.batch_tokens ({place}): {batch} is not a multiple of the context of {context} tokens")
+            if "batch_tokens" in choice.recipe:
+                place = f"tune.batch_tokens ({self._tuned('batch_tokens', choice.recipe)})"
+            else:
+                place = f"recipe.batch_tokens ({self.document.place(['recipe', 'batch_tokens'])})"
+            raise UserError(f"{place}: {batch} is not a multiple of the context of {context} tokens")
         per_token = counted.flops_per_token.training
         whole = self.study.budget.budget()
         budget = Budget(whole.kind, whole.amount * choice.share)

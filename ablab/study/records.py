@@ -15,7 +15,7 @@ import socket
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -109,15 +109,12 @@ class Record:
         (self.folder / "failure.json").unlink(missing_ok=True)
 
     def _stop(self) -> dict[str, Any]:
-        try:
-            return read_json(self.folder / "stop.json") or {}
-        except json.JSONDecodeError:  # a power cut emptied it
-            return {}
+        return _unsynced(self.folder / "stop.json")
 
     @property
     def progress(self) -> dict[str, Any]:
         """How far it is: share, train/loss, tokens_per_second."""
-        return read_json(self.folder / "progress.json") or {}
+        return _unsynced(self.folder / "progress.json")
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows measured: step, time (Unix), and metrics by name. A line cut off by a kill is left out."""
@@ -131,8 +128,7 @@ class Record:
 
     def append_metrics(self, step: int, metrics: Mapping[str, float]) -> None:
         """Adds a row."""
-        with (self.folder / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps({"step": step, "time": time.time(), **metrics}) + "\n")
+        _add(self.folder / "metrics.jsonl", {"step": step, "time": time.time(), **metrics})
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Writes the result; the run is finished from here on."""
@@ -143,8 +139,7 @@ class Record:
     def note_attempt(self, reason: str, pid: int | None = None) -> None:
         """Notes why an attempt failed; the run may be tried again."""
         attempt = {"reason": reason, "time": time.time(), "host": socket.gethostname(), "pid": pid}
-        with (self.folder / "attempts.jsonl").open("a") as file:
-            file.write(json.dumps(attempt) + "\n")
+        _add(self.folder / "attempts.jsonl", attempt)
 
     def fail(self, reason: str, detail: str = "", pid: int | None = None) -> None:
         """Notes why the last attempt failed: nobody tries again until the run is wanted again."""
@@ -154,7 +149,7 @@ class Record:
 
 class Lease:
     """The right to train a run. A lease is stale when its process is gone (on this host), or its heart has not beaten for
-    `STALE_SECONDS` (elsewhere); a stale lease is taken over.
+    `STALE_SECONDS` (elsewhere); a stale lease is taken over. A run whose folder was removed has none, and gives none.
     """
 
     def __init__(self, record: Record) -> None:
@@ -163,13 +158,13 @@ class Lease:
 
     def acquire(self) -> bool:
         """Whether we have it now."""
-        with self._guarded():
-            if self.held():
-                return False
-            me = psutil.Process()
-            owner = {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time(), "nonce": self._nonce}
-            write_json(self.path, owner)
-            return True
+        me = psutil.Process()
+        owner = {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time(), "nonce": self._nonce}
+        with suppress(FileNotFoundError), self._guarded():
+            if not self.held():
+                write_json(self.path, owner)
+                return True
+        return False
 
     def held(self) -> bool:
         """Whether a live process holds it."""
@@ -189,13 +184,13 @@ class Lease:
 
     def release(self) -> None:
         """Gives it back."""
-        with self._guarded():
+        with suppress(FileNotFoundError), self._guarded():
             if self.owner.get("nonce") == self._nonce:
                 self.path.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Takes it away if its process is gone."""
-        with self._guarded():
+        with suppress(FileNotFoundError), self._guarded():
             if not self.held():
                 self.path.unlink(missing_ok=True)
 
@@ -209,7 +204,7 @@ class Lease:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Looking and writing as one act, against other takers."""
+        """Looking and writing as one act, against other takers. Raises FileNotFoundError where the run has no folder."""
         with self.path.with_name(".lease.lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -228,6 +223,22 @@ def figure(result: Mapping[str, Any], metric: str) -> float:
     """One of a result's figures: `val/bpb`, `cost/seconds`."""
     kind, _, name = metric.partition("/")
     return result["cost"][name] if kind == "cost" else result["metrics"][metric]
+
+
+def _unsynced(path: Path) -> dict[str, Any]:
+    """What was written without syncing; empty where there is no file, or a power cut damaged it."""
+    try:
+        found = read_json(path)
+    except ValueError:  # no JSON, or no text
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _add(path: Path, row: Mapping[str, Any]) -> None:
+    """Adds a line to a file of JSON lines. The folder is made again: somebody may have removed it since."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
 
 from ablab.study.config import Config
 
@@ -30,12 +30,40 @@ def _form(value: Any) -> str:
     return "range" if isinstance(value, Mapping | Range) else "list"
 
 
-# A list of values, or a range: which of the two a value was meant to be is told by its form.
-_Form = Discriminator(_form)
-_Range = Annotated[Range, Tag("range")]
+def _different(values: list[Any]) -> list[Any]:
+    if twice := [value for i, value in enumerate(values) if value in values[:i]]:
+        raise ValueError(f"{twice[0]!r} is listed twice")
+    return values
+
+
+def _within(each: Any) -> AfterValidator:
+    """Both ends of a range are as the option's values (`each`)."""
+    adapter = TypeAdapter(each)
+
+    def check(found: Range) -> Range:
+        for name in ("low", "high"):
+            try:
+                adapter.validate_python(getattr(found, name))
+            except ValidationError as error:
+                raise ValueError(f"{name} {getattr(found, name):g}: {error.errors()[0]['msg']}") from None
+        return found
+
+    return AfterValidator(check)
+
+
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Names = Annotated[list[str], Field(min_length=1)]
+PartOfOne = Annotated[float, Field(ge=0, lt=1)]
+_Several = [Field(min_length=1), AfterValidator(_different)]
+Names = Annotated[list[str], *_Several]
+Counts = Annotated[list[Annotated[int, Field(ge=1)]], *_Several]
+# A list of values, or a range: which of the two a value was meant to be is told by its form.
+_Form = Discriminator(_form)
+Rates = Annotated[Annotated[list[Positive], *_Several, Tag("list")] | Annotated[Range, _within(Positive), Tag("range")], _Form]
+Weights = Annotated[
+    Annotated[list[NotNegative], *_Several, Tag("list")] | Annotated[Range, _within(NotNegative), Tag("range")], _Form
+]
+Parts = Annotated[Annotated[list[PartOfOne], *_Several, Tag("list")] | Annotated[Range, _within(PartOfOne), Tag("range")], _Form]
 Space = Mapping[str, list[float] | list[int] | list[str] | Range]
 
 
@@ -49,13 +77,13 @@ class Tune(Config):
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0)] = 10_001
     prune: Prune = "none"
-    lr: Annotated[Annotated[list[Positive], Tag("list")] | _Range, _Form] | None = None
-    batch_tokens: list[Annotated[int, Field(ge=1)]] | None = None
+    lr: Rates | None = None
+    batch_tokens: Counts | None = None
     optimizer: Names | None = None
     schedule: Names | None = None
-    warmup: Annotated[Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Tag("list")] | _Range, _Form] | None = None
-    weight_decay: Annotated[Annotated[list[NotNegative], Tag("list")] | _Range, _Form] | None = None
-    clip: Annotated[Annotated[list[NotNegative], Tag("list")] | _Range, _Form] | None = None
+    warmup: Parts | None = None
+    weight_decay: Weights | None = None
+    clip: Weights | None = None
 
     @model_validator(mode="after")
     def _something(self) -> "Tune":
@@ -66,7 +94,7 @@ class Tune(Config):
         for values in space.values():
             if isinstance(values, Range):
                 return self
-            combinations *= len(set(values))
+            combinations *= len(values)
         if combinations < self.trials:
             raise ValueError(
                 f"its lists have {combinations} combinations, fewer than {self.trials} trials; a range is {{low, high}}"

@@ -1,7 +1,14 @@
 """Fronts, against definitions written out."""
 
 import random
+from types import SimpleNamespace
+from typing import cast
 
+import pytest
+
+from ablab.report.summary import Summary
+from ablab.report.terminal import survival
+from ablab.stats.effects import effect, fit
 from ablab.stats.front import beaten, dominates, front
 
 
@@ -39,3 +46,35 @@ def test_beaten_needs_a_difference_beyond_the_noise():
     assert beaten([table], "c") is None
     seconds = {(arm, s): 5.0 - 3 * (arm == "b") + turned[s] * (arm == "c") + noise[s] for arm, s in table}
     assert beaten([table, seconds], "b") is None  # worse, but faster
+
+
+def test_rounding_beats_nobody():
+    random.seed(2)
+    table = {}
+    for arm in ("a", "b"):
+        for seed in (1, 2, 3):
+            table[arm, seed] = 1.0e6 * (1 + 1e-15 * random.random() + 1e-14 * (arm == "b"))
+    low = effect(fit(table), {"a": 1.0, "b": -1.0})
+    assert low.high is not None
+    assert low.high < 0  # the interval alone would tell them apart
+    assert beaten([table], "b") is None
+    table |= {("b", seed): 1.0e6 + 1 for seed in (1, 2, 3)}
+    assert beaten([table], "b") == "a"
+
+
+def test_one_seed_tells_nobody_apart():
+    table = {("a", 1): 1.0, ("b", 1): 2.0}
+    assert beaten([table], "b") is None
+
+
+@pytest.mark.parametrize(
+    ("sd", "survivors", "told"),
+    [
+        (None, {"a": None, "b": None}, ["a: not known with one seed", "b: not known with one seed"]),
+        (0.1, {"a": None, "b": "a"}, ["a: survives", "b: beaten by a"]),
+        (None, {"a": None}, ["a: survives"]),
+    ],
+)
+def test_surviving_needs_an_error_term(sd, survivors, told):
+    summary = SimpleNamespace(sd=sd, survivors=survivors, objectives=["val/bpb"], trials=[])
+    assert [line.strip() for line in survival(cast("Summary", summary))[1:-1]] == told

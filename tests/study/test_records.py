@@ -3,12 +3,14 @@
 import json
 import multiprocessing
 import os
+import shutil
 import time
 
 import psutil
 import pytest
 
 from ablab.study import records
+from ablab.study.home import StudyRecord, make_home, study_names
 from ablab.study.records import Lease, Record
 
 
@@ -114,3 +116,42 @@ def test_wanting_again_forgets_failures_and_cancellations_but_no_pruning_and_no_
     assert [(a["reason"], a["pid"]) for a in cancelled.attempts] == [("died", 7)]
     cancelled.finish({})
     assert len(cancelled.attempts) == 1
+
+
+def test_a_run_that_was_removed_beside_its_driver_can_still_be_noted(tmp_path):
+    record = Record(tmp_path, "gone")
+    lease = Lease(record)
+    assert not lease.acquire()
+    lease.release()
+    lease.clear()
+    assert not record.folder.exists()
+    record.note_attempt("killed", 7)
+    assert [a["reason"] for a in record.attempts] == ["killed"]
+    shutil.rmtree(record.folder)
+    record.fail("died")
+    assert record.failure is not None
+    shutil.rmtree(record.folder)
+    record.append_metrics(1, {"train/loss": 2.0})
+    assert [row["step"] for row in record.metrics()] == [1]
+    assert lease.acquire()
+
+
+def test_a_lease_whose_folder_goes_while_it_is_taken_is_not_held(record, monkeypatch):
+    lease = Lease(record)
+    monkeypatch.setattr(Lease, "held", lambda self: shutil.rmtree(record.folder))
+    assert not lease.acquire()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"sha', b"\xff\x00", b"3"])
+def test_what_a_power_cut_left_of_progress_is_none(record, content):
+    (record.folder / "progress.json").write_bytes(content)
+    (record.folder / "stop.json").write_bytes(content)
+    assert record.progress == {}
+    assert record.stop_reason == ""
+
+
+def test_a_study_that_was_removed_beside_its_driver_notes_its_execution(tmp_path):
+    study = StudyRecord(make_home(tmp_path), "x", "r1")
+    study.executed({"trained": 3})
+    assert study.executions == [{"trained": 3}]
+    assert study_names(make_home(tmp_path)) == []
