@@ -12,6 +12,7 @@ from ablab.study.points import spread
 from ablab.study.records import Record
 from ablab.study.session import Request, Session, planned
 from ablab.study.tuning_schema import Range
+from ablab.study.worker import Report
 from ablab.tracking.optuna_study import Interval, Proposer
 from tests.conftest import ROOT
 from tests.standin import Silent, StandIn, result
@@ -200,6 +201,25 @@ def test_a_trial_that_failed_has_no_value_until_it_is_retried(carry_out, tmp_pat
     Record(tmp_path / "home", best.key).want_again()  # what `ablab retry` does
     _, retried, _ = carry_out(tune)
     assert [s.key for s in retried.trained] == [best.key]
+
+
+def test_a_cancelled_trial_ends_the_tuning_until_the_next_run(tmp_path, study_text):
+    (tmp_path / "x.yaml").write_text(study_text + "tune: {lr: [1.0e-3, 2.0e-3], trials: 2}\n")
+    request, root = Request(tmp_path / "x.yaml", None, (), ()), tmp_path / "home"
+    source = planned(request, root).source
+    spec = source.next()
+    assert spec is not None
+    Record(root, spec.key).ask_to_stop("enough")
+    source.ended(spec, Report("stopped", "enough"))
+    assert source.done
+    assert source.next() is None
+    home = make_home(root)
+    session = Session(planned(request, root), home, Silent())
+    session.want_again()
+    again = session.planned.source.next()
+    assert again is not None
+    assert again.key == spec.key
+    assert not Record(root, spec.key).stop_asked
 
 
 def test_what_one_study_prunes_is_a_whole_run_in_another(carry_out, tmp_path):
