@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ablab.study.home import Home, StudyRecord
     from ablab.study.session import Planned, Request, Session
 
-Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a CPU core, or one on a GPU machine.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a GPU, or one a CPU core.")]
 
 
 def run(
@@ -50,7 +50,7 @@ def run(
     else:
         display.say(f"all {total} runs are finished: nothing to train")
     try:
-        tally = session.run(lambda setting: LocalExecutor(count, setting), threads)
+        tally = session.run(lambda setting: LocalExecutor(count, setting, _gpus()), threads)
     finally:
         display.close()
     if tally.signal is not None and tally.killed:  # "end now": no report either
@@ -145,14 +145,20 @@ def _request(file: Path, profile: str | None, overrides: list[str] | None, plugi
 
 
 def _division(workers: int | None, runs: int) -> tuple[int, int]:
-    """Worker processes, and threads for each."""
+    """Worker processes, and threads for each: a process a GPU, or a core where there is none."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if workers is None:
-        import torch
-
-        workers = 1 if torch.cuda.is_available() else cores
+    workers = workers or len(_gpus()) or cores
     workers = max(1, min(workers, runs))
     return workers, max(1, cores // workers)
+
+
+def _gpus() -> list[str]:
+    """The GPUs of this machine that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return given[:count] or [str(i) for i in range(count)]
 
 
 def study_record(study: str, profile: str | None, overrides: list[str] | None, home: Path | None) -> "StudyRecord":

@@ -2,9 +2,11 @@
 
 import multiprocessing
 import signal
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from typing import Protocol
 
 from pebble import ProcessExpired, ProcessPool
@@ -40,14 +42,16 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """`slots` persistent processes on this machine, started as they are needed; a crash costs the run that crashed.
+    """`slots` persistent processes on this machine, started as they are needed; a crash costs the run that crashed. `devices`:
+    the GPUs that the processes share, each process on one.
 
     Each process has a pool of its own: processes of one pool share pipes and their locks, so that one which is killed at a bad
     moment would hang the others, and a pool ends none that has not begun its task.
     """
 
-    def __init__(self, slots: int, setting: Setting) -> None:
-        self.slots = slots
+    def __init__(self, slots: int, setting: Setting, devices: Sequence[str] = ()) -> None:
+        self.slots, self._devices = slots, devices
+        self._device_of: dict[ProcessPool, str] = {}
         self._context = multiprocessing.get_context("spawn")
         self._stop = self._context.Event()
         self._setting = setting
@@ -75,8 +79,15 @@ class LocalExecutor:
         return future
 
     def _new_pool(self) -> ProcessPool:
-        arguments = [self._setting, self._stop]
-        return ProcessPool(max_workers=1, context=self._context, initializer=initialise, initargs=arguments)
+        live = {*self._free, *self._busy.values()}
+        self._device_of = {pool: device for pool, device in self._device_of.items() if pool in live}
+        taken = Counter(self._device_of.values())
+        device = min(self._devices, key=lambda name: taken[name], default=None)
+        arguments = [replace(self._setting, device=device), self._stop]
+        pool = ProcessPool(max_workers=1, context=self._context, initializer=initialise, initargs=arguments)
+        if device is not None:
+            self._device_of[pool] = device
+        return pool
 
     def cancel(self, future: "Future[Report]") -> None:
         """Ends the run's process now: asks it, and kills it after three seconds."""

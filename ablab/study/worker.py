@@ -20,11 +20,12 @@ _GRACE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Setting:
-    """What a worker needs to know beside its runs."""
+    """What a worker needs to know beside its runs. `device`: the GPU that is its own, as CUDA_VISIBLE_DEVICES names it."""
 
     home: Path
     plugins: tuple[Path, ...]
     threads: int
+    device: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,8 @@ _wrong: list[str] = []
 def initialise(setting: Setting, stop: Any) -> None:
     """Sets a worker process up, once."""
     os.setpgid(0, 0)  # the driver alone hears what is sent to its group, and says so through `stop`
+    if setting.device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = setting.device  # read when CUDA is first used
     try:
         _worker.append(Worker(setting, stop))
     except (Exception, SystemExit) as error:  # told by `work`: raised here, only a traceback on the terminal would say so
