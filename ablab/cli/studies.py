@@ -78,12 +78,11 @@ def plan(
 ) -> None:
     """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
     from ablab.study.home import make_home
-    from ablab.study.records import finished_keys, settled_keys
     from ablab.study.session import planned
 
     root = make_home(home).root
     asked = planned(_request(file, profile, overrides, plugins), root)
-    done = finished_keys(root, asked.plan.unique) | settled_keys(root, [trial.run.key for trial in asked.plan.trials])
+    done = asked.settled(root)
     expected = asked.plan.expected
     if as_json:
         arms = [

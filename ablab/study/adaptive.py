@@ -11,7 +11,7 @@ from ablab.study.plan import Plan, RunSpec
 from ablab.study.records import Record, figure
 from ablab.study.sources import Source, ignore
 from ablab.study.worker import Report
-from ablab.tracking.optuna_study import Outcome
+from ablab.tracking.optuna_study import Outcome, Proposer
 
 
 def rungs(record: Record, metric: str) -> dict[int, float]:
@@ -24,12 +24,11 @@ def outcome(record: Record, metrics: Sequence[str], owner: str) -> Outcome | Non
     """How a trial ended for `owner`: finished (without values if it diverged), pruned by it, failed; None while it may still
     come to something.
     """
-    result, on_the_way = record.result, rungs(record, metrics[0])
-    if result is not None:
-        values = None if result["diverged"] else tuple(figure(result, metric) for metric in metrics)
-        return Outcome(values, on_the_way)
-    pruned = record.pruned_by == owner
-    return Outcome(None, on_the_way, pruned) if pruned or record.failure is not None else None
+    result, pruned = record.result, record.pruned_by == owner
+    if result is None and not pruned and record.failure is None:
+        return None
+    values = None if result is None or result["diverged"] else tuple(figure(result, metric) for metric in metrics)
+    return Outcome(values, rungs(record, metrics[0]), pruned)
 
 
 class Adaptive(Source):
@@ -51,14 +50,23 @@ class Adaptive(Source):
     def planned(self) -> Plan:
         """The study as far as it is decided."""
 
+    @abstractmethod
+    def pruner(self, spec: RunSpec) -> Proposer | None:
+        """What tells whether a trial lags; None where trials are trained to their end."""
+
+    def watch(self, running: Sequence[RunSpec]) -> None:
+        """Ends trials that lag behind the others."""
+        for spec in running:
+            if spec.trial is None or (pruner := self.pruner(spec)) is None:
+                continue
+            record = Record(self.root, spec.key)
+            if not record.stop_asked and pruner.lags(spec.trial, rungs(record, self.metrics[0])):
+                record.ask_to_stop("pruned: it lagged behind the other trials", "pruned", self.owner)
+
     def wait(self, runs: Iterable[RunSpec]) -> None:
         """More runs are decided upon."""
         self._waiting.extend(runs)
         self._undecided = True
-
-    def prune(self, spec: RunSpec) -> None:
-        """Ends a trial that lags behind."""
-        Record(self.root, spec.key).ask_to_stop("pruned: it lagged behind the other trials", "pruned", self.owner)
 
     def settle(self) -> None:
         """Notes all trials that ended earlier, and what follows from them."""
@@ -68,7 +76,6 @@ class Adaptive(Source):
             if not self._known(spec):
                 unknown.append(spec)
         self._waiting = unknown
-        self._undecided = True
         self._plan_anew()
 
     def next(self) -> RunSpec | None:

@@ -9,7 +9,7 @@ def check(study: Study, document: Document) -> None:
     """Raises UserError for the first contradiction."""
 
     def refuse(key: tuple[str, ...], message: str) -> None:
-        raise UserError(f"{document.place(key)}: {'.'.join(key)}: {message}")
+        raise UserError(f"{document.at(key)}: {message}")
 
     if study.tune is not None and study.design.kind == "search":
         refuse(("tune",), "a search has trials of its own: leave `tune` out, or confirm its best arms in a study with `tune`")

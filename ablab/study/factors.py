@@ -53,7 +53,7 @@ def factors_of(study: Study, registry: Registry, document: Document, start: Mode
         return tuple(_two_levels(change, ("design",)) for change in difference(start.uses, end.uses))
     factors = list(listed_changes(texts or (), registry, document, start))
     factors += [_factor(name, levels, registry, document, start) for name, levels in named.items()]
-    _check_apart(factors, study.design.kind, document)
+    check_apart(factors, study.design.kind, document)
     if end is not None and not named:
         _check_end(factors, start, end, document)
     return tuple(factors)
@@ -66,18 +66,14 @@ def listed_changes(texts: Sequence[str], registry: Registry, document: Document,
         try:
             yield _two_levels(listed(text, registry, start), key)
         except UserError as error:
-            raise error.at(_at(document, key)) from None
-
-
-def _at(document: Document, key: Sequence[str]) -> str:
-    return f"{document.place(key)}: {'.'.join(key)}"
+            raise error.at(document.at(key)) from None
 
 
 def _two_levels(change: Change, key: tuple[str, ...]) -> Factor:
     return Factor(change.name, (Change(OFF, (), ()), change), key)
 
 
-def _check_apart(factors: Sequence[Factor], kind: str, document: Document) -> None:
+def check_apart(factors: Sequence[Factor], kind: str, document: Document) -> None:
     """What is made together must touch different plugins; what is made one at a time must differ in name."""
     alone = kind in ("one_in", "leave_one_out")
     seen: dict[str, Factor] = {}
@@ -86,7 +82,7 @@ def _check_apart(factors: Sequence[Factor], kind: str, document: Document) -> No
             if name in seen:
                 other = seen[name]
                 both = f"{other.name!r} ({document.place(other.key)}) and {factor.name!r}"
-                raise UserError(f"{_at(document, factor.key)}: {both} both change {name!r}: name it in one of them only")
+                raise UserError(f"{document.at(factor.key)}: {both} both change {name!r}: name it in one of them only")
         seen |= dict.fromkeys([factor.name] if alone else {factor.name} | factor.plugins, factor)
 
 
@@ -96,7 +92,7 @@ def _check_end(factors: Sequence[Factor], start: Model, end: Model, document: Do
         uses = factor.levels[-1].apply(uses)
     if left := difference(uses, end.uses):
         names = ", ".join(change.name for change in left)
-        where = _at(document, ("design", "changes"))
+        where = document.at(("design", "changes"))
         raise UserError(f"{where}: they do not lead from `from` to `to`: missing {names}")
 
 
@@ -114,7 +110,7 @@ def listed_factor(name: str, levels: Sequence[str], registry: Registry, document
         try:
             added = _terms(text, registry, start)
         except UserError as error:
-            raise error.at(_at(document, ("design", "factors", name, str(i)))) from None
+            raise error.at(document.at(("design", "factors", name, str(i)))) from None
         texts.append(shown(text, added))
         parts.append(added)
     own = {t.name for text in texts if text != OFF for t in parse_terms(text)}
@@ -124,11 +120,11 @@ def listed_factor(name: str, levels: Sequence[str], registry: Registry, document
 def _made(name: str, levels: Sequence[Change], start: Model, document: Document) -> Factor:
     key = ("design", "factors", name)
     if len(levels) < 2:
-        raise UserError(f"{_at(document, key)}: a factor has two levels or more (`off` is one)")
+        raise UserError(f"{document.at(key)}: a factor has two levels or more (`off` is one)")
     for i, level in enumerate(levels):
         twin = next((other for other in levels[:i] if other.apply(start.uses) == level.apply(start.uses)), None)
         if twin is not None:
-            raise UserError(f"{_at(document, (*key, str(i)))}: the levels {twin.name!r} and {level.name!r} are the same")
+            raise UserError(f"{document.at((*key, str(i)))}: the levels {twin.name!r} and {level.name!r} are the same")
     return Factor(name, tuple(levels), key)
 
 
@@ -167,7 +163,7 @@ def _combined(
     try:
         plugin = registry.plugin(name)
     except UserError as error:
-        raise UserError(f"{_at(document, key)}: {error}; a factor with options is named after its plugin") from None
+        raise UserError(f"{document.at(key)}: {error}; a factor with options is named after its plugin") from None
     texts: list[str] = [OFF]
     parts: list[_Added] = [()]
     for chosen in _combinations(options):
@@ -175,7 +171,7 @@ def _combined(
         try:
             use = Use(plugin, plugin.configure(given))
         except UserError as error:
-            raise error.at(_at(document, (*key, *_wrong(error, chosen, plugin)))) from None
+            raise error.at(document.at((*key, *_wrong(error, chosen, plugin)))) from None
         texts.append(str(use))
         parts.append(((name, use),))
     return texts, parts

@@ -50,6 +50,11 @@ def label(name: str, profile: str | None) -> str:
     return name if profile is None else f"{name}@{profile}"
 
 
+def edition(name: str, revision: str) -> str:
+    """A revision of a study, in one word: what prunes trials, and an Optuna study's name."""
+    return f"{name}/{revision}"
+
+
 class StudyRecord:
     """A revision of a study in a home: the resolved study, its plan, and how it was executed."""
 
@@ -58,6 +63,7 @@ class StudyRecord:
         self.path = home.root / "studies" / name / f"{revision}.json"
         self._executions = self.path.with_suffix(".executions")
         self.reports = home.root / "reports" / name
+        self.edition = edition(name, revision)
 
     def write(self, study: "Study", plan: "Plan", sources: Mapping[str, Any]) -> None:
         """Writes the revision; what is known of earlier executions stays."""

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ablab.study.home import Home, StudyRecord
-from ablab.study.plan import Plan, RunSpec, shown_options
+from ablab.study.plan import Arm, Plan, RunSpec, shown_options
 from ablab.study.records import Lease, Record
 from ablab.study.schema import Study
 from ablab.tracking import mlflow_view
-from ablab.tracking.optuna_study import redacted
+from ablab.tracking.addresses import fault
 
 _SECONDS_BETWEEN = 5.0
 
@@ -27,6 +27,8 @@ class Mirror:
         self._children: dict[str, mlflow_view.Child] = {}
         self._sent: dict[str, int] = {}
         self._last = 0.0
+        self._arms: dict[str, Arm] = {}
+        self._plugins: list[str] = []
 
     def open(self, plan: Plan) -> None:
         """Connects, reaps what a killed driver left RUNNING, and shows runs that were finished before."""
@@ -38,7 +40,7 @@ class Mirror:
 
     def replanned(self, plan: Plan) -> None:
         """More is decided; some of it may be finished, for another study."""
-        known = getattr(self, "_arms", {})
+        known = self._arms
         self._arms = plan.arm_of
         self._plugins = sorted({name for run in plan.unique.values() for name, _ in run.plugins})
         self._safely(lambda: self._show([spec for key, spec in plan.unique.items() if key not in known]))
@@ -154,9 +156,9 @@ class Mirror:
         try:
             action()
         except Exception as error:  # MLflow's clients raise what their transports raise
-            first = redacted((str(error).splitlines() or [""])[0], self.home.tracking_uri(self.study))[:200]
             self._view = None
-            self.say(f"tracking stopped ({type(error).__name__}: {first}); runs go on, and are tracked at the next `ablab run`")
+            told = fault(error, self.home.tracking_uri(self.study))
+            self.say(f"tracking stopped ({told}); runs go on, and are tracked at the next `ablab run`")
 
 
 def forget(home: Home, studies: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from ablab.study.plan import Arm, Plan, RunSpec, shown_options
 from ablab.study.records import Record
 from ablab.study.schema import Study
 from ablab.tracking import optuna_study
+from ablab.tracking.addresses import fault
 
 
 class OptunaMirror:
@@ -18,7 +19,6 @@ class OptunaMirror:
     def __init__(self, record: StudyRecord, study: Study, say: Callable[[str], None]) -> None:
         self.record, self.study, self.say = record, study, say
         self._view: optuna_study.StudyView | None = None
-        self._owner = f"{record.name}/{record.revision}"
         self._parameters = _Parameters(study)
 
     @property
@@ -57,16 +57,15 @@ class OptunaMirror:
 
     def _open(self, plan: Plan) -> None:
         self._parameters.take(plan)
-        name = f"{self.record.name}/{self.record.revision}"
-        self._view = optuna_study.StudyView(self.storage, name, self.study.objectives)
+        self._view = optuna_study.StudyView(self.storage, self.record.edition, self.study.objectives)
         for spec in plan.unique.values():
             self._show(spec)
 
     def _show(self, spec: RunSpec) -> None:
         record = Record(self.record.home.root, spec.key)
-        trial = spec.trial is not None
-        found = outcome(record, self.study.objectives, self._owner) if record.finished or trial else None
-        if self._view is None or found is None:
+        if self._view is None or not (record.finished or spec.trial is not None):
+            return
+        if (found := outcome(record, self.study.objectives, self.record.edition)) is None:
             return
         params, choices = self._parameters.of(spec)
         self._view.show(spec.key, params, choices, found)
@@ -76,8 +75,7 @@ class OptunaMirror:
             action()
         except Exception as error:  # a store raises what its driver raises
             self._view = None
-            first = optuna_study.redacted((str(error).splitlines() or [""])[0], self.storage)[:200]
-            self.say(f"the Optuna view stopped ({type(error).__name__}: {first}); the next `ablab run` writes it again")
+            self.say(f"the Optuna view stopped ({fault(error, self.storage)}); the next `ablab run` writes it again")
 
 
 class _Parameters:

@@ -16,6 +16,7 @@ from ablab.errors import UserError
 from ablab.study.arm_data import AnyData, arm_data
 from ablab.study.contradictions import check
 from ablab.study.designs import Layout, lay_out
+from ablab.study.home import edition
 from ablab.study.plan import Arm, Expected, Plan, RunSpec, identity, recipe_value, run_key, shown_recipe
 from ablab.study.recipes import StudyRecipe, study_recipe
 from ablab.study.schema import Compare, RecipeConfig, Study
@@ -52,7 +53,7 @@ class Planner:
 
     def __init__(self, name: str, study: Study, document: Document, registry: Registry) -> None:
         self.name, self.study, self.document, self.registry = name, study, document, registry
-        self.owner = f"{name}/{study.revision()}"
+        self.owner = edition(name, study.revision())
         self._fingerprints: dict[str, str] = {}
         check(study, document)
         self.layout = lay_out(study, registry, document)
@@ -77,23 +78,19 @@ class Planner:
         try:
             if options:
                 config = RecipeConfig.model_validate({**config.model_dump(exclude_unset=True), **options})
-            return study_recipe(config, self.registry, self.document)
+            return study_recipe(config, self.registry, self.document, lambda key: ": ".join(self._written(key, options)))
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            place = self.document.place(["tune"])
-            raise UserError(f"{place}: tune: {where}: {first['msg']}, not {first['input']!r}") from None
-        except UserError as error:
-            for key in options:  # the study's own recipe gives them no value
-                if (text := str(error)).startswith(own := f"{self.document.place(['recipe', key])}: recipe.{key}: "):
-                    raise UserError(text.removeprefix(own)).at(f"{self._tuned(key, options)}: tune.{key}") from None
-            raise
+            raise UserError(f"{self.document.at(['tune'])}: {where}: {first['msg']}, not {first['input']!r}") from None
 
-    def _tuned(self, key: str, options: Mapping[str, Any]) -> str:
-        """Where `tune` gives an option the value that it has in a trial."""
+    def _written(self, key: str, options: Mapping[str, Any]) -> tuple[str, str]:
+        """The place and the name of what gives the recipe's `key` its value: `tune` in a trial that has it among its options."""
+        if key not in options:
+            return self.document.place(["recipe", key]), f"recipe.{key}"
         listed = getattr(self.study.tune, key, None)
         item = [str(listed.index(options[key]))] if isinstance(listed, list) and options[key] in listed else []
-        return self.document.place(["tune", key, *item])
+        return self.document.place(["tune", key, *item]), f"tune.{key}"
 
     def _place(self, arm: str) -> str:
         study, document = self.study, self.document
@@ -103,8 +100,7 @@ class Planner:
         return f"{document.place([key])}: arm {arm!r}"
 
     def _planned(self, name: str, model: Model, value: Composite, setting: "_Setting") -> PlannedArm:
-        counted = account(value.arch)
-        arm = self._arm(name, model, value, (counted, setting.choice))
+        arm = self._arm(name, model, value, setting.choice)
         fingerprint = self._fingerprint(setting.data)
         shared = identity(value.arch, value.recipe, model.uses, fingerprint, arm.batches)
         template = RunSpec(
@@ -114,7 +110,7 @@ class Planner:
             flops_per_token=arm.flops_per_token, validate_at=tuple(self.study.validate_at),
             checkpoint_seconds=self.study.checkpoint_seconds,
         )  # fmt: skip
-        return PlannedArm(arm, model, counted, shared, template, setting.data)
+        return PlannedArm(arm, model, account(value.arch), shared, template, setting.data)
 
     def _fingerprint(self, data: AnyData) -> str:
         """Arms mostly share their data: it is read once."""
@@ -122,15 +118,12 @@ class Planner:
             self._fingerprints[known] = store_fingerprint(data)
         return self._fingerprints[known]
 
-    def _arm(self, name: str, model: Model, value: Composite, cost: tuple[Account, Choice]) -> Arm:
-        counted, choice = cost
+    def _arm(self, name: str, model: Model, value: Composite, choice: Choice) -> Arm:
+        counted = account(value.arch)
         batch, context = value.recipe.batch_tokens, value.arch.dims.context
         if batch % context:
-            if "batch_tokens" in choice.recipe:
-                place = f"tune.batch_tokens ({self._tuned('batch_tokens', choice.recipe)})"
-            else:
-                place = f"recipe.batch_tokens ({self.document.place(['recipe', 'batch_tokens'])})"
-            raise UserError(f"{place}: {batch} is not a multiple of the context of {context} tokens")
+            place, name = self._written("batch_tokens", choice.recipe)
+            raise UserError(f"{name} ({place}): {batch} is not a multiple of the context of {context} tokens")
         per_token = counted.flops_per_token.training
         whole = self.study.budget.budget()
         budget = Budget(whole.kind, whole.amount * choice.share)

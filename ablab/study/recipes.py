@@ -1,6 +1,6 @@
 """The recipe of a study: its preset filled in, and the plugins that it gives every arm."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pydantic import ValidationError
@@ -33,11 +33,15 @@ class StudyRecipe:
         return replace(model, uses=dict(sorted({**model.uses, **given}.items())))
 
 
-def study_recipe(config: RecipeConfig, registry: Registry, document: Document) -> StudyRecipe:
-    """Reads a study's `recipe` against `registry`. Raises UserError with the place of what is wrong."""
+def study_recipe(
+    config: RecipeConfig, registry: Registry, document: Document, written: Callable[[str], str] | None = None
+) -> StudyRecipe:
+    """Reads a study's `recipe` against `registry`. `written`: the place and name of what gives a key its value, where that is
+    not `recipe` itself. Raises UserError with the place of what is wrong.
+    """
 
     def place(key: str) -> str:
-        return f"{document.place(['recipe', key])}: recipe.{key}"
+        return written(key) if written else document.at(["recipe", key])
 
     try:
         config = _with_preset(config, registry)

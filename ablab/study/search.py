@@ -1,16 +1,15 @@
 """Search: trials over plugin sets, then the best of them again beside the baseline, on fresh seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from ablab.errors import UserError
 from ablab.stats.front import front
-from ablab.study.adaptive import Adaptive, rungs
+from ablab.study.adaptive import Adaptive
 from ablab.study.designs import Contrast
 from ablab.study.plan import Expected, Plan, RunSpec, Trial
 from ablab.study.planner import Choice, PlannedArm, Planner, plan_of, training_flops
-from ablab.study.records import Record
 from ablab.study.search_schema import Search
 from ablab.study.search_space import Space
 from ablab.tracking.optuna_study import Outcome, Proposer
@@ -41,14 +40,9 @@ class Searched(Adaptive):
         self._round()
         self.settle()
 
-    def watch(self, running: Sequence[RunSpec]) -> None:
-        """Ends trials that lag behind the others."""
-        for spec in running if self.design.prune != "none" else ():
-            record = Record(self.root, spec.key)
-            if spec.trial is None or record.stop_asked:
-                continue
-            if self._proposer.lags(spec.trial, rungs(record, self.metrics[0])):
-                self.prune(spec)
+    def pruner(self, spec: RunSpec) -> Proposer | None:
+        """One for all trials."""
+        return self._proposer if self.design.prune != "none" else None
 
     def noted(self, spec: RunSpec, outcome: Outcome) -> None:
         """Tells the sampler; a round that is through is followed by another, or by the confirming runs."""
@@ -69,8 +63,8 @@ class Searched(Adaptive):
             wanted -= self._propose()
         if not self._trials:
             reason = next(iter(self.refused.values()), "nothing is tried")
-            place = self.planner.document.place(["design"])
-            raise UserError(f"{place}: design: of {self._asked} sets that were proposed none can be trained: {reason}")
+            where = self.planner.document.at(["design"])
+            raise UserError(f"{where}: of {self._asked} sets that were proposed none can be trained: {reason}")
         if len(self._trials) == len(self._outcomes):
             self._decide()
 
@@ -131,7 +125,7 @@ class Searched(Adaptive):
         members = [m for m in self.members or [] if m.shared != self.baseline.shared]
         plan = plan_of(self.planner.layout, [self.baseline, *members], seeds)
         base = self.baseline.arm.name
-        flops = training_flops(trial.arm for trial in trials) * self.design.trials / max(1, len(trials))
+        flops = training_flops(trial.arm for trial in trials) * self.design.trials / len(trials)
         runs = plan.expected.runs if self.members is not None else (1 + self.design.confirm) * len(seeds)
         count = len(trials) if self.members is not None else self.design.trials
         return replace(

@@ -8,7 +8,7 @@ from ablab.arch.expression import Model, Use
 from ablab.arch.registry import Plugin, Registry
 from ablab.errors import UserError, unknown
 from ablab.study.changes import Change, variant
-from ablab.study.factors import OFF, change_to, listed_changes, listed_factor
+from ablab.study.factors import OFF, Factor, change_to, check_apart, listed_changes, listed_factor
 from ablab.study.search_schema import Search
 from ablab.study.tuning import intervals
 from ablab.study.tuning_schema import Range
@@ -44,14 +44,14 @@ class Space:
         for name in design.factors:
             if name in self._lists or name in ("seed", "stage"):
                 taken = " by a change" if name in self._lists else ""
-                where = f"{document.place(('design', 'factors', name))}: design.factors.{name}"
-                raise UserError(f"{where}: the name is taken{taken}: name it otherwise")
+                raise UserError(f"{document.at(('design', 'factors', name))}: the name is taken{taken}: name it otherwise")
         for name, tried in design.factors.items():
             if isinstance(tried, list):
                 self._lists[name] = listed_factor(name, tried, registry, document, start)
             else:
                 self._switches[name] = _switch(name, tried, registry, document)
-        self._check_apart(document)
+        switches = [Factor(name, (), ("design", "factors", name)) for name in self._switches]
+        check_apart([*self._lists.values(), *switches], design.kind, document)
         self.parameters = self._parameters()
 
     def choose(self, suggest: Suggest) -> None:
@@ -71,16 +71,6 @@ class Space:
             uses = change.apply(uses)
         return variant(self.start, uses)
 
-    def _check_apart(self, document: Document) -> None:
-        """No plugin stands in two factors."""
-        plugins = [(name, key, p) for name, f in self._lists.items() for key in [f.key] for p in sorted(f.plugins)]
-        plugins += [(name, ("design", "factors", name), name) for name in self._switches]
-        seen: dict[str, str] = {}
-        for name, key, plugin in plugins:
-            if plugin in seen:
-                raise UserError(f"{document.place(key)}: {'.'.join(key)}: {seen[plugin]!r} and {name!r} both change {plugin!r}")
-            seen[plugin] = name
-
     def _parameters(self) -> dict[str, Any]:
         found: dict[str, Any] = {name: [level.name for level in f.levels] for name, f in self._lists.items()}
         for name, switch in self._switches.items():
@@ -98,7 +88,7 @@ def _tried(plugin: Plugin, option: str, tried: Any) -> Any:
 
 def _switch(name: str, options: Mapping[str, Any], registry: Registry, document: Document) -> Switch:
     def place(*keys: str) -> str:
-        return f"{document.place(('design', 'factors', name, *keys))}: {'.'.join(('design', 'factors', name, *keys))}"
+        return document.at(("design", "factors", name, *keys))
 
     try:
         plugin = registry.plugin(name)

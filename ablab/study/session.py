@@ -25,7 +25,7 @@ from ablab.study.stages import source_of
 from ablab.study.tally import Patience, Tally
 from ablab.study.views import Views
 from ablab.study.worker import Setting
-from ablab.tracking.optuna_study import redacted
+from ablab.tracking.addresses import redacted
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,10 @@ class Planned:
         """The study as far as it is decided."""
         return self.source.plan
 
+    def settled(self, root: Path) -> set[str]:
+        """The keys of the runs and trials that a new execution leaves as they are."""
+        return finished_keys(root, self.plan.unique) | settled_keys(root, [trial.run.key for trial in self.plan.trials])
+
 
 def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
     """Reads, validates and plans. `root`: the home's folder of records. Raises UserError with the place of what is wrong."""
@@ -86,19 +90,14 @@ class Session:
     def missing(self) -> int:
         """How many runs and trials are not finished, as far as can be said."""
         expected = self.planned.plan.expected
-        return expected.runs + expected.trials - len(self._settled())
+        return expected.runs + expected.trials - len(self.planned.settled(self.home.root))
 
     def want_again(self) -> None:
         """A new `ablab run` tries again what failed or was cancelled; a trial that failed counts as one without a value, since
         others were chosen on it (`ablab retry` tries it again).
         """
-        for key in self.planned.plan.unique.keys() - self._settled():
+        for key in self.planned.plan.unique.keys() - self.planned.settled(self.home.root):
             Record(self.home.root, key).want_again()
-
-    def _settled(self) -> set[str]:
-        plan, root = self.planned.plan, self.home.root
-        trials = {trial.run.key for trial in plan.trials}
-        return finished_keys(root, plan.unique) | settled_keys(root, trials)
 
     def run(self, executor: Callable[[Setting], Executor], threads: int) -> Tally:
         """Trains what is not finished, each run on `threads`. The records are complete before the views are."""

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ablab.arch.expression import Model
-from ablab.study.adaptive import Adaptive, rungs
+from ablab.study.adaptive import Adaptive
 from ablab.study.plan import Expected, Plan, RunSpec, Trial
 from ablab.study.planner import Choice, PlannedArm, Planner, plan_of, training_flops
 from ablab.study.points import Point, spread
-from ablab.study.records import Record
 from ablab.study.tuning_schema import Range, Tune
 from ablab.tracking.optuna_study import Interval, Outcome, Proposer
 
@@ -20,7 +19,7 @@ _EVEN = 10
 
 @dataclass
 class ArmTrials:
-    """The trials of one arm. `best`: the parameters that won, once all trials ended; empty where none came to a value."""
+    """The trials of one arm. `best`: the arm as it is confirmed, once all trials ended; `untuned` where none came to a value."""
 
     name: str
     model: Model
@@ -51,15 +50,9 @@ class Tuned(Adaptive):
                 self._propose(arm, point)
         self.settle()
 
-    def watch(self, running: Sequence[RunSpec]) -> None:
-        """Ends trials that lag behind the others of their arm."""
-        for spec in running:
-            arm = self._arms[spec.arm]
-            if spec.trial is None or arm.proposer is None or self.tune.prune == "none":
-                continue
-            record = Record(self.root, spec.key)
-            if not record.stop_asked and arm.proposer.lags(spec.trial, rungs(record, self.metrics[0])):
-                self.prune(spec)
+    def pruner(self, spec: RunSpec) -> Proposer | None:
+        """Its arm's: trials are held against the others of their arm."""
+        return self._arms[spec.arm].proposer if self.tune.prune != "none" else None
 
     def noted(self, spec: RunSpec, outcome: Outcome) -> None:
         """Tells the sampler, and goes on: with another trial, or with the arm's runs."""

@@ -28,6 +28,10 @@ class Document:
     places: dict[Keys, str] = field(default_factory=dict)
     default_place: str = ""
 
+    def at(self, path: Sequence[str]) -> str:
+        """What an error about `path` begins with: its place and its name."""
+        return f"{self.place(path)}: {'.'.join(path)}"
+
     def place(self, path: Sequence[str]) -> str:
         """Where `path`, or the nearest path above it, was written."""
         for end in range(len(path), 0, -1):

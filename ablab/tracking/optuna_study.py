@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import parse_qs, unquote, urlsplit
 
 if TYPE_CHECKING:
     import optuna
@@ -119,16 +118,22 @@ class StudyView:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._study.set_metric_names(list(metrics))
-        self._seen = {trial.user_attrs.get("run") for trial in self._study.get_trials(deepcopy=False)}
+        self._seen: set[str | None] = set()
+        self._look()
 
     def show(self, run: str, params: Mapping[str, Any], choices: Mapping[str, Sequence[Any]], outcome: Outcome) -> None:
         """Adds a finished run, once. `choices`: all values that each parameter takes in the study."""
-        if run not in self._seen and (trials := self._study.get_trials(deepcopy=False)):
-            self._seen = {trial.user_attrs.get("run") for trial in trials}  # another driver may have added it since
+        if run not in self._seen:  # another driver may have added it since
+            self._look()
         if run not in self._seen:
             space = {name: _distribution(choices[name]) for name in params}
             self._study.add_trial(_frozen(params, space, outcome, {"run": run}))
             self._seen.add(run)
+
+    def _look(self) -> None:
+        """Notes the runs that are new in the store: trials are numbered as they come."""
+        trials = self._study.get_trials(deepcopy=False)
+        self._seen |= {trial.user_attrs.get("run") for trial in trials[len(self._seen) :]}
 
     def close(self) -> None:
         """Lets the database go."""
@@ -185,14 +190,3 @@ def _frozen(
         params=dict(params), distributions=dict(space), intermediate_values=dict(outcome.intermediate),
         user_attrs=dict(attributes or {}), constraints=dict(outcome.constraints) or None,
     )  # fmt: skip
-
-
-def redacted(text: str, address: str) -> str:
-    """`text` without the password that `address` holds."""
-    if "://" not in address:
-        return text
-    parts = urlsplit(address)
-    found = {parts.password or "", unquote(parts.password or ""), *parse_qs(parts.query).get("password", [])} - {""}
-    for password in found:
-        text = text.replace(password, "***")
-    return text

@@ -124,7 +124,7 @@ def test_points_are_spread_evenly():
     assert [p["w"] for p in spread({"w": Range(low=0.0, high=1.0, log=False)}, 3)] == [0, 0.5, 1]
     many = spread({"lr": Range(low=1e-4, high=1e-2), "clip": [0.5, 1.0]}, 8)
     assert sorted(p["clip"] for p in many) == [0.5] * 4 + [1.0] * 4  # a Latin hypercube: as many in each half
-    assert sorted(int(4 * math.log10(p["lr"] / 1e-4)) for p in many) == [i // 1 for i in (0, 1, 2, 3, 4, 5, 6, 7)]
+    assert sorted(int(4 * math.log10(p["lr"] / 1e-4)) for p in many) == list(range(8))
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def _model(text: str | None, registry: Registry, document: Document, *key: str) 
     except UserError as error:
         # Of `arms.NAME` the name is in the key; an end's is its expression.
         named = error if len(key) > 1 or repr(text) in str(error) else error.at(repr(text))
-        raise named.at(f"{document.place(key)}: {'.'.join(key)}") from None
+        raise named.at(document.at(key)) from None
 
 
 def _compare(study: Study, registry: Registry, document: Document) -> Layout:

@@ -85,7 +85,7 @@ class Task:
     def refusal(self, message: str, *key: str) -> UserError:
         """An error said of `design`, or of the key below it."""
         path = ("design", *key)
-        return UserError(f"{self.document.place(path)}: {'.'.join(path)}: {message}")
+        return UserError(f"{self.document.at(path)}: {message}")
 
     def way_out(self, error: UserError) -> str:
         """What to do about an illegal combination."""
