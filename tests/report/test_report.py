@@ -1,6 +1,7 @@
 """The report on records made by hand: what is shown, and what is said of what is missing."""
 
 import json
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from ablab.files import write_json
+from ablab.report.figures import effects_plot
 from ablab.report.html import write_report
 from ablab.report.summary import summarise
 from ablab.report.terminal import print_summary
@@ -137,3 +139,16 @@ def test_aliases_notes_and_what_drawing_leaves_are_shown_in_80_columns(record):
     page = Path(write_report(summary, record)).read_text()
     assert "rope × swiglu (= no_bias × untied_embeddings = mqa × rmsnorm)" in page
     assert "generator: a = b × c" in page
+
+
+def test_long_names_leave_the_plot_its_room(record):
+    """Names are folded, so that the axis keeps most of the width; a name is read off the picture's own text."""
+    content = json.loads(record.path.read_text())
+    name = " + ".join(["gpt2", "geglu", "parallel_block", "qk_norm", "rmsnorm", "rope", "untied_embeddings"])
+    content["contrasts"][0]["name"] = name
+    record.path.write_text(json.dumps(content))
+    finish(record)
+    svg = effects_plot(summarise(record))
+    lines = [line for line in re.findall(r">([^<>]+)</text>", svg) if line in name]
+    assert "".join(lines).replace(" ", "") == name.replace(" ", "")
+    assert max(map(len, lines)) <= 32
