@@ -24,8 +24,8 @@ Log = Callable[[int, Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a run is given from outside. `log(step, metrics)`; `stop()`: whether to end now and go on another day;
-    `beat(share, metrics)`: called about once a second; `resumed(step)`: the run goes on from there.
+    """What a run is given from outside. `log(step, metrics)`; `stop()`, asked after every step: whether to end now and go on
+    another day; `beat(share, metrics)`: called about once a second; `resumed(step)`: the run goes on from there.
     """
 
     log: Log
@@ -101,9 +101,9 @@ class Recorder(L.Callback):
         if validating and not self.diverged:
             self._validate(step)
         now = perf_counter()
+        self.interrupted = self.hooks.stop() and step < self.cadence.steps
         if now - self._beat >= BEAT_SECONDS or step == 1:
             self._beat = now
-            self.interrupted = self.hooks.stop() and step < self.cadence.steps
             self.hooks.beat(self.cadence.batches.share(step), {"train/loss": self.tally.last_loss, **self.speed(step)})
             self._mark += perf_counter() - now  # telling how far it is is no training
         if self.interrupted or now - self._saved >= self.cadence.checkpoint_seconds:

@@ -11,12 +11,12 @@ import pytest
 
 from tests.conftest import STUDY, command, environment, results
 
-LONG = {"leave_one_out": "compare", "steps: 4": "steps: 200", "seeds: 2": "seeds: 2\ncheckpoint_seconds: 0.1"}
+LONG = {"leave_one_out": "compare", "steps: 4": "steps: 600", "seeds: 2": "seeds: 2\ncheckpoint_seconds: 0.1"}
 
 
 @pytest.fixture(scope="module")
 def long_study(tmp_path_factory, corpus):
-    """Four runs of a few seconds each, with a checkpoint every tenth of a second."""
+    """Four runs of seconds each, with a checkpoint every tenth of a second."""
     text = STUDY.format(corpus=corpus)
     for old, new in LONG.items():
         text = text.replace(old, new)
