@@ -26,7 +26,6 @@ from ablab.arch.layers import (
     Gelu,
     LayerNorm,
     LearnedPosition,
-    Linear,
     NoFinal,
     NoLogitScale,
     NoNorm,
@@ -35,11 +34,11 @@ from ablab.arch.layers import (
     PlainMlp,
     PostNorm,
     RmsNorm,
-    Table,
     Unscaled,
     ff_width,
-    fused,
 )
+from ablab.arch.linear import Linear, Table, fused, split_linears
+from ablab.arch.ranks import Ranks
 from ablab.arch.recipe import AdamW, Cosine, LossTerm, OptimizerSlot, RampSlot, RecipePreset, ScheduleSlot
 from ablab.arch.registry import Family, plugin
 from ablab.arch.roles import Kind, Parallel, Role
@@ -70,7 +69,7 @@ __all__ = [
     "Deviation", "Dims", "Edit", "Family", "Final", "FinalNorm", "Flow", "Form", "GatedMlp", "Gelu", "Head", "Join",
     "Kind", "LayerNorm", "LearnedPosition", "Linear", "LogitScale", "LossTerm", "Match", "Memory", "NoFinal",
     "NoLogitScale", "NoNorm", "NoPosition", "NoRotation", "NoScoreBias", "Norm", "Normal", "OptimizerSlot",
-    "Parallel", "Pattern", "PlainMlp", "Position", "PostNorm", "RampSlot", "RecipePreset", "RmsNorm", "Role",
+    "Parallel", "Pattern", "PlainMlp", "Position", "PostNorm", "RampSlot", "Ranks", "RecipePreset", "RmsNorm", "Role",
     "Rotate", "Scale", "ScheduleSlot", "ScoreBias", "Scores", "SelfAttention", "Site", "Table", "TiedHead",
-    "TokenizerChoice", "Unscaled", "UntiedHead", "UserError", "ff_width", "fused", "plugin",
+    "TokenizerChoice", "Unscaled", "UntiedHead", "UserError", "ff_width", "fused", "plugin", "split_linears",
 ]  # fmt: skip

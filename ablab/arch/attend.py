@@ -1,6 +1,7 @@
 """Attending: queries, keys and values in, a weighted sum out, for any pattern that depends on the distance alone."""
 
 from abc import abstractmethod
+from copy import deepcopy
 from math import inf
 
 import torch
@@ -43,6 +44,14 @@ class Attend(nn.Module):
         mask = None if q.shape[2] == 1 and self.bias is None and self.sees(distance).all() else self.mask(distance, q)
         return self.weigh(q, keys, values, mask)
 
+    def part(self, heads: slice, kv_heads: slice) -> nn.Module:
+        """The same for some of the heads: those that a tensor-parallel rank has."""
+        part = deepcopy(self)
+        part.heads, part.kv_heads = heads.stop - heads.start, kv_heads.stop - kv_heads.start
+        if self.bias is not None:
+            part.bias = HeadsBias(self.bias, heads)
+        return part
+
     def kept(self, time: int) -> int:
         """How many keys and values, over all kv heads, are kept after `time` tokens; each is a head dimension wide."""
         return 2 * self.kv_heads * (time if self.keep is None else min(time, self.keep))
@@ -57,6 +66,18 @@ class Attend(nn.Module):
         dropout = self.dropout if self.training else 0.0
         shared = q.shape[1] != k.shape[1]
         return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, enable_gqa=shared)
+
+
+class HeadsBias(nn.Module):
+    """The score bias of some of the heads."""
+
+    def __init__(self, bias: nn.Module, heads: slice) -> None:
+        super().__init__()
+        self.bias, self.heads = bias, heads
+
+    def forward(self, distance: Tensor) -> Tensor:
+        """Distances (...) -> (heads, ...)."""
+        return self.bias(distance)[self.heads]
 
 
 def distances(queries: int, keys: int, device: torch.device) -> Tensor:

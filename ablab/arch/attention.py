@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from ablab.arch.attend import Dense
 from ablab.arch.banded import Local, LocalAndStrided
 from ablab.arch.flow import Flow
-from ablab.arch.layers import Linear, NoNorm, fused
+from ablab.arch.layers import NoNorm
+from ablab.arch.linear import Linear, fused
+from ablab.arch.ranks import Ranks
 from ablab.arch.roles import Parallel
 from ablab.arch.value import Branch, Norm, Pattern, Rotate, ScoreBias, Scores, Site
 from ablab.errors import UserError
@@ -66,6 +68,8 @@ class SelfAttention(nn.Module):
         dims, bias = site.dims, site.arch.bias
         heads, self.head_dim = dims.heads, dims.head_width
         kv_heads = spec.kv_heads or heads
+        self.heads, self.kv_heads = heads, kv_heads
+        self._kv_used: slice | list[int] | None = None
         if heads % kv_heads:
             raise UserError(f"{kv_heads} kv heads do not divide {heads} heads: take a divisor of {heads}")
         self.q = Linear((dims.width, heads * self.head_dim), Parallel.COLUMN, bias)
@@ -84,7 +88,7 @@ class SelfAttention(nn.Module):
         """X (batch, time, width) -> queries (batch, heads, time, head_dim), keys and values (batch, kv heads, …)."""
         # (batch, time, heads × head_dim) -> (batch, heads, time, head_dim)
         q, k, v = (y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for y in fused(x, self.q, self.k, self.v))
-        return q, k, v
+        return (q, k, v) if self._kv_used is None else (q, k[:, self._kv_used], v[:, self._kv_used])
 
     def mix(self, projected: tuple[Tensor, Tensor, Tensor], flow: Flow) -> Tensor:
         """Norms and turns queries and keys, attends, and projects back: -> (batch, time, width)."""
@@ -93,6 +97,27 @@ class SelfAttention(nn.Module):
         attend: Any = self.attend
         y = attend(q, k, v) if flow.memory is None else attend.step(q, k, v, flow.memory)
         return self.o(y.transpose(1, 2).flatten(-2))
+
+    def split(self, ranks: Ranks) -> None:
+        """Keeps this rank's heads. Kv heads that the ranks cannot share out stay whole: a rank uses those of its heads. Raises
+        UserError where the ranks cannot have as many heads each.
+        """
+        own, kv = ranks.part(self.heads, "the heads"), slice(0, self.kv_heads)
+        parts: list[Linear] = [self.q, self.o]
+        if self.kv_heads % ranks.size == 0:
+            kv = ranks.part(self.kv_heads, "the kv heads")
+            parts += [self.k, self.v]
+        else:
+            of_head = [head * self.kv_heads // self.heads for head in range(own.start, own.stop)]
+            distinct = sorted(set(of_head))
+            even = len({of_head.count(head) for head in distinct}) == 1
+            self._kv_used = slice(distinct[0], distinct[-1] + 1) if even else of_head
+            kv = self._kv_used if isinstance(self._kv_used, slice) else own
+        for part in parts:
+            part.split(ranks)
+        attend: Any = self.attend
+        self.attend = attend.part(own, kv)
+        self.heads, self.kv_heads = own.stop - own.start, kv.stop - kv.start
 
     def attention_flops(self, time: int) -> int:
         """Forward FLOPs of scores and weighted sum over one sequence: 2 matmuls × 2 FLOPs for each pair attended to."""

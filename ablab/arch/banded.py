@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablab.arch.attend import Attend, distances
+from ablab.arch.attend import Attend, HeadsBias, distances
 from ablab.arch.flow import Memory
 from ablab.arch.value import Scores
 from ablab.errors import UserError
@@ -115,6 +115,14 @@ class LocalAndStrided(nn.Module):
         far = self.strided.step(q[:, self.cut :], k[:, self.kv_strided], v[:, self.kv_strided], strided)
         return torch.cat((near, far), dim=1)
 
+    def part(self, heads: slice, kv_heads: slice) -> nn.Module:
+        """The same for some of the heads, which may lie in one half."""
+        near, far = heads.start < self.cut, heads.stop > self.cut
+        if near and far:
+            raise UserError("strided attention is split between its halves: take a tensor size of 1, or an even one")
+        half, first = (self.local, 0) if near else (self.strided, self.cut)
+        return half.part(slice(heads.start - first, heads.stop - first), kv_heads)
+
     def pairs(self, time: int) -> int:
         """Of both halves."""
         return self.local.pairs(time) + self.strided.pairs(time)
@@ -124,19 +132,8 @@ class LocalAndStrided(nn.Module):
         return self.local.kept(time) + self.strided.kept(time)
 
 
-class _HeadsBias(nn.Module):
-    """The score bias of some of the heads."""
-
-    def __init__(self, bias: nn.Module, heads: slice) -> None:
-        super().__init__()
-        self.bias, self.heads = bias, heads
-
-    def forward(self, distance: Tensor) -> Tensor:
-        return self.bias(distance)[self.heads]
-
-
 def _part(scores: Scores, heads: slice, kv_heads: slice) -> Scores:
-    bias = None if scores.bias is None else _HeadsBias(scores.bias, heads)
+    bias = None if scores.bias is None else HeadsBias(scores.bias, heads)
     return replace(scores, heads=heads.stop - heads.start, kv_heads=kv_heads.stop - kv_heads.start, bias=bias)
 
 

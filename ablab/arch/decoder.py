@@ -5,14 +5,17 @@ from inspect import signature
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 from ablab.arch.flow import Flow, Memory
-from ablab.arch.layers import Table
+from ablab.arch.linear import Table, shared_names, split_linears
 from ablab.arch.logits import Projection
 from ablab.arch.loss import HeadLoss, LossTerms, head_loss
+from ablab.arch.ranks import ALONE, Ranks
 from ablab.arch.roles import Parallel
 from ablab.arch.value import Architecture, Site
+from ablab.errors import UserError
 
 Branches = Callable[[Tensor], Tensor]
 
@@ -29,6 +32,8 @@ class Block(nn.Module):
         # A group's join is named after its first branch, so that names don't change with the wiring.
         self.join = nn.ModuleDict({group[0]: arch.join.build(site) for group in arch.wiring})
         self.dropout = dropout(arch)
+        self.ranks = ALONE
+        self.shared: dict[str, list[str]] = {}  # by the name of a branch that is split over the ranks
         self._takes_flow = {name: "flow" in signature(module.forward).parameters for name, module in self.named_children()}
 
     def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
@@ -39,17 +44,38 @@ class Block(nn.Module):
         return x
 
     def _sum(self, group: Sequence[str], flow: Flow) -> Branches:
+        split = any(name in self.shared for name in group)
+
         def branches(x: Tensor) -> Tensor:
-            total = self._branch(group[0], x, flow)
-            for name in group[1:]:
-                total = total + self._branch(name, x, flow)
-            return total
+            inside, total = self.ranks.enter(x) if split else x, None
+            for name in group:
+                if name in self.shared:
+                    y = self._branch(name, inside, flow)
+                else:
+                    y = self._branch(name, x, flow)
+                    y = self.ranks.once(y) if split else y
+                total = y if total is None else total + y
+            assert total is not None
+            return self.ranks.leave(total) if split else total
 
         return branches
 
     def _branch(self, name: str, x: Tensor, flow: Flow) -> Tensor:
-        branch = getattr(self, name)
-        return self.dropout(branch(x, flow.part(name)) if self._takes_flow[name] else branch(x))
+        branch, inputs = getattr(self, name), (x, flow.part(name)) if self._takes_flow[name] else (x,)
+        if shared := self.shared.get(name):
+            weights = dict(branch.named_parameters())
+            summed = self.ranks.shared(*[weights[weight] for weight in shared])
+            return self.dropout(functional_call(branch, dict(zip(shared, summed, strict=True)), inputs))
+        return self.dropout(branch(*inputs))
+
+    def split(self, ranks: Ranks) -> None:
+        """Keeps this rank's part of each branch that can be split. Raises UserError where there are no equal parts."""
+        self.ranks = ranks
+        for name in (name for group in self.wiring for name in group):
+            branch = getattr(self, name)
+            if hasattr(branch, "split"):
+                branch.split(ranks)
+                self.shared[name] = shared_names(branch)
 
 
 class Decoder(nn.Module):
@@ -72,6 +98,18 @@ class Decoder(nn.Module):
         self.head = arch.head.build(site)
         self.projection = Projection(arch)
 
+    def split(self, ranks: Ranks) -> None:
+        """Keeps this rank's part: of the vocabulary, and of every branch that has a method `split`; all else stays whole.
+        Raises UserError where there are no equal parts, and for dropout, whose masks all ranks would repeat.
+        """
+        if self.arch.dropout:
+            raise UserError("tensor parallelism takes no dropout: its ranks would all draw the same masks")
+        self.embedding.split(ranks)
+        split_linears(self.head, ranks)
+        self.projection.ranks = ranks
+        for block in self.blocks:
+            block.split(ranks)  # pyright: ignore[reportCallIssue]
+
     def hidden(self, tokens: Tensor, flow: Flow) -> Tensor:
         """Tokens (batch, time) -> what the head reads, (batch, time, width). Raises ValueError past the context."""
         if flow.start + tokens.shape[1] > self.arch.dims.context:
@@ -92,7 +130,8 @@ class Decoder(nn.Module):
         hidden = self.hidden(tokens, Flow(memory.seen if memory else 0, {}, memory))
         if memory is not None:
             memory.seen += tokens.shape[1]
-        return self.projection(hidden, self.head(self.embedding.weight))[..., : self.arch.dims.vocab]
+        logits = self.projection(hidden, self.head(self.embedding.weight))
+        return self.projection.ranks.gathered(logits, -1)[..., : self.arch.dims.vocab]
 
     def loss(self, tokens: Tensor, targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
         """The mean loss over `targets` (batch, time; -100 is left out) without ever holding all logits.
@@ -105,7 +144,7 @@ class Decoder(nn.Module):
     def scored(self, hidden: Tensor, flow: Flow, targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
         """The loss of what the head reads, (batch, time, width), with what the branches added to `flow`."""
         weight = self.head(self.embedding.weight)
-        result = head_loss(self.projection, (hidden.flatten(0, 1), weight), targets.flatten(), terms)
+        result = head_loss(self.projection, (hidden.flatten(0, 1), weight), targets.flatten(), terms, self.projection.ranks)
         added = flow.losses()
         return result if added is None else result._replace(total=result.total + added)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ablab.arch.layers import Linear
+from ablab.arch.linear import Linear
 from ablab.arch.roles import Parallel
 from ablab.arch.value import Head, Site
 

@@ -4,47 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ablab.arch.linear import Linear, Table, fused, split_linears
+from ablab.arch.ranks import Ranks
 from ablab.arch.roles import Kind, Parallel, Role
 from ablab.arch.value import Activation, Branch, Deviation, Final, Join, LogitScale, Norm, Position, Scale, Site
-
-
-class Linear(nn.Linear):
-    """A matrix (out, in) whose role is stated here; its values are drawn by `initialise`, not by torch."""
-
-    def __init__(self, shape: tuple[int, int], parallel: Parallel, bias: bool, *, writes_stream: bool = False) -> None:
-        width_in, width_out = shape
-        super().__init__(width_in, width_out, bias=bias)
-        # A row-parallel matmul's outputs are partial sums: its bias belongs to all ranks, once.
-        bias_cut = Parallel.REPLICATED if parallel is Parallel.ROW else parallel
-        self.roles = {"weight": Role(Kind.MATRIX, parallel, writes_stream), "bias": Role(Kind.BIAS, bias_cut)}
-
-    def reset_parameters(self) -> None:
-        """Left to `initialise`."""
-
-
-def fused(x: Tensor, *projections: Linear) -> tuple[Tensor, ...]:
-    """The outputs of several projections of x (..., in) as one matmul. Each keeps a weight of its own, so that arms share it."""
-    weights: list[Tensor] = [p.weight for p in projections]
-    biases: list[Tensor] = [p.bias for p in projections]
-    bias = torch.cat(biases) if projections[0].bias is not None else None
-    return F.linear(x, torch.cat(weights), bias).split([p.out_features for p in projections], dim=-1)
-
-
-class Table(nn.Module):
-    """An embedding table (entries, width)."""
-
-    def __init__(self, entries: int, width: int, parallel: Parallel) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(entries, width))
-        self.roles = {"weight": Role(Kind.EMBEDDING, parallel)}
-
-    def forward(self, index: Tensor) -> Tensor:
-        """Index (...) -> (..., width)."""
-        return F.embedding(index, self.weight)
 
 
 class LayerNormModule(nn.LayerNorm):
@@ -166,6 +131,9 @@ class _Plain(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self.down(self.activation(self.up(x)))
 
+    def split(self, ranks: Ranks) -> None:
+        split_linears(self, ranks)
+
 
 @dataclass(frozen=True)
 class PlainMlp(Branch):
@@ -191,6 +159,9 @@ class _Gated(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         gate, up = fused(x, self.gate, self.up)
         return self.down(self.activation(gate) * up)
+
+    def split(self, ranks: Ranks) -> None:
+        split_linears(self, ranks)
 
 
 @dataclass(frozen=True)

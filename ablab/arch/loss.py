@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ablab.arch.ranks import ALONE, Ranks
 from ablab.targets import IGNORED
 
 Term = Callable[[Tensor, Tensor], Tensor]
@@ -18,6 +19,9 @@ LossTerms = Sequence[Term]
 Project = Callable[[Tensor, Tensor], Tensor]
 
 _LOGITS_PER_CHUNK = 1 << 22
+
+
+_Settings = tuple[Project, LossTerms, Ranks]
 
 
 class HeadLoss(NamedTuple):
@@ -38,14 +42,32 @@ class _Chunk(NamedTuple):
     grad: Tensor | None
 
 
-def _chunk(logits: Tensor, targets: Tensor, terms: LossTerms, *, with_grad: bool) -> _Chunk:
+def _log_z_and_target(logits: Tensor, own: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor]:
+    """Log Z and the target logit of each token (tokens,), over all ranks' logits (tokens, vocab) together. `own`: the target's
+    place in this rank's logits (tokens, 1), outside them where it is another's.
+    """
+    if ranks.size == 1:
+        return logits.logsumexp(-1), logits.gather(-1, own).squeeze(-1)
+    elsewhere = _elsewhere(own, logits)
+    target = logits.gather(-1, own.masked_fill(elsewhere, 0)).masked_fill(elsewhere, 0.0).squeeze(-1)
+    largest = ranks.largest(logits.amax(-1))
+    total, target = ranks.sum(torch.stack(((logits - largest.unsqueeze(-1)).exp().sum(-1), target)))
+    return largest + total.log(), target
+
+
+def _elsewhere(own: Tensor, logits: Tensor) -> Tensor:
+    return (own < 0) | (own >= logits.shape[-1])
+
+
+def _chunk(logits: Tensor, targets: Tensor, settings: "_Settings", *, with_grad: bool) -> _Chunk:
     """Logits (tokens, vocab) without a graph; targets (tokens,)."""
+    _, terms, ranks = settings
     logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-    index = targets.clamp(min=0).unsqueeze(-1)
+    own = targets.clamp(min=0).unsqueeze(-1) - ranks.rank * logits.shape[-1]
     scored = (targets != IGNORED).to(logits.dtype)
+    log_z, target = _log_z_and_target(logits, own, ranks)
     with torch.set_grad_enabled(with_grad):
-        log_z = logits.logsumexp(-1).requires_grad_(with_grad)
-        target = logits.gather(-1, index).squeeze(-1).requires_grad_(with_grad)
+        log_z, target = log_z.requires_grad_(with_grad), target.requires_grad_(with_grad)
         nll = log_z - target
         loss = (sum((term(log_z, target) for term in terms), nll) * scored).sum()
     nll_sum = (nll.detach() * scored).sum()
@@ -54,17 +76,19 @@ def _chunk(logits: Tensor, targets: Tensor, terms: LossTerms, *, with_grad: bool
     grad_z, grad_target = torch.autograd.grad(loss, (log_z, target))
     # d log Z / d logits is the softmax; d target / d logits is one at the target.
     grad = (logits - log_z.detach().unsqueeze(-1)).exp_().mul_(grad_z.unsqueeze(-1))
-    return _Chunk(loss.detach(), nll_sum, grad.scatter_add_(-1, index, grad_target.unsqueeze(-1)))
+    at_target = grad_target.unsqueeze(-1)
+    if ranks.size > 1:
+        elsewhere = _elsewhere(own, logits)
+        own, at_target = own.masked_fill(elsewhere, 0), at_target.masked_fill(elsewhere, 0.0)
+    return _Chunk(loss.detach(), nll_sum, grad.scatter_add_(-1, own, at_target))
 
 
 class _ChunkedHead(torch.autograd.Function):
     """(hidden (tokens, width), weight (vocab, width)) -> summed loss, summed cross entropy."""
 
     @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, settings: tuple[Project, LossTerms]
-    ) -> tuple[Tensor, Tensor]:
-        project, terms = settings
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, settings: "_Settings") -> tuple[Tensor, Tensor]:
+        project = settings[0]
         sums: list[tuple[Tensor, Tensor]] = []
         grads: list[Tensor] = []
         grad_weight = torch.zeros_like(weight)
@@ -73,7 +97,7 @@ class _ChunkedHead(torch.autograd.Function):
             with torch.enable_grad():
                 h = part.detach().requires_grad_()
                 logits = project(h, leaf)
-            chunk = _chunk(logits.detach(), t, terms, with_grad=True)
+            chunk = _chunk(logits.detach(), t, settings, with_grad=True)
             assert chunk.grad is not None
             grad_h, grad_w = torch.autograd.grad(logits, (h, leaf), chunk.grad.to(logits.dtype))
             grads.append(grad_h)
@@ -95,15 +119,19 @@ def _chunks(hidden: Tensor, targets: Tensor, weight: Tensor) -> Iterator[tuple[T
     return zip(hidden.split(size), targets.split(size), strict=True)
 
 
-def head_loss(project: Project, inputs: tuple[Tensor, Tensor], targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
+def head_loss(
+    project: Project, inputs: tuple[Tensor, Tensor], targets: Tensor, terms: LossTerms = (), ranks: Ranks = ALONE
+) -> HeadLoss:
     """The loss for targets (tokens,), -100 left out. `project`: the `inputs`, hidden (tokens, width) and output weight
-    (vocab, width), to logits (tokens, vocab); it acts on each token alone.
+    (vocab, width), to logits (tokens, vocab); it acts on each token alone. `ranks`: those that share the vocabulary, each with
+    its own rows of the weight.
     """
-    hidden, weight = inputs
+    hidden, weight = ranks.enter(inputs[0]), inputs[1]
+    settings = (project, terms, ranks)
     tokens = (targets != IGNORED).sum()
     if torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad):
-        total, nll = _ChunkedHead.apply(hidden, weight, targets, (project, terms))  # pyright: ignore[reportGeneralTypeIssues]
+        total, nll = _ChunkedHead.apply(hidden, weight, targets, settings)  # pyright: ignore[reportGeneralTypeIssues]
     else:
-        chunks = [_chunk(project(h, weight), t, terms, with_grad=False) for h, t in _chunks(hidden, targets, weight)]
+        chunks = [_chunk(project(h, weight), t, settings, with_grad=False) for h, t in _chunks(hidden, targets, weight)]
         total, nll = torch.stack([c.loss for c in chunks]).sum(), torch.stack([c.nll for c in chunks]).sum()
     return HeadLoss(total / tokens.clamp(min=1), nll, tokens)
