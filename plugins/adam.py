@@ -1,7 +1,7 @@
 """Adam (GPT-1's and GPT-3's, there with decoupled decay)."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 from torch.optim import Adam as TorchAdam
@@ -17,6 +17,7 @@ class L2Adam(OptimizerSlot):
     beta1: float
     beta2: float
     eps: float
+    elementwise: ClassVar[bool] = True
 
     def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
         """Torch's Adam, its fused form."""

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from math import cos, pi
-from typing import Any
+from typing import Any, ClassVar
 
 from torch.optim import AdamW as TorchAdamW
 from torch.optim import Optimizer
@@ -12,7 +12,11 @@ from ablab.arch.value import Slot
 
 
 class OptimizerSlot(Slot):
-    """Which optimizer trains the model."""
+    """Which optimizer trains the model. `elementwise`: whether each element of a weight steps by itself, so that processes
+    which hold a part of the weight each can do so.
+    """
+
+    elementwise: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
@@ -59,6 +63,7 @@ class AdamW(OptimizerSlot):
     beta1: float = 0.9
     beta2: float = 0.95
     eps: float = 1e-8
+    elementwise: ClassVar[bool] = True
 
     def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
         """Torch's AdamW, its fused form."""

@@ -1,6 +1,6 @@
 """Batches: sequence n of seed s is a pure function of (s, n), whatever the arm, the workers or the devices."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
@@ -81,15 +81,16 @@ class Batches:
 
 class StepSampler(Sampler[list[int]]):
     """The sequence numbers of each step's batch, from step `start` on, without end: stateless, so that a resumed run goes
-    on with the sequences it would have had.
+    on with the sequences it would have had. `share`: which of a batch of n are this process's; the first where none is.
     """
 
-    def __init__(self, batches: Batches, start: int = 0) -> None:
-        self.batches, self.start = batches, start
+    def __init__(self, batches: Batches, start: int = 0, share: Callable[[int], slice] = slice) -> None:
+        self.batches, self.start, self.share = batches, start, share
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in count(self.start):
-            yield list(range(self.batches.seen(step), self.batches.seen(step + 1)))
+            batch = range(self.batches.seen(step), self.batches.seen(step + 1))
+            yield list(batch[self.share(len(batch))] or batch[:1])
 
 
 def scoring_batches(tokens: np.ndarray, context: int, batch: int, end_of_text: int) -> Iterator[tuple[Tensor, Tensor]]:

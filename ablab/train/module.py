@@ -1,11 +1,15 @@
 """The LightningModule: a decoder, its recipe, and nothing of studies."""
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import groupby
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
@@ -13,20 +17,88 @@ from ablab.arch.decoder import Decoder
 from ablab.arch.recipe import Recipe
 from ablab.arch.roles import weights
 from ablab.data.batches import Batches, Sequences, StepSampler
+from ablab.errors import UserError
+from ablab.train.sharded import Parts
+from ablab.train.team import Team
 
 
 class TrainedDecoder(L.LightningModule):
-    """Trains `model` by `recipe` on `sequences`, in `batches`."""
+    """Trains `model` by `recipe` on `sequences`, in `batches`, this process's share of each. `parts`: of a sharded model.
 
-    def __init__(self, model: Decoder, recipe: Recipe, sequences: Sequences, batches: Batches) -> None:
+    A share that does not fit into memory at once is taken in micro-batches; the loss is the mean over the global batch all the
+    same, whatever the shares and the micro-batches.
+    """
+
+    def __init__(self, model: Decoder, recipe: Recipe, batches: Batches, sequences: Sequences) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.model, self.recipe, self.sequences, self.batches = model, recipe, sequences, batches
+        self.team, self.parts = Team(), None
+        self.micro_batch: int | None = None
         self.terms = [term for _, term in recipe.loss.entries]
         model.checkpointing = recipe.checkpointing
 
+    def join(self, team: Team, parts: Parts | None) -> None:
+        """Makes this process one of `team`."""
+        self.team, self.parts = team, parts
+
+    def configure_model(self) -> None:
+        """Lightning asks for it where a model is sharded; it is when it comes here."""
+
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Batch (sequences, context + 1) -> the mean loss, a scalar."""
-        return self.model.loss(batch[:, :-1], batch[:, 1:], self.terms).total
+        """Batch: this process's share (sequences, context + 1) -> the mean loss over the global batch, a scalar."""
+        optimizer = self._optimizer()
+        while True:
+            optimizer.zero_grad()
+            try:
+                loss = self._forward_and_backward(batch)
+                break
+            except torch.OutOfMemoryError:
+                self._halve(len(batch))
+        self._clip(optimizer.optimizer)
+        optimizer.step()
+        return self.team.sum(loss)
+
+    def _forward_and_backward(self, batch: Tensor) -> Tensor:
+        """The process's part of the loss, in micro-batches, their gradients added up."""
+        step = self.global_step
+        size = self.batches.seen(step + 1) - self.batches.seen(step)
+        own = self.team.share(size)
+        parts = list(self._micro_batches(batch[: own.stop - own.start], self.team.largest_share(size)))
+        total = torch.zeros((), device=batch.device)
+        for i, part in enumerate(parts):
+            with nullcontext() if i == len(parts) - 1 else self._unsynchronised():
+                # Where there is nothing left to do, every process still takes part in what they do together.
+                loss = self.model.loss((inputs := part if len(part) else batch[:1])[:, :-1], inputs[:, 1:], self.terms).total
+                share = len(part) / size
+                weighted = loss * (share * self.team.layout.data)  # the gradients are averaged over the data ranks
+                self.manual_backward(weighted)
+            total = total + loss.detach() * share
+        return total
+
+    def _micro_batches(self, own: Tensor, largest: int) -> Iterator[Tensor]:
+        """The share `own` in as many micro-batches as any process needs, the largest share being `largest`."""
+        yield from own.tensor_split(-(-largest // (self.micro_batch or largest)))
+
+    def _unsynchronised(self) -> AbstractContextManager[Any]:
+        model = self.trainer.strategy.model
+        return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
+
+    def _halve(self, size: int) -> None:
+        """Takes smaller micro-batches from here on. Raises UserError where a single sequence does not fit."""
+        before = min(self.micro_batch or size, size)
+        if before == 1:
+            raise UserError("one sequence does not fit into memory: take a shorter context, a smaller model, or checkpointing")
+        self.micro_batch = -(-before // 2)
+        torch.cuda.empty_cache()
+
+    def _clip(self, optimizer: Optimizer) -> None:
+        if not self.recipe.clip:
+            return
+        if self.parts is None:
+            self.clip_gradients(optimizer, gradient_clip_val=self.recipe.clip, gradient_clip_algorithm="norm")
+        else:
+            self.parts.clip(self.model.named_parameters(), self.recipe.clip)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Sets the learning rate of the step about to be taken: a function of the share spent when it ends."""
@@ -49,25 +121,33 @@ class TrainedDecoder(L.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches from the step reached on: Lightning itself would start over."""
-        sampler = StepSampler(self.batches, self.global_step)
+        sampler = StepSampler(self.batches, self.global_step, self.team.share)
         return DataLoader(self.sequences, batch_sampler=sampler, collate_fn=_as_is)  # pyright: ignore[reportArgumentType]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning does not keep the state of the random generators."""
-        checkpoint["rng"] = {"cpu": torch.get_rng_state()}
+        """Lightning does not keep the state of the random generators: every process's, by rank."""
+        own = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
-            checkpoint["rng"]["cuda"] = torch.cuda.get_rng_state(self.device)
+            own["cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint["rng"] = self.team.everyones(own)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Puts the generators back where they were."""
-        torch.set_rng_state(checkpoint["rng"]["cpu"])
-        if self.device.type == "cuda" and "cuda" in checkpoint["rng"]:
-            torch.cuda.set_rng_state(checkpoint["rng"]["cuda"], self.device)
+        """Puts the generators back where they were. Raises UserError where another layout would draw other dropout masks."""
+        states = checkpoint["rng"]
+        if len(states) != self.team.layout.processes:
+            if self.model.arch.dropout:
+                raise UserError(
+                    f"the run was begun on {len(states)} processes, and its dropout masks depend on them: go on with as many"
+                )
+            return
+        torch.set_rng_state(states[self.team.rank]["cpu"])
+        if self.device.type == "cuda" and "cuda" in states[self.team.rank]:
+            torch.cuda.set_rng_state(states[self.team.rank]["cuda"], self.device)
 
-    def _optimizer(self) -> Optimizer:
+    def _optimizer(self) -> LightningOptimizer:
         optimizer = self.optimizers()
-        assert not isinstance(optimizer, list)
-        return optimizer  # pyright: ignore[reportReturnType]
+        assert isinstance(optimizer, LightningOptimizer)
+        return optimizer
 
 
 def _as_is(batch: Tensor) -> Tensor:

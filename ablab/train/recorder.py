@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ablab.data.batches import Batches
+from ablab.train.team import Team
 
 BEAT_SECONDS = 1.0
 Log = Callable[[int, Mapping[str, float]], None]
@@ -32,6 +33,9 @@ class Hooks:
     stop: Callable[[], bool]
     beat: Callable[[float, Mapping[str, float]], None]
     resumed: Callable[[int], None]
+
+
+SILENT = Hooks(lambda step, metrics: None, lambda: False, lambda share, metrics: None, lambda step: None)
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,10 @@ class Tally:
 
 
 class Recorder(L.Callback):
-    """Measures a run and decides when it checkpoints, validates and stops."""
+    """Measures a run and decides when it checkpoints, validates and stops: in every process of it, at the same step."""
 
-    def __init__(self, hooks: Hooks, cadence: Cadence, validate: Callable[[], Mapping[str, float]]) -> None:
-        self.hooks, self.cadence, self.validate = hooks, cadence, validate
+    def __init__(self, hooks: Hooks, cadence: Cadence, validate: Callable[[], Mapping[str, float]], team: Team) -> None:
+        self.hooks, self.cadence, self.validate, self.team = hooks, cadence, validate, team
         self.tally = Tally()
         self.interrupted = self.diverged = False
         self._earlier = 0.0
@@ -101,12 +105,13 @@ class Recorder(L.Callback):
         if validating and not self.diverged:
             self._validate(step)
         now = perf_counter()
-        self.interrupted = self.hooks.stop() and step < self.cadence.steps
+        stop = self.hooks.stop() and step < self.cadence.steps
         if now - self._beat >= BEAT_SECONDS or step == 1:
             self._beat = now
             self.hooks.beat(self.cadence.batches.share(step), {"train/loss": self.tally.last_loss, **self.speed(step)})
             self._mark += perf_counter() - now  # telling how far it is is no training
-        if self.interrupted or now - self._saved >= self.cadence.checkpoint_seconds:
+        self.interrupted, save = self.team.agreed(stop, now - self._saved >= self.cadence.checkpoint_seconds)
+        if self.interrupted or save:
             self._checkpoint(trainer, step)
         if self.interrupted or self.diverged:
             trainer.should_stop = True

@@ -10,20 +10,25 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.strategies import DDPStrategy
 from safetensors.torch import save
+from torch import Tensor
 
 from ablab.arch.build import build_model, seed_of
-from ablab.arch.decoder import Decoder
 from ablab.arch.recipe import Recipe
 from ablab.arch.value import Architecture
 from ablab.data.batches import Batches, Sequences
 from ablab.data.store import TokenStore
+from ablab.errors import UserError
 from ablab.files import write_atomically
 from ablab.train.checkpoint import AtomicCheckpointIO
+from ablab.train.environment import TeamEnvironment
 from ablab.train.module import TrainedDecoder
 from ablab.train.precision import resolve_precision
-from ablab.train.recorder import Cadence, Hooks, Recorder
+from ablab.train.recorder import SILENT, Cadence, Hooks, Recorder
 from ablab.train.scoring import score
+from ablab.train.sharded import Parts, ShardedStrategy
+from ablab.train.team import Team
 
 
 @dataclass(frozen=True)
@@ -59,25 +64,128 @@ class Outcome:
     busy_seconds: float
 
 
-def train(job: Job, hooks: Hooks) -> Outcome:
-    """Trains `job`. If `hooks.stop` ends it early there is no result, but a checkpoint that the next call goes on from.
+def train(job: Job, hooks: Hooks, team: Team | None = None) -> Outcome:
+    """Trains `job`, as one process of `team`; only the main one's hooks are asked and told. If `hooks.stop` ends it early there
+    is no result, but a checkpoint that the next call goes on from, on whatever layout.
 
-    A run that diverges (a loss that is not finite, or a final one above its start) is a result: `diverged` is true.
+    A run that diverges (a loss that is not finite, or a final one above its start) is a result: `diverged` is true. Raises
+    UserError for a layout that the model or its optimizer cannot be shared over.
     """
-    precision = resolve_precision(job.recipe.precision)
-    torch.manual_seed(seed_of(job.seed, "torch"))
-    model = build_model(job.arch, job.seed)
-    sequences = Sequences(job.store.tokens("train"), job.arch.dims.context, job.seed)
-    module = TrainedDecoder(model, job.recipe, sequences, job.batches)
-    recorder = _recorder(job, hooks, module, precision)
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
-    _fit(job, module, recorder, precision)
-    if recorder.interrupted:
-        return Outcome(None, recorder.busy_seconds())
-    result = _result(job, module, recorder, precision)
-    write_atomically(job.folder / "model.safetensors", lambda file: file.write(_weights(model)))
-    return Outcome(result, recorder.busy_seconds())
+    run = _Run.set_up(job, hooks, team or Team())
+    run.fit()
+    if run.recorder.interrupted:
+        return Outcome(None, run.recorder.busy_seconds())
+    result, weights = run.result(), run.weights()
+    if run.team.main:
+        write_atomically(job.folder / "model.safetensors", lambda file: file.write(save(weights)))
+    return Outcome(result, run.recorder.busy_seconds())
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run under way, in one of its processes."""
+
+    job: Job
+    team: Team
+    precision: str
+    parameters: int
+    module: TrainedDecoder
+    recorder: Recorder
+
+    @classmethod
+    def set_up(cls, job: Job, hooks: Hooks, team: Team) -> "_Run":
+        precision = resolve_precision(job.recipe.precision)
+        torch.manual_seed(seed_of(job.seed, "torch", *[team.data_rank] * (team.data_rank > 0)))
+        model = build_model(job.arch, job.seed)
+        model = model.double() if precision == "fp64" else model
+        parameters = sum(p.numel() for p in model.parameters())
+        parts = None
+        if team.layout.sharded:
+            if not job.recipe.optimizer.elementwise:
+                raise UserError(f"{type(job.recipe.optimizer).__name__} needs whole weights: take ddp, or another optimizer")
+            parts = Parts.of(model.to(_device(team)), team)
+        sequences = Sequences(job.store.tokens("train"), job.arch.dims.context, job.seed)
+        module = TrainedDecoder(model, job.recipe, job.batches, sequences)
+        module.join(team, parts)
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+        return cls(job, team, precision, parameters, module, _recorder(job, hooks if team.main else SILENT, module, precision))
+
+    def fit(self) -> None:
+        """Takes the steps."""
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            # Advice about loader workers and unused devices; batches here are slices of a memory map.
+            warnings.filterwarnings("ignore", module="lightning")
+            trainer = L.Trainer(
+                accelerator="cuda" if torch.cuda.is_available() else "cpu",
+                devices=self.team.layout.local,
+                num_nodes=self.team.layout.nodes,
+                strategy=self._strategy(),
+                precision="bf16-mixed" if self.precision == "bf16" else "32-true",
+                max_steps=self.job.steps,
+                max_epochs=-1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+                callbacks=[self.recorder],
+                plugins=[AtomicCheckpointIO(), *([] if self.team.mesh is None else [TeamEnvironment(self.team)])],
+                default_root_dir=self.job.folder,
+            )
+            resume = str(self.job.checkpoint) if self.job.checkpoint.exists() else None
+            trainer.fit(self.module, ckpt_path=resume, weights_only=True)
+
+    def _strategy(self) -> Any:
+        if self.module.parts is not None:
+            return ShardedStrategy(self.module.parts, self.module.model)
+        return "auto" if self.team.mesh is None else DDPStrategy(broadcast_buffers=False)
+
+    def result(self) -> dict[str, Any]:
+        """The run's figures, by their metric names."""
+        recorder, steps = self.recorder, self.module.global_step
+        tally = recorder.tally
+        with recorder.validating():
+            val, test = (score(self.module.model, self.job.store, split, self.precision, self.team) for split in ("val", "test"))
+        tokens = recorder.cadence.tokens(steps)
+        return {
+            "diverged": recorder.diverged or not math.isfinite(val.loss) or tally.last_loss > tally.first_loss,
+            "steps": steps,
+            "precision": self.precision,
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            "layout": str(self.team.layout),
+            "threads": torch.get_num_threads(),
+            "versions": {"torch": torch.__version__, "lightning": L.__version__},
+            "metrics": {
+                "train/loss": tally.last_loss,
+                "val/loss": val.loss,
+                "val/bpb": val.bpb,
+                "test/loss": test.loss,
+                "test/bpb": test.bpb,
+            },
+            "cost": {
+                "tokens": tokens,
+                "flops": tokens * self.job.flops_per_token,
+                "seconds": tally.seconds,
+                "validation_seconds": tally.validation_seconds,
+                "tokens_per_second": tokens / tally.seconds if tally.seconds else 0.0,
+                "peak_memory_bytes": tally.peak_memory,
+                "parameters": self.parameters,
+            },
+        }
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights, whole, by name: every process asks for them, and the main one writes them."""
+        parts = self.module.parts
+        return {
+            name: parts.whole(name, weight).contiguous() if parts else weight.detach().cpu().contiguous()
+            for name, weight in self.module.model.named_parameters()
+        }
+
+
+def _device(team: Team) -> torch.device:
+    return torch.device("cuda", team.rank % team.layout.local) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def _recorder(job: Job, hooks: Hooks, module: TrainedDecoder, precision: str) -> Recorder:
@@ -85,69 +193,7 @@ def _recorder(job: Job, hooks: Hooks, module: TrainedDecoder, precision: str) ->
     cadence = Cadence(job.batches, job.arch.dims.context, at, job.checkpoint, job.checkpoint_seconds)
 
     def validate() -> Mapping[str, float]:
-        result = score(module.model, job.store, "val", precision)
+        result = score(module.model, job.store, "val", precision, module.team)
         return {"val/loss": result.loss, "val/bpb": result.bpb}
 
-    return Recorder(hooks, cadence, validate)
-
-
-def _fit(job: Job, module: TrainedDecoder, recorder: Recorder, precision: str) -> None:
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        # Advice about loader workers and unused devices; batches here are slices of a memory map.
-        warnings.filterwarnings("ignore", module="lightning")
-        trainer = L.Trainer(
-            accelerator="cuda" if torch.cuda.is_available() else "cpu",
-            devices=1,
-            precision="bf16-mixed" if precision == "bf16" else "32-true",
-            max_steps=job.steps,
-            max_epochs=-1,
-            gradient_clip_val=job.recipe.clip or None,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            callbacks=[recorder],
-            plugins=[AtomicCheckpointIO()],
-            default_root_dir=job.folder,
-        )
-        resume = str(job.checkpoint) if job.checkpoint.exists() else None
-        trainer.fit(module, ckpt_path=resume, weights_only=True)
-
-
-def _result(job: Job, module: TrainedDecoder, recorder: Recorder, precision: str) -> dict[str, Any]:
-    """The run's figures, by their metric names."""
-    tally, steps = recorder.tally, module.global_step
-    with recorder.validating():
-        val, test = (score(module.model, job.store, split, precision) for split in ("val", "test"))
-    diverged = recorder.diverged or not math.isfinite(val.loss) or tally.last_loss > tally.first_loss
-    tokens = recorder.cadence.tokens(steps)
-    return {
-        "diverged": diverged,
-        "steps": steps,
-        "precision": precision,
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "threads": torch.get_num_threads(),
-        "versions": {"torch": torch.__version__, "lightning": L.__version__},
-        "metrics": {
-            "train/loss": tally.last_loss,
-            "val/loss": val.loss,
-            "val/bpb": val.bpb,
-            "test/loss": test.loss,
-            "test/bpb": test.bpb,
-        },
-        "cost": {
-            "tokens": tokens,
-            "flops": tokens * job.flops_per_token,
-            "seconds": tally.seconds,
-            "validation_seconds": tally.validation_seconds,
-            "tokens_per_second": tokens / tally.seconds if tally.seconds else 0.0,
-            "peak_memory_bytes": tally.peak_memory,
-            "parameters": sum(p.numel() for p in module.model.parameters()),
-        },
-    }
-
-
-def _weights(model: Decoder) -> bytes:
-    return save({name: parameter.detach().cpu().contiguous() for name, parameter in model.named_parameters()})
+    return Recorder(hooks, cadence, validate, module.team)

@@ -1,13 +1,18 @@
 """Scoring a split: every token of every document once, in nats, and per byte."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import log
 
 import torch
+from torch import Tensor
 
 from ablab.arch.decoder import Decoder
 from ablab.data.batches import scoring_batches
 from ablab.data.store import TokenStore
+from ablab.targets import IGNORED
+from ablab.train.team import Team
 
 
 @dataclass(frozen=True)
@@ -19,8 +24,8 @@ class Score:
 
 
 @torch.no_grad()
-def score(model: Decoder, store: TokenStore, split: str, precision: str) -> Score:
-    """Scores `split` in windows of the context; the model is left in the mode it was in."""
+def score(model: Decoder, store: TokenStore, split: str, precision: str, team: Team) -> Score:
+    """Scores `split` in windows of the context, shared out among the data ranks; the model is left in the mode it was in."""
     device = next(model.parameters()).device
     training = model.training
     model.eval()
@@ -29,10 +34,23 @@ def score(model: Decoder, store: TokenStore, split: str, precision: str) -> Scor
     nll = torch.zeros((), dtype=torch.float64, device=device)
     tokens = torch.zeros((), dtype=torch.long, device=device)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        for inputs, targets in scoring_batches(store.tokens(split), context, batch, store.end_of_text):
+        for inputs, targets in _own(scoring_batches(store.tokens(split), context, batch, store.end_of_text), team):
             result = model.loss(inputs.to(device), targets.to(device))
             nll += result.nll.double()
             tokens += result.tokens
     model.train(training)
-    total = nll.item()
-    return Score(loss=total / tokens.item(), bpb=total / log(2) / store.splits[split].bytes)
+    total = team.sum(nll).item()
+    return Score(loss=total / team.sum(tokens).item(), bpb=total / log(2) / store.splits[split].bytes)
+
+
+def _own(batches: Iterable[tuple[Tensor, Tensor]], team: Team) -> Iterator[tuple[Tensor, Tensor]]:
+    """The process's own batches, as many as every other's: the last ones may score nothing."""
+    for turn in _batched(batches, team.layout.data):
+        inputs, targets = turn[team.data_rank if team.data_rank < len(turn) else 0]
+        yield inputs, targets if team.data_rank < len(turn) else torch.full_like(targets, IGNORED)
+
+
+def _batched(items: Iterable[tuple[Tensor, Tensor]], size: int) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    iterator = iter(items)
+    while turn := list(islice(iterator, size)):
+        yield turn

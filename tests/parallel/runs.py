@@ -1,0 +1,59 @@
+"""Runs in the ranks of a crew: what they log, and what they come to."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ablab.arch.model import architecture
+from ablab.arch.recipe import Recipe
+from ablab.arch.registry import load_registry
+from ablab.data.batches import Batches
+from ablab.data.store import open_store
+from ablab.train.recorder import Hooks
+from ablab.train.run import Job, train
+from ablab.train.team import Layout, Team
+
+DIMS = {"layers": 2, "width": 32, "heads": 4, "vocab": 304, "context": 16}
+SINGLE = Layout()
+DDP, FSDP, TENSOR = Layout("ddp", 2), Layout("fsdp", 2), Layout("tensor", 1, 2)
+GRID = Layout("tensor", 2, 2)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run of `expression` on the tokens in `store`, in `folder`. `stop_after`: how many steps it takes this time."""
+
+    expression: str
+    store: Path
+    folder: Path
+    batches: Batches = Batches(((8, 20),))
+    recipe: Recipe = field(default_factory=lambda: Recipe(batch_tokens=128, lr=1e-3, precision="fp64"))
+    stop_after: int | None = None
+    checkpoint_seconds: float = 30.0
+
+    def job(self) -> Job:
+        arch = architecture(self.expression, load_registry(), DIMS)
+        store = open_store(self.store)
+        return Job(arch, self.recipe, store, self.batches, 1, 1.0, self.folder, (0.5,), self.checkpoint_seconds)
+
+
+def trained(rank: int, task: Task, layout: Layout) -> dict[str, Any]:
+    """The rows logged, and the result, as this rank has them."""
+    rows: list[tuple[int, dict[str, float]]] = []
+    asked = iter(range(10_000))
+    hooks = Hooks(
+        log=lambda step, metrics: rows.append((step, dict(metrics))),
+        stop=lambda: task.stop_after is not None and next(asked) + 1 >= task.stop_after,
+        beat=lambda share, metrics: None,
+        resumed=lambda step: rows.append((step, {"resumed": step})),
+    )
+    torch.set_num_threads(1)
+    outcome = train(task.job(), hooks, Team.join(layout, "cpu"))
+    return {"rows": rows, "result": outcome.result}
+
+
+def losses(rows: list[tuple[int, dict[str, float]]]) -> dict[int, float]:
+    """The training losses by step."""
+    return {step: row["train/loss"] for step, row in rows if "train/loss" in row}
