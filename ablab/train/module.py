@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
@@ -35,6 +36,7 @@ class TrainedDecoder(L.LightningModule):
         self.model, self.recipe, self.sequences, self.batches = model, recipe, sequences, batches
         self.team, self.parts = Team(), None
         self.micro_batch: int | None = None
+        self._generators: dict[str, Tensor] = {}
         self.terms = [term for _, term in recipe.loss.entries]
         model.checkpointing = recipe.checkpointing
 
@@ -96,12 +98,14 @@ class TrainedDecoder(L.LightningModule):
         if not self.recipe.clip:
             return
         if self.parts is None:
-            self.clip_gradients(optimizer, gradient_clip_val=self.recipe.clip, gradient_clip_algorithm="norm")
+            # Not Lightning's: it refuses fused optimizers under mixed precision, for the sake of a scaler that bf16 has not.
+            clip_grad_norm_([weight for group in optimizer.param_groups for weight in group["params"]], self.recipe.clip)
         else:
             self.parts.clip(self.model.named_parameters(), self.recipe.clip)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Sets the learning rate of the step about to be taken: a function of the share spent when it ends."""
+        self._put_generators_back()
         lr = self.recipe.lr_at(self.batches.share(self.global_step + 1))
         for group in self._optimizer().param_groups:
             group["lr"] = lr
@@ -132,7 +136,7 @@ class TrainedDecoder(L.LightningModule):
         checkpoint["rng"] = self.team.everyones(own)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Puts the generators back where they were. Raises UserError where another layout would draw other dropout masks."""
+        """Keeps where the generators were. Raises UserError where another layout would draw other dropout masks."""
         states = checkpoint["rng"]
         if len(states) != self.team.layout.processes:
             if self.model.arch.dropout:
@@ -140,9 +144,15 @@ class TrainedDecoder(L.LightningModule):
                     f"the run was begun on {len(states)} processes, and its dropout masks depend on them: go on with as many"
                 )
             return
-        torch.set_rng_state(states[self.team.rank]["cpu"])
-        if self.device.type == "cuda" and "cuda" in states[self.team.rank]:
-            torch.cuda.set_rng_state(states[self.team.rank]["cuda"], self.device)
+        self._generators = states[self.team.rank]
+
+    def _put_generators_back(self) -> None:
+        """Before the first step, not when they are loaded: what Lightning sets up in between draws numbers too."""
+        if "cpu" in self._generators:
+            torch.set_rng_state(self._generators["cpu"])
+        if self.device.type == "cuda" and "cuda" in self._generators:
+            torch.cuda.set_rng_state(self._generators["cuda"], self.device)
+        self._generators = {}
 
     def _optimizer(self) -> LightningOptimizer:
         optimizer = self.optimizers()
