@@ -15,7 +15,7 @@ from pathlib import Path
 from ablab.study.home import make_home
 from ablab.study.plan import RunSpec
 from ablab.study.records import Record
-from ablab.study.session import Request, Session, planned
+from ablab.study.session import Request, Session, Share, planned
 from tests.standin import Silent, StandIn, result
 
 STUDY = """\
@@ -58,7 +58,7 @@ def drive(folder: Path, runs: int) -> dict[str, float]:
     executor = StandIn(home.root, response)
     session.prepare()
     start = time.perf_counter()
-    tally = session.run(lambda setting: executor, 1)
+    tally = session.run(lambda setting: executor, Share(1))
     driven = time.perf_counter()
     session.close([], complete=True)
     closed = time.perf_counter()

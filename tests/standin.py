@@ -5,9 +5,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+from ablab.study.attempt import Report
 from ablab.study.plan import RunSpec
 from ablab.study.records import Record
-from ablab.study.worker import Report
 
 Response = Callable[[RunSpec], float | Mapping[str, Any]]
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ablab.report.numbers import duration
+from ablab.study.attempt import Report
 from ablab.study.plan import RunSpec
-from ablab.study.worker import Report
 
 
 class Lines:

@@ -1,7 +1,6 @@
 """Commands on study files: run, plan, report, schema."""
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +15,11 @@ if TYPE_CHECKING:
     from ablab.study.session import Planned, Request, Session
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a GPU, or one a CPU core.")]
+Accelerator = Annotated[str | None, typer.Option(help="auto, cpu or cuda. Default: the study's `hardware`.")]
+Devices = Annotated[int | None, typer.Option(min=1, help="Processes that share each run, each on a GPU or on CPU cores.")]
+StrategyName = Annotated[str | None, typer.Option("--strategy", help="auto, ddp, fsdp or tensor.")]
+TensorSize = Annotated[int | None, typer.Option("--tensor", min=1, help="How many of them hold the model together.")]
+Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Whether torch compiles the blocks.")]
 
 
 def run(
@@ -23,6 +27,11 @@ def run(
     overrides: Overrides = None,
     profile: Profile = None,
     workers: Workers = None,
+    accelerator: Accelerator = None,
+    devices: Devices = None,
+    strategy: StrategyName = None,
+    tensor: TensorSize = None,
+    compile: Compile = None,
     home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:
@@ -32,25 +41,31 @@ def run(
     from ablab.cli.display import make_display
     from ablab.study.executor import LocalExecutor
     from ablab.study.home import make_home
-    from ablab.study.session import Session, planned
+    from ablab.study.session import Session, Share, planned
 
     place = make_home(home)
-    asked = planned(_request(file, profile, overrides, plugins), place.root)
+    hardware = {"accelerator": accelerator, "devices": devices, "strategy": strategy, "tensor": tensor, "compile": compile}
+    given = [f"hardware.{name}={value}" for name, value in hardware.items() if value is not None]
+    asked = planned(_request(file, profile, [*(overrides or []), *given], plugins), place.root)
     console = Console()
     display = make_display(console, asked.study.metric)
     session = Session(asked, place, display)
     session.want_again()
     expected, missing = asked.plan.expected, session.missing
     total = expected.runs + expected.trials
-    count, threads = _division(workers, missing)
+    machine = asked.study.hardware
+    layout, why = machine.layout(max(arm.parameters for arm in asked.plan.arms))
+    count, threads = machine.division(workers, missing)
     if missing:
+        if layout.processes > 1:
+            display.say(f"each run on {layout.processes} processes, {layout} ({why})")
         trials = f"{expected.trials} trials and " if expected.trials else ""
         display.say(f"{trials}{expected.runs} runs, {total - missing} of them finished; {count} workers × {threads} threads")
         display.begin(missing)
     else:
         display.say(f"all {total} runs are finished: nothing to train")
     try:
-        tally = session.run(lambda setting: LocalExecutor(count, setting, _gpus()), threads)
+        tally = session.run(lambda setting: LocalExecutor(count, setting, machine.shares()), Share(threads, layout))
     finally:
         display.close()
     if tally.signal is not None and tally.killed:  # "end now": no report either
@@ -141,23 +156,6 @@ def _request(file: Path, profile: str | None, overrides: list[str] | None, plugi
     from ablab.study.session import Request
 
     return Request(file, profile, tuple(overrides or ()), tuple(plugins or ()))
-
-
-def _division(workers: int | None, runs: int) -> tuple[int, int]:
-    """Worker processes, and threads for each: a process a GPU, or a core where there is none."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = workers or len(_gpus()) or cores
-    workers = max(1, min(workers, runs))
-    return workers, max(1, cores // workers)
-
-
-def _gpus() -> list[str]:
-    """The GPUs of this machine that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    import torch
-
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-    return given[:count] or [str(i) for i in range(count)]
 
 
 def study_record(study: str, profile: str | None, overrides: list[str] | None, home: Path | None) -> "StudyRecord":

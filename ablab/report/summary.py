@@ -11,6 +11,8 @@ from ablab.stats.front import beaten
 from ablab.study.home import StudyRecord
 from ablab.study.records import Record, figure, settled_keys
 
+_ONE_PROCESS = "1 process"
+
 
 @dataclass(frozen=True)
 class ArmSummary:
@@ -167,7 +169,9 @@ def _overhead(executions: list[dict[str, Any]]) -> float | None:
 
 def _device(result: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    return f"{result['device']} ({result['precision']}, {result['threads']} thread(s), {versions})"
+    layout = result.get("layout", _ONE_PROCESS)
+    shared = "" if layout == _ONE_PROCESS else f"{layout}, "
+    return f"{result['device']} ({shared}{result['precision']}, {result['threads']} thread(s), {versions})"
 
 
 def _scope(content: Mapping[str, Any]) -> list[str]:

@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ablab.study.attempt import Report
 from ablab.study.plan import Plan, RunSpec
 from ablab.study.records import Record, figure
 from ablab.study.sources import Source, ignore
-from ablab.study.worker import Report
 from ablab.tracking.optuna_study import Outcome, Proposer
 
 

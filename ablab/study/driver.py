@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ablab.study.attempt import Report
 from ablab.study.executor import Executor, report_of
 from ablab.study.plan import RunSpec
 from ablab.study.records import Lease, Record
 from ablab.study.sources import Source
 from ablab.study.tally import Patience, Tally
 from ablab.study.views import Views
-from ablab.study.worker import Report
 
 _HELD_SECONDS = 3.0
 _POLL_SECONDS = 0.5

@@ -11,8 +11,9 @@ from typing import Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
+from ablab.study.attempt import Report
 from ablab.study.plan import RunSpec
-from ablab.study.worker import Report, Setting, initialise, work
+from ablab.study.worker import Setting, initialise, work
 
 
 class Executor(Protocol):

@@ -69,12 +69,15 @@ class Planner:
             full = recipe.under(replace(model, dims=self._dims or model.dims))
             data, sizes = arm_data(self.study, full.compose(base).data)
             value = composite(full, base, sizes)
+            self.study.hardware.check(value)
             return self._planned(name, full, value, _Setting(choice, recipe.config, data))
         except UserError as error:
             raise error.at(self._place(name)) from None
 
     def _recipe(self, options: Mapping[str, Any]) -> StudyRecipe:
         config = self.study.recipe
+        if self.study.hardware.accelerator == "cpu" and config.precision == "auto":  # this machine may have a GPU all the same
+            config = config.model_copy(update={"precision": "fp32"})
         try:
             if options:
                 config = RecipeConfig.model_validate({**config.model_dump(exclude_unset=True), **options})

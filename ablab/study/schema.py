@@ -13,6 +13,7 @@ from ablab.data.spec import Data, StdlibData
 from ablab.errors import UserError, unknown
 from ablab.study.config import Config
 from ablab.study.design_schema import Compare, Design, Search, misplaced
+from ablab.study.hardware import Hardware
 from ablab.study.tuning_schema import Tune
 from ablab.study.yaml_file import Document, read
 from ablab.train.budget import Budget, Kind
@@ -119,6 +120,7 @@ class Study(Config):
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0
     retries: Annotated[int, Field(ge=0)] = 1
     stall_seconds: Annotated[float, Field(gt=0)] = 600.0
+    hardware: Hardware = Hardware()
     tracking: Tracking | None = None
 
     @model_validator(mode="after")
@@ -150,8 +152,8 @@ class Study(Config):
         return trials.seed if isinstance(trials, Tune | Search) else None
 
     def revision(self) -> str:
-        """A hash of the resolved study; where it is tracked and how its workers are looked after does not count."""
-        exclude = {"tracking", "checkpoint_seconds", "retries", "stall_seconds"}
+        """A hash of the resolved study; what it trains on, where it is tracked and how workers are cared for does not count."""
+        exclude = {"tracking", "hardware", "checkpoint_seconds", "retries", "stall_seconds"}
         content = self.model_dump(mode="json", by_alias=True, exclude=exclude)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 

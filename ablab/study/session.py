@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ablab.study.tally import Patience, Tally
 from ablab.study.views import Views
 from ablab.study.worker import Setting
 from ablab.tracking.addresses import redacted
+from ablab.train.team import Layout
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class Request:
         folders = [f"--plugins {folder}" for folder in self.plugins]
         shown = [override for override in self.overrides if not override.startswith("tracking")]  # it may hold a password
         return " ".join([str(self.file), *shown, *profile, *folders])
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a run has of the machine: processes, and threads for each."""
+
+    threads: int
+    layout: Layout = field(default_factory=Layout)
 
 
 @dataclass(frozen=True)
@@ -99,8 +108,8 @@ class Session:
         for key in self.planned.plan.unique.keys() - self.planned.settled(self.home.root):
             Record(self.home.root, key).want_again()
 
-    def run(self, executor: Callable[[Setting], Executor], threads: int) -> Tally:
-        """Trains what is not finished, each run on `threads`. The records are complete before the views are."""
+    def run(self, executor: Callable[[Setting], Executor], share: Share) -> Tally:
+        """Trains what is not finished, each run on its `share`. The records are complete before the views are."""
         source, plan = self.planned.source, self.planned.plan
         if source.done:
             self.write()
@@ -110,7 +119,10 @@ class Session:
         self.prepare()
         source.changed = self._replanned
         self.write()
-        setting = Setting(self.home.root.resolve(), tuple(p.resolve() for p in self.planned.request.plugins), threads)
+        setting = Setting(
+            self.home.root.resolve(), tuple(p.resolve() for p in self.planned.request.plugins), share.threads,
+            layout=share.layout, compile=self.planned.study.hardware.compile,
+        )  # fmt: skip
         patience = Patience(self.planned.study.retries, self.planned.study.stall_seconds)
         made = executor(setting)
         driver = Driver(self.home.root, made, self.views, self.display, patience)

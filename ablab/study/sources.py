@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ablab.study.attempt import Report
 from ablab.study.plan import Plan, RunSpec
 from ablab.study.records import Record, finished_keys
-from ablab.study.worker import Report
 
 Changed = Callable[[Plan], None]
 

@@ -4,40 +4,31 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ablab.errors import UserError
-from ablab.files import write_json
-from ablab.study.plan import RunSpec, rebuild
+from ablab.study.attempt import Means, RankFailed, Report, attempt
+from ablab.study.plan import RunSpec
 from ablab.study.records import BEAT_SECONDS, Lease, Record
+from ablab.train.team import Layout, Team
 
-Status = Literal["finished", "interrupted", "failed", "held", "stopped", "lost", "unstarted"]
 _GRACE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a worker needs to know beside its runs. `device`: the GPU that is its own, as CUDA_VISIBLE_DEVICES names it."""
+    """What a worker needs to know beside its runs. `threads`: of each process of a run, which `layout` shares out. `device`: the
+    GPUs that are its own, as CUDA_VISIBLE_DEVICES names them.
+    """
 
     home: Path
     plugins: tuple[Path, ...]
     threads: int
     device: str | None = None
-
-
-@dataclass(frozen=True)
-class Report:
-    """How an attempt ended, and the seconds it spent in training steps and validation. `lost`: with its process, `pid`, where
-    known. `unstarted`: a process could not be set up, which is not the run's fault.
-    """
-
-    status: Status
-    reason: str = ""
-    busy_seconds: float = 0.0
-    pid: int | None = None
+    layout: Layout = field(default_factory=Layout)
+    compile: bool = False
 
 
 class Worker:
@@ -71,9 +62,12 @@ class Worker:
         ended = threading.Event()
         threading.Thread(target=_keep, args=(lease, ended), daemon=True).start()
         try:
-            return self._attempt(spec, record)
+            return self._attempt(spec)
         except UserError as error:
             record.fail(str(error), pid=os.getpid())
+            return Report("failed", str(error))
+        except RankFailed as error:
+            record.fail(str(error), error.traceback, os.getpid())
             return Report("failed", str(error))
         except (Exception, SystemExit) as error:  # a plugin may call sys.exit
             reason = f"{type(error).__name__}: {error}"
@@ -83,33 +77,16 @@ class Worker:
             ended.set()
             lease.release()
 
-    def _attempt(self, spec: RunSpec, record: Record) -> Report:
-        from ablab.data.batches import Batches
-        from ablab.data.store import open_store
-        from ablab.train.recorder import Hooks
-        from ablab.train.run import Job, train
+    def _attempt(self, spec: RunSpec) -> Report:
+        setting = self.setting
+        if setting.layout.strategy != "single":
+            from ablab.study.processes import train_together
+            from ablab.study.rank import Place
 
-        value = rebuild(spec, self.registry)
-        job = Job(
-            arch=value.arch, recipe=value.recipe, store=open_store(self.setting.home / "tokens" / spec.data),
-            batches=Batches(spec.batches), seed=spec.seed, flops_per_token=spec.flops_per_token, folder=record.folder,
-            validate_at=spec.validate_at, checkpoint_seconds=spec.checkpoint_seconds,
-        )  # fmt: skip
-
-        def beat(share: float, metrics: Mapping[str, float]) -> None:
-            write_json(record.folder / "progress.json", {"share": share, "time": time.time(), **metrics}, sync=False)
-
-        def stop() -> bool:
-            return self.stopping() or record.stop_asked
-
-        hooks = Hooks(log=record.append_metrics, stop=stop, beat=beat, resumed=record.keep_metrics)
-        outcome = train(job, hooks)
-        if outcome.result is None and record.stop_asked:
-            return Report("stopped", record.stop_reason, outcome.busy_seconds)
-        if outcome.result is None:
-            return Report("interrupted", busy_seconds=outcome.busy_seconds)
-        record.finish(outcome.result)
-        return Report("finished", busy_seconds=outcome.busy_seconds)
+            record = Record(setting.home, spec.key)
+            place = Place(setting.home, setting.plugins, Path(), spec, setting.layout, setting.threads, compile=setting.compile)
+            return train_together(place, lambda: self.stopping() or record.stop_asked)
+        return attempt(spec, Means(setting.home, self.registry, self.stopping, setting.compile), Team())
 
     def _watch(self) -> None:
         """Ends this process when its driver is gone: after the step and a checkpoint if it can, at once if it can't."""

@@ -20,7 +20,7 @@ from ablab.arch.roles import weights
 from ablab.data.batches import Batches, Sequences, StepSampler
 from ablab.errors import UserError
 from ablab.train.sharded import Parts
-from ablab.train.team import Team
+from ablab.train.team import MemoryShort, Team
 
 
 class TrainedDecoder(L.LightningModule):
@@ -87,11 +87,13 @@ class TrainedDecoder(L.LightningModule):
         return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
     def _halve(self, size: int) -> None:
-        """Takes smaller micro-batches from here on. Raises UserError where a single sequence does not fit."""
+        """Takes smaller micro-batches from here on. Raises MemoryShort where all processes must, UserError where one is left."""
         before = min(self.micro_batch or size, size)
         if before == 1:
             raise UserError("one sequence does not fit into memory: take a shorter context, a smaller model, or checkpointing")
         self.micro_batch = -(-before // 2)
+        if self.team.mesh is not None:
+            raise MemoryShort(self.micro_batch)
         torch.cuda.empty_cache()
 
     def _clip(self, optimizer: Optimizer) -> None:

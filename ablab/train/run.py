@@ -33,7 +33,9 @@ from ablab.train.team import Team
 
 @dataclass(frozen=True)
 class Job:
-    """All that one run is made of. `validate_at`: shares of the budget at which the validation split is scored."""
+    """All that one run is made of. `validate_at`: shares of the budget at which the validation split is scored. `compile`:
+    whether blocks are compiled. `micro_batch`: the most sequences to take at once; None: as many as there are.
+    """
 
     arch: Architecture
     recipe: Recipe
@@ -44,6 +46,8 @@ class Job:
     folder: Path
     validate_at: tuple[float, ...] = (0.25, 0.5, 0.75)
     checkpoint_seconds: float = 30.0
+    compile: bool = False
+    micro_batch: int | None = None
 
     @property
     def steps(self) -> int:
@@ -107,6 +111,10 @@ class _Run:
         sequences = Sequences(job.store.tokens("train"), job.arch.dims.context, job.seed)
         module = TrainedDecoder(model, job.recipe, job.batches, sequences)
         module.join(team, parts)
+        module.micro_batch = job.micro_batch
+        if job.compile:
+            for block in model.blocks:
+                block.compile()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         return cls(job, team, precision, parameters, module, _recorder(job, hooks if team.main else SILENT, module, precision))

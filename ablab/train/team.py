@@ -50,6 +50,16 @@ class Layout:
         }[self.strategy]
 
 
+class MemoryShort(Exception):
+    """A micro-batch did not fit into a process's memory. All of them begin again, with `micro_batch` sequences at once: where
+    one fails the others wait for it, and cannot be told.
+    """
+
+    def __init__(self, micro_batch: int) -> None:
+        super().__init__(f"{micro_batch} sequences at once may fit")
+        self.micro_batch = micro_batch
+
+
 @dataclass(frozen=True)
 class Team:
     """The process's place among the run's processes. `mesh`: data × tensor; `control`: a group for words between CPUs."""

@@ -9,13 +9,13 @@ import pytest
 from pebble import ProcessExpired
 
 from ablab.study import driver as driver_module
+from ablab.study.attempt import Report
 from ablab.study.driver import Driver
 from ablab.study.executor import report_of
 from ablab.study.plan import Expected, Plan, RunSpec
 from ablab.study.records import Lease, Record
 from ablab.study.sources import Listed
 from ablab.study.tally import Patience
-from ablab.study.worker import Report
 
 SPEC = RunSpec("a", "x", "base", 1, "gpt2", (), {}, {}, "data", ((1, 1),), 1.0, (), 30.0)
 HANG = "hang"

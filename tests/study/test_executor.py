@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ablab.cli import studies
 from ablab.study import executor
 from ablab.study.executor import LocalExecutor
+from ablab.study.hardware import Hardware
 from ablab.study.worker import Setting
 
 
@@ -60,6 +60,10 @@ def test_the_gpus_that_are_visible(monkeypatch, visible, found):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert studies._gpus() == found
-    assert studies._division(None, 10)[0] == 2
-    assert studies._division(None, 1)[0] == 1
+    machine = Hardware()
+    assert machine.gpus() == found
+    assert machine.shares() == found
+    assert machine.division(None, 10)[0] == 2
+    assert machine.division(None, 1)[0] == 1
+    assert Hardware(devices=2).shares() == [",".join(found)]
+    assert Hardware(devices=2).division(None, 10)[0] == 1

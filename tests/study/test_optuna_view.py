@@ -9,7 +9,7 @@ import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from ablab.study.home import make_home
-from ablab.study.session import Request, Session, planned
+from ablab.study.session import Request, Session, Share, planned
 from ablab.tracking.optuna_study import Outcome, StudyView
 from tests import postgres
 from tests.standin import Silent, StandIn, result
@@ -34,7 +34,7 @@ def carry_out(tmp_path, study_text):
         file.write_text(study_text + extra)
         place = make_home(tmp_path / home)
         session = Session(planned(Request(file, None, (), ()), place.root), place, display := Silent())
-        session.run(lambda setting: StandIn(place.root, response), 1)
+        session.run(lambda setting: StandIn(place.root, response), Share(1))
         session.close([], complete=True)
         return session, display
 
@@ -111,7 +111,7 @@ def test_what_another_study_had_finished_is_shown_too(carry_out, tmp_path, study
     file.write_text(study_text + "tune: {lr: [1.0e-3, 9.0e-3], trials: 2}\n")  # 1e-3 is what the first study had
     place = make_home(tmp_path / "home")
     session = Session(planned(Request(file, None, (), ()), place.root), place, Silent())
-    session.run(lambda setting: StandIn(place.root, response), 1)
+    session.run(lambda setting: StandIn(place.root, response), Share(1))
     session.close([], complete=True)
     study = optuna.load_study(storage=journal(place.optuna("y")), study_name=f"y/{session.record.revision}")
     assert len(study.trials) == len(session.planned.plan.unique) == 32
@@ -140,7 +140,7 @@ def test_a_password_on_the_command_line_is_not_written(study_text, tmp_path):
     assert request.command.endswith("x.yaml seeds=1")
     home = make_home(tmp_path / "home")
     session = Session(planned(request, home.root), home, display := Silent())
-    session.run(lambda setting: StandIn(home.root, response), 1)
+    session.run(lambda setting: StandIn(home.root, response), Share(1))
     session.close([], complete=True)
     assert any("tracking stopped" in text for text in display.said)
     assert PASSWORD not in "".join(display.said)

@@ -6,7 +6,7 @@ from ablab.errors import UserError
 from ablab.report.summary import summarise
 from ablab.study.home import make_home
 from ablab.study.records import Record
-from ablab.study.session import Request, Session, planned
+from ablab.study.session import Request, Session, Share, planned
 from tests.standin import Silent, StandIn, result
 
 HEAD = """\
@@ -45,7 +45,7 @@ def carry_out(tmp_path, corpus):
         home = make_home(tmp_path / "home")
         session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
         executor = StandIn(home.root, response)
-        session.run(lambda setting: executor, 1)
+        session.run(lambda setting: executor, Share(1))
         session.close([], complete=True)
         return session, executor
 

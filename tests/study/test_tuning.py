@@ -7,12 +7,12 @@ import pytest
 
 from ablab.errors import UserError
 from ablab.report.summary import summarise
+from ablab.study.attempt import Report
 from ablab.study.home import make_home
 from ablab.study.points import spread
 from ablab.study.records import Record
-from ablab.study.session import Request, Session, planned
+from ablab.study.session import Request, Session, Share, planned
 from ablab.study.tuning_schema import Range
-from ablab.study.worker import Report
 from ablab.tracking.optuna_study import Interval, Proposer
 from tests.conftest import ROOT
 from tests.standin import Silent, StandIn, result
@@ -37,7 +37,7 @@ def carry_out(tmp_path, study_text):
         asked = planned(Request(file, None, (), ()), home.root)
         session = Session(asked, home, Silent())
         executor = trainer(home.root, response)
-        tally = session.run(lambda setting: executor, 1)
+        tally = session.run(lambda setting: executor, Share(1))
         session.close([], complete=True)
         return session, executor, tally
 
@@ -177,7 +177,7 @@ def test_an_arm_whose_own_plugin_writes_what_is_tuned_is_named_and_the_study_end
     (tmp_path / "x.yaml").write_text(text + "tune: {optimizer: [adamw, adam], trials: 2}\n")
     home = make_home(tmp_path / "home")
     session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent())
-    session.run(lambda setting: StandIn(home.root, lambda spec: 3.0), 1)
+    session.run(lambda setting: StandIn(home.root, lambda spec: 3.0), Share(1))
     assert any("b: only 1 of 2 trials differ" in note for note in session.planned.plan.notes)
     assert summarise(session.record).complete
     assert session.missing == 0

@@ -1,0 +1,114 @@
+"""On what a study's runs train: how many processes share a run, and how. The numbers do not depend on it."""
+
+import os
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from ablab.arch.compose import Composite
+from ablab.arch.decoder import on_meta
+from ablab.arch.ranks import Ranks
+from ablab.errors import UserError
+from ablab.study.config import Config
+from ablab.train.team import Layout, Strategy
+
+_BYTES_A_PARAMETER = 16  # weights, gradients and AdamW's two moments in float32
+_SHARE_OF_MEMORY = 0.6  # the rest is for activations
+
+
+class Hardware(Config):
+    """On what each run trains. `devices`: how many processes share it, each on a GPU, or on CPU cores where there is none.
+    `strategy`: how they do; `auto` picks and says what. `tensor`: how many of them hold the model together, each a part.
+    `compile`: whether blocks are compiled by torch.
+    """
+
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: Annotated[int, Field(ge=1)] = 1
+    strategy: Literal["auto", "ddp", "fsdp", "tensor"] = "auto"
+    tensor: Annotated[int, Field(ge=1)] | None = None
+    compile: bool = False
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "Hardware":
+        if self.tensor is not None and self.strategy not in ("auto", "tensor"):
+            raise ValueError(f"tensor goes with strategy tensor, not {self.strategy}")
+        if self.devices % self.tensor_size:
+            fitting = [str(size) for size in range(1, self.devices + 1) if self.devices % size == 0]
+            raise ValueError(f"tensor {self.tensor_size} does not divide devices {self.devices}: take {' or '.join(fitting)}")
+        return self
+
+    @property
+    def tensor_size(self) -> int:
+        """How many processes hold a model together."""
+        return self.tensor or (self.devices if self.strategy == "tensor" else 1)
+
+    def check(self, value: Composite) -> None:
+        """Raises UserError for an arm that cannot be trained so."""
+        if self.tensor_size > 1:
+            on_meta(value.arch).split(Ranks(0, self.tensor_size))
+        if (self.tensor_size > 1 or self.strategy == "fsdp") and self.devices > 1 and not value.recipe.optimizer.elementwise:
+            raise UserError(
+                f"{type(value.recipe.optimizer).__name__} needs whole weights, which strategy {self.strategy} divides: take "
+                "strategy ddp, or another optimizer"
+            )
+
+    def layout(self, parameters: int) -> tuple[Layout, str]:
+        """How a run of the largest model, of `parameters`, is shared, and why. Raises UserError for more than the machine has."""
+        available, what = self._available()
+        if self.devices > available:
+            raise UserError(f"hardware.devices: {self.devices} are more than this machine has: {available} {what}")
+        strategy, why = self._strategy(parameters)
+        return Layout(strategy, self.devices // self.tensor_size, self.tensor_size), why
+
+    def _strategy(self, parameters: int) -> tuple[Strategy, str]:
+        if self.devices == 1:
+            return "single", "one device"
+        if self.tensor_size > 1:
+            return "tensor", "as asked" if self.strategy == "tensor" else f"tensor is {self.tensor}"
+        if self.strategy in ("ddp", "fsdp"):
+            return self.strategy, "as asked"
+        if self.strategy == "tensor":
+            return "ddp", "tensor is 1"
+        need, memory = parameters * _BYTES_A_PARAMETER, self._memory()
+        fits = memory is None or need <= _SHARE_OF_MEMORY * memory
+        said = f"weights, gradients and optimizer state of {need / 1e6:.3g} MB {'fit' if fits else 'do not fit'} one device"
+        return ("ddp" if fits else "fsdp"), said
+
+    def _available(self) -> tuple[int, str]:
+        if gpus := self.gpus():
+            return len(gpus), "GPU(s)"
+        if self.accelerator == "cuda":
+            raise UserError("hardware.accelerator: cuda: this machine has no GPU that torch can use; take cpu or auto")
+        return cores(), "CPU core(s)"
+
+    def gpus(self) -> list[str]:
+        """The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them."""
+        import torch
+
+        count = torch.cuda.device_count() if self.accelerator != "cpu" and torch.cuda.is_available() else 0
+        given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        return given[:count] or [str(i) for i in range(count)]
+
+    def _memory(self) -> int | None:
+        """Bytes on the first GPU."""
+        import torch
+
+        return torch.cuda.get_device_properties(0).total_memory if self.gpus() else None
+
+    def division(self, workers: int | None, runs: int) -> tuple[int, int]:
+        """Worker processes, and threads for each process of a run: as many workers as the devices suffice for."""
+        workers = workers or (len(self.gpus()) or cores()) // self.devices
+        workers = max(1, min(workers, runs))
+        return workers, max(1, cores() // (workers * self.devices))
+
+    def shares(self) -> list[str]:
+        """The devices of each worker, as CUDA_VISIBLE_DEVICES names them; none where nothing is to be said."""
+        gpus = self.gpus()
+        if self.accelerator == "cpu":
+            return [""]
+        return [",".join(gpus[i : i + self.devices]) for i in range(0, len(gpus) - self.devices + 1, self.devices)]
+
+
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

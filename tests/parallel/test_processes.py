@@ -1,0 +1,202 @@
+"""Runs whose processes are started, looked after and ended by a worker."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+import torch
+
+from tests.conftest import STUDY, command, environment, results
+
+SHARED = ["--devices", 2, "--workers", 1]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, corpus):
+    """Two arms, a seed each."""
+    text = (
+        STUDY.format(corpus=corpus)
+        .replace("leave_one_out", "compare")
+        .replace("seeds: 2", "seeds: 1")
+        .replace("width: 16", "width: 32")
+    )
+    file = tmp_path_factory.mktemp("shared") / "x.yaml"
+    file.write_text(text)
+    return file
+
+
+@pytest.fixture(scope="module")
+def alone(study):
+    home = study.parent / "alone"
+    subprocess.run(command("run", study, "--home", home), check=True, capture_output=True, env=environment())
+    return results(home)
+
+
+@pytest.mark.parametrize("options", [["--strategy", "ddp"], ["--strategy", "tensor"]], ids=" ".join)
+def test_a_study_on_two_processes_a_run_comes_to_the_same(ablab, study, alone, tmp_path, options):
+    shared = ablab("run", study, "--home", tmp_path / "home", *SHARED, *options)
+    assert shared.returncode == 0, shared.stdout + shared.stderr
+    assert "each run on 2 processes" in shared.stdout
+    found = results(tmp_path / "home")
+    assert found.keys() == alone.keys()
+    for key, (metrics, losses) in alone.items():
+        assert found[key][0] == pytest.approx(metrics, rel=1e-4)
+        assert len(found[key][1]) == len(losses)  # each measured once
+    assert not list((tmp_path / "home").glob("runs/*/lease.json"))
+
+
+LONG = "steps: 100000"
+
+
+def _begun(study, tmp_path, *options):
+    """A study of long runs, each on two processes, under way; and the processes that share the first."""
+    long = tmp_path / "long.yaml"
+    long.write_text(study.read_text().replace("steps: 4", LONG))
+    driver = subprocess.Popen(
+        command("run", long, "--home", tmp_path / "home", *SHARED, *options),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), start_new_session=True,
+    )  # fmt: skip
+    end = time.monotonic() + 120
+    while not list((tmp_path / "home").glob("runs/*/progress.json")):
+        assert time.monotonic() < end
+        assert driver.poll() is None, driver.communicate()[0]
+        time.sleep(0.05)
+    return driver, _ranks(driver.pid)
+
+
+def _ranks(driver):
+    found = psutil.Process(driver).children(recursive=True)
+    return sorted((p for p in found if "ablab.study.rank" in p.cmdline()), key=lambda p: p.pid)
+
+
+def test_a_process_that_dies_ends_its_run_with_the_reason_and_leaves_none_behind(study, tmp_path):
+    driver, ranks = _begun(study, tmp_path)
+    assert len(ranks) == 2
+    ranks[1].kill()
+    _, alive = psutil.wait_procs(ranks, timeout=10)
+    assert not alive
+    (failure,) = _until(lambda: list((tmp_path / "home").glob("runs/*/failure.json")))
+    assert json.loads(failure.read_text())["reason"] == "process 1 of 2 died (killed by SIGKILL)"
+    os.killpg(driver.pid, signal.SIGINT)
+    driver.communicate(timeout=60)
+
+
+def _until(found, seconds=30):
+    end = time.monotonic() + seconds
+    while not (result := found()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return result
+
+
+def test_ctrl_c_writes_a_checkpoint_and_leaves_no_process(study, tmp_path):
+    driver, ranks = _begun(study, tmp_path, "--strategy", "fsdp")
+    os.killpg(driver.pid, signal.SIGINT)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130, output
+    assert "Traceback" not in output
+    assert list((tmp_path / "home").glob("runs/*/checkpoint.ckpt"))
+    assert not psutil.wait_procs(ranks, timeout=5)[1]
+
+
+def test_processes_end_with_the_worker_that_looks_after_them(study, tmp_path):
+    driver, ranks = _begun(study, tmp_path)
+    ranks[0].parent().kill()
+    assert not psutil.wait_procs(ranks, timeout=10)[1]
+    os.killpg(driver.pid, signal.SIGINT)
+    driver.communicate(timeout=60)
+
+
+PLUGINS = """
+import os, torch
+from dataclasses import dataclass
+from torch import Tensor, nn
+from ablab.plugin import Branch, Edit, PlainMlp, Site, plugin
+
+
+class _Odd(nn.Module):
+    def __init__(self, inner, most):
+        super().__init__()
+        self.inner, self.most = inner, most
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.most == 0 and torch.distributed.is_initialized() and torch.distributed.get_rank() == 1:
+            raise ValueError("rank 1 says no")
+        if self.most and torch.is_grad_enabled() and x.shape[0] > self.most:
+            raise torch.OutOfMemoryError("too many")
+        return self.inner(x)
+
+
+@dataclass(frozen=True)
+class OddMlp(Branch):
+    most: int
+
+    def build(self, site: Site) -> nn.Module:
+        return _Odd(PlainMlp().build(site), self.most)
+
+
+@plugin(source="a test")
+class Odd:
+    '''An MLP that takes no more than `most` sequences at once; at 0 it fails in one process of a run.'''
+
+    most: int = 0
+
+    def edit(self) -> Edit:
+        return {"mlp": OddMlp(self.most)}
+"""
+
+
+@pytest.fixture
+def plugins(tmp_path):
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "odd.py").write_text(PLUGINS)
+    return tmp_path / "odd"
+
+
+def test_micro_batches_are_halved_when_a_process_is_short_of_memory(ablab, study, plugins, tmp_path):
+    """A global batch of 16 sequences: 8 a process, of which 3 at once fit."""
+    text = study.read_text().replace("to: llama\n", "").replace("from: gpt2\n", "arms: {few: gpt2 + odd(most=3)}\n")
+    (tmp_path / "few.yaml").write_text(text)
+    given = ["few.yaml", "recipe.batch_tokens=256", "--plugins", plugins]
+    shared = ablab("run", *given, "--home", tmp_path / "two", *SHARED)
+    assert shared.returncode == 0, shared.stdout + shared.stderr
+    assert ablab("run", *given, "--home", tmp_path / "one").returncode == 0
+    (two,), (one,) = results(tmp_path / "two").values(), results(tmp_path / "one").values()
+    assert two[0] == pytest.approx(one[0], rel=1e-4)
+
+
+def test_the_reason_is_that_of_the_process_that_failed_first(ablab, study, plugins, tmp_path):
+    text = study.read_text().replace("to: llama\n", "").replace("from: gpt2\n", "arms: {odd: gpt2 + odd}\n")
+    (tmp_path / "odd.yaml").write_text(text)
+    result = ablab("run", "odd.yaml", "--plugins", plugins, "--home", tmp_path / "home", *SHARED)
+    assert result.returncode == 1
+    (failure,) = (tmp_path / "home").glob("runs/*/failure.json")
+    content = json.loads(failure.read_text())
+    assert content["reason"] == "ValueError: rank 1 says no"
+    assert "odd.py" in content["detail"]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--devices", 99], "hardware.devices: 99 are more than this machine has"),
+        (["--devices", 2, "--tensor", 3], "tensor 3 does not divide devices 2: take 1 or 2"),
+        (["--devices", 3, "--strategy", "tensor"], "a tensor size of 3 does not divide"),
+        (["--devices", 2, "--strategy", "ddp", "--tensor", 2], "tensor goes with strategy tensor, not ddp"),
+        (["--devices", 2, "--strategy", "fsdp", "recipe.optimizer=muon"], "needs whole weights"),
+        (["--devices", 2, "--strategy", "megatron"], "hardware.strategy"),
+        (["--accelerator", "cuda"], "this machine has no GPU"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_made(ablab, study, tmp_path, given, said):
+    if "cuda" in given and torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    result = ablab("run", study, "--home", tmp_path / "home", *given)
+    assert result.returncode == 2
+    assert said in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "home").exists()
