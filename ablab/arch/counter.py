@@ -12,6 +12,8 @@ from torch.utils.flop_counter import flop_registry
 _MOST_REMEMBERED = 20_000
 # By operation and shapes: the FLOPs, and a function that gives the results again.
 _outcomes: dict[Any, tuple[int, Callable[[], Any]]] = {}
+# Operations that are not made of others.
+_whole: set[Any] = set()
 
 
 class Counter(TorchDispatchMode):
@@ -50,10 +52,12 @@ class Counter(TorchDispatchMode):
         return results
 
     def _run(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with self:  # an operation made of others is charged for those
-            made = func.decompose(*args, **kwargs)
-        if made is not NotImplemented:
-            return made
+        if func not in _whole:
+            with self:  # an operation made of others is charged for those
+                made = func.decompose(*args, **kwargs)
+            if made is not NotImplemented:
+                return made
+            _whole.add(func)
         results = func(*args, **kwargs)
         if formula := flop_registry.get(func.overloadpacket):
             self.total += formula(*args, **kwargs, out_val=results)
