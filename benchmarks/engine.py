@@ -1,11 +1,13 @@
 """The engine itself at scale, with a stand-in trainer: `python -m benchmarks.engine [--runs 10000]`.
 
-Plans, prints and resumes a study of many runs; drives runs that end at once; reports on a thousand finished ones. What is
-left is the lab's own cost: nothing is trained.
+Plans, prints and resumes a study of many runs and one of many arms; drives runs that end at once, listed, tuned and of many arms;
+reports on a thousand finished ones. What is left is the lab's own cost: nothing is trained. Commands are timed whole, from their
+start to their end: the median of five.
 """
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,15 +23,20 @@ from tests.standin import Silent, StandIn, result
 STUDY = """\
 question: How long does the engine itself take?
 from: gpt2
-to: llama
-design: {{kind: fractional_factorial, resolution: 4}}
+{design}
 model: {{layers: 2, width: 32, heads: 2, context: 64}}
 data: {{source: stdlib, tokenizer: {{kind: byte}}, holdout: 0.001}}
 budget: {{steps: 4}}
 seeds: {seeds}
 recipe: {{batch_tokens: 512}}
+{more}
 """
 ARMS = 16
+FRACTION = "to: llama\ndesign: {kind: fractional_factorial, resolution: 4}"
+CHANGES = ("rope", "rmsnorm", "swiglu", "no_bias", "qk_norm", "parallel_block", "untied_embeddings", "mqa")
+TRIALS, CONFIRMING = 20, 5
+TUNE = f"tune: {{lr: {{low: 1.0e-4, high: 1.0e-2}}, trials: {TRIALS}}}"
+REPEATS = 5
 
 
 def response(spec: RunSpec) -> float:
@@ -37,71 +44,109 @@ def response(spec: RunSpec) -> float:
     return 3.0 - 0.1 * ("rope" in dict(spec.plugins)) + 0.01 * (int(spec.key[:4], 16) / 65536 - 0.5)
 
 
-def command(folder: Path, *arguments: str) -> float:
-    """Seconds that the real command takes, from its start to its end."""
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "ablab.cli.app", *arguments], cwd=folder, check=True, capture_output=True)
-    return time.perf_counter() - start
+def command(folder: Path, *arguments: str, times: int = REPEATS) -> float:
+    """Seconds that the real command takes, from its start to its end: the median."""
+    taken = []
+    for _ in range(times):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "ablab.cli.app", *arguments], cwd=folder, check=True, capture_output=True)
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
 
 
 def study(folder: Path, runs: int) -> Path:
-    """A study of about so many runs."""
-    file = folder / "many.yaml"
-    file.write_text(STUDY.format(seeds=runs // ARMS))
+    """A study of about so many runs in sixteen arms."""
+    return _written(folder / f"many-{runs}.yaml", FRACTION, runs // ARMS)
+
+
+def tuned(folder: Path) -> Path:
+    """A study that tunes each of sixteen arms before its confirming runs."""
+    return _written(folder / "tuned.yaml", FRACTION, CONFIRMING, TUNE)
+
+
+def wide(folder: Path, changes: int, seeds: int) -> Path:
+    """A study of every combination of so many changes."""
+    listed = ", ".join(CHANGES[:changes])
+    return _written(folder / f"wide-{changes}.yaml", f"design: {{kind: factorial, changes: [{listed}]}}", seeds)
+
+
+def _written(file: Path, design: str, seeds: int, more: str = "") -> Path:
+    file.write_text(STUDY.format(design=design, seeds=seeds, more=more))
     return file
 
 
-def drive(folder: Path, runs: int) -> dict[str, float]:
-    """Drives `runs` runs that end at once. Seconds a run: of the driver, and until the views are in step too."""
-    home = make_home(folder / f"home-{runs}")
-    session = Session(planned(Request(study(folder, runs), None, (), ()), home.root), home, Silent())
-    executor = StandIn(home.root, response)
+def session_of(file: Path, root: Path) -> Session:
+    """A session on a study in a home, planned."""
+    home = make_home(root)
+    return Session(planned(Request(file, None, (), ()), home.root), home, Silent())
+
+
+def drive(file: Path, root: Path) -> tuple[int, dict[str, float]]:
+    """Drives a study whose runs end at once. How many there were, and seconds a run: of the driver, and until the views are in
+    step too.
+    """
+    session = session_of(file, root)
+    executor = StandIn(root, response)
     session.prepare()
+    expected = session.planned.plan.expected
     start = time.perf_counter()
     tally = session.run(lambda setting: executor, Share(1))
     driven = time.perf_counter()
     session.close([], complete=True)
     closed = time.perf_counter()
-    assert tally.trained == runs // ARMS * ARMS
-    return {"driver": (driven - start) / tally.trained, "views": (closed - start) / tally.trained}
+    assert tally.trained == expected.runs + expected.trials
+    return tally.trained, {"driver": (driven - start) / tally.trained, "driver and views": (closed - start) / tally.trained}
 
 
-def finish_all(folder: Path, runs: int) -> Path:
-    """A home in which a study of so many runs is finished."""
-    home = make_home(folder / "done")
-    session = Session(planned(Request(study(folder, runs), None, (), ()), home.root), home, Silent())
+def finish_all(file: Path, root: Path) -> Path:
+    """A home in which a study is finished."""
+    session = session_of(file, root)
     for spec in session.planned.plan.unique.values():
-        record = Record(home.root, spec.key)
+        record = Record(root, spec.key)
         record.create(spec)
         record.finish(result(response(spec)))
     session.write()
-    return home.root
+    return root
+
+
+def measure_plans(folder: Path, runs: int) -> dict[str, float]:
+    """Planning: many runs and many arms, on a home that is not there, and resumed."""
+    file = study(folder, runs)
+    figures = {f"first plan of {runs} runs": command(folder, "plan", file.name)}
+    done = str(finish_all(file, folder / "done"))
+    figures[f"plan of {runs} finished runs"] = command(folder, "plan", file.name, "--home", done)
+    figures[f"status of {runs} runs"] = command(folder, "status", file.name, "--home", done)
+    figures[f"resuming {runs} finished runs, before anything is handed out"] = resume(file, Path(done))
+    many = wide(folder, 8, 1)
+    figures["first plan of 256 arms"] = command(folder, "plan", many.name)
+    session_of(many, folder / "done").write()
+    figures["plan of 256 arms that were run before"] = command(folder, "plan", many.name, "--home", done)
+    return figures
+
+
+def measure_driver(folder: Path) -> dict[str, float]:
+    """Driving: seconds a run."""
+    listed = [("listed", study(folder, count)) for count in (400, 1600)]
+    figures: dict[str, float] = {}
+    for kind, file in [*listed, ("tuned", tuned(folder)), ("64 arms", wide(folder, 6, 6))]:
+        runs, seconds = drive(file, folder / f"home-{file.stem}")
+        figures |= {f"{part}, a run ({kind}, {runs} runs)": taken for part, taken in seconds.items()}
+    return figures
 
 
 def measure(folder: Path, many: int, reported: int) -> dict[str, float]:
     """All figures, in seconds."""
-    study(folder, many)
-    figures = {f"plan of {many} runs (whole command)": command(folder, "plan", "many.yaml")}
-    for count in (400, 1600):
-        seconds = drive(folder, count)
-        figures[f"driver, a run ({count} runs)"] = seconds["driver"]
-        figures[f"driver and views, a run ({count} runs)"] = seconds["views"]
-    home = finish_all(folder, reported)
-    figures[f"report --json on {reported} runs (whole command)"] = command(
-        folder, "report", "many.yaml", "--json", "--home", str(home)
-    )
-    home = finish_all(folder, many)
-    figures[f"status of {many} runs (whole command)"] = command(folder, "status", "many.yaml", "--home", str(home))
-    figures[f"plan of {many} finished runs"] = command(folder, "plan", "many.yaml", "--home", str(home))
-    figures[f"resuming {many} finished runs, before anything is handed out"] = resume(folder, home)
+    figures = {**measure_plans(folder, many), **measure_driver(folder)}
+    file = study(folder, reported)
+    home = str(finish_all(file, folder / "reported"))
+    figures[f"report --json on {reported} runs"] = command(folder, "report", file.name, "--json", "--home", home)
     return figures
 
 
-def resume(folder: Path, home: Path) -> float:
+def resume(file: Path, home: Path) -> float:
     """Seconds from nothing to a session that knows what is left, in a process that has imported all it needs."""
     start = time.perf_counter()
-    place = make_home(home)
-    session = Session(planned(Request(folder / "many.yaml", None, (), ()), place.root), place, Silent())
+    session = session_of(file, home)
     session.want_again()
     assert session.missing == 0
     return time.perf_counter() - start

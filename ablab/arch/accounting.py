@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from ablab.arch.counter import Counter
 from ablab.arch.decoder import Decoder, on_meta
 from ablab.arch.flow import Flow
 from ablab.arch.roles import Kind, Parallel, weights
@@ -101,14 +101,14 @@ def count_flops(model: Decoder) -> Flops:
     time = model.arch.dims.context
     tokens = torch.zeros(1, time, dtype=torch.long, device="meta")
     flow = Flow()
-    with _attention_apart(model), FlopCounterMode(display=False) as counter:
+    with _attention_apart(model), Counter() as counter:
         hidden = model.hidden(tokens, flow)
-        below = counter.get_total_flops()
+        below = counter.total
         with torch.no_grad():
             model.scored(hidden, flow, tokens)
-        forward = counter.get_total_flops()
+        forward = counter.total
         model.scored(hidden, flow, tokens).total.backward()
-        training = counter.get_total_flops() - (forward - below)  # the head's forward was counted twice
+        training = counter.total - (forward - below)  # the head's forward was counted twice
     model.zero_grad(set_to_none=True)
     attention = sum(_each(model, "attention_flops", time))
     return Flops((forward + attention) / time, (training + 3 * attention) / time)

@@ -6,13 +6,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ablab.arch.accounting import Account, account
+from ablab.arch.accounting import Account
 from ablab.arch.compose import Composite
 from ablab.arch.expression import Model, Use
 from ablab.arch.model import composite
 from ablab.arch.registry import Registry
 from ablab.data.store import store_fingerprint
 from ablab.errors import UserError
+from ablab.study.accounts import Accounts
 from ablab.study.arm_data import AnyData, arm_data
 from ablab.study.contradictions import check
 from ablab.study.designs import Layout, lay_out
@@ -49,10 +50,13 @@ class PlannedArm:
 
 
 class Planner:
-    """Plans the arms of one study. What it was given is validated when an arm is planned; nothing is created."""
+    """Plans the arms of one study. What it was given is validated when an arm is planned; nothing is created. `accounts`: what
+    is counted already.
+    """
 
-    def __init__(self, name: str, study: Study, document: Document, registry: Registry) -> None:
+    def __init__(self, name: str, study: Study, document: Document, registry: Registry, accounts: Accounts | None = None) -> None:
         self.name, self.study, self.document, self.registry = name, study, document, registry
+        self._accounts = accounts or Accounts()
         self.owner = edition(name, study.revision())
         self._fingerprints: dict[str, str] = {}
         check(study, document)
@@ -103,7 +107,8 @@ class Planner:
         return f"{document.place([key])}: arm {arm!r}"
 
     def _planned(self, name: str, model: Model, value: Composite, setting: "_Setting") -> PlannedArm:
-        arm = self._arm(name, model, value, setting.choice)
+        counted = self._accounts.of(value.arch, model.uses)
+        arm = self._arm(name, model, (value, counted), setting.choice)
         fingerprint = self._fingerprint(setting.data)
         shared = identity(value.arch, value.recipe, model.uses, fingerprint, arm.batches)
         template = RunSpec(
@@ -113,7 +118,7 @@ class Planner:
             flops_per_token=arm.flops_per_token, validate_at=tuple(self.study.validate_at),
             checkpoint_seconds=self.study.checkpoint_seconds,
         )  # fmt: skip
-        return PlannedArm(arm, model, account(value.arch), shared, template, setting.data)
+        return PlannedArm(arm, model, counted, shared, template, setting.data)
 
     def _fingerprint(self, data: AnyData) -> str:
         """Arms mostly share their data: it is read once."""
@@ -121,8 +126,8 @@ class Planner:
             self._fingerprints[known] = store_fingerprint(data)
         return self._fingerprints[known]
 
-    def _arm(self, name: str, model: Model, value: Composite, choice: Choice) -> Arm:
-        counted = account(value.arch)
+    def _arm(self, name: str, model: Model, made: tuple[Composite, Account], choice: Choice) -> Arm:
+        value, counted = made
         batch, context = value.recipe.batch_tokens, value.arch.dims.context
         if batch % context:
             place, name = self._written("batch_tokens", choice.recipe)

@@ -11,6 +11,7 @@ import psutil
 from ablab.arch.accounting import FLOP_CONVENTION
 from ablab.arch.registry import load_registry
 from ablab.errors import UserError
+from ablab.study.accounts import Accounts
 from ablab.study.driver import Display, Driver
 from ablab.study.executor import Executor
 from ablab.study.home import Home, StudyRecord, label
@@ -62,11 +63,12 @@ class Share:
 
 @dataclass(frozen=True)
 class Planned:
-    """A validated study and where its runs come from: nothing is created yet."""
+    """A validated study and where its runs come from: nothing is created yet. `accounts`: what its arms cost."""
 
     request: Request
     study: Study
     source: Source
+    accounts: Accounts
 
     @property
     def plan(self) -> Plan:
@@ -81,8 +83,9 @@ class Planned:
 def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
     """Reads, validates and plans. `root`: the home's folder of records. Raises UserError with the place of what is wrong."""
     study, document = load_study(request.file, request.profile, request.overrides)
-    planner = Planner(request.name, study, document, load_registry(request.plugins))
-    return Planned(request, study, source_of(planner, root))
+    accounts = Accounts(root)
+    planner = Planner(request.name, study, document, load_registry(request.plugins), accounts)
+    return Planned(request, study, source_of(planner, root), accounts)
 
 
 class Session:
@@ -130,12 +133,14 @@ class Session:
             tally = driver.drive(source)
         finally:
             driver.close()
+        self.planned.accounts.write()  # a search counts arms as it goes
         self.record.executed(self._execution(made.slots, tally))
         return tally
 
     def write(self) -> None:
-        """Writes the study's own record."""
+        """Writes the study's own record, and what was counted for it."""
         self.record.write(self.planned.study, self.planned.plan, self._sources)
+        self.planned.accounts.write()
 
     def _replanned(self, plan: Plan) -> None:
         self.record.write(self.planned.study, plan, self._sources)
