@@ -1,8 +1,10 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and locks between processes."""
 
+import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,3 +35,13 @@ def read_json(path: Path) -> Any | None:
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """What is done in the block is one act, against others that lock `path`; never within itself. Raises FileNotFoundError where
+    its folder is not there, PermissionError where it may not be written.
+    """
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablab.errors import UserError, unknown
 from ablab.study.home import Home, StudyRecord, label, latest, revisions, study_names
-from ablab.study.records import Lease, Record, find_record, run_keys
+from ablab.study.records import Record, find_record, run_keys
 from ablab.study.status import listed, state
 
 
@@ -80,7 +80,7 @@ def plan_removal(home: Home, targets: Sequence[Target]) -> Removal:
     staying = {name: _listed(home, name) for name in study_names(home) if name not in going}
     elsewhere = {key for keys in staying.values() for key in keys}
     for key in sorted(theirs | named):
-        if Lease(Record(home.root, key)).held():
+        if Record(home.root, key).lease().held():
             raise UserError(f"run {key} is being trained: `ablab cancel {' '.join(going) or key}` first")
     runs = tuple(sorted(key for key in (theirs - elsewhere) | named if Record(home.root, key).folder.is_dir()))
     folders = [Record(home.root, key).folder for key in runs]

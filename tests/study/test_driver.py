@@ -12,7 +12,7 @@ from ablab.study import driver as driver_module
 from ablab.study.driver import Driver
 from ablab.study.executor import report_of
 from ablab.study.plan import Expected, Plan, RunSpec
-from ablab.study.records import Lease, Record
+from ablab.study.records import Record
 from ablab.study.sources import Listed
 from ablab.study.tally import Patience
 from ablab.study.worker import Report
@@ -67,7 +67,7 @@ class Scripted:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    for name in ("_HELD_SECONDS", "_POLL_SECONDS", "_LOOK_SECONDS"):
+    for name in ("_POLL_SECONDS", "_LOOK_SECONDS"):
         monkeypatch.setattr(driver_module, name, 0.02)
 
 
@@ -168,12 +168,12 @@ def test_a_stop_that_is_taken_back_before_the_run_ended_costs_nothing(tmp_path):
 
 def test_the_lease_of_a_dead_worker_goes(tmp_path):
     def die():
-        Lease(Record(tmp_path, "a")).path.write_text('{"host": "gone", "pid": 1}')
-        os.utime(Lease(Record(tmp_path, "a")).path, (0, 0))
+        Record(tmp_path, "a").lease().path.write_text('{"host": "gone", "pid": 1}')
+        os.utime(Record(tmp_path, "a").lease().path, (0, 0))
         return died()
 
     drive(tmp_path, {"a": [die]}, retries=0)
-    assert not Lease(Record(tmp_path, "a")).path.exists()
+    assert not Record(tmp_path, "a").lease().path.exists()
 
 
 def test_reports_of_futures():

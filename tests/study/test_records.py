@@ -9,9 +9,9 @@ import time
 import psutil
 import pytest
 
-from ablab.study import records
 from ablab.study.home import StudyRecord, make_home, study_names
-from ablab.study.records import Lease, Record
+from ablab.study.lease import STALE_SECONDS, Lease
+from ablab.study.records import Record
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_metrics_survive_a_cut_line_and_are_dropped_after_a_step(record):
 
 
 def test_a_lease_is_held_once(record):
-    first, second = Lease(record), Lease(record)
+    first, second = record.lease(), record.lease()
     assert first.acquire()
     assert not second.acquire()
     first.release()
@@ -40,38 +40,38 @@ def test_a_lease_is_held_once(record):
 
 
 def test_a_lease_of_a_dead_process_is_taken_over(record):
-    child = multiprocessing.get_context("fork").Process(target=lambda: Lease(record).acquire())
+    child = multiprocessing.get_context("fork").Process(target=lambda: record.lease().acquire())
     child.start()
     child.join()
-    assert Lease(record).path.exists()
-    assert not Lease(record).held()
-    assert Lease(record).acquire()
-    assert json.loads(Lease(record).path.read_text())["pid"] == os.getpid()
+    assert record.lease().path.exists()
+    assert not record.lease().held()
+    assert record.lease().acquire()
+    assert json.loads(record.lease().path.read_text())["pid"] == os.getpid()
 
 
 def test_a_lease_elsewhere_lasts_as_long_as_its_heart_beats(record):
-    lease = Lease(record)
+    lease = record.lease()
     lease.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
     assert lease.held()
-    old = time.time() - records.STALE_SECONDS - 1
+    old = time.time() - STALE_SECONDS - 1
     os.utime(lease.path, (old, old))
     assert not lease.held()
 
 
 def test_an_unreadable_lease_is_stale_after_a_while(record):
-    lease = Lease(record)
+    lease = record.lease()
     lease.path.write_text("")
     assert lease.held()
-    old = time.time() - records.STALE_SECONDS - 1
+    old = time.time() - STALE_SECONDS - 1
     os.utime(lease.path, (old, old))
     assert lease.acquire()
 
 
 def test_a_lease_that_was_taken_over_is_neither_kept_alive_nor_given_back(record):
-    first, second = Lease(record), Lease(record)
+    first, second = record.lease(), record.lease()
     assert first.acquire()
     first.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
-    old = time.time() - records.STALE_SECONDS - 1
+    old = time.time() - STALE_SECONDS - 1
     os.utime(first.path, (old, old))
     assert second.acquire()
     os.utime(second.path, (old, old))
@@ -82,20 +82,20 @@ def test_a_lease_that_was_taken_over_is_neither_kept_alive_nor_given_back(record
 
 
 def test_a_zombie_holds_no_lease(record):
-    child = multiprocessing.get_context("fork").Process(target=lambda: Lease(record).acquire())
+    child = multiprocessing.get_context("fork").Process(target=lambda: record.lease().acquire())
     child.start()
     end = time.monotonic() + 10
     while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < end
         time.sleep(0.01)
-    assert not Lease(record).held()
+    assert not record.lease().held()
     child.join()
 
 
 def test_a_stale_lease_is_cleared_and_a_live_one_is_not(record):
-    lease = Lease(record)
+    lease = record.lease()
     assert lease.acquire()
-    Lease(record).clear()
+    record.lease().clear()
     assert lease.path.exists()
     lease.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
     os.utime(lease.path, (0, 0))
@@ -120,7 +120,7 @@ def test_wanting_again_forgets_failures_and_cancellations_but_no_pruning_and_no_
 
 def test_a_run_that_was_removed_beside_its_driver_can_still_be_noted(tmp_path):
     record = Record(tmp_path, "gone")
-    lease = Lease(record)
+    lease = record.lease()
     assert not lease.acquire()
     lease.release()
     lease.clear()
@@ -137,7 +137,7 @@ def test_a_run_that_was_removed_beside_its_driver_can_still_be_noted(tmp_path):
 
 
 def test_a_lease_whose_folder_goes_while_it_is_taken_is_not_held(record, monkeypatch):
-    lease = Lease(record)
+    lease = record.lease()
     monkeypatch.setattr(Lease, "held", lambda self: shutil.rmtree(record.folder))
     assert not lease.acquire()
 

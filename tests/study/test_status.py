@@ -9,7 +9,7 @@ import pytest
 from ablab.errors import UserError
 from ablab.study.care import cancel, find_target, plan_removal, remove, retry
 from ablab.study.home import StudyRecord, latest, make_home
-from ablab.study.records import Lease, Record
+from ablab.study.records import Record
 from ablab.study.status import StatusReader
 
 
@@ -35,7 +35,7 @@ def finish(root, key, *, seconds=10.0, diverged=False):
 
 def progress(root, key, share, seconds):
     """A run under way in this process."""
-    assert Lease(run(root, key)).acquire()
+    assert run(root, key).lease().acquire()
     told = {"share": share, "train/loss": math.nan, "cost/tokens": 100 * seconds, "cost/tokens_per_second": 100.0}
     (Record(root, key).folder / "progress.json").write_text(json.dumps(told))
 
@@ -49,7 +49,7 @@ def test_every_state_is_told(tmp_path):
     Record(tmp_path, "b1").fail("killed again", pid=8)
     Record(tmp_path, "b2").ask_to_stop("cancelled")
     Record(tmp_path, "t1").ask_to_stop("worse than half", "pruned")
-    Lease(run(tmp_path, "c1")).path.write_text(json.dumps({"host": "elsewhere", "pid": 5}))
+    run(tmp_path, "c1").lease().path.write_text(json.dumps({"host": "elsewhere", "pid": 5}))
     now = StatusReader(record).read()
     counts = now.runs
     assert (counts.total, counts.done, counts.diverged, counts.running, counts.waiting) == (8, 2, 1, 2, 2)
