@@ -1,9 +1,10 @@
 """Keeps Optuna's view of a study in step with its run records: one Optuna study a revision, one trial a run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ablab.files import locked
 from ablab.study.adaptive import outcome
 from ablab.study.home import StudyRecord
 from ablab.study.plan import Arm, Plan, RunSpec, shown_options
@@ -28,7 +29,7 @@ class OptunaMirror:
         return tracking.optuna if tracking and tracking.optuna else str(self.record.home.optuna(self.record.name))
 
     def open(self, plan: Plan) -> None:
-        """Connects, and shows runs that were finished before."""
+        """Connects, and shows runs that ended before."""
         if optuna_study.available():
             self._safely(lambda: self._open(plan))
 
@@ -36,8 +37,7 @@ class OptunaMirror:
         """More is decided; some of it may be finished, for another study."""
         new = [spec for key, spec in plan.unique.items() if key not in self._parameters.arms]
         self._parameters.take(plan)
-        for spec in new:
-            self._safely(lambda spec=spec: self._show(spec))
+        self._safely(lambda: self._show_more(new))
 
     def started(self, spec: RunSpec) -> None:
         """Nothing: a trial is shown when it has ended."""
@@ -47,7 +47,7 @@ class OptunaMirror:
 
     def ended(self, spec: RunSpec, status: str) -> None:
         """A run ended."""
-        self._safely(lambda: self._show(spec))
+        self._safely(lambda: self._show_more([spec]))
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
         """Lets the store go. Whether the view is in step."""
@@ -57,18 +57,20 @@ class OptunaMirror:
 
     def _open(self, plan: Plan) -> None:
         self._parameters.take(plan)
-        self._view = optuna_study.StudyView(self.storage, self.record.edition, self.study.objectives)
-        for spec in plan.unique.values():
-            self._show(spec)
+        with locked(self.record.home.views_lock):
+            self._view = optuna_study.StudyView(self.storage, self.record.edition, self.study.objectives)
+            self._show(plan.unique.values())
 
-    def _show(self, spec: RunSpec) -> None:
-        record = Record(self.record.home.root, spec.key)
-        if self._view is None or not (record.finished or spec.trial is not None):
-            return
-        if (found := outcome(record, self.study.objectives, self.record.edition)) is None:
-            return
-        params, choices = self._parameters.of(spec)
-        self._view.show(spec.key, params, choices, found)
+    def _show_more(self, runs: Iterable[RunSpec]) -> None:
+        with locked(self.record.home.views_lock):
+            self._show(runs)
+
+    def _show(self, runs: Iterable[RunSpec]) -> None:
+        for spec in runs if self._view is not None else ():
+            record = Record(self.record.home.root, spec.key)
+            if (found := outcome(record, self.study.objectives, self.record.edition)) is not None:
+                params, choices = self._parameters.of(spec)
+                self._view.show(spec.key, params, choices, found)
 
     def _safely(self, action: Callable[[], Any]) -> None:
         try:
