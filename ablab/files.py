@@ -3,10 +3,12 @@
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from ablab.errors import UserError
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any], *, sync: bool = True) -> None:
@@ -45,3 +47,14 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def require_writable(folders: Iterable[Path]) -> None:
+    """Raises UserError where this user may not write a folder, or make it."""
+    for folder in folders:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(
+                f"you may not write in {there}: those who share a home must all be able to (a group of theirs, `chmod -R g+rwX`, "
+                "setgid folders, `umask 002`)"
+            )

@@ -25,9 +25,11 @@ class Lease:
     removed there is none, and none is given. `about`: what its file says beside its owner.
     """
 
+    LOCK = ".lease.lock"  # beside the lease: whoever has it looks and writes as one act
+
     def __init__(self, path: Path, **about: str) -> None:
         self.path, self._about = path, about
-        self._lock = path.with_name(".lease.lock")
+        self._lock = path.with_name(self.LOCK)
         self._nonce = uuid.uuid4().hex
 
     def acquire(self) -> bool:

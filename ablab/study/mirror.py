@@ -28,6 +28,7 @@ class Mirror:
         self._children: dict[str, mlflow_view.Child] = {}
         self._sent: dict[str, int] = {}
         self._last = 0.0
+        self._specs: Mapping[str, RunSpec] = {}
         self._arms: dict[str, Arm] = {}
         self._plugins: list[str] = []
 
@@ -41,21 +42,22 @@ class Mirror:
 
     def replanned(self, plan: Plan) -> None:
         """More is decided; some of it may be finished, for another study."""
-        known = self._arms
-        self._arms = plan.arm_of
+        known = self._specs
+        self._specs, self._arms = plan.unique, plan.arm_of
         self._plugins = sorted({name for run in plan.unique.values() for name, _ in run.plugins})
         self._safely(lambda: self._show_more([spec for key, spec in plan.unique.items() if key not in known]))
 
-    def _show(self, runs: Iterable[RunSpec]) -> None:
-        for spec in runs:
-            if Record(self.home.root, spec.key).finished:
-                self._show_finished(spec)
+    def _finished(self, runs: Iterable[RunSpec]) -> list[RunSpec]:
+        return [spec for spec in runs if Record(self.home.root, spec.key).finished]
 
     def _show_more(self, runs: Iterable[RunSpec]) -> None:
-        if self._view is not None:
-            with locked(self.home.views_lock):
-                self._children.update(self._view.children(self._parent))
-                self._show(runs)
+        finished = self._finished(runs)
+        if self._view is None or not finished:
+            return
+        with locked(self.home.views_lock):
+            self._children.update(self._view.children(self._parent))
+            for spec in finished:
+                self._show_finished(spec)
 
     def _open(self, plan: Plan) -> None:
         with locked(self.home.views_lock):  # when it is first opened, MLflow makes its tables
@@ -66,7 +68,8 @@ class Mirror:
             leased = [p.parent.name for p in (self.home.root / "runs").glob("*/lease.json")]
             view.reap(key for key in leased if Record(self.home.root, key).lease().held())
             self._children = view.children(self._parent)
-            self._show(plan.unique.values())
+            for spec in self._finished(plan.unique.values()):
+                self._show_finished(spec)
 
     def started(self, spec: RunSpec) -> None:
         """A run is under way."""
@@ -87,6 +90,8 @@ class Mirror:
         """Attaches the report's files to the parent and ends it. Whether the view is in step."""
 
         def close(view: mlflow_view.MlflowView) -> None:
+            # Another driver may have finished some, and been killed before it showed them.
+            self._show_more(self._specs.values())
             view.attach(self._parent, files)
             view.end(self._parent, "FINISHED" if complete else "KILLED")
 

@@ -35,7 +35,7 @@ class OptunaMirror:
 
     def replanned(self, plan: Plan) -> None:
         """More is decided; some of it may be finished, for another study."""
-        new = [spec for key, spec in plan.unique.items() if key not in self._parameters.arms]
+        new = [spec for key, spec in plan.unique.items() if key not in self._parameters.specs]
         self._parameters.take(plan)
         self._safely(lambda: self._show_more(new))
 
@@ -51,6 +51,8 @@ class OptunaMirror:
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
         """Lets the store go. Whether the view is in step."""
+        # Another driver may have finished some, and been killed before it showed them.
+        self._safely(lambda: self._show_more(self._parameters.specs.values()))
         if self._view is not None:
             self._safely(self._view.close)
         return self._view is not None or not optuna_study.available()
@@ -59,18 +61,21 @@ class OptunaMirror:
         self._parameters.take(plan)
         with locked(self.record.home.views_lock):
             self._view = optuna_study.StudyView(self.storage, self.record.edition, self.study.objectives)
-            self._show(plan.unique.values())
+            self._show(self._view, plan.unique.values())
 
     def _show_more(self, runs: Iterable[RunSpec]) -> None:
-        with locked(self.record.home.views_lock):
-            self._show(runs)
+        if self._view is not None:
+            with locked(self.record.home.views_lock):
+                self._show(self._view, runs)
 
-    def _show(self, runs: Iterable[RunSpec]) -> None:
-        for spec in runs if self._view is not None else ():
+    def _show(self, view: optuna_study.StudyView, runs: Iterable[RunSpec]) -> None:
+        for spec in runs:
+            if view.complete(spec.key):
+                continue
             record = Record(self.record.home.root, spec.key)
             if (found := outcome(record, self.study.objectives, self.record.edition)) is not None:
                 params, choices = self._parameters.of(spec)
-                self._view.show(spec.key, params, choices, found)
+                view.show(spec.key, params, choices, found)
 
     def _safely(self, action: Callable[[], Any]) -> None:
         try:
@@ -84,14 +89,15 @@ class _Parameters:
     """What distinguishes a study's runs, as parameters of trials, with all the values that each takes."""
 
     def __init__(self, study: Study) -> None:
-        self.arms: dict[str, Arm] = {}
+        self.specs: Mapping[str, RunSpec] = {}
+        self._arms: dict[str, Arm] = {}
         self._search = study.design.kind == "search"
         trial_seed = study.trial_seed
         self._seeds = [*study.seed_list(), *([] if trial_seed is None else [trial_seed])]
 
     def take(self, plan: Plan) -> None:
         """What the plan's runs differ in."""
-        self.arms = plan.arm_of
+        self.specs, self._arms = plan.unique, plan.arm_of
         self._trials = bool(plan.expected.trials)
         self._space = dict(plan.space)
         used = [dict(run.plugins) for run in plan.unique.values()]
@@ -103,7 +109,7 @@ class _Parameters:
         plugins = dict(spec.plugins)
         params: dict[str, Any] = {f"plugin.{name}": shown_options(plugins.get(name)) for name in self._plugins}
         choices: dict[str, Any] = {f"plugin.{name}": values for name, values in self._plugins.items()}
-        params |= self.arms[spec.key].params
+        params |= self._arms[spec.key].params
         choices |= self._space
         params["seed"], choices["seed"] = spec.seed, self._seeds
         if self._trials:

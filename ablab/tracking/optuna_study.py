@@ -122,21 +122,21 @@ class StudyView:
         self._looked = 0
         self._look()
 
+    def complete(self, run: str) -> bool:
+        """Whether the run is shown with its values, so that nothing more will come."""
+        return (seen := self._seen.get(run)) is not None and seen.name == "COMPLETE"
+
     def show(self, run: str, params: Mapping[str, Any], choices: Mapping[str, Sequence[Any]], outcome: Outcome) -> None:
         """Adds a run that ended, once; and once more where it ended otherwise since: Optuna takes back no trial that failed, but
         leaves it out of what it computes. `choices`: all values that each parameter takes in the study.
         """
         ended = _state(outcome)
-        if self._shown(run, ended):
-            return
-        self._look()  # another driver may have added it since
-        if not self._shown(run, ended):
+        if self._seen.get(run) is not ended:
+            self._look()  # another driver may have added it since
+        if self._seen.get(run) is not ended and not self.complete(run):
             space = {name: _distribution(choices[name]) for name in params}
             self._study.add_trial(_frozen(params, space, outcome, {"run": run}))
             self._seen[run] = ended
-
-    def _shown(self, run: str, ended: "optuna.trial.TrialState") -> bool:
-        return (seen := self._seen.get(run)) is not None and (seen is ended or seen.name == "COMPLETE")
 
     def _look(self) -> None:
         """Notes the trials that are new in the store: they are numbered as they come."""

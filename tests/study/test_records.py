@@ -4,14 +4,20 @@ import json
 import multiprocessing
 import os
 import shutil
+import socket
+import threading
 import time
 
 import psutil
 import pytest
+import torch
 
+from ablab.study import lease as lease_module
 from ablab.study.home import StudyRecord, make_home, study_names
 from ablab.study.lease import STALE_SECONDS, Lease
+from ablab.study.plan import RunSpec
 from ablab.study.records import Record
+from ablab.study.worker import Report, Setting, Worker
 
 
 @pytest.fixture
@@ -155,3 +161,55 @@ def test_a_study_that_was_removed_beside_its_driver_notes_its_execution(tmp_path
     study.executed({"trained": 3})
     assert study.executions == [{"trained": 3}]
     assert study_names(make_home(tmp_path)) == []
+
+
+def test_a_process_that_is_hidden_from_us_lives_as_long_as_its_heart_beats(record, monkeypatch):
+    """Where /proc shows other users' processes to nobody (hidepid), only a signal tells that there is one."""
+    lease = record.lease()
+    lease.path.write_text(json.dumps({"host": socket.gethostname(), "pid": 1, "started": 1.0}))
+
+    def gone(pid):
+        raise psutil.NoSuchProcess(pid)
+
+    def forbidden(pid, number):
+        raise PermissionError
+
+    monkeypatch.setattr(lease_module.psutil, "Process", gone)
+    assert not lease.held()
+    monkeypatch.setattr(os, "kill", forbidden)
+    assert lease.held()
+    os.utime(lease.path, (0, 0))
+    assert not lease.held()
+
+
+def test_a_live_process_of_another_user_holds_its_lease(record, monkeypatch):
+    def forbidden(pid, number):
+        raise PermissionError
+
+    lease = record.lease()
+    assert lease.acquire()
+    os.utime(lease.path, (0, 0))
+    monkeypatch.setattr(os, "kill", forbidden)
+    assert lease.held()
+
+
+class Steady(Worker):
+    """Outlives its driver: the process of the tests has none."""
+
+    def _watch(self):
+        return
+
+
+@pytest.mark.parametrize("status", ["finished", "stopped", "failed"])
+def test_a_run_that_another_driver_has_ended_is_not_trained(tmp_path, record, status):
+    end = {
+        "finished": lambda: record.finish({}),
+        "stopped": lambda: record.ask_to_stop("no"),
+        "failed": lambda: record.fail("no"),
+    }
+    end[status]()
+    spec = RunSpec(record.key, "x", "base", 1, "gpt2", (), {}, {}, "data", ((1, 1),), 1.0, (), 30.0)
+    report = Steady(Setting(tmp_path, (), torch.get_num_threads()), threading.Event()).train(spec)
+    assert report == Report(status, "" if status == "finished" else "no")
+    assert not record.lease().path.exists()
+    assert len(record.attempts) == (status == "failed")
