@@ -6,7 +6,7 @@ import signal
 import sqlite3
 from collections import Counter
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from threading import Event
 
 import optuna
@@ -123,7 +123,7 @@ def in_optuna(home):
 
 def in_mlflow(home):
     """How often each run stands there."""
-    with sqlite3.connect(home / "mlflow" / "mlflow.db") as database:
+    with closing(sqlite3.connect(home / "mlflow" / "mlflow.db")) as database:
         return Counter(key for (key,) in database.execute("select value from tags where key = 'ablab.run_key'"))
 
 

@@ -3,13 +3,14 @@
 import shutil
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from ablab.study.home import make_home
+from ablab.study.home import StudyRecord, make_home
 from ablab.study.mirror import Mirror
 from ablab.study.optuna_mirror import OptunaMirror
 from ablab.study.records import Record
@@ -146,17 +147,19 @@ def test_a_failed_run_is_shown_as_failed_until_it_comes_to_something(carry_out, 
 
 def test_what_another_driver_finished_and_did_not_show_is_shown_at_the_end(carry_out, tmp_path):
     session, _ = carry_out()
-    shutil.rmtree(tmp_path / "home" / "optuna")
-    shutil.rmtree(tmp_path / "home" / "mlflow")
-    record = Record(tmp_path / "home", next(iter(session.planned.plan.unique)))
+    place = make_home(tmp_path / "another")  # the same records, and no views
+    for name in ("runs", "studies"):
+        shutil.copytree(tmp_path / "home" / name, place.root / name)
+    record = Record(place.root, next(iter(session.planned.plan.unique)))
     (record.folder / "result.json").rename(tmp_path / "kept")
-    views = [made(session.record, session.planned.study, print) for made in (OptunaMirror, Mirror)]
+    study = StudyRecord(place, "x", session.record.revision)
+    views = [made(study, session.planned.study, print) for made in (OptunaMirror, Mirror)]
     for view in views:
         view.open(session.planned.plan)
     (tmp_path / "kept").rename(record.folder / "result.json")
     assert all(view.close([], complete=True) for view in views)
-    check(load(tmp_path / "home" / "optuna" / "x.journal", session), session)
-    with sqlite3.connect(tmp_path / "home" / "mlflow" / "mlflow.db") as database:
+    check(load(place.optuna("x"), session), session)
+    with closing(sqlite3.connect(place.mlflow / "mlflow.db")) as database:
         keys = [key for (key,) in database.execute("select value from tags where key = 'ablab.run_key'")]
     assert sorted(keys) == sorted(session.planned.plan.unique)
 

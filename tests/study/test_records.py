@@ -193,6 +193,20 @@ def test_a_live_process_of_another_user_holds_its_lease(record, monkeypatch):
     assert lease.held()
 
 
+def test_a_lease_that_we_may_not_write_is_waited_for_while_it_is_held(record, monkeypatch):
+    holder = record.lease()
+    assert holder.acquire()
+
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(lease_module, "locked", forbidden)
+    assert not record.lease().acquire()
+    holder.path.unlink()
+    with pytest.raises(PermissionError):
+        record.lease().acquire()
+
+
 class Steady(Worker):
     """Outlives its driver: the process of the tests has none."""
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 
 import pytest
@@ -142,12 +143,13 @@ def test_removing_a_study_leaves_what_others_list(tmp_path):
         finish(tmp_path, key)
     (tmp_path / "reports" / "x").mkdir(parents=True)
     (tmp_path / "reports" / "x" / "r1.html").write_text("x" * 1000)
-    removal = plan_removal(home, [find_target(home, "x", None)])
+    targets = [find_target(home, "x", None)]
+    removal = plan_removal(home, targets)
     assert (removal.studies, removal.runs, removal.kept, removal.wanted) == (("x",), ("a1", "a3", "t1"), 1, ())
     sizes = [p.stat().st_size for key in removal.runs for p in (tmp_path / "runs" / key).iterdir()]
     records = [p.stat().st_size for p in (tmp_path / "studies" / "x").iterdir()]
     assert removal.size == sum(sizes) + sum(records) + 1000
-    remove(home, removal)
+    remove(home, targets, removal)
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["a2"]
     assert not (tmp_path / "reports" / "x").exists()
     assert latest(home, "y").read()["runs"]
@@ -163,6 +165,6 @@ def test_removing_a_run_says_who_wants_it_and_waits_for_its_training_to_end(tmp_
     assert (removal.studies, removal.runs, removal.wanted) == ((), ("a1",), ("x",))
     progress(tmp_path, "a2", 0.5, 1.0)
     for name in ("a2", "x"):
-        with pytest.raises(UserError, match=f"a2 is being trained: `ablab cancel {name}` first"):
+        with pytest.raises(UserError, match=f"a2 is being trained by process {os.getpid()} on .*: `ablab cancel {name}` first"):
             plan_removal(home, [find_target(home, name, None)])
     assert (tmp_path / "runs" / "a1" / "result.json").exists()
