@@ -26,13 +26,16 @@ for command in _COMMANDS:
 
 
 def main() -> None:
-    """Runs a command. Exit status: 0 done, 1 a run failed, 2 bad input, 130 or 143 interrupted."""
+    """Runs a command. Exit status: 0 done, 1 a run failed, 2 bad input, or no permission for a file, 130 or 143 interrupted."""
     # Imports make hundreds of thousands of objects that stay: looking through them for garbage takes a tenth of a plan's time.
     gc.set_threshold(50_000)
     try:
         app()
     except UserError as error:
         print(f"ablab: {error}", file=sys.stderr)
+        sys.exit(2)
+    except PermissionError as error:
+        print(f"ablab: {error.filename}: permission denied", file=sys.stderr)
         sys.exit(2)
     except RunFailed as error:
         print(f"ablab: {error}", file=sys.stderr)

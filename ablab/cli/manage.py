@@ -66,7 +66,6 @@ def rm(
 ) -> None:
     """Remove studies, with their reports and the runs that no other study lists, or single runs."""
     from ablab.study.care import plan_removal, remove
-    from ablab.study.mirror import forget
 
     place, found = _found(targets, profile, home)
     removal = plan_removal(place, found)
@@ -75,8 +74,7 @@ def rm(
         if not sys.stdin.isatty():
             raise UserError(f"this would remove {text}; give --yes to do it")
         typer.confirm(f"remove {text}?", abort=True)
-    remove(place, removal)
-    forget(place, removal.studies)
+    remove(place, found, removal)
     print(f"removed {text}")
     if removal.wanted:
         print(f"`ablab run` would train them again for {', '.join(removal.wanted)}")

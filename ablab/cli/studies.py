@@ -11,8 +11,11 @@ from ablab.cli.options import HomeDir, Json, Overrides, Plugins, Profile, StudyF
 from ablab.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
+    from ablab.study.driver import Display
     from ablab.study.home import Home, StudyRecord
     from ablab.study.session import Planned, Request, Session
+    from ablab.study.tally import Tally
+    from ablab.train.team import Layout
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a GPU, or one a CPU core.")]
 Accelerator = Annotated[str | None, typer.Option(help="auto, cpu or cuda. Default: the study's `hardware`.")]
@@ -36,25 +39,38 @@ def run(
     plugins: Plugins = None,
 ) -> None:
     """Train what a study lacks, and report. What is finished is never trained again."""
+    from ablab.files import require_writable
+    from ablab.study.driving import driving
+    from ablab.study.home import make_home
+    from ablab.study.session import planned
+
+    hardware = {"accelerator": accelerator, "devices": devices, "strategy": strategy, "tensor": tensor, "compile": compile}
+    given = [f"hardware.{name}={value}" for name, value in hardware.items() if value is not None]
+    place, request = make_home(home), _request(file, profile, [*(overrides or []), *given], plugins)
+    fresh = None if place.root.exists() else planned(request, place.root)  # bad input leaves no home behind
+    if fresh is not None:
+        _layout(fresh)
+    require_writable([place.root])
+    with driving(place, request.name):
+        asked = fresh or planned(request, place.root)  # while nothing that it counts on can be removed
+        _carry_out(asked, place, workers)
+
+
+def _carry_out(asked: "Planned", place: "Home", workers: int | None) -> None:
     from rich.console import Console
 
     from ablab.cli.display import make_display
     from ablab.study.executor import LocalExecutor
-    from ablab.study.home import make_home
-    from ablab.study.session import Session, Share, planned
+    from ablab.study.session import Session, Share
 
-    place = make_home(home)
-    hardware = {"accelerator": accelerator, "devices": devices, "strategy": strategy, "tensor": tensor, "compile": compile}
-    given = [f"hardware.{name}={value}" for name, value in hardware.items() if value is not None]
-    asked = planned(_request(file, profile, [*(overrides or []), *given], plugins), place.root)
     console = Console()
     display = make_display(console, asked.study.metric)
     session = Session(asked, place, display)
+    session.require_writable()
     session.want_again()
     expected, missing = asked.plan.expected, session.missing
     total = expected.runs + expected.trials
-    machine = asked.study.hardware
-    layout, why = machine.layout(max(arm.parameters for arm in asked.plan.arms))
+    machine, (layout, why) = asked.study.hardware, _layout(asked)
     count, threads = machine.division(workers, missing)
     if missing:
         if layout.processes > 1:
@@ -71,6 +87,15 @@ def run(
     if tally.signal is not None and tally.killed:  # "end now": no report either
         sys.exit(128 + tally.signal)
     _conclude(session, console, interrupted=tally.signal is not None)
+    _tell(asked, tally, display)
+
+
+def _layout(asked: "Planned") -> "tuple[Layout, str]":
+    return asked.study.hardware.layout(max((arm.parameters for arm in asked.plan.arms), default=0))
+
+
+def _tell(asked: "Planned", tally: "Tally", display: "Display") -> None:
+    """How it ended, where not all is well."""
     if tally.signal is not None:
         sys.exit(128 + tally.signal)
     if tally.stopped:
@@ -78,6 +103,7 @@ def run(
     if tally.broken:
         raise RunFailed(f"no worker process starts: {tally.broken}; `ablab run` goes on from here")
     if tally.failed:
+        total = asked.plan.expected.runs + asked.plan.expected.trials
         trials = len(tally.failed.keys() & {trial.run.key for trial in asked.plan.trials})
         note = f" ({trials} of them are trials, which count as without a value: `ablab retry`)" if trials else ""
         raise RunFailed(f"{len(tally.failed)} of {total} runs failed; `ablab run` tries them again{note}")

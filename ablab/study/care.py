@@ -3,12 +3,16 @@
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ablab.errors import UserError, unknown
+from ablab.files import require_writable
+from ablab.study.driving import drivers, no_driver_begins
 from ablab.study.home import Home, StudyRecord, label, latest, revisions, study_names
-from ablab.study.records import Lease, Record, find_record, run_keys
+from ablab.study.lease import Lease
+from ablab.study.records import Record, find_record, run_keys
 from ablab.study.status import listed, state
 
 
@@ -73,33 +77,56 @@ def retry(home: Home, keys: Iterable[str]) -> int:
 
 
 def plan_removal(home: Home, targets: Sequence[Target]) -> Removal:
-    """What removing `targets` takes away. Raises UserError while a run of theirs is being trained."""
+    """What removing `targets` takes away. Raises UserError while a run of theirs is being trained, or a study being run that
+    names one.
+    """
     going = tuple(dict.fromkeys(target.study.name for target in targets if target.study is not None))
     theirs = {key for name in going for key in _listed(home, name)}
     named = {key for target in targets if target.study is None for key in target.keys}
     staying = {name: _listed(home, name) for name in study_names(home) if name not in going}
     elsewhere = {key for keys in staying.values() for key in keys}
+    wanted = tuple(name for name, keys in staying.items() if keys & named)
+    if at_work := drivers(home, (*going, *wanted)):
+        study = at_work[0].owner["study"]
+        raise UserError(f"study {study} is being run by {at_work[0].holder}: let it end, or `ablab cancel {study}`, first")
     for key in sorted(theirs | named):
-        if Lease(Record(home.root, key)).held():
-            raise UserError(f"run {key} is being trained: `ablab cancel {' '.join(going) or key}` first")
+        if (lease := Record(home.root, key).lease()).held():
+            raise _trained(key, lease, " ".join(going) or key)
     runs = tuple(sorted(key for key in (theirs - elsewhere) | named if Record(home.root, key).folder.is_dir()))
     folders = [Record(home.root, key).folder for key in runs]
     return Removal(
-        studies=going, runs=runs, kept=len((theirs & elsewhere) - named),
-        wanted=tuple(name for name, keys in staying.items() if keys & named),
+        studies=going, runs=runs, kept=len((theirs & elsewhere) - named), wanted=wanted,
         size=sum(_size(folder) for folder in [*folders, *_folders(home, going)]),
     )  # fmt: skip
 
 
-def remove(home: Home, removal: Removal) -> None:
-    """Takes it away. The studies go last: what is cut off can be removed again."""
-    for key in removal.runs:
-        shutil.rmtree(Record(home.root, key).folder)
-    for folder in _folders(home, removal.studies):
-        if folder.exists():
+def remove(home: Home, targets: Sequence[Target], removal: Removal) -> None:
+    """Takes away what `plan_removal` said of `targets`. The studies go last: what is cut off can be removed again. Raises
+    UserError, before anything goes, where they are at work by now, more or less would go, or this user may not remove it; and
+    where a run is taken up in this very moment.
+    """
+    from ablab.study.mirror import forget
+
+    with no_driver_begins(home):
+        now = plan_removal(home, targets)
+        if (now.studies, now.runs) != (removal.studies, removal.runs):
+            raise UserError("what would go is not what it was a moment ago: `ablab rm` again")
+        records = [Record(home.root, key) for key in removal.runs]
+        folders = [record.folder for record in records] + [f for f in _folders(home, removal.studies) if f.exists()]
+        require_writable([*folders, *(folder.parent for folder in folders)])
+        for record in records:
+            if not (lease := record.lease()).acquire():  # by a study that has just come to want it
+                raise _trained(record.key, lease, record.key)
+            shutil.rmtree(record.folder)
+        for folder in folders[len(records) :]:
             shutil.rmtree(folder)
-    for name in removal.studies:
-        home.optuna(name).unlink(missing_ok=True)
+        for name in removal.studies:
+            home.optuna(name).unlink(missing_ok=True)
+        forget(home, removal.studies)
+
+
+def _trained(key: str, lease: Lease, target: str) -> UserError:
+    return UserError(f"run {key} is being trained by {lease.holder}: `ablab cancel {target}` first")
 
 
 def _study(record: StudyRecord) -> Target:
@@ -117,5 +144,10 @@ def _folders(home: Home, names: Iterable[str]) -> list[Path]:
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files in it."""
-    return sum(os.path.getsize(Path(at) / file) for at, _, files in os.walk(folder) for file in files)
+    """Bytes of the files in it. What goes while it is measured counts nothing."""
+    size = 0
+    for at, _, files in os.walk(folder):
+        for file in files:
+            with suppress(FileNotFoundError):
+                size += os.path.getsize(Path(at) / file)
+    return size

@@ -12,12 +12,11 @@ from typing import Any, Protocol
 from ablab.study.attempt import Report
 from ablab.study.executor import Executor, report_of
 from ablab.study.plan import RunSpec
-from ablab.study.records import Lease, Record
+from ablab.study.records import Record
 from ablab.study.sources import Source
 from ablab.study.tally import Patience, Tally
 from ablab.study.views import Views
 
-_HELD_SECONDS = 3.0
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 2.0
 _STARTS = 3
@@ -58,12 +57,13 @@ class Driver:
     def __init__(self, root: Any, executor: Executor, views: Views, display: Display, patience: Patience) -> None:
         self.root, self.executor, self.views, self.display, self.patience = root, executor, views, display, patience
         self.tally = Tally()
-        self._again: deque[tuple[float, RunSpec]] = deque()
+        self._again: deque[RunSpec] = deque()
         self._running: dict[Future[Report], _Handed] = {}
         self._given_up: dict[str, RunSpec] = {}
         self._lost: Counter[str] = Counter()
         self._unstarted = 0
         self._looked = 0.0
+        self._began = time.time()
 
     def drive(self, source: Source) -> Tally:
         """Trains every run of `source`; returns when all ended, after a signal, or when no worker starts."""
@@ -118,7 +118,7 @@ class Driver:
             if seen[record.key] != handed.progress:
                 handed.progress, handed.moved = seen[record.key], now
             elif now - handed.moved > self.patience.stall_seconds and not future.done():
-                pid = Lease(record).owner.get("pid")
+                pid = record.lease().owner.get("pid")
                 del self._running[future]
                 self.executor.cancel(future)
                 self._lose(handed.spec, Report("lost", f"no progress for {self.patience.stall_seconds:g} s", pid=pid))
@@ -134,7 +134,7 @@ class Driver:
             if not record.stop_asked and record.failure is None:
                 for given_up in (self._given_up, self._lost, self.tally.failed, self.tally.stopped):
                     given_up.pop(key, None)
-                self._again.append((0.0, spec))
+                self._again.append(spec)
 
     def _fill(self) -> list[RunSpec]:
         """Hands out runs while there are free slots."""
@@ -145,17 +145,19 @@ class Driver:
                 self._end(spec, Report("stopped", record.stop_reason))
                 continue
             record.create(spec)
+            if (failure := record.failure) is not None and failure["time"] < self._began:
+                record.want_again()  # what failed since, another driver gave up: the worker says so
             self._running[self.executor.submit(spec)] = _Handed(spec, time.monotonic())
             self.display.started(spec)
             started.append(spec)
         return started
 
     def _next(self) -> RunSpec | None:
-        """What is to be tried again and has waited long enough, else the source's next."""
-        for entry in self._again:
-            if entry[0] <= time.monotonic():
-                self._again.remove(entry)
-                return entry[1]
+        """What is to be tried again and no other driver holds, else the source's next."""
+        for spec in self._again:
+            if not Record(self.root, spec.key).lease().held():
+                self._again.remove(spec)
+                return spec
         return self._source.next()
 
     def _gather(self, future: Future[Report], spec: RunSpec) -> None:
@@ -163,30 +165,30 @@ class Driver:
         self.tally.busy_seconds += report.busy_seconds
         self._unstarted = self._unstarted + 1 if report.status == "unstarted" else 0
         if report.status == "held":
-            self._again.append((time.monotonic() + _HELD_SECONDS, spec))
+            self._again.append(spec)
         elif report.status == "lost":
             self._lose(spec, report)
         elif report.status == "unstarted":
             self.executor.cancel(future)  # another process may do better
-            self._again.append((0.0, spec))
+            self._again.append(spec)
             if self._unstarted >= _STARTS:
                 self.tally.broken = report.reason
         elif report.status == "interrupted" and not self._ending:
-            self._again.append((0.0, spec))  # asked to stop, and wanted again before it had
+            self._again.append(spec)  # asked to stop, and wanted again before it had
         else:
             self._end(spec, report)
 
     def _lose(self, spec: RunSpec, report: Report) -> None:
         """An attempt ended with its process: the run is tried again, or given up."""
         record = Record(self.root, spec.key)
-        Lease(record).clear()
+        record.lease().clear()
         self._lost[spec.key] += 1
         if self._ending:
             record.note_attempt(report.reason, report.pid)
             self._end(spec, Report("interrupted", report.reason))
-        elif self._lost[spec.key] <= self.patience.retries:
+        elif self._lost[spec.key] <= self.patience.retries or record.lease().held():  # another driver may try it by now
             record.note_attempt(report.reason, report.pid)
-            self._again.append((0.0, spec))
+            self._again.append(spec)
             self.display.say(f"{spec.label}: {report.reason}; it is tried again")
         else:
             self._end(spec, Report("failed", report.reason, pid=report.pid))

@@ -27,6 +27,11 @@ class Home:
         """The token stores."""
         return self.root / "tokens"
 
+    @property
+    def views_lock(self) -> Path:
+        """Locked while something is looked for in a tracker and made where it is not there: another driver may do the same."""
+        return self.root / ".views.lock"
+
     def optuna(self, study: str) -> Path:
         """The journal that Optuna's view of a study is kept in."""
         return self.root / "optuna" / f"{study}.journal"

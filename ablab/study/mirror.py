@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ablab.files import locked
 from ablab.study.home import Home, StudyRecord
 from ablab.study.plan import Arm, Plan, RunSpec, shown_options
-from ablab.study.records import Lease, Record
+from ablab.study.records import Record
 from ablab.study.schema import Study
 from ablab.tracking import mlflow_view
 from ablab.tracking.addresses import fault
@@ -27,6 +28,7 @@ class Mirror:
         self._children: dict[str, mlflow_view.Child] = {}
         self._sent: dict[str, int] = {}
         self._last = 0.0
+        self._specs: Mapping[str, RunSpec] = {}
         self._arms: dict[str, Arm] = {}
         self._plugins: list[str] = []
 
@@ -40,25 +42,34 @@ class Mirror:
 
     def replanned(self, plan: Plan) -> None:
         """More is decided; some of it may be finished, for another study."""
-        known = self._arms
-        self._arms = plan.arm_of
+        known = self._specs
+        self._specs, self._arms = plan.unique, plan.arm_of
         self._plugins = sorted({name for run in plan.unique.values() for name, _ in run.plugins})
-        self._safely(lambda: self._show([spec for key, spec in plan.unique.items() if key not in known]))
+        self._safely(lambda: self._show_more([spec for key, spec in plan.unique.items() if key not in known]))
 
-    def _show(self, runs: Iterable[RunSpec]) -> None:
-        for spec in runs if self._view is not None else ():
-            if Record(self.home.root, spec.key).finished:
+    def _finished(self, runs: Iterable[RunSpec]) -> list[RunSpec]:
+        return [spec for spec in runs if Record(self.home.root, spec.key).finished]
+
+    def _show_more(self, runs: Iterable[RunSpec]) -> None:
+        finished = self._finished(runs)
+        if self._view is None or not finished:
+            return
+        with locked(self.home.views_lock):
+            self._children.update(self._view.children(self._parent))
+            for spec in finished:
                 self._show_finished(spec)
 
     def _open(self, plan: Plan) -> None:
-        self._view = view = mlflow_view.MlflowView(self.home.tracking_uri(self.study), self.home.mlflow, self.home.root)
-        tags = {"ablab.question": self.study.question, "ablab.revision": self.revision, "ablab.design": self.study.design.kind}
-        self._parent = view.parent(self.name, tags)
-        runs = self.home.root / "runs"
-        leased = [p.parent.name for p in runs.glob("*/lease.json")]
-        view.reap(key for key in leased if Lease(Record(self.home.root, key)).held())
-        self._children = view.children(self._parent)
-        self._show(plan.unique.values())
+        with locked(self.home.views_lock):  # when it is first opened, MLflow makes its tables
+            uri = self.home.tracking_uri(self.study)
+            self._view = view = mlflow_view.MlflowView(uri, self.home.mlflow, self.home.root)
+            tags = {"question": self.study.question, "revision": self.revision, "design": self.study.design.kind}
+            self._parent = view.parent(self.name, {f"ablab.{name}": value for name, value in tags.items()})
+            leased = [p.parent.name for p in (self.home.root / "runs").glob("*/lease.json")]
+            view.reap(key for key in leased if Record(self.home.root, key).lease().held())
+            self._children = view.children(self._parent)
+            for spec in self._finished(plan.unique.values()):
+                self._show_finished(spec)
 
     def started(self, spec: RunSpec) -> None:
         """A run is under way."""
@@ -79,6 +90,8 @@ class Mirror:
         """Attaches the report's files to the parent and ends it. Whether the view is in step."""
 
         def close(view: mlflow_view.MlflowView) -> None:
+            # Another driver may have finished some, and been killed before it showed them.
+            self._show_more(self._specs.values())
             view.attach(self._parent, files)
             view.end(self._parent, "FINISHED" if complete else "KILLED")
 
@@ -88,12 +101,13 @@ class Mirror:
     def _started(self, spec: RunSpec) -> None:
         if self._view is None:
             return
-        if spec.key not in self._children:  # another driver on this home may have made it since
-            self._children.update(self._view.children(self._parent))
         if spec.key in self._children:
             self._view.resume(self._children[spec.key].id)
-        else:
-            self._create(spec, {})
+            return
+        with locked(self.home.views_lock):
+            self._children.update(self._view.children(self._parent))
+            if spec.key not in self._children:
+                self._create(spec, {})
 
     def _create(self, spec: RunSpec, tags: Mapping[str, str]) -> str:
         assert self._view is not None

@@ -1,9 +1,10 @@
 """Keeps Optuna's view of a study in step with its run records: one Optuna study a revision, one trial a run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ablab.files import locked
 from ablab.study.adaptive import outcome
 from ablab.study.home import StudyRecord
 from ablab.study.plan import Arm, Plan, RunSpec, shown_options
@@ -28,16 +29,15 @@ class OptunaMirror:
         return tracking.optuna if tracking and tracking.optuna else str(self.record.home.optuna(self.record.name))
 
     def open(self, plan: Plan) -> None:
-        """Connects, and shows runs that were finished before."""
+        """Connects, and shows runs that ended before."""
         if optuna_study.available():
             self._safely(lambda: self._open(plan))
 
     def replanned(self, plan: Plan) -> None:
         """More is decided; some of it may be finished, for another study."""
-        new = [spec for key, spec in plan.unique.items() if key not in self._parameters.arms]
+        new = [spec for key, spec in plan.unique.items() if key not in self._parameters.specs]
         self._parameters.take(plan)
-        for spec in new:
-            self._safely(lambda spec=spec: self._show(spec))
+        self._safely(lambda: self._show_more(new))
 
     def started(self, spec: RunSpec) -> None:
         """Nothing: a trial is shown when it has ended."""
@@ -47,28 +47,35 @@ class OptunaMirror:
 
     def ended(self, spec: RunSpec, status: str) -> None:
         """A run ended."""
-        self._safely(lambda: self._show(spec))
+        self._safely(lambda: self._show_more([spec]))
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
         """Lets the store go. Whether the view is in step."""
+        # Another driver may have finished some, and been killed before it showed them.
+        self._safely(lambda: self._show_more(self._parameters.specs.values()))
         if self._view is not None:
             self._safely(self._view.close)
         return self._view is not None or not optuna_study.available()
 
     def _open(self, plan: Plan) -> None:
         self._parameters.take(plan)
-        self._view = optuna_study.StudyView(self.storage, self.record.edition, self.study.objectives)
-        for spec in plan.unique.values():
-            self._show(spec)
+        with locked(self.record.home.views_lock):
+            self._view = optuna_study.StudyView(self.storage, self.record.edition, self.study.objectives)
+            self._show(self._view, plan.unique.values())
 
-    def _show(self, spec: RunSpec) -> None:
-        record = Record(self.record.home.root, spec.key)
-        if self._view is None or not (record.finished or spec.trial is not None):
-            return
-        if (found := outcome(record, self.study.objectives, self.record.edition)) is None:
-            return
-        params, choices = self._parameters.of(spec)
-        self._view.show(spec.key, params, choices, found)
+    def _show_more(self, runs: Iterable[RunSpec]) -> None:
+        if self._view is not None:
+            with locked(self.record.home.views_lock):
+                self._show(self._view, runs)
+
+    def _show(self, view: optuna_study.StudyView, runs: Iterable[RunSpec]) -> None:
+        for spec in runs:
+            if view.complete(spec.key):
+                continue
+            record = Record(self.record.home.root, spec.key)
+            if (found := outcome(record, self.study.objectives, self.record.edition)) is not None:
+                params, choices = self._parameters.of(spec)
+                view.show(spec.key, params, choices, found)
 
     def _safely(self, action: Callable[[], Any]) -> None:
         try:
@@ -82,14 +89,15 @@ class _Parameters:
     """What distinguishes a study's runs, as parameters of trials, with all the values that each takes."""
 
     def __init__(self, study: Study) -> None:
-        self.arms: dict[str, Arm] = {}
+        self.specs: Mapping[str, RunSpec] = {}
+        self._arms: dict[str, Arm] = {}
         self._search = study.design.kind == "search"
         trial_seed = study.trial_seed
         self._seeds = [*study.seed_list(), *([] if trial_seed is None else [trial_seed])]
 
     def take(self, plan: Plan) -> None:
         """What the plan's runs differ in."""
-        self.arms = plan.arm_of
+        self.specs, self._arms = plan.unique, plan.arm_of
         self._trials = bool(plan.expected.trials)
         self._space = dict(plan.space)
         used = [dict(run.plugins) for run in plan.unique.values()]
@@ -101,7 +109,7 @@ class _Parameters:
         plugins = dict(spec.plugins)
         params: dict[str, Any] = {f"plugin.{name}": shown_options(plugins.get(name)) for name in self._plugins}
         choices: dict[str, Any] = {f"plugin.{name}": values for name, values in self._plugins.items()}
-        params |= self.arms[spec.key].params
+        params |= self._arms[spec.key].params
         choices |= self._space
         params["seed"], choices["seed"] = spec.seed, self._seeds
         if self._trials:

@@ -8,28 +8,21 @@ stop.json       there when the run is asked to stop, with the reason. `cancelled
                 `pruned` (a tuning or a search had seen enough) for good
 """
 
-import fcntl
 import json
-import os
 import socket
 import time
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import psutil
-
 from ablab.errors import UserError
 from ablab.files import read_json, write_atomically, write_json
+from ablab.study.lease import Lease
 
 if TYPE_CHECKING:
     from ablab.study.plan import RunSpec
 
-STALE_SECONDS = 30.0
-BEAT_SECONDS = 5.0
 StopKind = Literal["cancelled", "pruned"]
 
 
@@ -39,6 +32,10 @@ class Record:
     def __init__(self, home: Path, key: str) -> None:
         self.key = key
         self.folder = home / "runs" / key
+
+    def lease(self) -> Lease:
+        """The right to train it, to be taken or looked at."""
+        return Lease(self.folder / "lease.json")
 
     def create(self, spec: "RunSpec") -> None:
         """Writes the specification, once."""
@@ -145,78 +142,6 @@ class Record:
         """Notes why the last attempt failed: nobody tries again until the run is wanted again."""
         self.note_attempt(reason, pid)
         write_json(self.folder / "failure.json", {"reason": reason, "detail": detail, "time": time.time()})
-
-
-class Lease:
-    """The right to train a run. A lease is stale when its process is gone (on this host), or its heart has not beaten for
-    `STALE_SECONDS` (elsewhere); a stale lease is taken over. A run whose folder was removed has none, and gives none.
-    """
-
-    def __init__(self, record: Record) -> None:
-        self.path = record.folder / "lease.json"
-        self._nonce = uuid.uuid4().hex
-
-    def acquire(self) -> bool:
-        """Whether we have it now."""
-        me = psutil.Process()
-        owner = {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time(), "nonce": self._nonce}
-        with suppress(FileNotFoundError), self._guarded():
-            if not self.held():
-                write_json(self.path, owner)
-                return True
-        return False
-
-    def held(self) -> bool:
-        """Whether a live process holds it."""
-        try:
-            age = time.time() - self.path.stat().st_mtime
-        except FileNotFoundError:
-            return False
-        owner = self.owner
-        if owner.get("host") == socket.gethostname():
-            return _running(owner["pid"], owner["started"])
-        return age < STALE_SECONDS
-
-    def beat(self) -> None:
-        """Says that we are alive."""
-        if self.owner.get("nonce") == self._nonce:
-            os.utime(self.path)
-
-    def release(self) -> None:
-        """Gives it back."""
-        with suppress(FileNotFoundError), self._guarded():
-            if self.owner.get("nonce") == self._nonce:
-                self.path.unlink(missing_ok=True)
-
-    def clear(self) -> None:
-        """Takes it away if its process is gone."""
-        with suppress(FileNotFoundError), self._guarded():
-            if not self.held():
-                self.path.unlink(missing_ok=True)
-
-    @property
-    def owner(self) -> dict[str, Any]:
-        """Who has or had it: host, pid; empty where nobody has."""
-        try:
-            return read_json(self.path) or {}
-        except json.JSONDecodeError:
-            return {}
-
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Looking and writing as one act, against other takers. Raises FileNotFoundError where the run has no folder."""
-        with self.path.with_name(".lease.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-
-def _running(pid: int, started: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        # Where nothing reaps orphans, a dead process stays in the table.
-        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def figure(result: Mapping[str, Any], metric: str) -> float:

@@ -11,6 +11,7 @@ import psutil
 from ablab.arch.accounting import FLOP_CONVENTION
 from ablab.arch.registry import load_registry
 from ablab.errors import UserError
+from ablab.files import require_writable
 from ablab.study.accounts import Accounts
 from ablab.study.driver import Display, Driver
 from ablab.study.executor import Executor
@@ -98,6 +99,13 @@ class Session:
         self.views = Views([view(self.record, study, display.say) for view in (Mirror, OptunaMirror)])
         self._sources = {"command": planned.request.command, "flop_convention": FLOP_CONVENTION}
 
+    def require_writable(self) -> None:
+        """Raises UserError where this user may not write what the study needs; runs that another driver holds are its own."""
+        root = self.home.root
+        records = [Record(root, key) for key in self.planned.plan.unique.keys() - self.planned.settled(root)]
+        folders = [record.folder for record in records if not record.lease().held()]
+        require_writable([self.home.tokens, self.record.path.parent, self.record.reports, *folders])
+
     @property
     def missing(self) -> int:
         """How many runs and trials are not finished, as far as can be said."""
@@ -134,6 +142,8 @@ class Session:
         finally:
             driver.close()
         self.planned.accounts.write()  # a search counts arms as it goes
+        if tally.signal is None:
+            self.write()  # another driver may have written since what it knew, which was less
         self.record.executed(self._execution(made.slots, tally))
         return tally
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablab.study.home import StudyRecord
-from ablab.study.records import Lease, Record
+from ablab.study.records import Record
 
 State = Literal["done", "running", "pruned", "cancelled", "failed", "waiting"]
 Listed = Mapping[str, Any]
@@ -142,7 +142,7 @@ class StatusReader:
 
     def _running(self, run: Listed) -> RunningRun:
         record = Record(self._home, run["key"])
-        owner, progress = Lease(record).owner, record.progress
+        owner, progress = record.lease().owner, record.progress
         loss, speed = progress.get("train/loss"), progress.get("cost/tokens_per_second")
         return RunningRun(
             **_named(run), where=f"{owner.get('host', '?')}:{owner.get('pid', '?')}", share=progress.get("share"),
@@ -190,7 +190,7 @@ def _names(home: Path, key: str) -> set[str]:
 def _state(record: Record, names: set[str]) -> State:
     if "result.json" in names:
         return "done"
-    if "lease.json" in names and Lease(record).held():
+    if "lease.json" in names and record.lease().held():
         return "running"
     if "stop.json" in names:
         return "pruned" if record.pruned else "cancelled"

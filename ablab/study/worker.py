@@ -11,7 +11,7 @@ from typing import Any
 from ablab.errors import UserError
 from ablab.study.attempt import Means, RankFailed, Report, attempt
 from ablab.study.plan import RunSpec
-from ablab.study.records import BEAT_SECONDS, Lease, Record
+from ablab.study.records import Record
 from ablab.train.team import Layout, Team
 
 _GRACE_SECONDS = 60.0
@@ -53,29 +53,24 @@ class Worker:
     def train(self, spec: RunSpec) -> Report:
         """Trains one run, or says why not. What goes wrong in a run is that run's failure, with its reason on record."""
         record = Record(self.setting.home, spec.key)
-        lease = Lease(record)
-        if not record.finished and not lease.acquire():
+        lease = record.lease()
+        if record.finished:
+            return Report("finished")
+        if not lease.acquire():
             return Report("held")
-        if record.finished or record.stop_asked:  # looked at under the lease: another driver may have ended it just now
-            lease.release()
-            return Report("finished") if record.finished else Report("stopped", record.stop_reason)
-        ended = threading.Event()
-        threading.Thread(target=_keep, args=(lease, ended), daemon=True).start()
-        try:
-            return self._attempt(spec)
-        except UserError as error:
-            record.fail(str(error), pid=os.getpid())
-            return Report("failed", str(error))
-        except RankFailed as error:
-            record.fail(str(error), error.traceback, os.getpid())
-            return Report("failed", str(error))
-        except (Exception, SystemExit) as error:  # a plugin may call sys.exit
-            reason = f"{type(error).__name__}: {error}"
-            record.fail(reason, traceback.format_exc(), os.getpid())
-            return Report("failed", reason)
-        finally:
-            ended.set()
-            lease.release()
+        with lease.kept():
+            try:
+                return _ended(record) or self._attempt(spec)
+            except UserError as error:
+                record.fail(str(error), pid=os.getpid())
+                return Report("failed", str(error))
+            except RankFailed as error:
+                record.fail(str(error), error.traceback, os.getpid())
+                return Report("failed", str(error))
+            except (Exception, SystemExit) as error:  # a plugin may call sys.exit
+                reason = f"{type(error).__name__}: {error}"
+                record.fail(reason, traceback.format_exc(), os.getpid())
+                return Report("failed", reason)
 
     def _attempt(self, spec: RunSpec) -> Report:
         setting = self.setting
@@ -97,12 +92,14 @@ class Worker:
         os._exit(1)
 
 
-def _keep(lease: Lease, ended: threading.Event) -> None:
-    while not ended.wait(BEAT_SECONDS):
-        try:
-            lease.beat()
-        except FileNotFoundError:
-            return
+def _ended(record: Record) -> Report | None:
+    """How the run ended, if it has. Looked at under the lease: another driver may have ended it just now."""
+    if record.finished:
+        return Report("finished")
+    if record.stop_asked:
+        return Report("stopped", record.stop_reason)
+    failure = record.failure
+    return Report("failed", failure["reason"]) if failure is not None else None
 
 
 _worker: list[Worker] = []

@@ -118,22 +118,31 @@ class StudyView:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._study.set_metric_names(list(metrics))
-        self._seen: set[str | None] = set()
+        self._seen: dict[str | None, optuna.trial.TrialState] = {}
+        self._looked = 0
         self._look()
 
+    def complete(self, run: str) -> bool:
+        """Whether the run is shown with its values, so that nothing more will come."""
+        return (seen := self._seen.get(run)) is not None and seen.name == "COMPLETE"
+
     def show(self, run: str, params: Mapping[str, Any], choices: Mapping[str, Sequence[Any]], outcome: Outcome) -> None:
-        """Adds a finished run, once. `choices`: all values that each parameter takes in the study."""
-        if run not in self._seen:  # another driver may have added it since
-            self._look()
-        if run not in self._seen:
+        """Adds a run that ended, once; and once more where it ended otherwise since: Optuna takes back no trial that failed, but
+        leaves it out of what it computes. `choices`: all values that each parameter takes in the study.
+        """
+        ended = _state(outcome)
+        if self._seen.get(run) is not ended:
+            self._look()  # another driver may have added it since
+        if self._seen.get(run) is not ended and not self.complete(run):
             space = {name: _distribution(choices[name]) for name in params}
             self._study.add_trial(_frozen(params, space, outcome, {"run": run}))
-            self._seen.add(run)
+            self._seen[run] = ended
 
     def _look(self) -> None:
-        """Notes the runs that are new in the store: trials are numbered as they come."""
+        """Notes the trials that are new in the store: they are numbered as they come."""
         trials = self._study.get_trials(deepcopy=False)
-        self._seen |= {trial.user_attrs.get("run") for trial in trials[len(self._seen) :]}
+        self._seen |= {trial.user_attrs.get("run"): trial.state for trial in trials[self._looked :]}
+        self._looked = len(trials)
 
     def close(self) -> None:
         """Lets the database go."""
@@ -178,15 +187,19 @@ def _pruner(kind: Pruner) -> "optuna.pruners.BasePruner":
     return pruners.NopPruner()
 
 
+def _state(outcome: Outcome) -> "optuna.trial.TrialState":
+    from optuna.trial import TrialState
+
+    return TrialState.COMPLETE if outcome.values is not None else TrialState.PRUNED if outcome.pruned else TrialState.FAIL
+
+
 def _frozen(
     params: Mapping[str, Any], space: Mapping[str, Any], outcome: Outcome, attributes: Mapping[str, Any] | None = None
 ) -> "optuna.trial.FrozenTrial":
     import optuna
 
-    states = optuna.trial.TrialState
-    ended = states.COMPLETE if outcome.values is not None else states.PRUNED if outcome.pruned else states.FAIL
     return optuna.trial.create_trial(
-        state=ended, values=list(outcome.values) if outcome.values is not None else None,
+        state=_state(outcome), values=list(outcome.values) if outcome.values is not None else None,
         params=dict(params), distributions=dict(space), intermediate_values=dict(outcome.intermediate),
         user_attrs=dict(attributes or {}), constraints=dict(outcome.constraints) or None,
     )  # fmt: skip

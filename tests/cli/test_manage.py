@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 from contextlib import suppress
 
@@ -55,7 +56,7 @@ def test_a_study_at_work_is_watched_cancelled_and_removed(ablab, endless, begin)
     for arguments in (["x", "--yes"], [told["running"][0]["key"], "--yes"]):
         refused = ablab("rm", *arguments)
         assert refused.returncode == 2
-        assert "is being trained: `ablab cancel" in refused.stderr
+        assert f"study x is being run by process {driver.pid} on {socket.gethostname()}: let it end, or" in refused.stderr
     assert "asked 2 runs under way and 2 runs waiting to stop" in ablab("cancel", "x").stdout
     output, _ = driver.communicate(timeout=100)
     assert driver.returncode == 0, output

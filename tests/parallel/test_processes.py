@@ -105,7 +105,7 @@ def test_ctrl_c_writes_a_checkpoint_and_leaves_no_process(study, tmp_path):
 
 def test_processes_end_with_the_worker_that_looks_after_them(study, tmp_path):
     driver, ranks = _begun(study, tmp_path)
-    ranks[0].parent().kill()
+    psutil.Process(ranks[0].ppid()).kill()
     assert not psutil.wait_procs(ranks, timeout=10)[1]
     os.killpg(driver.pid, signal.SIGINT)
     driver.communicate(timeout=60)

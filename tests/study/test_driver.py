@@ -1,6 +1,7 @@
 """The driver's decisions, with an executor that does as it is told."""
 
 import os
+import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import replace
@@ -12,8 +13,9 @@ from ablab.study import driver as driver_module
 from ablab.study.attempt import Report
 from ablab.study.driver import Driver
 from ablab.study.executor import report_of
+from ablab.study.lease import STALE_SECONDS
 from ablab.study.plan import Expected, Plan, RunSpec
-from ablab.study.records import Lease, Record
+from ablab.study.records import Record
 from ablab.study.sources import Listed
 from ablab.study.tally import Patience
 
@@ -67,7 +69,7 @@ class Scripted:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    for name in ("_HELD_SECONDS", "_POLL_SECONDS", "_LOOK_SECONDS"):
+    for name in ("_POLL_SECONDS", "_LOOK_SECONDS"):
         monkeypatch.setattr(driver_module, name, 0.02)
 
 
@@ -168,12 +170,47 @@ def test_a_stop_that_is_taken_back_before_the_run_ended_costs_nothing(tmp_path):
 
 def test_the_lease_of_a_dead_worker_goes(tmp_path):
     def die():
-        Lease(Record(tmp_path, "a")).path.write_text('{"host": "gone", "pid": 1}')
-        os.utime(Lease(Record(tmp_path, "a")).path, (0, 0))
+        Record(tmp_path, "a").lease().path.write_text('{"host": "gone", "pid": 1}')
+        os.utime(Record(tmp_path, "a").lease().path, (0, 0))
         return died()
 
     drive(tmp_path, {"a": [die]}, retries=0)
-    assert not Lease(Record(tmp_path, "a")).path.exists()
+    assert not Record(tmp_path, "a").lease().path.exists()
+
+
+def test_what_failed_before_the_driver_began_is_wanted_again_and_what_failed_since_is_not(tmp_path):
+    def forgotten():
+        assert Record(tmp_path, "a").failure is None
+        Record(tmp_path, "b").fail("it failed for another driver")
+        return FINISHED
+
+    def kept():
+        assert Record(tmp_path, "b").failure is not None
+        return FINISHED
+
+    Record(tmp_path, "a").fail("it failed yesterday")
+    time.sleep(0.01)
+    tally, _, _ = drive(tmp_path, {"a": [forgotten], "b": [kept]})
+    assert tally.trained == 2
+
+
+def test_a_run_that_another_driver_took_over_is_waited_for_and_not_given_up(tmp_path):
+    lease = Record(tmp_path, "a").lease()
+
+    def die():
+        lease.path.write_text('{"host": "elsewhere", "pid": 1}')
+        soon = time.time() - STALE_SECONDS + 0.4
+        os.utime(lease.path, (soon, soon))
+        return died()
+
+    def taken():
+        assert not lease.held()
+        return FINISHED
+
+    tally, executor, _ = drive(tmp_path, {"a": [die, taken], "b": [FINISHED]}, retries=0)
+    assert executor.handed == ["a", "b", "a"]
+    assert (tally.trained, tally.failed) == (2, {})
+    assert Record(tmp_path, "a").failure is None
 
 
 def test_reports_of_futures():

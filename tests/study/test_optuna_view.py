@@ -1,14 +1,19 @@
 """Optuna's view of a study: whole, rebuilt from the records, in a journal and in a real PostgreSQL."""
 
 import shutil
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from ablab.study.home import make_home
+from ablab.study.home import StudyRecord, make_home
+from ablab.study.mirror import Mirror
+from ablab.study.optuna_mirror import OptunaMirror
+from ablab.study.records import Record
 from ablab.study.session import Request, Session, Share, planned
 from ablab.tracking.optuna_study import Outcome, StudyView
 from tests import postgres
@@ -115,6 +120,48 @@ def test_what_another_study_had_finished_is_shown_too(carry_out, tmp_path, study
     session.close([], complete=True)
     study = optuna.load_study(storage=journal(place.optuna("y")), study_name=f"y/{session.record.revision}")
     assert len(study.trials) == len(session.planned.plan.unique) == 32
+
+
+@pytest.mark.parametrize("extra", ["", TUNE], ids=["listed", "tuned"])
+def test_a_failed_run_is_shown_as_failed_until_it_comes_to_something(carry_out, tmp_path, extra):
+    session, _ = carry_out(extra)
+    key = next(k for k, run in session.planned.plan.unique.items() if run.trial is None and not isinstance(response(run), dict))
+    path, record = tmp_path / "home" / "optuna" / "x.journal", Record(tmp_path / "home", key)
+    result = record.result
+    path.unlink()
+    (record.folder / "result.json").unlink()
+    record.fail("RuntimeError: no")
+
+    def states():
+        view = OptunaMirror(session.record, session.planned.study, print)
+        view.open(session.planned.plan)
+        view.close([], complete=False)
+        return [trial.state.name for trial in load(path, session).trials if trial.user_attrs["run"] == key]
+
+    assert states() == states() == ["FAIL"]
+    record.want_again()
+    assert states() == ["FAIL"]
+    record.finish(result)
+    assert states() == states() == ["FAIL", "COMPLETE"]
+
+
+def test_what_another_driver_finished_and_did_not_show_is_shown_at_the_end(carry_out, tmp_path):
+    session, _ = carry_out()
+    place = make_home(tmp_path / "another")  # the same records, and no views
+    for name in ("runs", "studies"):
+        shutil.copytree(tmp_path / "home" / name, place.root / name)
+    record = Record(place.root, next(iter(session.planned.plan.unique)))
+    (record.folder / "result.json").rename(tmp_path / "kept")
+    study = StudyRecord(place, "x", session.record.revision)
+    views = [made(study, session.planned.study, print) for made in (OptunaMirror, Mirror)]
+    for view in views:
+        view.open(session.planned.plan)
+    (tmp_path / "kept").rename(record.folder / "result.json")
+    assert all(view.close([], complete=True) for view in views)
+    check(load(place.optuna("x"), session), session)
+    with closing(sqlite3.connect(place.mlflow / "mlflow.db")) as database:
+        keys = [key for (key,) in database.execute("select value from tags where key = 'ablab.run_key'")]
+    assert sorted(keys) == sorted(session.planned.plan.unique)
 
 
 def test_a_damaged_journal_is_set_aside(carry_out, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from ablab.errors import UserError
 from ablab.study.care import cancel, find_target, plan_removal, remove, retry
 from ablab.study.home import StudyRecord, latest, make_home
-from ablab.study.records import Lease, Record
+from ablab.study.records import Record
 from ablab.study.status import StatusReader
 
 
@@ -35,7 +36,7 @@ def finish(root, key, *, seconds=10.0, diverged=False):
 
 def progress(root, key, share, seconds):
     """A run under way in this process."""
-    assert Lease(run(root, key)).acquire()
+    assert run(root, key).lease().acquire()
     told = {"share": share, "train/loss": math.nan, "cost/tokens": 100 * seconds, "cost/tokens_per_second": 100.0}
     (Record(root, key).folder / "progress.json").write_text(json.dumps(told))
 
@@ -49,7 +50,7 @@ def test_every_state_is_told(tmp_path):
     Record(tmp_path, "b1").fail("killed again", pid=8)
     Record(tmp_path, "b2").ask_to_stop("cancelled")
     Record(tmp_path, "t1").ask_to_stop("worse than half", "pruned")
-    Lease(run(tmp_path, "c1")).path.write_text(json.dumps({"host": "elsewhere", "pid": 5}))
+    run(tmp_path, "c1").lease().path.write_text(json.dumps({"host": "elsewhere", "pid": 5}))
     now = StatusReader(record).read()
     counts = now.runs
     assert (counts.total, counts.done, counts.diverged, counts.running, counts.waiting) == (8, 2, 1, 2, 2)
@@ -142,12 +143,13 @@ def test_removing_a_study_leaves_what_others_list(tmp_path):
         finish(tmp_path, key)
     (tmp_path / "reports" / "x").mkdir(parents=True)
     (tmp_path / "reports" / "x" / "r1.html").write_text("x" * 1000)
-    removal = plan_removal(home, [find_target(home, "x", None)])
+    targets = [find_target(home, "x", None)]
+    removal = plan_removal(home, targets)
     assert (removal.studies, removal.runs, removal.kept, removal.wanted) == (("x",), ("a1", "a3", "t1"), 1, ())
     sizes = [p.stat().st_size for key in removal.runs for p in (tmp_path / "runs" / key).iterdir()]
     records = [p.stat().st_size for p in (tmp_path / "studies" / "x").iterdir()]
     assert removal.size == sum(sizes) + sum(records) + 1000
-    remove(home, removal)
+    remove(home, targets, removal)
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["a2"]
     assert not (tmp_path / "reports" / "x").exists()
     assert latest(home, "y").read()["runs"]
@@ -163,6 +165,6 @@ def test_removing_a_run_says_who_wants_it_and_waits_for_its_training_to_end(tmp_
     assert (removal.studies, removal.runs, removal.wanted) == ((), ("a1",), ("x",))
     progress(tmp_path, "a2", 0.5, 1.0)
     for name in ("a2", "x"):
-        with pytest.raises(UserError, match=f"a2 is being trained: `ablab cancel {name}` first"):
+        with pytest.raises(UserError, match=f"a2 is being trained by process {os.getpid()} on .*: `ablab cancel {name}` first"):
             plan_removal(home, [find_target(home, name, None)])
     assert (tmp_path / "runs" / "a1" / "result.json").exists()
