@@ -9,7 +9,7 @@ import pytest
 
 from ablab.study.driving import driving
 from ablab.study.home import make_home
-from ablab.study.session import Request, Session, planned
+from ablab.study.session import Request, Session, Share, planned
 from ablab.study.views import Views
 from tests.conftest import command, environment
 from tests.standin import Silent, StandIn
@@ -28,7 +28,7 @@ def theirs(tmp_path, study_text):
     session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent())
     session.views = Views([])
     with driving(home, "x"):
-        session.run(lambda setting: StandIn(home.root, lambda spec: 3.0), 1)
+        session.run(lambda setting: StandIn(home.root, lambda spec: 3.0), Share(1))
     folder = min((tmp_path / "home" / "runs").iterdir())
     (folder / "result.json").unlink()
     prefix = UNPRIVILEGED if os.geteuid() == 0 else []

@@ -9,7 +9,7 @@ from ablab.study.session import Request, Session, planned
 from tests.conftest import environment
 from tests.standin import Silent
 
-NEVER = ("scipy.stats", "pyDOE3", "mlflow", "optuna", "lightning", "matplotlib", "datasets")
+NEVER = ("mlflow", "optuna", "lightning", "matplotlib", "datasets")
 # What torch's kernels for the meta device import: there is no counting without it.
 COUNTING = "torch._dynamo"
 

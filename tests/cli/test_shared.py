@@ -14,7 +14,7 @@ import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from ablab.study.home import make_home
-from ablab.study.session import Request, Session, planned
+from ablab.study.session import Request, Session, Share, planned
 from ablab.study.views import Views
 from ablab.study.worker import Worker
 from tests.cli.test_interrupts import start as driver
@@ -92,7 +92,7 @@ def alone(file):
     home = make_home(file.parent / "alone")
     session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
     session.views = Views([])
-    session.run(lambda setting: Here(setting, Event()), 1)
+    session.run(lambda setting: Here(setting, Event()), Share(1))
     return home.root
 
 

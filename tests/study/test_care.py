@@ -14,7 +14,7 @@ from ablab.study.care import find_target, plan_removal, remove
 from ablab.study.driving import drivers, driving, no_driver_begins
 from ablab.study.home import make_home
 from ablab.study.records import Record, run_keys
-from ablab.study.session import Request, Session, planned
+from ablab.study.session import Request, Session, Share, planned
 from ablab.study.views import Views
 from tests.standin import Silent, StandIn
 
@@ -26,7 +26,7 @@ def home(tmp_path, study_text):
     place = make_home(tmp_path / "home")
     session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), place.root), place, Silent())
     session.views = Views([])
-    session.run(lambda setting: StandIn(place.root, lambda spec: 3.0), 1)
+    session.run(lambda setting: StandIn(place.root, lambda spec: 3.0), Share(1))
     return place
 
 

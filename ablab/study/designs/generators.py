@@ -1,14 +1,14 @@
 """Generators of regular two-level fractions: which products of the basic factors' columns the added factors take.
 
 A column is a set of basic factors, written as a number whose bits they are; the product of two columns is their exclusive or.
-A fraction has resolution R or more where no fewer than R columns have the product 1 (Box & Hunter 1961). pyDOE3 serves the tests
-but not here: importing it takes a large part of a plan's time, and its `fracfact_by_res` passes over fractions that exist
-(2^(4−1) at IV) and returns others below the resolution asked for (seven factors at V).
+A fraction has resolution R or more where no fewer than R columns have the product 1 (Box & Hunter 1961). pyDOE3 builds the
+matrix; its own choice of generators is not used, since `fracfact_by_res` passes over fractions that exist (2^(4−1) at IV) and
+returns others below the resolution asked for (seven factors at V).
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 
 import numpy as np
 
@@ -36,14 +36,20 @@ class Fraction:
             products = _with(products, column, len(products))
         return next((length for length, found in enumerate(products) if length > 0 and 0 in found), None)
 
+    @property
+    def generator(self) -> str:
+        """The generators as pyDOE3 reads them: `a b c ab`."""
+        return " ".join("".join(chr(ord("a") + i) for i in self.letters(n)) for n in range(len(self.columns)))
+
     def letters(self, factor: int) -> list[int]:
         """The basic factors whose product a factor's column is."""
         return [i for i in range(self.basic) if self.columns[factor] >> i & 1]
 
     def matrix(self) -> np.ndarray:
         """The runs (runs, factors): −1 where a factor is at its first level, +1 at its second."""
-        basic = np.array(list(product((-1.0, 1.0), repeat=self.basic)))
-        return np.column_stack([basic[:, self.letters(factor)].prod(axis=1) for factor in range(len(self.columns))])
+        import pyDOE3
+
+        return pyDOE3.fracfact(self.generator)
 
     def aliased(self) -> dict[int, list[tuple[int, int]]]:
         """The pairs of factors whose interactions share a column, by column."""
