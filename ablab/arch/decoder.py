@@ -1,7 +1,9 @@
 """The decoder, built from an architecture value. Slots are resolved here; the forward pass is plain torch."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,6 @@ from ablab.arch.loss import HeadLoss, LossTerms, head_loss
 from ablab.arch.ranks import ALONE, Ranks
 from ablab.arch.roles import Parallel
 from ablab.arch.value import Architecture, Site
-from ablab.errors import UserError
 
 Branches = Callable[[Tensor], Tensor]
 
@@ -31,7 +32,7 @@ class Block(nn.Module):
             self.add_module(name, getattr(arch, name).build(site))
         # A group's join is named after its first branch, so that names don't change with the wiring.
         self.join = nn.ModuleDict({group[0]: arch.join.build(site) for group in arch.wiring})
-        self.dropout = dropout(arch)
+        self.dropout, self._drops = dropout(arch), arch.dropout > 0
         self.ranks = ALONE
         self.shared: dict[str, list[str]] = {}  # by the name of a branch that is split over the ranks
         self._takes_flow = {name: "flow" in signature(module.forward).parameters for name, module in self.named_children()}
@@ -61,12 +62,18 @@ class Block(nn.Module):
         return branches
 
     def _branch(self, name: str, x: Tensor, flow: Flow) -> Tensor:
-        branch, inputs = getattr(self, name), (x, flow.part(name)) if self._takes_flow[name] else (x,)
-        if shared := self.shared.get(name):
+        inputs = (x, flow.part(name)) if self._takes_flow[name] else (x,)
+        return self.dropout(self._split_branch(name, inputs) if name in self.shared else getattr(self, name)(*inputs))
+
+    def _split_branch(self, name: str, inputs: tuple[Any, ...]) -> Tensor:
+        """The rank's part of a branch's output."""
+        branch, shared = getattr(self, name), self.shared[name]
+        with self.ranks.drawing() if self._drops and self.training else nullcontext():
+            if not shared:
+                return branch(*inputs)
             weights = dict(branch.named_parameters())
             summed = self.ranks.shared(*[weights[weight] for weight in shared])
-            return self.dropout(functional_call(branch, dict(zip(shared, summed, strict=True)), inputs))
-        return self.dropout(branch(*inputs))
+            return functional_call(branch, dict(zip(shared, summed, strict=True)), inputs)
 
     def split(self, ranks: Ranks) -> None:
         """Keeps this rank's part of each branch that can be split. Raises UserError where there are no equal parts."""
@@ -100,10 +107,8 @@ class Decoder(nn.Module):
 
     def split(self, ranks: Ranks) -> None:
         """Keeps this rank's part: of the vocabulary, and of every branch that has a method `split`; all else stays whole.
-        Raises UserError where there are no equal parts, and for dropout, whose masks all ranks would repeat.
+        Raises UserError where there are no equal parts.
         """
-        if self.arch.dropout:
-            raise UserError("tensor parallelism takes no dropout: its ranks would all draw the same masks")
         self.embedding.split(ranks)
         split_linears(self.head, ranks)
         self.projection.ranks = ranks

@@ -5,6 +5,8 @@ gradient is summed over the ranks) and left once (the sum of the ranks' parts; i
 forward, one backward.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +52,15 @@ class Ranks:
     def shared(self, *weights: Tensor) -> tuple[Tensor, ...]:
         """Weights that every rank holds whole and uses for its part alone: their gradients are summed, in one all-reduce."""
         return weights if self.size == 1 or not weights else _Shared.apply(self, *weights)  # pyright: ignore[reportReturnType]
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """What is drawn within differs from rank to rank; what is drawn after it does not, if nothing before it did."""
+        seed = int(torch.randint(1 << 62, ()))
+        devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(seed + self.rank)
+            yield
 
     def sum(self, x: Tensor) -> Tensor:
         """The sum over the ranks, without a gradient."""

@@ -160,12 +160,34 @@ def test_all_reduces_are_as_many_as_the_paper_says(crew, expression, forward, ba
     assert crew.run(2, _counts, expression) == [expected] * 2
 
 
+def _draws(rank: int) -> tuple[list[int], int, float, float]:
+    """The generator's state where each attention draws and at the end, and the sums of the stream and of a second one."""
+    model = _lively(_arch("gpt2 + dropout(p=0.5) + mqa"))
+    model.split(Ranks(rank, 2, dist.group.WORLD))
+    model.checkpointing, states = True, []
+    torch.manual_seed(5)
+    for block in model.blocks:
+        block.mixer.attend.register_forward_pre_hook(lambda *_: states.append(torch.randint(1 << 40, ()).item()))
+    hidden = model.hidden(_tokens()[:, :-1], Flow())
+    hidden.sum().backward()
+    again = model.hidden(_tokens()[:, :-1], Flow())
+    return states, int(torch.randint(1 << 40, ())), float(hidden.sum()), float(again.sum())
+
+
+def test_ranks_drop_other_attention_weights_and_the_same_of_the_stream(crew):
+    (first, end, hidden, again), (second, other_end, other_hidden, _) = crew.run(2, _draws)
+    assert not set(first) & set(second)
+    assert first[:2] == first[3:1:-1]  # the backward pass drew the same once more, the last block first
+    assert end == other_end
+    assert hidden == pytest.approx(other_hidden, rel=1e-12)
+    assert hidden != again
+
+
 @pytest.mark.parametrize(
     ("expression", "size", "said"),
     [
         ("gpt2", 3, "a tensor size of 3 does not divide"),
         ("gpt2", 8, "a tensor size of 8 does not divide the heads, 4: take 4"),
-        ("llama + dropout(p=0.1)", 2, "no dropout"),
     ],
 )
 def test_what_cannot_be_split_is_refused(expression, size, said):

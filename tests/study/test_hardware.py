@@ -1,0 +1,96 @@
+"""What a study's runs train on: what is picked, how the machine is divided, and what is refused."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from ablab.errors import UserError
+from ablab.study import hardware
+from ablab.study.hardware import Hardware
+from ablab.study.schema import load_study
+from ablab.study.stages import make_plan
+from ablab.train.team import Layout
+
+GB = 1 << 30
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine of some GPUs of 10 GB, and some cores."""
+
+    def made(gpus, cores):
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(Hardware, "_memory", lambda self: 10 * GB if gpus else None)
+        monkeypatch.setattr(hardware, "cores", lambda: cores)
+
+    return made
+
+
+@pytest.mark.parametrize(
+    ("given", "parameters", "layout", "said"),
+    [
+        ({}, 10**6, Layout(), "one device"),
+        ({"devices": 4}, 10**8, Layout("ddp", 4), "1.6e+03 MB fit one device"),
+        ({"devices": 4}, 10**9, Layout("fsdp", 4), "1.6e+04 MB do not fit one device"),  # 16 bytes a parameter
+        ({"devices": 4, "tensor": 2}, 10**6, Layout("tensor", 2, 2), "tensor is 2"),
+        ({"devices": 4, "strategy": "tensor"}, 10**6, Layout("tensor", 1, 4), "as asked"),
+        ({"devices": 4, "strategy": "tensor", "tensor": 1}, 10**6, Layout("ddp", 4), "tensor is 1"),
+        ({"devices": 2, "strategy": "fsdp"}, 10**6, Layout("fsdp", 2), "as asked"),
+    ],
+)
+def test_what_is_picked_and_why(machine, given, parameters, layout, said):
+    machine(8, 16)
+    picked, why = Hardware(**given).layout(parameters)
+    assert picked == layout
+    assert said in why
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cores", "devices", "runs", "workers", "threads"),
+    [
+        (8, 16, 1, 99, 8, 2),
+        (8, 16, 8, 99, 1, 2),
+        (8, 16, 2, 99, 4, 2),
+        (8, 16, 2, 3, 3, 2),
+        (0, 4, 2, 99, 2, 1),
+        (0, 4, 4, 9, 1, 1),
+    ],
+)
+def test_workers_and_threads(machine, gpus, cores, devices, runs, workers, threads):
+    machine(gpus, cores)
+    assert Hardware(devices=devices).division(None, runs) == (workers, threads)
+
+
+def test_each_worker_has_gpus_of_its_own(machine):
+    machine(5, 16)
+    assert Hardware(devices=2).shares() == ["0,1", "2,3"]
+    assert Hardware(devices=5).shares() == ["0,1,2,3,4"]
+    assert Hardware(accelerator="cpu").shares() == [""]  # none is to be seen
+
+
+def test_more_devices_than_there_are(machine):
+    machine(2, 64)
+    with pytest.raises(UserError, match="3 are more than this machine has: 2 GPU"):
+        Hardware(devices=3).layout(1)
+    assert Hardware(devices=3, accelerator="cpu").layout(1)[0] == Layout("ddp", 3)
+
+
+def test_sizes_that_do_not_fit():
+    with pytest.raises(ValidationError, match="tensor 3 does not divide devices 4: take 1 or 2 or 4"):
+        Hardware(devices=4, tensor=3)
+
+
+def test_what_it_trains_on_is_in_no_key_and_no_revision(tmp_path, study_text, registry, machine):
+    """On a machine with GPUs `auto` means bf16, and fp32 where the study trains on its CPU."""
+    (tmp_path / "x.yaml").write_text(study_text)
+
+    def keys(*overrides):
+        study, document = load_study(tmp_path / "x.yaml", None, overrides)
+        return study.revision(), [run.key for run in make_plan("x", study, document, registry).runs]
+
+    on_cpu = keys()
+    assert keys("hardware.devices=2", "hardware.strategy=fsdp") == on_cpu
+    machine(2, 8)
+    assert keys("hardware.accelerator=cpu")[1] == on_cpu[1]
