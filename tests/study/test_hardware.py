@@ -48,19 +48,19 @@ def test_what_is_picked_and_why(machine, given, parameters, layout, said):
 
 
 @pytest.mark.parametrize(
-    ("gpus", "cores", "devices", "runs", "workers", "threads"),
+    ("has", "devices", "runs", "division"),
     [
-        (8, 16, 1, 99, 8, 2),
-        (8, 16, 8, 99, 1, 2),
-        (8, 16, 2, 99, 4, 2),
-        (8, 16, 2, 3, 3, 2),
-        (0, 4, 2, 99, 2, 1),
-        (0, 4, 4, 9, 1, 1),
+        ((8, 16), 1, 99, (8, 2)),
+        ((8, 16), 8, 99, (1, 2)),
+        ((8, 16), 2, 99, (4, 2)),
+        ((8, 16), 2, 3, (3, 2)),
+        ((0, 4), 2, 99, (2, 1)),
+        ((0, 4), 4, 9, (1, 1)),
     ],
 )
-def test_workers_and_threads(machine, gpus, cores, devices, runs, workers, threads):
-    machine(gpus, cores)
-    assert Hardware(devices=devices).division(None, runs) == (workers, threads)
+def test_workers_and_threads(machine, has, devices, runs, division):
+    machine(*has)
+    assert Hardware(devices=devices).division(None, runs) == division
 
 
 def test_each_worker_has_gpus_of_its_own(machine):
