@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from ablab.cli import export, generate, manage, models, new_plugin, server, status, studies
+from ablab.cli import export, generate, manage, models, new_plugin, run, server, status, studies
 from ablab.errors import RunFailed, UserError
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _COMMANDS = (
-    studies.run, studies.plan, studies.report, status.status, manage.studies, manage.cancel, manage.retry, manage.rm,
+    run.run, studies.plan, studies.report, status.status, manage.studies, manage.cancel, manage.retry, manage.rm,
     server.ui, studies.schema,
     models.inspect, models.diff, models.plugins, models.families, new_plugin.new_plugin, export.export, generate.generate,
 )  # fmt: skip

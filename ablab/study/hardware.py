@@ -17,13 +17,15 @@ _SHARE_OF_MEMORY = 0.6  # the rest is for activations
 
 
 class Hardware(Config):
-    """On what each run trains. `devices`: how many processes share it, each on a GPU, or on CPU cores where there is none.
+    """On what each run trains. `devices`: how many processes of a node share it, each on a GPU, or on CPU cores where there is
+    none. `nodes`: over how many nodes; `ablab run` is then started on each, by torchrun or srun.
     `strategy`: how they do; `auto` picks and says what. `tensor`: how many of them hold the model together, each a part.
     `compile`: whether blocks are compiled by torch.
     """
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     devices: Annotated[int, Field(ge=1)] = 1
+    nodes: Annotated[int, Field(ge=1)] = 1
     strategy: Literal["auto", "ddp", "fsdp", "tensor"] = "auto"
     tensor: Annotated[int, Field(ge=1)] | None = None
     compile: bool = False
@@ -32,21 +34,26 @@ class Hardware(Config):
     def _sizes_fit(self) -> "Hardware":
         if self.tensor is not None and self.strategy not in ("auto", "tensor"):
             raise ValueError(f"tensor goes with strategy tensor, not {self.strategy}")
-        if self.devices % self.tensor_size:
-            fitting = [str(size) for size in range(1, self.devices + 1) if self.devices % size == 0]
-            raise ValueError(f"tensor {self.tensor_size} does not divide devices {self.devices}: take {' or '.join(fitting)}")
+        if self.processes % self.tensor_size:
+            fitting = [str(size) for size in range(1, self.processes + 1) if self.processes % size == 0]
+            raise ValueError(f"tensor {self.tensor_size} does not divide devices {self.processes}: take {' or '.join(fitting)}")
         return self
+
+    @property
+    def processes(self) -> int:
+        """How many share a run."""
+        return self.devices * self.nodes
 
     @property
     def tensor_size(self) -> int:
         """How many processes hold a model together."""
-        return self.tensor or (self.devices if self.strategy == "tensor" else 1)
+        return self.tensor or (self.processes if self.strategy == "tensor" else 1)
 
     def check(self, value: Composite) -> None:
         """Raises UserError for an arm that cannot be trained so."""
         if self.tensor_size > 1:
             on_meta(value.arch).split(Ranks(0, self.tensor_size))
-        if (self.tensor_size > 1 or self.strategy == "fsdp") and self.devices > 1 and not value.recipe.optimizer.elementwise:
+        if (self.tensor_size > 1 or self.strategy == "fsdp") and self.processes > 1 and not value.recipe.optimizer.elementwise:
             raise UserError(
                 f"{type(value.recipe.optimizer).__name__} needs whole weights, which strategy {self.strategy} divides: take "
                 "strategy ddp, or another optimizer"
@@ -58,10 +65,10 @@ class Hardware(Config):
         if self.devices > available:
             raise UserError(f"hardware.devices: {self.devices} are more than this machine has: {available} {what}")
         strategy, why = self._strategy(parameters)
-        return Layout(strategy, self.devices // self.tensor_size, self.tensor_size), why
+        return Layout(strategy, self.processes // self.tensor_size, self.tensor_size, self.nodes), why
 
     def _strategy(self, parameters: int) -> tuple[Strategy, str]:
-        if self.devices == 1:
+        if self.processes == 1:
             return "single", "one device"
         if self.tensor_size > 1:
             return "tensor", "as asked" if self.strategy == "tensor" else f"tensor is {self.tensor}"

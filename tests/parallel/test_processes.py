@@ -4,7 +4,9 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
+from socket import socket
 
 import psutil
 import pytest
@@ -190,6 +192,7 @@ def test_the_reason_is_that_of_the_process_that_failed_first(ablab, study, plugi
         (["--devices", 2, "--strategy", "fsdp", "recipe.optimizer=muon"], "needs whole weights"),
         (["--devices", 2, "--strategy", "megatron"], "hardware.strategy"),
         (["--accelerator", "cuda"], "this machine has no GPU"),
+        (["--nodes", 2], "start `ablab run` on every node, by torchrun or srun"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_made(ablab, study, tmp_path, given, said):
@@ -200,3 +203,29 @@ def test_what_cannot_be_is_refused_before_anything_is_made(ablab, study, tmp_pat
     assert said in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_processes_that_torchrun_starts_on_one_node_or_more(study, alone, tmp_path, nodes):
+    """Every one is `ablab run`; the nodes are two agents on loopback."""
+    given = ["--nproc-per-node", 2 // nodes, "--nnodes", nodes, "-m", "ablab.cli.app", "run", study, "--home", tmp_path / "home"]
+    given += ["--devices", 2 // nodes, "--nodes", nodes, "--strategy", "fsdp"]
+    with socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    agents = [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", "--rdzv-backend", "static", "--node-rank", str(node),
+             "--master-addr", "127.0.0.1", "--master-port", str(port), *map(str, given)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=environment() | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+        )
+        for node in range(nodes)
+    ]  # fmt: skip
+    outputs = [agent.communicate(timeout=120)[0] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0] * nodes, outputs
+    assert sum(output.count("each run on 2 processes, fsdp over 2") for output in outputs) == 1
+    found = results(tmp_path / "home")
+    assert found.keys() == alone.keys()
+    for key, (metrics, _) in alone.items():
+        assert found[key][0] == pytest.approx(metrics, rel=1e-4)
