@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -69,6 +69,13 @@ class Gang:
         dist.broadcast_object_list(said, 0, group=self._words)
         return said[0]
 
+    def part(self) -> None:
+        """None leaves before every other has heard that there is nothing more; then it does not matter who leaves first."""
+        import torch.distributed as dist
+
+        with suppress(RuntimeError):
+            dist.barrier(group=self._words)
+
     def team(self, layout: Layout) -> Team:
         """The process's place in a layout."""
         import torch
@@ -95,6 +102,7 @@ class Gang:
             except Exception as error:
                 Record(home, order.spec.key).fail(f"process {self.rank} of {self.size}: {type(error).__name__}: {error}")
                 os._exit(1)  # the others wait for this one: what started them ends them
+        self.part()
 
 
 def gang() -> Gang | None:
@@ -186,3 +194,4 @@ def leading(together: Gang | None) -> Iterator[None]:
         yield
     finally:
         together.told(None)
+        together.part()
