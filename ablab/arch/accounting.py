@@ -48,6 +48,11 @@ class Memory:
     gradients: int
     optimizer: int
 
+    @classmethod
+    def of(cls, parameters: int) -> "Memory":
+        """For so many parameters."""
+        return cls(*(factor * _FLOAT32 * parameters for factor in (1, 1, 2)))
+
 
 @dataclass(frozen=True)
 class Account:
@@ -67,22 +72,29 @@ class Account:
 @lru_cache(maxsize=512)
 def account(arch: Architecture) -> Account:
     """Counts `arch` on the meta device; nothing is allocated. Raises UserError for a model that cannot be built or run."""
-    try:
+    with building():
         model = on_meta(arch)
         flops = count_flops(model)
-    except UserError:
-        raise
-    except Exception as error:  # a plugin's module may raise anything
-        raise UserError(f"this model cannot be built: {type(error).__name__}: {error}") from error
     parameters, context = count_parameters(model), arch.dims.context
     dims = {name: value for name, value in asdict(arch.dims).items() if name != "head_dim"}
     return Account(
         parameters=parameters,
         flops_per_token=flops,
         kv_cache_bytes_per_token=round(_BFLOAT16 * sum(_each(model, "cache_values", context)) / context),
-        memory_bytes=Memory(*(factor * _FLOAT32 * parameters.total for factor in (1, 1, 2))),
+        memory_bytes=Memory.of(parameters.total),
         dims={**dims, "head_dim": arch.dims.head_width},
     )
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """Turns whatever goes wrong inside into a UserError: a plugin's module may raise anything."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"this model cannot be built: {type(error).__name__}: {error}") from error
 
 
 def count_parameters(model: nn.Module) -> Parameters:

@@ -8,11 +8,15 @@ import typer
 from ablab.cli.options import HomeDir, Json, Plugins
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.table import Table
 
-    from ablab.arch.accounting import Account
+    from ablab.arch.accounting import Account, Memory
     from ablab.arch.expression import Model
+    from ablab.arch.rank_account import RankAccount
     from ablab.arch.registry import Registry
+    from ablab.arch.value import Architecture
 
 Expression = Annotated[str, typer.Argument(metavar="EXPR", help="A model expression: gpt2:124M + rope - scaled_init")]
 Size = Annotated[int | None, typer.Option(min=1, help="In place of the family's.")]
@@ -27,34 +31,72 @@ def inspect(
     head_dim: Size = None,
     vocab: Size = None,
     context: Size = None,
+    tensor_parallel: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="And what each of N tensor-parallel ranks holds and says.")
+    ] = None,
     plugins: Plugins = None,
     home: HomeDir = None,
 ) -> None:
     """Parameters, FLOPs and memory of a model, counted without building it."""
+    from ablab.arch.accounting import account
+    from ablab.arch.rank_account import rank_account
+
     sizes = _sizes(layers=layers, width=width, heads=heads, head_dim=head_dim, vocab=vocab, context=context)
-    model, counted = _account(expression, _registry(plugins), sizes)
+    model, arch = _arch(expression, _registry(plugins), sizes)
+    counted, rank = account(arch), rank_account(arch, tensor_parallel) if tensor_parallel else None
     if as_json:
         names = {"expression": expression, "plugins": list(model.uses)}
-        print(json.dumps({**names, **counted.as_dict()}, indent=1))
+        shared = {"tensor_parallel": rank.as_dict()} if rank else {}
+        print(json.dumps({**names, **counted.as_dict(), **shared}, indent=1))
         return
     from rich.console import Console
 
-    from ablab.report.numbers import short
-
     console = Console(highlight=False)
     console.print(f"[bold]{expression}[/]: {' + '.join(str(use) for use in model.uses.values()) or 'the base decoder'}")
-    console.print("  ".join(f"{name} {value}" for name, value in counted.dims.items()))
-    parameters, flops, memory = counted.parameters, counted.flops_per_token, counted.memory_bytes
-    console.print(
-        f"parameters        {parameters.total:,} ({parameters.embedding:,} embedding, {parameters.non_embedding:,} other)"
-    )
-    console.print(f"FLOPs per token   {short(flops.forward)} forward, {short(flops.training)} training")
-    console.print(f"KV cache          {counted.kv_cache_bytes_per_token:,} bytes per token (bf16)")
+    for line in (*_of_model(counted), *(_of_rank(rank) if rank else ())):
+        console.print(line)
+
+
+def _of_model(counted: "Account") -> "Iterator[str]":
+    from ablab.report.numbers import short
+
+    parameters, flops = counted.parameters, counted.flops_per_token
+    yield "  ".join(f"{name} {value}" for name, value in counted.dims.items())
+    yield f"parameters        {parameters.total:,} ({parameters.embedding:,} embedding, {parameters.non_embedding:,} other)"
+    yield f"FLOPs per token   {short(flops.forward)} forward, {short(flops.training)} training"
+    yield f"KV cache          {counted.kv_cache_bytes_per_token:,} bytes per token (bf16)"
+    yield _memory(counted.memory_bytes)
+
+
+def _memory(memory: "Memory") -> str:
+    from ablab.report.numbers import short
+
     total = memory.weights + memory.gradients + memory.optimizer
-    console.print(
+    return (
         f"memory (fp32)     {short(memory.weights)}B weights + {short(memory.gradients)}B gradients + "
         f"{short(memory.optimizer)}B AdamW = {short(total)}B, before activations"
     )
+
+
+def _of_rank(rank: "RankAccount") -> "Iterator[str]":
+    """What each of the ranks holds, and what it says, part by part."""
+    from ablab.arch.rank_account import COMMUNICATION_CONVENTION
+    from ablab.report.numbers import short
+
+    yield f"\n[bold]each of {rank.size} tensor-parallel ranks[/]"
+    yield f"parameters        {rank.parameters:,} ({rank.whole / rank.parameters:.1%} whole on every rank)"
+    yield _memory(rank.memory_bytes)
+    yield f"all-reduced       {short(rank.bytes_per_token)}B per token; in a ring each sends {short(rank.wire_bytes_per_token)}B"
+    for part in rank.parts:
+        forward, backward, weights = part.said.forward, part.said.backward, part.said.weights
+        name = part.name + (f" × {part.times}" if part.times > 1 else "")
+        yield (
+            f"  {name:<16}{forward.all_reduces} forward + {backward.all_reduces} backward, "
+            f"{forward.bytes:,} + {backward.bytes:,} bytes per token"
+        )
+        if weights.all_reduces:
+            yield f"  {'':<16}{weights.all_reduces} of weight gradients, {weights.bytes:,} bytes per backward pass"
+    yield f"[dim]({COMMUNICATION_CONVENTION})[/]"
 
 
 def diff(
@@ -159,12 +201,18 @@ def _sizes(**sizes: int | None) -> dict[str, int]:
 
 def _account(expression: str, registry: "Registry", sizes: dict[str, int]) -> "tuple[Model, Account]":
     from ablab.arch.accounting import account
+
+    model, arch = _arch(expression, registry, sizes)
+    return model, account(arch)
+
+
+def _arch(expression: str, registry: "Registry", sizes: dict[str, int]) -> "tuple[Model, Architecture]":
     from ablab.arch.compose import Composite
     from ablab.arch.expression import resolve
     from ablab.arch.model import composite
 
     model = resolve(expression, registry)
-    return model, account(composite(model, Composite(), sizes).arch)
+    return model, composite(model, Composite(), sizes).arch
 
 
 def _signed(value: float) -> str:

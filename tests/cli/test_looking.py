@@ -46,9 +46,12 @@ def usage(tmp_path, *arguments):
 PALM = 256_000 * 18432 + 18432 + 118 * (2 * 18432 * 48 * 256 + 2 * 18432 * 256 + 3 * 18432 * 73728 + 18432)
 
 
-@pytest.mark.parametrize(("model", "parameters"), [("palm:540B", PALM), ("llama:65B", 65_285_660_672)])
-def test_the_largest_models_take_seconds_and_little_memory(tmp_path, model, parameters):
-    text, seconds, kilobytes = usage(tmp_path, "inspect", model, "--json")
+@pytest.mark.parametrize(
+    ("model", "parameters", "more"),
+    [("palm:540B", PALM, []), ("llama:65B", 65_285_660_672, []), ("palm:540B", PALM, ["--tensor-parallel", "8"])],
+)
+def test_the_largest_models_take_seconds_and_little_memory(tmp_path, model, parameters, more):
+    text, seconds, kilobytes = usage(tmp_path, "inspect", model, "--json", *more)
     assert json.loads(text)["parameters"]["total"] == parameters
     # The processor's time: a loaded machine makes the clock's longer.
     assert seconds < 10
@@ -74,6 +77,19 @@ def test_inspect_and_diff_for_people(ablab):
     for name in ("rmsnorm", "rope", "swiglu", "no_bias", "untied_embeddings", "- scaled_init"):
         assert name in text
     assert "norm" in text
+
+
+def test_inspect_says_what_a_tensor_parallel_rank_costs(ablab):
+    given = ["inspect", "palm", "--tensor-parallel", 2, "--layers", 3, "--width", 64, "--heads", 4, "--vocab", 304]
+    text = out(ablab(*given))
+    assert "each of 2 tensor-parallel ranks" in text
+    assert "block × 3       1 forward + 1 backward, 128 + 128 bytes per token" in text
+    assert "1 of weight gradients" in text
+    assert "activations in bfloat16" in text
+    rank = json.loads(out(ablab(*given, "--json")))["tensor_parallel"]
+    assert rank["bytes_per_token"] == 2 * 64 * (1 + 3 * 2 + 1) + 12
+    assert set(rank["parts"][1]["said"]) == {"forward", "backward", "weights"}
+    assert "tensor_parallel" not in json.loads(out(ablab(*given[:2], *given[4:], "--json")))
 
 
 def test_plugins_and_families(ablab):
@@ -116,6 +132,9 @@ def test_help_imports_nothing_heavy():
         (["inspect", "gpt2 + rope(base=x)"], "rope(base='x')"),
         (["inspect", "gpt2", "--heads", "7"], "not a multiple of heads 7"),
         (["inspect", "gpt2", "--width", "-3"], "--width"),
+        (["inspect", "megatron", "--tensor-parallel", "3"], "a tensor size of 3 does not divide"),
+        (["inspect", "megatron", "--tensor-parallel", "0"], "--tensor-parallel"),
+        (["inspect", "megatron + dropout", "--tensor-parallel", "2"], "no dropout"),
         (["diff", "gpt2", "lama"], "did you mean 'llama'"),
         (["plugins", "ropee"], "did you mean 'rope'"),
         (["plan", "nowhere.yaml"], "nowhere.yaml: no such study file"),
