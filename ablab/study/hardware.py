@@ -45,7 +45,8 @@ class Hardware(Config):
     def check(self, value: Composite) -> None:
         """Raises UserError for an arm that cannot be trained so."""
         if self.tensor_size > 1:
-            on_meta(value.arch).split(Ranks(0, self.tensor_size))
+            for rank in range(self.tensor_size):  # one may lie across what the first does not meet
+                on_meta(value.arch).split(Ranks(rank, self.tensor_size))
         if (self.tensor_size > 1 or self.strategy == "fsdp") and self.devices > 1 and not value.recipe.optimizer.elementwise:
             raise UserError(
                 f"{type(value.recipe.optimizer).__name__} needs whole weights, which strategy {self.strategy} divides: take "
