@@ -1,7 +1,6 @@
 """What travels beside the residual stream through one forward pass, and what a model keeps between decoding steps."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -80,7 +79,6 @@ class _Rows:
         self._first, self._last = 0, time
 
 
-@dataclass
 class Flow:
     """One forward pass. `start`: the position of its first token. `carry`: values that go from layer to layer, by name.
     `memory`: what this part keeps between decoding steps; None where the whole sequence is read at once.
@@ -88,16 +86,19 @@ class Flow:
     A branch whose `forward` has a parameter `flow` is given it: (x, flow) -> y.
     """
 
-    start: int = 0
-    carry: dict[str, Tensor] = field(default_factory=dict)
-    memory: Memory | None = None
+    # No dataclass: FSDP hands a block a copy of one that holds tensors, and what the block writes into it would be lost.
+    def __init__(self, start: int = 0, carry: dict[str, Tensor] | None = None, memory: Memory | None = None) -> None:
+        self.start, self.carry, self.memory = start, {} if carry is None else carry, memory
 
     def part(self, name: str) -> "Flow":
         """The flow as the part `name` sees it: the same carry, a memory of its own."""
         return Flow(self.start, self.carry, None if self.memory is None else self.memory.part(name))
 
     def add_loss(self, name: str, value: Tensor) -> None:
-        """Adds `value` (a scalar, in nats a token) to what is minimised in training; layers add up under a name."""
+        """Adds `value` (a scalar, in nats a token) to what is minimised in training; layers add up under a name.
+
+        A mean over the sequences of what each comes to by itself: else it depends on how many a device takes at once.
+        """
         key = _LOSS + name
         self.carry[key] = self.carry[key] + value if key in self.carry else value
 

@@ -52,12 +52,15 @@ class Hardware(Config):
     def check(self, value: Composite) -> None:
         """Raises UserError for an arm that cannot be trained so."""
         if self.tensor_size > 1:
-            on_meta(value.arch).split(Ranks(0, self.tensor_size))
-        if (self.tensor_size > 1 or self.strategy == "fsdp") and self.processes > 1 and not value.recipe.optimizer.elementwise:
-            raise UserError(
-                f"{type(value.recipe.optimizer).__name__} needs whole weights, which strategy {self.strategy} divides: take "
-                "strategy ddp, or another optimizer"
-            )
+            for rank in range(self.tensor_size):  # one may lie across what the first does not meet
+                on_meta(value.arch).split(Ranks(rank, self.tensor_size))
+        if self.processes > 1 and not value.recipe.optimizer.elementwise:
+            strategy, _ = self._strategy(sum(weight.numel() for weight in on_meta(value.arch).parameters()))
+            if strategy != "ddp":
+                raise UserError(
+                    f"{type(value.recipe.optimizer).__name__} needs whole weights, which strategy {strategy} divides: take "
+                    "strategy ddp, or another optimizer"
+                )
 
     def layout(self, parameters: int) -> tuple[Layout, str]:
         """How a run of the largest model, of `parameters`, is shared, and why. Raises UserError for more than the machine has."""

@@ -16,7 +16,7 @@ from ablab.study.attempt import RankFailed, Report
 from ablab.study.rank import Place
 
 _POLL_SECONDS = 0.1
-_LOOPBACK = "lo"
+_LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
 def train_together(place: Place, stopping: Callable[[], bool]) -> Report:

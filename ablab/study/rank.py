@@ -5,6 +5,7 @@ A second line asks it to write a checkpoint and end. When what it reads from clo
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -57,7 +58,7 @@ class Place:
 def main() -> None:
     """Trains, and says how that ended."""
     place, stop = Place.read(sys.stdin.readline()), threading.Event()
-    threading.Thread(target=_listen, args=(stop,), daemon=True).start()
+    threading.Thread(target=_listen, args=(stop, place.meeting.parent), daemon=True).start()
     try:
         report = _trained(place, stop)
     except MemoryShort as short:
@@ -97,10 +98,11 @@ def _say(place: Place, content: dict[str, Any]) -> None:
     write_json(place.said, {**content, "time": time.time()}, sync=False)
 
 
-def _listen(stop: threading.Event) -> None:
+def _listen(stop: threading.Event, folder: Path) -> None:
     if sys.stdin.readline():
         stop.set()
         sys.stdin.readline()
+    shutil.rmtree(folder, ignore_errors=True)  # whoever made it is gone
     os._exit(1)
 
 

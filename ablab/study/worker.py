@@ -65,6 +65,8 @@ class Worker:
                 record.fail(str(error), pid=os.getpid())
                 return Report("failed", str(error))
             except RankFailed as error:
+                if record.finished:  # it failed while it said goodbye
+                    return Report("finished")
                 record.fail(str(error), error.traceback, os.getpid())
                 return Report("failed", str(error))
             except (Exception, SystemExit) as error:  # a plugin may call sys.exit

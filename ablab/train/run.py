@@ -144,6 +144,8 @@ class _Run:
             )
             resume = str(self.job.checkpoint) if self.job.checkpoint.exists() else None
             trainer.fit(self.module, ckpt_path=resume, weights_only=True)
+        if self.module.parts is None:  # Lightning leaves such a model on the CPU: slow to score, and NCCL sums nothing there
+            self.module.to(_device(self.team))
 
     def _strategy(self) -> Any:
         if self.module.parts is not None:

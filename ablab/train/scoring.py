@@ -7,6 +7,7 @@ from math import log
 
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from ablab.arch.decoder import Decoder
 from ablab.data.batches import scoring_batches
@@ -39,6 +40,8 @@ def score(model: Decoder, store: TokenStore, split: str, precision: str, team: T
             nll += result.nll.double()
             tokens += result.tokens
     model.train(training)
+    if isinstance(model, FSDPModule):  # the root's weights stay whole after a forward pass until a backward one
+        model.reshard()
     total = team.sum(nll).item()
     return Score(loss=total / team.sum(tokens).item(), bpb=total / log(2) / store.splits[split].bytes)
 

@@ -23,7 +23,9 @@ GRID = Layout("tensor", 2, 2)
 
 @dataclass(frozen=True)
 class Task:
-    """A run of `expression` on the tokens in `store`, in `folder`. `stop_after`: how many steps it takes this time."""
+    """A run of `expression` on the tokens in `store`, in `folder`. `stop_after`: how many steps it takes this time. `plugins`: a
+    folder of them. `micro_batch`: the most sequences at once.
+    """
 
     expression: str
     store: Path
@@ -32,11 +34,16 @@ class Task:
     recipe: Recipe = field(default_factory=lambda: Recipe(batch_tokens=128, lr=1e-3, precision="fp64"))
     stop_after: int | None = None
     checkpoint_seconds: float = 30.0
+    plugins: Path | None = None
+    micro_batch: int | None = None
 
     def job(self) -> Job:
-        arch = architecture(self.expression, load_registry(), DIMS)
+        arch = architecture(self.expression, load_registry((self.plugins,) if self.plugins else ()), DIMS)
         store = open_store(self.store)
-        return Job(arch, self.recipe, store, self.batches, 1, 1.0, self.folder, (0.5,), self.checkpoint_seconds)
+        return Job(
+            arch, self.recipe, store, self.batches, 1, 1.0, self.folder, (0.5,), self.checkpoint_seconds,
+            micro_batch=self.micro_batch,
+        )  # fmt: skip
 
 
 def trained(rank: int, task: Task, layout: Layout) -> dict[str, Any]:

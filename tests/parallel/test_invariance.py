@@ -94,6 +94,14 @@ def test_a_run_goes_on_from_its_checkpoint_on_any_layout(crew, task, one, first,
     assert found["result"]["metrics"] == pytest.approx(expected["result"]["metrics"], rel=1e-9)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_run_that_is_stopped_while_it_validates_goes_on(crew, task, one, layout):
+    begun = task("gpt2", stop_after=10)  # the step of the validation
+    crew.run(LAYOUTS[layout].processes, trained, begun, LAYOUTS[layout])
+    found = crew.run(LAYOUTS[layout].processes, trained, replace(begun, stop_after=None), LAYOUTS[layout])[0]
+    assert found["result"]["metrics"] == pytest.approx(one("gpt2")["result"]["metrics"], rel=1e-9)
+
+
 @pytest.mark.parametrize("layout", [SINGLE, DDP, FSDP, TENSOR], ids=str)
 def test_a_run_goes_on_exactly_on_the_same_layout_with_dropout_too(crew, task, layout):
     expression = "llama" if layout is TENSOR else "llama + dropout(p=0.1)"

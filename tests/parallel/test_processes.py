@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from socket import socket
 
 import psutil
@@ -107,8 +108,10 @@ def test_ctrl_c_writes_a_checkpoint_and_leaves_no_process(study, tmp_path):
 
 def test_processes_end_with_the_worker_that_looks_after_them(study, tmp_path):
     driver, ranks = _begun(study, tmp_path)
+    (log,) = {file.path for file in ranks[0].open_files() if file.path.endswith("/log")}
     psutil.Process(ranks[0].ppid()).kill()
     assert not psutil.wait_procs(ranks, timeout=10)[1]
+    assert not Path(log).parent.exists()  # nor a folder of theirs
     os.killpg(driver.pid, signal.SIGINT)
     driver.communicate(timeout=60)
 
@@ -182,12 +185,18 @@ def test_the_reason_is_that_of_the_process_that_failed_first(ablab, study, plugi
     assert "odd.py" in content["detail"]
 
 
+# Of three ranks the second alone has heads of both halves; a vocabulary that three divide.
+STRIDED = ["to=gpt2 + sparse_attention(band=4, strided=true, layers=all) + padded_vocab(multiple=3)"]
+STRIDED += ["from=gpt2", "model.heads=6", "model.width=48", "design.kind=compare"]
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
         (["--devices", 99], "hardware.devices: 99 are more than this machine has"),
         (["--devices", 2, "--tensor", 3], "tensor 3 does not divide devices 2: take 1 or 2"),
         (["--devices", 3, "--strategy", "tensor"], "a tensor size of 3 does not divide"),
+        (["--devices", 3, "--strategy", "tensor", *STRIDED], "split between its halves"),
         (["--devices", 2, "--strategy", "ddp", "--tensor", 2], "tensor goes with strategy tensor, not ddp"),
         (["--devices", 2, "--strategy", "fsdp", "recipe.optimizer=muon"], "needs whole weights"),
         (["--devices", 2, "--strategy", "megatron"], "hardware.strategy"),

@@ -4,6 +4,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from ablab.arch.compose import Composite
+from ablab.arch.expression import resolve
+from ablab.arch.model import composite
 from ablab.errors import UserError
 from ablab.study import hardware
 from ablab.study.hardware import Hardware
@@ -94,3 +97,22 @@ def test_what_it_trains_on_is_in_no_key_and_no_revision(tmp_path, study_text, re
     assert keys("hardware.devices=2", "hardware.strategy=fsdp") == on_cpu
     machine(2, 8)
     assert keys("hardware.accelerator=cpu")[1] == on_cpu[1]
+
+
+def test_auto_is_refused_where_it_would_divide_what_an_optimizer_needs_whole(registry, monkeypatch):
+    def value(expression):
+        sizes = {"layers": 1, "width": 16, "heads": 2, "vocab": 32, "context": 16}
+        return composite(resolve(expression, registry), Composite(), sizes)
+
+    monkeypatch.setattr(Hardware, "_memory", lambda self: 100_000)
+    assert Hardware(devices=2).layout(10_000)[0].strategy == "fsdp"
+    Hardware(devices=2).check(value("llama"))
+    Hardware(devices=2, strategy="ddp").check(value("llama + muon"))
+    with pytest.raises(UserError, match="needs whole weights, which strategy fsdp divides: take strategy ddp"):
+        Hardware(devices=2).check(value("llama + muon"))
+
+
+def test_more_workers_than_gpus_share_them_evenly(machine):
+    machine(3, 16)
+    assert Hardware(devices=2).shares() == ["0,1"]
+    assert Hardware(devices=2).division(4, runs=8)[0] == 4

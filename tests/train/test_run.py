@@ -13,6 +13,8 @@ from ablab.arch.model import architecture
 from ablab.arch.recipe import AdamW, Cosine, Recipe
 from ablab.data.batches import Batches, Sequences
 from ablab.study.plan import NUMERICS_VERSION
+from ablab.train import run as training
+from ablab.train.module import TrainedDecoder
 from ablab.train.recorder import Hooks
 from ablab.train.run import Job, train
 
@@ -133,6 +135,27 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(job, tmp_path, stop_
     assert second.resumed == [4 + stop_after]
     values = {step: row["train/loss"] for step, row in [*first.rows, *second.rows] if "train/loss" in row}
     assert values == {step: row["train/loss"] for step, row in whole.rows if "train/loss" in row}
+
+
+def test_a_trained_model_is_scored_where_it_was_trained(job, monkeypatch):
+    """Lightning moves it to the CPU at its end. NCCL sums nothing there, and a GPU's run would be scored slowly."""
+    calls: list[str] = []
+
+    def noted(owner, name):
+        whole = getattr(owner, name)
+
+        def call(*arguments):
+            calls.append(f"{name} {arguments[1]}" if name == "to" else name)
+            return whole(*arguments)
+
+        monkeypatch.setattr(owner, name, call)
+
+    noted(TrainedDecoder, "cpu")
+    noted(TrainedDecoder, "to")
+    noted(training, "score")
+    finished(job)
+    place = "cuda:0" if torch.cuda.is_available() else "cpu"
+    assert calls[calls.index("cpu") :] == ["cpu", f"to {place}", "score", "score"]
 
 
 def test_checkpoints_run_no_code(job, monkeypatch):

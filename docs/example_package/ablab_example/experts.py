@@ -22,8 +22,9 @@ class _Experts(nn.Module):
         chances = self.router(x).softmax(-1)
         chosen = F.one_hot(chances.argmax(-1), self.count).to(chances.dtype)
         if flow is not None:
-            share, chance = chosen.flatten(0, -2).mean(0), chances.flatten(0, -2).mean(0)
-            flow.add_loss("balance", self.balance * self.count * (share * chance).sum())
+            # Of each sequence by itself (DeepSeek-AI 2024, arXiv:2412.19437): no matter how a batch is shared out.
+            loads = chosen.mean(-2) * chances.mean(-2)
+            flow.add_loss("balance", self.balance * self.count * loads.sum(-1).mean())
         weights = (chances * chosen).unsqueeze(-2).unbind(-1)  # each (batch, time, 1)
         return sum((expert(x) * weight for expert, weight in zip(self.experts, weights, strict=True)), 0 * x)
 
