@@ -61,18 +61,8 @@ class Worker:
         with lease.kept():
             try:
                 return _ended(record) or self._attempt(spec)
-            except UserError as error:
-                record.fail(str(error), pid=os.getpid())
-                return Report("failed", str(error))
-            except RankFailed as error:
-                if record.finished:  # it failed while it said goodbye
-                    return Report("finished")
-                record.fail(str(error), error.traceback, os.getpid())
-                return Report("failed", str(error))
             except (Exception, SystemExit) as error:  # a plugin may call sys.exit
-                reason = f"{type(error).__name__}: {error}"
-                record.fail(reason, traceback.format_exc(), os.getpid())
-                return Report("failed", reason)
+                return _failed(record, error)
 
     def _attempt(self, spec: RunSpec) -> Report:
         setting = self.setting
@@ -92,6 +82,17 @@ class Worker:
         self._orphaned = True
         time.sleep(_GRACE_SECONDS)
         os._exit(1)
+
+
+def _failed(record: Record, error: BaseException) -> Report:
+    """Notes why an attempt failed."""
+    if record.finished:  # one of its processes failed after that
+        return Report("finished")
+    known = isinstance(error, UserError | RankFailed)
+    reason = str(error) if known else f"{type(error).__name__}: {error}"
+    detail = getattr(error, "traceback", "") if known else traceback.format_exc()
+    record.fail(reason, detail, os.getpid())
+    return Report("failed", reason)
 
 
 def _ended(record: Record) -> Report | None:
