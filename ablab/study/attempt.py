@@ -10,7 +10,7 @@ from ablab.arch.registry import Registry
 from ablab.files import write_json
 from ablab.study.plan import RunSpec, rebuild
 from ablab.study.records import Record
-from ablab.train.team import Team
+from ablab.train.team import MemoryShort, Team
 
 Status = Literal["finished", "interrupted", "failed", "held", "stopped", "lost", "unstarted"]
 
@@ -37,17 +37,18 @@ class RankFailed(Exception):
 
 @dataclass(frozen=True)
 class Means:
-    """What an attempt is made with. `stopping`: whether to write a checkpoint and end. `micro_batch`: sequences at once."""
+    """What an attempt is made with. `stopping`: whether to write a checkpoint and end."""
 
     home: Path
     registry: Registry
     stopping: Callable[[], bool]
     compile: bool = False
-    micro_batch: int | None = None
 
 
 def attempt(spec: RunSpec, means: Means, team: Team) -> Report:
-    """Trains a run to its end, or until it is asked to stop; its main process writes the result."""
+    """Trains a run to its end, or until it is asked to stop; its main process writes the result. Raises MemoryShort where all
+    its processes must begin again.
+    """
     from ablab.data.batches import Batches
     from ablab.data.store import open_store
     from ablab.train.recorder import Hooks
@@ -59,7 +60,7 @@ def attempt(spec: RunSpec, means: Means, team: Team) -> Report:
         arch=value.arch, recipe=value.recipe, store=open_store(means.home / "tokens" / spec.data),
         batches=Batches(spec.batches), seed=spec.seed, flops_per_token=spec.flops_per_token, folder=record.folder,
         validate_at=spec.validate_at, checkpoint_seconds=spec.checkpoint_seconds, compile=means.compile,
-        micro_batch=means.micro_batch,
+        micro_batch=record.micro_batch,
     )  # fmt: skip
 
     def beat(share: float, metrics: Mapping[str, float]) -> None:
@@ -68,7 +69,11 @@ def attempt(spec: RunSpec, means: Means, team: Team) -> Report:
     def stop() -> bool:
         return means.stopping() or record.stop_asked
 
-    outcome = train(job, Hooks(log=record.append_metrics, stop=stop, beat=beat, resumed=record.keep_metrics), team)
+    try:
+        outcome = train(job, Hooks(log=record.append_metrics, stop=stop, beat=beat, resumed=record.keep_metrics), team)
+    except MemoryShort as short:
+        record.note_micro_batch(short.micro_batch)
+        raise
     if outcome.result is None and record.stop_asked:
         return Report("stopped", record.stop_reason, outcome.busy_seconds)
     if outcome.result is None:

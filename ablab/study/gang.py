@@ -1,11 +1,12 @@
 """Runs shared by processes that torchrun or SLURM started, on one node or many: every one of them is `ablab run`.
 
-The first is the driver, and trains as well; the others take their orders from it. Where one fails it ends, and what started
-them ends the others: the next start goes on from the checkpoint.
+The first is the driver, and trains as well; the others take their orders from it. Where one fails, or is short of memory, it
+ends, and what started them ends the others: the next start goes on from the checkpoint, with smaller micro-batches if need be.
 """
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -20,7 +21,7 @@ from ablab.study.attempt import Means, Report, attempt
 from ablab.study.plan import RunSpec
 from ablab.study.records import Record
 from ablab.study.worker import Setting, Worker
-from ablab.train.team import Layout, Team
+from ablab.train.team import Layout, MemoryShort, Team
 
 if TYPE_CHECKING:
     from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -99,6 +100,8 @@ class Gang:
             try:
                 means = Means(home, registry, lambda: False, order.compile)
                 attempt(order.spec, means, self.team(order.layout))
+            except MemoryShort:
+                os._exit(1)
             except Exception as error:
                 Record(home, order.spec.key).fail(f"process {self.rank} of {self.size}: {type(error).__name__}: {error}")
                 os._exit(1)  # the others wait for this one: what started them ends them
@@ -166,7 +169,11 @@ class _Leader(Worker):
         setting = self.setting
         self._gang.told(_Order(spec, setting.layout, setting.threads, setting.compile))
         means = Means(setting.home, self.registry, self.stopping, setting.compile)
-        return attempt(spec, means, self._gang.team(setting.layout))
+        try:
+            return attempt(spec, means, self._gang.team(setting.layout))
+        except MemoryShort as short:  # the next start takes no more
+            print(f"ablab: {spec.label}: memory is short, and {short}: start again", file=sys.stderr, flush=True)
+            os._exit(1)
 
 
 def check_gang(together: Gang | None, layout: Layout) -> None:

@@ -27,10 +27,8 @@ def train_together(place: Place, stopping: Callable[[], bool]) -> Report:
         with tempfile.TemporaryDirectory(prefix="ablab-") as folder:
             there = replace(place, meeting=Path(folder) / "meeting")
             said = _Processes(there).run(stopping)
-        if said.get("micro_batch") is None:
-            break
-        place = replace(place, micro_batch=said["micro_batch"])
-    return Report(said["status"], said["reason"], said["busy_seconds"], said["pid"])
+        if "again" not in said:
+            return Report(said["status"], said["reason"], said["busy_seconds"], said["pid"])
 
 
 class _Processes:
@@ -79,8 +77,8 @@ class _Processes:
         said = [read_json(place.said) or {} for place in self._places]
         if all(code == 0 for code in codes):
             return said[0]
-        if short := [content for content in said if content.get("micro_batch")]:
-            return min(short, key=lambda content: content["micro_batch"])
+        if short := [content for content in said if "again" in content]:
+            return short[0]
         silent = [rank for rank, code in enumerate(codes) if code not in (None, 0) and not said[rank]]
         if silent:  # it died without a word, and the others' faults follow from that
             raise RankFailed(f"process {silent[0]} of {len(codes)} died ({_cause(codes[silent[0]] or 0)}){self._last_words()}")

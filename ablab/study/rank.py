@@ -24,7 +24,7 @@ from ablab.train.team import Layout, MemoryShort, Team
 @dataclass(frozen=True)
 class Place:
     """Which process of which run. `meeting`: the file by which the processes find each other; what a process has to say of the
-    attempt lies beside it, under its rank. `micro_batch`: how many sequences to take at once.
+    attempt lies beside it, under its rank.
     """
 
     home: Path
@@ -35,7 +35,6 @@ class Place:
     threads: int
     compile: bool
     rank: int = 0
-    micro_batch: int | None = None
 
     def line(self) -> str:
         """As a line of JSON."""
@@ -61,8 +60,8 @@ def main() -> None:
     threading.Thread(target=_listen, args=(stop, place.meeting.parent), daemon=True).start()
     try:
         report = _trained(place, stop)
-    except MemoryShort as short:
-        _say(place, {"micro_batch": short.micro_batch})
+    except MemoryShort:
+        _say(place, {"again": True})
         os._exit(1)
     except UserError as error:
         _say(place, {"reason": str(error)})
@@ -88,7 +87,7 @@ def _trained(place: Place, stop: threading.Event) -> Report:
     )  # fmt: skip
     from ablab.arch.registry import load_registry
 
-    means = Means(place.home, load_registry(place.plugins), stop.is_set, place.compile, place.micro_batch)
+    means = Means(place.home, load_registry(place.plugins), stop.is_set, place.compile)
     report = attempt(place.spec, means, Team.join(place.layout, device))
     dist.barrier()  # none leaves while another still asks it for something
     return report

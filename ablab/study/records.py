@@ -4,6 +4,7 @@ spec.json       what the run is                 lease.json      who trains it no
 metrics.jsonl   what was measured, by step      progress.json   how far it is
 result.json     there when it is finished       failure.json    why it was given up; gone when the run is wanted again
 attempts.jsonl  every attempt that failed: reason, time, host, pid; kept for good
+micro_batch.json  how many sequences fit at once, where not all did
 stop.json       there when the run is asked to stop, with the reason. `cancelled` stays until the run is wanted again,
                 `pruned` (a tuning or a search had seen enough) for good
 """
@@ -112,6 +113,15 @@ class Record:
     def progress(self) -> dict[str, Any]:
         """How far it is: share, train/loss, tokens_per_second."""
         return _unsynced(self.folder / "progress.json")
+
+    @property
+    def micro_batch(self) -> int | None:
+        """The most sequences at once that are known to fit, where not all did."""
+        return _unsynced(self.folder / "micro_batch.json").get("sequences")
+
+    def note_micro_batch(self, sequences: int) -> None:
+        """Takes no more than so many `sequences` at once from the next attempt on."""
+        write_json(self.folder / "micro_batch.json", {"sequences": sequences}, sync=False)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rows measured: step, time (Unix), and metrics by name. A line cut off by a kill is left out."""

@@ -67,6 +67,15 @@ def test_batches_that_do_not_divide_are_shared_without_bias(crew, task, layout):
     assert found["result"]["cost"]["tokens"] == (2 + 6 + 21) * 16
 
 
+@pytest.mark.parametrize("expression", ["gpt2", "palm", "llama"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_float32_losses_are_those_of_one_process(crew, task, layout, expression):
+    recipe = Recipe(batch_tokens=128, lr=1e-3, precision="fp32")
+    expected = crew.run(1, trained, task(expression, recipe=recipe), SINGLE)[0]
+    found = crew.run(LAYOUTS[layout].processes, trained, task(expression, recipe=recipe), LAYOUTS[layout])[0]
+    assert losses(found["rows"]) == pytest.approx(losses(expected["rows"]), rel=1e-5)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_other_precisions_and_activation_checkpointing(crew, task, layout, precision):

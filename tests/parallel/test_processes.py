@@ -214,27 +214,69 @@ def test_what_cannot_be_is_refused_before_anything_is_made(ablab, study, tmp_pat
     assert not (tmp_path / "home").exists()
 
 
-@pytest.mark.parametrize("nodes", [1, 2])
-def test_processes_that_torchrun_starts_on_one_node_or_more(study, alone, tmp_path, nodes):
-    """Every one is `ablab run`; the nodes are two agents on loopback."""
-    given = ["--nproc-per-node", 2 // nodes, "--nnodes", nodes, "-m", "ablab.cli.app", "run", study, "--home", tmp_path / "home"]
-    given += ["--devices", 2 // nodes, "--nodes", nodes, "--strategy", "fsdp"]
+def _torchrun(port, nodes):
+    """The start of a command for each node: agents on loopback."""
+    rendezvous = ["--rdzv-backend", "static", "--master-addr", "127.0.0.1", "--master-port", port]
+    count = ["--nproc-per-node", 2 // nodes, "--nnodes", nodes]
+    return [
+        ([sys.executable, "-m", "torch.distributed.run", *rendezvous, *count, "--node-rank", n, "-m"], {}) for n in range(nodes)
+    ]
+
+
+def _srun(port):
+    """The start of a command for each of two tasks on one node, and what SLURM says to them."""
+    said = {
+        "SLURM_JOB_NAME": "study",
+        "SLURM_JOB_ID": "1",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NODEID": "0",
+    }
+    said |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    return [([sys.executable, "-m"], {**said, "SLURM_PROCID": str(n), "SLURM_LOCALID": str(n)}) for n in range(2)]
+
+
+def _started(commands, *given):
+    """Starts `ablab run` so, and gives exit statuses and outputs."""
+    base = environment() | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen(
+            [*map(str, command), "ablab.cli.app", "run", *map(str, given)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=base | said,
+        )
+        for command, said in commands
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    return [process.returncode for process in processes], "\n".join(outputs)
+
+
+def _port():
     with socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    agents = [
-        subprocess.Popen(
-            [sys.executable, "-m", "torch.distributed.run", "--rdzv-backend", "static", "--node-rank", str(node),
-             "--master-addr", "127.0.0.1", "--master-port", str(port), *map(str, given)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=environment() | {"GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
-        )
-        for node in range(nodes)
-    ]  # fmt: skip
-    outputs = [agent.communicate(timeout=120)[0] for agent in agents]
-    assert [agent.returncode for agent in agents] == [0] * nodes, outputs
-    assert sum(output.count("each run on 2 processes, fsdp over 2") for output in outputs) == 1
+        return free.getsockname()[1]
+
+
+@pytest.mark.parametrize("by", ["torchrun", "torchrun on two nodes", "srun"])
+def test_processes_that_torchrun_or_slurm_started(study, alone, tmp_path, by):
+    """Every one is `ablab run`: the first speaks, all train."""
+    nodes = 2 if "two" in by else 1
+    started = _srun(_port()) if by == "srun" else _torchrun(_port(), nodes)
+    given = ["--home", tmp_path / "home", "--devices", 2 // nodes, "--nodes", nodes, "--strategy", "fsdp"]
+    codes, output = _started(started, study, *given)
+    assert not any(codes), output
+    assert output.count("each run on 2 processes, fsdp over 2") == 1
     found = results(tmp_path / "home")
     assert found.keys() == alone.keys()
     for key, (metrics, _) in alone.items():
         assert found[key][0] == pytest.approx(metrics, rel=1e-4)
+
+
+def test_started_together_they_take_smaller_micro_batches_at_the_next_start(study, plugins, tmp_path):
+    text = study.read_text().replace("to: llama\n", "").replace("from: gpt2\n", "arms: {few: gpt2 + odd(most=4)}\n")
+    (tmp_path / "few.yaml").write_text(text)
+    given = [tmp_path / "few.yaml", "recipe.batch_tokens=256", "--plugins", plugins, "--home", tmp_path / "home", "--devices", 2]
+    codes, output = _started(_torchrun(_port(), 1), *given)
+    assert any(codes)
+    assert "4 sequences at once may fit: start again" in output
+    codes, output = _started(_torchrun(_port(), 1), *given)
+    assert not any(codes), output
