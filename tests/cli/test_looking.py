@@ -134,7 +134,6 @@ def test_help_imports_nothing_heavy():
         (["inspect", "gpt2", "--width", "-3"], "--width"),
         (["inspect", "megatron", "--tensor-parallel", "3"], "a tensor size of 3 does not divide"),
         (["inspect", "megatron", "--tensor-parallel", "0"], "--tensor-parallel"),
-        (["inspect", "megatron + dropout", "--tensor-parallel", "2"], "no dropout"),
         (["diff", "gpt2", "lama"], "did you mean 'llama'"),
         (["plugins", "ropee"], "did you mean 'rope'"),
         (["plan", "nowhere.yaml"], "nowhere.yaml: no such study file"),
