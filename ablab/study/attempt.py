@@ -1,5 +1,6 @@
 """One attempt at a run, in the process that trains it or in each of those that share it."""
 
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,11 @@ class Report:
     reason: str = ""
     busy_seconds: float = 0.0
     pid: int | None = None
+
+
+def exit_cause(code: int) -> str:
+    """How a process ended, from its exit code; below 0: by which signal."""
+    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 class RankFailed(Exception):

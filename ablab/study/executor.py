@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
-from ablab.study.attempt import Report
+from ablab.study.attempt import Report, exit_cause
 from ablab.study.plan import RunSpec
 from ablab.study.worker import Setting, initialise, work
 
@@ -133,7 +133,4 @@ def report_of(future: "Future[Report]") -> Report:
 
 
 def _cause(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    hint = ": was memory short?" if code == -signal.SIGKILL else ""
-    return f"killed by {signal.Signals(-code).name}{hint}"
+    return f"{exit_cause(code)}{': was memory short?' if code == -signal.SIGKILL else ''}"

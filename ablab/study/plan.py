@@ -44,6 +44,11 @@ class RunSpec:
     checkpoint_seconds: float
     trial: int | None = None
 
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> "RunSpec":
+        """From JSON. Raises TypeError for fields that are not its own."""
+        return cls(**{**content, "plugins": tuple((name, options) for name, options in content["plugins"])})
+
     @property
     def label(self) -> str:
         """What people read."""

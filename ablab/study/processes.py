@@ -1,7 +1,6 @@
 """The processes that share a run, started and looked after by the worker that has it: one that dies ends them all."""
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablab.files import read_json
-from ablab.study.attempt import RankFailed, Report
+from ablab.study.attempt import RankFailed, Report, exit_cause
 from ablab.study.rank import Place
 
 _POLL_SECONDS = 0.1
@@ -81,14 +80,12 @@ class _Processes:
             return short[0]
         silent = [rank for rank, code in enumerate(codes) if code not in (None, 0) and not said[rank]]
         if silent:  # it died without a word, and the others' faults follow from that
-            raise RankFailed(f"process {silent[0]} of {len(codes)} died ({_cause(codes[silent[0]] or 0)}){self._last_words()}")
+            raise RankFailed(
+                f"process {silent[0]} of {len(codes)} died ({exit_cause(codes[silent[0]] or 0)}){self._last_words()}"
+            )
         first = min((rank for rank, code in enumerate(codes) if code), key=lambda rank: said[rank]["time"])
         raise RankFailed(said[first]["reason"], said[first].get("traceback", ""))
 
     def _last_words(self) -> str:
         text = (self._places[0].meeting.parent / "log").read_text(errors="replace").strip()
         return f": {text.splitlines()[-1]}" if text else ""
-
-
-def _cause(code: int) -> str:
-    return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

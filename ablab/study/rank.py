@@ -44,7 +44,7 @@ class Place:
     def read(cls, line: str) -> "Place":
         """From such a line."""
         content = json.loads(line)
-        spec, layout = RunSpec(**content.pop("spec")), Layout(**content.pop("layout"))
+        spec, layout = RunSpec.read(content.pop("spec")), Layout(**content.pop("layout"))
         paths = {name: Path(content.pop(name)) for name in ("home", "meeting")}
         return cls(spec=spec, layout=layout, plugins=tuple(map(Path, content.pop("plugins"))), **paths, **content)
 

@@ -34,7 +34,7 @@ def trained_model(record: Record, registry: Registry) -> tuple[RunSpec, Decoder]
     if content is None or result is None or not weights.is_file():
         raise UserError(f"run {record.key} is not finished: `ablab run` its study first")
     try:
-        spec = RunSpec(**{**content, "plugins": tuple((name, options) for name, options in content["plugins"])})
+        spec = RunSpec.read(content)
     except TypeError as error:
         raise UserError(f"run {record.key} was written by another version of ablab: {error}") from error
     # As it was trained, on whatever machine: `auto` means another format elsewhere.

@@ -46,10 +46,12 @@ def start(*arguments, cwd):
 
 
 def until(condition, seconds=120):
+    """What `condition` gives once it holds."""
     end = time.monotonic() + seconds
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end
         time.sleep(0.02)
+    return found
 
 
 def alive(session: int) -> list[int]:

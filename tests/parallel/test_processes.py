@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from socket import socket
 
@@ -13,6 +12,7 @@ import psutil
 import pytest
 import torch
 
+from tests.cli.test_interrupts import start, until
 from tests.conftest import STUDY, command, environment, results
 
 SHARED = ["--devices", 2, "--workers", 1]
@@ -59,15 +59,10 @@ def _begun(study, tmp_path, *options):
     """A study of long runs, each on two processes, under way; and the processes that share the first."""
     long = tmp_path / "long.yaml"
     long.write_text(study.read_text().replace("steps: 4", LONG))
-    driver = subprocess.Popen(
-        command("run", long, "--home", tmp_path / "home", *SHARED, *options),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment(), start_new_session=True,
-    )  # fmt: skip
-    end = time.monotonic() + 120
-    while not list((tmp_path / "home").glob("runs/*/progress.json")):
-        assert time.monotonic() < end
-        assert driver.poll() is None, driver.communicate()[0]
-        time.sleep(0.05)
+    home = tmp_path / "home"
+    driver = start("run", long, "--home", home, *SHARED, *options, cwd=tmp_path)
+    until(lambda: list(home.glob("runs/*/progress.json")) or driver.poll() is not None)
+    assert driver.poll() is None, driver.communicate()[0]
     return driver, _ranks(driver.pid)
 
 
@@ -82,18 +77,10 @@ def test_a_process_that_dies_ends_its_run_with_the_reason_and_leaves_none_behind
     ranks[1].kill()
     _, alive = psutil.wait_procs(ranks, timeout=10)
     assert not alive
-    (failure,) = _until(lambda: list((tmp_path / "home").glob("runs/*/failure.json")))
+    (failure,) = until(lambda: list((tmp_path / "home").glob("runs/*/failure.json")), 30)
     assert json.loads(failure.read_text())["reason"] == "process 1 of 2 died (killed by SIGKILL)"
     os.killpg(driver.pid, signal.SIGINT)
     driver.communicate(timeout=60)
-
-
-def _until(found, seconds=30):
-    end = time.monotonic() + seconds
-    while not (result := found()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return result
 
 
 def test_ctrl_c_writes_a_checkpoint_and_leaves_no_process(study, tmp_path):
