@@ -51,13 +51,21 @@ class Mirror:
         return [spec for spec in runs if Record(self.home.root, spec.key).finished]
 
     def _show_more(self, runs: Iterable[RunSpec]) -> None:
-        finished = self._finished(runs)
+        finished = [spec for spec in self._finished(runs) if not self._shown(spec)]
         if self._view is None or not finished:
             return
         with locked(self.home.views_lock):
-            self._children.update(self._view.children(self._parent))
+            self._look(finished)
             for spec in finished:
                 self._show_finished(spec)
+
+    def _shown(self, spec: RunSpec) -> bool:
+        return (child := self._children.get(spec.key)) is not None and child.status == "FINISHED"
+
+    def _look(self, runs: Sequence[RunSpec]) -> None:
+        """Another driver may have made the children of `runs` since."""
+        assert self._view is not None
+        self._children |= self._view.children(self._parent, runs[0].key if len(runs) == 1 else None)
 
     def _open(self, plan: Plan) -> None:
         with locked(self.home.views_lock):  # when it is first opened, MLflow makes its tables
@@ -99,13 +107,13 @@ class Mirror:
         return self._view is not None
 
     def _started(self, spec: RunSpec) -> None:
-        if self._view is None:
+        if self._view is None or self._shown(spec):
             return
         if spec.key in self._children:
             self._view.resume(self._children[spec.key].id)
             return
         with locked(self.home.views_lock):
-            self._children.update(self._view.children(self._parent))
+            self._look([spec])
             if spec.key not in self._children:
                 self._create(spec, {})
 
@@ -136,13 +144,18 @@ class Mirror:
             self._sent[spec.key] = len(rows)
 
     def _ended(self, spec: RunSpec, status: str) -> None:
-        if self._view is None or spec.key not in self._children:
+        if self._view is None or spec.key not in self._children or self._shown(spec):
             return
         self._send(spec)
         run = self._children[spec.key].id
         if status == "finished":
             self._log_result(run, spec)
-        self._view.end(run, {"finished": "FINISHED", "failed": "FAILED"}.get(status, "KILLED"))
+        self._end(spec.key, run, {"finished": "FINISHED", "failed": "FAILED"}.get(status, "KILLED"))
+
+    def _end(self, key: str, run: str, status: str) -> None:
+        assert self._view is not None
+        self._view.end(run, status)
+        self._children[key] = mlflow_view.Child(run, status)
 
     def _log_result(self, run: str, spec: RunSpec) -> None:
         assert self._view is not None
@@ -154,17 +167,16 @@ class Mirror:
 
     def _show_finished(self, spec: RunSpec) -> None:
         """A run finished earlier: by this study, or by another (a light copy: its results without its curves)."""
-        assert self._view is not None
-        child = self._children.get(spec.key)
-        if child is not None and child.status == "FINISHED":
+        if self._shown(spec):
             return
+        child = self._children.get(spec.key)
         origin = (Record(self.home.root, spec.key).spec or {}).get("study", self.name)
         reused = {} if origin == self.name else {"reused_from": origin}
         run = child.id if child is not None else self._create(spec, reused)
         if not reused:
             self._send(spec)
         self._log_result(run, spec)
-        self._view.end(run, "FINISHED")
+        self._end(spec.key, run, "FINISHED")
 
     def _safely(self, action: Callable[[], Any]) -> None:
         try:

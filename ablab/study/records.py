@@ -39,15 +39,15 @@ class Record:
         return Lease(self.folder / "lease.json")
 
     def create(self, spec: "RunSpec") -> None:
-        """Writes the specification, once."""
+        """Writes the specification, once: unsynced, since what a power cut takes is written again."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / "spec.json").exists():
-            write_json(self.folder / "spec.json", asdict(spec))
+        if not self.spec:
+            write_json(self.folder / "spec.json", asdict(spec), sync=False)
 
     @property
     def spec(self) -> dict[str, Any] | None:
-        """The specification."""
-        return read_json(self.folder / "spec.json")
+        """The specification, if there is one."""
+        return _unsynced(self.folder / "spec.json") or None
 
     @property
     def finished(self) -> bool:

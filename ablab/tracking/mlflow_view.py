@@ -69,9 +69,10 @@ class MlflowView:
             self._client.set_tag(run, key, value)
         return run
 
-    def children(self, parent: str) -> dict[str, Child]:
-        """The children of `parent` by run key."""
-        runs = self._search(f"tags.`{_PARENT}` = '{parent}'")
+    def children(self, parent: str, key: str | None = None) -> dict[str, Child]:
+        """The children of `parent` by run key, or the one of `key` alone."""
+        one = f" and tags.`{_KEY}` = '{key}'" if key else ""
+        runs = self._search(f"tags.`{_PARENT}` = '{parent}'{one}")
         return {run.data.tags[_KEY]: Child(run.info.run_id, run.info.status) for run in runs if _KEY in run.data.tags}
 
     def create_child(self, parent: str, name: str, key: str, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
