@@ -8,11 +8,13 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from ablab.files import write_atomically
-from ablab.report.figures import effects_plot
-from ablab.report.numbers import digits, p_value, plain, short, signed
-from ablab.report.summary import ArmSummary, EffectSummary, Summary
-from ablab.report.terminal import footnotes, reading, survival
-from ablab.report.trials import ArmTuning, TrialSummary, told
+from ablab.report.figures import bowls_plot, effects_plot
+from ablab.report.numbers import digits, p_value, parameters, plain, short, signed
+from ablab.report.sentences import changed_by_tuning, places_of, word
+from ablab.report.summary import ArmSummary, Summary
+from ablab.report.terminal import footnotes, survival, verdicts
+from ablab.report.trials import ArmTuning, TrialSummary
+from ablab.report.verdicts import EffectSummary
 from ablab.study.home import StudyRecord
 
 
@@ -24,6 +26,9 @@ def write_report(summary: Summary, record: StudyRecord) -> Path:
     page = template.render(
         s=summary,
         plot=plot,
+        verdicts=verdicts(summary),
+        bowls=Markup(bowls_plot(summary)) if summary.tuning else None,
+        by_tuning=changed_by_tuning(summary),
         notes=footnotes(summary),
         convention=sources["flop_convention"],
         file=sources["command"],
@@ -40,12 +45,11 @@ def write_report(summary: Summary, record: StudyRecord) -> Path:
 
 
 def _effect_row(effect: EffectSummary) -> dict[str, str]:
-    half = None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2
-    places = digits(half)
-    interval = "–" if half is None else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
+    places = places_of(effect)
+    interval = "–" if effect.low is None else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
     return {
         "name": effect.title, "kind": effect.kind, "estimate": signed(effect.estimate, places), "interval": interval,
-        "p": p_value(effect.p), "reading": reading(effect),
+        "p": p_value(effect.p), "p_holm": p_value(effect.p_holm), "verdict": word(effect.verdict),
     }  # fmt: skip
 
 
@@ -59,8 +63,8 @@ def _trial_row(trial: TrialSummary, places: int) -> dict[str, str]:
 
 
 def _tuning_row(arm: ArmTuning, places: int) -> dict[str, str]:
-    tried = [f"{told(t.params)}: {t.state if t.values is None else plain(t.values[0], places)}" for t in arm.trials]
-    best = "not decided yet" if arm.best is None else told(arm.best) or "the study's recipe"
+    tried = [f"{parameters(t.params)}: {t.state if t.values is None else plain(t.values[0], places)}" for t in arm.trials]
+    best = "not decided yet" if arm.best is None else parameters(arm.best) or "the study's recipe"
     return {"arm": arm.arm, "best": best, "edges": ", ".join(arm.edges), "trials": "; ".join(tried)}
 
 

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from ablab.report.scope import holds_for, scope
 from ablab.report.trials import ArmTuning, TrialSummary, objectives_of, trials_of, tuning
-from ablab.stats.effects import Effect, effect, fit, mean_sd
+from ablab.report.verdicts import EffectSummary, findings
+from ablab.stats.effects import mean_sd
 from ablab.stats.front import beaten
 from ablab.study.home import StudyRecord
 from ablab.study.records import Record, figure, settled_keys
@@ -36,30 +38,11 @@ class ArmSummary:
 
 
 @dataclass(frozen=True)
-class EffectSummary:
-    """A change's effect on the metric: with the change minus without. `aliases`: effects that the arms cannot tell from it.
-    `sampling_se`: standard error that drawn orders leave, within the interval.
-    """
-
-    name: str
-    kind: str
-    estimate: float | None
-    low: float | None
-    high: float | None
-    p: float | None
-    aliases: list[str] = field(default_factory=list)
-    sampling_se: float | None = None
-
-    @property
-    def title(self) -> str:
-        """The name, with the aliases behind it."""
-        return f"{self.name} (= {' = '.join(self.aliases)})" if self.aliases else self.name
-
-
-@dataclass(frozen=True)
 class Summary:
     """All that a report shows. `overhead`: share of the execution's time not spent in training steps or validation.
     `survivors`: of a search, each confirmed arm with the one that beats it, if one does. `objectives`: what runs are judged by.
+    `margin`, `noise_floor`, `detectable_effect`: see `verdicts.Findings`. `shared`: the parameters of the one recipe for all that
+    every arm was tried with beside its own, if there was one.
     """
 
     study: str
@@ -79,11 +62,17 @@ class Summary:
     wall_seconds: float | None
     workers: int | None
     scope: list[str]
+    holds_for: str
     devices: list[str]
     trials: list[TrialSummary]
     tuning: list[ArmTuning]
     survivors: dict[str, str | None]
     notes: list[str]
+    baseline: str
+    margin: float | None
+    noise_floor: float | None
+    detectable_effect: float | None
+    shared: dict[str, Any] | None
 
     @property
     def complete(self) -> bool:
@@ -99,33 +88,28 @@ def summarise(record: StudyRecord) -> Summary:
     """The study's figures as far as its runs are finished."""
     content = record.read()
     root = record.home.root
-    keys = {run["key"] for run in content["runs"]}
+    shared = content.get("shared") or {"params": None, "runs": []}
+    keys = {run["key"] for run in (*content["runs"], *shared["runs"])}
     trials = {trial["key"] for trial in content["trials"]} - keys
     results = {key: result for key in keys if (result := Record(root, key).result) is not None}
     arms = [_arm(arm, content, results) for arm in content["arms"]]
-    whole = {arm.name for arm in arms if not arm.diverged}
-    cells = {(arm.name, v["seed"]): v["value"] for arm in arms if arm.name in whole for v in arm.values}
-    fitted = fit(cells) if cells else None
-    nothing = Effect(None, None, None, None)
-    effects = []
-    for c in content["contrasts"]:
-        found = effect(fitted, c["weights"], parts=c.get("parts", ())) if fitted else nothing
-        effects.append(EffectSummary(c["name"], c["kind"], **asdict(found), aliases=c.get("aliases", [])))
+    found = findings(content, results)
     executions, tried = record.executions, trials_of(content, record)
     settled = set(results) | settled_keys(root, trials)
     failures = {key: Record(root, key).failure for key in (keys | trials) - set(results)}
     return Summary(
         study=record.name, revision=record.revision, question=content["config"]["question"],
-        metric=content["config"]["metric"], objectives=objectives_of(content), arms=arms, effects=effects,
+        metric=content["config"]["metric"], objectives=objectives_of(content), arms=arms, effects=found.effects,
         infeasible=content["infeasible"],
         runs=content["expected"]["runs"] + content["expected"]["trials"], finished=len(settled),
         failed={k: f["reason"] for k, f in failures.items() if f},
-        sd=fitted.sd if fitted else None, dof=fitted.dof if fitted else 0, overhead=_overhead(executions),
+        sd=found.sd, dof=found.dof, overhead=_overhead(executions),
         wall_seconds=sum(e["wall_seconds"] for e in executions) if executions else None,
-        workers=executions[-1]["workers"] if executions else None, scope=_scope(content),
+        workers=executions[-1]["workers"] if executions else None, scope=scope(content),
+        holds_for=holds_for(content),
         devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuning(content, tried),
-        survivors=_survivors(content, results),
-        notes=content["notes"],
+        survivors=_survivors(content, results), notes=content["notes"], baseline=found.baseline, margin=found.margin,
+        noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
     )  # fmt: skip
 
 
@@ -172,34 +156,6 @@ def _device(result: Mapping[str, Any]) -> str:
     layout = result.get("layout", _ONE_PROCESS)
     shared = "" if layout == _ONE_PROCESS else f"{layout}, "
     return f"{result['device']} ({shared}{result['precision']}, {result['threads']} thread(s), {versions})"
-
-
-def _scope(content: Mapping[str, Any]) -> list[str]:
-    """What the figures hold for, in words."""
-    config = content["config"]
-    ((kind, amount),) = [(k, v) for k, v in config["budget"].items() if v is not None]
-    sizes = ", ".join(f"{k} {v}" for k, v in config["model"].items() if v is not None) or "the family's own"
-    recipes = [arm["recipe"] for arm in content["arms"]]
-    shared = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
-    told = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in shared.items())
-    own = "" if all(r == shared for r in recipes) else "; arms differ in the rest"
-    return [
-        f"size: {sizes}",
-        f"budget: {amount:.3g} {kind} a run, the same for every arm",
-        f"data: {config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}",
-        f"recipe of all arms: {told}{own}",
-        _tuned(config),
-        f"seeds: {config['seeds']}; intervals are 95 %, unadjusted for the number of effects",
-    ]
-
-
-def _tuned(config: Mapping[str, Any]) -> str:
-    if (tune := config.get("tune")) is None:
-        return "no arm was tuned, so the answer holds for this recipe only"
-    apart = ("trials", "share", "seed", "prune")
-    options = ", ".join(name for name, values in tune.items() if values is not None and name not in apart)
-    budget = "its whole budget" if tune["share"] == 1 else f"{100 * tune['share']:g} % of the budget"
-    return f"each arm was tuned alike: {tune['trials']} trials over {options}, each at {budget}, on seed {tune['seed']}"
 
 
 def _finite(value: Any) -> Any:

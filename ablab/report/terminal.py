@@ -1,12 +1,16 @@
 """The report on a terminal, in 80 columns."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ablab.report.numbers import digits, p_value, plain, short, signed
-from ablab.report.summary import EffectSummary, Summary
-from ablab.report.trials import told
+from ablab.report.numbers import digits, p_value, parameters, plain, short, signed
+from ablab.report.sentences import changed_by_tuning, noise, places_of, sentence, word
+from ablab.report.summary import Summary
+from ablab.report.trials import ArmTuning
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -18,40 +22,37 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(f"[bold]Unfinished:[/] {summary.finished} of {summary.runs} runs are done.", highlight=False)
     for key, reason in list(summary.failed.items())[:5]:
         console.print(f"failed: {key}: {reason}", highlight=False, markup=False)
+    for line in verdicts(summary):
+        console.print(line, highlight=False, markup=False)
     console.print(effects_table(summary))
     console.print(arms_table(summary))
     if summary.tuning:
         console.print(tuning_table(summary))
-    for line in survival(summary):
-        console.print(line, highlight=False, markup=False)
-    for line in footnotes(summary):
+    for line in (*changed_by_tuning(summary), *survival(summary), *footnotes(summary)):
         console.print(line, highlight=False, markup=False)
 
 
-def reading(effect: EffectSummary) -> str:
-    """What an interval says, in a word: lower is better."""
-    if effect.low is None or effect.high is None:
-        return "not known"
-    if effect.high < 0:
-        return "lower"
-    return "higher" if effect.low > 0 else "unclear"
+def verdicts(summary: Summary) -> list[str]:
+    """The verdict on each change in a sentence, and what all of them hold for; nothing for a study without changes."""
+    told = [sentence(effect, summary.metric) for effect in summary.effects if effect.kind != "interaction"]
+    return [*told, f"All this is {summary.holds_for}."] if told else []
 
 
 def effects_table(summary: Summary) -> Table:
     """Each change's effect on the metric."""
     table = Table(title=f"Effect on {summary.metric} (with minus without; below 0 is better)", title_justify="left")
     table.add_column("change", overflow="fold", ratio=1)
-    for name in ("estimate", "95 % interval", "p", "reading"):
+    for name in ("estimate", "95 % interval", "p (Holm)", "verdict"):
         table.add_column(name, justify="right", no_wrap=True)
     previous = None
     for effect in summary.effects:
         if previous is not None and effect.kind != previous:
             table.add_section()
         previous = effect.kind
-        half = None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2
-        places = digits(half)
-        interval = "–" if half is None else f"{signed(effect.low, places)} … {signed(effect.high, places)}"
-        table.add_row(escape(effect.title), signed(effect.estimate, places), interval, p_value(effect.p), reading(effect))
+        places = places_of(effect)
+        interval = "–" if effect.low is None else f"{signed(effect.low, places)} … {signed(effect.high, places)}"
+        p = p_value(effect.p_holm)
+        table.add_row(escape(effect.title), signed(effect.estimate, places), interval, p, word(effect.verdict))
     return table
 
 
@@ -72,19 +73,30 @@ def arms_table(summary: Summary) -> Table:
 
 
 def tuning_table(summary: Summary) -> Table:
-    """What tuning chose for each arm, what it gave there, and what says that the best may lie outside."""
-    table = Table(title="Tuning (each arm's best trial)", title_justify="left")
-    for name in ("arm", "best", "note"):
+    """What tuning chose for each arm, what its trials gave, and what says that the best may lie outside."""
+    table = Table(title=f"Tuning (each arm's trials and the best of them, {summary.metric})", title_justify="left")
+    for name in ("arm", "best", "trials", "note"):
         table.add_column(name, overflow="fold")
-    table.add_column(summary.metric, justify="right", no_wrap=True)
     for arm in summary.tuning:
-        values = [trial.values[0] for trial in arm.trials if trial.values is not None]
-        lost = len(arm.trials) - len(values)
-        notes = [f"best {name} at the edge of what was tried" for name in arm.edges]
-        notes += [f"{lost} of {len(arm.trials)} trials without a value"] if lost and arm.best is not None else []
-        best = "open" if arm.best is None else told(arm.best) or "as the study says"
-        table.add_row(escape(arm.arm), best, "; ".join(notes), plain(min(values, default=None), digits(summary.sd)))
+        lost = sum(trial.values is None for trial in arm.trials)
+        notes = [f"{name} at the edge" for name in arm.edges]
+        notes += [f"{lost} without a value"] if lost and arm.best is not None else []
+        best = "open" if arm.best is None else parameters(arm.best) or "as the study says"
+        table.add_row(escape(arm.arm), best, escape(bowl(arm, digits(summary.sd))), "; ".join(notes))
     return table
+
+
+def bowl(arm: ArmTuning, places: int) -> str:
+    """The trials' values in the order of what was tried; in their own order where several options were. The best in brackets."""
+    tried = sorted(arm.trials, key=lambda trial: _place(trial.params))
+    best = min((trial.values[0] for trial in tried if trial.values is not None), default=None)
+    shown = [(plain(trial.values[0], places), trial.values[0] == best) if trial.values else ("–", False) for trial in tried]
+    return " ".join(f"[{value}]" if lowest else value for value, lowest in shown)
+
+
+def _place(params: Mapping[str, Any]) -> float:
+    (value, *others) = params.values()
+    return float(value) if isinstance(value, int | float) and not others else 0.0
 
 
 def survival(summary: Summary) -> list[str]:
@@ -102,8 +114,7 @@ def survival(summary: Summary) -> list[str]:
 def footnotes(summary: Summary) -> list[str]:
     """Scope, what the design implies, error term, overhead, and what was left out."""
     lines = [*summary.scope, *summary.notes]
-    if summary.sd is not None:
-        lines.append(f"error: run-to-run sd {summary.sd:.2g} about arm and seed means, {summary.dof} degrees of freedom")
+    lines += noise(summary)
     if drawn := [f"{e.name} {e.sampling_se:.2g}" for e in summary.effects if e.sampling_se is not None]:
         lines.append(f"standard errors from drawing orders, within the intervals: {', '.join(drawn)}")
     if summary.overhead is not None and summary.wall_seconds is not None:

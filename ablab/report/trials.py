@@ -77,8 +77,3 @@ def at_edge(params: Mapping[str, Any], tried: Sequence[Mapping[str, Any]]) -> li
         if isinstance(value, int | float) and len(values) > 1 and value in (min(values), max(values)):
             edges.append(name)
     return edges
-
-
-def told(params: Mapping[str, Any]) -> str:
-    """Parameters in words: `lr 0.002, warmup 0.1`."""
-    return ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in params.items())

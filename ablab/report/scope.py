@@ -1,0 +1,46 @@
+"""What a study's figures hold for, in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ablab.report.numbers import short
+
+
+def scope(content: Mapping[str, Any]) -> list[str]:
+    """What the figures hold for, in words."""
+    config = content["config"]
+    ((kind, amount),) = [(k, v) for k, v in config["budget"].items() if v is not None]
+    sizes = ", ".join(f"{k} {v}" for k, v in config["model"].items() if v is not None) or "the family's own"
+    recipes = [arm["recipe"] for arm in content["arms"]]
+    shared = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
+    told = ", ".join(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in shared.items())
+    own = "" if all(r == shared for r in recipes) else "; arms differ in the rest"
+    return [
+        f"size: {sizes}",
+        f"budget: {amount:.3g} {kind} a run, the same for every arm",
+        f"data: {config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}",
+        f"recipe of all arms: {told}{own}",
+        _tuned(config),
+        f"seeds: {config['seeds']}; intervals are 95 %, unadjusted for the number of effects",
+    ]
+
+
+def holds_for(content: Mapping[str, Any]) -> str:
+    """The same in a clause that follows a verdict."""
+    config = content["config"]
+    ((kind, amount),) = [(k, v) for k, v in config["budget"].items() if v is not None]
+    counts = [arm["parameters"] for arm in content["arms"]]
+    least, most = short(min(counts)), short(max(counts))
+    size = f"{least} parameters" if least == most else f"{least} to {most} parameters"
+    tune = config.get("tune")
+    recipe = "with one recipe for all, untuned" if tune is None else f"each arm with the best of {tune['trials']} recipes"
+    return f"for models of {size}, trained on {config['data']['source']} text for {amount:.3g} {kind} each, {recipe}"
+
+
+def _tuned(config: Mapping[str, Any]) -> str:
+    if (tune := config.get("tune")) is None:
+        return "no arm was tuned, so the answer holds for this recipe only"
+    apart = ("trials", "share", "seed", "prune", "shared")
+    options = ", ".join(name for name, values in tune.items() if values is not None and name not in apart)
+    budget = "its whole budget" if tune["share"] == 1 else f"{100 * tune['share']:g} % of the budget"
+    return f"each arm was tuned alike: {tune['trials']} trials over {options}, each at {budget}, on seed {tune['seed']}"

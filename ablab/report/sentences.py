@@ -1,0 +1,106 @@
+"""Verdicts in the sentences that a person would say."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ablab.report.numbers import digits, p_value, parameters, plain, signed
+from ablab.report.summary import Summary
+from ablab.report.verdicts import EffectSummary
+from ablab.stats.verdicts import Verdict
+
+# What is said of a change and of an interaction.
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "helps": ("helps", "is worth more than the sum of its parts"),
+    "hurts": ("hurts", "is worth less than the sum of its parts"),
+}
+
+
+def sentence(effect: EffectSummary, metric: str) -> str:
+    """What is known of an effect: its verdict, size and interval, and what would settle it if it is open."""
+    name, places = effect.name, places_of(effect)
+    interval = _interval(effect, places)
+    if effect.verdict == "diverged":
+        return f"{name} diverged: at least one run that it needs came to no finite loss, or ended above its start."
+    if effect.verdict == "equivalent":
+        real = f"; real all the same (p {_p(effect.p_holm)})" if effect.real else ""
+        return f"{name} makes no difference that matters: within ±{plain(effect.margin, places)} {metric} ({interval}){real}."
+    if effect.verdict == "undecided":
+        return f"{name} is undecided: {signed(effect.estimate, places)} {metric} ({interval}){_needed(effect)}."
+    if effect.verdict is None:
+        return f"{name}: {_unknown(effect, metric, places)}."
+    word = _WORDS[effect.verdict][effect.kind == "interaction"]
+    assert effect.estimate is not None
+    way = "lower" if effect.estimate < 0 else "higher"
+    return f"{name} {word}: {abs(effect.estimate):.{places}f} {way} {metric} ({interval}; p {_p(effect.p_holm)})."
+
+
+def changed_by_tuning(summary: Summary) -> list[str]:
+    """How the verdicts differ between one recipe for all and each arm's own. Nothing where no such runs were made."""
+    told = [effect for effect in summary.effects if effect.kind != "interaction" and effect.shared is not None]
+    if summary.shared is None or not told:
+        return []
+    lines = [_both(effect) for effect in told if _verdict(effect.shared) != effect.verdict]
+    once = f"with one recipe for all ({parameters(summary.shared)})"
+    if not lines:
+        return [f"{once} every verdict would be the same"]
+    return [f"{once} {len(lines)} of {len(told)} verdicts would differ:", *lines]
+
+
+def noise(summary: Summary) -> list[str]:
+    """The noise floor, what can be found above it, and the error term."""
+    if summary.sd is None:
+        return []
+    lines = [f"error: run-to-run sd {summary.sd:.2g} about arm and seed means, {summary.dof} degrees of freedom"]
+    if summary.noise_floor is not None:
+        lines.append(f"noise floor: sd {summary.noise_floor:.2g} over the seeds of {summary.baseline}")
+    if summary.detectable_effect is not None:
+        lines.append(f"a change is found 4 times in 5 if it is worth {summary.detectable_effect:.2g} {summary.metric} or more")
+    if summary.margin is not None:
+        lines.append(f"margin: effects within ±{summary.margin:.2g} {summary.metric} count as none")
+    lines.append("p is adjusted by Holm over the changes (interactions: over the interactions)")
+    return lines
+
+
+def places_of(effect: EffectSummary) -> int:
+    """Decimals that an effect's interval warrants."""
+    return digits(None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2)
+
+
+def _both(effect: EffectSummary) -> str:
+    assert effect.shared is not None
+    places = places_of(effect)
+    once, own = (f"{word(v)} ({signed(e, places)})" for v, e in (
+        (_verdict(effect.shared), effect.shared["estimate"]), (effect.verdict, effect.estimate),
+    ))  # fmt: skip
+    return f"  {effect.name}: {once} with one recipe, {own} with each arm's own"
+
+
+def _verdict(shared: Mapping[str, Any] | None) -> Verdict | None:
+    return None if shared is None else shared["verdict"]
+
+
+def word(verdict: Verdict | None) -> str:
+    """A verdict in a table; a dash where there is none."""
+    return verdict or "–"
+
+
+def _needed(effect: EffectSummary) -> str:
+    if effect.seeds_needed is None:
+        return ""
+    return f"; {effect.seeds_needed} seeds would find an effect of {effect.margin:.2g}, or show that there is none"
+
+
+def _unknown(effect: EffectSummary, metric: str, places: int) -> str:
+    if effect.estimate is None:
+        return "not known yet"
+    shown = f"{signed(effect.estimate, places)} {metric}"
+    return f"{shown}, without a verdict: one seed tells no noise" if effect.low is None else f"{shown} so far; runs are missing"
+
+
+def _interval(effect: EffectSummary, places: int) -> str:
+    return f"95 % interval {signed(effect.low, places)} to {signed(effect.high, places)}"
+
+
+def _p(p: float | None) -> str:
+    shown = p_value(p)
+    return shown if shown.startswith("<") else f"= {shown}"
