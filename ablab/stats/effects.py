@@ -85,7 +85,7 @@ class Pattern:
         whole = np.pad(vector, (0, len(self.estimable) - len(vector)))
         if not np.allclose(whole @ self.estimable, whole):
             return None
-        return vector, float(vector @ self.covariance @ vector)
+        return vector, round(float(vector @ self.covariance @ vector), 12)  # equal ones come out equal
 
 
 @dataclass(frozen=True)
