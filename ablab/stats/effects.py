@@ -5,12 +5,15 @@ One error term serves every design: the arm × seed residual after arm and seed 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
 
 Cells = Mapping[tuple[str, int], float]
+# Singular values below this share of the largest are nil, and so are weights that a projection changes by less.
+_NIL = 1e-9
 
 
 @dataclass(frozen=True)
@@ -28,68 +31,160 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A contrast's value, its standard error (None: no degrees of freedom) and the degrees of freedom of that. `drawn`: the
+    standard error that drawing orders leaves, within `error`.
+    """
+
+    value: float
+    error: float | None
+    dof: float
+    drawn: float | None = None
+
+    def p(self) -> float | None:
+        """Two-sided, by Student's t."""
+        if self.error is None:
+            return None
+        return float(2 * special.stdtr(self.dof, -abs(self.value) / self.error)) if self.error > 0 else float(self.value == 0)
+
+    def interval(self, level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
+        """The two-sided interval of that confidence."""
+        if self.error is None:
+            return None, None
+        half = float(special.stdtrit(self.dof, 0.5 + level / 2)) * self.error
+        return self.value - half, self.value + half
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """All of a fit that depends on which cells there are, and not on their values. `solver` (coefficients, cells): least
+    squares. `streams`: the arms that are linked by common seeds, directly or by others, together.
+    """
+
+    arms: tuple[str, ...]
+    streams: tuple[frozenset[str], ...]
+    design: np.ndarray
+    solver: np.ndarray
+    covariance: np.ndarray
+    estimable: np.ndarray
+    rank: int
+    known: dict[tuple[tuple[str, float], ...], tuple[np.ndarray, float] | None] = field(default_factory=dict)
+
+    def contrast(self, weights: Mapping[str, float]) -> tuple[np.ndarray, float] | None:
+        """The weights (arms,) and the variance of the contrast for cells of variance one; None where it is not estimable."""
+        key = tuple(weights.items())
+        if key not in self.known:
+            self.known[key] = self._contrast(weights)
+        return self.known[key]
+
+    def _contrast(self, weights: Mapping[str, float]) -> tuple[np.ndarray, float] | None:
+        used = {arm: weight for arm, weight in weights.items() if weight}
+        if not used.keys() <= set(self.arms):
+            return None
+        vector = np.array([used.get(arm, 0.0) for arm in self.arms])
+        whole = np.pad(vector, (0, len(self.estimable) - len(vector)))
+        if not np.allclose(whole @ self.estimable, whole):
+            return None
+        return vector, round(float(vector @ self.covariance @ vector), 12)  # equal ones come out equal
+
+
+@dataclass(frozen=True)
 class Fit:
     """The two-way additive fit. `sd`: of one run about its arm and seed means; None with no degrees of freedom. `estimable`
     projects onto the contrasts (over arms and seeds) that the cells there are can estimate.
     """
 
-    arms: tuple[str, ...]
     means: dict[str, float]
-    covariance: np.ndarray
     sd: float | None
     dof: int
-    estimable: np.ndarray
+    pattern: Pattern
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """In the order of the cells."""
+        return self.pattern.arms
+
+    @property
+    def covariance(self) -> np.ndarray:
+        """Of the arms' means (arms, arms), for cells of variance one."""
+        return self.pattern.covariance
+
+    @property
+    def estimable(self) -> np.ndarray:
+        """(coefficients, coefficients)."""
+        return self.pattern.estimable
 
 
 def fit(cells: Cells) -> Fit:
     """Fits arm + seed to values by (arm, seed); the arms' means are adjusted for seeds that are missing somewhere."""
-    arms = tuple(dict.fromkeys(arm for arm, _ in cells))
-    seeds = tuple(dict.fromkeys(seed for _, seed in cells))
+    pattern = _pattern(tuple(cells))
+    values = np.fromiter(cells.values(), float, len(cells))
+    solution = pattern.solver @ values
+    dof = len(values) - pattern.rank
+    residual = values - pattern.design @ solution
+    sd = float(np.sqrt(residual @ residual / dof)) if dof > 0 else None
+    return Fit(dict(zip(pattern.arms, solution[: len(pattern.arms)].tolist(), strict=True)), sd, dof, pattern)
+
+
+@lru_cache(maxsize=256)
+def _pattern(keys: tuple[tuple[str, int], ...]) -> Pattern:
+    arms = tuple(dict.fromkeys(arm for arm, _ in keys))
+    seeds = tuple(dict.fromkeys(seed for _, seed in keys))
+    row_of, column_of = {arm: i for i, arm in enumerate(arms)}, {seed: i for i, seed in enumerate(seeds, start=len(arms))}
     # Columns: one an arm; seeds as deviations that sum to zero, so that an arm's coefficient is its mean over the seeds.
-    design = np.zeros((len(cells), len(arms) + len(seeds) - 1))
-    for row, (arm, seed) in enumerate(cells):
-        design[row, arms.index(arm)] = 1.0
+    design = np.zeros((len(keys), len(arms) + len(seeds) - 1))
+    for row, (arm, seed) in enumerate(keys):
+        design[row, row_of[arm]] = 1.0
         if seed == seeds[-1]:
             design[row, len(arms) :] = -1.0
         else:
-            design[row, len(arms) + seeds.index(seed)] = 1.0
-    values = np.array(list(cells.values()))
-    solution, _, rank, _ = np.linalg.lstsq(design, values, rcond=None)
-    dof = len(values) - int(rank)
-    residual = values - design @ solution
-    sd = float(np.sqrt(residual @ residual / dof)) if dof > 0 else None
-    covariance = np.linalg.pinv(design.T @ design)[: len(arms), : len(arms)]
-    means = dict(zip(arms, solution[: len(arms)].tolist(), strict=True))
-    return Fit(arms, means, covariance, sd, dof, np.linalg.pinv(design) @ design)
+            design[row, column_of[seed]] = 1.0
+    left, sizes, right = np.linalg.svd(design, full_matrices=False)
+    rank = int(np.sum(sizes > _NIL * sizes[0]))
+    solver = (right[:rank].T / sizes[:rank]) @ left[:, :rank].T
+    covariance = (solver @ solver.T)[: len(arms), : len(arms)]
+    return Pattern(arms, _streams(keys), design, solver, covariance, right[:rank].T @ right[:rank], rank)
 
 
-def effect(fitted: Fit, weights: Mapping[str, float], level: float = 0.95, parts: Sequence[Mapping[str, float]] = ()) -> Effect:
-    """The contrast Σ weight × arm mean.
+def _streams(keys: Sequence[tuple[str, int]]) -> tuple[frozenset[str], ...]:
+    """Each arm's stream, merged with every other that has one of its seeds."""
+    seeds_of: dict[str, set[int]] = {}
+    for arm, seed in keys:
+        seeds_of.setdefault(arm, set()).add(seed)
+    streams: list[tuple[set[str], set[int]]] = []
+    for arm, seeds in seeds_of.items():
+        joined = [stream for stream in streams if stream[1] & seeds]
+        streams = [stream for stream in streams if not stream[1] & seeds]
+        streams.append(({arm}.union(*(s[0] for s in joined)), seeds.union(*(s[1] for s in joined))))
+    return tuple(frozenset(stream[0]) for stream in streams)
+
+
+def estimate(fitted: Fit, weights: Mapping[str, float], parts: Sequence[Mapping[str, float]] = ()) -> Estimate | None:
+    """The contrast Σ weight × arm mean with its error; None where the cells cannot estimate it.
 
     `parts`: where the contrast is a mean over draws, the weights of each; the spread of their estimates over √draws is added
     to its error, on the safe side, since the arms' own noise is part of that spread. Degrees of freedom are then
     Satterthwaite's (1946).
     """
-    used = {arm: weight for arm, weight in weights.items() if weight}
-    if any(arm not in fitted.means for arm in used):
-        return Effect(None, None, None, None)
-    vector = np.array([used.get(arm, 0.0) for arm in fitted.arms])
-    whole = np.pad(vector, (0, len(fitted.estimable) - len(vector)))
-    if not np.allclose(whole @ fitted.estimable, whole):
-        return Effect(None, None, None, None)
-    estimate = sum(weight * fitted.means[arm] for arm, weight in used.items())
+    if (found := fitted.pattern.contrast(weights)) is None:
+        return None
+    value = sum(weight * fitted.means[arm] for arm, weight in weights.items() if weight)
     drawn = _sampling_error(fitted, parts)
     if fitted.sd is None:
-        return Effect(estimate, None, None, None, drawn)
-    variance, dof = fitted.sd**2 * float(vector @ fitted.covariance @ vector), float(fitted.dof)
+        return Estimate(value, None, 0.0, drawn)
+    variance, dof = fitted.sd**2 * found[1], float(fitted.dof)
     if drawn:
         both = variance + drawn**2
         dof = both**2 / (variance**2 / dof + drawn**4 / (len(parts) - 1))
         variance = both
-    error = float(np.sqrt(variance))
-    half = float(special.stdtrit(dof, 0.5 + level / 2)) * error
-    p = float(2 * special.stdtr(dof, -abs(estimate) / error)) if error > 0 else float(estimate == 0)
-    return Effect(estimate, estimate - half, estimate + half, p, drawn)
+    return Estimate(value, float(np.sqrt(variance)), dof, drawn)
+
+
+def effect(fitted: Fit, weights: Mapping[str, float], level: float = 0.95, parts: Sequence[Mapping[str, float]] = ()) -> Effect:
+    """The contrast Σ weight × arm mean, its interval and p; `parts` as of `estimate`."""
+    if (found := estimate(fitted, weights, parts)) is None:
+        return Effect(None, None, None, None)
+    return Effect(found.value, *found.interval(level), found.p(), found.drawn)
 
 
 def _sampling_error(fitted: Fit, parts: Sequence[Mapping[str, float]]) -> float | None:

@@ -1,0 +1,121 @@
+"""What a number of seeds can show: the smallest effect that is found, and the seeds that settle a question.
+
+Power is always that of an effect named in advance, never of the one observed (Hoenig & Heisey 2001).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy import special
+
+from ablab.stats.sequential import nominal
+
+MOST_SEEDS = 10_000
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a test must do: find an effect with chance `power`, at the first step of Holm's test of `family` effects at `level`.
+    `looks`: of an adaptive study; () for one of a fixed number of seeds.
+    """
+
+    family: int = 1
+    level: float = 0.05
+    power: float = 0.8
+    looks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Where an effect's standard error comes from. `variance`: of one seed's value of the contrast; `dof`: degrees of freedom
+    that each seed after the first adds. `drawn`: variance left by `draws` drawn orders, which seeds are not taken to lessen.
+    """
+
+    variance: float
+    dof: float
+    drawn: float = 0.0
+    draws: int = 0
+
+    def at(self, seeds: int) -> tuple[float, float]:
+        """The standard error at that many seeds, and its degrees of freedom (Satterthwaite's where orders were drawn)."""
+        variance, dof = self.variance / seeds, self.dof * (seeds - 1)
+        if self.drawn and self.draws > 1:
+            both = variance + self.drawn
+            dof = both**2 / (variance**2 / dof + self.drawn**2 / (self.draws - 1))
+            variance = both
+        return float(np.sqrt(variance)), dof
+
+
+def finds(effect: float, error: float, dof: float, level: float) -> float:
+    """The power of a two-sided t test of a true effect: Student's noncentral t."""
+    if error == 0:
+        return float(effect != 0)
+    critical, shift = float(special.stdtrit(dof, 1 - level / 2)), abs(effect) / error
+    above = 1 - float(special.nctdtr(dof, shift, critical))
+    return above + float(special.nctdtr(dof, shift, -critical))
+
+
+def shows_nil(margin: float, error: float, dof: float, level: float = 0.05) -> float:
+    """The power of two one-sided tests within ± margin where the true effect is nil.
+
+    Exact: with s the estimated over the true standard error, both pass where |estimate| < margin − t s error, which is
+    2Φ(margin / error − t s) − 1 for a given s; its mean is taken over s, √(chi-square / dof) (Schuirmann 1987; Phillips 1990).
+    """
+    if error == 0:
+        return float(margin > 0)
+    critical, reach = float(special.stdtrit(dof, 1 - level)), margin / error
+    most = float(special.gammainc(dof / 2, (reach / critical) ** 2 * dof / 2))  # the chance that s leaves any room
+    shares = most * (_NODES + 1) / 2
+    s = np.sqrt(special.gammaincinv(dof / 2, shares) * 2 / dof)
+    return float(most / 2 * (_WEIGHTS @ (2 * special.ndtr(reach - critical * s) - 1)))
+
+
+@lru_cache(maxsize=1024)
+def seeds_needed(noise: Noise, margin: float, demand: Demand) -> int | None:
+    """The fewest seeds of a fixed study with which an effect as large as the margin would be found, and a nil effect be shown
+    to lie within it (one-sided tests at `level`), each with the power demanded. None: more than 10,000.
+    """
+
+    def settles(seeds: int) -> bool:
+        error, dof = noise.at(seeds)
+        if shows_nil(margin, error, dof, demand.level) < demand.power:
+            return False
+        return finds(margin, error, dof, demand.level / demand.family) >= demand.power
+
+    if margin <= 0:
+        return None
+    if noise.variance == 0 and not noise.drawn:
+        return 2
+    high = 2
+    while not settles(high):
+        if high == MOST_SEEDS:
+            return None
+        high = min(2 * high, MOST_SEEDS)
+    low = max(1, high // 2)  # does not settle, or is too few for an error
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if settles(middle) else (middle, high)
+    return high
+
+
+def smallest_found(noise: Noise, seeds: int, demand: Demand) -> float:
+    """The smallest true effect that is found with the power demanded. In an adaptive study at its last look alone, by the level
+    that each look has: the looks before it add to the power, so the true figure is a little smaller.
+    """
+    error, dof = noise.at(seeds)
+    level = demand.level / demand.family
+    if demand.looks:
+        level = nominal(level, round(noise.dof) + 1, demand.looks)
+    # The chance to reject on the wrong side is left out: at a power worth having it is nil.
+    return error * float(special.nctdtrinc(dof, 1 - demand.power, special.stdtrit(dof, 1 - level / 2)))
+
+
+def detectable(contrasts: Iterable[Mapping[str, float]], arms: int, seeds: int, sd: float, demand: Demand) -> float:
+    """The smallest true effect that each of the contrasts (weights by arm) finds with the power demanded, from the noise of one
+    run (`sd`, about arm and seed means): before any run, all arms on all of `seeds` seeds, two or more of each.
+    """
+    largest = max(sum(weight**2 for weight in weights.values()) for weights in contrasts)
+    return smallest_found(Noise(sd**2 * largest, arms - 1), seeds, demand)

@@ -1,0 +1,220 @@
+"""What a study's runs say of its questions: helps, hurts, equivalent, undecided or diverged.
+
+*Fixed studies.* Effects are contrasts of arm means over one pooled error term (`effects`); arms without a common seed are
+compared unpaired. Holm (1979) over the primary family, which is every kind but interactions, and over the interactions apart.
+Equivalent: two one-sided tests (Schuirmann 1987) within the margin.
+
+*Adaptive studies* look after the planned numbers of seeds, each look on the first seeds of each arm's stream. The looks are those
+of a group-sequential test of Pocock's kind: a p is the chance, under the null hypothesis, that any planned look would give one
+as small (`sequential.ever`); a question's p is the smallest of the looks done, to which Holm's procedure applies as to a single
+one (Maurer & Bretz 2013). Intervals are repeated confidence intervals (Jennison & Turnbull 1989): 95 % over all looks together,
+whatever made the study stop. The one-sided tests are corrected in the same way, each to err with `level` over all looks. The
+pooled error of a look holds what arms that stopped earlier gave. A decision stays, with the figures of the look that took it.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from ablab.stats.effects import Cells, Effect
+from ablab.stats.power import Demand, seeds_needed, smallest_found
+from ablab.stats.reading import Question, Reading, Table, Tests, arms_of
+
+__all__ = ["Judged", "Judgement", "Question", "Rules", "Verdict", "holm", "judge"]
+
+Verdict = Literal["helps", "hurts", "equivalent", "undecided", "diverged"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """`margin`: within which effects count as nil, in the metric's units. `looks`: after how many seeds of an arm an adaptive
+    study looks, ascending; () for a study of a fixed number. `level`: of Holm's procedure and of each one-sided test.
+    """
+
+    margin: float
+    looks: tuple[int, ...] = ()
+    level: float = 0.05
+    power: float = 0.8
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A question's answer. `effect`: its interval is 95 %, unadjusted for the number of effects, and over all looks of an
+    adaptive study, as p is. `p_holm`: within its family. `verdict`: None while it is not known (runs missing, or fewer than two
+    seeds). `real`: Holm's p is below the level: of an equivalent one, "real, but below the margin". `seeds_needed`: of an
+    undecided one, seeds of a fixed study that would settle it, more than it has; None also above 10,000. `seeds`: of its arms,
+    the fewest. `paired`: of a plain difference of two arms, the paired t of these alone, a check for unequal variances.
+    """
+
+    effect: Effect
+    p_holm: float | None
+    verdict: Verdict | None
+    real: bool
+    seeds_needed: int | None
+    seeds: int
+    paired: Effect | None
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """`effects`: in the order of the questions. `sd`, `dof`: the pooled error term of the last look. `open`: arms that an
+    adaptive study needs more seeds of. `detectable`: the smallest effect that a change must have to be found with `power`, at
+    these seeds; in an adaptive study at its last planned look.
+    """
+
+    effects: tuple[Judged, ...]
+    sd: float | None
+    dof: int
+    open: frozenset[str]
+    detectable: float | None
+
+
+def judge(cells: Cells, questions: Sequence[Question], rules: Rules, diverged: Collection[str] = ()) -> Judgement:
+    """The verdicts that the runs so far give; the same runs always give the same. `diverged`: arms with a diverged run, whose
+    cells are left out, from the error too.
+
+    An adaptive study takes a look once all arms of its open questions have the look's seeds; until then it is going on, and its
+    open questions have no verdict. To go on without an arm that failed, leave its questions out. Raises ValueError where the
+    value of an arm that has not diverged is not finite.
+    """
+    sound = {key: value for key, value in cells.items() if key[0] not in diverged}
+    if wrong := next((key for key, value in sound.items() if not math.isfinite(value)), None):
+        raise ValueError(f"arm {wrong[0]!r}, seed {wrong[1]}: {sound[wrong]} is no value of an arm that has not diverged")
+    replay = _Replay(questions, rules, diverged)
+    if rules.looks:
+        replay.adaptive(sound)
+    elif sound:
+        replay.look(Table(sound), replay.pending + replay.interactions)
+        replay.over = True
+    return replay.judgement()
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Holm's adjusted p (1979). One that is not known yet counts as 1, so that others do not grow when it comes."""
+    order = sorted((p, i) for i, p in enumerate(values) if p is not None)
+    adjusted: list[float | None] = [None] * len(values)
+    largest = 0.0
+    for rank, (p, i) in enumerate(order):
+        adjusted[i] = largest = max(largest, min(1.0, (len(values) - rank) * p))
+    return adjusted
+
+
+class _Replay:
+    """The study's looks, one after another. Questions go by their number."""
+
+    def __init__(self, questions: Sequence[Question], rules: Rules, diverged: Collection[str]) -> None:
+        self.questions, self.rules = questions, rules
+        self.tests = Tests(rules.margin, rules.level, rules.looks)
+        self.lost = {i for i, question in enumerate(questions) if any(arm in diverged for arm in arms_of(question))}
+        known = [i for i in range(len(questions)) if i not in self.lost]
+        self.primary = [i for i in known if questions[i].kind != "interaction"]
+        self.interactions = [i for i in known if questions[i].kind == "interaction"]
+        self.readings: dict[int, Reading] = {}
+        self.verdicts: dict[int, Verdict] = dict.fromkeys(self.lost, "diverged")
+        self.over = False
+        self.table: Table | None = None
+
+    @property
+    def pending(self) -> list[int]:
+        """The primary questions without an answer."""
+        return [i for i in self.primary if i not in self.verdicts]
+
+    def adaptive(self, cells: Cells) -> None:
+        """All looks for which the seeds are there."""
+        if not cells:
+            return
+        whole = Table(cells)
+        seeds = _seeds(whole)
+        for seen in self.rules.looks:
+            there = {arm for arm, own in seeds.items() if len(own) >= seen and self._has(whole, arm, own[:seen])}
+            if not self._arms(self.pending) <= there:
+                break
+            first = {arm: set(own[:seen]) for arm, own in seeds.items()}
+            extra = [i for i in self.interactions if i not in self.verdicts and self._arms([i]) <= there]
+            self.look(Table({key: value for key, value in cells.items() if key[1] in first[key[0]]}), self.pending + extra)
+            if not self.pending:
+                break
+        else:
+            self.over = True
+        self.over |= not self.pending
+        if self.table is None:
+            self.readings = {
+                i: whole.read(self.questions[i], self.tests).without_error() for i in self.primary + self.interactions
+            }
+
+    def look(self, table: Table, asked: Iterable[int]) -> None:
+        """Reads these questions, and decides those that can be."""
+        self.table = table
+        for i in asked:
+            self.readings[i] = table.read(self.questions[i], self.tests).after(self.readings.get(i))
+        adjusted = self._adjusted()
+        for i in asked:
+            if (verdict := self._verdict(self.readings[i], adjusted[i])) is not None:
+                self.verdicts[i] = verdict
+
+    def judgement(self) -> Judgement:
+        """As it stands."""
+        adjusted = self._adjusted()
+        fitted = self.table.fit if self.table else None
+        return Judgement(
+            tuple(self._judged(i, adjusted.get(i)) for i in range(len(self.questions))),
+            fitted.sd if fitted else None,
+            fitted.dof if fitted else 0,
+            frozenset() if self.over or not self.rules.looks else frozenset(self._arms(self.pending)),
+            self._detectable(),
+        )
+
+    def _arms(self, asked: Iterable[int]) -> set[str]:
+        return {arm for i in asked for arm in arms_of(self.questions[i])}
+
+    @staticmethod
+    def _has(table: Table, arm: str, seeds: Iterable[int]) -> bool:
+        return all(seed in table.values[arm] for seed in seeds)
+
+    def _adjusted(self) -> dict[int, float | None]:
+        nothing = Reading(Effect(None, None, None, None))
+        found: dict[int, float | None] = {}
+        for family in (self.primary, self.interactions):
+            values = holm([self.readings.get(i, nothing).effect.p for i in family])
+            found |= dict(zip(family, values, strict=True))
+        return found
+
+    def _verdict(self, reading: Reading, adjusted: float | None) -> Verdict | None:
+        if reading.nil:
+            return "equivalent"
+        if adjusted is None or adjusted >= self.rules.level or reading.effect.estimate is None:
+            return None
+        # The smallest p may be an earlier look's: where the sign has changed since, nothing is claimed.
+        if reading.sign * reading.effect.estimate <= 0:
+            return None
+        return "helps" if reading.effect.estimate < 0 else "hurts"
+
+    def _judged(self, i: int, adjusted: float | None) -> Judged:
+        reading = self.readings.get(i) or Reading(Effect(None, None, None, None))
+        verdict, needed = self.verdicts.get(i), None
+        if verdict is None and self.over and reading.noise is not None:
+            verdict = "undecided"
+            family = self.interactions if i in self.interactions else self.primary
+            needed = seeds_needed(reading.noise, self.rules.margin, self._demand(len(family)))
+            needed = None if needed is None else max(needed, reading.seeds + 1)
+        real = adjusted is not None and adjusted < self.rules.level
+        return Judged(reading.effect, adjusted, verdict, real, needed, reading.seeds, reading.paired)
+
+    def _demand(self, family: int, looks: tuple[int, ...] = ()) -> Demand:
+        return Demand(family, self.rules.level, self.rules.power, looks)
+
+    def _detectable(self) -> float | None:
+        changes = [self.readings[i] for i in self.primary if i in self.readings and self.questions[i].kind == "change"]
+        last = self.rules.looks[-1] if self.rules.looks else 0
+        noises = [(reading.noise, last or reading.seeds) for reading in changes if reading.noise is not None]
+        if not noises:
+            return None
+        noise, seeds = max(noises, key=lambda at: at[0].at(at[1])[0])
+        return smallest_found(noise, seeds, self._demand(len(self.primary), self.rules.looks))
+
+
+def _seeds(table: Table) -> dict[str, list[int]]:
+    """By arm, the seeds of its stream, ascending."""
+    streams = [(stream, sorted({s for arm in stream for s in table.values[arm]})) for stream in table.fit.pattern.streams]
+    return {arm: seeds for stream, seeds in streams for arm in stream}
