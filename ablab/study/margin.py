@@ -1,0 +1,3 @@
+"""tmp"""
+def margin_of(config, mean):
+    return 0.005*abs(mean)
