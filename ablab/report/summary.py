@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ablab.report.costs import Costs, cost_of
 from ablab.report.trials import ArmTuning, TrialSummary, objectives_of, trials_of, tuning
 from ablab.stats.effects import Effect, effect, fit, mean_sd
 from ablab.stats.front import beaten
@@ -17,7 +18,7 @@ _ONE_PROCESS = "1 process"
 @dataclass(frozen=True)
 class ArmSummary:
     """An arm's results. `mean` and `sd` are of the metric over seeds; `flops`, `tokens` of one run; `seconds` and
-    `peak_memory_bytes` are means over its runs. None: nothing finished.
+    `peak_memory_bytes` are means over its runs. None: nothing finished. `cost`: mean costs by name (see `ablab.report.costs`).
     """
 
     name: str
@@ -33,12 +34,14 @@ class ArmSummary:
     tokens_per_second: float | None
     peak_memory_bytes: float | None
     diverged: list[int]
+    cost: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class EffectSummary:
     """A change's effect on the metric: with the change minus without. `aliases`: effects that the arms cannot tell from it.
-    `sampling_se`: standard error that drawn orders leave, within the interval.
+    `sampling_se`: standard error that drawn orders leave, within the interval. `costs`: by name, the cost with the change over
+    that without, and `cost_intervals`: 95 %, of those that were timed.
     """
 
     name: str
@@ -49,6 +52,8 @@ class EffectSummary:
     p: float | None
     aliases: list[str] = field(default_factory=list)
     sampling_se: float | None = None
+    costs: dict[str, float | None] = field(default_factory=dict)
+    cost_intervals: dict[str, tuple[float, float] | None] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -102,7 +107,8 @@ def summarise(record: StudyRecord) -> Summary:
     keys = {run["key"] for run in content["runs"]}
     trials = {trial["key"] for trial in content["trials"]} - keys
     results = {key: result for key in keys if (result := Record(root, key).result) is not None}
-    arms = [_arm(arm, content, results) for arm in content["arms"]]
+    costs = Costs.of(content, results)
+    arms = [_arm(arm, content, results, costs) for arm in content["arms"]]
     whole = {arm.name for arm in arms if not arm.diverged}
     cells = {(arm.name, v["seed"]): v["value"] for arm in arms if arm.name in whole for v in arm.values}
     fitted = fit(cells) if cells else None
@@ -110,7 +116,7 @@ def summarise(record: StudyRecord) -> Summary:
     effects = []
     for c in content["contrasts"]:
         found = effect(fitted, c["weights"], parts=c.get("parts", ())) if fitted else nothing
-        effects.append(EffectSummary(c["name"], c["kind"], **asdict(found), aliases=c.get("aliases", [])))
+        effects.append(EffectSummary(c["name"], c["kind"], **asdict(found), aliases=c.get("aliases", []), **costs.of_effect(c)))
     executions, tried = record.executions, trials_of(content, record)
     settled = set(results) | settled_keys(root, trials)
     failures = {key: Record(root, key).failure for key in (keys | trials) - set(results)}
@@ -125,11 +131,13 @@ def summarise(record: StudyRecord) -> Summary:
         workers=executions[-1]["workers"] if executions else None, scope=_scope(content),
         devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuning(content, tried),
         survivors=_survivors(content, results),
-        notes=content["notes"],
+        notes=[*content["notes"], *costs.notes],
     )  # fmt: skip
 
 
-def _arm(arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> ArmSummary:
+def _arm(
+    arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], costs: Costs
+) -> ArmSummary:
     metric = content["config"]["metric"]
     runs = [(r["seed"], results[r["key"]]) for r in content["runs"] if r["arm"] == arm["name"] and r["key"] in results]
     sound = [(seed, result) for seed, result in runs if not result["diverged"]]
@@ -138,7 +146,7 @@ def _arm(arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[st
     test_metric = metric.replace("val/", "test/")
 
     def average(of: str) -> float | None:
-        return mean_sd([result["cost"][of] for _, result in runs])[0]
+        return mean_sd([value for _, result in runs if (value := cost_of(result, of)) is not None])[0]
 
     return ArmSummary(
         name=arm["name"], mean=mean, sd=sd, n=len(values), values=values,
@@ -146,6 +154,7 @@ def _arm(arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[st
         parameters=arm["parameters"], tokens=arm["tokens"], flops=arm["tokens"] * arm["flops_per_token"],
         seconds=average("seconds"), tokens_per_second=average("tokens_per_second"),
         peak_memory_bytes=average("peak_memory_bytes"), diverged=[seed for seed, result in runs if result["diverged"]],
+        cost=costs.of_arm(arm["name"]),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ablab.report.costs import costs_table
 from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.summary import EffectSummary, Summary
 from ablab.report.trials import told
@@ -20,6 +21,8 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(f"failed: {key}: {reason}", highlight=False, markup=False)
     console.print(effects_table(summary))
     console.print(arms_table(summary))
+    if any(value is not None for effect in summary.effects for value in effect.costs.values()):
+        console.print(costs_table(summary))
     if summary.tuning:
         console.print(tuning_table(summary))
     for line in survival(summary):
