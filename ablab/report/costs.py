@@ -160,7 +160,7 @@ def ratios_of(effect: "EffectSummary") -> dict[str, Ratio]:
 
 def costs_table(summary: "Summary") -> Table:
     """What each change costs: the cost with it over that without."""
-    title = "Costs (with over without; in brackets: the 95 % interval holds 1)"
+    title = "Costs, with over without (in brackets: not told from 1)"
     table = Table(title=title, title_justify="left")
     table.add_column("change", overflow="fold", ratio=1)
     shown = {
