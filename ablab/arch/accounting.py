@@ -80,7 +80,7 @@ def account(arch: Architecture) -> Account:
     return Account(
         parameters=parameters,
         flops_per_token=flops,
-        kv_cache_bytes_per_token=round(_BFLOAT16 * sum(_each(model, "cache_values", context)) / context),
+        kv_cache_bytes_per_token=round(_BFLOAT16 * cache_values(model, context) / context),
         memory_bytes=Memory.of(parameters.total),
         dims={**dims, "head_dim": arch.dims.head_width},
     )
@@ -124,6 +124,11 @@ def count_flops(model: Decoder) -> Flops:
     model.zero_grad(set_to_none=True)
     attention = sum(_each(model, "attention_flops", time))
     return Flops((forward + attention) / time, (training + 3 * attention) / time)
+
+
+def cache_values(model: nn.Module, time: int) -> int:
+    """How many numbers a decoding cache holds of one sequence after `time` tokens."""
+    return sum(_each(model, "cache_values", time))
 
 
 class _NoMatmul(nn.Module):

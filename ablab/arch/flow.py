@@ -36,6 +36,10 @@ class Memory:
         """How many numbers are held, parts included."""
         return sum(tensor.numel() for tensor in self._held())
 
+    def held(self) -> int:
+        """How many bytes the numbers that are held take, parts included."""
+        return sum(tensor.nbytes for tensor in self._held())
+
     def bytes(self) -> int:
         """How many bytes are allocated for what is held, parts included: all of a buffer, its room to grow too."""
         storages = [tensor.untyped_storage() for tensor in self._held()]

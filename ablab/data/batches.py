@@ -52,6 +52,11 @@ class Batches:
         return sum(steps for _, steps in self.runs)
 
     @property
+    def largest(self) -> int:
+        """Sequences in the largest batch."""
+        return max(size for size, _ in self.runs)
+
+    @property
     def sequences(self) -> int:
         """Sequences in all."""
         return self.seen(self.steps)

@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ablab.report.costs import Costs, cost_of
 from ablab.report.scope import holds_for, scope
 from ablab.report.trials import ArmTuning, TrialSummary, objectives_of, trials_of, tuning
 from ablab.report.verdicts import EffectSummary, findings
@@ -19,7 +20,7 @@ _ONE_PROCESS = "1 process"
 @dataclass(frozen=True)
 class ArmSummary:
     """An arm's results. `mean` and `sd` are of the metric over seeds; `flops`, `tokens` of one run; `seconds` and
-    `peak_memory_bytes` are means over its runs. None: nothing finished.
+    `peak_memory_bytes` are means over its runs. None: nothing finished. `cost`: mean costs by name (see `ablab.report.costs`).
     """
 
     name: str
@@ -35,6 +36,7 @@ class ArmSummary:
     tokens_per_second: float | None
     peak_memory_bytes: float | None
     diverged: list[int]
+    cost: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,14 +94,16 @@ def summarise(record: StudyRecord) -> Summary:
     keys = {run["key"] for run in (*content["runs"], *shared["runs"])}
     trials = {trial["key"] for trial in content["trials"]} - keys
     results = {key: result for key in keys if (result := Record(root, key).result) is not None}
-    arms = [_arm(arm, content, results) for arm in content["arms"]]
+    costs = Costs.of(content, results)
+    arms = [_arm(arm, content, results, costs) for arm in content["arms"]]
     found = findings(content, results)
+    effects = [replace(e, **costs.of_effect(c)) for e, c in zip(found.effects, content["contrasts"], strict=True)]
     executions, tried = record.executions, trials_of(content, record)
     settled = set(results) | settled_keys(root, trials)
     failures = {key: Record(root, key).failure for key in (keys | trials) - set(results)}
     return Summary(
         study=record.name, revision=record.revision, question=content["config"]["question"],
-        metric=content["config"]["metric"], objectives=objectives_of(content), arms=arms, effects=found.effects,
+        metric=content["config"]["metric"], objectives=objectives_of(content), arms=arms, effects=effects,
         infeasible=content["infeasible"],
         runs=content["expected"]["runs"] + content["expected"]["trials"], finished=len(settled),
         failed={k: f["reason"] for k, f in failures.items() if f},
@@ -108,12 +112,14 @@ def summarise(record: StudyRecord) -> Summary:
         workers=executions[-1]["workers"] if executions else None, scope=scope(content),
         holds_for=holds_for(content),
         devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuning(content, tried),
-        survivors=_survivors(content, results), notes=content["notes"], baseline=found.baseline, margin=found.margin,
-        noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
+        survivors=_survivors(content, results), notes=[*content["notes"], *costs.notes],
+        baseline=found.baseline, margin=found.margin, noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
     )  # fmt: skip
 
 
-def _arm(arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> ArmSummary:
+def _arm(
+    arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], costs: Costs
+) -> ArmSummary:
     metric = content["config"]["metric"]
     runs = [(r["seed"], results[r["key"]]) for r in content["runs"] if r["arm"] == arm["name"] and r["key"] in results]
     sound = [(seed, result) for seed, result in runs if not result["diverged"]]
@@ -122,7 +128,7 @@ def _arm(arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[st
     test_metric = metric.replace("val/", "test/")
 
     def average(of: str) -> float | None:
-        return mean_sd([result["cost"][of] for _, result in runs])[0]
+        return mean_sd([value for _, result in runs if (value := cost_of(result, of)) is not None])[0]
 
     return ArmSummary(
         name=arm["name"], mean=mean, sd=sd, n=len(values), values=values,
@@ -130,6 +136,7 @@ def _arm(arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[st
         parameters=arm["parameters"], tokens=arm["tokens"], flops=arm["tokens"] * arm["flops_per_token"],
         seconds=average("seconds"), tokens_per_second=average("tokens_per_second"),
         peak_memory_bytes=average("peak_memory_bytes"), diverged=[seed for seed, result in runs if result["diverged"]],
+        cost=costs.of_arm(arm["name"]),
     )  # fmt: skip
 
 

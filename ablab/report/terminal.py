@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ablab.report.costs import costs_table
 from ablab.report.numbers import digits, p_value, parameters, plain, short, signed
 from ablab.report.sentences import changed_by_tuning, noise, places_of, sentence, word
 from ablab.report.summary import Summary
@@ -26,6 +27,8 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(line, highlight=False, markup=False)
     console.print(effects_table(summary))
     console.print(arms_table(summary))
+    if any(value is not None for effect in summary.effects for value in effect.costs.values()):
+        console.print(costs_table(summary))
     if summary.tuning:
         console.print(tuning_table(summary))
     for line in (*changed_by_tuning(summary), *survival(summary), *footnotes(summary)):

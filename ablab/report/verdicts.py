@@ -18,6 +18,7 @@ class EffectSummary:
     interactions). `verdict`: None where runs are missing. `real`: equivalent, and yet not zero. `seeds`: at which it was judged;
     `seeds_needed`: that would settle an undecided one. `paired`: the two arms' paired t by itself. `shared`: the same under one
     recipe for all. `aliases`: effects that the arms cannot tell from it. `sampling_se`: see `stats.effects.Effect`.
+    `costs`: by name, the cost with the change over that without, and `cost_intervals`: 95 %, of those that were timed.
     """
 
     name: str
@@ -36,6 +37,8 @@ class EffectSummary:
     paired: dict[str, Any] | None
     shared: dict[str, Any] | None = None
     aliases: list[str] = field(default_factory=list)
+    costs: dict[str, float | None] = field(default_factory=dict)
+    cost_intervals: dict[str, tuple[float, float] | None] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

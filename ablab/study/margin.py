@@ -1,3 +1,5 @@
 """tmp"""
+
+
 def margin_of(config, mean):
-    return 0.005*abs(mean)
+    return 0.005 * abs(mean)

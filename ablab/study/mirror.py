@@ -161,7 +161,7 @@ class Mirror:
         assert self._view is not None
         result: dict[str, Any] = Record(self.home.root, spec.key).result or {}
         final = {f"final/{name}": value for name, value in result["metrics"].items() if math.isfinite(value)}
-        cost = {f"cost/{name}": value for name, value in result["cost"].items()}
+        cost = {f"cost/{name}": value for name, value in result["cost"].items() if value is not None}
         when = (Record(self.home.root, spec.key).folder / "result.json").stat().st_mtime
         self._view.log(run, [{"step": result["steps"], "time": when, **final, **cost}])
 

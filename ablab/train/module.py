@@ -78,6 +78,16 @@ class TrainedDecoder(L.LightningModule):
             total = total + loss.detach() * share
         return total
 
+    def micro_batch_losses(self) -> Iterator[Tensor]:
+        """The losses of a step's micro-batches, as many as show what the largest step of this process needs: one, or two, where
+        the gradients of the first are there while the second is computed. No step is taken.
+        """
+        largest = self.team.largest_share(self.batches.largest)
+        parts = -(-largest // (self.micro_batch or largest))
+        batch = self.sequences.__getitems__(range(-(-largest // parts))).to(self.device)
+        for _ in range(min(2, parts)):
+            yield self.model.loss(batch[:, :-1], batch[:, 1:], self.terms).total
+
     def _micro_batches(self, own: Tensor, largest: int) -> Iterator[Tensor]:
         """The share `own` in as many micro-batches as any process needs, the largest share being `largest`."""
         yield from own.tensor_split(-(-largest // (self.micro_batch or largest)))
@@ -155,6 +165,11 @@ class TrainedDecoder(L.LightningModule):
         if self.device.type == "cuda" and "cuda" in self._generators:
             torch.cuda.set_rng_state(self._generators["cuda"], self.device)
         self._generators = {}
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer, once the trainer has built it."""
+        return self._optimizer().optimizer
 
     def _optimizer(self) -> LightningOptimizer:
         optimizer = self.optimizers()

@@ -12,7 +12,6 @@ from time import perf_counter
 from typing import Any
 
 import lightning as L
-import psutil
 import torch
 from torch import Tensor
 
@@ -173,7 +172,5 @@ class Recorder(L.Callback):
 
 
 def _memory() -> int:
-    """Bytes: the device's peak on CUDA, this process's resident memory elsewhere."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    return psutil.Process().memory_info().rss
+    """Bytes: the device's peak on CUDA; elsewhere it is measured at the end (see `ablab.train.costs`)."""
+    return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0

@@ -22,6 +22,7 @@ from ablab.data.store import TokenStore
 from ablab.errors import UserError
 from ablab.files import write_atomically
 from ablab.train.checkpoint import AtomicCheckpointIO
+from ablab.train.costs import decoding, decoding_on_parts, training_peak
 from ablab.train.environment import TeamEnvironment
 from ablab.train.module import TrainedDecoder
 from ablab.train.precision import resolve_precision
@@ -158,6 +159,7 @@ class _Run:
         tally = recorder.tally
         with recorder.validating():
             val, test = (score(self.module.model, self.job.store, split, self.precision, self.team) for split in ("val", "test"))
+            used = self._use()
         tokens = recorder.cadence.tokens(steps)
         return {
             "diverged": recorder.diverged or not math.isfinite(val.loss) or tally.last_loss > tally.first_loss,
@@ -180,10 +182,23 @@ class _Run:
                 "seconds": tally.seconds,
                 "validation_seconds": tally.validation_seconds,
                 "tokens_per_second": tokens / tally.seconds if tally.seconds else 0.0,
-                "peak_memory_bytes": tally.peak_memory,
                 "parameters": self.parameters,
+                **used,
             },
         }
+
+    def _use(self) -> dict[str, float | None]:
+        """What the model costs in memory and in decoding."""
+        module, job, peak = self.module, self.job, self.recorder.tally.peak_memory
+        if not torch.cuda.is_available():
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
+                peak = training_peak(module.model, module.optimizer, module.micro_batch_losses)
+        if module.parts is not None:
+            decoded = decoding_on_parts(module.model, self.precision)
+        else:
+            tokens = module.sequences[0][: job.arch.dims.context].to(_device(self.team))
+            decoded = decoding(module.model, tokens, self.precision) if self.team.main else {}
+        return {"peak_memory_bytes": max(self.team.everyones(peak)), **decoded}
 
     def weights(self) -> dict[str, Tensor]:
         """The weights, whole, by name: every process asks for them, and the main one writes them."""

@@ -92,7 +92,7 @@ def test_what_a_run_reports(job, registry):
     assert cost["tokens"] == 12 * 64
     assert cost["flops"] == pytest.approx(12 * 64 * account(job.arch).flops_per_token.training)
     assert cost["tokens_per_second"] == pytest.approx(cost["tokens"] / cost["seconds"])
-    assert cost["peak_memory_bytes"] > 10_000_000
+    assert cost["peak_memory_bytes"] > 16 * cost["parameters"]
     assert cost["parameters"] == account(job.arch).parameters.total
     assert result["precision"] == "fp32"
     assert not result["diverged"]
