@@ -100,6 +100,7 @@ def summarise(record: StudyRecord) -> Summary:
     content = record.read()
     root = record.home.root
     keys = {run["key"] for run in content["runs"]}
+    keys |= {run["key"] for run in (content.get("shared") or {"runs": []})["runs"]}
     trials = {trial["key"] for trial in content["trials"]} - keys
     results = {key: result for key in keys if (result := Record(root, key).result) is not None}
     arms = [_arm(arm, content, results) for arm in content["arms"]]
@@ -196,7 +197,7 @@ def _scope(content: Mapping[str, Any]) -> list[str]:
 def _tuned(config: Mapping[str, Any]) -> str:
     if (tune := config.get("tune")) is None:
         return "no arm was tuned, so the answer holds for this recipe only"
-    apart = ("trials", "share", "seed", "prune")
+    apart = ("trials", "share", "seed", "prune", "shared")
     options = ", ".join(name for name, values in tune.items() if values is not None and name not in apart)
     budget = "its whole budget" if tune["share"] == 1 else f"{100 * tune['share']:g} % of the budget"
     return f"each arm was tuned alike: {tune['trials']} trials over {options}, each at {budget}, on seed {tune['seed']}"
