@@ -60,6 +60,7 @@ class Silent:
 
     def __init__(self) -> None:
         self.said: list[str] = []
+        self.expected = 0
 
     def started(self, spec: RunSpec) -> None: ...
 
@@ -69,3 +70,6 @@ class Silent:
 
     def say(self, text: str) -> None:
         self.said.append(text)
+
+    def expect(self, more: int) -> None:
+        self.expected += more

@@ -30,6 +30,10 @@ class Lines:
         self.total, self.begun = total, time.monotonic()
         self._ended.clear()
 
+    def expect(self, more: int) -> None:
+        """So many more runs were decided upon."""
+        self.total += more
+
     @property
     def done(self) -> int:
         """Runs that ended and were not taken up again."""

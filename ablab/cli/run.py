@@ -95,7 +95,7 @@ def _carry_out(asked: "Planned", place: "Home", workers: int | None, together: "
         if layout.processes > 1:
             display.say(f"each run on {layout.processes} processes, {layout} ({why})")
         trials = f"{expected.trials} trials and " if expected.trials else ""
-        display.say(f"{trials}{expected.runs} runs, {total - missing} of them finished; {count} workers × {threads} threads")
+        display.say(f"{trials}{expected.told}, {total - missing} of them finished; {count} workers × {threads} threads")
         display.begin(missing)
     else:
         display.say(f"all {total} runs are finished: nothing to train")

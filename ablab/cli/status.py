@@ -85,6 +85,8 @@ def _shown(now: "StudyStatus") -> "Group":
         lines.append(Text(f"trials: {_counted(now.trials, 'trials')}"))
     if now.to_come:
         lines.append(Text(f"to come: {now.to_come}, which the trials decide"))
+    if now.may_come:
+        lines.append(Text(f"at most {now.may_come} more may follow: verdicts and trials decide"))
     for state in ("failed", "cancelled", "pruned"):
         these = [run for run in now.ended if run.state == state]
         lines += [Text(_why(run)) for run in these[:_SHOWN]]

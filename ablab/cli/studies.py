@@ -9,6 +9,7 @@ from ablab.cli.options import HomeDir, Json, Overrides, Plugins, Profile, StudyF
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
+    from ablab.study.foresight import Foresight
     from ablab.study.home import Home, StudyRecord
     from ablab.study.session import Planned, Request
 
@@ -22,11 +23,14 @@ def plan(
     plugins: Plugins = None,
 ) -> None:
     """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
+    from ablab.study.foresight import foreseen
     from ablab.study.home import make_home
     from ablab.study.session import planned
 
-    root = make_home(home).root
+    place = make_home(home)
+    root = place.root
     asked = planned(request_of(file, profile, overrides, plugins), root)
+    power = foreseen(place, asked)
     done = asked.settled(root)
     expected = asked.plan.expected
     if as_json:
@@ -39,12 +43,14 @@ def plan(
         ]  # fmt: skip
         content = {
             "study": asked.request.name, "revision": asked.study.revision(), "arms": arms, "runs": expected.runs,
+            "most_runs": expected.most or expected.runs,
             "trials": expected.trials, "to_train": expected.runs + expected.trials - len(done),
             "training_flops": expected.flops, "infeasible": dict(asked.plan.infeasible), "notes": list(asked.plan.notes),
+            "detectable_effect": power.effect if power else None, "noise_floor": power.sd if power else None,
         }  # fmt: skip
         print(json.dumps(content, indent=1))
         return
-    _print_plan(asked, done)
+    _print_plan(asked, done, power)
 
 
 def report(
@@ -106,7 +112,7 @@ def study_record(study: str, profile: str | None, overrides: list[str] | None, h
     return StudyRecord(place, label(Path(study).stem, profile), resolved.revision())
 
 
-def _print_plan(asked: "Planned", done: set[str]) -> None:
+def _print_plan(asked: "Planned", done: set[str], power: "Foresight | None") -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -117,9 +123,10 @@ def _print_plan(asked: "Planned", done: set[str]) -> None:
     table.add_column("arm", overflow="fold", ratio=1)
     for name in ("params", "FLOPs/token", "tokens", "steps", "done"):
         table.add_column(name, justify="right", no_wrap=True)
+    first = asked.study.adaptive.start if asked.study.adaptive else len(asked.study.seed_list())
     for arm in asked.plan.arms:
         keys = [run.key for run in asked.plan.runs if run.arm == arm.name]
-        finished = f"{sum(key in done for key in keys)}/{len(asked.study.seed_list())}"
+        finished = f"{sum(key in done for key in keys)}/{len(keys) or first}"
         table.add_row(
             escape(arm.name), short(arm.parameters), short(arm.flops_per_token), short(arm.tokens), str(arm.steps), finished
         )
@@ -128,7 +135,10 @@ def _print_plan(asked: "Planned", done: set[str]) -> None:
     expected = asked.plan.expected
     trials = f"{expected.trials} trials and " if expected.trials else ""
     left = expected.runs + expected.trials - len(done)
-    console.print(f"{trials}{expected.runs} runs, {left} to train; {short(expected.flops)} training FLOPs in all")
+    least = "at least " if expected.most not in (None, expected.runs) else ""
+    console.print(f"{trials}{expected.told}, {least}{left} to train; {least}{short(expected.flops)} training FLOPs in all")
+    if power is not None:
+        console.print(f"{power.told(asked.study.metric)}", markup=False)
     for note in asked.plan.notes:
         console.print(note, markup=False)
     for name, reason in asked.plan.infeasible.items():

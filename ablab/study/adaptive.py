@@ -47,6 +47,10 @@ class Adaptive(Source):
         """A trial ended: decides what follows. The same trial may be noted twice."""
 
     @abstractmethod
+    def confirmed(self, spec: RunSpec) -> None:
+        """A run of the design is finished: decides what follows. The same run may be told twice."""
+
+    @abstractmethod
     def planned(self) -> Plan:
         """The study as far as it is decided."""
 
@@ -100,6 +104,9 @@ class Adaptive(Source):
         elif spec.trial is not None and (found := outcome(record, self.metrics, self.owner)) is not None:
             self.noted(spec, found)
             self._plan_anew()
+        elif spec.trial is None and record.finished:
+            self.confirmed(spec)
+            self._plan_anew()
 
     @property
     def done(self) -> bool:
@@ -109,6 +116,8 @@ class Adaptive(Source):
     def _known(self, spec: RunSpec) -> bool:
         record = Record(self.root, spec.key)
         if spec.trial is None:
+            if record.finished:
+                self.confirmed(spec)
             return record.finished
         if (found := outcome(record, self.metrics, self.owner)) is not None:
             self.noted(spec, found)

@@ -2,6 +2,7 @@
 
 from ablab.errors import UserError
 from ablab.study.schema import Study
+from ablab.study.seeds import STREAM
 from ablab.study.yaml_file import Document
 
 
@@ -13,6 +14,13 @@ def check(study: Study, document: Document) -> None:
 
     if study.tune is not None and study.design.kind == "search":
         refuse(("tune",), "a search has trials of its own: leave `tune` out, or confirm its best arms in a study with `tune`")
+    if study.adaptive is not None and study.design.kind == "search":
+        refuse(("seeds",), "a search confirms its best arms on a fixed number of seeds: give a count or a list")
+    if study.replicates:
+        own = [(("seeds",), max(study.seed_list())), (("tune", "seed"), study.trial_seed or 0)]
+        if high := [(key, seed) for key, seed in own if seed >= STREAM]:
+            (key, seed), *_ = high
+            refuse(key, f"seed {seed}: replicates take seeds from {STREAM:,} on, so the study's own are below")
     if (seed := study.trial_seed) is not None and seed in study.seed_list():
         key = ("tune", "seed") if study.tune is not None else ("design", "seed")
         where = key if document.places.get(key) else ("seeds",)

@@ -41,6 +41,10 @@ class Display(Protocol):
         """A line of its own."""
         ...
 
+    def expect(self, more: int) -> None:
+        """So many more runs were decided upon than had been expected."""
+        ...
+
 
 @dataclass
 class _Handed:

@@ -11,7 +11,7 @@ from ablab.files import read_json, write_json
 
 if TYPE_CHECKING:
     from ablab.study.designs import Contrast
-    from ablab.study.plan import Plan, Trial
+    from ablab.study.plan import Plan, RunSpec, Trial
     from ablab.study.schema import Study
 
 
@@ -80,9 +80,11 @@ class StudyRecord:
             "config": study.model_dump(mode="json", by_alias=True, exclude={"tracking"}),  # an address may hold a password
             "sources": dict(sources),
             "arms": [asdict(arm) for arm in plan.arms],
-            "runs": [{"arm": run.arm, "seed": run.seed, "key": run.key} for run in plan.runs],
+            "runs": [_run(run) for run in plan.runs],
             "trials": [_trial(trial) for trial in plan.trials],
             "expected": asdict(plan.expected),
+            "baseline": plan.baseline,
+            "shared": _shared(plan),
             "contrasts": [_plain(c) for c in plan.contrasts],
             "infeasible": dict(plan.infeasible),
             "notes": list(plan.notes),
@@ -97,9 +99,9 @@ class StudyRecord:
             raise UserError(
                 f"{self.name!r} (revision {self.revision}) has not been run in {self.home.root}: `ablab run` it first"
             )
-        # What studies written before there were trials and notes do not say.
+        # What studies written before there were trials, notes and shared recipes do not say.
         expected = {"runs": len({run["key"] for run in content["runs"]}), "trials": 0}
-        return {"trials": [], "notes": [], "expected": expected, **content}
+        return {"trials": [], "notes": [], "expected": expected, "shared": None, **content}
 
     def executed(self, execution: Mapping[str, Any]) -> None:
         """Notes an execution: wall_seconds, workers, busy_seconds, trained."""
@@ -127,6 +129,14 @@ class StudyRecord:
     def note_mirrored(self, view: Mapping[str, Any]) -> None:
         """Notes that a tracker shows all of it."""
         write_json(self.path, {**self.read(), "mirrored": dict(view)})
+
+
+def _run(run: "RunSpec") -> dict[str, Any]:
+    return {"arm": run.arm, "seed": run.seed, "key": run.key}
+
+
+def _shared(plan: "Plan") -> dict[str, Any] | None:
+    return {"params": dict(plan.shared.params), "runs": [_run(run) for run in plan.shared.runs]} if plan.shared else None
 
 
 def _trial(trial: "Trial") -> dict[str, Any]:

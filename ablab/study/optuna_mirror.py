@@ -92,8 +92,7 @@ class _Parameters:
         self.specs: Mapping[str, RunSpec] = {}
         self._arms: dict[str, Arm] = {}
         self._search = study.design.kind == "search"
-        trial_seed = study.trial_seed
-        self._seeds = [*study.seed_list(), *([] if trial_seed is None else [trial_seed])]
+        self._seeds = study.every_seed()
 
     def take(self, plan: Plan) -> None:
         """What the plan's runs differ in."""

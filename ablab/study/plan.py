@@ -82,21 +82,39 @@ class Arm:
 
 
 @dataclass(frozen=True)
+class SharedRecipe:
+    """All arms under one recipe, beside each under its own: the `params` of one trial point, and every arm's runs with them. An
+    arm whose own best they are has the same runs.
+    """
+
+    params: Mapping[str, Any]
+    arms: tuple[Arm, ...]
+    runs: tuple[RunSpec, ...]
+
+
+@dataclass(frozen=True)
 class Expected:
     """What a study will come to when it is through, as far as can be said beforehand: runs, trials before them, and the
-    training FLOPs of all.
+    training FLOPs of all. `most`: where more runs may follow, how many there can be at most; until then `runs` is the least.
     """
 
     runs: int
     trials: int
     flops: float
+    most: int | None = None
+
+    @property
+    def told(self) -> str:
+        """The runs in words."""
+        return f"{self.runs} runs" if self.most in (None, self.runs) else f"at least {self.runs}, at most {self.most} runs"
 
 
 @dataclass(frozen=True)
 class Plan:
     """All that a study will do, as far as it is known: trials decide which runs follow. Arms whose values are equal share
     their runs. `data`: what to tokenize, by fingerprint. `space`: the values that trials try, by parameter: a list, or an
-    interval. `notes`: what a reader must know of the design.
+    interval. `notes`: what a reader must know of the design. `baseline`: the arm whose mean a margin in percent refers to.
+    `shared`: the arms under one recipe, once that is decided.
     """
 
     arms: tuple[Arm, ...]
@@ -108,17 +126,26 @@ class Plan:
     notes: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
     space: Mapping[str, Any] = field(default_factory=dict)
+    baseline: str = ""
+    shared: SharedRecipe | None = None
+
+    @property
+    def shared_runs(self) -> tuple[RunSpec, ...]:
+        """Every arm's runs with the recipe that all share; none where there is no such recipe."""
+        return self.shared.runs if self.shared else ()
 
     @property
     def unique(self) -> dict[str, RunSpec]:
         """The runs and trials by key, each once."""
-        return {run.key: run for run in (*(trial.run for trial in self.trials), *self.runs)}
+        return {run.key: run for run in (*(trial.run for trial in self.trials), *self.shared_runs, *self.runs)}
 
     @property
     def arm_of(self) -> dict[str, Arm]:
         """The arm of each run and trial, by key."""
         arms = {arm.name: arm for arm in self.arms}
-        return {**{trial.run.key: trial.arm for trial in self.trials}, **{run.key: arms[run.arm] for run in self.runs}}
+        alike = {arm.name: arm for arm in self.shared.arms} if self.shared else {}
+        found = {trial.run.key: trial.arm for trial in self.trials} | {run.key: alike[run.arm] for run in self.shared_runs}
+        return found | {run.key: arms[run.arm] for run in self.runs}
 
 
 def recipe_value(config: RecipeConfig) -> Recipe:

@@ -1,6 +1,6 @@
 """Plans arms: what a run of each costs, and its runs' specifications."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from ablab.study.home import edition
 from ablab.study.plan import Arm, Expected, Plan, RunSpec, identity, recipe_value, run_key, shown_recipe
 from ablab.study.recipes import StudyRecipe, study_recipe
 from ablab.study.schema import Compare, RecipeConfig, Study
+from ablab.study.seeds import STREAM
 from ablab.study.yaml_file import Document
 from ablab.train.budget import Budget, ramped
 
@@ -35,7 +36,9 @@ class Choice:
 
 @dataclass(frozen=True)
 class PlannedArm:
-    """An arm with what its runs are made of. `shared`: the identity of its runs, seeds apart."""
+    """An arm with what its runs are made of. `shared`: the identity of its runs, seeds apart. `stream`: what is added to every
+    seed of it, trials' too: a replicate has seeds of its own.
+    """
 
     arm: Arm
     model: Model
@@ -43,10 +46,12 @@ class PlannedArm:
     shared: str
     template: RunSpec
     data: AnyData
+    stream: int = 0
 
     def runs(self, seeds: Iterable[int], trial: int | None = None) -> list[RunSpec]:
         """A run a seed."""
-        return [replace(self.template, key=run_key(self.shared, seed), seed=seed, trial=trial) for seed in seeds]
+        own = [self.stream + seed for seed in seeds]
+        return [replace(self.template, key=run_key(self.shared, seed), seed=seed, trial=trial) for seed in own]
 
 
 class Planner:
@@ -118,7 +123,8 @@ class Planner:
             flops_per_token=arm.flops_per_token, validate_at=tuple(self.study.validate_at),
             checkpoint_seconds=self.study.checkpoint_seconds,
         )  # fmt: skip
-        return PlannedArm(arm, model, counted, shared, template, setting.data)
+        stream = STREAM * self.layout.replicates.get(name, 0)
+        return PlannedArm(arm, model, counted, shared, template, setting.data, stream)
 
     def _fingerprint(self, data: AnyData) -> str:
         """Arms mostly share their data: it is read once."""
@@ -165,12 +171,12 @@ def training_flops(arms: Iterable[Arm]) -> float:
     return sum(arm.tokens * arm.flops_per_token for arm in arms)
 
 
-def plan_of(layout: Layout, arms: Sequence[PlannedArm], seeds: Sequence[int]) -> Plan:
-    """The plan of a design whose arms are all trained as the study says: every arm on every seed."""
-    made = [(planned.arm, run) for planned in arms for run in planned.runs(seeds)]
+def plan_of(layout: Layout, arms: Sequence[PlannedArm], seeds: Callable[[str], Sequence[int]]) -> Plan:
+    """The plan of a design whose arms are all trained as the study says: every arm on its `seeds`, by name."""
+    made = [(planned.arm, run) for planned in arms for run in planned.runs(seeds(planned.arm.name))]
     arm_of = {run.key: arm for arm, run in made}
     return Plan(
         arms=tuple(planned.arm for planned in arms), runs=tuple(run for _, run in made), contrasts=tuple(layout.contrasts),
         infeasible=layout.infeasible, data={planned.template.data: planned.data for planned in arms},
-        expected=Expected(len(arm_of), 0, training_flops(arm_of.values())), notes=tuple(layout.notes),
+        expected=Expected(len(arm_of), 0, training_flops(arm_of.values())), notes=tuple(layout.notes), baseline=layout.baseline,
     )  # fmt: skip

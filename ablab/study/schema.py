@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from functools import reduce
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -14,6 +15,8 @@ from ablab.errors import UserError, unknown
 from ablab.study.config import Config
 from ablab.study.design_schema import Compare, Design, Search, misplaced
 from ablab.study.hardware import Hardware
+from ablab.study.margin import DEFAULT, Margin
+from ablab.study.seeds import STREAM, AdaptiveSeeds, ArmText, Replicate, Seeds, seed_list
 from ablab.study.tuning_schema import Tune
 from ablab.study.yaml_file import Document, read
 from ablab.train.budget import Budget, Kind
@@ -87,16 +90,9 @@ class Tracking(Config):
     optuna: str | None = None
 
 
-def _seeds(value: Any) -> Any:
-    """Accepts a count or a list of distinct seeds."""
-    several = isinstance(value, list) and len(value) > 0 and len(set(map(str, value))) == len(value)
-    if not all(type(seed) is int and seed >= 0 for seed in (value if several else [value])) or value == 0:
-        raise ValueError(f"a number of seeds (at least 1), or a list of different whole numbers, not {value!r}")
-    return value
-
-
-Seeds = Annotated[Any, BeforeValidator(_seeds, json_schema_input_type=int | list[int])]
 Share = Annotated[float, Field(gt=0, lt=1)]
+# Keys that came later: at their defaults a study is the revision that it was without them.
+_LATER: dict[tuple[str, ...], Any] = {("margin",): DEFAULT, ("tune", "shared"): True}
 
 
 class Study(Config):
@@ -107,12 +103,13 @@ class Study(Config):
     question: str = ""
     from_: str | None = Field(default=None, alias="from")
     to: str | None = None
-    arms: Annotated[dict[str, str], Field(min_length=1)] | None = None
+    arms: Annotated[dict[str, ArmText], Field(min_length=1)] | None = None
     design: Design = Compare()
     model: Sizes = Sizes()
     data: Data = StdlibData()
     budget: BudgetConfig
     seeds: Seeds = 3
+    margin: Margin = DEFAULT
     tune: Tune | None = None
     recipe: RecipeField = RecipeConfig()
     metric: Literal["val/bpb", "val/loss"] = "val/bpb"
@@ -137,8 +134,24 @@ class Study(Config):
         return self
 
     def seed_list(self) -> list[int]:
-        """The seeds: 1 to n where a number is given."""
-        return list(range(1, self.seeds + 1)) if isinstance(self.seeds, int) else list(self.seeds)
+        """The seeds that there can be, replicates' apart: 1 to n where a number is given, or the most there may be."""
+        return seed_list(self.seeds)
+
+    @property
+    def adaptive(self) -> AdaptiveSeeds | None:
+        """How seeds are added, where they are."""
+        return self.seeds if isinstance(self.seeds, AdaptiveSeeds) else None
+
+    @property
+    def replicates(self) -> dict[str, int]:
+        """The replicate of each arm that names one above 0."""
+        arms = {name: arm.replicate for name, arm in (self.arms or {}).items() if isinstance(arm, Replicate)}
+        return {name: replicate for name, replicate in arms.items() if replicate}
+
+    def every_seed(self) -> list[int]:
+        """All seeds that runs and trials may have, over all streams."""
+        own = [*self.seed_list(), *([] if self.trial_seed is None else [self.trial_seed])]
+        return [stream * STREAM + seed for stream in sorted({0, *self.replicates.values()}) for seed in own]
 
     @property
     def objectives(self) -> list[str]:
@@ -155,6 +168,11 @@ class Study(Config):
         """A hash of the resolved study; what it trains on, where it is tracked and how workers are cared for does not count."""
         exclude = {"tracking", "hardware", "checkpoint_seconds", "retries", "stall_seconds"}
         content = self.model_dump(mode="json", by_alias=True, exclude=exclude)
+        for path, default in _LATER.items():
+            *above, key = path
+            place = reduce(lambda node, name: node.get(name) or {}, above, content)
+            if place.get(key) == default:
+                del place[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -190,7 +208,12 @@ def _walk(loc: Sequence[str | int]) -> tuple[list[str], list[type[BaseModel]]]:
     path: list[str] = []
     parents: list[type[BaseModel]] = [Study]
     models: list[type[BaseModel]] = [Study]
+    named = False  # the next part is a name that the user chose, as an arm's
     for part in loc:
+        if named:
+            named = False
+            path.append(str(part))
+            continue
         tagged = [m for m in models if _tag(m) == part]
         if tagged:
             models = tagged
@@ -201,6 +224,7 @@ def _walk(loc: Sequence[str | int]) -> tuple[list[str], list[type[BaseModel]]]:
             continue
         path.append(str(part))
         parents, models = models, [m for f in fields for m in _models(f.annotation)]
+        named = any(get_origin(leaf) is dict for f in fields for leaf in _leaves(f.annotation))
     return path, parents
 
 
@@ -212,11 +236,17 @@ def _tag(model: type[BaseModel]) -> Any:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
+    """The models that a value may be, or in a mapping of names the values."""
+    values = [get_args(leaf)[1] if get_origin(leaf) is dict else leaf for leaf in _leaves(annotation)]
+    return [leaf for value in values for leaf in _leaves(value) if isinstance(leaf, type) and issubclass(leaf, BaseModel)]
+
+
+def _leaves(annotation: Any) -> Iterable[Any]:
     if get_origin(annotation) in (Union, UnionType, Annotated):
-        return [m for a in get_args(annotation) for m in _models(a)]
-    return []
+        for part in get_args(annotation):
+            yield from _leaves(part)
+    else:
+        yield annotation
 
 
 def _aliases(model: type[BaseModel]) -> list[str]:

@@ -56,6 +56,9 @@ class Searched(Adaptive):
             self._numbers.clear()
             self._round()
 
+    def confirmed(self, spec: RunSpec) -> None:
+        """Nothing depends on it."""
+
     def _round(self) -> None:
         """Proposes trials until enough are new; decides where none will come."""
         wanted = min(self.design.at_once, self.design.trials - len(self._trials))
@@ -123,7 +126,7 @@ class Searched(Adaptive):
         """The baseline and, once it is decided, the arms that are confirmed."""
         seeds, trials = self.planner.study.seed_list(), tuple(self._trials.values())
         members = [m for m in self.members or [] if m.shared != self.baseline.shared]
-        plan = plan_of(self.planner.layout, [self.baseline, *members], seeds)
+        plan = plan_of(self.planner.layout, [self.baseline, *members], lambda arm: seeds)
         base = self.baseline.arm.name
         flops = training_flops(trial.arm for trial in trials) * self.design.trials / len(trials)
         runs = plan.expected.runs if self.members is not None else (1 + self.design.confirm) * len(seeds)

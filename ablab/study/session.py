@@ -97,6 +97,7 @@ class Session:
         study = planned.study
         self.record = StudyRecord(home, planned.request.name, study.revision())
         self.views = Views([view(self.record, study, display.say) for view in (Mirror, OptunaMirror)])
+        self._expected = 0
         self._sources = {"command": planned.request.command, "flop_convention": FLOP_CONVENTION}
 
     def require_writable(self) -> None:
@@ -128,6 +129,7 @@ class Session:
                 self.views.open(plan)
             return Tally()
         self.prepare()
+        self._expected = plan.expected.runs + plan.expected.trials
         source.changed = self._replanned
         self.write()
         setting = Setting(
@@ -153,6 +155,10 @@ class Session:
         self.planned.accounts.write()
 
     def _replanned(self, plan: Plan) -> None:
+        expected = plan.expected.runs + plan.expected.trials
+        if expected != self._expected:
+            self.display.expect(expected - self._expected)
+            self._expected = expected
         self.record.write(self.planned.study, plan, self._sources)
         self.views.replanned(plan)
 

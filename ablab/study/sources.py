@@ -1,6 +1,6 @@
 """Where a driver's runs come from. Which run follows may depend on how earlier ones ended (tuning, search)."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -44,12 +44,10 @@ class Listed(Source):
     sees every arm.
     """
 
-    def __init__(self, plan: Plan, root: Path, seeds: Sequence[int]) -> None:
+    def __init__(self, plan: Plan, root: Path) -> None:
         self.plan, self.changed, self._root = plan, ignore, root
         done = finished_keys(root, plan.unique)
-        order = {seed: i for i, seed in enumerate(seeds)}
-        waiting = [run for key, run in plan.unique.items() if key not in done]
-        self._waiting = deque(sorted(waiting, key=lambda run: order[run.seed]))
+        self._waiting = deque(run for run in in_turn(plan.runs) if run.key not in done)
 
     def next(self) -> RunSpec | None:
         """The first that was not handed out. What another study pruned is wanted whole here."""
@@ -71,6 +69,17 @@ class Listed(Source):
     def done(self) -> bool:
         """Whether all were handed out."""
         return not self._waiting
+
+
+def in_turn(runs: Sequence[RunSpec]) -> list[RunSpec]:
+    """Different runs: the first of every arm, then the second of every arm, and so on."""
+    nth: Counter[str] = Counter()
+    places: dict[str, int] = {}
+    for run in runs:
+        places[run.key] = nth[run.arm]
+        nth[run.arm] += 1
+    unique = {run.key: run for run in runs}
+    return sorted(unique.values(), key=lambda run: places[run.key])
 
 
 def ignore(plan: Plan) -> None:

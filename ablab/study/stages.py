@@ -20,9 +20,13 @@ def source_of(planner: Planner, root: Path) -> Source:
         from ablab.study.search import Searched
 
         return Searched(planner, root, planner.study.design)
+    if planner.study.adaptive is not None:
+        from ablab.study.growing import Growing
+
+        return Growing(planner, root)
     seeds = planner.study.seed_list()
     arms = [planner.arm(name, model) for name, model in planner.layout.arms.items()]
-    return Listed(plan_of(planner.layout, arms, seeds), root, seeds)
+    return Listed(plan_of(planner.layout, arms, lambda arm: seeds), root)
 
 
 def make_plan(name: str, study: Study, document: Document, registry: Registry) -> Plan:

@@ -62,8 +62,8 @@ class EndedRun:
 @dataclass(frozen=True)
 class StudyStatus:
     """How a study stands. `runs`: those of its design; `trials`: those of a tuning or search, None where there is none.
-    `to_come`: how many will follow from what trials decide, as far as can be said. `seconds_left`: None where nothing runs, or
-    nothing is known yet.
+    `to_come`: how many will follow from what trials decide, as far as can be said; `may_come`: how many more may, where verdicts
+    ask for more seeds or all arms get one recipe. `seconds_left`: None where nothing runs, or nothing is known yet.
     """
 
     study: str
@@ -75,12 +75,14 @@ class StudyStatus:
     running: list[RunningRun]
     ended: list[EndedRun]
     seconds_left: float | None
+    may_come: int = 0
 
     @property
     def settled(self) -> bool:
         """Whether nothing runs or waits, and nothing will follow by itself."""
         every = [self.runs] + ([self.trials] if self.trials else [])
-        return not any(counts.running or counts.waiting for counts in every) and not (self.to_come and not self.ended)
+        more = self.to_come or self.may_come
+        return not any(counts.running or counts.waiting for counts in every) and not (more and not self.ended)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -99,8 +101,11 @@ def state(home: Path, key: str) -> State:
 
 
 def listed(content: Mapping[str, Any]) -> tuple[dict[str, Listed], dict[str, Listed]]:
-    """The runs and the trials that a study's record names, by key; one that is both counts as a run."""
-    runs = {run["key"]: run for run in content["runs"]}
+    """The runs (those with a shared recipe among them) and the trials that a study's record names, by key; one that is both
+    counts as a run.
+    """
+    shared = content.get("shared") or {"runs": []}
+    runs = {run["key"]: run for run in (*shared["runs"], *content["runs"])}
     trials = {run["key"]: run for run in content["trials"] if run["key"] not in runs}
     return runs, trials
 
@@ -132,6 +137,7 @@ class StatusReader:
             study=self.record.name, revision=self.record.revision, question=content["config"]["question"],
             runs=self._counts(runs, states), trials=self._counts(trials, states) if trials else None,
             to_come=to_come, running=[run for run, _ in going], ended=ended, seconds_left=self._left(every, going, waiting),
+            may_come=(expected.get("most") or expected["runs"]) - expected["runs"],
         )  # fmt: skip
 
     def _counts(self, keys: Iterable[str], states: Mapping[str, State]) -> Counts:

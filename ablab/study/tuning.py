@@ -1,4 +1,6 @@
-"""Tuning: the same number of trials for every arm, then each arm's confirming runs with the best of its own."""
+"""Tuning: the same number of trials for every arm, then each arm's confirming runs with the best of its own, and all arms' with
+one recipe.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -7,9 +9,12 @@ from typing import Any
 
 from ablab.arch.expression import Model
 from ablab.study.adaptive import Adaptive
-from ablab.study.plan import Expected, Plan, RunSpec, Trial
+from ablab.study.confirming import Confirming
+from ablab.study.plan import Expected, Plan, RunSpec, SharedRecipe, Trial
 from ablab.study.planner import Choice, PlannedArm, Planner, plan_of, training_flops
 from ablab.study.points import Point, spread
+from ablab.study.shared import Values, common_point, shared_recipe, sharing
+from ablab.study.sources import in_turn
 from ablab.study.tuning_schema import Range, Tune
 from ablab.tracking.optuna_study import Interval, Outcome, Proposer
 
@@ -34,6 +39,11 @@ class ArmTrials:
         values = {i: found.values[0] for i, found in sorted(self.outcomes.items()) if found.values is not None}
         return self.trials[min(values, key=values.__getitem__)] if values else None
 
+    def values(self) -> Values:
+        """The value at each point that came to one, in the order of the trials."""
+        found = [(self.trials[i].arm.params, self.outcomes[i].values) for i in sorted(self.outcomes)]
+        return {tuple(params.items()): values[0] for params, values in found if values is not None}
+
 
 class Tuned(Adaptive):
     """Trials of every arm, then its runs. An arm's trials end before its runs begin; arms do not wait for each other."""
@@ -42,6 +52,8 @@ class Tuned(Adaptive):
         super().__init__(root, [planner.study.metric], planner.owner)
         assert planner.study.tune is not None
         self.planner, self.tune = planner, planner.study.tune
+        self._confirming = Confirming(planner, root)
+        self._shared: SharedRecipe | None = None
         self._arms = {name: ArmTrials(name, m, planner.arm(name, m)) for name, m in planner.layout.arms.items()}
         # Lists can be tried evenly to the end; the sampler would try the same again.
         finite = not any(isinstance(values, Range) for values in self.tune.space().values())
@@ -68,6 +80,11 @@ class Tuned(Adaptive):
         elif len(arm.outcomes) == len(arm.trials):
             self._propose(arm, None)
 
+    def confirmed(self, spec: RunSpec) -> None:
+        """More seeds, where the verdicts need them."""
+        if (more := self._confirming.advance(spec.key)) is not None:
+            self.wait(in_turn(more))
+
     def _propose(self, arm: ArmTrials, point: Point | None) -> None:
         """The arm's next trial: at `point`, or where the sampler says."""
         tune, number = self.tune, len(arm.trials)
@@ -84,26 +101,48 @@ class Tuned(Adaptive):
     def _decide(self, arm: ArmTrials) -> None:
         winner = arm.winner()
         arm.best = self.planner.arm(arm.name, arm.model, Choice(winner.arm.params)) if winner else arm.untuned
-        self.wait(arm.best.runs(self.planner.study.seed_list()))
+        self.wait(self._confirming.add(arm.best))
+        if self._through:
+            self._share()
+            self.wait(in_turn(self._confirming.advance() or []))
+
+    @property
+    def _through(self) -> bool:
+        """Whether all trials of all arms ended."""
+        return all(arm.best is not None for arm in self._arms.values())
+
+    def _share(self) -> None:
+        """One recipe for all arms; an arm whose own best it is has the runs already."""
+        point = common_point([arm.values() for arm in self._arms.values()]) if self._shares else None
+        if point is None:
+            return
+        arms = [self.planner.arm(arm.name, arm.model, Choice(point)) for arm in self._arms.values()]
+        self._shared = shared_recipe(point, arms, self._confirming.first)
+        own = {run.key for arm in self._arms.values() if arm.best for run in arm.best.runs(self._confirming.first)}
+        self.wait(in_turn([run for run in self._shared.runs if run.key not in own]))
+
+    @property
+    def _shares(self) -> bool:
+        return self.tune.shared and len(self._arms) > 1
 
     def planned(self) -> Plan:
         """The plan as far as it is decided: arms that are not have the study's recipe still, and no runs."""
-        seeds = self.planner.study.seed_list()
         arms = [arm.best or arm.untuned for arm in self._arms.values()]
-        plan = plan_of(self.planner.layout, arms, seeds)
+        plan = plan_of(self.planner.layout, arms, self._confirming.seeds)
         decided = {arm.name for arm in self._arms.values() if arm.best is not None}
         trials = [trial for arm in self._arms.values() for trial in arm.trials]
         distinct = {trial.run.key: trial.arm for trial in trials}
         count = round(len(distinct) / len(trials) * len(arms) * self.tune.trials)
         flops = plan.expected.flops + count / len(distinct) * training_flops(distinct.values())
-        return replace(
+        plan = replace(
             plan,
             runs=tuple(run for run in plan.runs if run.arm in decided),
-            expected=Expected(plan.expected.runs, count, flops),
-            notes=(*plan.notes, self._told(), *self._alike()),
+            expected=Expected(plan.expected.runs, count, flops, self._confirming.most(arms)),
+            notes=(*plan.notes, self._told(), *self._confirming.notes, *self._alike()),
             trials=tuple(trials),
             space=_space(self.tune),
         )
+        return sharing(plan, self._shared, self._confirming.first, through=self._through) if self._shares else plan
 
     def _alike(self) -> list[str]:
         """Arms whose own plugins write what is tuned: some of their trials are the same run."""

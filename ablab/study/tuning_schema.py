@@ -70,13 +70,15 @@ Space = Mapping[str, list[float] | list[int] | list[str] | Range]
 class Tune(Config):
     """Trials of every arm before its confirming runs, each with other values of the recipe's options: a list of values, or a
     range (`{low, high}`). `trials`: of each arm. `share`: of a run's budget that a trial may spend. `seed`: of all trials, apart
-    from the study's. `prune`: ends trials early that lag behind the arm's others.
+    from the study's. `prune`: ends trials early that lag behind the arm's others. `shared`: whether all arms are confirmed with
+    one recipe too, the trial point whose mean over the arms is lowest.
     """
 
     trials: Annotated[int, Field(ge=2)]
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0)] = 10_001
     prune: Prune = "none"
+    shared: bool = True
     lr: Rates | None = None
     batch_tokens: Counts | None = None
     optimizer: Names | None = None
@@ -103,7 +105,7 @@ class Tune(Config):
 
     def space(self) -> Space:
         """The options that are tried."""
-        apart = {"trials", "share", "seed", "prune"}
+        apart = {"trials", "share", "seed", "prune", "shared"}
         return {
             name: value for name in type(self).model_fields if name not in apart and (value := getattr(self, name)) is not None
         }

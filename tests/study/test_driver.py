@@ -78,7 +78,7 @@ def drive(root, script, *, retries=1, slots=1, stall=600.0):
     executor = Scripted(script, slots)
     driver = Driver(root, executor, Silent(), display, Patience(retries, stall))
     plan = Plan((), tuple(replace(SPEC, key=key) for key in script), (), {}, {}, Expected(len(script), 0, 0.0))
-    tally = driver.drive(Listed(plan, root, [SPEC.seed]))
+    tally = driver.drive(Listed(plan, root))
     return tally, executor, display
 
 

@@ -28,9 +28,12 @@ def response(spec):
 
 @pytest.fixture
 def carry_out(tmp_path, study_text):
-    """Plans and carries out a tuned comparison of gpt2 and llama in a home of its own, as often as it is called."""
+    """Plans and carries out a tuned comparison of gpt2 and llama in a home of its own, as often as it is called; each arm with
+    its own best recipe only.
+    """
 
     def call(tune, response=response, trainer=StandIn):
+        tune = tune.removesuffix("}") + ", shared: false}"
         file = tmp_path / "x.yaml"
         file.write_text(study_text.replace("leave_one_out", "compare") + f"tune: {tune}\n")
         home = make_home(tmp_path / "home")

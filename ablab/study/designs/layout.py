@@ -30,12 +30,16 @@ class Contrast:
 
 @dataclass
 class Layout:
-    """What a design asks for. `infeasible`: combinations left out, with the reason. `notes`: what a reader must know of it."""
+    """What a design asks for. `infeasible`: combinations left out, with the reason. `notes`: what a reader must know of it.
+    `baseline`: the arm whose mean a margin in percent refers to. `replicates`: of arms with a seed stream of their own.
+    """
 
     arms: dict[str, Model] = field(default_factory=dict)
     contrasts: list[Contrast] = field(default_factory=list)
     infeasible: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    baseline: str = ""
+    replicates: dict[str, int] = field(default_factory=dict)
 
     def add(self, model: Model) -> str:
         """Adds an arm, unless one with the same plugins is there: its runs would be the same. Returns the arm's name."""

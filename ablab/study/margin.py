@@ -1,0 +1,29 @@
+"""The margin: within which effects count as nil. It is fixed before any run, so that no result can move it."""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+DEFAULT = "0.5 %"
+_PERCENT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*")
+
+
+def _margin(value: Any) -> Any:
+    """A positive number, or text in percent in one spelling."""
+    if isinstance(value, str) and (found := _PERCENT.fullmatch(value)) and float(found[1]) > 0:
+        return f"{float(found[1]):g} %"
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
+        return float(value)
+    raise ValueError(f"a number above 0 in the metric's units, or a percentage of the baseline's mean ('0.5 %'), not {value!r}")
+
+
+Margin = Annotated[Any, BeforeValidator(_margin, json_schema_input_type=float | str)]
+
+
+def margin_of(config: Mapping[str, Any], baseline_mean: float) -> float:
+    """The margin in the metric's units, of a study's `config` as its record keeps it."""
+    margin = config.get("margin", DEFAULT)
+    return float(margin.removesuffix("%")) / 100 * abs(baseline_mean) if isinstance(margin, str) else margin
