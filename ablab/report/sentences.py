@@ -69,10 +69,10 @@ def places_of(effect: EffectSummary) -> int:
 def _both(effect: EffectSummary) -> str:
     assert effect.shared is not None
     places = places_of(effect)
-    once, own = (f"{word(v)} ({signed(e, places)})" for v, e in (
-        (_verdict(effect.shared), effect.shared["estimate"]), (effect.verdict, effect.estimate),
-    ))  # fmt: skip
-    return f"  {effect.name}: {once} with one recipe, {own} with each arm's own"
+    once = f"{word(_verdict(effect.shared))} ({signed(effect.shared['estimate'], places)})"
+    return (
+        f"  {effect.name}: {once} with one recipe, {word(effect.verdict)} ({signed(effect.estimate, places)}) with each arm's own"
+    )
 
 
 def _verdict(shared: Mapping[str, Any] | None) -> Verdict | None:

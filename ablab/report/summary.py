@@ -112,8 +112,8 @@ def summarise(record: StudyRecord) -> Summary:
         workers=executions[-1]["workers"] if executions else None, scope=scope(content),
         holds_for=holds_for(content),
         devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuning(content, tried),
-        survivors=_survivors(content, results), notes=[*content["notes"], *costs.notes],
-        baseline=found.baseline, margin=found.margin, noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
+        survivors=_survivors(content, results), notes=[*content["notes"], *costs.notes], baseline=found.baseline,
+        margin=found.margin, noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
     )  # fmt: skip
 
 

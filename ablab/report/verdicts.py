@@ -27,14 +27,14 @@ class EffectSummary:
     low: float | None
     high: float | None
     p: float | None
-    sampling_se: float | None
-    p_holm: float | None
-    verdict: Verdict | None
-    real: bool
-    margin: float | None
-    seeds: int
-    seeds_needed: int | None
-    paired: dict[str, Any] | None
+    sampling_se: float | None = None
+    p_holm: float | None = None
+    verdict: Verdict | None = None
+    real: bool = False
+    margin: float | None = None
+    seeds: int = 0
+    seeds_needed: int | None = None
+    paired: dict[str, Any] | None = None
     shared: dict[str, Any] | None = None
     aliases: list[str] = field(default_factory=list)
     costs: dict[str, float | None] = field(default_factory=dict)
