@@ -1,7 +1,7 @@
 """The parts of the base decoder, and the building blocks that plugins share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 from torch import Tensor, nn
@@ -144,7 +144,15 @@ class PlainMlp(Branch):
 
     def build(self, site: Site) -> nn.Module:
         """The two projections."""
-        return _Plain(site, ff_width(site.dims.width, self.factor, 1), self.activation.build())
+        return _Plain(site, self.hidden_width(site.dims.width), self.activation.build())
+
+    def hidden_width(self, width: int) -> int:
+        """`factor` × width, rounded up."""
+        return ff_width(width, self.factor, 1)
+
+    def resized(self, hidden: int, width: int) -> "PlainMlp":
+        """Exactly `hidden` wide."""
+        return replace(self, factor=hidden / width)
 
 
 class _Gated(nn.Module):
@@ -174,7 +182,15 @@ class GatedMlp(Branch):
 
     def build(self, site: Site) -> nn.Module:
         """The three projections; gate and up run as one matmul."""
-        return _Gated(site, ff_width(site.dims.width, self.factor, self.multiple), self.activation.build())
+        return _Gated(site, self.hidden_width(site.dims.width), self.activation.build())
+
+    def hidden_width(self, width: int) -> int:
+        """`ff_width(width, factor, multiple)`."""
+        return ff_width(width, self.factor, self.multiple)
+
+    def resized(self, hidden: int, width: int) -> "GatedMlp":
+        """Exactly `hidden` wide."""
+        return replace(self, factor=hidden / width, multiple=1)
 
 
 @dataclass(frozen=True)

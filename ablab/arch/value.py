@@ -113,6 +113,16 @@ class Branch(Slot):
     def build(self, site: Site) -> nn.Module:
         """The branch's module."""
 
+    def hidden_width(self, width: int) -> int | None:
+        """How wide a feed-forward is inside, in a stream of `width`; None: it cannot be made wider or narrower."""
+        return None
+
+    def resized(self, hidden: int, width: int) -> "Branch":
+        """The same feed-forward, `hidden` wide inside in a stream of `width`, or as near to that as it can be. To be overridden
+        together with `hidden_width`.
+        """
+        raise NotImplementedError
+
 
 class Join(Slot):
     """How a group of branches meets the residual stream. Builds a module (x, branches) -> x."""

@@ -37,7 +37,8 @@ def plan(
         arms = [
             {
                 "name": a.name, "expression": a.expression, "plugins": list(a.plugins), "parameters": a.parameters,
-                "flops_per_token": a.flops_per_token, "tokens": a.tokens, "steps": a.steps,
+                "flops_per_token": a.flops_per_token, "tokens": a.tokens, "steps": a.steps, "mismatch": a.mismatch,
+                "feed_forward": list(a.feed_forward),
             }
             for a in asked.plan.arms
         ]  # fmt: skip
@@ -121,14 +122,21 @@ def _print_plan(asked: "Planned", done: set[str], power: "Foresight | None") -> 
 
     table = Table(title=f"{escape(asked.request.name)} (revision {asked.study.revision()})", title_justify="left")
     table.add_column("arm", overflow="fold", ratio=1)
-    for name in ("params", "FLOPs/token", "tokens", "steps", "done"):
+    matched = ["mismatch"] if asked.study.match else []
+    for name in ("params", "FLOPs/token", "tokens", "steps", *matched, "done"):
         table.add_column(name, justify="right", no_wrap=True)
     first = asked.study.adaptive.start if asked.study.adaptive else len(asked.study.seed_list())
     for arm in asked.plan.arms:
         keys = [run.key for run in asked.plan.runs if run.arm == arm.name]
         finished = f"{sum(key in done for key in keys)}/{len(keys) or first}"
         table.add_row(
-            escape(arm.name), short(arm.parameters), short(arm.flops_per_token), short(arm.tokens), str(arm.steps), finished
+            escape(arm.name),
+            short(arm.parameters),
+            short(arm.flops_per_token),
+            short(arm.tokens),
+            "–" if arm.steps is None else str(arm.steps),
+            *([f"{arm.mismatch:+.2%}"] if arm.mismatch is not None else []),
+            finished,
         )
     console = Console(highlight=False)
     console.print(table)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import count
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -84,12 +85,20 @@ class Batches:
         return self.steps
 
 
+class Sized(Protocol):
+    """Whatever says how large batches are."""
+
+    def seen(self, step: int, /) -> int:
+        """Sequences in the first `step` batches."""
+        ...
+
+
 class StepSampler(Sampler[list[int]]):
     """The sequence numbers of each step's batch, from step `start` on, without end: stateless, so that a resumed run goes
     on with the sequences it would have had. `share`: which of a batch of n are this process's; the first where none is.
     """
 
-    def __init__(self, batches: Batches, start: int = 0, share: Callable[[int], slice] = slice) -> None:
+    def __init__(self, batches: Sized, start: int = 0, share: Callable[[int], slice] = slice) -> None:
         self.batches, self.start, self.share = batches, start, share
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -72,6 +72,6 @@ def _arm_row(arm: ArmSummary, places: int) -> dict[str, Any]:
     return {
         "name": arm.name + (" (diverged)" if arm.diverged else ""), "mean": plain(arm.mean, places),
         "sd": plain(arm.sd, places), "n": arm.n, "test": plain(arm.test, places), "parameters": f"{arm.parameters:,}",
-        "tokens": f"{arm.tokens:,}", "flops": short(arm.flops), "seconds": plain(arm.seconds, 1),
-        "speed": short(arm.tokens_per_second), "memory": f"{short(arm.peak_memory_bytes)}B",
+        "tokens": "–" if arm.tokens is None else f"{arm.tokens:,.0f}", "flops": short(arm.flops),
+        "seconds": plain(arm.seconds, 1), "speed": short(arm.tokens_per_second), "memory": f"{short(arm.peak_memory_bytes)}B",
     }  # fmt: skip

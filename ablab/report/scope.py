@@ -18,6 +18,7 @@ def scope(content: Mapping[str, Any]) -> list[str]:
     return [
         f"size: {sizes}",
         f"budget: {amount:.3g} {kind} a run, the same for every arm",
+        *([f"{matched}: those of the baseline, within 1 %"] if (matched := config.get("match")) else []),
         f"data: {config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}",
         f"recipe of all arms: {told}{own}",
         _tuned(config),

@@ -19,8 +19,9 @@ _ONE_PROCESS = "1 process"
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """An arm's results. `mean` and `sd` are of the metric over seeds; `flops`, `tokens` of one run; `seconds` and
-    `peak_memory_bytes` are means over its runs. None: nothing finished. `cost`: mean costs by name (see `ablab.report.costs`).
+    """An arm's results. `mean` and `sd` are of the metric over seeds; `flops`, `tokens` of one run; `seconds`,
+    `peak_memory_bytes` and, where the clock decides, `flops` and `tokens` are means over its runs. None: nothing finished.
+    `cost`: mean costs by name (see `ablab.report.costs`).
     """
 
     name: str
@@ -30,8 +31,8 @@ class ArmSummary:
     values: list[dict[str, Any]]
     test: float | None
     parameters: int
-    tokens: int
-    flops: float
+    tokens: float | None
+    flops: float | None
     seconds: float | None
     tokens_per_second: float | None
     peak_memory_bytes: float | None
@@ -130,10 +131,12 @@ def _arm(
     def average(of: str) -> float | None:
         return mean_sd([value for _, result in runs if (value := cost_of(result, of)) is not None])[0]
 
+    timed = arm["tokens"] is None
     return ArmSummary(
         name=arm["name"], mean=mean, sd=sd, n=len(values), values=values,
         test=mean_sd([result["metrics"][test_metric] for _, result in sound])[0],
-        parameters=arm["parameters"], tokens=arm["tokens"], flops=arm["tokens"] * arm["flops_per_token"],
+        parameters=arm["parameters"], tokens=average("tokens") if timed else arm["tokens"],
+        flops=average("flops") if timed else arm["tokens"] * arm["flops_per_token"],
         seconds=average("seconds"), tokens_per_second=average("tokens_per_second"),
         peak_memory_bytes=average("peak_memory_bytes"), diverged=[seed for seed, result in runs if result["diverged"]],
         cost=costs.of_arm(arm["name"]),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from ablab.arch.registry import Registry
+from ablab.errors import UserError
 from ablab.files import write_json
 from ablab.study.plan import RunSpec, rebuild
 from ablab.study.records import Record
@@ -51,20 +52,30 @@ class Means:
     compile: bool = False
 
 
+def check_machine(spec: RunSpec) -> None:
+    """Raises UserError where a run whose seconds are of one machine would train on another."""
+    if spec.limit is None:
+        return
+    from ablab.study.machine import machine_here
+
+    if (planned := spec.limit["machine"]) != (here := machine_here()):
+        raise UserError(f"its seconds are of another machine: planned for {planned!r}, it would train on {here!r}")
+
+
 def attempt(spec: RunSpec, means: Means, team: Team) -> Report:
     """Trains a run to its end, or until it is asked to stop; its main process writes the result. Raises MemoryShort where all
     its processes must begin again.
     """
-    from ablab.data.batches import Batches
     from ablab.data.store import open_store
     from ablab.train.recorder import Hooks
     from ablab.train.run import Job, train
 
     record = Record(means.home, spec.key)
     value = rebuild(spec, means.registry)
+    check_machine(spec)
     job = Job(
         arch=value.arch, recipe=value.recipe, store=open_store(means.home / "tokens" / spec.data),
-        batches=Batches(spec.batches), seed=spec.seed, flops_per_token=spec.flops_per_token, folder=record.folder,
+        batches=spec.allowance, seed=spec.seed, flops_per_token=spec.flops_per_token, folder=record.folder,
         validate_at=spec.validate_at, checkpoint_seconds=spec.checkpoint_seconds, compile=means.compile,
         micro_batch=record.micro_batch,
     )  # fmt: skip

@@ -1,4 +1,6 @@
-"""On what a study's runs train: how many processes share a run, and how. The numbers do not depend on it."""
+"""On what a study's runs train: how many processes share a run, and how. The numbers do not depend on it, unless the budget is
+of seconds.
+"""
 
 import os
 from typing import Annotated, Literal
@@ -10,6 +12,7 @@ from ablab.arch.decoder import on_meta
 from ablab.arch.ranks import Ranks
 from ablab.errors import UserError
 from ablab.study.config import Config
+from ablab.study.machine import cores, told
 from ablab.train.team import Layout, Strategy
 
 _BYTES_A_PARAMETER = 16  # weights, gradients and AdamW's two moments in float32
@@ -111,14 +114,32 @@ class Hardware(Config):
         workers = max(1, min(workers, runs))
         return workers, max(1, cores() // (workers * self.devices))
 
+    def timed_division(self, workers: int | None, runs: int) -> tuple[int, int]:
+        """Worker processes, and threads for each process of a run, under a budget of seconds: the threads are those of a machine
+        that is fully used, however many workers and runs there are, since every run must have as many. Raises UserError for
+        workers that would share a device.
+        """
+        most = max(1, (len(self.gpus()) or cores()) // self.devices)
+        if workers is not None and workers > most:
+            raise UserError(
+                f"--workers: {workers} would share devices, and under a budget of seconds a run needs its own: {most} at most"
+            )
+        return max(1, min(workers or most, runs)), max(1, cores() // (most * self.devices))
+
+    def identity(self) -> tuple[str, str]:
+        """What decides beside the recipe how far a run comes in a second: the machine, and how it is shared out."""
+        import torch
+
+        device = torch.cuda.get_device_name() if self.gpus() else "cpu"
+        compiled = ", compiled" if self.compile else ""
+        shared = (
+            f"{self.devices} device(s) on {self.nodes} node(s), strategy {self.strategy}, tensor {self.tensor_size}{compiled}"
+        )
+        return told(device, cores(), self.timed_division(None, 1)[1]), shared
+
     def shares(self) -> list[str]:
         """The devices of each worker, as CUDA_VISIBLE_DEVICES names them; none where nothing is to be said."""
         gpus = self.gpus()
         if self.accelerator == "cpu":
             return [""]
         return [",".join(gpus[i : i + self.devices]) for i in range(0, len(gpus) - self.devices + 1, self.devices)]
-
-
-def cores() -> int:
-    """The CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

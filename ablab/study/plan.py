@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ablab.arch.compose import Composite
@@ -11,12 +11,14 @@ from ablab.arch.expression import Model, Use
 from ablab.arch.model import composite, sized
 from ablab.arch.recipe import Recipe
 from ablab.arch.registry import Registry
+from ablab.arch.resize import with_feed_forward_widths
 from ablab.arch.value import Architecture, canonical
 from ablab.data.batches import Batches
 from ablab.errors import UserError
 from ablab.study.arm_data import AnyData
 from ablab.study.designs import Contrast
 from ablab.study.schema import RecipeConfig
+from ablab.train.budget import TimeLimit
 from ablab.train.precision import resolve_precision
 
 # Raised whenever the core's numbers change (a golden-loss test says when): finished runs are then trained anew.
@@ -25,8 +27,9 @@ NUMERICS_VERSION = 1
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run, as plain values that any process can rebuild it from. `batches`: see `ablab.data.batches.Batches`. `trial`: which
-    of its arm's trials it is; None for a confirming run.
+    """A run, as plain values that any process can rebuild it from. `batches`: see `ablab.data.batches.Batches`; none
+    where there is a `limit`, see `ablab.train.budget.TimeLimit`. `feed_forward`: how wide each layer's was made, where arms are
+    matched. `trial`: which of its arm's trials it is; None for a confirming run.
     """
 
     key: str
@@ -43,6 +46,13 @@ class RunSpec:
     validate_at: tuple[float, ...]
     checkpoint_seconds: float
     trial: int | None = None
+    limit: Mapping[str, Any] | None = None
+    feed_forward: tuple[int, ...] = ()
+
+    @property
+    def allowance(self) -> Batches | TimeLimit:
+        """What it may spend."""
+        return Batches(self.batches) if self.limit is None else TimeLimit(**self.limit)
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> "RunSpec":
@@ -65,8 +75,9 @@ class Trial:
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm under test, at its size. `plugins`: its own and the recipe's. `tokens`: what a run trains on. `recipe`: how, with
-    the plugins' edits. `params`: what tuning or search chose.
+    """An arm under test, at its size. `plugins`: its own and the recipe's. `tokens`: what a run trains on, in `steps`; None where
+    the clock decides. `recipe`: how, with the plugins' edits. `params`: what tuning or search chose. `mismatch`: by which share
+    of what is matched it has more than the baseline; None where nothing is. `feed_forward`: see `RunSpec`.
     """
 
     name: str
@@ -74,11 +85,18 @@ class Arm:
     plugins: tuple[str, ...]
     parameters: int
     flops_per_token: float
-    tokens: int
-    steps: int
-    batches: Batches
+    tokens: int | None
+    steps: int | None
+    batches: Batches | TimeLimit
     recipe: Mapping[str, Any]
     params: Mapping[str, Any] = field(default_factory=dict)
+    mismatch: float | None = None
+    feed_forward: tuple[int, ...] = ()
+
+    @property
+    def training_flops(self) -> float | None:
+        """Of one run; None where the clock decides."""
+        return None if self.tokens is None else self.tokens * self.flops_per_token
 
 
 @dataclass(frozen=True)
@@ -95,12 +113,13 @@ class SharedRecipe:
 @dataclass(frozen=True)
 class Expected:
     """What a study will come to when it is through, as far as can be said beforehand: runs, trials before them, and the
-    training FLOPs of all. `most`: where more runs may follow, how many there can be at most; until then `runs` is the least.
+    training FLOPs of all, None where the clock decides. `most`: where more runs may follow, how many there can be at most; until
+    then `runs` is the least.
     """
 
     runs: int
     trials: int
-    flops: float
+    flops: float | None
     most: int | None = None
 
     @property
@@ -168,15 +187,15 @@ def shown_options(options: Mapping[str, Any] | None) -> str:
     return ", ".join(f"{name}={value}" for name, value in options.items()) or "on"
 
 
-def identity(arch: Architecture, recipe: Recipe, uses: Mapping[str, Use], data: str, batches: Batches) -> str:
-    """Everything but the seed that determines a run's numbers, as a digest. The device layout is not in it."""
+def identity(arch: Architecture, recipe: Recipe, uses: Mapping[str, Use], data: str, spent: Batches | TimeLimit) -> str:
+    """Everything but the seed that determines a run's numbers, as a digest. The device layout is in it only where seconds are."""
     parts = {
         "numerics": NUMERICS_VERSION,
         "arch": canonical(arch),
         "recipe": canonical(recipe),
         "plugins": {name: use.plugin.digest for name, use in sorted(uses.items())},
         "data": data,
-        "batches": canonical(batches.runs),
+        "batches": canonical(spent.runs if isinstance(spent, Batches) else spent),
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -196,6 +215,8 @@ def rebuild(spec: RunSpec, registry: Registry) -> Composite:
     model = Model(spec.arm, spec.family, None, uses, sized(family.dims(None), {}))
     recipe = recipe_value(RecipeConfig.model_validate(spec.recipe))
     value = composite(model, Composite(recipe=recipe), {k: v for k, v in spec.dims.items() if v is not None})
-    if run_key(identity(value.arch, value.recipe, uses, spec.data, Batches(spec.batches)), spec.seed) != spec.key:
+    if spec.feed_forward:
+        value = replace(value, arch=with_feed_forward_widths(value.arch, spec.feed_forward))
+    if run_key(identity(value.arch, value.recipe, uses, spec.data, spec.allowance), spec.seed) != spec.key:
         raise UserError(f"{spec.arm}: its plugins' source, or the machine's precision, changed since the study was planned")
     return value

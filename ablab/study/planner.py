@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
 
 from ablab.arch.accounting import Account
 from ablab.arch.compose import Composite
-from ablab.arch.expression import Model, Use
+from ablab.arch.expression import Model, Use, resolve
 from ablab.arch.model import composite
 from ablab.arch.registry import Registry
+from ablab.data.batches import Batches
 from ablab.data.store import store_fingerprint
 from ablab.errors import UserError
 from ablab.study.accounts import Accounts
@@ -18,12 +20,13 @@ from ablab.study.arm_data import AnyData, arm_data
 from ablab.study.contradictions import check
 from ablab.study.designs import Layout, lay_out
 from ablab.study.home import edition
+from ablab.study.matching import Matched, Matcher
 from ablab.study.plan import Arm, Expected, Plan, RunSpec, identity, recipe_value, run_key, shown_recipe
 from ablab.study.recipes import StudyRecipe, study_recipe
 from ablab.study.schema import Compare, RecipeConfig, Study
 from ablab.study.seeds import STREAM
 from ablab.study.yaml_file import Document
-from ablab.train.budget import Budget, ramped
+from ablab.train.budget import Budget, TimeLimit, ramped
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,38 @@ class Planner:
     def arm(self, name: str, model: Model, choice: Choice | None = None) -> PlannedArm:
         """Raises UserError with the place of what is wrong."""
         choice = choice or Choice()
-        recipe = self._recipe(choice.recipe)
-        base = Composite(recipe=recipe_value(recipe.config))
+        recipe, matcher = self._recipe(choice.recipe), self._matcher
         try:
-            full = recipe.under(replace(model, dims=self._dims or model.dims))
-            data, sizes = arm_data(self.study, full.compose(base).data)
-            value = composite(full, base, sizes)
+            full, value, data = self._composed(model, recipe)
+            matched = matcher.matched(value.arch, full.uses) if matcher else None
+            value = replace(value, arch=matched.arch) if matched else value
             self.study.hardware.check(value)
-            return self._planned(name, full, value, _Setting(choice, recipe.config, data))
+            return self._planned(name, full, value, _Setting(choice, recipe.config, data, matched))
+        except UserError as error:
+            raise error.at(self._place(name)) from None
+
+    def _composed(self, model: Model, recipe: StudyRecipe) -> tuple[Model, Composite, AnyData]:
+        """The arm with the recipe's plugins, its value at its size, and its data."""
+        base = Composite(recipe=recipe_value(recipe.config))
+        full = recipe.under(replace(model, dims=self._dims or model.dims))
+        data, sizes = arm_data(self.study, full.compose(base).data)
+        return full, composite(full, base, sizes), data
+
+    @cached_property
+    def _matcher(self) -> Matcher | None:
+        """What brings arms to the baseline's size: `from`'s in a design, in `compare` its baseline's."""
+        study = self.study
+        if study.match is None:
+            return None
+        if isinstance(study.design, Compare):
+            name = study.design.baseline or next(iter(self.layout.arms))
+            model = self.layout.arms[name]
+        else:
+            name = str(study.from_)
+            model = resolve(name, self.registry)
+        try:
+            full, value, _ = self._composed(model, self._recipe({}))
+            return Matcher(study.match, self._accounts, (value.arch, full.uses))
         except UserError as error:
             raise error.at(self._place(name)) from None
 
@@ -114,14 +141,17 @@ class Planner:
     def _planned(self, name: str, model: Model, value: Composite, setting: "_Setting") -> PlannedArm:
         counted = self._accounts.of(value.arch, model.uses)
         arm = self._arm(name, model, (value, counted), setting.choice)
-        fingerprint = self._fingerprint(setting.data)
-        shared = identity(value.arch, value.recipe, model.uses, fingerprint, arm.batches)
+        if setting.matched:
+            arm = replace(arm, mismatch=setting.matched.mismatch, feed_forward=setting.matched.widths)
+        fingerprint, spent = self._fingerprint(setting.data), arm.batches
+        shared = identity(value.arch, value.recipe, model.uses, fingerprint, spent)
         template = RunSpec(
             key="", study=self.name, arm=name, seed=0, family=model.family,
             plugins=tuple((plugin, _options(use)) for plugin, use in model.uses.items()), dims=asdict(value.arch.dims),
-            recipe=setting.recipe.model_dump(), data=fingerprint, batches=arm.batches.runs,
+            recipe=setting.recipe.model_dump(), data=fingerprint, batches=spent.runs if isinstance(spent, Batches) else (),
             flops_per_token=arm.flops_per_token, validate_at=tuple(self.study.validate_at),
-            checkpoint_seconds=self.study.checkpoint_seconds,
+            checkpoint_seconds=self.study.checkpoint_seconds, limit=None if isinstance(spent, Batches) else asdict(spent),
+            feed_forward=arm.feed_forward,
         )  # fmt: skip
         stream = STREAM * self.layout.replicates.get(name, 0)
         return PlannedArm(arm, model, counted, shared, template, setting.data, stream)
@@ -139,19 +169,28 @@ class Planner:
             place, name = self._written("batch_tokens", choice.recipe)
             raise UserError(f"{name} ({place}): {batch} is not a multiple of the context of {context} tokens")
         per_token = counted.flops_per_token.training
-        whole = self.study.budget.budget()
-        budget = Budget(whole.kind, whole.amount * choice.share)
-        try:
-            steps = budget.steps(batch, per_token)
-        except UserError as error:
-            trial = f" (a trial's share of it is {choice.share:g})" if choice.share < 1 else ""
-            raise error.at(f"budget{trial} ({self.document.place(['budget'])})") from None
-        batches = ramped(value.recipe.ramp, batch // context, steps, budget.kind)
+        spent = self._spent(value, per_token, choice.share)
+        known = spent if isinstance(spent, Batches) else None
         return Arm(
             name=name, expression=model.expression, plugins=tuple(str(use) for use in model.uses.values()),
-            parameters=counted.parameters.total, flops_per_token=per_token, tokens=batches.sequences * context,
-            steps=batches.steps, batches=batches, recipe=shown_recipe(value.recipe), params=choice.recipe,
+            parameters=counted.parameters.total, flops_per_token=per_token, tokens=known and known.sequences * context,
+            steps=known and known.steps, batches=spent, recipe=shown_recipe(value.recipe), params=choice.recipe,
         )  # fmt: skip
+
+    def _spent(self, value: Composite, flops_per_token: float, share: float) -> Batches | TimeLimit:
+        """What a run may spend, which has `share` of the budget."""
+        batch = value.recipe.batch_tokens
+        full = batch // value.arch.dims.context
+        whole = self.study.budget.budget()
+        budget = Budget(whole.kind, whole.amount * share)
+        if budget.kind == "seconds":
+            return TimeLimit(budget.amount, full, *self.study.hardware.identity())
+        try:
+            steps = budget.steps(batch, flops_per_token)
+        except UserError as error:
+            trial = f" (a trial's share of it is {share:g})" if share < 1 else ""
+            raise error.at(f"budget{trial} ({self.document.place(['budget'])})") from None
+        return ramped(value.recipe.ramp, full, steps, budget.kind)
 
 
 @dataclass(frozen=True)
@@ -159,6 +198,7 @@ class _Setting:
     choice: Choice
     recipe: RecipeConfig
     data: AnyData
+    matched: Matched | None
 
 
 def _options(use: Use) -> dict[str, Any]:
@@ -166,9 +206,10 @@ def _options(use: Use) -> dict[str, Any]:
     return {name: v for name, v in asdict(use.instance).items() if v != default[name]}
 
 
-def training_flops(arms: Iterable[Arm]) -> float:
-    """Training FLOPs of one run of each."""
-    return sum(arm.tokens * arm.flops_per_token for arm in arms)
+def training_flops(arms: Iterable[Arm]) -> float | None:
+    """Training FLOPs of one run of each; None where the clock decides."""
+    known = [arm.training_flops for arm in arms]
+    return None if None in known else sum(flops for flops in known if flops is not None)
 
 
 def plan_of(layout: Layout, arms: Sequence[PlannedArm], seeds: Callable[[str], Sequence[int]]) -> Plan:

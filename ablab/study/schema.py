@@ -19,7 +19,7 @@ from ablab.study.margin import DEFAULT, Margin
 from ablab.study.seeds import STREAM, AdaptiveSeeds, ArmText, Replicate, Seeds, seed_list
 from ablab.study.tuning_schema import Tune
 from ablab.study.yaml_file import Document, read
-from ablab.train.budget import Budget, Kind
+from ablab.train.budget import KINDS, Budget
 
 
 class Sizes(Config):
@@ -41,17 +41,17 @@ class BudgetConfig(Config):
     tokens: Annotated[float, Field(gt=0)] | None = None
     steps: Annotated[float, Field(gt=0)] | None = None
     flops: Annotated[float, Field(gt=0)] | None = None
+    seconds: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> "BudgetConfig":
         if len(self.model_dump(exclude_none=True)) != 1:
-            raise ValueError("give exactly one of tokens, steps, flops")
+            raise ValueError(f"give exactly one of {', '.join(KINDS)}")
         return self
 
     def budget(self) -> Budget:
         """The budget as a value."""
-        kinds: tuple[Kind, ...] = ("tokens", "steps", "flops")
-        return next(Budget(kind, amount) for kind in kinds if (amount := getattr(self, kind)) is not None)
+        return next(Budget(kind, amount) for kind in KINDS if (amount := getattr(self, kind)) is not None)
 
 
 class RecipeConfig(Config):
@@ -90,14 +90,26 @@ class Tracking(Config):
     optuna: str | None = None
 
 
+def _match(value: Any) -> Any:
+    """Accepts the names of what can be matched."""
+    if value is not None and value not in MATCHES:
+        raise ValueError(str(unknown("match", str(value), MATCHES)))
+    return value
+
+
+Match = Literal["params", "flops_per_token"]
+MATCHES: tuple[Match, ...] = get_args(Match)
 Share = Annotated[float, Field(gt=0, lt=1)]
 # Keys that came later: at their defaults a study is the revision that it was without them.
-_LATER: dict[tuple[str, ...], Any] = {("margin",): DEFAULT, ("tune", "shared"): True}
+_LATER: dict[tuple[str, ...], Any] = {
+    ("margin",): DEFAULT, ("tune", "shared"): True, ("match",): None, ("budget", "seconds"): None,
+}  # fmt: skip
 
 
 class Study(Config):
-    """A study file, resolved. `retries`: how often a run is tried again whose worker process died or hung. `stall_seconds`:
-    without progress for so long, starting and validation included, a run's worker counts as hung.
+    """A study file, resolved. `match`: what every arm has as much of as the baseline (`from`; in `compare` its `baseline`), to
+    within 1 %: its feed-forward is made as wide as that takes. `retries`: how often a run is tried again whose worker process
+    died or hung. `stall_seconds`: without progress for so long, starting and validation included, a run's worker counts as hung.
     """
 
     question: str = ""
@@ -108,6 +120,7 @@ class Study(Config):
     model: Sizes = Sizes()
     data: Data = StdlibData()
     budget: BudgetConfig
+    match: Annotated[Match | None, BeforeValidator(_match)] = None
     seeds: Seeds = 3
     margin: Margin = DEFAULT
     tune: Tune | None = None
@@ -165,13 +178,16 @@ class Study(Config):
         return trials.seed if isinstance(trials, Tune | Search) else None
 
     def revision(self) -> str:
-        """A hash of the resolved study; what it trains on, where it is tracked and how workers are cared for does not count."""
-        exclude = {"tracking", "hardware", "checkpoint_seconds", "retries", "stall_seconds"}
+        """A hash of the resolved study; where it is tracked, how workers are cared for and, but for a budget of seconds, what it
+        trains on does not count.
+        """
+        exclude = {"tracking", "checkpoint_seconds", "retries", "stall_seconds"}
+        exclude |= {"hardware"} if self.budget.seconds is None else set()
         content = self.model_dump(mode="json", by_alias=True, exclude=exclude)
         for path, default in _LATER.items():
             *above, key = path
             place = reduce(lambda node, name: node.get(name) or {}, above, content)
-            if place.get(key) == default:
+            if key in place and place[key] == default:
                 del place[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 

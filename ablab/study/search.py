@@ -128,16 +128,17 @@ class Searched(Adaptive):
         members = [m for m in self.members or [] if m.shared != self.baseline.shared]
         plan = plan_of(self.planner.layout, [self.baseline, *members], lambda arm: seeds)
         base = self.baseline.arm.name
-        flops = training_flops(trial.arm for trial in trials) * self.design.trials / len(trials)
+        tried, each = training_flops(trial.arm for trial in trials), self.baseline.arm.training_flops
         runs = plan.expected.runs if self.members is not None else (1 + self.design.confirm) * len(seeds)
         count = len(trials) if self.members is not None else self.design.trials
+        flops = None if tried is None or each is None else tried * self.design.trials / len(trials) + runs * each
         return replace(
             plan,
             runs=plan.runs if self.members is not None else (),
             contrasts=tuple(Contrast(m.arm.name, "change", {m.arm.name: 1.0, base: -1.0}) for m in members),
             infeasible=dict(self.refused),
             notes=(self._told(),),
-            expected=Expected(runs, count, flops + runs * training_flops([self.baseline.arm])),
+            expected=Expected(runs, count, flops),
             trials=trials,
             space=self.space.parameters,
         )

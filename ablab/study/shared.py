@@ -42,9 +42,10 @@ def sharing(plan: Plan, shared: SharedRecipe | None, seeds: Sequence[int], *, th
     arms = {arm.name: arm for arm in shared.arms}
     own = {run.key for run in plan.runs}
     extra = {run.key: arms[run.arm] for run in shared.runs if run.key not in own}
+    theirs = training_flops(extra.values())
     expected = replace(
         expected, runs=expected.runs + len(extra), most=(expected.most or expected.runs) + len(extra),
-        flops=expected.flops + training_flops(extra.values()),
+        flops=None if expected.flops is None or theirs is None else expected.flops + theirs,
     )  # fmt: skip
     told = ", ".join(
         f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in shared.params.items()

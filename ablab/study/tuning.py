@@ -133,7 +133,8 @@ class Tuned(Adaptive):
         trials = [trial for arm in self._arms.values() for trial in arm.trials]
         distinct = {trial.run.key: trial.arm for trial in trials}
         count = round(len(distinct) / len(trials) * len(arms) * self.tune.trials)
-        flops = plan.expected.flops + count / len(distinct) * training_flops(distinct.values())
+        runs, tried = plan.expected.flops, training_flops(distinct.values())
+        flops = None if runs is None or tried is None else runs + count / len(distinct) * tried
         plan = replace(
             plan,
             runs=tuple(run for run in plan.runs if run.arm in decided),

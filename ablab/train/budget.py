@@ -2,24 +2,43 @@
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
+from typing import Literal, get_args
 
 from ablab.arch.recipe import RampSlot
 from ablab.data.batches import Batches
 from ablab.errors import UserError
 
-Kind = Literal["tokens", "steps", "flops"]
+Kind = Literal["tokens", "steps", "flops", "seconds"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """What a budget of `seconds` gives a run: as many batches of `batch` sequences (fewer on a ramp) as its training steps take
+    on `machine`, shared out as in `layout`.
+
+    Counted are training steps on the device alone: neither compilation, validation, checkpoints, nor telling how far it is. How
+    many steps that are depends on the moment, so a run is not reproducible to the bit; runs side by side disturb each other,
+    and `--workers 1` disturbs least.
+    """
+
+    seconds: float
+    batch: int
+    machine: str
+    layout: str
 
 
 @dataclass(frozen=True)
 class Budget:
-    """One budget. `amount`: tokens, steps, or training FLOPs (see `accounting.FLOP_CONVENTION`)."""
+    """One budget. `amount`: tokens, steps, training FLOPs (see `accounting.FLOP_CONVENTION`), or seconds (see `TimeLimit`)."""
 
     kind: Kind
     amount: float
 
     def steps(self, batch_tokens: int, flops_per_token: float) -> int:
-        """The whole number of steps with full batches that comes nearest to the budget. Raises UserError below one step."""
+        """The whole number of steps with full batches that comes nearest to a budget that is not of seconds. Raises
+        UserError below one step.
+        """
         cost = {"steps": 1.0, "tokens": float(batch_tokens), "flops": flops_per_token * batch_tokens}[self.kind]
         if self.amount < cost:
             raise UserError(

@@ -17,24 +17,26 @@ from torch.utils.data import DataLoader
 from ablab.arch.decoder import Decoder
 from ablab.arch.recipe import Recipe
 from ablab.arch.roles import weights
-from ablab.data.batches import Batches, Sequences, StepSampler
+from ablab.data.batches import Sequences, StepSampler
 from ablab.errors import UserError
+from ablab.train.course import Course
 from ablab.train.sharded import Parts
 from ablab.train.team import MemoryShort, Team
 
 
 class TrainedDecoder(L.LightningModule):
-    """Trains `model` by `recipe` on `sequences`, in `batches`, this process's share of each. `parts`: of a sharded model.
+    """Trains `model` by `recipe` on `sequences` along `course`: this process's share of each batch. `parts`: of a sharded model.
 
     A share that does not fit into memory at once is taken in micro-batches; the loss is the mean over the global batch all the
     same, whatever the shares and the micro-batches.
     """
 
-    def __init__(self, model: Decoder, recipe: Recipe, batches: Batches, sequences: Sequences) -> None:
+    def __init__(self, model: Decoder, recipe: Recipe, course: Course, sequences: Sequences) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.model, self.recipe, self.sequences, self.batches = model, recipe, sequences, batches
+        self.model, self.recipe, self.sequences, self.course = model, recipe, sequences, course
         self.team, self.parts = Team(), None
+        self._rehearsing = False
         self.micro_batch: int | None = None
         self._generators: dict[str, Tensor] = {}
         self.terms = [term for _, term in recipe.loss.entries]
@@ -57,14 +59,31 @@ class TrainedDecoder(L.LightningModule):
                 break
             except torch.OutOfMemoryError:
                 self._halve(len(batch))
+        if self._rehearsing:
+            optimizer.zero_grad()
+            return loss
         self._clip(optimizer.optimizer)
         optimizer.step()
         return self.team.sum(loss)
 
+    def rehearse(self) -> None:
+        """Goes through the step to come without taking it, so that what is set up or compiled at its first use is so before the
+        clock starts.
+        """
+        numbers = next(iter(StepSampler(self.course, self.global_step, self.team.share)))
+        strategy = self.trainer.strategy
+        batch = strategy.batch_to_device(self.sequences.__getitems__(numbers), self.device)
+        self._rehearsing = True
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            loss = strategy.training_step(batch, 0)
+        self._rehearsing = False
+        assert isinstance(loss, Tensor)
+        loss.item()  # when it is done
+
     def _forward_and_backward(self, batch: Tensor) -> Tensor:
         """The process's part of the loss, in micro-batches, their gradients added up."""
         step = self.global_step
-        size = self.batches.seen(step + 1) - self.batches.seen(step)
+        size = self.course.seen(step + 1) - self.course.seen(step)
         own = self.team.share(size)
         parts = list(self._micro_batches(batch[: own.stop - own.start], self.team.largest_share(size)))
         total = torch.zeros((), device=batch.device)
@@ -82,7 +101,7 @@ class TrainedDecoder(L.LightningModule):
         """The losses of a step's micro-batches, as many as show what the largest step of this process needs: one, or two, where
         the gradients of the first are there while the second is computed. No step is taken.
         """
-        largest = self.team.largest_share(self.batches.largest)
+        largest = self.team.largest_share(self.course.largest)
         parts = -(-largest // (self.micro_batch or largest))
         batch = self.sequences.__getitems__(range(-(-largest // parts))).to(self.device)
         for _ in range(min(2, parts)):
@@ -118,7 +137,7 @@ class TrainedDecoder(L.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Sets the learning rate of the step about to be taken: a function of the share spent when it ends."""
         self._put_generators_back()
-        lr = self.recipe.lr_at(self.batches.share(self.global_step + 1))
+        lr = self.recipe.lr_at(self.course.share(self.global_step + 1))
         for group in self._optimizer().param_groups:
             group["lr"] = lr
 
@@ -137,7 +156,7 @@ class TrainedDecoder(L.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Tensor]:
         """Batches from the step reached on: Lightning itself would start over."""
-        sampler = StepSampler(self.batches, self.global_step, self.team.share)
+        sampler = StepSampler(self.course, self.global_step, self.team.share)
         return DataLoader(self.sequences, batch_sampler=sampler, collate_fn=_as_is)  # pyright: ignore[reportArgumentType]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

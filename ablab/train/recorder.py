@@ -15,7 +15,8 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from ablab.data.batches import Batches
+from ablab.train.course import Course, Timed
+from ablab.train.module import TrainedDecoder
 from ablab.train.team import Team
 
 BEAT_SECONDS = 1.0
@@ -25,13 +26,15 @@ Log = Callable[[int, Mapping[str, float]], None]
 @dataclass(frozen=True)
 class Hooks:
     """What a run is given from outside. `log(step, metrics)`; `stop()`, asked after every step: whether to end now and go on
-    another day; `beat(share, metrics)`: called about once a second; `resumed(step)`: the run goes on from there.
+    another day; `beat(share, metrics)`: called about once a second; `resumed(step)`: the run goes on from there. `clock`: seconds
+    since some moment.
     """
 
     log: Log
     stop: Callable[[], bool]
     beat: Callable[[float, Mapping[str, float]], None]
     resumed: Callable[[int], None]
+    clock: Callable[[], float] = perf_counter
 
 
 SILENT = Hooks(lambda step, metrics: None, lambda: False, lambda share, metrics: None, lambda step: None)
@@ -39,29 +42,16 @@ SILENT = Hooks(lambda step, metrics: None, lambda: False, lambda share, metrics:
 
 @dataclass(frozen=True)
 class Cadence:
-    """When things happen: the batches, the steps of validations, seconds between checkpoints, and where they go.
-    `context`: tokens in a sequence.
-    """
+    """When things happen: the run's course, seconds between checkpoints, and where they go. `context`: tokens in a sequence."""
 
-    batches: Batches
+    course: Course
     context: int
-    validate_at: frozenset[int]
     checkpoint: Path
     checkpoint_seconds: float
 
-    @property
-    def steps(self) -> int:
-        """Steps in all."""
-        return self.batches.steps
-
     def tokens(self, step: int) -> int:
         """Tokens seen in the first `step` steps."""
-        return self.batches.seen(step) * self.context
-
-    @property
-    def interval(self) -> int:
-        """Steps between two records of the training loss."""
-        return max(1, self.steps // 100)
+        return self.course.seen(step) * self.context
 
 
 @dataclass
@@ -89,8 +79,14 @@ class Recorder(L.Callback):
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clocks."""
-        self._mark = self._beat = self._saved = perf_counter()
         self.hooks.resumed(trainer.global_step)
+        if isinstance(self.cadence.course, Timed):
+            assert isinstance(pl_module, TrainedDecoder)
+            if self.cadence.course.over:  # the checkpoint is of its end
+                trainer.should_stop = True
+            else:
+                pl_module.rehearse()
+        self._mark = self._beat = self._saved = self.hooks.clock()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -98,21 +94,25 @@ class Recorder(L.Callback):
         """After each step."""
         step = trainer.global_step
         self._losses.append(outputs["loss"].detach())
-        validating = step in self.cadence.validate_at
-        if step % self.cadence.interval == 0 or validating or step >= self.cadence.steps:
-            self._close_interval(step, log=True)
-        if validating and not self.diverged:
+        course = self.cadence.course
+        if isinstance(course, Timed) and course.reads(step):
+            self._close_interval()
+            course.spend(step, self.team.told(self.tally.seconds))
+        moment = course.moment(step)
+        if moment.record:
+            self._record(step)
+        if moment.validate and not self.diverged:
             self._validate(step)
-        now = perf_counter()
-        stop = self.hooks.stop() and step < self.cadence.steps
+        now = self.hooks.clock()
+        stop = self.hooks.stop() and not moment.last
         if now - self._beat >= BEAT_SECONDS or step == 1:
             self._beat = now
-            self.hooks.beat(self.cadence.batches.share(step), {"train/loss": self.tally.last_loss, **self.speed(step)})
-            self._mark += perf_counter() - now  # telling how far it is is no training
+            self.hooks.beat(course.share(step), {"train/loss": self.tally.last_loss, **self.speed(step)})
+            self._mark += self.hooks.clock() - now  # telling how far it is is no training
         self.interrupted, save = self.team.agreed(stop, now - self._saved >= self.cadence.checkpoint_seconds)
         if self.interrupted or save:
             self._checkpoint(trainer, step)
-        if self.interrupted or self.diverged:
+        if self.interrupted or self.diverged or moment.last:
             trainer.should_stop = True
 
     def speed(self, step: int) -> dict[str, float]:
@@ -121,12 +121,16 @@ class Recorder(L.Callback):
         return {"cost/tokens": tokens, "cost/tokens_per_second": tokens / self.tally.seconds if self.tally.seconds else 0.0}
 
     def state_dict(self) -> dict[str, Any]:
-        """The tally, for the checkpoint."""
-        return vars(self.tally).copy()
+        """The tally, and where the clock stood, for the checkpoint."""
+        course = self.cadence.course
+        return {**vars(self.tally), **({"course": course.state()} if isinstance(course, Timed) else {})}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The tally, from the checkpoint."""
-        self.tally = Tally(**state_dict)
+        """What `state_dict` gave."""
+        tally = dict(state_dict)
+        if (state := tally.pop("course", None)) is not None and isinstance(self.cadence.course, Timed):
+            self.cadence.course.restore(state)
+        self.tally = Tally(**tally)
         self._earlier = self._spent()
 
     def busy_seconds(self) -> float:
@@ -136,39 +140,44 @@ class Recorder(L.Callback):
     def _spent(self) -> float:
         return self.tally.seconds + self.tally.validation_seconds
 
-    def _close_interval(self, step: int, *, log: bool) -> None:
-        """Waits for the device, adds up time and losses; logs the mean since the last record."""
+    def _close_interval(self) -> None:
+        """Waits for the device, adds up time and losses."""
         losses = [loss.item() for loss in self._losses]
         self._losses.clear()
-        self.tally.seconds += perf_counter() - self._mark
+        self.tally.seconds += self.hooks.clock() - self._mark
         self.tally.pending += losses
         self.tally.peak_memory = max(self.tally.peak_memory, _memory())
         if math.isnan(self.tally.first_loss) and losses:
             self.tally.first_loss = losses[0]
         self.diverged = self.diverged or not all(map(math.isfinite, losses))
-        if log and self.tally.pending:
+        self._mark = self.hooks.clock()
+
+    def _record(self, step: int) -> None:
+        """Logs the mean loss since the last record."""
+        self._close_interval()
+        if self.tally.pending:
             self.tally.last_loss = sum(self.tally.pending) / len(self.tally.pending)
             self.tally.pending = []
             self.hooks.log(step, {"train/loss": self.tally.last_loss, **self.speed(step)})
-        self._mark = perf_counter()
+        self._mark = self.hooks.clock()
 
     def _validate(self, step: int) -> None:
         with self.validating():
             metrics = self.validate()
         self.hooks.log(step, metrics)
-        self._mark = perf_counter()
+        self._mark = self.hooks.clock()
 
     @contextmanager
     def validating(self) -> Iterator[None]:
         """Counts the time inside as validation."""
-        start = perf_counter()
+        start = self.hooks.clock()
         yield
-        self.tally.validation_seconds += perf_counter() - start
+        self.tally.validation_seconds += self.hooks.clock() - start
 
     def _checkpoint(self, trainer: L.Trainer, step: int) -> None:
-        self._close_interval(step, log=False)
+        self._close_interval()
         trainer.save_checkpoint(self.cadence.checkpoint)
-        self._mark = self._saved = perf_counter()
+        self._mark = self._saved = self.hooks.clock()
 
 
 def _memory() -> int:

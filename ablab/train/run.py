@@ -21,8 +21,10 @@ from ablab.data.batches import Batches, Sequences
 from ablab.data.store import TokenStore
 from ablab.errors import UserError
 from ablab.files import write_atomically
+from ablab.train.budget import TimeLimit
 from ablab.train.checkpoint import AtomicCheckpointIO
 from ablab.train.costs import decoding, decoding_on_parts, training_peak
+from ablab.train.course import Counted, Course, Timed
 from ablab.train.environment import TeamEnvironment
 from ablab.train.module import TrainedDecoder
 from ablab.train.precision import resolve_precision
@@ -31,17 +33,20 @@ from ablab.train.scoring import score
 from ablab.train.sharded import Parts, ShardedStrategy
 from ablab.train.team import Team
 
+_PAUSE_SECONDS = 0.2  # between readings of the clock on CUDA, which must wait for the device
+
 
 @dataclass(frozen=True)
 class Job:
-    """All that one run is made of. `validate_at`: shares of the budget at which the validation split is scored. `compile`:
-    whether blocks are compiled. `micro_batch`: the most sequences to take at once; None: as many as there are.
+    """All that one run is made of. `batches`: so many, or as many as a time limit gives. `validate_at`: shares of the budget at
+    which the validation split is scored. `compile`: whether blocks are compiled. `micro_batch`: the most sequences to take at
+    once; None: as many as there are.
     """
 
     arch: Architecture
     recipe: Recipe
     store: TokenStore
-    batches: Batches
+    batches: Batches | TimeLimit
     seed: int
     flops_per_token: float
     folder: Path
@@ -51,9 +56,15 @@ class Job:
     micro_batch: int | None = None
 
     @property
-    def steps(self) -> int:
-        """Steps in all."""
-        return self.batches.steps
+    def steps(self) -> int | None:
+        """Steps in all, where they are known beforehand."""
+        return self.batches.steps if isinstance(self.batches, Batches) else None
+
+    def course(self) -> Course:
+        """A new one."""
+        if isinstance(self.batches, Batches):
+            return Counted(self.batches, self.validate_at)
+        return Timed(self.batches, self.recipe.ramp, self.validate_at, _PAUSE_SECONDS if torch.cuda.is_available() else 0.0)
 
     @property
     def checkpoint(self) -> Path:
@@ -110,7 +121,7 @@ class _Run:
                 raise UserError(f"{type(job.recipe.optimizer).__name__} needs whole weights: take ddp, or another optimizer")
             parts = Parts.of(model.to(_device(team)), team)
         sequences = Sequences(job.store.tokens("train"), job.arch.dims.context, job.seed)
-        module = TrainedDecoder(model, job.recipe, job.batches, sequences)
+        module = TrainedDecoder(model, job.recipe, job.course(), sequences)
         module.join(team, parts)
         module.micro_batch = job.micro_batch
         if job.compile:
@@ -132,7 +143,7 @@ class _Run:
                 num_nodes=self.team.layout.nodes,
                 strategy=self._strategy(),
                 precision="bf16-mixed" if self.precision == "bf16" else "32-true",
-                max_steps=self.job.steps,
+                max_steps=-1 if self.job.steps is None else self.job.steps,
                 max_epochs=-1,
                 logger=False,
                 enable_checkpointing=False,
@@ -214,8 +225,7 @@ def _device(team: Team) -> torch.device:
 
 
 def _recorder(job: Job, hooks: Hooks, module: TrainedDecoder, precision: str) -> Recorder:
-    at = frozenset(min(job.steps - 1, max(1, job.batches.step_at(share))) for share in job.validate_at if job.steps > 1)
-    cadence = Cadence(job.batches, job.arch.dims.context, at, job.checkpoint, job.checkpoint_seconds)
+    cadence = Cadence(module.course, job.arch.dims.context, job.checkpoint, job.checkpoint_seconds)
 
     def validate() -> Mapping[str, float]:
         result = score(module.model, job.store, "val", precision, module.team)

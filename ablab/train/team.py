@@ -118,6 +118,14 @@ class Team:
         dist.broadcast(said, 0, group=self.control)
         return tuple(map(bool, said.tolist()))
 
+    def told(self, value: float) -> float:
+        """The main process's value: of what each measures by itself."""
+        if self.mesh is None:
+            return value
+        said = torch.tensor(value, dtype=torch.float64)
+        dist.broadcast(said, 0, group=self.control)
+        return said.item()
+
     def everyones(self, value: Any) -> list[Any]:
         """The values of all processes, by rank."""
         if self.mesh is None:

@@ -116,3 +116,44 @@ def test_more_workers_than_gpus_share_them_evenly(machine):
     machine(3, 16)
     assert Hardware(devices=2).shares() == ["0,1"]
     assert Hardware(devices=2).division(4, runs=8)[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("has", "devices", "workers", "runs", "division"),
+    [
+        ((8, 16), 1, None, 99, (8, 2)),
+        ((8, 16), 1, None, 3, (3, 2)),  # no more threads than where all are busy
+        ((8, 16), 1, 1, 99, (1, 2)),
+        ((8, 16), 2, None, 99, (4, 2)),
+        ((0, 4), 1, 1, 99, (1, 1)),
+        ((0, 4), 4, None, 9, (1, 1)),
+    ],
+)
+def test_under_a_budget_of_seconds_every_run_has_the_same_threads(machine, has, devices, workers, runs, division):
+    machine(*has)
+    assert Hardware(devices=devices).timed_division(workers, runs) == division
+
+
+def test_under_a_budget_of_seconds_no_runs_share_a_device(machine):
+    machine(3, 16)
+    with pytest.raises(UserError, match=r"--workers: 4 would share devices.*: 3 at most"):
+        Hardware().timed_division(4, 9)
+
+
+def test_what_a_machine_is_called(machine, monkeypatch):
+    machine(2, 8)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "a GPU")
+    monkeypatch.setattr("ablab.study.machine.cpu_model", lambda: "a CPU")
+    assert Hardware().identity() == (
+        "a GPU; a CPU, 8 core(s), 4 thread(s) a process", "1 device(s) on 1 node(s), strategy auto, tensor 1"
+    )  # fmt: skip
+    on_cpu = Hardware(accelerator="cpu", devices=2, compile=True).identity()
+    assert on_cpu == (
+        "cpu; a CPU, 8 core(s), 1 thread(s) a process", "2 device(s) on 1 node(s), strategy auto, tensor 1, compiled"
+    )  # fmt: skip
+
+
+def test_what_it_trains_on_is_part_of_a_revision_under_a_budget_of_seconds(tmp_path, study_text):
+    (tmp_path / "x.yaml").write_text(study_text.replace("steps: 4", "seconds: 4"))
+    revisions = {load_study(tmp_path / "x.yaml", None, given)[0].revision() for given in ((), ("hardware.devices=2",))}
+    assert len(revisions) == 2

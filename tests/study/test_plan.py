@@ -1,14 +1,20 @@
 """Plans and keys."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
 from ablab.arch.registry import load_registry
+from ablab.data.batches import Batches
 from ablab.errors import UserError
-from ablab.study.plan import rebuild
+from ablab.study import hardware
+from ablab.study.attempt import check_machine
+from ablab.study.machine import machine_here
+from ablab.study.plan import RunSpec, rebuild
 from ablab.study.schema import load_study
 from ablab.study.stages import make_plan
+from ablab.train.budget import TimeLimit
 
 
 @pytest.fixture
@@ -120,3 +126,61 @@ def test_a_large_plan_is_quick(plan):
     made = plan(("seeds: 2", "seeds: 1250"))
     assert len(made.unique) == 10_000
     assert time.perf_counter() - start < 5
+
+
+TIMED = ("budget: {steps: 4}", "budget: {seconds: 2.5}")
+
+
+def test_under_a_budget_of_seconds_the_clock_decides(plan, registry):
+    made = plan(TIMED)
+    assert {(arm.steps, arm.tokens, arm.training_flops) for arm in made.arms} == {(None, None, None)}
+    assert made.expected.flops is None
+    for spec in made.runs:
+        read = RunSpec.read(json.loads(json.dumps(asdict(spec))))
+        assert isinstance(read.allowance, TimeLimit)
+        assert (read.allowance.seconds, read.allowance.batch, len(read.batches)) == (2.5, 4, 0)
+        assert rebuild(read, registry).arch.dims.width == 16
+        with pytest.raises(UserError, match="changed since the study was planned"):
+            rebuild(replace(read, limit={**asdict(read.allowance), "seconds": 3.0}), registry)
+    assert all(spec.allowance == Batches(((4, 4),)) for spec in plan().runs)
+
+
+def test_what_a_run_of_seconds_trains_on_is_in_its_key(plan, monkeypatch):
+    base = keys(plan(TIMED))
+    assert keys(plan(TIMED)) == base
+    assert keys(plan(TIMED, ("question: Does", "question: What does"))) == base
+    others = [plan(TIMED, overrides=[f"hardware.{given}"]) for given in ("devices=2", "strategy=ddp", "compile=true")]
+    others.append(plan(("budget: {steps: 4}", "budget: {seconds: 2.6}")))
+    monkeypatch.setattr(hardware, "cores", lambda: 96)
+    others.append(plan(TIMED))
+    monkeypatch.undo()
+    monkeypatch.setattr("ablab.study.machine.cpu_model", lambda: "another CPU")
+    others.append(plan(TIMED))
+    found = [set(keys(other).values()) for other in (plan(TIMED, ("seeds: 2", "seeds: [7]")), *others)]
+    monkeypatch.undo()
+    every = [set(base.values()), *found]
+    assert sum(map(len, every)) == len(set.union(*every))
+
+
+def test_a_run_of_seconds_is_not_trained_on_another_machine(plan, monkeypatch):
+    spec = plan(TIMED).runs[0]
+    assert spec.limit is not None
+    monkeypatch.setattr("ablab.study.machine.cores", lambda: 1)  # each of one process, as the tests have it
+    here = replace(spec, limit={**spec.limit, "machine": machine_here()})
+    check_machine(here)
+    check_machine(plan().runs[0])
+    monkeypatch.setattr("ablab.study.machine.cpu_model", lambda: "another CPU")
+    with pytest.raises(
+        UserError, match=r"its seconds are of another machine: planned for 'cpu; .*it would train on 'cpu; another CPU"
+    ):
+        check_machine(here)
+
+
+def test_a_trial_has_its_share_of_the_seconds(plan):
+    made = plan(TIMED, ("kind: leave_one_out", "kind: compare"), overrides=["tune={lr: [1e-3, 2e-3], trials: 2, share: 0.2}"])
+    assert {trial.run.allowance.seconds for trial in made.trials} == {0.5}
+    assert made.expected.flops is None
+    assert made.expected.trials == 4
+    made = plan(TIMED, overrides=["design={kind: search, trials: 4, share: 0.5, changes: [rope, rmsnorm]}", "to=null"])
+    assert {trial.run.allowance.seconds for trial in made.trials} == {1.25}
+    assert made.expected.flops is None
