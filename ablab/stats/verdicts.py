@@ -17,11 +17,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ablab.stats.effects import Cells, Effect
-from ablab.stats.power import Demand, seeds_needed, smallest_found
-from ablab.stats.reading import Question, Reading, Table, Tests, arms_of
+from ablab.stats.effects import Cells, Effect, Question
+from ablab.stats.power import Demand, Noise, seeds_needed, smallest_found, spread
+from ablab.stats.reading import Reading, Table, Tests, arms_of
 
-__all__ = ["Judged", "Judgement", "Question", "Rules", "Verdict", "holm", "judge"]
+__all__ = ["Judged", "Judgement", "Question", "Rules", "Verdict", "detectable", "holm", "judge"]
 
 Verdict = Literal["helps", "hurts", "equivalent", "undecided", "diverged"]
 
@@ -88,6 +88,20 @@ def judge(cells: Cells, questions: Sequence[Question], rules: Rules, diverged: C
         replay.look(Table(sound), replay.pending + replay.interactions)
         replay.over = True
     return replay.judgement()
+
+
+def detectable(questions: Sequence[Question], arms: int, seeds: int, sd: float, rules: Rules) -> float | None:
+    """The smallest true effect that every change is found with, by the power that the rules ask for: before any run, from the
+    noise of one run (`sd`, about arm and seed means), for two seeds or more of every arm. Drawn orders are taken to agree.
+    """
+    primary = [question for question in questions if question.kind != "interaction"]
+    demand = Demand(len(primary), rules.level, rules.power, rules.looks)
+    noises = [
+        Noise(sd**2 * sum(w**2 for w in q.weights.values()), arms - 1, len(q.parts), sd**2 * spread(q))
+        for q in primary
+        if q.kind == "change"
+    ]
+    return max((smallest_found(noise, seeds, demand) for noise in noises), default=None)
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
