@@ -24,10 +24,10 @@ DESIGNS = {
 }
 
 
-def layout(name, folder):
-    """The layout of one of the designs."""
+def layout(name, folder, more=""):
+    """The layout of one of the designs; `more`: options of its kind."""
     file = folder / f"{name}.yaml"
-    file.write_text(HEAD + DESIGNS[name])
+    file.write_text(HEAD + DESIGNS[name].replace("}\n", f"{more}}}\n"))
     study, document = load_study(file, None, [])
     return lay_out(study, load_registry(), document)
 
