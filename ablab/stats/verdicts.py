@@ -8,8 +8,9 @@ Equivalent: two one-sided tests (Schuirmann 1987) within the margin.
 of a group-sequential test of Pocock's kind: a p is the chance, under the null hypothesis, that any planned look would give one
 as small (`sequential.ever`); a question's p is the smallest of the looks done, to which Holm's procedure applies as to a single
 one (Maurer & Bretz 2013). Intervals are repeated confidence intervals (Jennison & Turnbull 1989): 95 % over all looks together,
-whatever made the study stop. The one-sided tests are corrected in the same way, each to err with `level` over all looks. The
-pooled error of a look holds what arms that stopped earlier gave. A decision stays, with the figures of the look that took it.
+whatever made the study stop. The one-sided tests are corrected in the same way, each to err with `level` over all looks.
+Unpaired comparisons take the correction of two arms, the largest. The pooled error of a look holds what arms that stopped earlier
+gave. A decision stays, with the figures of the look that took it.
 """
 
 import math

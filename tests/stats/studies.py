@@ -4,7 +4,7 @@ import numpy as np
 
 from ablab.arch.registry import load_registry
 from ablab.stats.verdicts import judge
-from ablab.study.designs import lay_out
+from ablab.study.designs import Contrast, lay_out
 from ablab.study.schema import load_study
 
 HEAD = "budget: {steps: 5}\nmodel: {layers: 1, width: 16, heads: 2, context: 16}\n"
@@ -74,3 +74,23 @@ def truth(question, means):
 def declared(judged):
     """Whether a difference is claimed."""
     return judged.verdict in ("helps", "hurts") or (judged.verdict == "equivalent" and judged.real)
+
+
+def change(arm, base="a"):
+    """The question of one arm against another."""
+    return Contrast(arm, "change", {arm: 1.0, base: -1.0})
+
+
+def table(means, seeds, seed=0, sd=1.0):
+    """One study's values, drawn with a seed of its own."""
+    return run(np.random.default_rng(seed), means, seeds, sd)
+
+
+def first(cells, seeds_of):
+    """The first seeds of each arm."""
+    return {(arm, seed): value for (arm, seed), value in cells.items() if seed <= seeds_of[arm]}
+
+
+def column(cells, arm):
+    """An arm's values, by seed."""
+    return np.array([value for (name, _), value in sorted(cells.items()) if name == arm])
