@@ -7,6 +7,7 @@ One error term serves every design: the arm × seed residual after arm and seed 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from scipy import special
@@ -14,6 +15,21 @@ from scipy import special
 Cells = Mapping[tuple[str, int], float]
 # Singular values below this share of the largest are nil, and so are weights that a projection changes by less.
 _NIL = 1e-9
+
+
+class Question(Protocol):
+    """An effect as weights on arm means. `kind`: change, total or interaction. `parts`: where it averages over drawn orders, the
+    weights of each draw.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def kind(self) -> str: ...  # noqa: D102
+    @property
+    def weights(self) -> Mapping[str, float]: ...  # noqa: D102
+    @property
+    def parts(self) -> Sequence[Mapping[str, float]]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -51,8 +67,13 @@ class Estimate:
         """The two-sided interval of that confidence."""
         if self.error is None:
             return None, None
-        half = float(special.stdtrit(self.dof, 0.5 + level / 2)) * self.error
+        half = _quantile(self.dof, 0.5 + level / 2) * self.error
         return self.value - half, self.value + half
+
+
+@lru_cache(maxsize=1024)
+def _quantile(dof: float, level: float) -> float:
+    return float(special.stdtrit(dof, level))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,17 +3,17 @@
 Power is always that of an effect named in advance, never of the one observed (Hoenig & Heisey 2001).
 """
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from scipy import special
 
+from ablab.stats.effects import Question
 from ablab.stats.sequential import nominal
 
 MOST_SEEDS = 10_000
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 @dataclass(frozen=True)
@@ -31,22 +31,33 @@ class Demand:
 @dataclass(frozen=True)
 class Noise:
     """Where an effect's standard error comes from. `variance`: of one seed's value of the contrast; `dof`: degrees of freedom
-    that each seed after the first adds. `drawn`: variance left by `draws` drawn orders, which seeds are not taken to lessen.
+    that each seed after the first adds. Where `draws` orders were drawn, their spread adds `spread` of one seed, which is the
+    runs' own noise in it, and `drawn`, which seeds do not lessen.
     """
 
     variance: float
     dof: float
-    drawn: float = 0.0
     draws: int = 0
+    spread: float = 0.0
+    drawn: float = 0.0
 
     def at(self, seeds: int) -> tuple[float, float]:
         """The standard error at that many seeds, and its degrees of freedom (Satterthwaite's where orders were drawn)."""
         variance, dof = self.variance / seeds, self.dof * (seeds - 1)
-        if self.drawn and self.draws > 1:
-            both = variance + self.drawn
-            dof = both**2 / (variance**2 / dof + self.drawn**2 / (self.draws - 1))
+        if self.draws > 1 and (added := self.drawn + self.spread / seeds):
+            both = variance + added
+            dof = both**2 / (variance**2 / dof + added**2 / (self.draws - 1))
             variance = both
         return float(np.sqrt(variance)), dof
+
+
+def spread(question: Question) -> float:
+    """The variance that runs of variance one, at one seed, give the mean of the drawn parts by way of their spread."""
+    if (draws := len(question.parts)) < 2:
+        return 0.0
+    arms = {arm for part in question.parts for arm in part}
+    table = np.array([[part.get(arm, 0.0) for arm in arms] for part in question.parts])
+    return float(table.var(axis=0, ddof=1).sum() / draws)
 
 
 def finds(effect: float, error: float, dof: float, level: float) -> float:
@@ -81,9 +92,9 @@ def seeds_needed(noise: Noise, margin: float, demand: Demand) -> int | None:
 
     def settles(seeds: int) -> bool:
         error, dof = noise.at(seeds)
-        if shows_nil(margin, error, dof, demand.level) < demand.power:
+        if finds(margin, error, dof, demand.level / demand.family) < demand.power:
             return False
-        return finds(margin, error, dof, demand.level / demand.family) >= demand.power
+        return shows_nil(margin, error, dof, demand.level) >= demand.power
 
     if margin <= 0:
         return None
@@ -111,11 +122,3 @@ def smallest_found(noise: Noise, seeds: int, demand: Demand) -> float:
         level = nominal(level, round(noise.dof) + 1, demand.looks)
     # The chance to reject on the wrong side is left out: at a power worth having it is nil.
     return error * float(special.nctdtrinc(dof, 1 - demand.power, special.stdtrit(dof, 1 - level / 2)))
-
-
-def detectable(contrasts: Iterable[Mapping[str, float]], arms: int, seeds: int, sd: float, demand: Demand) -> float:
-    """The smallest true effect that each of the contrasts (weights by arm) finds with the power demanded, from the noise of one
-    run (`sd`, about arm and seed means): before any run, all arms on all of `seeds` seeds, two or more of each.
-    """
-    largest = max(sum(weight**2 for weight in weights.values()) for weights in contrasts)
-    return smallest_found(Noise(sd**2 * largest, arms - 1), seeds, demand)

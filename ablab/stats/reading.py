@@ -3,30 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
-from ablab.stats.effects import Cells, Effect, Estimate, Fit, estimate, fit
-from ablab.stats.power import Noise
+from ablab.stats.effects import Cells, Effect, Estimate, Fit, Question, estimate, fit
+from ablab.stats.power import Noise, spread
 from ablab.stats.sequential import ever, nominal
 
 _INTERVAL = 0.95
-
-
-class Question(Protocol):
-    """An effect as weights on arm means. `kind`: change, total or interaction. `parts`: where it averages over drawn orders, the
-    weights of each draw.
-    """
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def kind(self) -> str: ...  # noqa: D102
-    @property
-    def weights(self) -> Mapping[str, float]: ...  # noqa: D102
-    @property
-    def parts(self) -> Sequence[Mapping[str, float]]: ...  # noqa: D102
 
 
 def arms_of(question: Question) -> list[str]:
@@ -109,8 +93,9 @@ class Table:
         unit = self.fit.pattern.contrast(question.weights)
         if found is None or unit is None or self.fit.sd is None:
             return found, None, 2
-        drawn = (found.drawn or 0.0) ** 2
-        return found, Noise(self.fit.sd**2 * unit[1] * seeds, self.dof, drawn, len(question.parts)), self.dof + 1
+        variance, own = self.fit.sd**2, spread(question) * self.fit.sd**2
+        drawn = max(0.0, (found.drawn or 0.0) ** 2 - own / seeds)
+        return found, Noise(variance * unit[1] * seeds, self.dof, len(question.parts), own, drawn), self.dof + 1
 
     def _unpaired(self, question: Question) -> tuple[Estimate | None, Noise | None, int]:
         """Between streams of seeds that have none in common: Welch's t (1947), with Satterthwaite's degrees of freedom (1946),

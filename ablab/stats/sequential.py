@@ -46,9 +46,12 @@ def ever(p: float, arms: int, looks: Sequence[int], sides: int = 2) -> float:
 
 def nominal(level: float, arms: int, looks: Sequence[int], sides: int = 2) -> float:
     """The level at which each look is to test so that all together err with `level`: the largest whose `ever` is no more."""
-    if len(looks) < 2:
-        return level
-    lowest = _lowest(arms, tuple(looks))[sides - 1]
+    return _nominal(level, arms, tuple(looks), sides) if len(looks) > 1 else level
+
+
+@lru_cache(maxsize=1024)
+def _nominal(level: float, arms: int, looks: tuple[int, ...], sides: int) -> float:
+    lowest = _lowest(arms, looks)[sides - 1]
     count = int(level * len(lowest))
     if count < _FEWEST:
         return level / len(looks)

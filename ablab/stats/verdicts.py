@@ -8,8 +8,9 @@ Equivalent: two one-sided tests (Schuirmann 1987) within the margin.
 of a group-sequential test of Pocock's kind: a p is the chance, under the null hypothesis, that any planned look would give one
 as small (`sequential.ever`); a question's p is the smallest of the looks done, to which Holm's procedure applies as to a single
 one (Maurer & Bretz 2013). Intervals are repeated confidence intervals (Jennison & Turnbull 1989): 95 % over all looks together,
-whatever made the study stop. The one-sided tests are corrected in the same way, each to err with `level` over all looks. The
-pooled error of a look holds what arms that stopped earlier gave. A decision stays, with the figures of the look that took it.
+whatever made the study stop. The one-sided tests are corrected in the same way, each to err with `level` over all looks.
+Unpaired comparisons take the correction of two arms, the largest. The pooled error of a look holds what arms that stopped earlier
+gave. A decision stays, with the figures of the look that took it.
 """
 
 import math
@@ -17,11 +18,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ablab.stats.effects import Cells, Effect
-from ablab.stats.power import Demand, seeds_needed, smallest_found
-from ablab.stats.reading import Question, Reading, Table, Tests, arms_of
+from ablab.stats.effects import Cells, Effect, Question
+from ablab.stats.power import Demand, Noise, seeds_needed, smallest_found, spread
+from ablab.stats.reading import Reading, Table, Tests, arms_of
 
-__all__ = ["Judged", "Judgement", "Question", "Rules", "Verdict", "holm", "judge"]
+__all__ = ["Judged", "Judgement", "Question", "Rules", "Verdict", "detectable", "holm", "judge"]
 
 Verdict = Literal["helps", "hurts", "equivalent", "undecided", "diverged"]
 
@@ -88,6 +89,20 @@ def judge(cells: Cells, questions: Sequence[Question], rules: Rules, diverged: C
         replay.look(Table(sound), replay.pending + replay.interactions)
         replay.over = True
     return replay.judgement()
+
+
+def detectable(questions: Sequence[Question], arms: int, seeds: int, sd: float, rules: Rules) -> float | None:
+    """The smallest true effect that every change is found with, by the power that the rules ask for: before any run, from the
+    noise of one run (`sd`, about arm and seed means), for two seeds or more of every arm. Drawn orders are taken to agree.
+    """
+    primary = [question for question in questions if question.kind != "interaction"]
+    demand = Demand(len(primary), rules.level, rules.power, rules.looks)
+    noises = [
+        Noise(sd**2 * sum(w**2 for w in q.weights.values()), arms - 1, len(q.parts), sd**2 * spread(q))
+        for q in primary
+        if q.kind == "change"
+    ]
+    return max((smallest_found(noise, seeds, demand) for noise in noises), default=None)
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:

@@ -1,0 +1,103 @@
+"""Power against scipy's distributions, statsmodels and numerical integrals."""
+
+import numpy as np
+import pytest
+from scipy import integrate, optimize, stats
+from statsmodels.stats.power import TTestPower
+
+from ablab.stats.power import Demand, Noise, finds, seeds_needed, shows_nil, smallest_found, spread
+from ablab.stats.sequential import looks, nominal
+from ablab.stats.verdicts import Rules, detectable
+from ablab.study.designs.layout import Contrast
+
+
+@pytest.mark.parametrize(("effect", "n", "level"), [(1.0, 3, 0.05), (0.7, 10, 0.01), (0.0, 5, 0.05), (2.5, 4, 0.05 / 7)])
+def test_finding_is_the_power_of_a_paired_t_test(effect, n, level):
+    expected = TTestPower().power(effect_size=effect, nobs=n, alpha=level, alternative="two-sided")
+    assert finds(-effect, 1 / n**0.5, n - 1, level) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("margin", "n", "dof"), [(1.5, 3, 6), (1.5, 3, 2), (1.0, 12, 33), (0.4, 40, 39), (0.1, 4, 9)])
+def test_showing_nothing_is_the_integral_over_the_estimated_error(margin, n, dof):
+    error, t = 1 / n**0.5, stats.t.isf(0.05, dof)
+
+    def density(s):  # of the estimated over the true standard error
+        return stats.chi.pdf(s * dof**0.5, dof) * dof**0.5
+
+    def passes(s):
+        return max(0.0, 2 * stats.norm.cdf(margin / error - t * s) - 1)
+
+    limit = margin / error / t
+    expected, _ = integrate.quad(lambda s: density(s) * passes(s), 0, limit, limit=200)
+    assert shows_nil(margin, error, dof) == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.parametrize("family", [1, 6])
+@pytest.mark.parametrize(("arms", "sd", "margin"), [(2, 1.0, 1.0), (8, 1.0, 2.0), (8, 0.3, 0.1), (16, 0.01, 1.0)])
+def test_seeds_needed_is_the_first_that_serves_both(arms, sd, margin, family):
+    """Of the difference of two arms; against a plain search with scipy's noncentral t, and simulated one-sided tests."""
+    rng = np.random.default_rng(1)
+
+    def serves(n):
+        error, dof = sd * (2 / n) ** 0.5, (arms - 1) * (n - 1)
+        critical = stats.t.isf(0.025 / family, dof)
+        found = stats.nct.sf(critical, dof, margin / error) + stats.nct.cdf(-critical, dof, margin / error)
+        estimate, s = error * rng.normal(size=100_000), error * np.sqrt(rng.chisquare(dof, 100_000) / dof)
+        return min(found, (abs(estimate) < margin - stats.t.isf(0.05, dof) * s).mean())
+
+    n = seeds_needed(Noise(2 * sd**2, arms - 1), margin, Demand(family))
+    assert n is not None
+    assert serves(n) >= 0.795
+    assert n == 2 or serves(n - 1) < 0.805
+
+
+def test_seeds_that_no_study_has():
+    assert seeds_needed(Noise(1.0, 3), 1e-3, Demand()) is None
+    assert seeds_needed(Noise(1.0, 3), 0.0, Demand()) is None
+    assert seeds_needed(Noise(1.0, 3, draws=4, drawn=1.0), 0.5, Demand()) is None  # what drawing leaves is no matter of seeds
+    assert seeds_needed(Noise(0.0, 3), 0.1, Demand()) == 2
+
+
+def test_the_smallest_effect_found():
+    error, dof, level = (2 / 5) ** 0.5, 12, 0.05 / 3
+    critical = stats.t.isf(level / 2, dof)
+    expected = optimize.brentq(lambda d: stats.nct.sf(critical, dof, d / error) - 0.8, 0, 20)
+    assert smallest_found(Noise(2.0, 3), 5, Demand(3)) == pytest.approx(expected, rel=1e-6)
+    questions = [Contrast(a, "change", {a: 1.0, "a": -1.0}) for a in "bcd"]
+    questions.append(Contrast("x", "interaction", {"a": 4.0, "b": -4.0}))
+    assert detectable(questions, 4, 5, 0.1, Rules(1.0)) == pytest.approx(expected / 10, rel=1e-6)
+
+
+def test_the_protocols_figures():
+    """Three seeds and Holm over six: 3.3 run-SDs by the pooled error of seven arms, 11 by a paired t."""
+    questions = [Contrast(str(i), "change", {str(i): 1.0, "0": -1.0}) for i in range(1, 7)]
+    assert detectable(questions, 7, 3, 1.0, Rules(1.0)) == pytest.approx(3.3, abs=0.1)
+    assert smallest_found(Noise(2.0, 1), 3, Demand(6)) == pytest.approx(11, abs=0.6)
+
+
+def test_looks_cost_power():
+    questions, planned = [Contrast("b", "change", {"b": 1.0, "a": -1.0})], looks(3, 12)
+    once, often = (detectable(questions, 2, 12, 1.0, Rules(1.0, p)) for p in ((), planned))
+    critical = stats.t.isf(nominal(0.05, 2, planned) / 2, 11)
+    assert stats.nct.sf(critical, 11, often / (2 / 12) ** 0.5) == pytest.approx(0.8, abs=1e-4)
+    assert once < often
+
+
+def test_nothing_to_detect():
+    assert detectable([Contrast("t", "total", {"b": 1.0, "a": -1.0})], 2, 3, 1.0, Rules(1.0)) is None
+
+
+def test_the_noise_in_the_spread_of_drawn_parts():
+    parts = ({"a": -1.0, "b": 1.0}, {"b": -0.5, "c": 0.5}, {"a": -1.0, "c": 1.0})
+    mean = {arm: sum(p.get(arm, 0.0) for p in parts) / 3 for arm in "abc"}
+    values = np.random.default_rng(0).normal(size=(200_000, 3))
+    drawn = np.array([[p.get(arm, 0.0) for arm in "abc"] for p in parts])
+    expected = (values @ drawn.T).var(axis=1, ddof=1).mean() / 3  # squared standard errors of the mean over draws
+    assert spread(Contrast("x", "change", mean, parts=parts)) == pytest.approx(expected, rel=0.02)
+    assert spread(Contrast("x", "change", mean)) == 0.0
+
+
+def test_drawn_orders_add_to_the_error():
+    error, dof = Noise(2.0, 3, draws=5, spread=1.0, drawn=0.1).at(4)
+    assert error**2 == pytest.approx(2 / 4 + 1 / 4 + 0.1)
+    assert dof == pytest.approx(error**4 / (0.5**2 / 9 + 0.35**2 / 4))  # Satterthwaite
