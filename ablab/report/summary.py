@@ -10,6 +10,7 @@ from ablab.stats.effects import Effect, effect, fit, mean_sd
 from ablab.stats.front import beaten
 from ablab.study.home import StudyRecord
 from ablab.study.records import Record, figure, settled_keys
+from ablab.study.seeds import told as seeds_told
 
 _ONE_PROCESS = "1 process"
 
@@ -190,7 +191,7 @@ def _scope(content: Mapping[str, Any]) -> list[str]:
         f"data: {config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}",
         f"recipe of all arms: {told}{own}",
         _tuned(config),
-        f"seeds: {config['seeds']}; intervals are 95 %, unadjusted for the number of effects",
+        f"seeds: {seeds_told(config['seeds'])}; intervals are 95 %, unadjusted for the number of effects",
     ]
 
 
