@@ -13,6 +13,7 @@ from ablab.stats.effects import mean_sd
 from ablab.stats.front import beaten
 from ablab.study.home import StudyRecord
 from ablab.study.records import Record, figure, settled_keys
+from ablab.study.seeds import told as seeds_told
 
 _ONE_PROCESS = "1 process"
 

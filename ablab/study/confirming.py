@@ -46,10 +46,11 @@ class Confirming:
     def most(self, arms: Iterable[PlannedArm]) -> int:
         """How many runs there can be at most. Arms of equal value share theirs."""
         every = len(self._study.seed_list())
-        counts = {
-            (arm.shared, arm.stream): len(self.seeds(arm.arm.name)) if self.settled or arm.arm.name in self._diverged else every
-            for arm in arms
-        }
+        counts: dict[tuple[str, int], int] = {}
+        for arm in arms:
+            name, value = arm.arm.name, (arm.shared, arm.stream)
+            count = len(self.seeds(name)) if self.settled or name in self._diverged else every
+            counts[value] = max(count, counts.get(value, 0))
         return sum(counts.values())
 
     def add(self, arm: PlannedArm) -> list[RunSpec]:

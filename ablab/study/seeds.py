@@ -65,6 +65,13 @@ def seed_list(seeds: Any) -> list[int]:
     return list(range(1, seeds + 1)) if isinstance(seeds, int) else list(seeds)
 
 
+def told(seeds: Any) -> str:
+    """A study's seeds in words, as its record keeps them."""
+    if isinstance(seeds, Mapping):
+        return f"{seeds['start']} of every arm, more where verdicts were open, at most {seeds['max']}"
+    return str(seeds)
+
+
 def runs_spared(content: Mapping[str, Any]) -> int | None:
     """Of a study's record: how many runs fewer it has than with the most seeds of every arm; None where its seeds are fixed."""
     seeds = content["config"]["seeds"]
@@ -73,5 +80,5 @@ def runs_spared(content: Mapping[str, Any]) -> int | None:
     keys: dict[str, list[str]] = {}
     for run in content["runs"]:
         keys.setdefault(run["arm"], []).append(run["key"])
-    distinct = {runs[0]: len(runs) for runs in keys.values()}  # arms of equal value share their runs
-    return sum(seeds["max"] - count for count in distinct.values())
+    arms = len({runs[0] for runs in keys.values()})  # those of equal value share their runs
+    return arms * seeds["max"] - len({run["key"] for run in content["runs"]})

@@ -99,6 +99,19 @@ def test_looks_are_at_the_planned_numbers_whatever_else_is_recorded(carry_out):
     assert len(session.planned.plan.runs) == 6
 
 
+def test_arms_of_equal_value_share_what_is_added(carry_out):
+    """Nothing is handed out twice, or counted so."""
+    arms = "arms: {base: gpt2, twin: gpt2, near: gpt2 + rmsnorm}\n"
+    session, executor, _ = carry_out("{start: 2, max: 4}", arms, more="margin: 0.001\n")
+    trained = len(executor.trained)
+    assert trained == len({spec.key for spec in executor.trained})
+    expected = session.planned.plan.expected
+    assert (expected.runs, expected.most) == (trained, trained)
+    counts = [sum(run.arm == arm for run in session.planned.plan.runs) for arm in ("base", "twin", "near")]
+    assert trained == max(counts[0], counts[1]) + counts[2]
+    assert runs_spared(session.record.read()) == 8 - trained
+
+
 def test_a_factorial_adds_all_its_arms(carry_out):
     design = "factorial, changes: [rmsnorm, no_bias]"
     session, executor, _ = carry_out("{start: 2, max: 4}", "from: gpt2\n", more="margin: 0.0001\n", design=design)
