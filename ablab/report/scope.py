@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablab.report.numbers import short
+from ablab.study.seeds import told as seeds_told
 
 
 def scope(content: Mapping[str, Any]) -> list[str]:
@@ -22,7 +23,7 @@ def scope(content: Mapping[str, Any]) -> list[str]:
         f"data: {config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}",
         f"recipe of all arms: {told}{own}",
         _tuned(config),
-        f"seeds: {config['seeds']}; intervals are 95 %, unadjusted for the number of effects",
+        f"seeds: {seeds_told(config['seeds'])}; intervals are 95 %, unadjusted for the number of effects",
     ]
 
 

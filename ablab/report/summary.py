@@ -13,7 +13,7 @@ from ablab.stats.effects import mean_sd
 from ablab.stats.front import beaten
 from ablab.study.home import StudyRecord
 from ablab.study.records import Record, figure, settled_keys
-from ablab.study.seeds import told as seeds_told
+from ablab.study.seeds import runs_spared
 
 _ONE_PROCESS = "1 process"
 
@@ -46,7 +46,7 @@ class Summary:
     """All that a report shows. `overhead`: share of the execution's time not spent in training steps or validation.
     `survivors`: of a search, each confirmed arm with the one that beats it, if one does. `objectives`: what runs are judged by.
     `margin`, `noise_floor`, `detectable_effect`: see `verdicts.Findings`. `shared`: the parameters of the one recipe for all that
-    every arm was tried with beside its own, if there was one.
+    every arm was tried with beside its own, if there was one. `spared`: runs fewer than with the most seeds everywhere.
     """
 
     study: str
@@ -77,6 +77,7 @@ class Summary:
     noise_floor: float | None
     detectable_effect: float | None
     shared: dict[str, Any] | None
+    spared: int | None
 
     @property
     def complete(self) -> bool:
@@ -116,6 +117,7 @@ def summarise(record: StudyRecord) -> Summary:
         devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuning(content, tried),
         survivors=_survivors(content, results), notes=[*content["notes"], *costs.notes], baseline=found.baseline,
         margin=found.margin, noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
+        spared=runs_spared(content),
     )  # fmt: skip
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ablab.stats.effects import fit
-from ablab.stats.power import Demand, detectable
 from ablab.stats.sequential import looks
+from ablab.stats.verdicts import Rules, detectable
 from ablab.study.home import Home, revisions
 from ablab.study.records import Record, figure
 
@@ -70,13 +70,13 @@ def _cells(home: Home, runs: list[Mapping[str, Any]], metric: str) -> dict[tuple
 def foreseen(home: Home, planned: "Planned") -> Foresight | None:
     """The smallest change that a study can find; None while no noise is known, or where it asks about none, or has one seed."""
     study, layout = planned.study, planned.plan
-    primary = [contrast for contrast in layout.contrasts if contrast.kind != "interaction"]
-    changes = [contrast.weights for contrast in primary if contrast.kind == "change"]
     seeds = len(study.seed_list())
-    if not changes or seeds < 2 or (known := noise_floor(home, planned.request.name, study.metric)) is None:
+    if seeds < 2 or (known := noise_floor(home, planned.request.name, study.metric)) is None:
         return None
     sd, revision = known
     adaptive = study.adaptive
-    demand = Demand(family=len(primary), looks=looks(adaptive.start, adaptive.max) if adaptive else ())
-    effect = detectable(changes, len(layout.arms), seeds, sd, demand)
+    rules = Rules(0.0, looks(adaptive.start, adaptive.max) if adaptive else ())
+    effect = detectable(layout.contrasts, len(layout.arms), seeds, sd, rules)
+    if effect is None:
+        return None
     return Foresight(effect, sd, seeds, revision, adaptive is not None)

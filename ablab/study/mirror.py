@@ -132,6 +132,7 @@ class Mirror:
         budget = {f"budget.{k}": str(v) for k, v in self.study.budget.model_dump(exclude_none=True).items()}
         recipe = {f"recipe.{k}": str(v) for k, v in self._arms[spec.key].recipe.items()}
         dims = {f"dims.{k}": str(v) for k, v in spec.dims.items() if v is not None}
+        dims |= {"dims.feed_forward": str(max(spec.feed_forward))} if spec.feed_forward else {}
         return {"arm": spec.arm, "seed": str(spec.seed), **plugins, **budget, **recipe, **dims}
 
     def _send(self, spec: RunSpec) -> None:

@@ -99,7 +99,7 @@ class Recorder(L.Callback):
             self._close_interval()
             course.spend(step, self.team.told(self.tally.seconds))
         moment = course.moment(step)
-        if moment.record:
+        if moment.record or self.diverged:
             self._record(step)
         if moment.validate and not self.diverged:
             self._validate(step)

@@ -2,6 +2,7 @@
 real one.
 """
 
+import math
 import time
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -177,6 +178,22 @@ class Still(ScheduleSlot):
         if self.clock is not None:
             self.clock.now += 0.25
         return 1.0
+
+
+@dataclass(frozen=True)
+class Wrong(ScheduleSlot):
+    """No rate at all."""
+
+    def factor(self, share):
+        return math.nan
+
+
+def test_a_run_whose_loss_is_not_finite_ends_there(job):  # noqa: F811
+    watch = Watch()
+    result = finished(replace(job, recipe=replace(job.recipe, schedule=Wrong(), warmup=0.0), batches=limit(1000.0)), watch)
+    assert result["diverged"]
+    assert result["steps"] == 2
+    assert [step for step, row in watch.rows if "train/loss" in row and math.isnan(row["train/loss"])] == [2]
 
 
 def test_two_real_seconds(job):  # noqa: F811
