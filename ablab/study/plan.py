@@ -16,7 +16,7 @@ from ablab.data.batches import Batches
 from ablab.errors import UserError
 from ablab.study.arm_data import AnyData
 from ablab.study.designs import Contrast
-from ablab.study.schema import RecipeConfig
+from ablab.study.schema import RecipeConfig, Study
 from ablab.train.precision import resolve_precision
 
 # Raised whenever the core's numbers change (a golden-loss test says when): finished runs are then trained anew.
@@ -26,7 +26,7 @@ NUMERICS_VERSION = 1
 @dataclass(frozen=True)
 class RunSpec:
     """A run, as plain values that any process can rebuild it from. `batches`: see `ablab.data.batches.Batches`. `trial`: which
-    of its arm's trials it is; None for a confirming run.
+    of its arm's trials it is; None for a confirming run. `part`: the part of a study at several budgets or sizes.
     """
 
     key: str
@@ -43,6 +43,7 @@ class RunSpec:
     validate_at: tuple[float, ...]
     checkpoint_seconds: float
     trial: int | None = None
+    part: str = ""
 
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> "RunSpec":
@@ -52,7 +53,12 @@ class RunSpec:
     @property
     def label(self) -> str:
         """What people read."""
-        return f"{self.arm} · seed {self.seed}" if self.trial is None else f"{self.arm} · trial {self.trial}"
+        return f"{self.title} · seed {self.seed}" if self.trial is None else f"{self.title} · trial {self.trial}"
+
+    @property
+    def title(self) -> str:
+        """Its arm, behind the part if there are several."""
+        return f"{self.part} · {self.arm}" if self.part else self.arm
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class Expected:
 class Plan:
     """All that a study will do, as far as it is known: trials decide which runs follow. Arms whose values are equal share
     their runs. `data`: what to tokenize, by fingerprint. `space`: the values that trials try, by parameter: a list, or an
-    interval. `notes`: what a reader must know of the design.
+    interval. `notes`: what a reader must know of the design. `parts`: the plans that it joins, of a study in several parts.
     """
 
     arms: tuple[Arm, ...]
@@ -108,6 +114,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     trials: tuple[Trial, ...] = ()
     space: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple["PartPlan", ...] = ()
 
     @property
     def unique(self) -> dict[str, RunSpec]:
@@ -117,8 +124,22 @@ class Plan:
     @property
     def arm_of(self) -> dict[str, Arm]:
         """The arm of each run and trial, by key."""
+        if self.parts:
+            return {key: arm for part in self.parts for key, arm in part.plan.arm_of.items()}
         arms = {arm.name: arm for arm in self.arms}
         return {**{trial.run.key: trial.arm for trial in self.trials}, **{run.key: arms[run.arm] for run in self.runs}}
+
+
+@dataclass(frozen=True)
+class PartPlan:
+    """The plan of one part of a study. `study`: the study as this part asks it. `baseline`: the arm that the others are held
+    against.
+    """
+
+    label: str
+    study: Study
+    plan: Plan
+    baseline: str
 
 
 def recipe_value(config: RecipeConfig) -> Recipe:

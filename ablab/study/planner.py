@@ -51,13 +51,14 @@ class PlannedArm:
 
 class Planner:
     """Plans the arms of one study. What it was given is validated when an arm is planned; nothing is created. `accounts`: what
-    is counted already.
+    is counted already. `part`: which part of a study this is; `owner` is then the whole study's.
     """
 
     def __init__(self, name: str, study: Study, document: Document, registry: Registry, accounts: Accounts | None = None) -> None:
         self.name, self.study, self.document, self.registry = name, study, document, registry
         self._accounts = accounts or Accounts()
         self.owner = edition(name, study.revision())
+        self.part = ""
         self._fingerprints: dict[str, str] = {}
         check(study, document)
         self.layout = lay_out(study, registry, document)
@@ -116,7 +117,7 @@ class Planner:
             plugins=tuple((plugin, _options(use)) for plugin, use in model.uses.items()), dims=asdict(value.arch.dims),
             recipe=setting.recipe.model_dump(), data=fingerprint, batches=arm.batches.runs,
             flops_per_token=arm.flops_per_token, validate_at=tuple(self.study.validate_at),
-            checkpoint_seconds=self.study.checkpoint_seconds,
+            checkpoint_seconds=self.study.checkpoint_seconds, part=self.part,
         )  # fmt: skip
         return PlannedArm(arm, model, counted, shared, template, setting.data)
 

@@ -78,6 +78,31 @@ def _preset(value: Any) -> Any:
 RecipeField = Annotated[RecipeConfig, BeforeValidator(_preset, json_schema_input_type=RecipeConfig | str)]
 
 
+class Rung(Config):
+    """What one part of a study that goes up a ladder has of its own: sizes, budget, recipe, each over the study's."""
+
+    model: Sizes = Sizes()
+    budget: BudgetConfig | None = None
+    recipe: RecipeField = RecipeConfig()
+
+
+class Scales(Config):
+    """A ladder: the study at each of `rungs`, from small to large. `lr`: how the learning rate follows from the first rung's as
+    the model gets wider, where a rung has none of its own; constant by default.
+    """
+
+    rungs: list[Rung]
+    lr: Literal["constant", "inverse_width", "inverse_sqrt_width"] | None = None
+
+
+def _rungs(value: Any) -> Any:
+    """A list is that of the rungs."""
+    return {"rungs": value} if isinstance(value, list) else value
+
+
+Ladder = Annotated[Scales, BeforeValidator(_rungs, json_schema_input_type=Scales | list[Rung])]
+
+
 class Tracking(Config):
     """`uri`: an MLflow tracking server or store in place of the local one. `optuna`: a database that a team shares
     (`postgresql+psycopg://user@host/name`) in place of a journal file.
@@ -101,7 +126,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 class Study(Config):
     """A study file, resolved. `retries`: how often a run is tried again whose worker process died or hung. `stall_seconds`:
-    without progress for so long, starting and validation included, a run's worker counts as hung.
+    without progress for so long, starting and validation included, a run's worker counts as hung. `budgets`, `scales`: the same
+    question at several budgets, or up a ladder; `budget` is then the first's, where none is given for all.
     """
 
     question: str = ""
@@ -112,6 +138,8 @@ class Study(Config):
     model: Sizes = Sizes()
     data: Data = StdlibData()
     budget: BudgetConfig
+    budgets: list[BudgetConfig] | None = None
+    scales: Ladder | None = None
     seeds: Seeds = 3
     tune: Tune | None = None
     recipe: RecipeField = RecipeConfig()
@@ -122,6 +150,18 @@ class Study(Config):
     stall_seconds: Annotated[float, Field(gt=0)] = 600.0
     hardware: Hardware = Hardware()
     tracking: Tracking | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_budget(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "budget" in values:
+            return values
+        several, ladder = values.get("budgets"), _rungs(values.get("scales"))
+        if several == []:  # refused when it is planned, in better words
+            return {**values, "budget": {"steps": 1.0}}
+        if not isinstance(several, list):
+            several = [rung.get("budget") for rung in (ladder or {}).get("rungs", ()) if isinstance(rung, dict)]
+        return {**values, "budget": several[0]} if several and several[0] else values
 
     @model_validator(mode="after")
     def _has_arms(self) -> "Study":
@@ -151,10 +191,14 @@ class Study(Config):
         trials = self.tune or self.design
         return trials.seed if isinstance(trials, Tune | Search) else None
 
+    def content(self, *apart: str) -> dict[str, Any]:
+        """In plain JSON types, less `apart`; `budgets` and `scales` only where there are some."""
+        none = {name for name in ("budgets", "scales") if getattr(self, name) is None}
+        return self.model_dump(mode="json", by_alias=True, exclude={*apart, *none})
+
     def revision(self) -> str:
         """A hash of the resolved study; what it trains on, where it is tracked and how workers are cared for does not count."""
-        exclude = {"tracking", "hardware", "checkpoint_seconds", "retries", "stall_seconds"}
-        content = self.model_dump(mode="json", by_alias=True, exclude=exclude)
+        content = self.content("tracking", "hardware", "checkpoint_seconds", "retries", "stall_seconds")
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -169,6 +213,8 @@ def load_study(file: Path, profile: str | None, overrides: Sequence[str]) -> tup
 
 def _messages(error: ValidationError, document: Document) -> Iterable[str]:
     for item in error.errors():
+        if item["loc"][:1] == ("budget",) and item["type"] != "missing" and "budget" not in document.values:
+            continue  # said of `budgets` or `scales`, which it is taken from
         path, models = _walk(item["loc"])
         key = ".".join(path)
         message = item["msg"].removeprefix("Value error, ")
@@ -195,6 +241,9 @@ def _walk(loc: Sequence[str | int]) -> tuple[list[str], list[type[BaseModel]]]:
         if tagged:
             models = tagged
             continue
+        if isinstance(part, int):  # of a list, whose items are what `models` says
+            path.append(str(part))
+            continue
         fields = [f for m in models for n, f in m.model_fields.items() if part in (n, f.alias)]
         union = isinstance(part, str) and ("[" in part or part in ("int", "list", "float", "range"))
         if not fields and (union or (models and part != loc[-1])):
@@ -214,7 +263,7 @@ def _tag(model: type[BaseModel]) -> Any:
 def _models(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    if get_origin(annotation) in (Union, UnionType, Annotated):
+    if get_origin(annotation) in (Union, UnionType, Annotated, list):
         return [m for a in get_args(annotation) for m in _models(a)]
     return []
 
