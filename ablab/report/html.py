@@ -10,8 +10,10 @@ from markupsafe import Markup
 from ablab.files import write_atomically
 from ablab.report.figures import effects_plot
 from ablab.report.numbers import digits, p_value, plain, short, signed
+from ablab.report.parts import lines as across_lines
+from ablab.report.parts import listings
 from ablab.report.summary import ArmSummary, EffectSummary, Summary
-from ablab.report.terminal import footnotes, reading, survival
+from ablab.report.terminal import footnotes, own_lines, reading, survival
 from ablab.report.trials import ArmTuning, TrialSummary, told
 from ablab.study.home import StudyRecord
 
@@ -23,6 +25,7 @@ def write_report(summary: Summary, record: StudyRecord) -> Path:
     sources = record.read()["sources"]
     page = template.render(
         s=summary,
+        parts=Markup(_parts(summary)) if summary.parts else None,
         plot=plot,
         notes=footnotes(summary),
         convention=sources["flop_convention"],
@@ -37,6 +40,25 @@ def write_report(summary: Summary, record: StudyRecord) -> Path:
     path = record.reports / f"{record.revision}.html"
     write_atomically(path, lambda file: file.write(page.encode()))
     return path
+
+
+def _parts(summary: Summary) -> str:
+    """The sections of a study in several parts."""
+    template = Environment(autoescape=True).from_string(files("ablab.report").joinpath("parts.html.j2").read_text("utf-8"))
+    return template.render(
+        metric=summary.metric,
+        listings=listings(summary.across),
+        lines=across_lines(summary.across),
+        parts=[
+            {
+                "lines": own_lines(summary, part)[1:], "effects": [_effect_row(e) for e in part.effects],
+                "arms": [_arm_row(a, digits(part.sd)) for a in part.arms],
+                "tuning": [_tuning_row(arm, digits(part.sd)) for arm in part.tuning],
+                "plot": Markup(effects_plot(part)) if any(e.estimate is not None for e in part.effects) else None,
+            }
+            for part in summary.parts
+        ],
+    )  # fmt: skip
 
 
 def _effect_row(effect: EffectSummary) -> dict[str, str]:

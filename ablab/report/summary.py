@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ablab.report.parts import across
 from ablab.report.trials import ArmTuning, TrialSummary, objectives_of, trials_of, tuning
 from ablab.stats.effects import Effect, effect, fit, mean_sd
 from ablab.stats.front import beaten
@@ -60,6 +61,7 @@ class EffectSummary:
 class Summary:
     """All that a report shows. `overhead`: share of the execution's time not spent in training steps or validation.
     `survivors`: of a search, each confirmed arm with the one that beats it, if one does. `objectives`: what runs are judged by.
+    `parts`: of a study in several parts, each part's figures (`part`: its label); `across`: what only all of them tell.
     """
 
     study: str
@@ -84,6 +86,9 @@ class Summary:
     tuning: list[ArmTuning]
     survivors: dict[str, str | None]
     notes: list[str]
+    part: str = ""
+    parts: list["Summary"] = field(default_factory=list)
+    across: dict[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -92,12 +97,20 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types; figures that are not finite are null."""
-        return _finite(asdict(self))
+        return _finite(_without_parts(asdict(self)))
 
 
 def summarise(record: StudyRecord) -> Summary:
     """The study's figures as far as its runs are finished."""
     content = record.read()
+    if "parts" not in content:
+        return _summarise(record, content)
+    shared = {key: value for key, value in content.items() if key != "parts"}
+    parts = [replace(_summarise(record, {**shared, **part}), part=part["label"]) for part in content["parts"]]
+    return replace(_summarise(record, content), parts=parts, across=across(content, parts))
+
+
+def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
     root = record.home.root
     keys = {run["key"] for run in content["runs"]}
     trials = {trial["key"] for trial in content["trials"]} - keys
@@ -175,7 +188,11 @@ def _device(result: Mapping[str, Any]) -> str:
 
 
 def _scope(content: Mapping[str, Any]) -> list[str]:
-    """What the figures hold for, in words."""
+    """What the figures hold for, in words. Of a study in several parts: what they have in common."""
+    if "parts" in content:
+        shared = {key: value for key, value in content.items() if key != "parts"}
+        told = [_scope({**shared, **part}) for part in content["parts"]]
+        return [line for line in told[0] if all(line in lines for lines in told)]
     config = content["config"]
     ((kind, amount),) = [(k, v) for k, v in config["budget"].items() if v is not None]
     sizes = ", ".join(f"{k} {v}" for k, v in config["model"].items() if v is not None) or "the family's own"
@@ -200,6 +217,13 @@ def _tuned(config: Mapping[str, Any]) -> str:
     options = ", ".join(name for name, values in tune.items() if values is not None and name not in apart)
     budget = "its whole budget" if tune["share"] == 1 else f"{100 * tune['share']:g} % of the budget"
     return f"each arm was tuned alike: {tune['trials']} trials over {options}, each at {budget}, on seed {tune['seed']}"
+
+
+def _without_parts(content: dict[str, Any]) -> dict[str, Any]:
+    """Less what is empty in a study without parts."""
+    empty = {key for key in ("part", "parts", "across") if not content[key]}
+    parts = {"parts": [_without_parts(part) for part in content["parts"]]} if content["parts"] else {}
+    return {key: value for key, value in {**content, **parts}.items() if key not in empty}
 
 
 def _finite(value: Any) -> Any:

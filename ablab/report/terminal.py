@@ -5,6 +5,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ablab.report.numbers import digits, p_value, plain, short, signed
+from ablab.report.parts import lines as across_lines
+from ablab.report.parts import listings
+from ablab.report.scaling import Listing
 from ablab.report.summary import EffectSummary, Summary
 from ablab.report.trials import told
 
@@ -18,14 +21,44 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(f"[bold]Unfinished:[/] {summary.finished} of {summary.runs} runs are done.", highlight=False)
     for key, reason in list(summary.failed.items())[:5]:
         console.print(f"failed: {key}: {reason}", highlight=False, markup=False)
-    console.print(effects_table(summary))
-    console.print(arms_table(summary))
-    if summary.tuning:
-        console.print(tuning_table(summary))
+    for part in summary.parts or [summary]:
+        for line in own_lines(summary, part):
+            console.print(line, highlight=False, markup=False)
+        console.print(effects_table(part))
+        console.print(arms_table(part))
+        if part.tuning:
+            console.print(tuning_table(part))
+    for listing in listings(summary.across) if summary.parts else []:
+        console.print(listing_table(listing))
+    for line in across_lines(summary.across) if summary.parts else []:
+        console.print(line, highlight=False, markup=False)
     for line in survival(summary):
         console.print(line, highlight=False, markup=False)
     for line in footnotes(summary):
         console.print(line, highlight=False, markup=False)
+
+
+def own_lines(summary: Summary, part: Summary) -> list[str]:
+    """A part's label and what holds for it alone; nothing of a study without parts."""
+    if not summary.parts:
+        return []
+    known = {*summary.scope, *summary.notes}
+    error = [] if part.sd is None else [_error(part)]
+    return ["", part.part, *(line for line in [*part.scope, *part.notes] if line not in known), *error]
+
+
+def _error(summary: Summary) -> str:
+    return f"error: run-to-run sd {summary.sd:.2g} about arm and seed means, {summary.dof} degrees of freedom"
+
+
+def listing_table(listing: Listing) -> Table:
+    """A table of what only the parts together tell."""
+    table = Table(title=escape(listing.title), title_justify="left")
+    for i, name in enumerate(listing.columns):
+        table.add_column(escape(name), overflow="fold", justify="left" if i == 0 else "right")
+    for row in listing.rows:
+        table.add_row(*map(escape, row))
+    return table
 
 
 def reading(effect: EffectSummary) -> str:
@@ -103,7 +136,7 @@ def footnotes(summary: Summary) -> list[str]:
     """Scope, what the design implies, error term, overhead, and what was left out."""
     lines = [*summary.scope, *summary.notes]
     if summary.sd is not None:
-        lines.append(f"error: run-to-run sd {summary.sd:.2g} about arm and seed means, {summary.dof} degrees of freedom")
+        lines.append(_error(summary))
     if drawn := [f"{e.name} {e.sampling_se:.2g}" for e in summary.effects if e.sampling_se is not None]:
         lines.append(f"standard errors from drawing orders, within the intervals: {', '.join(drawn)}")
     if summary.overhead is not None and summary.wall_seconds is not None:

@@ -44,15 +44,17 @@ class Forecast:
 @dataclass(frozen=True)
 class Outlook:
     """How an effect goes up the ladder. `slope`: per tenfold compute, with its interval. `misfit`: p that the rungs lie on no
-    straight line (lack of fit against the spread within rungs); None where that cannot be told. `held`: the last rung, foretold
-    from the others; `came`: what it came to; `inside`: whether that lies in the interval. `next`: the ladder continued by its
-    last ratio, from all rungs. `reason`: why there is no forecast.
+    straight line (lack of fit against the spread within rungs). `unequal`: p that one spread does not fit all rungs, as the
+    intervals take it to (Bartlett's test). `held`: the last rung, foretold from the others; `came`: what it came to; `inside`:
+    whether that lies in the interval. `next`: the ladder continued by its last ratio, from all rungs. None: it cannot be told.
+    `reason`: why there is no forecast.
     """
 
     slope: float | None = None
     low: float | None = None
     high: float | None = None
     misfit: float | None = None
+    unequal: float | None = None
     held: Forecast | None = None
     came: float | None = None
     inside: bool | None = None
@@ -106,6 +108,7 @@ def outlook(rungs: Sequence[tuple[float, Cells]], weights: Mapping[str, float], 
     if fitted is None or before is None:
         return Outlook(reason=f"{len(told)} rung(s) have a value of it: a forecast needs three")
     (previous, _), (last, values) = told[-2:]
+    groups = [values for _, values in told]
     held, came = forecast(before, last, len(values), level), float(np.mean(values))
     inside = None if held.low is None or held.high is None else held.low <= came <= held.high
     half = None
@@ -113,7 +116,7 @@ def outlook(rungs: Sequence[tuple[float, Cells]], weights: Mapping[str, float], 
         half = float(special.stdtrit(fitted.dof, 0.5 + level / 2) * np.sqrt(fitted.covariance[1, 1]))
     return Outlook(
         slope=fitted.slope, low=None if half is None else fitted.slope - half, high=None if half is None else fitted.slope + half,
-        misfit=_misfit([values for _, values in told], fitted), held=held, came=came, inside=inside,
+        misfit=_misfit(groups, fitted), unequal=_unequal(groups), held=held, came=came, inside=inside,
         next=forecast(fitted, last * last / previous, len(values), level),
     )  # fmt: skip
 
@@ -126,3 +129,15 @@ def _misfit(groups: Sequence[Sequence[float]], fitted: Line) -> float | None:
         return None
     missed = max(0.0, fitted.sd**2 * fitted.dof - within)
     return float(special.fdtrc(free, inner, (missed / free) / (within / inner)))
+
+
+def _unequal(groups: Sequence[Sequence[float]]) -> float | None:
+    """Bartlett's (1937) test of equal variances; None with fewer than two rungs of two seeds and a spread."""
+    spread = [(len(values) - 1, float(np.var(values, ddof=1))) for values in groups if len(values) > 1]
+    if len(spread) < 2 or any(variance <= 0 for _, variance in spread):
+        return None
+    free = sum(dof for dof, _ in spread)
+    pooled = sum(dof * variance for dof, variance in spread) / free
+    apart = free * np.log(pooled) - sum(dof * np.log(variance) for dof, variance in spread)
+    correction = 1 + (sum(1 / dof for dof, _ in spread) - 1 / free) / (3 * (len(spread) - 1))
+    return float(special.chdtrc(len(spread) - 1, apart / correction))

@@ -82,6 +82,15 @@ def test_lack_of_fit_is_that_of_nested_models():
     assert outlook(rungs, CHANGE).misfit == pytest.approx(reference["Pr(>F)"].iloc[1])
 
 
+def test_unequal_spread_is_found_by_bartletts_test():
+    rungs = ladder(np.random.default_rng(11), seeds=4)
+    wide = (8e11, {(a, s): v + (a == "arm") * (-1) ** s for (a, s), v in rungs[3][1].items()})
+    for each in (rungs, [*rungs[:3], wide]):
+        groups = [list(paired(cells, CHANGE).values()) for _, cells in each]
+        assert outlook(each, CHANGE).unequal == pytest.approx(stats.bartlett(*groups).pvalue)
+    assert outlook([*rungs[:3], wide], CHANGE).unequal < 0.001
+
+
 def test_what_a_seed_does_to_all_arms_cancels():
     rungs = ladder(np.random.default_rng(3))
     shifted = [(c, {(a, s): v + (s == 1) * 7 + (s == 2) * c / 1e11 for (a, s), v in cells.items()}) for c, cells in rungs]
