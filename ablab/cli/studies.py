@@ -82,6 +82,8 @@ def schema(home: HomeDir = None, plugins: Plugins = None) -> None:
     from ablab.study.schema import Study
 
     content = Study.model_json_schema(by_alias=True)
+    content["required"].remove("budget")
+    content["anyOf"] = [{"required": [name]} for name in ("budget", "budgets", "scales")]
     content["properties"]["profiles"] = {"type": "object", "additionalProperties": {"type": "object"}}
     print(json.dumps(content, indent=1))
 

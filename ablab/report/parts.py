@@ -48,13 +48,15 @@ def listings(told: Mapping[str, Any]) -> list[Listing]:
     ranked = [{row["arm"]: f"{row['rank']} · {plain(row['mean'], places)}" for row in r["arms"]} for r in rankings]
     rows = [[arm, *(row.get(arm, "–") for row in ranked)] for arm in arms]
     title = f"Rank of each arm by {told['metric']} (1 is the lowest), from little training compute to much"
-    return [Listing(title, ["arm", *(ranking["part"] for ranking in rankings)], rows), *ladder_listings(told["ladder"])]
+    ranks = [Listing(title, ["arm", *(ranking["part"] for ranking in rankings)], rows)] if rows else []
+    return [*ranks, *ladder_listings(told["ladder"])]
 
 
 def lines(told: Mapping[str, Any]) -> list[str]:
     """Where the ranking changes, and what to know of the ladder."""
     changes = told["changes"]
-    said = [] if changes else ["the arms rank alike in every part"]
+    compared = sum(len(ranking["arms"]) > 1 for ranking in told["rankings"])
+    said = [] if changes or compared < 2 else [f"the arms rank alike in all {compared} parts that have results"]
     for change in changes[:_SHOWN]:
         a, b = change["arms"]
         where = " and ".join(f"between {before} and {after}" for before, after in change["between"])
