@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from math import log
 from typing import TYPE_CHECKING, Any
 
 from ablab.report.numbers import digits, p_value, plain, short, signed
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 # Parts whose baselines spend as much, but for rounding to whole steps, are one point of the ladder.
 _ALIKE = 1.01
 _UNEQUAL = 0.05
+_TENFOLD = log(10)
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ def ladder_listings(told: Mapping[str, Any]) -> list[Listing]:
         title = "Effects up the ladder: the largest rung foretold from the others, and the next from all (95 % intervals)"
         found.append(Listing(title, columns, [_outlook_row(one) for one in foretold]))
     if told["curves"]:
-        rows = [[one["arm"], _formula(one)] for one in told["curves"]]
-        found.append(Listing("Loss against training FLOPs C (least squares, seeds as blocks)", ["arm", "curve"], rows))
+        rows = [[one["arm"], _formula(one), _bend(one)] for one in told["curves"]]
+        title = "Loss against training FLOPs C (least squares, seeds as blocks; an exponent's interval by the delta method)"
+        found.append(Listing(title, ["arm", "curve", "slope or exponent, 95 %"], rows))
     if rows := [_multiplier_row(one) for one in _shown(told["multipliers"])]:
         title = "How many times its compute the baseline would need for the arm's loss"
         found.append(Listing(title, ["arm", "at", "multiplier", "95 % interval"], rows))
@@ -82,8 +85,8 @@ def ladder_lines(told: Mapping[str, Any]) -> list[str]:
 
 def _told_curve(arm: str, found: Curve) -> dict[str, Any]:
     return {
-        "arm": arm, "form": found.form, "parameters": found.parameters, "sd": found.sd, "dof": found.dof,
-        "lowest": found.lowest, "highest": found.highest, "loss_at_highest": found.at(found.highest),
+        "arm": arm, "form": found.form, "parameters": found.parameters, "intervals": found.intervals(),
+        "sd": found.sd, "dof": found.dof, "lowest": found.lowest, "highest": found.highest, "loss_at_highest": found.at(found.highest),
     }  # fmt: skip
 
 
@@ -138,9 +141,19 @@ def _formula(one: Mapping[str, Any]) -> str:
     """The curve, told from the largest compute it was fitted on."""
     at, told = one["highest"], one["parameters"]
     if one["form"] == "log_linear":
-        return f"{one['loss_at_highest']:.3f} {2.302585 * told['slope']:+.3f} · log10(C / {short(at)})"
+        return f"{one['loss_at_highest']:.3f} {_TENFOLD * told['slope']:+.3f} · log10(C / {short(at)})"
     scale = told["scale"] * at ** -told["exponent"]
     return f"{told['floor']:.3f} + {scale:.3f} · (C / {short(at)})^-{told['exponent']:.3f}"
+
+
+def _bend(one: Mapping[str, Any]) -> str:
+    """The interval of the slope per tenfold compute, or of the exponent."""
+    name, unit = ("slope", _TENFOLD) if one["form"] == "log_linear" else ("exponent", 1.0)
+    if name not in one["intervals"]:
+        return "–"
+    low, high = (end * unit for end in one["intervals"][name])
+    places = digits((high - low) / 2)
+    return f"{plain(low, places)} … {plain(high, places)}"
 
 
 def _multiplier_row(one: Mapping[str, Any]) -> list[str]:

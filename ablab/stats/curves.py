@@ -48,6 +48,14 @@ class Curve:
         floor, scale, exponent = self.values
         return {"floor": floor, "scale": scale * self.centre**exponent, "exponent": exponent}
 
+    def intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
+        """Of the `slope`, or of the `floor` and the `exponent` (by the delta method); none with no degrees of freedom."""
+        if self.sd is None:
+            return {}
+        places = {"slope": 1} if self.form == "log_linear" else {"floor": 0, "exponent": 2}
+        halves = {name: _quantile(self.dof, level) * float(np.sqrt(self.covariance[i, i])) for name, i in places.items()}
+        return {name: (self.values[i] - halves[name], self.values[i] + halves[name]) for name, i in places.items()}
+
     def at(self, compute: float) -> float:
         """The loss there, for the mean of the seeds."""
         return float(_basis(self.form, self.values, np.array([self._z(compute)]))[0] @ np.array(self.values[:2]))

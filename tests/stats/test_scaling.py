@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import statsmodels.formula.api as smf
 from pandas import DataFrame
-from scipy import stats
+from scipy import optimize, stats
 from statsmodels.stats.anova import anova_lm
 
 from ablab.stats import curves, scaling
@@ -147,6 +147,23 @@ def test_a_power_law_without_noise_is_recovered():
     assert told["scale"] * 1e11**-0.35 == pytest.approx(0.9, rel=1e-5)
     found = multiplier(fitted, 1e12, {0: law(2.5e12), 1: law(2.5e12) + 0.1})
     assert found.value == pytest.approx(2.5, rel=1e-4)
+
+
+def test_intervals_of_parameters_are_those_of_other_least_squares():
+    points = runs(ladder(np.random.default_rng(12)), "base")
+    frame = DataFrame(points, columns=["c", "seed", "loss"]).assign(x=lambda f: np.log(f.c))
+    reference = smf.ols("loss ~ x + C(seed, Sum)", frame).fit().conf_int().loc["x"]
+    assert curve(points).intervals() == {"slope": pytest.approx(tuple(reference))}
+    rng = np.random.default_rng(13)
+    bent = [(1e11 * 3.0**i, 0, law(1e11 * 3.0**i) + rng.normal(0, 0.005)) for i in range(8)]
+    (floor, _, exponent), covariance = optimize.curve_fit(
+        lambda c, floor, scale, exponent: floor + scale * c**-exponent,
+        [c / 1e11 for c, _, _ in bent], [v for _, _, v in bent], p0=[1.7, 0.9, 0.35],
+    )  # fmt: skip
+    half = stats.t.ppf(0.975, 5) * np.diag(covariance) ** 0.5
+    told = curve(bent).intervals()
+    assert told["floor"] == pytest.approx((floor - half[0], floor + half[0]), rel=1e-3)
+    assert told["exponent"] == pytest.approx((exponent - half[2], exponent + half[2]), rel=1e-3)
 
 
 def test_a_power_law_covers_and_so_do_its_multipliers():
