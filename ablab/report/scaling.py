@@ -86,7 +86,8 @@ def ladder_lines(told: Mapping[str, Any]) -> list[str]:
 def _told_curve(arm: str, found: Curve) -> dict[str, Any]:
     return {
         "arm": arm, "form": found.form, "parameters": found.parameters, "intervals": found.intervals(),
-        "sd": found.sd, "dof": found.dof, "lowest": found.lowest, "highest": found.highest, "loss_at_highest": found.at(found.highest),
+        "sd": found.sd, "dof": found.dof, "lowest": found.lowest, "highest": found.highest,
+        "loss_at_highest": found.at(found.highest),
     }  # fmt: skip
 
 
