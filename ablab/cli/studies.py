@@ -3,14 +3,17 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ablab.cli.options import HomeDir, Json, Overrides, Plugins, Profile, StudyFile, StudyName
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ablab.study.foresight import Foresight
     from ablab.study.home import Home, StudyRecord
+    from ablab.study.plan import Plan
     from ablab.study.session import Planned, Request
 
 
@@ -34,16 +37,16 @@ def plan(
     done = asked.settled(root)
     expected = asked.plan.expected
     if as_json:
-        arms = [
+        parts = [
             {
-                "name": a.name, "expression": a.expression, "plugins": list(a.plugins), "parameters": a.parameters,
-                "flops_per_token": a.flops_per_token, "tokens": a.tokens, "steps": a.steps, "mismatch": a.mismatch,
-                "feed_forward": list(a.feed_forward),
+                "label": part.label, "baseline": part.baseline, "arms": _arms(part.plan), "runs": part.plan.expected.runs,
+                "trials": part.plan.expected.trials, "training_flops": part.plan.expected.flops,
             }
-            for a in asked.plan.arms
+            for part in asked.plan.parts
         ]  # fmt: skip
+        arms = {"parts": parts} if parts else {"arms": _arms(asked.plan)}
         content = {
-            "study": asked.request.name, "revision": asked.study.revision(), "arms": arms, "runs": expected.runs,
+            "study": asked.request.name, "revision": asked.study.revision(), **arms, "runs": expected.runs,
             "most_runs": expected.most or expected.runs,
             "trials": expected.trials, "to_train": expected.runs + expected.trials - len(done),
             "training_flops": expected.flops, "infeasible": dict(asked.plan.infeasible), "notes": list(asked.plan.notes),
@@ -85,6 +88,8 @@ def schema(home: HomeDir = None, plugins: Plugins = None) -> None:
     from ablab.study.schema import Study
 
     content = Study.model_json_schema(by_alias=True)
+    content["required"].remove("budget")
+    content["anyOf"] = [{"required": [name]} for name in ("budget", "budgets", "scales")]
     content["properties"]["profiles"] = {"type": "object", "additionalProperties": {"type": "object"}}
     print(json.dumps(content, indent=1))
 
@@ -113,33 +118,57 @@ def study_record(study: str, profile: str | None, overrides: list[str] | None, h
     return StudyRecord(place, label(Path(study).stem, profile), resolved.revision())
 
 
-def _print_plan(asked: "Planned", done: set[str], power: "Foresight | None") -> None:
-    from rich.console import Console
+def _arms(plan: "Plan") -> list[dict[str, Any]]:
+    return [
+        {
+            "name": a.name, "expression": a.expression, "plugins": list(a.plugins), "parameters": a.parameters,
+            "flops_per_token": a.flops_per_token, "tokens": a.tokens, "steps": a.steps, "mismatch": a.mismatch,
+            "feed_forward": list(a.feed_forward),
+        }
+        for a in plan.arms
+    ]  # fmt: skip
+
+
+def _plan_table(title: str, plan: "Plan", seeds: int, done: set[str]) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
     from ablab.report.numbers import short
 
-    table = Table(title=f"{escape(asked.request.name)} (revision {asked.study.revision()})", title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("arm", overflow="fold", ratio=1)
-    matched = ["mismatch"] if asked.study.match else []
+    matched = ["mismatch"] if any(arm.mismatch is not None for arm in plan.arms) else []
     for name in ("params", "FLOPs/token", "tokens", "steps", *matched, "done"):
         table.add_column(name, justify="right", no_wrap=True)
-    first = asked.study.adaptive.start if asked.study.adaptive else len(asked.study.seed_list())
-    for arm in asked.plan.arms:
-        keys = [run.key for run in asked.plan.runs if run.arm == arm.name]
-        finished = f"{sum(key in done for key in keys)}/{len(keys) or first}"
+    for arm in plan.arms:
+        keys = [run.key for run in plan.runs if run.arm == arm.name]
+        finished = f"{sum(key in done for key in keys)}/{len(keys) or seeds}"
         table.add_row(
             escape(arm.name),
             short(arm.parameters),
             short(arm.flops_per_token),
             short(arm.tokens),
             "–" if arm.steps is None else str(arm.steps),
-            *([f"{arm.mismatch:+.2%}"] if arm.mismatch is not None else []),
+            *(["–" if arm.mismatch is None else f"{arm.mismatch:+.2%}"] if matched else []),
             finished,
         )
-    console = Console(highlight=False)
-    console.print(table)
+    return table
+
+
+def _print_plan(asked: "Planned", done: set[str], power: "Foresight | None") -> None:
+    from rich.console import Console
+
+    from ablab.report.numbers import short
+
+    adaptive = asked.study.adaptive
+    console, seeds = Console(highlight=False), adaptive.start if adaptive else len(asked.study.seed_list())
+    title = f"{asked.request.name} (revision {asked.study.revision()})"
+    if asked.plan.parts:
+        console.print(title, markup=False)
+    for part in asked.plan.parts:
+        console.print(_plan_table(part.label, part.plan, seeds, done))
+    if not asked.plan.parts:
+        console.print(_plan_table(title, asked.plan, seeds, done))
     expected = asked.plan.expected
     trials = f"{expected.trials} trials and " if expected.trials else ""
     left = expected.runs + expected.trials - len(done)

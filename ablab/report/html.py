@@ -10,9 +10,11 @@ from markupsafe import Markup
 from ablab.files import write_atomically
 from ablab.report.figures import bowls_plot, effects_plot
 from ablab.report.numbers import digits, p_value, parameters, plain, short, signed
+from ablab.report.parts import lines as across_lines
+from ablab.report.parts import listings
 from ablab.report.sentences import changed_by_tuning, places_of, word
 from ablab.report.summary import ArmSummary, Summary
-from ablab.report.terminal import footnotes, survival, verdicts
+from ablab.report.terminal import footnotes, own_lines, survival, verdicts
 from ablab.report.trials import ArmTuning, TrialSummary
 from ablab.report.verdicts import EffectSummary
 from ablab.study.home import StudyRecord
@@ -25,6 +27,7 @@ def write_report(summary: Summary, record: StudyRecord) -> Path:
     sources = record.read()["sources"]
     page = template.render(
         s=summary,
+        parts=Markup(_parts(summary)) if summary.parts else None,
         plot=plot,
         verdicts=verdicts(summary),
         bowls=Markup(bowls_plot(summary)) if summary.tuning else None,
@@ -42,6 +45,25 @@ def write_report(summary: Summary, record: StudyRecord) -> Path:
     path = record.reports / f"{record.revision}.html"
     write_atomically(path, lambda file: file.write(page.encode()))
     return path
+
+
+def _parts(summary: Summary) -> str:
+    """The sections of a study in several parts."""
+    template = Environment(autoescape=True).from_string(files("ablab.report").joinpath("parts.html.j2").read_text("utf-8"))
+    return template.render(
+        metric=summary.metric,
+        listings=listings(summary.across),
+        lines=across_lines(summary.across),
+        parts=[
+            {
+                "lines": own_lines(summary, part)[1:], "effects": [_effect_row(e) for e in part.effects],
+                "arms": [_arm_row(a, digits(part.sd)) for a in part.arms],
+                "tuning": [_tuning_row(arm, digits(part.sd)) for arm in part.tuning],
+                "plot": Markup(effects_plot(part)) if any(e.estimate is not None for e in part.effects) else None,
+            }
+            for part in summary.parts
+        ],
+    )  # fmt: skip
 
 
 def _effect_row(effect: EffectSummary) -> dict[str, str]:

@@ -8,7 +8,10 @@ from ablab.study.seeds import told as seeds_told
 
 
 def scope(content: Mapping[str, Any]) -> list[str]:
-    """What the figures hold for, in words."""
+    """What the figures hold for, in words. Of a study in several parts: what they have in common."""
+    if "parts" in content:
+        told = [scope(part) for part in _alone(content)]
+        return [line for line in told[0] if all(line in lines for lines in told)]
     config = content["config"]
     ((kind, amount),) = [(k, v) for k, v in config["budget"].items() if v is not None]
     sizes = ", ".join(f"{k} {v}" for k, v in config["model"].items() if v is not None) or "the family's own"
@@ -28,7 +31,9 @@ def scope(content: Mapping[str, Any]) -> list[str]:
 
 
 def holds_for(content: Mapping[str, Any]) -> str:
-    """The same in a clause that follows a verdict."""
+    """The same in a clause that follows a verdict; each part of a study has its own."""
+    if "parts" in content:
+        return ""
     config = content["config"]
     ((kind, amount),) = [(k, v) for k, v in config["budget"].items() if v is not None]
     counts = [arm["parameters"] for arm in content["arms"]]
@@ -37,6 +42,12 @@ def holds_for(content: Mapping[str, Any]) -> str:
     tune = config.get("tune")
     recipe = "with one recipe for all, untuned" if tune is None else f"each arm with the best of {tune['trials']} recipes"
     return f"for models of {size}, trained on {config['data']['source']} text for {amount:.3g} {kind} each, {recipe}"
+
+
+def _alone(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each part's record, as it would be alone."""
+    shared = {key: value for key, value in content.items() if key != "parts"}
+    return [{**shared, **part} for part in content["parts"]]
 
 
 def _tuned(config: Mapping[str, Any]) -> str:

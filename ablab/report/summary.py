@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ablab.report.costs import Costs, cost_of
+from ablab.report.parts import across
 from ablab.report.scope import holds_for, scope
 from ablab.report.trials import ArmTuning, TrialSummary, objectives_of, trials_of, tuning
 from ablab.report.verdicts import EffectSummary, findings
@@ -47,6 +48,7 @@ class Summary:
     `survivors`: of a search, each confirmed arm with the one that beats it, if one does. `objectives`: what runs are judged by.
     `margin`, `noise_floor`, `detectable_effect`: see `verdicts.Findings`. `shared`: the parameters of the one recipe for all that
     every arm was tried with beside its own, if there was one. `spared`: runs fewer than with the most seeds everywhere.
+    `parts`: of a study in several parts, each part's figures (`part`: its label); `across`: what only all of them tell.
     """
 
     study: str
@@ -78,6 +80,9 @@ class Summary:
     detectable_effect: float | None
     shared: dict[str, Any] | None
     spared: int | None
+    part: str = ""
+    parts: list["Summary"] = field(default_factory=list)
+    across: dict[str, Any] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -86,12 +91,20 @@ class Summary:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types; figures that are not finite are null."""
-        return _finite(asdict(self))
+        return _finite(_without_parts(asdict(self)))
 
 
 def summarise(record: StudyRecord) -> Summary:
     """The study's figures as far as its runs are finished."""
     content = record.read()
+    if "parts" not in content:
+        return _summarise(record, content)
+    shared = {key: value for key, value in content.items() if key != "parts"}
+    parts = [replace(_summarise(record, {**shared, **part}), part=part["label"]) for part in content["parts"]]
+    return replace(_summarise(record, content), parts=parts, across=across(content, parts))
+
+
+def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
     root = record.home.root
     shared = content.get("shared") or {"params": None, "runs": []}
     keys = {run["key"] for run in (*content["runs"], *shared["runs"])}
@@ -169,6 +182,13 @@ def _device(result: Mapping[str, Any]) -> str:
     layout = result.get("layout", _ONE_PROCESS)
     shared = "" if layout == _ONE_PROCESS else f"{layout}, "
     return f"{result['device']} ({shared}{result['precision']}, {result['threads']} thread(s), {versions})"
+
+
+def _without_parts(content: dict[str, Any]) -> dict[str, Any]:
+    """Less what is empty in a study without parts."""
+    empty = {key for key in ("part", "parts", "across") if not content[key]}
+    parts = {"parts": [_without_parts(part) for part in content["parts"]]} if content["parts"] else {}
+    return {key: value for key, value in {**content, **parts}.items() if key not in empty}
 
 
 def _finite(value: Any) -> Any:

@@ -9,6 +9,9 @@ from rich.table import Table
 
 from ablab.report.costs import costs_table
 from ablab.report.numbers import digits, p_value, parameters, plain, short, signed
+from ablab.report.parts import lines as across_lines
+from ablab.report.parts import listings
+from ablab.report.scaling import Listing
 from ablab.report.sentences import changed_by_tuning, noise, places_of, sentence, word
 from ablab.report.summary import Summary
 from ablab.report.trials import ArmTuning
@@ -23,15 +26,26 @@ def print_summary(summary: Summary, console: Console) -> None:
         console.print(f"[bold]Unfinished:[/] {summary.finished} of {summary.runs} runs are done.", highlight=False)
     for key, reason in list(summary.failed.items())[:5]:
         console.print(f"failed: {key}: {reason}", highlight=False, markup=False)
-    for line in verdicts(summary):
+    for part in summary.parts or [summary]:
+        _print_part(summary, part, console)
+    for listing in listings(summary.across) if summary.parts else []:
+        console.print(listing_table(listing))
+    across = across_lines(summary.across) if summary.parts else []
+    for line in (*across, *survival(summary), *footnotes(summary)):
         console.print(line, highlight=False, markup=False)
-    console.print(effects_table(summary))
-    console.print(arms_table(summary))
-    if any(value is not None for effect in summary.effects for value in effect.costs.values()):
-        console.print(costs_table(summary))
-    if summary.tuning:
-        console.print(tuning_table(summary))
-    for line in (*changed_by_tuning(summary), *survival(summary), *footnotes(summary)):
+
+
+def _print_part(summary: Summary, part: Summary, console: Console) -> None:
+    """A part's own figures, under its label; a study without parts is its only one."""
+    for line in (*own_lines(summary, part), *verdicts(part)):
+        console.print(line, highlight=False, markup=False)
+    console.print(effects_table(part))
+    console.print(arms_table(part))
+    if any(value is not None for effect in part.effects for value in effect.costs.values()):
+        console.print(costs_table(part))
+    if part.tuning:
+        console.print(tuning_table(part))
+    for line in changed_by_tuning(part):
         console.print(line, highlight=False, markup=False)
 
 
@@ -39,6 +53,24 @@ def verdicts(summary: Summary) -> list[str]:
     """The verdict on each change in a sentence, and what all of them hold for; nothing for a study without changes."""
     told = [sentence(effect, summary.metric) for effect in summary.effects if effect.kind != "interaction"]
     return [*told, f"All this is {summary.holds_for}."] if told else []
+
+
+def own_lines(summary: Summary, part: Summary) -> list[str]:
+    """A part's label and what holds for it alone; nothing of a study without parts."""
+    if not summary.parts:
+        return []
+    known = {*summary.scope, *summary.notes}
+    return ["", part.part, *(line for line in [*part.scope, *part.notes] if line not in known), *noise(part)]
+
+
+def listing_table(listing: Listing) -> Table:
+    """A table of what only the parts together tell."""
+    table = Table(title=escape(listing.title), title_justify="left")
+    for i, name in enumerate(listing.columns):
+        table.add_column(escape(name), overflow="fold", justify="left" if i == 0 else "right")
+    for row in listing.rows:
+        table.add_row(*map(escape, row))
+    return table
 
 
 def effects_table(summary: Summary) -> Table:

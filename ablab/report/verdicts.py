@@ -84,7 +84,7 @@ class _Table:
 def findings(content: Mapping[str, Any], results: Results) -> Findings:
     """Judges every effect of a study. `content`: its record; `results`: of its finished runs, by key."""
     table = _table(content["runs"], content, results)
-    baseline = content.get("baseline") or content["arms"][0]["name"]
+    baseline = content.get("baseline") or next((arm["name"] for arm in content["arms"]), "")
     mean, spread = mean_sd([value for (arm, _), value in table.cells.items() if arm == baseline])
     margin = None if mean is None else margin_of(content["config"], mean)
     questions = [
@@ -121,11 +121,11 @@ def _shared(
 
 def _table(runs: Sequence[Mapping[str, Any]], content: Mapping[str, Any], results: Results) -> _Table:
     metric = content["config"]["metric"]
-    ended = [(run["arm"], run["seed"], results[run["key"]]) for run in runs if run["key"] in results]
+    arms = {arm["name"] for arm in content["arms"]}  # none, of several parts together
+    ended = [(r["arm"], r["seed"], results[r["key"]]) for r in runs if r["arm"] in arms and r["key"] in results]
     diverged = frozenset(arm for arm, _, result in ended if result["diverged"])
     cells = {(arm, seed): result["metrics"][metric] for arm, seed, result in ended if arm not in diverged}
-    missing = {run["arm"] for run in runs if run["key"] not in results}
-    missing |= {arm["name"] for arm in content["arms"]} - {run["arm"] for run in runs}
+    missing = {run["arm"] for run in runs if run["key"] not in results} | arms - {run["arm"] for run in runs}
     return _Table(cells, diverged, frozenset(missing - diverged))
 
 

@@ -77,17 +77,8 @@ class StudyRecord:
         content = {
             "study": self.name,
             "revision": self.revision,
-            "config": study.model_dump(mode="json", by_alias=True, exclude={"tracking"}),  # an address may hold a password
             "sources": dict(sources),
-            "arms": [asdict(arm) for arm in plan.arms],
-            "runs": [_run(run) for run in plan.runs],
-            "trials": [_trial(trial) for trial in plan.trials],
-            "expected": asdict(plan.expected),
-            "baseline": plan.baseline,
-            "shared": _shared(plan),
-            "contrasts": [_plain(c) for c in plan.contrasts],
-            "infeasible": dict(plan.infeasible),
-            "notes": list(plan.notes),
+            **_content(study, plan),
             "mirrored": old.get("mirrored"),
         }
         write_json(self.path, content)
@@ -137,6 +128,28 @@ def _run(run: "RunSpec") -> dict[str, Any]:
 
 def _shared(plan: "Plan") -> dict[str, Any] | None:
     return {"params": dict(plan.shared.params), "runs": [_run(run) for run in plan.shared.runs]} if plan.shared else None
+
+
+def _content(study: "Study", plan: "Plan") -> dict[str, Any]:
+    """A study and its plan. Of one in several parts: each as it would be alone, and the runs and trials of all."""
+    content = {
+        "config": study.content("tracking"),  # an address may hold a password
+        "arms": [asdict(arm) for arm in plan.arms],
+        "runs": [_run(run) for run in plan.runs],
+        "trials": [_trial(trial) for trial in plan.trials],
+        "expected": asdict(plan.expected),
+        "baseline": plan.baseline,
+        "shared": _shared(plan),
+        "contrasts": [_plain(c) for c in plan.contrasts],
+        "infeasible": dict(plan.infeasible),
+        "notes": list(plan.notes),
+    }
+    if not plan.parts:
+        return content
+    content["runs"] = [{"arm": run.title, "seed": run.seed, "key": run.key, "part": run.part} for run in plan.runs]
+    content["trials"] = [{**_trial(trial), "arm": trial.run.title, "part": trial.run.part} for trial in plan.trials]
+    parts = [{"label": p.label, **_content(p.study, p.plan)} for p in plan.parts]
+    return {**content, "arms": [], "parts": parts}
 
 
 def _trial(trial: "Trial") -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Mirror:
         self._last = 0.0
         self._specs: Mapping[str, RunSpec] = {}
         self._arms: dict[str, Arm] = {}
+        self._studies: dict[str, Study] = {}
         self._plugins: list[str] = []
 
     def open(self, plan: Plan) -> None:
@@ -44,6 +45,7 @@ class Mirror:
         """More is decided; some of it may be finished, for another study."""
         known = self._specs
         self._specs, self._arms = plan.unique, plan.arm_of
+        self._studies = {part.label: part.study for part in plan.parts}
         self._plugins = sorted({name for run in plan.unique.values() for name, _ in run.plugins})
         self._safely(lambda: self._show_more([spec for key, spec in plan.unique.items() if key not in known]))
 
@@ -129,7 +131,9 @@ class Mirror:
         """What filters and groups the runs table: every plugin of the study is a parameter of every run."""
         mine = dict(spec.plugins)
         plugins = {f"plugin.{name}": shown_options(mine.get(name)) for name in self._plugins}
-        budget = {f"budget.{k}": str(v) for k, v in self.study.budget.model_dump(exclude_none=True).items()}
+        study = self._studies.get(spec.part, self.study)
+        budget = {f"budget.{k}": str(v) for k, v in study.budget.model_dump(exclude_none=True).items()}
+        budget |= {"part": spec.part} if spec.part else {}
         recipe = {f"recipe.{k}": str(v) for k, v in self._arms[spec.key].recipe.items()}
         dims = {f"dims.{k}": str(v) for k, v in spec.dims.items() if v is not None}
         dims |= {"dims.feed_forward": str(max(spec.feed_forward))} if spec.feed_forward else {}

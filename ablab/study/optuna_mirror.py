@@ -99,6 +99,7 @@ class _Parameters:
         self.specs, self._arms = plan.unique, plan.arm_of
         self._trials = bool(plan.expected.trials)
         self._space = dict(plan.space)
+        self._parts = [part.label for part in plan.parts]
         used = [dict(run.plugins) for run in plan.unique.values()]
         names = [] if self._search else sorted({name for plugins in used for name in plugins})
         self._plugins = {name: sorted({shown_options(plugins.get(name)) for plugins in used}) for name in names}
@@ -111,6 +112,8 @@ class _Parameters:
         params |= self._arms[spec.key].params
         choices |= self._space
         params["seed"], choices["seed"] = spec.seed, self._seeds
+        if self._parts:
+            params["part"], choices["part"] = spec.part, self._parts
         if self._trials:
             params["stage"], choices["stage"] = "run" if spec.trial is None else "trial", ["trial", "run"]
         return params, choices

@@ -17,7 +17,7 @@ from ablab.data.batches import Batches
 from ablab.errors import UserError
 from ablab.study.arm_data import AnyData
 from ablab.study.designs import Contrast
-from ablab.study.schema import RecipeConfig
+from ablab.study.schema import RecipeConfig, Study
 from ablab.train.budget import TimeLimit
 from ablab.train.precision import resolve_precision
 
@@ -29,7 +29,8 @@ NUMERICS_VERSION = 1
 class RunSpec:
     """A run, as plain values that any process can rebuild it from. `batches`: see `ablab.data.batches.Batches`; none
     where there is a `limit`, see `ablab.train.budget.TimeLimit`. `feed_forward`: how wide each layer's was made, where arms are
-    matched. `trial`: which of its arm's trials it is; None for a confirming run.
+    matched. `trial`: which of its arm's trials it is; None for a confirming run. `part`: the part of a study at several
+    budgets or sizes.
     """
 
     key: str
@@ -48,6 +49,7 @@ class RunSpec:
     trial: int | None = None
     limit: Mapping[str, Any] | None = None
     feed_forward: tuple[int, ...] = ()
+    part: str = ""
 
     @property
     def allowance(self) -> Batches | TimeLimit:
@@ -62,7 +64,12 @@ class RunSpec:
     @property
     def label(self) -> str:
         """What people read."""
-        return f"{self.arm} · seed {self.seed}" if self.trial is None else f"{self.arm} · trial {self.trial}"
+        return f"{self.title} · seed {self.seed}" if self.trial is None else f"{self.title} · trial {self.trial}"
+
+    @property
+    def title(self) -> str:
+        """Its arm, behind the part if there are several."""
+        return f"{self.part} · {self.arm}" if self.part else self.arm
 
 
 @dataclass(frozen=True)
@@ -133,7 +140,7 @@ class Plan:
     """All that a study will do, as far as it is known: trials decide which runs follow. Arms whose values are equal share
     their runs. `data`: what to tokenize, by fingerprint. `space`: the values that trials try, by parameter: a list, or an
     interval. `notes`: what a reader must know of the design. `baseline`: the arm whose mean a margin in percent refers to.
-    `shared`: the arms under one recipe, once that is decided.
+    `shared`: the arms under one recipe, once that is decided. `parts`: the plans that it joins, of a study in several parts.
     """
 
     arms: tuple[Arm, ...]
@@ -147,6 +154,7 @@ class Plan:
     space: Mapping[str, Any] = field(default_factory=dict)
     baseline: str = ""
     shared: SharedRecipe | None = None
+    parts: tuple["PartPlan", ...] = ()
 
     @property
     def shared_runs(self) -> tuple[RunSpec, ...]:
@@ -156,15 +164,31 @@ class Plan:
     @property
     def unique(self) -> dict[str, RunSpec]:
         """The runs and trials by key, each once."""
+        if self.parts:
+            return {key: run for part in self.parts for key, run in part.plan.unique.items()}
         return {run.key: run for run in (*(trial.run for trial in self.trials), *self.shared_runs, *self.runs)}
 
     @property
     def arm_of(self) -> dict[str, Arm]:
         """The arm of each run and trial, by key."""
+        if self.parts:
+            return {key: arm for part in self.parts for key, arm in part.plan.arm_of.items()}
         arms = {arm.name: arm for arm in self.arms}
         alike = {arm.name: arm for arm in self.shared.arms} if self.shared else {}
         found = {trial.run.key: trial.arm for trial in self.trials} | {run.key: alike[run.arm] for run in self.shared_runs}
         return found | {run.key: arms[run.arm] for run in self.runs}
+
+
+@dataclass(frozen=True)
+class PartPlan:
+    """The plan of one part of a study. `study`: the study as this part asks it. `baseline`: the arm that the others are held
+    against.
+    """
+
+    label: str
+    study: Study
+    plan: Plan
+    baseline: str
 
 
 def recipe_value(config: RecipeConfig) -> Recipe:

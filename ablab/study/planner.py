@@ -59,13 +59,14 @@ class PlannedArm:
 
 class Planner:
     """Plans the arms of one study. What it was given is validated when an arm is planned; nothing is created. `accounts`: what
-    is counted already.
+    is counted already. `part`: which part of a study this is; `owner` is then the whole study's.
     """
 
     def __init__(self, name: str, study: Study, document: Document, registry: Registry, accounts: Accounts | None = None) -> None:
         self.name, self.study, self.document, self.registry = name, study, document, registry
         self._accounts = accounts or Accounts()
         self.owner = edition(name, study.revision())
+        self.part = ""
         self._fingerprints: dict[str, str] = {}
         check(study, document)
         self.layout = lay_out(study, registry, document)
@@ -151,7 +152,7 @@ class Planner:
             recipe=setting.recipe.model_dump(), data=fingerprint, batches=spent.runs if isinstance(spent, Batches) else (),
             flops_per_token=arm.flops_per_token, validate_at=tuple(self.study.validate_at),
             checkpoint_seconds=self.study.checkpoint_seconds, limit=None if isinstance(spent, Batches) else asdict(spent),
-            feed_forward=arm.feed_forward,
+            feed_forward=arm.feed_forward, part=self.part,
         )  # fmt: skip
         stream = STREAM * self.layout.replicates.get(name, 0)
         return PlannedArm(arm, model, counted, shared, template, setting.data, stream)

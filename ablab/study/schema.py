@@ -81,6 +81,31 @@ def _preset(value: Any) -> Any:
 RecipeField = Annotated[RecipeConfig, BeforeValidator(_preset, json_schema_input_type=RecipeConfig | str)]
 
 
+class Rung(Config):
+    """What one part of a study that goes up a ladder has of its own: sizes, budget, recipe, each over the study's."""
+
+    model: Sizes = Sizes()
+    budget: BudgetConfig | None = None
+    recipe: RecipeField = RecipeConfig()
+
+
+class Scales(Config):
+    """A ladder: the study at each of `rungs`, from small to large. `lr`: how the learning rate follows from the first rung's as
+    the model gets wider, where a rung has none of its own; constant by default.
+    """
+
+    rungs: list[Rung]
+    lr: Literal["constant", "inverse_width", "inverse_sqrt_width"] | None = None
+
+
+def _rungs(value: Any) -> Any:
+    """A list is that of the rungs."""
+    return {"rungs": value} if isinstance(value, list) else value
+
+
+Ladder = Annotated[Scales, BeforeValidator(_rungs, json_schema_input_type=Scales | list[Rung])]
+
+
 class Tracking(Config):
     """`uri`: an MLflow tracking server or store in place of the local one. `optuna`: a database that a team shares
     (`postgresql+psycopg://user@host/name`) in place of a journal file.
@@ -108,8 +133,10 @@ _LATER: dict[tuple[str, ...], Any] = {
 
 class Study(Config):
     """A study file, resolved. `match`: what every arm has as much of as the baseline (`from`; in `compare` its `baseline`), to
-    within 1 %: its feed-forward is made as wide as that takes. `retries`: how often a run is tried again whose worker process
-    died or hung. `stall_seconds`: without progress for so long, starting and validation included, a run's worker counts as hung.
+    within 1 %: its feed-forward is made as wide as that takes. `budgets`, `scales`: the same question at several budgets, or up
+    a ladder; `budget` is then the first's, where none is given for all. `retries`: how often a run is tried again whose worker
+    process died or hung. `stall_seconds`: without progress for so long, starting and validation included, a run's worker counts
+    as hung.
     """
 
     question: str = ""
@@ -121,6 +148,8 @@ class Study(Config):
     data: Data = StdlibData()
     budget: BudgetConfig
     match: Annotated[Match | None, BeforeValidator(_match)] = None
+    budgets: list[BudgetConfig] | None = None
+    scales: Ladder | None = None
     seeds: Seeds = 3
     margin: Margin = DEFAULT
     tune: Tune | None = None
@@ -132,6 +161,18 @@ class Study(Config):
     stall_seconds: Annotated[float, Field(gt=0)] = 600.0
     hardware: Hardware = Hardware()
     tracking: Tracking | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_budget(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "budget" in values:
+            return values
+        several, ladder = values.get("budgets"), _rungs(values.get("scales"))
+        if several == []:  # refused when it is planned, in better words
+            return {**values, "budget": {"steps": 1.0}}
+        if not isinstance(several, list):
+            several = [rung.get("budget") for rung in (ladder or {}).get("rungs", ()) if isinstance(rung, dict)]
+        return {**values, "budget": several[0]} if several and several[0] else values
 
     @model_validator(mode="after")
     def _has_arms(self) -> "Study":
@@ -177,13 +218,18 @@ class Study(Config):
         trials = self.tune or self.design
         return trials.seed if isinstance(trials, Tune | Search) else None
 
+    def content(self, *apart: str) -> dict[str, Any]:
+        """In plain JSON types, less `apart`; `budgets` and `scales` only where there are some."""
+        none = {name for name in ("budgets", "scales") if getattr(self, name) is None}
+        return self.model_dump(mode="json", by_alias=True, exclude={*apart, *none})
+
     def revision(self) -> str:
         """A hash of the resolved study; where it is tracked, how workers are cared for and, but for a budget of seconds, what it
         trains on does not count.
         """
-        exclude = {"tracking", "checkpoint_seconds", "retries", "stall_seconds"}
-        exclude |= {"hardware"} if self.budget.seconds is None else set()
-        content = self.model_dump(mode="json", by_alias=True, exclude=exclude)
+        timed = any(budget.seconds is not None for budget in (self.budget, *(self.budgets or ())))
+        apart = ("tracking", "checkpoint_seconds", "retries", "stall_seconds")
+        content = self.content(*apart) if timed else self.content(*apart, "hardware")
         for path, default in _LATER.items():
             *above, key = path
             place = reduce(lambda node, name: node.get(name) or {}, above, content)
@@ -203,6 +249,8 @@ def load_study(file: Path, profile: str | None, overrides: Sequence[str]) -> tup
 
 def _messages(error: ValidationError, document: Document) -> Iterable[str]:
     for item in error.errors():
+        if item["loc"][:1] == ("budget",) and item["type"] != "missing" and "budget" not in document.values:
+            continue  # said of `budgets` or `scales`, which it is taken from
         path, models = _walk(item["loc"])
         key = ".".join(path)
         message = item["msg"].removeprefix("Value error, ")
@@ -234,6 +282,9 @@ def _walk(loc: Sequence[str | int]) -> tuple[list[str], list[type[BaseModel]]]:
         if tagged:
             models = tagged
             continue
+        if isinstance(part, int):  # of a list, whose items are what `models` says
+            path.append(str(part))
+            continue
         fields = [f for m in models for n, f in m.model_fields.items() if part in (n, f.alias)]
         union = isinstance(part, str) and ("[" in part or part in ("int", "list", "float", "range"))
         if not fields and (union or (models and part != loc[-1])):
@@ -258,7 +309,7 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _leaves(annotation: Any) -> Iterable[Any]:
-    if get_origin(annotation) in (Union, UnionType, Annotated):
+    if get_origin(annotation) in (Union, UnionType, Annotated, list):
         for part in get_args(annotation):
             yield from _leaves(part)
     else:

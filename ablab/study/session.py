@@ -19,11 +19,10 @@ from ablab.study.home import Home, StudyRecord, label
 from ablab.study.mirror import Mirror
 from ablab.study.optuna_mirror import OptunaMirror
 from ablab.study.plan import Plan
-from ablab.study.planner import Planner
 from ablab.study.records import Record, finished_keys, settled_keys
 from ablab.study.schema import Study, load_study
 from ablab.study.sources import Source
-from ablab.study.stages import source_of
+from ablab.study.stages import Asked, study_source
 from ablab.study.tally import Patience, Tally
 from ablab.study.views import Views
 from ablab.study.worker import Setting
@@ -85,8 +84,8 @@ def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
     """Reads, validates and plans. `root`: the home's folder of records. Raises UserError with the place of what is wrong."""
     study, document = load_study(request.file, request.profile, request.overrides)
     accounts = Accounts(root)
-    planner = Planner(request.name, study, document, load_registry(request.plugins), accounts)
-    return Planned(request, study, source_of(planner, root), accounts)
+    source = study_source(Asked(request.name, study, document), load_registry(request.plugins), root, accounts)
+    return Planned(request, study, source, accounts)
 
 
 class Session:

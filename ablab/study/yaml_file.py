@@ -145,7 +145,11 @@ def _lay(base: Document, layer: Document) -> None:
 
 
 def _spell_out(layer: Document) -> None:
-    """`recipe: NAME` as a mapping."""
+    """`recipe: NAME` and `scales: [RUNG, …]` as mappings."""
+    if isinstance(rungs := layer.values.get("scales"), list):
+        layer.values["scales"] = {"rungs": rungs}
+        items = {path: place for path, place in layer.places.items() if path[0] == "scales" and len(path) > 1}
+        layer.places.update({("scales", "rungs", *path[1:]): place for path, place in items.items()})
     if isinstance(name := layer.values.get("recipe"), str):
         layer.values["recipe"] = {"preset": name}
         layer.places["recipe", "preset"] = layer.place(["recipe"])
