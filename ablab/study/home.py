@@ -131,7 +131,10 @@ class StudyRecord:
 
 def _trial(trial: "Trial") -> dict[str, Any]:
     run = trial.run
-    return {"arm": run.arm, "number": run.trial, "seed": run.seed, "key": run.key, "params": dict(trial.arm.params)}
+    return {
+        "arm": run.arm, "number": run.trial, "seed": run.seed, "key": run.key, "params": dict(trial.arm.params),
+        "recipe": dict(trial.arm.recipe),
+    }  # fmt: skip
 
 
 def _plain(contrast: "Contrast") -> dict[str, Any]:
