@@ -74,8 +74,8 @@ def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
         raise UserError(explained(error, uri)) from error
     if not found:
         raise UserError(f"{study!r} is not in {uri} yet: `ablab sync {study}` writes it there")
-    runs = f"{server}/#/experiments/{view.experiment}/runs"
-    return runs if study is None else runs + "?searchFilter=" + quote(f"tags.`{STUDY}` = '{study}'")
+    runs = f"{server}/#/experiments/{view.experiment}/runs?workflowType=machine_learning"
+    return runs if study is None else runs + "&searchFilter=" + quote(f"tags.`{STUDY}` = '{study}'")
 
 
 def _browse(page: str, wanted: bool | None) -> None:

@@ -11,7 +11,7 @@ from ablab.files import locked, read_json
 from ablab.study.home import StudyRecord
 from ablab.study.plan import RunSpec
 from ablab.study.records import Record
-from ablab.tracking.mlflow_view import Child, DatasetInput, MlflowView, Point, store_folder
+from ablab.tracking.mlflow_view import Child, DatasetInput, MlflowView, NewChild, Point, store_folder
 
 _ENDS = {"finished": "FINISHED", "failed": "FAILED"}
 
@@ -107,7 +107,8 @@ class StoredStudy:
     def _create(self, spec: RunSpec, tags: Mapping[str, str]) -> str:
         stage = "run" if spec.trial is None else "trial"
         all_tags = {"ablab.arm": spec.arm, "ablab.study": self.name, "ablab.stage": stage, **tags}
-        run = self.view.create_child(self.parent, spec.label, spec.key, self._params(spec), all_tags)
+        began = _modified(self._record(spec.key).folder / "spec.json")
+        run = self.view.create_child(self.parent, NewChild(spec.label, spec.key, began), self._params(spec), all_tags)
         self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
         self._children[spec.key] = Child(run, "RUNNING")
         self._sent[spec.key] = set()
@@ -132,12 +133,17 @@ class StoredStudy:
             self.view.model(run, spec.label, {**self._params(spec), "weights": str(record.folder)}, result["steps"])
 
     def _end(self, key: str, run: str, status: str) -> None:
-        self.view.end(run, status)
+        ended = _modified(self._record(key).folder / "result.json") if status == "FINISHED" else None
+        self.view.end(run, status, ended)
         self._children[key] = Child(run, status)
         self._sent.pop(key, None)
 
     def _record(self, key: str) -> Record:
         return Record(self.home.root, key)
+
+
+def _modified(file: Path) -> float | None:
+    return file.stat().st_mtime if file.exists() else None
 
 
 def _inputs(folder: Path, fingerprint: str) -> list[DatasetInput]:

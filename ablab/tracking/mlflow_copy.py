@@ -7,7 +7,7 @@ from typing import Any
 from ablab.errors import UserError
 from ablab.tracking.addresses import redacted
 from ablab.tracking.mlflow_connection import explained, store_folder
-from ablab.tracking.mlflow_view import KEY, PARENT, MlflowView
+from ablab.tracking.mlflow_view import KEY, PARENT, MlflowView, NewChild
 
 _NOT_COPIED = ("mlflow.rootRunId",)
 
@@ -45,8 +45,8 @@ def _copy(come: MlflowView, go: MlflowView, parent: Any) -> int:
         key = run.data.tags[KEY]
         child = there.get(key)
         if child is None or child.status != "FINISHED":
-            name = run.info.run_name
-            made = child.id if child else go.create_child(to, name, key, run.data.params, {**_tags(run), PARENT: to})
+            new = NewChild(run.info.run_name, key, run.info.start_time / 1000)
+            made = child.id if child else go.create_child(to, new, run.data.params, _tags(run))
             _copy_child(come, go, run, made)
     _copy_artifacts(come, go, parent.info.run_id, to)
     go.end(to, parent.info.status)
@@ -64,7 +64,7 @@ def _copy_child(come: MlflowView, go: MlflowView, run: Any, to: str) -> None:
             model = come.client.get_logged_model(output.model_id)
             go.model(to, model.name, model.params, output.step)
     _copy_artifacts(come, go, run.info.run_id, to)
-    go.end(to, run.info.status)
+    go.end(to, run.info.status, run.info.end_time / 1000 if run.info.end_time else None)
 
 
 def _copy_artifacts(come: MlflowView, go: MlflowView, run: str, to: str) -> None:

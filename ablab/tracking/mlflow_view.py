@@ -15,13 +15,13 @@ from typing import Any
 from ablab.tracking.mlflow_connection import available, connect, explained, is_server, settings, store_folder
 
 __all__ = [
-    "EXPERIMENT", "STUDY", "Child", "DatasetInput", "MlflowView", "Point", "available", "explained", "is_server", "settings",
-    "store_folder",
+    "EXPERIMENT", "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "Point", "available", "explained", "is_server",
+    "settings", "store_folder",
 ]  # fmt: skip
 
 EXPERIMENT = "ablab"
 PARENT, STUDY, KEY, KIND = "mlflow.parentRunId", "ablab.study", "ablab.run_key", "ablab.kind"
-_HOME = "ablab.home"
+_HOME, _KIND_OF_EXPERIMENT = "ablab.home", "mlflow.experimentKind"
 _BATCH = 1000
 Row = Mapping[str, Any]
 Point = tuple[str, int]
@@ -33,6 +33,15 @@ class Child:
 
     id: str
     status: str
+
+
+@dataclass(frozen=True)
+class NewChild:
+    """A child to be made. `began`: when the run was handed out (Unix); None for now."""
+
+    name: str
+    key: str
+    began: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,8 @@ class MlflowView:
         found = self.client.get_experiment_by_name(EXPERIMENT)
         artifacts = None if is_server(uri) else (local.resolve() / "artifacts").as_uri()
         self.experiment: str = found.experiment_id if found else self.client.create_experiment(EXPERIMENT, artifacts)
+        if not found or _KIND_OF_EXPERIMENT not in found.tags:  # which pages MLflow shows it with
+            self.client.set_experiment_tag(self.experiment, _KIND_OF_EXPERIMENT, "custom_model_development")
 
     def find_parent(self, study: str) -> str | None:
         """The study's parent run, if there is one."""
@@ -85,12 +96,13 @@ class MlflowView:
         runs = self.search(f"tags.`{PARENT}` = '{parent}'{one}")
         return {run.data.tags[KEY]: Child(run.info.run_id, run.info.status) for run in runs if KEY in run.data.tags}
 
-    def create_child(self, parent: str, name: str, key: str, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
+    def create_child(self, parent: str, child: NewChild, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
         """A child run with its parameters; RUNNING from here on."""
         from mlflow.entities import Param
 
-        all_tags = {**_signature(), **tags, PARENT: parent, KEY: key, _HOME: self._home, KIND: "run"}
-        run = self.client.create_run(self.experiment, tags=all_tags, run_name=name).info.run_id
+        all_tags = {**_signature(), **tags, PARENT: parent, KEY: child.key, _HOME: self._home, KIND: "run"}
+        began = None if child.began is None else int(child.began * 1000)
+        run = self.client.create_run(self.experiment, began, all_tags, child.name).info.run_id
         entries = iter([Param(k, v) for k, v in params.items()])
         while batch := list(islice(entries, 100)):
             self.client.log_batch(run, params=batch)
@@ -145,9 +157,9 @@ class MlflowView:
             self.client.log_batch(run, metrics=batch)
         return set(new)
 
-    def end(self, run: str, status: str) -> None:
-        """Ends a run: FINISHED, FAILED or KILLED."""
-        self.client.set_terminated(run, status)
+    def end(self, run: str, status: str, when: float | None = None) -> None:
+        """Ends a run, now or when it did (Unix): FINISHED, FAILED or KILLED."""
+        self.client.set_terminated(run, status, None if when is None else int(when * 1000))
 
     def attach(self, run: str, files: Sequence[Path]) -> None:
         """Logs files as artifacts."""
