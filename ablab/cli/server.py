@@ -68,7 +68,7 @@ def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
     from ablab.tracking.mlflow_view import STUDY, MlflowView, explained
 
     try:
-        view = MlflowView(uri, place.mlflow, place.root)
+        view = MlflowView(uri, place.mlflow)
         found = study is None or view.find_parent(study) is not None
     except Exception as error:  # MLflow's clients raise what their transports raise
         raise UserError(explained(error, uri)) from error

@@ -145,6 +145,6 @@ def forget(home: Home, studies: Iterable[str]) -> None:
     """Takes studies out of the local tracker, if there is one: MLflow keeps what is deleted until its garbage collection."""
     if not mlflow_view.available() or not any(home.mlflow.glob("*.db")):
         return
-    view = mlflow_view.MlflowView(home.tracking_uri(), home.mlflow, home.root)
+    view = mlflow_view.MlflowView(home.tracking_uri(), home.mlflow)
     for name in studies:
         view.forget(name)

@@ -33,20 +33,21 @@ class StoredStudy:
     def __init__(self, store: Store, tags: Mapping[str, str]) -> None:
         self.home, self.name, self._params = store.record.home, store.record.name, store.params
         with locked(self.home.views_lock):  # when it is first opened, MLflow makes its tables
-            self.view = MlflowView(store.uri, store_folder(store.uri, self.home.mlflow), self.home.root)
+            self.view = MlflowView(store.uri, store_folder(store.uri, self.home.mlflow), self.home.identity())
             self.parent = self.view.parent(self.name, tags)
             leased = [p.parent.name for p in (self.home.root / "runs").glob("*/lease.json")]
             self.view.reap(key for key in leased if self._record(key).lease().held())
             self._children = self.view.children(self.parent)
         self._sent: dict[str, set[Point]] = {}
         self._made: set[str] = set()
+        self._taken: set[str] = set()
 
     def start(self, spec: RunSpec) -> None:
         """A run is under way."""
         if self._shown(spec):
             return
         if spec.key in self._children:
-            self.view.resume(self._children[spec.key].id)
+            self.view.resume(self._take_up(spec))
             return
         with locked(self.home.views_lock):
             self._look([spec])
@@ -91,7 +92,7 @@ class StoredStudy:
         origin = (self._record(spec.key).spec or {}).get("study", self.name)
         reused = {} if origin == self.name else {"reused_from": origin}
         child = self._children.get(spec.key)
-        run = child.id if child is not None else self._create(spec, reused)
+        run = self._take_up(spec) if child is not None else self._create(spec, reused)
         if not reused:
             self.send(spec)
         self._finish(spec, run, light=bool(reused))
@@ -113,6 +114,15 @@ class StoredStudy:
         self._children[spec.key] = Child(run, "RUNNING")
         self._sent[spec.key] = set()
         self._made.add(spec.key)
+        return run
+
+    def _take_up(self, spec: RunSpec) -> str:
+        """A child that was made earlier, perhaps not to its end."""
+        run = self._children[spec.key].id
+        if spec.key not in self._made | self._taken:
+            self.view.complete_params(run, self._params(spec))
+            self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
+            self._taken.add(spec.key)
         return run
 
     def _log(self, key: str, run: str, rows: list[dict[str, Any]]) -> None:

@@ -31,7 +31,7 @@ def copy(study: str, source: str, target: str) -> int:
 
 def _opened(uri: str) -> MlflowView:
     try:
-        return MlflowView(uri, store_folder(uri, Path("mlflow")), Path())
+        return MlflowView(uri, store_folder(uri, Path("mlflow")))
     except Exception as error:
         raise UserError(explained(error, uri)) from error
 
@@ -54,6 +54,7 @@ def _copy(come: MlflowView, go: MlflowView, parent: Any) -> int:
 
 
 def _copy_child(come: MlflowView, go: MlflowView, run: Any, to: str) -> None:
+    go.complete_params(to, run.data.params)
     if run.inputs.dataset_inputs:
         go.client.log_inputs(to, datasets=run.inputs.dataset_inputs)
     history = [metric for name in run.data.metrics for metric in come.client.get_metric_history(run.info.run_id, name)]

@@ -57,10 +57,12 @@ class DatasetInput:
 
 
 class MlflowView:
-    """A connection to a store. Raises what MLflow raises where the store can't be opened."""
+    """A connection to a store; `local`: where the artifacts of one lie that no server keeps; `home`: whose runs these are. Raises
+    what MLflow raises where the store can't be opened.
+    """
 
-    def __init__(self, uri: str, local: Path, home: Path) -> None:
-        self._home = str(home.resolve())
+    def __init__(self, uri: str, local: Path, home: str = "") -> None:
+        self._home = home
         self.client = connect(uri, local)
         found = self.client.get_experiment_by_name(EXPERIMENT)
         artifacts = None if is_server(uri) else (local.resolve() / "artifacts").as_uri()
@@ -98,15 +100,16 @@ class MlflowView:
 
     def create_child(self, parent: str, child: NewChild, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
         """A child run with its parameters; RUNNING from here on."""
-        from mlflow.entities import Param
-
-        all_tags = {**_signature(), **tags, PARENT: parent, KEY: child.key, _HOME: self._home, KIND: "run"}
+        all_tags = {**_signature(), _HOME: self._home, **tags, PARENT: parent, KEY: child.key, KIND: "run"}
         began = None if child.began is None else int(child.began * 1000)
         run = self.client.create_run(self.experiment, began, all_tags, child.name).info.run_id
-        entries = iter([Param(k, v) for k, v in params.items()])
-        while batch := list(islice(entries, 100)):
-            self.client.log_batch(run, params=batch)
+        self._log_params(run, params)
         return run
+
+    def complete_params(self, run: str, params: Mapping[str, str]) -> None:
+        """Logs those parameters that are not there: what was cut off."""
+        there = self.client.get_run(run).data.params
+        self._log_params(run, {name: value for name, value in params.items() if name not in there})
 
     def inputs(self, run: str, datasets: Iterable[DatasetInput]) -> None:
         """What a run reads; the same again changes nothing."""
@@ -182,6 +185,13 @@ class MlflowView:
         for parent in self.search(f"tags.`{STUDY}` = '{study}' and tags.`{KIND}` = 'study'"):
             for run in [*self.search(f"tags.`{PARENT}` = '{parent.info.run_id}'"), parent]:
                 self.client.delete_run(run.info.run_id)
+
+    def _log_params(self, run: str, params: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        entries = iter([Param(name, value) for name, value in params.items()])
+        while batch := list(islice(entries, 100)):
+            self.client.log_batch(run, params=batch)
 
     def search(self, query: str) -> list[Any]:
         """The runs that `query` finds, all of them."""

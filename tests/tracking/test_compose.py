@@ -2,7 +2,7 @@
 
 import re
 
-import yaml
+from ruamel.yaml import YAML
 
 from tests.conftest import ROOT
 
@@ -10,7 +10,7 @@ FOLDER = ROOT / "mlflow"
 
 
 def test_it_gives_the_script_all_that_it_demands_and_passwords_come_from_the_environment():
-    services = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]
+    services = YAML(typ="safe").load(FOLDER / "compose.yaml")["services"]
     script, given = (FOLDER / "serve").read_text(), services["server"]["environment"]
     demanded = set(re.findall(r"\$\{(\w+):\?\}", script))
     assert len(demanded) == 6

@@ -42,6 +42,16 @@ def local(folder):
     return f"sqlite:///{folder.resolve()}/home/mlflow/mlflow.db"
 
 
+def cut_off(store):
+    """As if writing had been cut off within one run."""
+    with closing(sqlite3.connect(store)) as database:
+        (run,) = database.execute("select run_uuid from tags where key = 'ablab.arm' and value = 'llama' limit 1").fetchone()
+        database.execute("update runs set status = 'RUNNING' where run_uuid = ?", (run,))
+        database.execute("delete from metrics where run_uuid = ? and step = 2", (run,))
+        database.execute("delete from params where run_uuid = ? and key = 'seed'", (run,))
+        database.commit()
+
+
 def test_a_study_is_one_parent_with_children_that_people_can_compare(made):
     folder, session = made
     found = shown(local(folder))
@@ -100,6 +110,8 @@ def test_sync_writes_a_study_into_another_store_once(made, tmp_path):
             key: run.data.params for key, run in own.children.items()
         }
         assert found.parent.info.status == "FINISHED"
+        assert all(len(run.outputs.model_outputs) == 1 for run in found.children.values())
+        cut_off(tmp_path / "other" / "mlflow.db")
     assert (tmp_path / "other" / "artifacts").is_dir()
 
 
@@ -107,11 +119,7 @@ def test_a_copy_from_store_to_store_has_all_and_can_be_cut_off(made, tmp_path):
     folder, _ = made
     there = f"sqlite:///{tmp_path}/copy/mlflow.db"
     sync_command("x", to=there, source=local(folder))
-    with closing(sqlite3.connect(tmp_path / "copy" / "mlflow.db")) as database:  # as if it had been cut off in one run
-        (run,) = database.execute("select run_uuid from tags where key = 'ablab.arm' and value = 'llama' limit 1").fetchone()
-        database.execute("update runs set status = 'RUNNING' where run_uuid = ?", (run,))
-        database.execute("delete from metrics where run_uuid = ? and step = 2", (run,))
-        database.commit()
+    cut_off(tmp_path / "copy" / "mlflow.db")
     sync_command("x", to=there, source=local(folder))
     found, own = shown(there), shown(local(folder))
     check_whole(found, folder / "home")
