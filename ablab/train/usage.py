@@ -1,6 +1,5 @@
 """What the process that trains takes of its machine, under names that MLflow shows as system metrics."""
 
-import importlib.util
 from time import perf_counter
 
 import psutil
@@ -38,6 +37,7 @@ def _gpu() -> dict[str, float]:
     if not torch.cuda.is_available():
         return {}
     held = {"system/gpu_memory_usage_megabytes": torch.cuda.memory_reserved() / 1e6}
-    if importlib.util.find_spec("pynvml") is None:
+    try:
+        return {**held, "system/gpu_utilization_percentage": float(torch.cuda.utilization())}
+    except Exception:  # without nvidia-ml-py, or what that raises: a figure is missing, no run fails
         return held
-    return {**held, "system/gpu_utilization_percentage": float(torch.cuda.utilization())}
