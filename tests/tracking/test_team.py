@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -40,6 +41,17 @@ def ask(port, method, path, body=None, *, user="admin", password=ADMIN, host=Non
     return answer.status, answer.read().decode()
 
 
+def connected(address):
+    """A connection to the database: it may still be starting, though its port is open."""
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return psycopg.connect(address.replace("+psycopg", ""), autocommit=True)
+        except psycopg.OperationalError:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+
+
 @pytest.fixture(scope="module")
 def team(tmp_path_factory):
     """The server's port, and its folder."""
@@ -47,7 +59,7 @@ def team(tmp_path_factory):
     where, port = tmp_path_factory.mktemp("server"), free_port()
     try:
         with postgres.server(folder, DATABASE) as address:
-            with psycopg.connect(address.replace("+psycopg", ""), autocommit=True) as connection:
+            with connected(address) as connection:
                 connection.execute((ROOT / "mlflow" / "users.sql").read_text())
             settings = {
                 "MLFLOW_PYTHON": sys.executable, "MLFLOW_PORT": str(port), "MLFLOW_WORKERS": "1",
