@@ -97,5 +97,5 @@ def results(home: Path):
 
 
 def losses(folder: Path):
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines() if '"system/' not in line]
     return [{k: v for k, v in row.items() if k in ("step", "train/loss", "val/bpb")} for row in rows]

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from ablab.cli import export, generate, manage, models, new_plugin, run, server, status, studies
+from ablab.cli import export, generate, manage, models, new_plugin, run, server, status, studies, sync
 from ablab.errors import RunFailed, UserError
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     run.run, studies.plan, studies.report, status.status, manage.studies, manage.cancel, manage.retry, manage.rm,
-    server.ui, studies.schema,
+    server.ui, sync.sync, studies.schema,
     models.inspect, models.diff, models.plugins, models.families, new_plugin.new_plugin, export.export, generate.generate,
 )  # fmt: skip
 for command in _COMMANDS:

@@ -1,37 +1,91 @@
-"""`ablab ui`: the MLflow server on the local store."""
+"""`ablab ui`: the MLflow server on the local store, opened on a study."""
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
-from ablab.cli.options import HomeDir, Plugins
+from ablab.cli.options import HomeDir, Plugins, Profile
 from ablab.errors import UserError
+
+if TYPE_CHECKING:
+    from ablab.study.home import Home
+
+Opened = Annotated[str | None, typer.Argument(metavar="[STUDY]", help="A study's name, or its file: whose runs to see.")]
+Browse = Annotated[bool | None, typer.Option("--open/--no-browser", help="Default: where there is a desktop and a terminal.")]
+_START = "`ablab run FILE` first"
 
 
 def ui(
-    home: HomeDir = None,
+    study: Opened = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 5000,
+    browse: Browse = None,
+    profile: Profile = None,
+    home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:
-    """Open the MLflow server on the local store, at 127.0.0.1."""
+    """Open the MLflow server on the local store, at 127.0.0.1, or a study's page on the server that it is tracked on."""
     from ablab.study.home import make_home
-    from ablab.tracking.mlflow_view import available
+    from ablab.tracking.mlflow_view import available, is_server, settings
 
     place = make_home(home)
     if not available():
         raise UserError("MLflow is not installed (`pip install mlflow`)")
-    if not (place.mlflow / "mlflow.db").is_file():
-        raise UserError(f"there is no MLflow store in {place.mlflow} yet: `ablab run FILE` first")
+    name, uri = _asked(study, profile, place)
+    if is_server(uri):
+        page = _page(place, uri, uri.rstrip("/"), name)
+        print(f"{name} on {page}", flush=True)
+        _browse(page, browse)
+        return
+    if uri == place.tracking_uri() and not (place.mlflow / "mlflow.db").is_file():
+        raise UserError(f"there is no MLflow store in {place.mlflow} yet: {_START}")
     if not _free(port):
         raise UserError(f"port {port} on 127.0.0.1 is taken: choose another with --port")
-    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    page = _page(place, uri, f"http://127.0.0.1:{port}", name)
+    print(f"MLflow on {page} (Ctrl-C ends it)", flush=True)
+    _browse(page, browse)
     arguments = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", place.tracking_uri(), "--host", "127.0.0.1",
-        "--port", str(port), "--artifacts-destination", str((place.mlflow / "artifacts").resolve()),
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port),
+        "--workers", "1", "--artifacts-destination", str((place.mlflow / "artifacts").resolve()),
     ]  # fmt: skip
-    os.execve(sys.executable, arguments, {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"})
+    os.execve(sys.executable, arguments, {**os.environ, **settings()})
+
+
+def _asked(study: str | None, profile: str | None, place: "Home") -> tuple[str | None, str]:
+    """The study's name and its store's address."""
+    if study is None:
+        return None, place.tracking_uri()
+    from ablab.cli.sync import study_records, tracked_at
+
+    record = study_records(study, profile, place)[-1]
+    return record.name, tracked_at(record, study, profile)
+
+
+def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
+    """Where the runs stand: of the study, with its parent above them, or all. Raises UserError where the store can't be read."""
+    from ablab.tracking.mlflow_view import STUDY, MlflowView, explained
+
+    try:
+        view = MlflowView(uri, place.mlflow)
+        found = study is None or view.find_parent(study) is not None
+    except Exception as error:  # MLflow's clients raise what their transports raise
+        raise UserError(explained(error, uri)) from error
+    if not found:
+        raise UserError(f"{study!r} is not in {uri} yet: `ablab sync {study}` writes it there")
+    runs = f"{server}/#/experiments/{view.experiment}/runs?workflowType=machine_learning"
+    return runs if study is None else runs + "&searchFilter=" + quote(f"tags.`{STUDY}` = '{study}'")
+
+
+def _browse(page: str, wanted: bool | None) -> None:
+    """Has a process of its own open the page when the server answers: this one becomes the server."""
+    desktop = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    if wanted or (wanted is None and desktop and sys.stdout.isatty()):
+        import subprocess
+
+        nothing = subprocess.DEVNULL
+        subprocess.Popen([sys.executable, "-m", "ablab.cli.browse", page], stdin=nothing, stdout=nothing, stderr=nothing)
 
 
 def _free(port: int) -> bool:

@@ -69,6 +69,7 @@ def attempt(spec: RunSpec, means: Means, team: Team) -> Report:
     from ablab.data.store import open_store
     from ablab.train.recorder import Hooks
     from ablab.train.run import Job, train
+    from ablab.train.usage import Usage
 
     record = Record(means.home, spec.key)
     value = rebuild(spec, means.registry)
@@ -80,8 +81,12 @@ def attempt(spec: RunSpec, means: Means, team: Team) -> Report:
         micro_batch=record.micro_batch,
     )  # fmt: skip
 
+    usage = Usage()
+
     def beat(share: float, metrics: Mapping[str, float]) -> None:
         write_json(record.folder / "progress.json", {"share": share, "time": time.time(), **metrics}, sync=False)
+        if taken := usage.sample():
+            record.append_metrics(int(metrics["step"]), taken)
 
     def stop() -> bool:
         return means.stopping() or record.stop_asked

@@ -1,13 +1,14 @@
 """The home: where records, tokens and studies live, and what is known of each study in it."""
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablab.errors import UserError, unknown
-from ablab.files import read_json, write_json
+from ablab.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
     from ablab.study.designs import Contrast
@@ -31,6 +32,13 @@ class Home:
     def views_lock(self) -> Path:
         """Locked while something is looked for in a tracker and made where it is not there: another driver may do the same."""
         return self.root / ".views.lock"
+
+    def identity(self) -> str:
+        """What tells this home from every other, on whatever machine: made when it is first asked for."""
+        file = self.root / ".identity"
+        if not file.exists():
+            write_atomically(file, lambda draft: draft.write(uuid.uuid4().hex.encode()))
+        return file.read_text()
 
     def optuna(self, study: str) -> Path:
         """The journal that Optuna's view of a study is kept in."""
@@ -154,7 +162,10 @@ def _content(study: "Study", plan: "Plan") -> dict[str, Any]:
 
 def _trial(trial: "Trial") -> dict[str, Any]:
     run = trial.run
-    return {"arm": run.arm, "number": run.trial, "seed": run.seed, "key": run.key, "params": dict(trial.arm.params)}
+    return {
+        "arm": run.arm, "number": run.trial, "seed": run.seed, "key": run.key, "params": dict(trial.arm.params),
+        "recipe": dict(trial.arm.recipe),
+    }  # fmt: skip
 
 
 def _plain(contrast: "Contrast") -> dict[str, Any]:

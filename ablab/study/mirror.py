@@ -1,131 +1,115 @@
-"""Keeps MLflow's view of a study in step with its run records. A tracker that fails costs its view, never a run."""
+"""Keeps MLflow's view of a study in step with its run records. A store that is away costs a run nothing: what is measured
+stays in the records, and is sent when the store answers again, by the next `ablab run`, or by `ablab sync`.
+"""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from ablab.files import locked
 from ablab.study.home import Home, StudyRecord
 from ablab.study.plan import Arm, Plan, RunSpec, shown_options
-from ablab.study.records import Record
 from ablab.study.schema import Study
+from ablab.study.stored import Store, StoredStudy
+from ablab.study.yaml_file import written
 from ablab.tracking import mlflow_view
-from ablab.tracking.addresses import fault
 
 _SECONDS_BETWEEN = 5.0
+_FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0
 
 
 class Mirror:
-    """A study's parent and children in MLflow; `say` hears once why there is no view, if there is none."""
+    """A study's parent and children in MLflow, at `uri` or where the study is tracked; `say` hears when the store goes away, and
+    when it is back.
+    """
 
-    def __init__(self, record: StudyRecord, study: Study, say: Callable[[str], None]) -> None:
-        self.home, self.name, self.revision = record.home, record.name, record.revision
-        self.study, self.say = study, say
-        self._view: mlflow_view.MlflowView | None = None
-        self._parent = ""
-        self._children: dict[str, mlflow_view.Child] = {}
-        self._sent: dict[str, int] = {}
-        self._last = 0.0
+    def __init__(self, record: StudyRecord, study: Study, say: Callable[[str], None], uri: str | None = None) -> None:
+        self.record, self.study, self.say = record, study, say
+        self.uri = uri or record.home.tracking_uri(study)
+        self._stored: StoredStudy | None = None
         self._specs: Mapping[str, RunSpec] = {}
         self._arms: dict[str, Arm] = {}
         self._studies: dict[str, Study] = {}
         self._plugins: list[str] = []
+        self._status: dict[str, str] = {}  # of what was handed out: "running", or how it ended
+        self._last = self._wait = self._again = 0.0
+        self._opened = False
 
     def open(self, plan: Plan) -> None:
         """Connects, reaps what a killed driver left RUNNING, and shows runs that were finished before."""
-        if not mlflow_view.available():
+        self._opened = mlflow_view.available()
+        if not self._opened:
             self.say("MLflow is not installed: runs are recorded, not tracked")
-            return
         self.replanned(plan)
-        self._safely(lambda: self._open(plan))
 
     def replanned(self, plan: Plan) -> None:
         """More is decided; some of it may be finished, for another study."""
-        known = self._specs
+        new = [spec for key, spec in plan.unique.items() if key not in self._specs]
+        self.take(plan)
+        self._safely(lambda stored: stored.show(new))
+
+    def take(self, plan: Plan) -> None:
+        """What the study's runs are."""
         self._specs, self._arms = plan.unique, plan.arm_of
         self._studies = {part.label: part.study for part in plan.parts}
         self._plugins = sorted({name for run in plan.unique.values() for name, _ in run.plugins})
-        self._safely(lambda: self._show_more([spec for key, spec in plan.unique.items() if key not in known]))
 
-    def _finished(self, runs: Iterable[RunSpec]) -> list[RunSpec]:
-        return [spec for spec in runs if Record(self.home.root, spec.key).finished]
-
-    def _show_more(self, runs: Iterable[RunSpec]) -> None:
-        finished = [spec for spec in self._finished(runs) if not self._shown(spec)]
-        if self._view is None or not finished:
-            return
-        with locked(self.home.views_lock):
-            self._look(finished)
-            for spec in finished:
-                self._show_finished(spec)
-
-    def _shown(self, spec: RunSpec) -> bool:
-        return (child := self._children.get(spec.key)) is not None and child.status == "FINISHED"
-
-    def _look(self, runs: Sequence[RunSpec]) -> None:
-        """Another driver may have made the children of `runs` since."""
-        assert self._view is not None
-        self._children |= self._view.children(self._parent, runs[0].key if len(runs) == 1 else None)
-
-    def _open(self, plan: Plan) -> None:
-        with locked(self.home.views_lock):  # when it is first opened, MLflow makes its tables
-            uri = self.home.tracking_uri(self.study)
-            self._view = view = mlflow_view.MlflowView(uri, self.home.mlflow, self.home.root)
-            tags = {"question": self.study.question, "revision": self.revision, "design": self.study.design.kind}
-            self._parent = view.parent(self.name, {f"ablab.{name}": value for name, value in tags.items()})
-            leased = [p.parent.name for p in (self.home.root / "runs").glob("*/lease.json")]
-            view.reap(key for key in leased if Record(self.home.root, key).lease().held())
-            self._children = view.children(self._parent)
-            for spec in self._finished(plan.unique.values()):
-                self._show_finished(spec)
+    def note(self, spec: RunSpec, status: str) -> None:
+        """How a run stands: "running", or how it ended."""
+        self._status[spec.key] = status
 
     def started(self, spec: RunSpec) -> None:
         """A run is under way."""
-        self._safely(lambda: self._started(spec))
+        self.note(spec, "running")
+        self._safely(lambda stored: stored.start(spec))
 
     def tick(self, running: Sequence[RunSpec]) -> None:
         """Sends what the running runs have measured since the last time, every few seconds."""
-        if time.monotonic() - self._last >= _SECONDS_BETWEEN:
+        if time.monotonic() - self._last >= _SECONDS_BETWEEN or (self._stored is None and self._due):
             self._last = time.monotonic()
             for spec in running:
-                self._safely(lambda spec=spec: self._send(spec))
+                self._safely(lambda stored, spec=spec: stored.send(spec))
 
     def ended(self, spec: RunSpec, status: str) -> None:
         """A run ended: finished, failed or interrupted."""
-        self._safely(lambda: self._ended(spec, status))
+        self.note(spec, status)
+        self._safely(lambda stored: stored.end(spec, status))
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
         """Attaches the report's files to the parent and ends it. Whether the view is in step."""
+        self._again = 0.0
+        self._safely(lambda stored: self._close(stored, files, "FINISHED" if complete else "KILLED"))
+        if self._opened and self._stored is None:
+            self.say(f"what MLflow lacks stays in the records: `ablab sync {self.record.name}` sends it, or the next `ablab run`")
+        return self._stored is not None
 
-        def close(view: mlflow_view.MlflowView) -> None:
-            # Another driver may have finished some, and been killed before it showed them.
-            self._show_more(self._specs.values())
-            view.attach(self._parent, files)
-            view.end(self._parent, "FINISHED" if complete else "KILLED")
+    def write(self, files: Sequence[Path], status: str) -> None:
+        """Brings the store up to date with the records of the plan taken. Raises what MLflow's clients raise."""
+        self._close(self._connect(), files, status)
 
-        self._safely(lambda: close(self._view) if self._view else None)
-        return self._view is not None
+    def _close(self, stored: StoredStudy, files: Sequence[Path], status: str) -> None:
+        # Another driver may have finished some, and been killed before it showed them.
+        stored.show(self._specs.values())
+        stored.close(files, {f"study-{self.record.revision}.yaml": self._file()}, status)
 
-    def _started(self, spec: RunSpec) -> None:
-        if self._view is None or self._shown(spec):
-            return
-        if spec.key in self._children:
-            self._view.resume(self._children[spec.key].id)
-            return
-        with locked(self.home.views_lock):
-            self._look([spec])
-            if spec.key not in self._children:
-                self._create(spec, {})
+    def _file(self) -> str:
+        """The study as it was resolved, as a study file."""
+        apart = {"tracking"} if self.study.budgets is None else {"tracking", "budget"}
+        return written(self.study.model_dump(mode="json", by_alias=True, exclude=apart, exclude_none=True))
 
-    def _create(self, spec: RunSpec, tags: Mapping[str, str]) -> str:
-        assert self._view is not None
-        stage = "run" if spec.trial is None else "trial"
-        all_tags = {"ablab.arm": spec.arm, "ablab.study": self.name, "ablab.stage": stage, **tags}
-        run = self._view.create_child(self._parent, spec.label, spec.key, self._params(spec), all_tags)
-        self._children[spec.key] = mlflow_view.Child(run, "RUNNING")
-        return run
+    def _connect(self) -> StoredStudy:
+        design = self.study.design.kind
+        tags = {"question": self.study.question, "revision": self.record.revision, "design": design}
+        named = {f"ablab.{name}": value for name, value in tags.items()}
+        stored = StoredStudy(Store(self.uri, self.record, self._params), {**named, "mlflow.note.content": self.study.question})
+        stored.show(self._specs.values())
+        for key, status in self._status.items():
+            spec = self._specs[key]
+            stored.start(spec)
+            if status == "running":
+                stored.send(spec)
+            else:
+                stored.end(spec, status)
+        return stored
 
     def _params(self, spec: RunSpec) -> dict[str, str]:
         """What filters and groups the runs table: every plugin of the study is a parameter of every run."""
@@ -139,63 +123,34 @@ class Mirror:
         dims |= {"dims.feed_forward": str(max(spec.feed_forward))} if spec.feed_forward else {}
         return {"arm": spec.arm, "seed": str(spec.seed), **plugins, **budget, **recipe, **dims}
 
-    def _send(self, spec: RunSpec) -> None:
-        if self._view is None or spec.key not in self._children:
+    @property
+    def _due(self) -> bool:
+        return time.monotonic() >= self._again
+
+    def _safely(self, action: Callable[[StoredStudy], object]) -> None:
+        """Does it in the store. One that is away is asked again after a while, and told all that it missed."""
+        if not self._opened or (self._stored is None and not self._due):
             return
-        rows = Record(self.home.root, spec.key).metrics()
-        new = rows[self._sent.get(spec.key, 0) :]
-        if new:
-            self._view.log(self._children[spec.key].id, new)
-            self._sent[spec.key] = len(rows)
-
-    def _ended(self, spec: RunSpec, status: str) -> None:
-        if self._view is None or spec.key not in self._children or self._shown(spec):
-            return
-        self._send(spec)
-        run = self._children[spec.key].id
-        if status == "finished":
-            self._log_result(run, spec)
-        self._end(spec.key, run, {"finished": "FINISHED", "failed": "FAILED"}.get(status, "KILLED"))
-
-    def _end(self, key: str, run: str, status: str) -> None:
-        assert self._view is not None
-        self._view.end(run, status)
-        self._children[key] = mlflow_view.Child(run, status)
-
-    def _log_result(self, run: str, spec: RunSpec) -> None:
-        assert self._view is not None
-        result: dict[str, Any] = Record(self.home.root, spec.key).result or {}
-        final = {f"final/{name}": value for name, value in result["metrics"].items() if math.isfinite(value)}
-        cost = {f"cost/{name}": value for name, value in result["cost"].items() if value is not None}
-        when = (Record(self.home.root, spec.key).folder / "result.json").stat().st_mtime
-        self._view.log(run, [{"step": result["steps"], "time": when, **final, **cost}])
-
-    def _show_finished(self, spec: RunSpec) -> None:
-        """A run finished earlier: by this study, or by another (a light copy: its results without its curves)."""
-        if self._shown(spec):
-            return
-        child = self._children.get(spec.key)
-        origin = (Record(self.home.root, spec.key).spec or {}).get("study", self.name)
-        reused = {} if origin == self.name else {"reused_from": origin}
-        run = child.id if child is not None else self._create(spec, reused)
-        if not reused:
-            self._send(spec)
-        self._log_result(run, spec)
-        self._end(spec.key, run, "FINISHED")
-
-    def _safely(self, action: Callable[[], Any]) -> None:
         try:
-            action()
+            if self._stored is None:
+                self._stored = self._connect()
+                if self._wait:
+                    self.say("MLflow answers again: it was sent what it missed")
+                self._wait = 0.0
+            action(self._stored)
         except Exception as error:  # MLflow's clients raise what their transports raise
-            self._view = None
-            told = fault(error, self.home.tracking_uri(self.study))
-            self.say(f"tracking stopped ({told}); runs go on, and are tracked at the next `ablab run`")
+            self._stored = None
+            if not self._wait:
+                told = mlflow_view.explained(error, self.uri)
+                self.say(f"MLflow is behind ({told}); runs go on, and it is sent their records when it answers")
+            self._wait = min(max(2 * self._wait, _FIRST_WAIT), _LONGEST_WAIT)
+            self._again = time.monotonic() + self._wait
 
 
 def forget(home: Home, studies: Iterable[str]) -> None:
     """Takes studies out of the local tracker, if there is one: MLflow keeps what is deleted until its garbage collection."""
     if not mlflow_view.available() or not any(home.mlflow.glob("*.db")):
         return
-    view = mlflow_view.MlflowView(home.tracking_uri(), home.mlflow, home.root)
+    view = mlflow_view.MlflowView(home.tracking_uri(), home.mlflow)
     for name in studies:
         view.forget(name)

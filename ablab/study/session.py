@@ -97,7 +97,9 @@ class Session:
         self.record = StudyRecord(home, planned.request.name, study.revision())
         self.views = Views([view(self.record, study, display.say) for view in (Mirror, OptunaMirror)])
         self._expected = 0
-        self._sources = {"command": planned.request.command, "flop_convention": FLOP_CONVENTION}
+        uri = study.tracking.uri if study.tracking is not None else None
+        tracked = {"tracking": redacted(uri, uri)} if uri else {}
+        self._sources = {"command": planned.request.command, "flop_convention": FLOP_CONVENTION, **tracked}
 
     def require_writable(self) -> None:
         """Raises UserError where this user may not write what the study needs; runs that another driver holds are its own."""

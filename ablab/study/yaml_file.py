@@ -177,3 +177,12 @@ def _without_null(values: Any) -> Any:
     if not isinstance(values, dict):
         return values
     return {key: _without_null(value) for key, value in values.items() if value is not None}
+
+
+def written(values: Mapping[str, Any]) -> str:
+    """Plain values as the text of a study file."""
+    text = StringIO()
+    writer = YAML()
+    writer.width = 120
+    writer.dump(dict(values), text)
+    return text.getvalue()

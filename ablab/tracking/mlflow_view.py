@@ -1,23 +1,30 @@
 """MLflow as a view of the run records: one parent run a study, one child a run, one level.
 
 Only the driver writes here. Whatever is lost can be written again from the records; sending the same batch of metrics
-twice changes nothing. MLflow is imported here and nowhere else, when it is needed.
+twice changes nothing.
 """
 
-import importlib.util
-import logging
-import os
-import warnings
-from collections.abc import Iterable, Mapping, Sequence
+import getpass
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from ablab.tracking.mlflow_connection import available, connect, explained, is_server, settings, store_folder
+
+__all__ = [
+    "EXPERIMENT", "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "Point", "available", "explained", "is_server",
+    "settings", "store_folder",
+]  # fmt: skip
+
 EXPERIMENT = "ablab"
-_PARENT, _STUDY, _KEY, _HOME = "mlflow.parentRunId", "ablab.study", "ablab.run_key", "ablab.home"
+PARENT, STUDY, KEY, KIND = "mlflow.parentRunId", "ablab.study", "ablab.run_key", "ablab.kind"
+_HOME, _KIND_OF_EXPERIMENT = "ablab.home", "mlflow.experimentKind"
 _BATCH = 1000
 Row = Mapping[str, Any]
+Point = tuple[str, int]
 
 
 @dataclass(frozen=True)
@@ -28,109 +35,176 @@ class Child:
     status: str
 
 
-def available() -> bool:
-    """Whether MLflow is installed. A folder named mlflow/ on the path is not: that is an empty namespace."""
-    spec = importlib.util.find_spec("mlflow")
-    return spec is not None and spec.origin is not None
+@dataclass(frozen=True)
+class NewChild:
+    """A child to be made. `began`: when the run was handed out (Unix); None for now."""
+
+    name: str
+    key: str
+    began: float | None = None
+
+
+@dataclass(frozen=True)
+class DatasetInput:
+    """A split that a run reads. `context`: what for: train, val, test. `profile`: its sizes."""
+
+    name: str
+    digest: str
+    context: str
+    kind: str
+    source: Mapping[str, Any]
+    profile: Mapping[str, Any]
 
 
 class MlflowView:
-    """A connection to a store. Raises what MLflow raises where the store can't be opened."""
+    """A connection to a store; `local`: where the artifacts of one lie that no server keeps; `home`: whose runs these are. Raises
+    what MLflow raises where the store can't be opened.
+    """
 
-    def __init__(self, uri: str, local: Path, home: Path) -> None:
-        self._home = str(home.resolve())
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # MLflow's own defaults wait minutes for a server that is away; the records don't need it.
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-        if uri.startswith("sqlite"):
-            local.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings():  # its own warnings, the last of them at the first query
-            warnings.simplefilter("ignore")
-            from mlflow import MlflowClient
+    def __init__(self, uri: str, local: Path, home: str = "") -> None:
+        self._home = home
+        self.client = connect(uri, local)
+        found = self.client.get_experiment_by_name(EXPERIMENT)
+        artifacts = None if is_server(uri) else (local.resolve() / "artifacts").as_uri()
+        self.experiment: str = found.experiment_id if found else self.client.create_experiment(EXPERIMENT, artifacts)
+        if not found or _KIND_OF_EXPERIMENT not in found.tags:  # which pages MLflow shows it with
+            self.client.set_experiment_tag(self.experiment, _KIND_OF_EXPERIMENT, "custom_model_development")
 
-            for name in ("mlflow", "alembic"):
-                logging.getLogger(name).setLevel(logging.ERROR)
-            self._client = MlflowClient(uri)
-            found = self._client.get_experiment_by_name(EXPERIMENT)
-        artifacts = (local.resolve() / "artifacts").as_uri() if uri.startswith("sqlite") else None
-        self._experiment = found.experiment_id if found else self._client.create_experiment(EXPERIMENT, artifacts)
+    def find_parent(self, study: str) -> str | None:
+        """The study's parent run, if there is one."""
+        found = self.search(f"tags.`{STUDY}` = '{study}' and tags.`{KIND}` = 'study'")
+        return found[0].info.run_id if found else None
 
     def parent(self, study: str, tags: Mapping[str, str]) -> str:
         """The study's parent run, made if it is not there; its tags are those of the latest revision."""
-        found = self._search(f"tags.`{_STUDY}` = '{study}' and tags.`ablab.kind` = 'study'")
-        if found:
-            run = found[0].info.run_id
-            self._client.update_run(run, status="RUNNING")
+        run = self.find_parent(study)
+        if run is not None:
+            self.client.update_run(run, status="RUNNING")
         else:
-            tags_first = {_STUDY: study, "ablab.kind": "study"}
-            run = self._client.create_run(self._experiment, tags=tags_first, run_name=study).info.run_id
-        for key, value in tags.items():
-            self._client.set_tag(run, key, value)
+            tags_first = {STUDY: study, KIND: "study", **_signature()}
+            run = self.client.create_run(self.experiment, tags=tags_first, run_name=study).info.run_id
+        self.tag(run, tags)
         return run
+
+    def tag(self, run: str, tags: Mapping[str, str]) -> None:
+        """Sets tags."""
+        from mlflow.entities import RunTag
+
+        self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def children(self, parent: str, key: str | None = None) -> dict[str, Child]:
         """The children of `parent` by run key, or the one of `key` alone."""
-        one = f" and tags.`{_KEY}` = '{key}'" if key else ""
-        runs = self._search(f"tags.`{_PARENT}` = '{parent}'{one}")
-        return {run.data.tags[_KEY]: Child(run.info.run_id, run.info.status) for run in runs if _KEY in run.data.tags}
+        one = f" and tags.`{KEY}` = '{key}'" if key else ""
+        runs = self.search(f"tags.`{PARENT}` = '{parent}'{one}")
+        return {run.data.tags[KEY]: Child(run.info.run_id, run.info.status) for run in runs if KEY in run.data.tags}
 
-    def create_child(self, parent: str, name: str, key: str, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
+    def create_child(self, parent: str, child: NewChild, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
         """A child run with its parameters; RUNNING from here on."""
-        from mlflow.entities import Param
-
-        all_tags = {**tags, _PARENT: parent, _KEY: key, _HOME: self._home, "ablab.kind": "run"}
-        run = self._client.create_run(self._experiment, tags=all_tags, run_name=name).info.run_id
-        entries = iter([Param(k, v) for k, v in params.items()])
-        while batch := list(islice(entries, 100)):
-            self._client.log_batch(run, params=batch)
+        all_tags = {**_signature(), _HOME: self._home, **tags, PARENT: parent, KEY: child.key, KIND: "run"}
+        began = None if child.began is None else int(child.began * 1000)
+        run = self.client.create_run(self.experiment, began, all_tags, child.name).info.run_id
+        self._log_params(run, params)
         return run
+
+    def complete_params(self, run: str, params: Mapping[str, str]) -> None:
+        """Logs those parameters that are not there: what was cut off."""
+        there = self.client.get_run(run).data.params
+        self._log_params(run, {name: value for name, value in params.items() if name not in there})
+
+    def inputs(self, run: str, datasets: Iterable[DatasetInput]) -> None:
+        """What a run reads; the same again changes nothing."""
+        from mlflow import entities
+
+        def entity(data: DatasetInput) -> entities.DatasetInput:
+            source, profile = json.dumps(dict(data.source)), json.dumps(dict(data.profile))
+            dataset = entities.Dataset(data.name, data.digest, data.kind, source, schema=None, profile=profile)
+            return entities.DatasetInput(dataset, [entities.InputTag("mlflow.data.context", data.context)])
+
+        self.client.log_inputs(run, datasets=[entity(data) for data in datasets])
+
+    def has_model(self, run: str) -> bool:
+        """Whether a run's model stands there."""
+        return bool(self.client.get_run(run).outputs.model_outputs)
+
+    def model(self, run: str, name: str, params: Mapping[str, str], step: int) -> None:
+        """The model that a run came to, as its output: described, not uploaded."""
+        from mlflow.entities import LoggedModelOutput
+
+        plain = "".join("_" if sign in "/:.%\"'" else sign for sign in name)  # which MLflow forbids in a model's name
+        made = self.client.create_logged_model(
+            self.experiment, plain, source_run_id=run, params=dict(params), model_type="decoder"
+        )
+        self.client.finalize_logged_model(made.model_id, "READY")
+        self.client.log_outputs(run, [LoggedModelOutput(made.model_id, step)])
 
     def resume(self, run: str) -> None:
         """The run is under way again."""
-        self._client.update_run(run, status="RUNNING")
+        self.client.update_run(run, status="RUNNING")
 
-    def log(self, run: str, rows: Iterable[Row]) -> None:
-        """Metrics by step; each row has `step` and `time`."""
+    def logged(self, run: str, names: Iterable[str]) -> set[Point]:
+        """The metrics that stand there already, by name and step."""
+        return {(name, metric.step) for name in names for metric in self.client.get_metric_history(run, name)}
+
+    def log(self, run: str, rows: Iterable[Row], but: Collection[Point] = ()) -> set[Point]:
+        """Logs metrics by step, all `but` those: which ones. Each row has `step` and `time` (Unix)."""
         from mlflow.entities import Metric
 
-        metrics = (
-            Metric(name, float(value), int(row["time"] * 1000), int(row["step"]))
+        new = {
+            (name, int(row["step"])): Metric(name, float(value), int(row["time"] * 1000), int(row["step"]))
             for row in rows
             for name, value in row.items()
-            if name not in ("step", "time")
-        )
-        while batch := list(islice(metrics, _BATCH)):
-            self._client.log_batch(run, metrics=batch)
+            if name not in ("step", "time") and (name, int(row["step"])) not in but
+        }
+        left = iter(new.values())
+        while batch := list(islice(left, _BATCH)):
+            self.client.log_batch(run, metrics=batch)
+        return set(new)
 
-    def end(self, run: str, status: str) -> None:
-        """Ends a run: FINISHED, FAILED or KILLED."""
-        self._client.set_terminated(run, status)
+    def end(self, run: str, status: str, when: float | None = None) -> None:
+        """Ends a run, now or when it did (Unix): FINISHED, FAILED or KILLED."""
+        self.client.set_terminated(run, status, None if when is None else int(when * 1000))
 
     def attach(self, run: str, files: Sequence[Path]) -> None:
         """Logs files as artifacts."""
         for file in files:
-            self._client.log_artifact(run, str(file))
+            self.client.log_artifact(run, str(file))
+
+    def attach_text(self, run: str, name: str, text: str) -> None:
+        """Logs a text as an artifact."""
+        self.client.log_text(run, text, name)
 
     def reap(self, alive: Iterable[str]) -> None:
         """Ends as KILLED every run of this home that is RUNNING though no process trains it; `alive` are keys that are."""
         keys = set(alive)
-        for run in self._search(f"attributes.status = 'RUNNING' and tags.`{_HOME}` = '{self._home}'"):
-            if run.data.tags.get(_KEY) not in keys:
-                self._client.set_terminated(run.info.run_id, "KILLED")
+        for run in self.search(f"attributes.status = 'RUNNING' and tags.`{_HOME}` = '{self._home}'"):
+            if run.data.tags.get(KEY) not in keys:
+                self.client.set_terminated(run.info.run_id, "KILLED")
 
     def forget(self, study: str) -> None:
         """Deletes a study's parent and children."""
-        for parent in self._search(f"tags.`{_STUDY}` = '{study}' and tags.`ablab.kind` = 'study'"):
-            for run in [*self._search(f"tags.`{_PARENT}` = '{parent.info.run_id}'"), parent]:
-                self._client.delete_run(run.info.run_id)
+        for parent in self.search(f"tags.`{STUDY}` = '{study}' and tags.`{KIND}` = 'study'"):
+            for run in [*self.search(f"tags.`{PARENT}` = '{parent.info.run_id}'"), parent]:
+                self.client.delete_run(run.info.run_id)
 
-    def _search(self, query: str) -> list[Any]:
+    def _log_params(self, run: str, params: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        entries = iter([Param(name, value) for name, value in params.items()])
+        while batch := list(islice(entries, 100)):
+            self.client.log_batch(run, params=batch)
+
+    def search(self, query: str) -> list[Any]:
+        """The runs that `query` finds, all of them."""
         runs: list[Any] = []
         token = None
         while True:
-            page = self._client.search_runs([self._experiment], query, max_results=1000, page_token=token)
+            page = self.client.search_runs([self.experiment], query, max_results=1000, page_token=token)
             runs += page
             token = page.token
             if not token:
                 return runs
+
+
+def _signature() -> dict[str, str]:
+    """Who writes: what MLflow's tables show as user and source."""
+    return {"mlflow.user": getpass.getuser(), "mlflow.source.name": "ablab", "mlflow.source.type": "LOCAL"}

@@ -107,7 +107,8 @@ class Recorder(L.Callback):
         stop = self.hooks.stop() and not moment.last
         if now - self._beat >= BEAT_SECONDS or step == 1:
             self._beat = now
-            self.hooks.beat(course.share(step), {"train/loss": self.tally.last_loss, **self.speed(step)})
+            figures = {"step": step, "train/loss": self.tally.last_loss, **self.speed(step)}
+            self.hooks.beat(course.share(step), figures)
             self._mark += self.hooks.clock() - now  # telling how far it is is no training
         self.interrupted, save = self.team.agreed(stop, now - self._saved >= self.cadence.checkpoint_seconds)
         if self.interrupted or save:

@@ -148,6 +148,7 @@ def test_mlflow_shows_the_study(smoke):
         assert r.data.metrics["final/val/bpb"] == record["metrics"]["val/bpb"]
         assert r.data.metrics["cost/flops"] == record["cost"]["flops"]
         assert r.data.params["budget.tokens"] == "20000.0"
+        assert r.data.metrics["system/memory_usage_megabytes"] > 50  # a process that has torch loaded
         history = client.get_metric_history(r.info.run_id, "train/loss")
         assert [(m.step, m.value) for m in history] == [
             (row["step"], row["train/loss"]) for row in losses(smoke[0] / "runs" / record_key(r)) if "train/loss" in row
@@ -229,4 +230,4 @@ def test_a_tracker_that_does_not_answer_costs_no_run(ablab, tmp_path, study_text
     (tmp_path / "x.yaml").write_text(text)
     result = ablab("run", "x.yaml")
     assert result.returncode == 0, result.stderr
-    assert "tracking stopped" in result.stdout
+    assert "MLflow is behind (http://127.0.0.1:9 does not answer" in result.stdout

@@ -189,7 +189,7 @@ def test_a_password_on_the_command_line_is_not_written(study_text, tmp_path):
     session = Session(planned(request, home.root), home, display := Silent())
     session.run(lambda setting: StandIn(home.root, response), Share(1))
     session.close([], complete=True)
-    assert any("tracking stopped" in text for text in display.said)
+    assert any("MLflow is behind" in text for text in display.said)
     assert PASSWORD not in "".join(display.said)
     assert not [p for p in (tmp_path / "home").rglob("*") if p.is_file() and PASSWORD.encode() in p.read_bytes()]
 

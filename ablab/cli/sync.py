@@ -1,0 +1,89 @@
+"""`ablab sync`: a study into an MLflow store, from its run records or from another store."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ablab.cli.options import HomeDir, Plugins, Profile, StudyName
+from ablab.errors import UserError
+
+if TYPE_CHECKING:
+    from ablab.study.home import Home, StudyRecord
+
+To = Annotated[
+    str | None, typer.Option("--to", metavar="URI", help="A store or server. Default: the one the study is tracked in.")
+]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="URI", help="Copy from this store, where the runs' records are not in the home.")
+]
+
+
+def sync(
+    study: StudyName,
+    to: To = None,
+    source: From = None,
+    profile: Profile = None,
+    home: HomeDir = None,
+    plugins: Plugins = None,
+) -> None:
+    """Bring a study's MLflow store up to date, or write the study into another; what stands there is not sent again."""
+    from ablab.study.home import make_home
+    from ablab.tracking.addresses import redacted
+    from ablab.tracking.mlflow_view import available
+
+    if not available():
+        raise UserError("MLflow is not installed (`pip install mlflow`)")
+    if source is not None:
+        _copy(study, source, to, profile)
+        return
+    records = study_records(study, profile, make_home(home))
+    uri = to or tracked_at(records[-1], study, profile)
+    print(f"{records[-1].name}: {_written(records, uri)} runs stand in {redacted(uri, uri)}")
+
+
+def _written(records: "list[StudyRecord]", uri: str) -> int:
+    from ablab.report.files import write_files
+    from ablab.report.summary import summarise
+    from ablab.study.sync import sync as write
+
+    return sum(write(record, uri, write_files(summarise(record), record)) for record in records)
+
+
+def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
+    from ablab.study.home import label
+    from ablab.tracking.addresses import redacted
+    from ablab.tracking.mlflow_copy import copy
+
+    if to is None:
+        raise UserError("--from needs --to: the store that the study is copied into")
+    name = label(Path(study).stem, profile) if study.endswith((".yaml", ".yml")) else label(study, profile)
+    print(f"{name}: {copy(name, source, to)} runs stand in {redacted(to, to)}")
+
+
+def study_records(study: str, profile: str | None, place: "Home") -> "list[StudyRecord]":
+    """The revision that a study's file means, or all that its name has in this home. Raises UserError where there is none."""
+    from ablab.study.home import StudyRecord, label, latest, revisions
+
+    if study.endswith((".yaml", ".yml")):
+        from ablab.study.schema import load_study
+
+        resolved, _ = load_study(Path(study), profile, [])
+        record = StudyRecord(place, label(Path(study).stem, profile), resolved.revision())
+        record.read()  # which says so where it was never run
+        return [record]
+    name = label(study, profile)
+    latest(place, name)
+    return revisions(place, name)
+
+
+def tracked_at(record: "StudyRecord", study: str, profile: str | None) -> str:
+    """The address of the store that a study is tracked in. Raises UserError where only the study's file knows it."""
+    if study.endswith((".yaml", ".yml")):
+        from ablab.study.schema import load_study
+
+        return record.home.tracking_uri(load_study(Path(study), profile, [])[0])
+    known = record.read()["sources"].get("tracking")
+    if known is not None and "***" in known:
+        raise UserError(f"{known} holds a password, which is not kept: name the study by its file, or give the address with --to")
+    return known or record.home.tracking_uri()

@@ -1,0 +1,171 @@
+"""A study in one MLflow store: its parent, its children, and what each has measured, from the run records."""
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ablab.files import locked, read_json
+from ablab.study.home import StudyRecord
+from ablab.study.plan import RunSpec
+from ablab.study.records import Record
+from ablab.tracking.mlflow_view import Child, DatasetInput, MlflowView, NewChild, Point, store_folder
+
+_ENDS = {"finished": "FINISHED", "failed": "FAILED"}
+
+
+@dataclass(frozen=True)
+class Store:
+    """Which store, and `params`: what filters and groups the runs table."""
+
+    uri: str
+    record: StudyRecord
+    params: Callable[[RunSpec], dict[str, str]]
+
+
+class StoredStudy:
+    """Connected when made. Raises what MLflow's clients raise; whatever was cut off can be asked for again, and each metric
+    stands there once.
+    """
+
+    def __init__(self, store: Store, tags: Mapping[str, str]) -> None:
+        self.home, self.name, self._params = store.record.home, store.record.name, store.params
+        with locked(self.home.views_lock):  # when it is first opened, MLflow makes its tables
+            self.view = MlflowView(store.uri, store_folder(store.uri, self.home.mlflow), self.home.identity())
+            self.parent = self.view.parent(self.name, tags)
+            leased = [p.parent.name for p in (self.home.root / "runs").glob("*/lease.json")]
+            self.view.reap(key for key in leased if self._record(key).lease().held())
+            self._children = self.view.children(self.parent)
+        self._sent: dict[str, set[Point]] = {}
+        self._made: set[str] = set()
+        self._taken: set[str] = set()
+
+    def start(self, spec: RunSpec) -> None:
+        """A run is under way."""
+        if self._shown(spec):
+            return
+        if spec.key in self._children:
+            self.view.resume(self._take_up(spec))
+            return
+        with locked(self.home.views_lock):
+            self._look([spec])
+            if spec.key not in self._children:
+                self._create(spec, {})
+
+    def send(self, spec: RunSpec) -> None:
+        """What it has measured since the last time."""
+        if (child := self._children.get(spec.key)) is None or self._shown(spec):
+            return
+        self._log(spec.key, child.id, self._record(spec.key).metrics())
+
+    def end(self, spec: RunSpec, status: str) -> None:
+        """It ended: finished, failed, or otherwise."""
+        if (child := self._children.get(spec.key)) is None or self._shown(spec):
+            return
+        self.send(spec)
+        if status == "finished":
+            self._finish(spec, child.id, light=False)
+        self._end(spec.key, child.id, _ENDS.get(status, "KILLED"))
+
+    def show(self, runs: Iterable[RunSpec]) -> None:
+        """Runs finished earlier: by this study, or by another (a light copy: its results without its curves)."""
+        finished = [spec for spec in runs if not self._shown(spec) and self._record(spec.key).finished]
+        if not finished:
+            return
+        with locked(self.home.views_lock):
+            self._look(finished)
+            for spec in finished:
+                self._show(spec)
+
+    def close(self, files: Sequence[Path], texts: Mapping[str, str], status: str) -> None:
+        """Attaches files and texts to the parent, and ends it."""
+        self.view.attach(self.parent, files)
+        for name, text in texts.items():
+            self.view.attach_text(self.parent, name, text)
+        self.view.end(self.parent, status)
+
+    def _show(self, spec: RunSpec) -> None:
+        if self._shown(spec):
+            return
+        origin = (self._record(spec.key).spec or {}).get("study", self.name)
+        reused = {} if origin == self.name else {"reused_from": origin}
+        child = self._children.get(spec.key)
+        run = self._take_up(spec) if child is not None else self._create(spec, reused)
+        if not reused:
+            self.send(spec)
+        self._finish(spec, run, light=bool(reused))
+        self._end(spec.key, run, "FINISHED")
+
+    def _shown(self, spec: RunSpec) -> bool:
+        return (child := self._children.get(spec.key)) is not None and child.status == "FINISHED"
+
+    def _look(self, runs: Sequence[RunSpec]) -> None:
+        """Another driver may have made the children of `runs` since."""
+        self._children |= self.view.children(self.parent, runs[0].key if len(runs) == 1 else None)
+
+    def _create(self, spec: RunSpec, tags: Mapping[str, str]) -> str:
+        stage = "run" if spec.trial is None else "trial"
+        all_tags = {"ablab.arm": spec.arm, "ablab.study": self.name, "ablab.stage": stage, **tags}
+        began = _modified(self._record(spec.key).folder / "spec.json")
+        run = self.view.create_child(self.parent, NewChild(spec.label, spec.key, began), self._params(spec), all_tags)
+        self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
+        self._children[spec.key] = Child(run, "RUNNING")
+        self._sent[spec.key] = set()
+        self._made.add(spec.key)
+        return run
+
+    def _take_up(self, spec: RunSpec) -> str:
+        """A child that was made earlier, perhaps not to its end."""
+        run = self._children[spec.key].id
+        if spec.key not in self._made | self._taken:
+            self.view.complete_params(run, self._params(spec))
+            self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
+            self._taken.add(spec.key)
+        return run
+
+    def _log(self, key: str, run: str, rows: list[dict[str, Any]]) -> None:
+        """Rows measured again, by an attempt that went on from an earlier checkpoint, stand there already."""
+        if key not in self._sent:
+            names = {name for row in rows for name in row} - {"step", "time"}
+            self._sent[key] = self.view.logged(run, sorted(names))
+        self._sent[key] |= self.view.log(run, rows, self._sent[key])
+
+    def _finish(self, spec: RunSpec, run: str, *, light: bool) -> None:
+        record = self._record(spec.key)
+        result: dict[str, Any] = record.result or {}
+        final = {f"final/{name}": value for name, value in result["metrics"].items() if math.isfinite(value)}
+        cost = {f"cost/{name}": value for name, value in result["cost"].items()}
+        when = (record.folder / "result.json").stat().st_mtime
+        self.view.log(run, [{"step": result["steps"], "time": when, **final, **cost}])
+        if not light and (spec.key in self._made or not self.view.has_model(run)):
+            self.view.model(run, spec.label, {**self._params(spec), "weights": str(record.folder)}, result["steps"])
+
+    def _end(self, key: str, run: str, status: str) -> None:
+        ended = _modified(self._record(key).folder / "result.json") if status == "FINISHED" else None
+        self.view.end(run, status, ended)
+        self._children[key] = Child(run, status)
+        self._sent.pop(key, None)
+
+    def _record(self, key: str) -> Record:
+        return Record(self.home.root, key)
+
+
+def _modified(file: Path) -> float | None:
+    return file.stat().st_mtime if file.exists() else None
+
+
+def _inputs(folder: Path, fingerprint: str) -> list[DatasetInput]:
+    """The splits of a token store; none where it is not there."""
+    manifest = read_json(folder / "manifest.json")
+    if manifest is None:
+        return []
+    data = manifest["data"]
+    name = data["name"] if data["source"] == "hub" else data["source"]
+    given = {key: value for key, value in data.items() if value is not None}
+    source = {"uri": json.dumps(given, sort_keys=True)}
+    return [
+        DatasetInput(f"{name} {split}", fingerprint, split, "local", source, {"vocab": manifest["vocab"], **sizes})
+        for split, sizes in manifest["splits"].items()
+    ]

@@ -1,0 +1,120 @@
+"""A connection to an MLflow store, and what went wrong with it, in a line that says what to do.
+
+MLflow is imported here and in the modules beside this one, when it is needed.
+"""
+
+import importlib.util
+import logging
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ablab.errors import UserError
+from ablab.tracking.addresses import fault, redacted
+
+DATABASES = ("sqlite:", "postgresql[:+]", "mysql[:+]", "mssql[:+]")
+_SERVERS = ("http://", "https://")
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # What the lab logs is text and figures: nobody needs a store that runs what it finds in a pickle.
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    # MLflow's own defaults wait minutes for a server that is away; the records don't need it.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+# What MLflow's clients, or the drivers of databases, say, and what that means.
+_FAULTS = {
+    ("error code 401", "password authentication failed"): "refuses this user or password: {credentials}",
+    ("Invalid Host header",): "does not answer to this host name: add it to the server's --allowed-hosts",
+    ("error code 403", "PERMISSION_DENIED", "Permission denied"): "does not permit this user to do that: its administrator can",
+    ("Failed to establish", "timed out", "resolve", "connection failed", "Connection aborted"): (
+        "does not answer: is it running, and is the address right?"
+    ),
+    ("database is locked",): "is locked by another process: wait for it, or end it",
+    ("file is not a database",): "is no database: move the file away, and `ablab sync` or `ablab run` writes a new one",
+    ("unable to open database file",): "cannot be opened: is its folder there, and may you write in it?",
+}
+
+
+def available() -> bool:
+    """Whether MLflow is installed. A folder named mlflow/ on the path is not: that is an empty namespace."""
+    spec = importlib.util.find_spec("mlflow")
+    return spec is not None and spec.origin is not None
+
+
+def is_server(uri: str) -> bool:
+    """Whether `uri` is a tracking server's address, not a database's."""
+    return uri.startswith(_SERVERS)
+
+
+def store_folder(uri: str, default: Path) -> Path:
+    """Where a store's artifacts lie, unless a server keeps them: beside an SQLite file, else in `default`."""
+    return Path(uri.removeprefix("sqlite:///")).parent if uri.startswith("sqlite:///") else default
+
+
+def settings() -> dict[str, str]:
+    """The environment that MLflow is used in: what is set already stays."""
+    return {name: os.environ.get(name, value) for name, value in _SETTINGS.items()}
+
+
+def connect(uri: str, local: Path) -> Any:
+    """An MlflowClient of the store at `uri`; `local`: the folder of a local one. Raises UserError for an address that names no
+    store, and what MLflow's clients raise where the store can't be opened.
+    """
+    if not (is_server(uri) or re.match("|".join(DATABASES), uri)):
+        raise UserError(f"{redacted(uri, uri)!r} is no tracking server or database: give http://HOST:PORT or sqlite:///FILE")
+    os.environ.update(settings())
+    if uri.startswith("sqlite"):
+        local.mkdir(parents=True, exist_ok=True)
+    elif not is_server(uri):
+        _probe(uri)
+    with warnings.catch_warnings():  # its own warnings, the last of them at the first query
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised too, and told in a line
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def _probe(uri: str) -> None:
+    """Raises at once where the database does not answer: MLflow itself would try for a hundred seconds."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import NullPool
+
+    create_engine(uri, poolclass=NullPool).connect().close()
+
+
+def explained(error: Exception, uri: str) -> str:
+    """What went wrong with the store at `uri` and what to do, in a line without a password."""
+    text, where = str(error), redacted(uri, uri)
+    if isinstance(error, UserError):
+        return text
+    if found := re.search(r"found version (\w+), but expected", text):
+        return _schema(where, found.group(1))
+    if isinstance(error, ModuleNotFoundError) and uri.startswith("postgresql"):
+        return f"{where} needs a driver: pip install 'ablab[postgres]', and write postgresql+psycopg://"
+    for signs, told in _FAULTS.items():
+        if any(sign in text for sign in signs):
+            return f"{where} {told.format(credentials=_credentials(uri))}"
+    return fault(error, uri)
+
+
+def _credentials(uri: str) -> str:
+    if is_server(uri):
+        return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    return "correct them in the address"
+
+
+def _schema(where: str, version: str) -> str:
+    import mlflow
+
+    known = (Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions").glob(f"{version}*")
+    if any(known):
+        return f"{where} was made by an older MLflow: back it up, then `mlflow db upgrade ADDRESS`"
+    return f"{where} was made by a newer MLflow than {mlflow.__version__} (schema {version}): upgrade MLflow here"

@@ -1,0 +1,204 @@
+"""A study in MLflow stores: what stands there, what an absence costs, and copies from store to store."""
+
+import json
+import shutil
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from ablab.cli.sync import sync as sync_command
+from ablab.errors import UserError
+from ablab.study.mirror import Mirror
+from ablab.study.records import Record
+from ablab.study.schema import load_study
+from tests.tracking.servers import free_port, plain
+from tests.tracking.stores import carry_out, check_whole, compare, shown
+
+# MLflow's and SQLAlchemy's own warnings, where the store is read in this process.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def file(tmp_path, study_text):
+    (tmp_path / "x.yaml").write_text(compare(study_text))
+    return tmp_path / "x.yaml"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, corpus):
+    """A finished study, once: its folder."""
+    from tests.conftest import STUDY
+
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "x.yaml").write_text(compare(STUDY.format(corpus=corpus)))
+    session, display = carry_out(folder / "x.yaml", folder / "home")
+    assert not [text for text in display.said if "MLflow" in text]
+    return folder, session
+
+
+def local(folder):
+    return f"sqlite:///{folder.resolve()}/home/mlflow/mlflow.db"
+
+
+def cut_off(store):
+    """As if writing had been cut off within one run."""
+    with closing(sqlite3.connect(store)) as database:
+        (run,) = database.execute("select run_uuid from tags where key = 'ablab.arm' and value = 'llama' limit 1").fetchone()
+        database.execute("update runs set status = 'RUNNING' where run_uuid = ?", (run,))
+        database.execute("delete from metrics where run_uuid = ? and step = 2", (run,))
+        database.execute("delete from params where run_uuid = ? and key = 'seed'", (run,))
+        database.commit()
+
+
+def test_a_study_is_one_parent_with_children_that_people_can_compare(made):
+    folder, session = made
+    found = shown(local(folder))
+    check_whole(found, folder / "home")
+    assert found.parent.info.status == "FINISHED"
+    assert found.parent.data.tags["mlflow.note.content"] == "Does any of it help?"
+    by_name = {run.info.run_name: run for run in found.children.values()}
+    assert sorted(by_name) == sorted(f"{arm} · seed {s}" for arm in ("gpt2", "gpt2 + rope", "llama") for s in (1, 2))
+    base, arm = (by_name[f"{name} · seed 1"].data.params for name in ("gpt2", "gpt2 + rope"))
+    assert base.keys() == arm.keys()
+    differing = {name for name in base if base[name] != arm[name]}
+    # GPT-2's positions give way to rotation: that, and the arm's name, is all that differs.
+    assert differing == {"arm", "plugin.rope"}, differing
+    names = {f"{session.record.revision}{end}" for end in (".html", ".json", "-effects.svg")}
+    assert found.artifacts == names | {f"study-{session.record.revision}.yaml"}
+
+
+def test_inputs_are_the_splits_and_the_output_is_the_model(made):
+    from mlflow import MlflowClient
+
+    folder, session = made
+    (data,) = session.planned.plan.data
+    manifest = json.loads((folder / "home" / "tokens" / data / "manifest.json").read_text())
+    client = MlflowClient(local(folder))
+    for key, run in shown(local(folder)).children.items():
+        inputs = {i.tags[0].value: i.dataset for i in run.inputs.dataset_inputs}
+        assert set(inputs) == {"train", "val", "test"}
+        assert {i.digest for i in inputs.values()} == {data}
+        assert inputs["train"].name == "text train"
+        assert json.loads(inputs["val"].profile)["tokens"] == manifest["splits"]["val"]["tokens"]
+        (output,) = run.outputs.model_outputs
+        model = client.get_logged_model(output.model_id)
+        assert (model.name, model.source_run_id, output.step) == (run.info.run_name, run.info.run_id, 4)
+        assert model.params["weights"].endswith(key)
+
+
+def test_the_attached_study_file_is_the_study(made, tmp_path):
+    from mlflow import MlflowClient
+
+    folder, session = made
+    client, parent = MlflowClient(local(folder)), shown(local(folder)).parent
+    path = client.download_artifacts(parent.info.run_id, f"study-{session.record.revision}.yaml", str(tmp_path))
+    study, _ = load_study(tmp_path / path, None, [])
+    assert study.revision() == session.record.revision
+
+
+def test_sync_writes_a_study_into_another_store_once(made, tmp_path):
+    folder, _ = made
+    there = f"sqlite:///{tmp_path}/other/mlflow.db"
+    for _ in range(2):
+        sync_command("x", to=there, home=folder / "home")
+        found, own = shown(there), shown(local(folder))
+        check_whole(found, folder / "home")
+        assert found.artifacts == own.artifacts
+        assert {key: run.data.params for key, run in found.children.items()} == {
+            key: run.data.params for key, run in own.children.items()
+        }
+        assert found.parent.info.status == "FINISHED"
+        assert all(len(run.outputs.model_outputs) == 1 for run in found.children.values())
+        cut_off(tmp_path / "other" / "mlflow.db")
+    assert (tmp_path / "other" / "artifacts").is_dir()
+
+
+def test_a_copy_from_store_to_store_has_all_and_can_be_cut_off(made, tmp_path):
+    folder, _ = made
+    there = f"sqlite:///{tmp_path}/copy/mlflow.db"
+    sync_command("x", to=there, source=local(folder))
+    cut_off(tmp_path / "copy" / "mlflow.db")
+    sync_command("x", to=there, source=local(folder))
+    found, own = shown(there), shown(local(folder))
+    check_whole(found, folder / "home")
+    assert found.artifacts == own.artifacts
+    for key, run in found.children.items():
+        assert (run.data.params, run.info.run_name) == (own.children[key].data.params, own.children[key].info.run_name)
+        assert {i.dataset.digest for i in run.inputs.dataset_inputs} == {
+            i.dataset.digest for i in own.children[key].inputs.dataset_inputs
+        }
+        assert len(run.outputs.model_outputs) == 1
+
+
+def test_trials_are_synced_as_they_were_shown(tmp_path, study_text):
+    text = compare(study_text, "tune: {lr: {low: 1.0e-4, high: 1.0e-2}, trials: 2}\n").replace("seeds: 2", "seeds: 1")
+    (tmp_path / "x.yaml").write_text(text)
+    carry_out(tmp_path / "x.yaml", tmp_path / "home")
+    sync_command("x", to=f"sqlite:///{tmp_path}/other/mlflow.db", home=tmp_path / "home")
+    found, own = shown(f"sqlite:///{tmp_path}/other/mlflow.db"), shown(local(tmp_path))
+    assert len(found.children) == 9
+    told = [{key: (run.info.run_name, run.data.params) for key, run in where.children.items()} for where in (found, own)]
+    assert told[0] == told[1]
+
+
+def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path):
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    file.write_text(file.read_text() + f"tracking: {{uri: '{address}'}}\n")
+    (tmp_path / "server").mkdir()
+    start = time.monotonic()
+    session, display = carry_out(file, tmp_path / "home")  # away all along: no run waits for it
+    assert time.monotonic() - start < 60
+    assert len(list(tmp_path.glob("home/runs/*/result.json"))) == 6
+    assert sum(text.startswith(f"MLflow is behind ({address} does not answer") for text in display.said) == 1
+    assert "`ablab sync x` sends it" in display.said[-1]
+    with pytest.raises(UserError, match="does not answer"):
+        sync_command("x", home=tmp_path / "home")
+    view = Mirror(session.record, session.planned.study, display.say)
+    view.open(session.planned.plan)  # still away
+    spec = next(iter(session.planned.plan.unique.values()))
+    view.started(spec)
+    record = Record(tmp_path / "home", spec.key)
+    (record.folder / "result.json").rename(tmp_path / "result.json")  # it is under way
+    with plain(tmp_path / "server", port):
+        view._again = 0.0  # the wait is over
+        view.tick([spec])
+        assert display.said[-1] == "MLflow answers again: it was sent what it missed"
+        assert shown(address).children[spec.key].info.status == "RUNNING"
+        record.append_metrics(3, {"train/loss": 4.0})
+    view.ended(spec, "interrupted")  # and gone in the middle
+    assert display.said[-1].startswith("MLflow is behind")
+    with plain(tmp_path / "server", port):
+        record.keep_metrics(2)  # another attempt goes on from step 2, and measures step 3 again
+        record.append_metrics(3, {"train/loss": 4.0})
+        (tmp_path / "result.json").rename(record.folder / "result.json")
+        sync_command("x", home=tmp_path / "home")
+        sync_command("x", home=tmp_path / "home")
+        check_whole(shown(address), tmp_path / "home")
+
+
+def test_bad_stores_are_told_in_a_line(made, tmp_path):
+    folder, _ = made
+    copied = tmp_path / "newer.db"
+    shutil.copy(folder / "home" / "mlflow" / "mlflow.db", copied)
+    with closing(sqlite3.connect(copied)) as database:
+        database.execute("update alembic_version set version_num = 'ffffffffffff'")
+        database.commit()
+    (tmp_path / "none.db").write_text("no database " * 1000)
+    for uri, told in (
+        (f"sqlite:///{copied}", "was made by a newer MLflow"),
+        (f"sqlite:///{tmp_path}/none.db", "is no database"),
+        ("http://127.0.0.1:9", "does not answer"),
+        ("postgresql+psycopg://me:secret@127.0.0.1:9/x", r"me:\*\*\*@127.0.0.1:9/x does not answer"),
+        ("ftp://me:secret@host", r"'ftp://me:\*\*\*@host' is no tracking server"),
+    ):
+        with pytest.raises(UserError, match=told) as error:
+            sync_command("x", to=uri, home=folder / "home")
+        assert "secret" not in str(error.value)
+        assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=r"no study named 'y' \(known: x"):
+        sync_command("y", home=folder / "home")
+    with pytest.raises(UserError, match="no study named 'y' in sqlite"):
+        sync_command("y", to=f"sqlite:///{tmp_path}/a/mlflow.db", source=local(folder))

@@ -1,0 +1,114 @@
+"""MLflow's own pages, as `ablab ui` opens them, in a real browser: what people see of a study."""
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.browser import browser
+from tests.conftest import STUDY, command, environment
+from tests.tracking.servers import answers, free_port, started
+from tests.tracking.stores import carry_out, compare, shown
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own warnings
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, corpus):
+    folder = tmp_path_factory.mktemp("ui")
+    (folder / "x.yaml").write_text(compare(STUDY.format(corpus=corpus)))
+    session, _ = carry_out(folder / "x.yaml", folder / "home")
+    return folder, session
+
+
+def ui(folder, port, *more):
+    return command("ui", "x", "--home", folder / "home", "--port", port, *more)
+
+
+def printed(log: Path) -> str:
+    found = re.search(r"MLflow on (\S+) \(Ctrl-C ends it\)", log.read_text())
+    assert found is not None
+    return found.group(1)
+
+
+def row(page, name):
+    """A row of the runs table, in the part of it that stands still."""
+    return page.locator(".ag-pinned-left-cols-container .ag-row").filter(has=page.get_by_text(name, exact=True))
+
+
+def test_a_study_in_mlflows_pages(made, tmp_path):
+    folder, session = made
+    port = free_port()
+    parent = shown(f"sqlite:///{folder.resolve()}/home/mlflow/mlflow.db").parent.info.run_id
+    opened = tmp_path / "opened"
+    opener = tmp_path / "opener"  # stands for the user's browser
+    opener.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    opener.chmod(0o755)
+    with (
+        browser() as chromium,
+        started(ui(folder, port, "--open"), port, tmp_path, {"BROWSER": f"{opener} %s"}) as address,
+    ):
+        wanted = printed(tmp_path / "server.log")
+        page = chromium.page()
+        page.set_default_timeout(60_000)
+        page.goto(wanted)
+        look(page)
+        page.goto(f"{address}/#/experiments/1/runs/{parent}/artifacts")
+        page.get_by_text(f"{session.record.revision}.html").first.click()
+        report = page.frame_locator("iframe")
+        report.get_by_text("Does any of it help?").first.wait_for()
+        page.screenshot(path=tmp_path / "report.png")
+        end = time.monotonic() + 30
+        while not opened.exists() and time.monotonic() < end:
+            time.sleep(0.2)
+        assert opened.read_text().strip() == wanted
+        assert not chromium.asked
+
+
+def look(page):
+    """The runs under their study, those with a plugin, and two of them compared."""
+    page.get_by_text("matching runs").wait_for()
+    row(page, "x").wait_for()
+    assert row(page, "gpt2 · seed 1").count() == 0
+    row(page, "x").get_by_role("button").first.click()
+    row(page, "gpt2 + rope · seed 2").wait_for()
+    for arm in ("gpt2", "gpt2 + rope", "llama"):
+        for seed in (1, 2):
+            row(page, f"{arm} · seed {seed}").wait_for()
+    box = page.get_by_test_id("search-box")
+    box.fill("params.`plugin.rope` = 'off'")
+    box.press("Enter")
+    row(page, "gpt2 + rope · seed 1").wait_for(state="detached")
+    row(page, "gpt2 · seed 1").wait_for()
+    box.fill("params.seed = '1'")
+    box.press("Enter")
+    row(page, "gpt2 + rope · seed 1").wait_for()
+    row(page, "gpt2 · seed 2").wait_for(state="detached")
+    for name in ("gpt2 · seed 1", "gpt2 + rope · seed 1"):
+        row(page, name).locator(".ag-checkbox-input").click(force=True)
+    page.get_by_role("button", name="Compare").or_(page.get_by_role("link", name="Compare")).first.click()
+    page.get_by_text("Comparing 2 Runs").wait_for()
+    page.get_by_text("Show diff only").first.click()
+    page.get_by_text("plugin.swiglu", exact=True).wait_for(state="detached")
+    params = re.compile(r"arm|seed|(plugin|recipe|dims|budget)\..*")
+    left = [name for name in page.locator("th.head-value").all_inner_texts() if params.fullmatch(name)]
+    assert left == ["arm", "plugin.rope"]
+
+
+def test_without_a_browser_the_server_is_there_all_the_same(made, tmp_path):
+    folder, _ = made
+    port = free_port()
+    with started(ui(folder, port, "--no-browser"), port, tmp_path, {"BROWSER": "/nowhere %s"}) as address:
+        assert answers(address)
+        assert printed(tmp_path / "server.log").startswith(f"{address}/#/experiments/1/runs?")
+        taken = subprocess.run(ui(folder, port), env=environment(), capture_output=True, text=True, check=False)
+    assert (taken.returncode, taken.stderr) == (2, f"ablab: port {port} on 127.0.0.1 is taken: choose another with --port\n")
+
+
+def test_a_study_that_is_not_there_is_named(made):
+    folder, _ = made
+    wrong = [*command("ui", "y", "--home", folder / "home")]
+    result = subprocess.run(wrong, env=environment(), capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (2, "ablab: no study named 'y' (known: x)\n")
