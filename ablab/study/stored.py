@@ -136,7 +136,7 @@ class StoredStudy:
         record = self._record(spec.key)
         result: dict[str, Any] = record.result or {}
         final = {f"final/{name}": value for name, value in result["metrics"].items() if math.isfinite(value)}
-        cost = {f"cost/{name}": value for name, value in result["cost"].items()}
+        cost = {f"cost/{name}": value for name, value in result["cost"].items() if value is not None}
         when = (record.folder / "result.json").stat().st_mtime
         self.view.log(run, [{"step": result["steps"], "time": when, **final, **cost}])
         if not light and (spec.key in self._made or not self.view.has_model(run)):
