@@ -131,14 +131,14 @@ def _tell(asked: "Planned", tally: "Tally", display: "Display") -> None:
 def _conclude(session: "Session", console: Any, *, interrupted: bool) -> None:
     """Prints and writes the report, and attaches it to the study in MLflow."""
     from ablab.files import write_json
-    from ablab.report.html import write_report
+    from ablab.report.html import write_files
     from ablab.report.summary import summarise
     from ablab.report.terminal import print_summary
 
     record = session.record
     summary = summarise(record)
-    files = [write_report(summary, record), record.reports / f"{record.revision}.json"]
-    write_json(files[1], summary.as_dict())
+    files = [*write_files(summary, record), record.reports / f"{record.revision}.json"]
+    write_json(files[-1], summary.as_dict())
     session.close(files, complete=summary.complete)
     if not interrupted:
         print_summary(summary, console)

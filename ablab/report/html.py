@@ -1,77 +1,71 @@
-"""The report as one HTML file that needs nothing else."""
+"""The report as one HTML file that needs nothing else, and the same as Markdown with figures as files beside it."""
 
-from importlib.resources import files
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
-from markupsafe import Markup
+from jinja2 import Environment, PackageLoader
 
 from ablab.files import write_atomically
-from ablab.report.figures import bowls_plot, effects_plot
-from ablab.report.numbers import digits, p_value, parameters, plain, short, signed
-from ablab.report.sentences import changed_by_tuning, places_of, word
-from ablab.report.summary import ArmSummary, Summary
-from ablab.report.terminal import footnotes, survival, verdicts
-from ablab.report.trials import ArmTuning, TrialSummary
-from ablab.report.verdicts import EffectSummary
+from ablab.report.evidence import evidence_of
+from ablab.report.figures import Figures, figures_of
+from ablab.report.sentences import changed_by_tuning, sentence
+from ablab.report.summary import Summary
+from ablab.report.tables import (
+    MARKS,
+    arms_table,
+    effects_table,
+    ranges_table,
+    trials_table,
+    tuning_table,
+)
+from ablab.report.terminal import footnotes, survival
 from ablab.study.home import StudyRecord
+
+_MEANING = str.maketrans({character: f"\\{character}" for character in r"\`*_[]<>|#"})
 
 
 def write_report(summary: Summary, record: StudyRecord) -> Path:
-    """Writes the report beside the study's record and returns its path."""
-    template = Environment(autoescape=True).from_string(files("ablab.report").joinpath("report.html.j2").read_text("utf-8"))
-    plot = Markup(effects_plot(summary)) if any(e.estimate is not None for e in summary.effects) else None
-    sources = record.read()["sources"]
-    page = template.render(
-        s=summary,
-        plot=plot,
-        verdicts=verdicts(summary),
-        bowls=Markup(bowls_plot(summary)) if summary.tuning else None,
-        by_tuning=changed_by_tuning(summary),
-        notes=footnotes(summary),
-        convention=sources["flop_convention"],
-        file=sources["command"],
-        effects=[_effect_row(e) for e in summary.effects],
-        arms=[_arm_row(a, digits(summary.sd)) for a in summary.arms],
-        survival=survival(summary),
-        trials=[_trial_row(t, digits(summary.sd)) for t in sorted(summary.trials, key=_rank)] if summary.survivors else [],
-        tuning=[_tuning_row(arm, digits(summary.sd)) for arm in summary.tuning],
-    )
+    """Writes the report, and returns the page's path."""
+    return write_files(summary, record)[0]
+
+
+def write_files(summary: Summary, record: StudyRecord) -> list[Path]:
+    """Writes the report beside the study's record: the page first, then the same as Markdown, and each figure as SVG and PNG."""
+    figures = figures_of(summary, evidence := evidence_of(summary, record))
+    context = _context(summary, figures) | {
+        "e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision,
+    }  # fmt: skip
     record.reports.mkdir(parents=True, exist_ok=True)
-    path = record.reports / f"{record.revision}.html"
-    write_atomically(path, lambda file: file.write(page.encode()))
-    return path
+    written = {f"{record.revision}.{kind}": render(f"report.{kind}.j2", context).encode() for kind in ("html", "md")}
+    for plot in figures.files:
+        written |= {f"{record.revision}-{plot.name}.svg": plot.svg.encode(), f"{record.revision}-{plot.name}.png": plot.png}
+    for name, content in written.items():
+        write_atomically(record.reports / name, lambda file, content=content: file.write(content), sync=name.endswith("html"))
+    return [record.reports / name for name in written]
 
 
-def _effect_row(effect: EffectSummary) -> dict[str, str]:
-    places = places_of(effect)
-    interval = "–" if effect.low is None else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
+def _context(summary: Summary, figures: Figures) -> dict[str, Any]:
+    told = [e for e in summary.effects if e.kind != "interaction"]
     return {
-        "name": effect.title, "kind": effect.kind, "estimate": signed(effect.estimate, places), "interval": interval,
-        "p": p_value(effect.p), "p_holm": p_value(effect.p_holm), "verdict": word(effect.verdict),
+        "s": summary, "f": figures, "by_tuning": changed_by_tuning(summary), "notes": footnotes(summary),
+        "told": [(e.verdict or "", MARKS.get(e.verdict or "", "–"), sentence(e, summary.metric)) for e in told],
+        "survival": survival(summary), "effects": effects_table(summary), "arms": arms_table(summary),
+        "trials": trials_table(summary), "tuning": tuning_table(summary),
     }  # fmt: skip
 
 
-def _rank(trial: TrialSummary) -> tuple[bool, list[float]]:
-    return trial.values is None, trial.values or []
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A page from its template. All that is put into HTML is escaped; in Markdown the filter `md` does it."""
+    return _environment().get_template(template).render(context)
 
 
-def _trial_row(trial: TrialSummary, places: int) -> dict[str, str]:
-    values = [plain(value, places) for value in trial.values or []]
-    return {"arm": trial.arm, "number": str(trial.number), "values": " · ".join(values) or trial.state}
-
-
-def _tuning_row(arm: ArmTuning, places: int) -> dict[str, str]:
-    tried = [f"{parameters(t.params)}: {t.state if t.values is None else plain(t.values[0], places)}" for t in arm.trials]
-    best = "not decided yet" if arm.best is None else parameters(arm.best) or "the study's recipe"
-    return {"arm": arm.arm, "best": best, "edges": ", ".join(arm.edges), "trials": "; ".join(tried)}
-
-
-def _arm_row(arm: ArmSummary, places: int) -> dict[str, Any]:
-    return {
-        "name": arm.name + (" (diverged)" if arm.diverged else ""), "mean": plain(arm.mean, places),
-        "sd": plain(arm.sd, places), "n": arm.n, "test": plain(arm.test, places), "parameters": f"{arm.parameters:,}",
-        "tokens": f"{arm.tokens:,}", "flops": short(arm.flops), "seconds": plain(arm.seconds, 1),
-        "speed": short(arm.tokens_per_second), "memory": f"{short(arm.peak_memory_bytes)}B",
-    }  # fmt: skip
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("ablab.report", ""), autoescape=lambda name: name is None or not name.endswith(".md.j2"),
+        trim_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    made.filters["md"] = lambda text: " ".join(str(text).split()).translate(_MEANING)
+    return made

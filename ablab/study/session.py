@@ -20,6 +20,7 @@ from ablab.study.mirror import Mirror
 from ablab.study.optuna_mirror import OptunaMirror
 from ablab.study.plan import Plan
 from ablab.study.planner import Planner
+from ablab.study.provenance import provenance
 from ablab.study.records import Record, finished_keys, settled_keys
 from ablab.study.schema import Study, load_study
 from ablab.study.sources import Source
@@ -97,7 +98,7 @@ class Session:
         study = planned.study
         self.record = StudyRecord(home, planned.request.name, study.revision())
         self.views = Views([view(self.record, study, display.say) for view in (Mirror, OptunaMirror)])
-        self._sources = {"command": planned.request.command, "flop_convention": FLOP_CONVENTION}
+        self._sources = {"command": planned.request.command, "flop_convention": FLOP_CONVENTION, **provenance()}
 
     def require_writable(self) -> None:
         """Raises UserError where this user may not write what the study needs; runs that another driver holds are its own."""

@@ -1,0 +1,74 @@
+"""The heat map of interactions between pairs of changes."""
+
+from textwrap import fill
+from typing import Any
+
+from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, WIDTH, Plot, drawing
+from ablab.report.numbers import digits
+from ablab.report.sentences import word
+from ablab.report.summary import Summary
+from ablab.report.verdicts import EffectSummary
+
+_TIMES = " × "
+_STRONGEST = 0.62  # opacity of the largest: letters in it stay legible on light and on dark ground
+_MOST_NUMBERS = 9  # changes: more leave no room for figures
+
+
+def interactions(summary: Summary) -> Plot | None:
+    """A cell a pair, its colour the way and its strength the size. None: no pair is known."""
+    cells = _cells(summary)
+    if not cells:
+        return None
+    names = [e.name for e in summary.effects if e.kind == "change"]
+    names = [n for n in names if any(n in pair for pair in cells)]
+    names += [n for n in dict.fromkeys(n for pair in cells for n in pair) if n not in names]
+    most = max(abs(e.estimate or 0.0) for e in cells.values()) or 1.0
+    side = min(WIDTH, 1.6 + 0.45 * len(names))
+    with drawing(side * 0.82 + 0.7) as figure:
+        axes = figure.add_subplot()
+        for (a, b), effect in cells.items():
+            row, column = sorted((names.index(a), names.index(b)), reverse=True)
+            _cell(axes, (row, column), effect, most, numbers=len(names) <= _MOST_NUMBERS)
+        axes.set_xlim(-0.5, len(names) - 1.5)
+        axes.set_ylim(len(names) - 0.5, 0.5)
+        axes.set_xticks(range(len(names) - 1), [fill(n, 18) for n in names[:-1]], rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(1, len(names)), [fill(n, 18) for n in names[1:]])
+        axes.tick_params(length=0, labelsize=9)
+        axes.spines[:].set_visible(False)
+    aliased = any(e.aliases for e in cells.values())
+    caption = "Blue: worth more together than the sum of both; orange: worth less. A frame marks those that are told from zero."
+    caption += " Pairs with equal figures and a dot cannot be told apart in this design." if aliased else ""
+    largest = sorted({e.name: e for e in cells.values()}.values(), key=lambda e: -abs(e.estimate or 0.0))[:5]
+    told = "; ".join(f"{e.title} {e.estimate:+.3g}, {word(e.verdict)}" for e in largest)
+    alternative = f"Heat map of interactions of {len(names)} changes on {summary.metric}. The largest: {told}."
+    return Plot("interactions", "Interactions", alternative, figure, caption)
+
+
+def _cells(summary: Summary) -> dict[tuple[str, str], EffectSummary]:
+    cells = {}
+    for effect in summary.effects:
+        if effect.kind != "interaction" or effect.estimate is None:
+            continue
+        for name in (effect.name, *effect.aliases):
+            pair = tuple(name.split(_TIMES))
+            if len(pair) == 2:
+                cells[pair] = effect
+    return cells
+
+
+def _cell(axes: Any, at: tuple[int, int], effect: EffectSummary, most: float, *, numbers: bool) -> None:
+    from matplotlib.patches import Rectangle
+
+    (row, column), value = at, effect.estimate or 0.0
+    colour = BLUE if value < 0 else VERMILION
+    axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=GRID, alpha=0.25, linewidth=0))
+    strength = _STRONGEST * abs(value) / most
+    axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=colour, alpha=strength, linewidth=0))
+    if effect.verdict in ("helps", "hurts"):
+        axes.add_patch(Rectangle((column - 0.43, row - 0.43), 0.86, 0.86, fill=False, edgecolor=INK, linewidth=1.4))
+    if numbers:
+        places = digits(None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2)
+        text = f"{value:+.{places}f}".replace("0.", ".", 1)
+        axes.text(column, row, text, ha="center", va="center", fontsize=8)
+    if effect.aliases:
+        axes.plot([column + 0.38], [row - 0.36], "o", color=MUTED, markersize=2)
