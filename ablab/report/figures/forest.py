@@ -33,7 +33,7 @@ def forest(summary: Summary) -> Plot | None:
         axes.set_ylim(rows[-1] - 0.7, rows[0] + 0.7)
         if between:
             axes.axhline((rows[len(changes) - 1] + rows[len(changes)]) / 2 if changes else 1, color=GRID, linewidth=0.8)
-        axes.set_xlabel(f"effect on {summary.metric}: with minus without (left is better)")
+        axes.set_xlabel(f"effect on {summary.metric} (left is better)")
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
         _legend(figure, axes, shown)

@@ -32,7 +32,7 @@ def pairs(effects: "Sequence[Pair]", names: tuple[str, str], metric: str) -> Plo
                 axes.plot(effect.estimate, row + offset, marker, color=colour, markerfacecolor=face or colour, markersize=7)
         axes.set_yticks(range(len(both)), labels)
         axes.set_ylim(len(both) - 0.4, -0.6)
-        axes.set_xlabel(f"effect on {metric}: with minus without (left is better)")
+        axes.set_xlabel(f"effect on {metric} (left is better)")
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
         for name, face in zip(names, (MUTED, "none"), strict=True):

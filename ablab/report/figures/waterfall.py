@@ -32,7 +32,7 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
         axes.plot([at, at], [last - 0.69, last + 0.31], color=GRID, linewidth=0.8, zorder=0)
         axes.plot([steps.first, at], [0, last], "D", color=INK, markersize=6)
         low, high = reach(edges, edges, 0.04)
-        room = 0.17 * (high - low)  # for the figures, beside the bars
+        room = 0.24 * (high - low)  # for the figures, beside the bars
         axes.set_xlim(low, high + room)
         for row, text in enumerate(_texts(steps, at, places)):
             axes.text(high + room, row, text, ha="right", va="center", fontsize=9)
