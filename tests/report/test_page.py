@@ -16,7 +16,8 @@ LETTERS = """() => {
     const whole = svg.getBoundingClientRect();
     return [...svg.querySelectorAll("text")].map((text) => {
       const at = text.getBoundingClientRect(), own = light(parts(getComputedStyle(text).fill));
-      const cut = at.left < whole.left - 1 || at.right > whole.right + 1 || at.top < whole.top - 1 || at.bottom > whole.bottom + 1;
+      const across = at.left < whole.left - 1 || at.right > whole.right + 1;
+      const cut = across || at.top < whole.top - 1 || at.bottom > whole.bottom + 1;
       const contrast = (Math.max(own, ground) + 0.05) / (Math.min(own, ground) + 0.05);
       return [text.textContent, cut, contrast, at.height];
     });
