@@ -96,7 +96,7 @@ def again(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> 
     sources, config = content["sources"], content["config"]
     commit = sources.get("commit")
     changed = " with changes that are not committed" if sources.get("changed") else ""
-    folder = f"the working folder's commit at the last `ablab run`: {commit or _UNKNOWN}{changed}"
+    folder = f"the working folder's commit at the last run: {commit or _UNKNOWN}{changed}"
     arms = {run["arm"]: run["key"] for run in content["runs"]}
     prints = {spec["data"] for key in arms.values() if (spec := Record(record.home.root, key).spec)}
     data = config["data"]

@@ -19,11 +19,12 @@ _AVERAGED = "Each bar is what the change does on average over the other changes"
 
 @dataclass(frozen=True)
 class Step:
-    """`half`: of its 95 % interval. `rest`: no change, but what the changes do together."""
+    """`half`: of its 95 % interval. `told`: it helps or hurts. `rest`: no change, but what the changes do together."""
 
     name: str
     estimate: float
     half: float | None
+    told: bool = False
     rest: bool = False
 
 
@@ -54,13 +55,14 @@ def steps_of(summary: Summary, content: Mapping[str, Any]) -> Steps | None:
         return None
     if design["kind"] not in ("path", "one_in_one_out"):
         changes.sort(key=lambda e: e.estimate or 0.0)
-    steps = [Step(e.name.removesuffix(_IN), e.estimate or 0.0, _half(e)) for e in changes]
+    steps = [Step(e.name.removesuffix(_IN), e.estimate or 0.0, _half(e), e.verdict in ("helps", "hurts")) for e in changes]
     left = total.estimate - sum(step.estimate for step in steps)
     caption = _WORDS.get(design["kind"], _AVERAGED)
     if abs(left) > 1e-9 * abs(first):
         steps.append(Step("together (interactions)", left, None, rest=True))
         caption += "; these do not sum to the whole, and the hatched bar is what is left: what the changes do together."
-    return Steps(start, first, end, steps, _spread(changes), caption.rstrip(".") + ".")
+    pale = "" if all(step.told or step.rest for step in steps) else " Pale: equivalent, or undecided."
+    return Steps(start, first, end, steps, _spread(changes), caption.rstrip(".") + "." + pale)
 
 
 def _half(effect: EffectSummary) -> float | None:

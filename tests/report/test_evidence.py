@@ -95,6 +95,7 @@ class TestSteps:
         arms = [("base", "mine <b>"), ("mine <b>", "worse")]
         path = [(f"step {i}", "change", {after: 1.0, before: -1.0}) for i, (before, after) in enumerate(arms)]
         found = self.make(record, "path", [*path, ("all", "total", {"worse": 1.0, "base": -1.0})])
+        assert found is not None
         means = {arm: np.mean(values) for arm, values in VALUES.items()}
         assert [step.estimate for step in found.changes] == pytest.approx([means[b] - means[a] for a, b in arms])
         assert not any(step.rest for step in found.changes)
@@ -103,6 +104,7 @@ class TestSteps:
     def test_what_the_changes_do_together_is_said(self, record):
         weights = [("a", "change", {"worse": 1.0, "mine <b>": -1.0}), ("all", "total", {"worse": 1.0, "base": -1.0})]
         found = self.make(record, "leave_one_out", weights)
+        assert found is not None
         assert [(step.name, step.rest) for step in found.changes] == [("a", False), ("together (interactions)", True)]
         assert found.first + sum(step.estimate for step in found.changes) == pytest.approx(2.65)
         assert "do not sum to the whole" in found.caption
@@ -194,7 +196,7 @@ def test_every_file_is_whole(written, studies):
     for name, file in written.items():
         if name.endswith(".svg"):
             root = ElementTree.fromstring(file.read_text())
-            assert root.find("{http://www.w3.org/2000/svg}title").text == root.get("aria-label")
+            assert root.findtext("{http://www.w3.org/2000/svg}title") == root.get("aria-label")
             assert "var(" not in file.read_text()
             assert written[name.replace(".svg", ".png")].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     assert written[".html"].stat().st_size < 3e6

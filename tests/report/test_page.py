@@ -1,5 +1,6 @@
 """The page in a real browser: on a phone and on a desk, in light and in dark."""
 
+import re
 from itertools import product
 
 import pytest
@@ -29,19 +30,17 @@ SORTED = "() => [...document.querySelectorAll('table.sortable th')].map(th => th
 
 @pytest.fixture(scope="module")
 def shown(written):
-    """Opens the page: `shown(width=390)`."""
+    """Opens the page: `shown(width=390)`. What it said on the console and asked for is in its lists of these names."""
     with browser() as started:
 
         def call(**options):
             page = started.page(**options)
-            page.said = []
+            page.said, page.requests, page.started = [], [], started
             page.on("console", lambda message: page.said.append(message.text))
-            page.requests = []
             page.on("request", lambda request: page.requests.append(request.url))
             page.goto(written[".html"].as_uri())
             return page
 
-        call.started = started
         yield call
 
 
@@ -59,7 +58,7 @@ def test_it_fits_and_can_be_read(shown, written, width, scheme):
     assert dark == (scheme == "dark")
     assert page.said == []
     assert page.requests == [written[".html"].as_uri()]
-    assert shown.started.errors == shown.started.asked == []
+    assert page.started.errors == page.started.asked == []
 
 
 def test_every_figure_is_there_and_says_what_it_shows(shown):
@@ -75,6 +74,9 @@ def test_every_figure_is_there_and_says_what_it_shows(shown):
     assert page.get_by_role("img", name="rope: -0.0").count() >= 1
     ids = page.eval_on_selector_all("[id]", "all => all.map(element => element.id)")
     assert len(ids) == len(set(ids))
+    links = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page.content())
+    assert len(links) > 300
+    assert {name for pair in links for name in pair if name} <= set(ids)
 
 
 def test_the_arms_are_sorted_by_the_column_that_is_pressed(shown):

@@ -1,6 +1,6 @@
 """The front of loss and cost: which arms no other arm beats in both."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from ablab.report.figures.canvas import BLUE, MUTED, Plot, drawing
 from ablab.report.numbers import short
 from ablab.report.summary import ArmSummary, Summary
 
+_LISTED = 8  # arms of the front that are named beside it
+_NEAR = (0.05, 0.045)  # shares of the axes within which two numbers would overlap
 _SAME = 0.01  # costs that differ by less than this share are the same: there is nothing to trade
 
 
@@ -72,7 +74,8 @@ def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> 
         axes.xaxis.set_major_formatter(lambda value, _: short(value))
         axes.xaxis.set_major_locator(_few())
         axes.margins(0.08)
-    told = "; ".join(f"{n}: {names[n].name}" for n in best)
+    told = "; ".join(f"{n}: {names[n].name}" for n in best[:_LISTED])
+    told += f"; and {len(best) - _LISTED} more" if len(best) > _LISTED else ""
     caption = f"On the front: {told}. Numbers are those of the arms' table."
     caption += " Bars: 95 % intervals of the means; what differs by less is noise." if summary.sd is not None else ""
     alternative = f"{summary.metric} against {cost.name} of {len(points)} arms. On the front: {told}."
@@ -86,8 +89,20 @@ def _points(axes: Any, points: Mapping[int, tuple[float, float]], best: list[int
         if number in halves:
             axes.plot([x, x], [y - halves[number], y + halves[number]], color=colour, linewidth=1, alpha=0.5)
         axes.plot([x], [y], marker, color=colour, markersize=6 if number in best else 4.5)
-        if number in best or len(points) <= 40:
-            axes.annotate(str(number), (x, y), (4, 3), textcoords="offset points", fontsize=8, color=colour)
+    for number in _apart(points, [*best, *points]):
+        colour = BLUE if number in best else MUTED
+        axes.annotate(str(number), points[number], (4, 3), textcoords="offset points", fontsize=8, color=colour)
+
+
+def _apart(points: Mapping[int, tuple[float, float]], wanted: Sequence[int]) -> list[int]:
+    """Those of `wanted` whose numbers can all be read: of two that are near each other, the first."""
+    spans = [max(axis) - min(axis) or 1.0 for axis in zip(*points.values(), strict=True)]
+    chosen: list[int] = []
+    for number in dict.fromkeys(wanted):
+        gaps = [[abs(a - b) / span for a, b, span in zip(points[number], points[n], spans, strict=True)] for n in chosen]
+        if not any(gap[0] < _NEAR[0] and gap[1] < _NEAR[1] for gap in gaps):
+            chosen.append(number)
+    return chosen
 
 
 def half_width(summary: Summary, arms: Mapping[int, ArmSummary]) -> dict[int, float]:

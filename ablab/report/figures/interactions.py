@@ -4,8 +4,7 @@ from textwrap import fill
 from typing import Any
 
 from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, WIDTH, Plot, drawing
-from ablab.report.numbers import digits
-from ablab.report.sentences import word
+from ablab.report.sentences import places_of, word
 from ablab.report.summary import Summary
 from ablab.report.verdicts import EffectSummary
 
@@ -23,12 +22,15 @@ def interactions(summary: Summary) -> Plot | None:
     names = [n for n in names if any(n in pair for pair in cells)]
     names += [n for n in dict.fromkeys(n for pair in cells for n in pair) if n not in names]
     most = max(abs(e.estimate or 0.0) for e in cells.values()) or 1.0
+    unit = 1e-3 if most < 0.1 else 1.0
     side = min(WIDTH, 1.6 + 0.45 * len(names))
     with drawing(side * 0.82 + 0.7) as figure:
         axes = figure.add_subplot()
         for (a, b), effect in cells.items():
             row, column = sorted((names.index(a), names.index(b)), reverse=True)
-            _cell(axes, (row, column), effect, most, numbers=len(names) <= _MOST_NUMBERS)
+            _cell(axes, (row, column), effect, most)
+            if len(names) <= _MOST_NUMBERS:
+                axes.text(column, row, _number(effect, unit), ha="center", va="center", fontsize=8)
         axes.set_xlim(-0.5, len(names) - 1.5)
         axes.set_ylim(len(names) - 0.5, 0.5)
         axes.set_xticks(range(len(names) - 1), [fill(n, 18) for n in names[:-1]], rotation=40, ha="right", rotation_mode="anchor")
@@ -37,6 +39,7 @@ def interactions(summary: Summary) -> Plot | None:
         axes.spines[:].set_visible(False)
     aliased = any(e.aliases for e in cells.values())
     caption = "Blue: worth more together than the sum of both; orange: worth less. A frame marks those that are told from zero."
+    caption += f" Figures are thousandths of {summary.metric}." if unit < 1 and len(names) <= _MOST_NUMBERS else ""
     caption += " Pairs with equal figures and a dot cannot be told apart in this design." if aliased else ""
     largest = sorted({e.name: e for e in cells.values()}.values(), key=lambda e: -abs(e.estimate or 0.0))[:5]
     told = "; ".join(f"{e.title} {e.estimate:+.3g}, {word(e.verdict)}" for e in largest)
@@ -56,7 +59,7 @@ def _cells(summary: Summary) -> dict[tuple[str, str], EffectSummary]:
     return cells
 
 
-def _cell(axes: Any, at: tuple[int, int], effect: EffectSummary, most: float, *, numbers: bool) -> None:
+def _cell(axes: Any, at: tuple[int, int], effect: EffectSummary, most: float) -> None:
     from matplotlib.patches import Rectangle
 
     (row, column), value = at, effect.estimate or 0.0
@@ -64,11 +67,12 @@ def _cell(axes: Any, at: tuple[int, int], effect: EffectSummary, most: float, *,
     axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=GRID, alpha=0.25, linewidth=0))
     strength = _STRONGEST * abs(value) / most
     axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=colour, alpha=strength, linewidth=0))
-    if effect.verdict in ("helps", "hurts"):
+    if effect.real or effect.verdict in ("helps", "hurts"):
         axes.add_patch(Rectangle((column - 0.43, row - 0.43), 0.86, 0.86, fill=False, edgecolor=INK, linewidth=1.4))
-    if numbers:
-        places = digits(None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2)
-        text = f"{value:+.{places}f}".replace("0.", ".", 1)
-        axes.text(column, row, text, ha="center", va="center", fontsize=8)
     if effect.aliases:
         axes.plot([column + 0.38], [row - 0.36], "o", color=MUTED, markersize=2)
+
+
+def _number(effect: EffectSummary, unit: float) -> str:
+    places = max(0, places_of(effect) - (3 if unit < 1 else 0))
+    return f"{(effect.estimate or 0.0) / unit:+.{places}f}"

@@ -1,6 +1,7 @@
 """The waterfall: from the first family to the last, what each change brings, and what the changes do together."""
 
 from textwrap import fill
+from typing import Any
 
 from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, reach
 from ablab.report.numbers import digits
@@ -20,8 +21,10 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
         axes = figure.add_subplot()
         at, edges = steps.first, [steps.first]
         for row, step in enumerate(steps.changes, 1):
-            colour = MUTED if step.rest else (BLUE if step.estimate < 0 else VERMILION)
-            face = {"color": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.8} if step.rest else {"color": colour}
+            colour = BLUE if step.estimate < 0 else VERMILION
+            face: dict[str, Any] = {"color": colour, "alpha": 1.0 if step.told else 0.45}
+            if step.rest:
+                face = {"color": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.8}
             axes.barh(row, step.estimate, left=at, height=0.62, **face)
             axes.plot([at, at], [row - 0.69, row + 0.31], color=GRID, linewidth=0.8, zorder=0)
             at += step.estimate
