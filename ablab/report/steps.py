@@ -61,7 +61,7 @@ def steps_of(summary: Summary, content: Mapping[str, Any]) -> Steps | None:
     if abs(left) > 1e-9 * abs(first):
         steps.append(Step("together (interactions)", left, None, rest=True))
         caption += "; these do not sum to the whole, and the hatched bar is what is left: what the changes do together."
-    pale = "" if all(step.told or step.rest for step in steps) else " Pale: equivalent, or undecided."
+    pale = "" if all(step.told or step.rest for step in steps) else " Pale: neither helps nor hurts, as far as is known."
     return Steps(start, first, end, steps, _spread(changes), caption.rstrip(".") + "." + pale)
 
 

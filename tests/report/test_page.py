@@ -111,8 +111,9 @@ def test_without_scripts_all_is_there_but_the_choice(shown):
 
 
 def test_on_paper_every_front_is_shown_on_white(shown):
-    page = shown()
+    page = shown(width=700)  # A4 at 96 pixels an inch, less its margins
     page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
     assert all(page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "parameters"))
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator(".choice").is_visible()

@@ -66,7 +66,7 @@ def _legend(figure: Any, axes: Any, shown: list[EffectSummary]) -> None:
     for verdict in dict.fromkeys(effect.verdict for effect in shown):
         colour, marker = MARKS.get(verdict, UNKNOWN)
         axes.plot([], [], marker, color=colour, markersize=6, label=verdict or "no verdict yet")
-    figure.legend(loc="outside lower center", ncols=5, handletextpad=0.3, columnspacing=1.2, labelcolor=MUTED)
+    figure.legend(loc="outside lower center", ncols=4, handletextpad=0.3, columnspacing=1.2, labelcolor=MUTED)
 
 
 def _told(effect: EffectSummary) -> str:

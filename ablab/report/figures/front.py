@@ -11,6 +11,7 @@ from ablab.report.numbers import short
 from ablab.report.summary import ArmSummary, Summary
 
 _LISTED = 8  # arms of the front that are named beside it
+_MANY = 40  # arms: of more, the front alone has numbers and bars
 _NEAR = (0.05, 0.045)  # shares of the axes within which two numbers would overlap
 _SAME = 0.01  # costs that differ by less than this share are the same: there is nothing to trade
 
@@ -84,12 +85,14 @@ def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> 
 
 def _points(axes: Any, points: Mapping[int, tuple[float, float]], best: list[int], halves: Mapping[int, float]) -> None:
     axes.plot(*zip(*[points[n] for n in best], strict=True), color=BLUE, linewidth=1, drawstyle="steps-post", zorder=1)
+    many = len(points) > _MANY
     for number, (x, y) in points.items():
-        colour, marker = (BLUE, "D") if number in best else (MUTED, "o")
-        if number in halves:
+        leads = number in best
+        colour, marker, size = (BLUE, "D", 6) if leads else (MUTED, "o", 3 if many else 4.5)
+        if number in halves and (leads or not many):
             axes.plot([x, x], [y - halves[number], y + halves[number]], color=colour, linewidth=1, alpha=0.5)
-        axes.plot([x], [y], marker, color=colour, markersize=6 if number in best else 4.5)
-    for number in _apart(points, [*best, *points]):
+        axes.plot([x], [y], marker, color=colour, markersize=size, alpha=1.0 if leads or not many else 0.6, zorder=2 + leads)
+    for number in _apart(points, best if many else [*best, *points]):
         colour = BLUE if number in best else MUTED
         axes.annotate(str(number), points[number], (4, 3), textcoords="offset points", fontsize=8, color=colour)
 

@@ -41,6 +41,8 @@ def interactions(summary: Summary) -> Plot | None:
     caption = "Blue: worth more together than the sum of both; orange: worth less. A frame marks those that are told from zero."
     caption += f" Figures are thousandths of {summary.metric}." if unit < 1 and len(names) <= _MOST_NUMBERS else ""
     caption += " Pairs with equal figures and a dot cannot be told apart in this design." if aliased else ""
+    if len(cells) < len(names) * (len(names) - 1) // 2:
+        caption += " Blank: not estimable, or not told apart from a change's own effect."
     largest = sorted({e.name: e for e in cells.values()}.values(), key=lambda e: -abs(e.estimate or 0.0))[:5]
     told = "; ".join(f"{e.title} {e.estimate:+.3g}, {word(e.verdict)}" for e in largest)
     alternative = f"Heat map of interactions of {len(names)} changes on {summary.metric}. The largest: {told}."
