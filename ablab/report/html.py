@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader
 from ablab.files import write_atomically
 from ablab.report.evidence import evidence_of
 from ablab.report.figures import Figures, figures_of
+from ablab.report.figures.front import same_costs
 from ablab.report.sentences import changed_by_tuning, sentence
 from ablab.report.summary import Summary
 from ablab.report.tables import (
@@ -51,8 +52,8 @@ def _context(summary: Summary, figures: Figures) -> dict[str, Any]:
     return {
         "s": summary, "f": figures, "by_tuning": changed_by_tuning(summary), "notes": footnotes(summary),
         "told": [(e.verdict or "", MARKS.get(e.verdict or "", "–"), sentence(e, summary.metric)) for e in told],
-        "survival": survival(summary), "effects": effects_table(summary), "arms": arms_table(summary),
-        "trials": trials_table(summary), "tuning": tuning_table(summary),
+        "same": same_costs(summary), "survival": survival(summary), "effects": effects_table(summary),
+        "arms": arms_table(summary), "trials": trials_table(summary), "tuning": tuning_table(summary),
     }  # fmt: skip
 
 

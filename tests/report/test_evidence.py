@@ -15,7 +15,7 @@ from ablab.files import write_json
 from ablab.report.curves import curves_of, telling
 from ablab.report.evidence import bare, evidence_of, excluded, ranges
 from ablab.report.figures import figures_of
-from ablab.report.figures.front import fronts, on_front
+from ablab.report.figures.front import fronts, on_front, same_costs
 from ablab.report.steps import steps_of
 from ablab.report.summary import summarise
 from tests.report.test_report import VALUES, finish, record  # noqa: F401
@@ -180,7 +180,9 @@ def test_the_front_is_what_none_dominates():
 
 
 def test_costs_that_are_the_same_have_no_front(studies):
-    assert [plot.name for plot in fronts(summarise(studies[0]))] == ["front-seconds", "front-memory", "front-parameters"]
+    summary = summarise(studies[0])
+    assert [plot.name for plot in fronts(summary)] == ["front-seconds", "front-memory", "front-parameters"]
+    assert same_costs(summary) == ["training FLOPs"]
 
 
 def test_costs_measured_beside_the_summary_are_shown(studies):

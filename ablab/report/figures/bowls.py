@@ -30,6 +30,8 @@ def bowls(summary: Summary) -> Plot | None:
         for axes, (arm, points) in zip(grid.flat, curves, strict=False):
             _bowl(axes, arm, points)
             axes.set_title(fill(arm.arm, 24), fontsize=7)
+        for axes in grid.flat[max(0, len(curves) - across) : len(curves)]:  # the lowest of each column
+            axes.tick_params(labelbottom=True)
         figure.supxlabel(_option(curves[0][0]), fontsize=9, y=0.02)
         figure.supylabel(summary.metric, fontsize=9, x=0.01)
     return Plot("bowls", "Tuning", f"{summary.metric} of each arm's trials. {_all(curves)}", figure, _caption(summary, curves))

@@ -36,6 +36,7 @@ def forest(summary: Summary) -> Plot | None:
         axes.set_xlabel(f"effect on {summary.metric} (left is better)")
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
+        axes.locator_params(axis="x", nbins=5)
         _legend(figure, axes, shown)
     more = len(between) - _MOST_INTERACTIONS
     caption = f"The {_MOST_INTERACTIONS} largest interactions; {more} more are in the table." if more > 0 else ""
@@ -65,9 +66,9 @@ def mark(axes: Any, row: float, effect: EffectSummary) -> None:
 def _legend(figure: Any, axes: Any, shown: list[EffectSummary]) -> None:
     for verdict in dict.fromkeys(effect.verdict for effect in shown):
         colour, marker = MARKS.get(verdict, UNKNOWN)
-        axes.plot([], [], marker, color=colour, markersize=6, label=verdict or "no verdict yet")
+        axes.plot([], [], marker, color=colour, markersize=6, label=verdict or "no verdict")
     figure.legend(loc="outside lower center", ncols=4, handletextpad=0.3, columnspacing=1.2, labelcolor=MUTED)
 
 
 def _told(effect: EffectSummary) -> str:
-    return f"{effect.name}: {effect.estimate:+.3g}, {effect.verdict or 'no verdict yet'}."
+    return f"{effect.name}: {effect.estimate:+.3g}, {effect.verdict or 'no verdict'}."

@@ -49,6 +49,12 @@ def fronts(summary: Summary) -> list[Plot]:
     return [plot for cost in COSTS if (plot := _front(summary, cost, arms)) is not None]
 
 
+def same_costs(summary: Summary) -> list[str]:
+    """The costs in which the arms do not differ: there is nothing to trade."""
+    values = {cost.name: [x for arm in summary.arms if (x := cost.value(arm)) is not None] for cost in COSTS}
+    return [name for name, found in values.items() if len(found) > 1 and _alike(found)]
+
+
 def on_front(points: Mapping[int, tuple[float, float]], better: int = -1) -> list[int]:
     """Those that none beats or equals in one and beats in the other, cheapest first. `points`: (cost, loss) by arm."""
     found, lowest = [], float("inf")
@@ -63,8 +69,7 @@ def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> 
     points = {n: (x, arm.mean) for n, arm in arms if (x := cost.value(arm)) is not None and arm.mean is not None}
     if len(points) < 2:
         return None
-    costs = [x for x, _ in points.values()]
-    if max(costs) - min(costs) <= _SAME * max(costs):
+    if _alike([x for x, _ in points.values()]):
         return None
     best, names = on_front(points, cost.better), dict(arms)
     with drawing(3.5) as figure:
@@ -81,6 +86,10 @@ def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> 
     caption += " Bars: 95 % intervals of the means; what differs by less is noise." if summary.sd is not None else ""
     alternative = f"{summary.metric} against {cost.name} of {len(points)} arms. On the front: {told}."
     return Plot(f"front-{cost.key}", cost.name, alternative, figure, caption)
+
+
+def _alike(costs: Sequence[float]) -> bool:
+    return max(costs) - min(costs) <= _SAME * max(costs)
 
 
 def _points(axes: Any, points: Mapping[int, tuple[float, float]], best: list[int], halves: Mapping[int, float]) -> None:
