@@ -3,18 +3,28 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from ablab.cli.browser import open_page
 from ablab.cli.options import HomeDir, Json, Overrides, Plugins, Profile, StudyFile, StudyName
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from ablab.study.foresight import Foresight
     from ablab.study.home import Home, StudyRecord
     from ablab.study.plan import Plan
     from ablab.study.session import Planned, Request
+
+More = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[STUDY] [KEY=VALUE]...", help="A second study, to set beside the first; settings, with a file."),
+]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser, where there is one.")]
 
 
 def plan(
@@ -59,16 +69,24 @@ def plan(
 
 def report(
     study: StudyName,
-    overrides: Overrides = None,
+    more: More = None,
     profile: Profile = None,
+    open_it: Open = False,
     as_json: Json = False,
     home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:
-    """Print a study's arms and effects, and write its HTML report."""
+    """Print a study's arms and effects, and write its report; or two studies side by side."""
     from ablab.report.summary import summarise
 
+    others = [word for word in more or [] if "=" not in word]
+    overrides = [word for word in more or [] if "=" in word]
+    if len(others) > 1:
+        raise UserError(f"one study, or two side by side, not {1 + len(others)} (settings are KEY=VALUE)")
     record = study_record(study, profile, overrides, home)
+    if others:
+        _beside(record, study_record(others[0], profile, overrides, home), as_json=as_json, open_it=open_it)
+        return
     summary = summarise(record)
     if as_json:
         print(json.dumps(summary.as_dict(), indent=1))
@@ -80,7 +98,31 @@ def report(
 
     console = Console()
     print_summary(summary, console)
-    console.print(f"report: {write_report(summary, record)}", highlight=False, markup=False, soft_wrap=True)
+    _written(write_report(summary, record), console, open_it=open_it)
+
+
+def _beside(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open_it: bool) -> None:
+    from rich.console import Console
+
+    from ablab.report.beside import print_comparison
+    from ablab.report.comparison import compare, write_comparison
+    from ablab.report.summary import summarise
+
+    if (record.name, record.revision) == (other.name, other.revision):
+        raise UserError(f"{record.name} (revision {record.revision}) is named twice: nothing to compare")
+    found = compare((summarise(record), record), (summarise(other), other))
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=1))
+        return
+    console = Console()
+    print_comparison(found, console)
+    _written(write_comparison(found, record, other), console, open_it=open_it)
+
+
+def _written(page: Path, console: "Console", *, open_it: bool) -> None:
+    console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
+    if open_it and not open_page(page):
+        console.print("no browser here: open the file by hand", highlight=False)
 
 
 def schema(home: HomeDir = None, plugins: Plugins = None) -> None:

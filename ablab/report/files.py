@@ -2,19 +2,14 @@
 
 from pathlib import Path
 
-from ablab.files import write_atomically, write_json
-from ablab.report.figures import effects_plot
-from ablab.report.html import write_report
+from ablab.files import write_json
+from ablab.report.html import write_pages
 from ablab.report.summary import Summary
 from ablab.study.home import StudyRecord
 
 
 def write_files(summary: Summary, record: StudyRecord) -> list[Path]:
-    """Writes the report as HTML and as JSON, and its figures as SVG: their paths, the HTML's first."""
-    files = [write_report(summary, record), record.reports / f"{record.revision}.json"]
-    write_json(files[1], summary.as_dict())
-    if any(effect.estimate is not None for effect in summary.effects):
-        figure = record.reports / f"{record.revision}-effects.svg"
-        write_atomically(figure, lambda file: file.write(effects_plot(summary).encode()))
-        files.append(figure)
+    """Writes the report as HTML, Markdown and JSON, and its figures: their paths, the HTML's first."""
+    files = [*write_pages(summary, record), record.reports / f"{record.revision}.json"]
+    write_json(files[-1], summary.as_dict())
     return files

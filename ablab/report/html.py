@@ -1,99 +1,95 @@
-"""The report as one HTML file that needs nothing else."""
+"""The report as one HTML file that needs nothing else, and the same as Markdown with figures as files beside it."""
 
-from importlib.resources import files
+from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
 from ablab.files import write_atomically
-from ablab.report.figures import bowls_plot, effects_plot
-from ablab.report.numbers import digits, p_value, parameters, plain, short, signed
+from ablab.report.evidence import evidence_of
+from ablab.report.figures import Figures, figures_of
+from ablab.report.figures.front import same_costs
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
-from ablab.report.sentences import changed_by_tuning, places_of, word
-from ablab.report.summary import ArmSummary, Summary
-from ablab.report.terminal import footnotes, own_lines, survival, verdicts
-from ablab.report.trials import ArmTuning, TrialSummary
-from ablab.report.verdicts import EffectSummary
+from ablab.report.sentences import changed_by_tuning, sentence
+from ablab.report.summary import Summary
+from ablab.report.tables import (
+    MARKS,
+    across_table,
+    arms_table,
+    effects_table,
+    ranges_table,
+    trials_table,
+    tuning_table,
+)
+from ablab.report.terminal import footnotes, survival
 from ablab.study.home import StudyRecord
+
+_MEANING = str.maketrans({character: f"\\{character}" for character in r"\`*_[]<>|#"})
 
 
 def write_report(summary: Summary, record: StudyRecord) -> Path:
-    """Writes the report beside the study's record and returns its path."""
-    template = Environment(autoescape=True).from_string(files("ablab.report").joinpath("report.html.j2").read_text("utf-8"))
-    plot = Markup(effects_plot(summary)) if any(e.estimate is not None for e in summary.effects) else None
-    sources = record.read()["sources"]
-    page = template.render(
-        s=summary,
-        parts=Markup(_parts(summary)) if summary.parts else None,
-        plot=plot,
-        verdicts=verdicts(summary),
-        bowls=Markup(bowls_plot(summary)) if summary.tuning else None,
-        by_tuning=changed_by_tuning(summary),
-        notes=footnotes(summary),
-        convention=sources["flop_convention"],
-        file=sources["command"],
-        effects=[_effect_row(e) for e in summary.effects],
-        arms=[_arm_row(a, digits(summary.sd)) for a in summary.arms],
-        survival=survival(summary),
-        trials=[_trial_row(t, digits(summary.sd)) for t in sorted(summary.trials, key=_rank)] if summary.survivors else [],
-        tuning=[_tuning_row(arm, digits(summary.sd)) for arm in summary.tuning],
-    )
+    """Writes the report, and returns the page's path."""
+    return write_pages(summary, record)[0]
+
+
+def write_pages(summary: Summary, record: StudyRecord) -> list[Path]:
+    """Writes the report beside the study's record: the page first, then the same as Markdown, and each figure as SVG and PNG."""
+    content = record.read()
+    figures = figures_of(summary, evidence := evidence_of(summary, record, content))
+    parts = [_part(part, record, each, number) for number, (part, each) in enumerate(_alone(summary, content), start=1)]
+    context = _context(summary, figures) | {
+        "e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": "", "parts": parts,
+        "across": [across_table(listing) for listing in listings(summary.across)] if parts else [],
+        "across_lines": across_lines(summary.across) if parts else [],
+    }  # fmt: skip
     record.reports.mkdir(parents=True, exist_ok=True)
-    path = record.reports / f"{record.revision}.html"
-    write_atomically(path, lambda file: file.write(page.encode()))
-    return path
+    written = {f"{record.revision}.{kind}": render(f"report.{kind}.j2", context).encode() for kind in ("html", "md")}
+    for plot in (plot for drawn in (figures, *(part["f"] for part in parts)) for plot in drawn.files):
+        written |= {f"{record.revision}-{plot.name}.svg": plot.svg.encode(), f"{record.revision}-{plot.name}.png": plot.png}
+    for name, page in written.items():
+        write_atomically(record.reports / name, lambda file, page=page: file.write(page), sync=name.endswith("html"))
+    return [record.reports / name for name in written]
 
 
-def _parts(summary: Summary) -> str:
-    """The sections of a study in several parts."""
-    template = Environment(autoescape=True).from_string(files("ablab.report").joinpath("parts.html.j2").read_text("utf-8"))
-    return template.render(
-        metric=summary.metric,
-        listings=listings(summary.across),
-        lines=across_lines(summary.across),
-        parts=[
-            {
-                "lines": own_lines(summary, part)[1:], "effects": [_effect_row(e) for e in part.effects],
-                "arms": [_arm_row(a, digits(part.sd)) for a in part.arms],
-                "tuning": [_tuning_row(arm, digits(part.sd)) for arm in part.tuning],
-                "plot": Markup(effects_plot(part)) if any(e.estimate is not None for e in part.effects) else None,
-            }
-            for part in summary.parts
-        ],
+def _alone(summary: Summary, content: Mapping[str, Any]) -> Iterator[tuple[Summary, dict[str, Any]]]:
+    """The parts of a study, each with its record as it would be alone."""
+    shared = {key: value for key, value in content.items() if key != "parts"}
+    yield from zip(summary.parts, ({**shared, **part} for part in content.get("parts", ())), strict=True)
+
+
+def _part(part: Summary, record: StudyRecord, content: Mapping[str, Any], number: int) -> dict[str, Any]:
+    evidence = evidence_of(part, record, content)
+    figures = figures_of(part, evidence).named(f"part{number}")
+    own = {"e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": f"part{number}-"}
+    context = {**_context(part, figures), **own, "notes": part.scope}
+    html, markdown = (render(f"templates/{name}.j2", context) for name in ("part.html", "answer.md"))
+    return {**context, "html": Markup(html), "md": markdown}
+
+
+def _context(summary: Summary, figures: Figures) -> dict[str, Any]:
+    told = [e for e in summary.effects if e.kind != "interaction"]
+    return {
+        "s": summary, "f": figures, "by_tuning": changed_by_tuning(summary), "notes": footnotes(summary),
+        "told": [(e.verdict or "", MARKS.get(e.verdict or "", "–"), sentence(e, summary.metric)) for e in told],
+        "same": same_costs(summary), "survival": survival(summary), "effects": effects_table(summary),
+        "arms": arms_table(summary), "trials": trials_table(summary), "tuning": tuning_table(summary),
+    }  # fmt: skip
+
+
+def render(template: str, context: Mapping[str, Any]) -> str:
+    """A page from its template. All that is put into HTML is escaped; in Markdown the filter `md` does it."""
+    return _environment().get_template(template).render(context)
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("ablab.report", ""), autoescape=lambda name: name is None or not name.endswith(".md.j2"),
+        trim_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-
-
-def _effect_row(effect: EffectSummary) -> dict[str, str]:
-    places = places_of(effect)
-    interval = "–" if effect.low is None else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
-    return {
-        "name": effect.title, "kind": effect.kind, "estimate": signed(effect.estimate, places), "interval": interval,
-        "p": p_value(effect.p), "p_holm": p_value(effect.p_holm), "verdict": word(effect.verdict),
-    }  # fmt: skip
-
-
-def _rank(trial: TrialSummary) -> tuple[bool, list[float]]:
-    return trial.values is None, trial.values or []
-
-
-def _trial_row(trial: TrialSummary, places: int) -> dict[str, str]:
-    values = [plain(value, places) for value in trial.values or []]
-    return {"arm": trial.arm, "number": str(trial.number), "values": " · ".join(values) or trial.state}
-
-
-def _tuning_row(arm: ArmTuning, places: int) -> dict[str, str]:
-    tried = [f"{parameters(t.params)}: {t.state if t.values is None else plain(t.values[0], places)}" for t in arm.trials]
-    best = "not decided yet" if arm.best is None else parameters(arm.best) or "the study's recipe"
-    return {"arm": arm.arm, "best": best, "edges": ", ".join(arm.edges), "trials": "; ".join(tried)}
-
-
-def _arm_row(arm: ArmSummary, places: int) -> dict[str, Any]:
-    return {
-        "name": arm.name + (" (diverged)" if arm.diverged else ""), "mean": plain(arm.mean, places),
-        "sd": plain(arm.sd, places), "n": arm.n, "test": plain(arm.test, places), "parameters": f"{arm.parameters:,}",
-        "tokens": "–" if arm.tokens is None else f"{arm.tokens:,.0f}", "flops": short(arm.flops),
-        "seconds": plain(arm.seconds, 1), "speed": short(arm.tokens_per_second), "memory": f"{short(arm.peak_memory_bytes)}B",
-    }  # fmt: skip
+    made.filters["md"] = lambda text: " ".join(str(text).split()).translate(_MEANING)
+    return made

@@ -19,6 +19,7 @@ from ablab.study.home import Home, StudyRecord, label
 from ablab.study.mirror import Mirror
 from ablab.study.optuna_mirror import OptunaMirror
 from ablab.study.plan import Plan
+from ablab.study.provenance import provenance
 from ablab.study.records import Record, finished_keys, settled_keys
 from ablab.study.schema import Study, load_study
 from ablab.study.sources import Source
@@ -99,7 +100,7 @@ class Session:
         self._expected = 0
         uri = study.tracking.uri if study.tracking is not None else None
         tracked = {"tracking": redacted(uri, uri)} if uri else {}
-        self._sources = {"command": planned.request.command, "flop_convention": FLOP_CONVENTION, **tracked}
+        self._sources = {"command": planned.request.command, "flop_convention": FLOP_CONVENTION, **tracked, **provenance()}
 
     def require_writable(self) -> None:
         """Raises UserError where this user may not write what the study needs; runs that another driver holds are its own."""

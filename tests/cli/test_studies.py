@@ -154,7 +154,8 @@ def test_mlflow_shows_the_study(smoke):
             (row["step"], row["train/loss"]) for row in losses(smoke[0] / "runs" / record_key(r)) if "train/loss" in row
         ]
     names = {a.path for a in client.list_artifacts(parent.info.run_id)}
-    assert any(n.endswith(".html") for n in names)
+    for ending in (".html", ".md", ".json", "-forest.svg", "-forest.png"):
+        assert any(n.endswith(ending) for n in names)
 
 
 def record_key(run):

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from ablab.files import write_json
-from ablab.report.figures import effects_plot
+from ablab.report.figures.forest import forest
 from ablab.report.html import write_report
 from ablab.report.summary import summarise
 from ablab.report.terminal import print_summary
@@ -77,12 +77,13 @@ def test_effects_and_overhead(record):
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
-def test_the_page_holds_all_and_runs_nothing(record):
+def test_the_page_holds_all_and_asks_for_nothing(record):
     finish(record)
     page = Path(write_report(summarise(record), record)).read_text()
     assert "Does &lt;i&gt;it&lt;/i&gt; help?" in page
     assert "mine &lt;b&gt;" in page
-    assert "<script" not in page
+    assert not re.search(r"(?:src|href)=[\"'](?!#)|url\((?!#)|@import", page)
+    assert "default-src 'none'" in page
     assert 'role="img"' in page
     assert "2.65" in page
 
@@ -148,7 +149,8 @@ def test_long_names_leave_the_plot_its_room(record):
     content["contrasts"][0]["name"] = name
     record.path.write_text(json.dumps(content))
     finish(record)
-    svg = effects_plot(summarise(record))
-    lines = [line for line in re.findall(r">([^<>]+)</text>", svg) if line in name]
+    plot = forest(summarise(record))
+    assert plot is not None
+    lines = [line for line in re.findall(r">([^<>]+)</text>", plot.inline) if line in name]
     assert "".join(lines).replace(" ", "") == name.replace(" ", "")
-    assert max(map(len, lines)) <= 32
+    assert max(map(len, lines)) <= 24

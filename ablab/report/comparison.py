@@ -1,0 +1,144 @@
+"""Two studies side by side: what differs between them, and what each says of the same changes."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ablab.files import write_atomically
+from ablab.report.evidence import bare
+from ablab.report.figures.pairs import pairs
+from ablab.report.html import render
+from ablab.report.numbers import digits, plain, signed
+from ablab.report.sentences import places_of, word
+from ablab.report.summary import ArmSummary, Summary
+from ablab.report.tables import MARKS, Cell, Column, Table
+from ablab.report.verdicts import EffectSummary
+from ablab.study.home import StudyRecord
+
+_NONE = "–"
+CAUTION = (
+    "Each study's intervals are its own: they say nothing of the difference between the studies, "
+    "whose runs may be the same where both asked for them."
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What both studies say of one effect or arm; None: it is not in that study."""
+
+    name: str
+    kind: str
+    first: EffectSummary | None
+    second: EffectSummary | None
+
+    @property
+    def agreement(self) -> str:
+        """In a word."""
+        verdicts = [effect and effect.verdict for effect in (self.first, self.second)]
+        if None in verdicts:
+            return _NONE
+        return "same" if verdicts[0] == verdicts[1] else "differs"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`names`: of both. `differences`: (key, here, there) of the studies' settings. `arms`: (name, here, there)."""
+
+    names: tuple[str, str]
+    studies: tuple[Summary, Summary]
+    differences: list[tuple[str, str, str]]
+    effects: list[Pair]
+    arms: list[tuple[str, ArmSummary | None, ArmSummary | None]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        pairs = [{"name": p.name, "kind": p.kind, "agreement": p.agreement, **_verdicts(p)} for p in self.effects]
+        names = [{"setting": key, "first": here, "second": there} for key, here, there in self.differences]
+        return {"studies": [s.as_dict() for s in self.studies], "differences": names, "effects": pairs}
+
+
+def compare(first: tuple[Summary, StudyRecord], second: tuple[Summary, StudyRecord]) -> Comparison:
+    """Effects and arms are matched by name."""
+    (a, one), (b, other) = first, second
+    names = (a.study, b.study) if a.study != b.study else (f"{a.study} {a.revision}", f"{b.study} {b.revision}")
+    effects = [{(e.name, e.kind): e for e in summary.effects} for summary in (a, b)]
+    arms = [{arm.name: arm for arm in summary.arms} for summary in (a, b)]
+    return Comparison(
+        names, (a, b), _differences(one.read()["config"], other.read()["config"]),
+        [Pair(*key, effects[0].get(key), effects[1].get(key)) for key in dict.fromkeys([*effects[0], *effects[1]])],
+        [(name, arms[0].get(name), arms[1].get(name)) for name in dict.fromkeys([*arms[0], *arms[1]])],
+    )  # fmt: skip
+
+
+def write_comparison(found: Comparison, record: StudyRecord, other: StudyRecord) -> Path:
+    """Writes the page beside the first study's reports, and returns its path."""
+    page = render("templates/comparison.j2", {
+        "c": found, "plot": pairs(found.effects, found.names, found.studies[0].metric), "caution": CAUTION,
+        "differences": _settings(found), "effects": _effects(found), "arms": _arms(found),
+    })  # fmt: skip
+    record.reports.mkdir(parents=True, exist_ok=True)
+    path = record.reports / f"{record.revision}-beside-{other.name}-{other.revision}.html"
+    write_atomically(path, lambda file: file.write(page.encode()))
+    return path
+
+
+def verdict_cells(effect: EffectSummary | None) -> tuple[str, str, str]:
+    """Estimate, interval and verdict, as text."""
+    if effect is None:
+        return _NONE, _NONE, "not asked"
+    places = places_of(effect)
+    interval = _NONE if effect.low is None else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
+    return signed(effect.estimate, places), interval, word(effect.verdict)
+
+
+def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    a, b = dict(_flat(here)), dict(_flat(there))
+    keys = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
+    return [(key, bare(a.get(key, _NONE)), bare(b.get(key, _NONE))) for key in keys]
+
+
+def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [pair for key, inner in value.items() for pair in _flat(inner, f"{path}.{key}" if path else str(key))]
+    values = value if isinstance(value, list) else [value]
+    return [] if value is None else [(path, ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in values))]
+
+
+def _verdicts(pair: Pair) -> dict[str, Any]:
+    return {name: asdict(e) if e is not None else None for name, e in (("first", pair.first), ("second", pair.second))}
+
+
+def _settings(found: Comparison) -> Table:
+    columns = [Column(name, text=True) for name in ("setting", *found.names)]
+    return Table("settings that differ", columns, [[Cell(text, None, "text") for text in row] for row in found.differences])
+
+
+def _effects(found: Comparison) -> Table:
+    columns = [Column("change", text=True)]
+    for name in found.names:
+        columns += [Column(name), Column("95 % interval"), Column("verdict")]
+    rows = []
+    for pair in found.effects:
+        row = [Cell(pair.name, None, "text")]
+        for effect in (pair.first, pair.second):
+            estimate, interval, verdict = verdict_cells(effect)
+            kind = (effect.verdict if effect else None) or ""
+            row += [Cell(estimate), Cell(interval), Cell(f"{MARKS.get(kind, '')} {verdict}".strip(), None, kind)]
+        rows.append([*row, Cell(pair.agreement, None, "unequal" if pair.agreement == "differs" else "")])
+    return Table("effects", [*columns, Column("verdicts")], rows)
+
+
+def _arms(found: Comparison) -> Table:
+    columns = [Column("arm", text=True), *(Column(name) for name in found.names)]
+    places = [digits(summary.sd) for summary in found.studies]
+    rows = []
+    for name, *arms in found.arms:
+        means = [_mean(arm, place) for arm, place in zip(arms, places, strict=True)]
+        rows.append([Cell(name, None, "text"), *means])
+    return Table("arms", columns, rows)
+
+
+def _mean(arm: ArmSummary | None, places: int) -> Cell:
+    mean = arm.mean if arm is not None else None
+    return Cell(plain(mean, places), "" if mean is None else mean)

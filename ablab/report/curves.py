@@ -1,0 +1,92 @@
+"""Loss curves from the runs' records: an arm's mean over its seeds, and the seeds' range."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ablab.report.summary import Summary
+from ablab.study.home import StudyRecord
+from ablab.study.records import Record
+
+_POINTS = 100
+_MOST = 5
+_TRAIN = "train/loss"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of an arm. `x`: tokens, or shares of the budget. `low`, `high`: over the seeds. All of one length."""
+
+    arm: str
+    metric: str
+    x: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Curves:
+    """`axis`: what `x` is. `shown`: the arms that are told apart; the rest are background. `seeds`: the most an arm has."""
+
+    axis: str
+    curves: list[Curve]
+    shown: list[str]
+    seeds: int
+
+
+def curves_of(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> Curves:
+    """All arms' training loss and the study's metric. Arms that spend as many tokens are shown by tokens, others by shares."""
+    alike = len({arm["tokens"] for arm in content["arms"]}) == 1
+    curves: list[Curve] = []
+    seeds = 0
+    for arm in content["arms"]:
+        records = [Record(record.home.root, run["key"]) for run in content["runs"] if run["arm"] == arm["name"]]
+        rows = [(found, held.result) for held in records if (found := held.metrics())]
+        whole = arm["tokens"] if alike else 1.0
+        for metric in (_TRAIN, summary.metric):
+            lines = [line for found, result in rows if len((line := _line(found, result, metric, arm["tokens"]))[0]) > 1]
+            curves += [_curve(arm["name"], metric, lines, whole)] if lines else []
+            seeds = max(seeds, len(lines))
+    axis = "tokens" if alike else "share of the budget"
+    return Curves(axis, curves, telling(summary, content), seeds)
+
+
+def telling(summary: Summary, content: Mapping[str, Any]) -> list[str]:
+    """The arms that a figure tells apart: baseline, best, last; then those by which a change helps or hurts. All, if few."""
+    names = [arm.name for arm in summary.arms]
+    if len(names) <= _MOST:
+        return names
+    means = {arm.name: arm.mean for arm in summary.arms if arm.mean is not None}
+    chosen = [summary.baseline, *([min(means, key=means.__getitem__)] if means else [])]
+    for contrast, effect in zip(content["contrasts"], summary.effects, strict=False):
+        if len(contrast["weights"]) == 2 and (effect.kind == "total" or effect.verdict in ("helps", "hurts")):
+            chosen += sorted(contrast["weights"], key=lambda arm: effect.kind != "total")
+    return [name for name in dict.fromkeys(chosen) if name in names][:_MOST]
+
+
+def _line(
+    rows: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None, metric: str, tokens: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the run and the metric at them, each (points,). A validation says no tokens: they are read between the rows."""
+    seen = [(row["step"], row["cost/tokens"]) for row in rows if "cost/tokens" in row]
+    last = max(result["steps"] if result else 0, rows[-1]["step"])
+    at, share = [0.0, *(s for s, _ in seen)], [0.0, *(count / tokens for _, count in seen)]
+    if not seen:
+        at, share = [0.0, float(last)], [0.0, 1.0]
+    found = {row["step"]: row[metric] for row in rows if metric in row}
+    if result and not result["diverged"] and metric in result["metrics"]:
+        found[last] = result["metrics"][metric]
+    steps = sorted(step for step, value in found.items() if np.isfinite(value))
+    return np.interp(steps, at, share), np.array([found[step] for step in steps])
+
+
+def _curve(arm: str, metric: str, lines: Sequence[tuple[np.ndarray, np.ndarray]], whole: float) -> Curve:
+    """Over the seeds, as far as the longest goes; each counts as far as it goes itself."""
+    x = max((line[0] for line in lines), key=lambda found: (found[-1], len(found)))
+    if len(x) > _POINTS:
+        x = x[np.linspace(0, len(x) - 1, _POINTS).round().astype(int)]
+    every = np.array([np.interp(x, *line, right=np.nan) for line in lines])
+    return Curve(arm, metric, x * whole, np.nanmean(every, 0), np.nanmin(every, 0), np.nanmax(every, 0))

@@ -1,0 +1,115 @@
+"""What a report shows beside its summary: curves, steps, what was equal, what was left out, how to run it again."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ablab.report.curves import Curves, curves_of
+from ablab.report.numbers import short
+from ablab.report.steps import Steps, steps_of
+from ablab.report.summary import ArmSummary, Summary
+from ablab.study.home import StudyRecord
+from ablab.study.records import Record
+
+_MOST = 20  # of one kind are listed; the rest are counted
+_UNKNOWN = "not recorded"
+# An absolute path's folders: what precedes is neither part of a word nor of an address.
+_FOLDERS = re.compile(r"(?<![\w.:/\\~])~?/(?:[^/\s'\",\]}:]+/)+(?=[^/\s])")
+
+
+@dataclass(frozen=True)
+class Range:
+    """What one of the costs came to over the arms: the least and the most, as text, and what that means."""
+
+    name: str
+    least: str
+    most: str
+    verdict: str
+    equal: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """`excluded`: what was left out and why, a line each. `again`: (what, how) of running it again."""
+
+    curves: Curves
+    steps: Steps | None
+    ranges: list[Range]
+    excluded: list[str]
+    again: list[tuple[str, str]]
+
+
+def evidence_of(summary: Summary, record: StudyRecord, content: Mapping[str, Any]) -> Evidence:
+    """Reads what the records hold of a study, or of one of its parts: `content` is its record."""
+    return Evidence(
+        curves_of(summary, content, record), steps_of(summary, content), ranges(summary.arms), excluded(summary, content),
+        again(summary, content, record),
+    )  # fmt: skip
+
+
+def ranges(arms: Sequence[ArmSummary]) -> list[Range]:
+    """Of every axis of cost; one that was not measured is left out."""
+    axes = (
+        ("tokens", [arm.tokens for arm in arms]), ("training FLOPs", [arm.flops for arm in arms]),
+        ("training seconds", [arm.seconds for arm in arms]), ("parameters", [arm.parameters for arm in arms]),
+        ("peak memory (bytes)", [arm.peak_memory_bytes for arm in arms]),
+    )  # fmt: skip
+    return [_range(name, found) for name, values in axes if (found := [value for value in values if value is not None])]
+
+
+def _range(name: str, values: Sequence[float]) -> Range:
+    least, most = min(values), max(values)
+    ratio = most / least if least > 0 else 1.0
+    if least == most:
+        return Range(name, short(least), short(most), "equal", True)
+    if ratio <= 1.01:
+        return Range(name, short(least), short(most), f"equal within {100 * (ratio - 1):.2g} %", True)
+    return Range(name, short(least), short(most), f"not equal: the most is {ratio:.3g} times the least", False)
+
+
+def excluded(summary: Summary, content: Mapping[str, Any]) -> list[str]:
+    """What the figures leave out."""
+    runs = {run["key"]: f"{run['arm']}, seed {run['seed']}" for run in content["runs"]}
+    runs |= {trial["key"]: f"{trial['arm']}, trial {trial['number']}" for trial in content["trials"]}
+    seeds = [(arm.name, ", ".join(map(str, arm.diverged))) for arm in summary.arms if arm.diverged]
+    lines = _some(f"diverged: {arm} (seed {numbers}): no mean, and no effect that needs it" for arm, numbers in seeds)
+    lines += _some(f"not estimable: {e.name}: an arm that it needs diverged" for e in summary.effects if e.verdict == "diverged")
+    lines += _some(f"failed: {runs.get(key, key)}: {bare(reason)}" for key, reason in summary.failed.items())
+    lines += _some(f"infeasible: {name}: {bare(reason)}" for name, reason in summary.infeasible.items())
+    for state, why in (("pruned", "ended early, since they lagged"), ("diverged", "diverged"), ("failed", "failed")):
+        if count := sum(trial.state == state for trial in summary.trials):
+            lines.append(f"trials: {count} of {len(summary.trials)} {why}, and count as without a value")
+    if missing := summary.runs - summary.finished:
+        lines.append(f"missing: {missing} of {summary.runs} runs are not finished")
+    return lines
+
+
+def _some(lines: Iterable[str]) -> list[str]:
+    every = list(lines)
+    return every if len(every) <= _MOST else [*every[:_MOST], f"and {len(every) - _MOST} more like it"]
+
+
+def again(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> list[tuple[str, str]]:
+    """Command, code, machine and data; says so where one is not recorded."""
+    sources, config = content["sources"], content["config"]
+    commit = sources.get("commit")
+    changed = " with changes that are not committed" if sources.get("changed") else ""
+    folder = f"the working folder's commit at the last run: {commit or _UNKNOWN}{changed}"
+    arms = {run["arm"]: run["key"] for run in content["runs"]}
+    prints = {spec["data"] for key in arms.values() if (spec := Record(record.home.root, key).spec)}
+    data = config["data"]
+    return [
+        ("Command", f"ablab run {bare(sources['command'])}"),
+        ("Study", f"{summary.study}, revision {summary.revision}"),
+        ("Code", f"ablab {sources.get('version', f'({_UNKNOWN})')}; {folder}"),
+        ("Machine", sources.get("machine") or _UNKNOWN),
+        ("Devices", "; ".join(summary.devices) or "nothing ran yet"),
+        ("Data", f"{data['source']}, tokenizer {data['tokenizer']['kind']}; fingerprint {', '.join(sorted(prints)) or _UNKNOWN}"),
+        ("FLOPs", sources["flop_convention"]),
+    ]
+
+
+def bare(text: str) -> str:
+    """Text without the folders of absolute paths: they are this machine's own."""
+    return _FOLDERS.sub("", text)

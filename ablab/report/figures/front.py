@@ -1,0 +1,131 @@
+"""The front of loss and cost: which arms no other arm beats in both."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scipy import special
+
+from ablab.report.figures.canvas import BLUE, MUTED, Plot, drawing
+from ablab.report.numbers import short
+from ablab.report.summary import ArmSummary, Summary
+
+_LISTED = 8  # arms of the front that are named beside it
+_MANY = 40  # arms: of more, the front alone has numbers and bars
+_NEAR = (0.05, 0.045)  # shares of the axes within which two numbers would overlap
+_SAME = 0.01  # costs that differ by less than this share are the same: there is nothing to trade
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What an arm costs. `better`: −1 where less is better, 1 where more is."""
+
+    key: str
+    name: str
+    value: Callable[[ArmSummary], float | None]
+    better: int = -1
+
+
+def measured(arm: ArmSummary, name: str) -> float | None:
+    """One of an arm's costs; None where it was not measured."""
+    cost = getattr(arm, "cost", None)
+    found = cost.get(name) if isinstance(cost, Mapping) else getattr(cost, name, None)
+    return found if found is not None else getattr(arm, name, None)
+
+
+COSTS = (
+    Cost("seconds", "training seconds", lambda arm: arm.seconds),
+    Cost("flops", "training FLOPs", lambda arm: arm.flops),
+    Cost("memory", "peak memory (bytes)", lambda arm: arm.peak_memory_bytes),
+    Cost("decode", "decoded tokens a second", lambda arm: measured(arm, "decode_tokens_per_second"), 1),
+    Cost("kv", "KV cache (bytes a token)", lambda arm: measured(arm, "kv_cache_bytes")),
+    Cost("parameters", "parameters", lambda arm: arm.parameters),
+)
+
+
+def fronts(summary: Summary) -> list[Plot]:
+    """A figure for every cost in which the arms differ."""
+    arms = [(number, arm) for number, arm in enumerate(summary.arms, 1) if arm.mean is not None]
+    return [plot for cost in COSTS if (plot := _front(summary, cost, arms)) is not None]
+
+
+def same_costs(summary: Summary) -> list[str]:
+    """The costs in which the arms do not differ: there is nothing to trade."""
+    values = {cost.name: [x for arm in summary.arms if (x := cost.value(arm)) is not None] for cost in COSTS}
+    return [name for name, found in values.items() if len(found) > 1 and _alike(found)]
+
+
+def on_front(points: Mapping[int, tuple[float, float]], better: int = -1) -> list[int]:
+    """Those that none beats or equals in one and beats in the other, cheapest first. `points`: (cost, loss) by arm."""
+    found, lowest = [], float("inf")
+    for number in sorted(points, key=lambda n: (-better * points[n][0], points[n][1])):
+        if points[number][1] < lowest:
+            found.append(number)
+            lowest = points[number][1]
+    return found
+
+
+def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> Plot | None:
+    points = {n: (x, arm.mean) for n, arm in arms if (x := cost.value(arm)) is not None and arm.mean is not None}
+    if len(points) < 2:
+        return None
+    if _alike([x for x, _ in points.values()]):
+        return None
+    best, names = on_front(points, cost.better), dict(arms)
+    with drawing(3.5) as figure:
+        axes = figure.add_subplot()
+        _points(axes, points, best, half_width(summary, names))
+        axes.set_xlabel(f"{cost.name} ({'left' if cost.better < 0 else 'right'} is better)")
+        axes.set_ylabel(f"{summary.metric} (down is better)")
+        axes.xaxis.set_major_formatter(lambda value, _: short(value))
+        axes.xaxis.set_major_locator(_few())
+        axes.margins(0.08)
+    told = "; ".join(f"{n}: {names[n].name}" for n in best[:_LISTED])
+    told += f"; and {len(best) - _LISTED} more" if len(best) > _LISTED else ""
+    caption = f"On the front: {told}. Numbers are those of the arms' table."
+    caption += " Bars: 95 % intervals of the means; what differs by less is noise." if summary.sd is not None else ""
+    alternative = f"{summary.metric} against {cost.name} of {len(points)} arms. On the front: {told}."
+    return Plot(f"front-{cost.key}", cost.name, alternative, figure, caption)
+
+
+def _alike(costs: Sequence[float]) -> bool:
+    return max(costs) - min(costs) <= _SAME * max(costs)
+
+
+def _points(axes: Any, points: Mapping[int, tuple[float, float]], best: list[int], halves: Mapping[int, float]) -> None:
+    axes.plot(*zip(*[points[n] for n in best], strict=True), color=BLUE, linewidth=1, drawstyle="steps-post", zorder=1)
+    many = len(points) > _MANY
+    for number, (x, y) in points.items():
+        leads = number in best
+        colour, marker, size = (BLUE, "D", 6) if leads else (MUTED, "o", 3 if many else 4.5)
+        if number in halves and (leads or not many):
+            axes.plot([x, x], [y - halves[number], y + halves[number]], color=colour, linewidth=1, alpha=0.5)
+        axes.plot([x], [y], marker, color=colour, markersize=size, alpha=1.0 if leads or not many else 0.6, zorder=2 + leads)
+    for number in _apart(points, best if many else [*best, *points]):
+        colour = BLUE if number in best else MUTED
+        axes.annotate(str(number), points[number], (4, 3), textcoords="offset points", fontsize=8, color=colour)
+
+
+def _apart(points: Mapping[int, tuple[float, float]], wanted: Sequence[int]) -> list[int]:
+    """Those of `wanted` whose numbers can all be read: of two that are near each other, the first."""
+    spans = [max(axis) - min(axis) or 1.0 for axis in zip(*points.values(), strict=True)]
+    chosen: list[int] = []
+    for number in dict.fromkeys(wanted):
+        gaps = [[abs(a - b) / span for a, b, span in zip(points[number], points[n], spans, strict=True)] for n in chosen]
+        if not any(gap[0] < _NEAR[0] and gap[1] < _NEAR[1] for gap in gaps):
+            chosen.append(number)
+    return chosen
+
+
+def half_width(summary: Summary, arms: Mapping[int, ArmSummary]) -> dict[int, float]:
+    """Half of the 95 % interval of each arm's mean, with the pooled noise; nothing where that is not known."""
+    if summary.sd is None or summary.dof < 1:
+        return {}
+    t = float(special.stdtrit(summary.dof, 0.975))
+    return {number: t * summary.sd / arm.n**0.5 for number, arm in arms.items() if arm.n}
+
+
+def _few() -> Any:
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(5)

@@ -1,0 +1,48 @@
+"""Two studies' forest plots in one: the first filled, the second hollow."""
+
+from collections.abc import Sequence
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+from ablab.report.figures.canvas import INK, MARKS, MUTED, UNKNOWN, Plot, drawing
+from ablab.report.verdicts import EffectSummary
+
+if TYPE_CHECKING:
+    from ablab.report.comparison import Pair
+
+_LABEL = 24
+
+
+def pairs(effects: "Sequence[Pair]", names: tuple[str, str], metric: str) -> Plot | None:
+    """The changes that both studies know. None: there are none."""
+    both = [(p.name, (p.first, p.second)) for p in effects if p.kind != "interaction" and _known(p.first) and _known(p.second)]
+    if not both:
+        return None
+    labels = [fill(name, _LABEL) for name, _ in both]
+    with drawing(1.4 + 0.45 * len(both) + 0.1 * sum(label.count("\n") for label in labels)) as figure:
+        axes = figure.add_subplot()
+        axes.axvline(0, color=INK, linewidth=0.8)
+        for row, (_, found) in enumerate(both):
+            for effect, offset, face in zip(found, (-0.16, 0.16), (None, "none"), strict=True):
+                assert effect is not None
+                colour, marker = MARKS.get(effect.verdict, UNKNOWN)
+                if effect.low is not None and effect.high is not None:
+                    line = "-" if face is None else (0, (2, 1.2))
+                    axes.plot([effect.low, effect.high], [row + offset] * 2, color=colour, linewidth=2, linestyle=line)
+                axes.plot(effect.estimate, row + offset, marker, color=colour, markerfacecolor=face or colour, markersize=7)
+        axes.set_yticks(range(len(both)), labels)
+        axes.set_ylim(len(both) - 0.4, -0.6)
+        axes.set_xlabel(f"effect on {metric} (left is better)")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(left=False)
+        axes.locator_params(axis="x", nbins=5)
+        for name, face in zip(names, (MUTED, "none"), strict=True):
+            axes.plot([], [], "o", color=MUTED, markerfacecolor=face, label=name)
+        figure.legend(loc="outside lower left", ncols=1, handletextpad=0.3)
+    told = "; ".join(f"{name}: {a.verdict if a else ''} and {b.verdict if b else ''}" for name, (a, b) in both)
+    alternative = f"Effects in {names[0]} and in {names[1]}. {told}."
+    return Plot("pairs", "Effects in both", alternative, figure, "Colours and shapes are verdicts: see the table.")
+
+
+def _known(effect: EffectSummary | None) -> bool:
+    return effect is not None and effect.estimate is not None

@@ -1,0 +1,55 @@
+"""The waterfall: from the first family to the last, what each change brings, and what the changes do together."""
+
+from textwrap import fill
+from typing import Any
+
+from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, reach
+from ablab.report.numbers import digits
+from ablab.report.steps import Steps
+
+_LABEL = 24
+
+
+def waterfall(steps: Steps | None, metric: str) -> Plot | None:
+    """A bar a step, from the value before it to the value after it."""
+    if steps is None:
+        return None
+    names = [fill(name, _LABEL) for name in (steps.start, *(step.name for step in steps.changes), steps.end)]
+    folded = sum(name.count("\n") for name in names)
+    places = digits(steps.spread)
+    with drawing(0.8 + 0.29 * len(names) + 0.13 * folded) as figure:
+        axes = figure.add_subplot()
+        at, edges = steps.first, [steps.first]
+        for row, step in enumerate(steps.changes, 1):
+            colour = BLUE if step.estimate < 0 else VERMILION
+            face: dict[str, Any] = {"color": colour, "alpha": 1.0 if step.told else 0.45}
+            if step.rest:
+                face = {"color": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.8}
+            axes.barh(row, step.estimate, left=at, height=0.62, **face)
+            axes.plot([at, at], [row - 0.69, row + 0.31], color=GRID, linewidth=0.8, zorder=0)
+            at += step.estimate
+            if step.half is not None:
+                axes.plot([at - step.half, at + step.half], [row, row], color=INK, linewidth=1)
+            edges += [at, at - (step.half or 0), at + (step.half or 0)]
+        last = len(names) - 1
+        axes.plot([at, at], [last - 0.69, last + 0.31], color=GRID, linewidth=0.8, zorder=0)
+        axes.plot([steps.first, at], [0, last], "D", color=INK, markersize=6)
+        low, high = reach(edges, edges, 0.04)
+        room = 0.24 * (high - low)  # for the figures, beside the bars
+        axes.set_xlim(low, high + room)
+        for row, text in enumerate(_texts(steps, at, places)):
+            axes.text(high + room, row, text, ha="right", va="center", fontsize=9)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(last + 0.6, -0.6)
+        axes.set_xlabel(f"{metric} (left is better)")
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(left=False)
+    told = "; ".join(f"{step.name} {step.estimate:+.{places}f}" for step in steps.changes)
+    alternative = (
+        f"Waterfall of {metric} from {steps.start} at {steps.first:.{places}f} to {steps.end} at {at:.{places}f}: {told}."
+    )
+    return Plot("waterfall", f"From {steps.start} to {steps.end}", alternative, figure, steps.caption)
+
+
+def _texts(steps: Steps, end: float, places: int) -> list[str]:
+    return [f"{steps.first:.{places}f}", *(f"{step.estimate:+.{places}f}" for step in steps.changes), f"{end:.{places}f}"]

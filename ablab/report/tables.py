@@ -1,0 +1,140 @@
+"""The tables of a report, as text with what it is sorted by: one form for every page that shows them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablab.report.evidence import Evidence
+from ablab.report.figures.front import measured
+from ablab.report.numbers import digits, p_value, parameters, plain, short, signed
+from ablab.report.scaling import Listing
+from ablab.report.sentences import places_of, word
+from ablab.report.summary import ArmSummary, Summary
+from ablab.report.trials import ArmTuning, TrialSummary
+from ablab.report.verdicts import EffectSummary
+
+# The shapes of the forest plot, in letters.
+MARKS = {"helps": "▼", "hurts": "▲", "equivalent": "■", "undecided": "●", "diverged": "✕"}
+_MEASURED = (("decode tokens/s", "decode_tokens_per_second"), ("KV cache", "kv_cache_bytes"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`value`: what it is sorted by, "" for none; None: by its text. `kind`: how it looks."""
+
+    text: str
+    value: float | str | None = None
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """`text`: to the left."""
+
+    name: str
+    text: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """`label`: what it is, for who cannot see it."""
+
+    label: str
+    columns: list[Column]
+    rows: list[list[Cell]]
+
+
+def effects_table(summary: Summary) -> Table:
+    """Each effect with its interval and verdict."""
+    names = ("estimate", "95 % interval", "p", "p (Holm)", "verdict")
+    columns = [Column("change", text=True), Column("kind"), *map(Column, names)]
+    return Table("effects", columns, [_effect(e) for e in summary.effects])
+
+
+def _effect(effect: EffectSummary) -> list[Cell]:
+    places = places_of(effect)
+    interval = "–" if effect.low is None else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
+    mark = MARKS.get(effect.verdict or "", "")
+    texts = (effect.kind, signed(effect.estimate, places), interval, p_value(effect.p), p_value(effect.p_holm))
+    return [_text(effect.title), *map(Cell, texts), Cell(f"{mark} {word(effect.verdict)}".strip(), None, effect.verdict or "")]
+
+
+def arms_table(summary: Summary) -> Table:
+    """Each arm with its results and costs; costs that were measured of no arm are left out."""
+    names = ("sd", "n", summary.metric.replace("val", "test"), "parameters", "tokens", "FLOPs", "seconds", "tokens/s", "memory")
+    extra = [(name, key) for name, key in _MEASURED if any(measured(arm, key) is not None for arm in summary.arms)]
+    columns = [
+        Column("no."),
+        Column("arm", text=True),
+        Column(summary.metric),
+        *map(Column, names),
+        *(Column(n) for n, _ in extra),
+    ]
+    places = digits(summary.sd)
+    rows = [
+        _arm(number, arm, places) + [_size(measured(arm, key)) for _, key in extra] for number, arm in enumerate(summary.arms, 1)
+    ]
+    return Table("arms", columns, rows)
+
+
+def _arm(number: int, arm: ArmSummary, places: int) -> list[Cell]:
+    return [
+        Cell(str(number), number), _text(arm.name + (" (diverged)" if arm.diverged else "")), _number(arm.mean, places),
+        _number(arm.sd, places), Cell(str(arm.n), arm.n), _number(arm.test, places), _size(arm.parameters), _size(arm.tokens),
+        _size(arm.flops), _number(arm.seconds, 1), _size(arm.tokens_per_second), _size(arm.peak_memory_bytes, "B"),
+    ]  # fmt: skip
+
+
+def ranges_table(evidence: Evidence) -> Table:
+    """What was equal between the arms."""
+    columns = [Column("of a run", text=True), Column("least"), Column("most"), Column("between arms", text=True)]
+    rows = [
+        [_text(r.name), Cell(r.least), Cell(r.most), Cell(r.verdict, None, "text" if r.equal else "text unequal")]
+        for r in evidence.ranges
+    ]
+    return Table("what was equal between arms", columns, rows)
+
+
+def across_table(listing: Listing) -> Table:
+    """A table of what only the parts of a study together tell."""
+    columns = [Column(name, text=i == 0) for i, name in enumerate(listing.columns)]
+    return Table(listing.title, columns, [[_text(first), *map(Cell, rest)] for first, *rest in listing.rows])
+
+
+def trials_table(summary: Summary) -> Table:
+    """A search's trials, the best first."""
+    columns = [Column("arm", text=True), Column("trial"), Column(" · ".join(summary.objectives))]
+    return Table("trials", columns, [_trial(t, digits(summary.sd)) for t in sorted(summary.trials, key=_rank)])
+
+
+def _rank(trial: TrialSummary) -> tuple[bool, Sequence[float]]:
+    return trial.values is None, trial.values or []
+
+
+def _trial(trial: TrialSummary, places: int) -> list[Cell]:
+    values = " · ".join(plain(value, places) for value in trial.values or [])
+    return [_text(trial.arm), Cell(str(trial.number)), Cell(values or trial.state)]
+
+
+def tuning_table(summary: Summary) -> Table:
+    """What was tried for each arm, and what its runs took."""
+    columns = [Column("arm", text=True), Column("took", text=True), Column(f"what was tried: {summary.metric}", text=True)]
+    return Table("trials of tuning", columns, [_tuning(arm, digits(summary.sd)) for arm in summary.tuning])
+
+
+def _tuning(arm: ArmTuning, places: int) -> list[Cell]:
+    tried = [f"{parameters(t.params)}: {t.state if t.values is None else plain(t.values[0], places)}" for t in arm.trials]
+    best = "not decided yet" if arm.best is None else parameters(arm.best) or "the study's recipe"
+    edges = f" (at the edge: {', '.join(arm.edges)})" if arm.edges else ""
+    return [_text(arm.arm), Cell(best + edges, None, "text edge" if edges else "text"), Cell("; ".join(tried), None, "list")]
+
+
+def _text(text: str) -> Cell:
+    return Cell(text, None, "text")
+
+
+def _number(value: float | None, places: int) -> Cell:
+    return Cell(plain(value, places), "" if value is None else value)
+
+
+def _size(value: float | None, unit: str = "") -> Cell:
+    return Cell(short(value) + (unit if value is not None else ""), "" if value is None else value)

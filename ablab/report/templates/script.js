@@ -1,0 +1,29 @@
+"use strict";
+// Sorts a table by the column whose header is pressed: a number goes by data-value, a cell without one stays last.
+const order = (cell) => (cell.dataset.value === undefined ? cell.textContent : cell.dataset.value === "" ? null : Number(cell.dataset.value));
+const compare = (a, b) => (typeof a === "number" ? a - b : a.localeCompare(b));
+const sort = (table, header, column) => {
+  const way = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+  const rows = [...table.tBodies[0].rows].map((row) => [order(row.cells[column]), row]);
+  rows.sort(([a], [b]) => (a === null || b === null ? (a === null) - (b === null) : way * compare(a, b)));
+  table.tBodies[0].append(...rows.map(([, row]) => row));
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  header.setAttribute("aria-sort", way > 0 ? "ascending" : "descending");
+};
+for (const table of document.querySelectorAll("table.sortable")) {
+  [...table.tHead.rows[0].cells].forEach((header, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = header.textContent;
+    button.addEventListener("click", () => sort(table, header, column));
+    header.replaceChildren(button);
+  });
+}
+// Shows one of several figures; without a script the first is there.
+for (const choice of document.querySelectorAll(".choice")) {
+  const figures = [...document.querySelectorAll(`[data-choice="${choice.dataset.of}"]`)];
+  choice.querySelector("select").addEventListener("change", (event) => {
+    figures.forEach((figure, i) => { figure.hidden = i !== event.target.selectedIndex; });
+  });
+  choice.hidden = false;
+}

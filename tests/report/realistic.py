@@ -1,0 +1,98 @@
+"""Studies that look like real ones: planned by the lab, with curves, bowls, noise and costs from known functions."""
+
+import math
+import random
+from concurrent.futures import Future
+from pathlib import Path
+
+from ablab.study.attempt import Report
+from ablab.study.home import Home, StudyRecord
+from ablab.study.plan import RunSpec
+from ablab.study.records import Record
+from ablab.study.session import Request, Session, Share, planned
+from ablab.study.views import Views
+from tests.standin import Silent, StandIn, result
+
+# What each plugin is worth, and what two of them are worth more together.
+WORTH = {"rope": -0.055, "swiglu": -0.02, "rmsnorm": 0.0008, "no_bias": -0.001, "untied_embeddings": 0.018, "mqa": 0.009}
+TOGETHER = {("rope", "swiglu"): -0.012, ("swiglu", "mqa"): 0.006}
+BEST_RATE = {"rope": 1.4, "rmsnorm": 1.2, "swiglu": 1.1}
+NOISE = 0.004
+
+
+class Learner(StandIn):
+    """A stand-in whose runs leave whole curves."""
+
+    def submit(self, spec: RunSpec) -> "Future[Report]":
+        self.trained.append(spec)
+        leave(Record(self.root, spec.key), spec)
+        future: Future[Report] = Future()
+        future.set_result(Report("finished", busy_seconds=1.0))
+        return future
+
+
+def bits(spec: RunSpec) -> float:
+    """The run's final bits per byte."""
+    plugins = dict(spec.plugins)
+    value = 2.31 + sum(worth for name, worth in WORTH.items() if name in plugins)
+    value += sum(worth for pair, worth in TOGETHER.items() if all(name in plugins for name in pair))
+    best = 2e-3 * math.prod(factor for name, factor in BEST_RATE.items() if name in plugins)
+    return (
+        value
+        + 0.03 * math.log2(spec.recipe["lr"] / best) ** 2
+        + random.Random(spec.key).gauss(0, NOISE)
+        + 0.003 * (spec.seed % 5)
+    )
+
+
+def leave(record: Record, spec: RunSpec) -> None:
+    """The record of a run that is through: a hundred rows of training loss, three validations, a result."""
+    end, noise = bits(spec), random.Random(spec.key + "curve")
+    steps = sum(count for _, count in spec.batches)
+    tokens = sum(size * count for size, count in spec.batches) * (spec.dims["context"] or 1)
+    rows = []
+    for share in (i / 100 for i in range(1, 101)):
+        loss = 0.72 * (end + 2.2 * math.exp(-12 * share) + 0.5 * math.exp(-4 * share)) * 1.9 + noise.gauss(0, 0.01)
+        rows.append({"step": round(share * steps), "time": 0.0, "train/loss": loss, "cost/tokens": round(share * tokens)})
+    rows += [
+        {"step": round(share * steps), "time": 0.0, "val/bpb": end + 1.5 * math.exp(-5 * share)} for share in (0.25, 0.5, 0.75)
+    ]
+    record.folder.mkdir(parents=True, exist_ok=True)
+    lines = sorted(rows, key=lambda row: row["step"])
+    (record.folder / "metrics.jsonl").write_text("".join(f"{row}\n".replace("'", '"') for row in lines))
+    slow = (
+        1
+        + 0.12 * ("rope" in dict(spec.plugins))
+        - 0.05 * ("rmsnorm" in dict(spec.plugins))
+        - 0.07 * ("mqa" in dict(spec.plugins))
+    )
+    seconds = tokens * spec.flops_per_token / 4e10 * slow * (1 + 0.02 * noise.random())
+    cost = {"tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds, "peak_memory_bytes": 4.1e8 * slow}
+    made = result(end, **cost)
+    made |= {"versions": {"torch": "2.13.0", "lightning": "2.6.6"}, "steps": steps}
+    made["metrics"] |= {"test/bpb": end + 0.012, "train/loss": rows[99]["train/loss"]}
+    record.finish(made)
+
+
+def carry_out(file: Path, home: Home) -> StudyRecord:
+    """Carries the study out with runs that end at once; no tracker."""
+    asked = planned(Request(file, None, (), ()), home.root)
+    session = Session(asked, home, Silent())
+    session.views = Views([])
+    session.prepare = lambda: None
+    session.run(lambda setting: Learner(home.root, lambda spec: 0.0), Share(1))
+    return session.record
+
+
+TUNED = """\
+question: Which of LLaMA's changes to GPT-2 pay for themselves at equal training compute?
+from: gpt2
+to: llama
+design: {kind: fractional_factorial, resolution: 4}
+model: {layers: 3, width: 96, heads: 3, context: 128}
+data: {source: stdlib, tokenizer: {kind: byte}}
+budget: {flops: 8.0e+11}
+seeds: 3
+tune: {lr: [5.0e-4, 1.0e-3, 2.0e-3, 4.0e-3, 8.0e-3], trials: 5}
+recipe: {batch_tokens: 512, warmup: 0.1}
+"""

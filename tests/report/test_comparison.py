@@ -1,0 +1,116 @@
+"""Two studies side by side, and the command that shows one or two."""
+
+import json
+import re
+import stat
+import subprocess
+import sys
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from ablab.cli.app import main
+from ablab.report.beside import print_comparison
+from ablab.report.comparison import compare, write_comparison
+from ablab.report.summary import summarise
+from tests.conftest import command, environment
+
+
+@pytest.fixture(scope="module")
+def found(studies):
+    return compare(*[(summarise(record), record) for record in studies])
+
+
+@pytest.fixture
+def ask(studies, monkeypatch, capsys):
+    """`ablab report` in this process, on the home of both: status, stdout, stderr."""
+
+    def call(*arguments):
+        for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setattr(sys, "argv", ["ablab", "report", *arguments, "--home", str(studies[0].home.root)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return call
+
+
+def test_effects_are_matched_and_differences_found(found, studies):
+    tuned, untuned = (summarise(record) for record in studies)
+    rope = next(pair for pair in found.effects if pair.name == "rope")
+    assert rope.first == next(e for e in tuned.effects if e.name == "rope")
+    assert rope.second == next(e for e in untuned.effects if e.name == "rope")
+    words = {(p.first.verdict == p.second.verdict, p.agreement) for p in found.effects}
+    assert words == {(True, "same"), (False, "differs")}
+    settings = {key: (here, there) for key, here, there in found.differences}
+    assert settings["seeds"] == ("3", "2")
+    assert settings["tune.lr"] == ("0.0005, 0.001, 0.002, 0.004, 0.008", "–")
+    assert "budget.flops" not in settings
+
+
+def test_it_fits_a_terminal(found):
+    console = Console(width=80, record=True, file=StringIO())
+    print_comparison(found, console)
+    text = console.export_text()
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert re.search(r"│ rope +│ +-0\.\d+ │ helps +│ +-0\.\d+ │ helps", text)
+
+
+def test_the_page_says_both_and_asks_for_nothing(found, studies):
+    page = write_comparison(found, *studies).read_text()
+    assert not re.search(r"(?:src|href)=[\"'](?!#)|url\((?!#)|@import", page)
+    assert "tuned beside untuned" in page
+    assert 'id="pairs"' in page
+    assert page.count("<tr>") > 30
+
+
+def test_the_command_sets_two_side_by_side(ask):
+    status, out, _ = ask("tuned", "untuned")
+    assert status == 0
+    assert "What differs between the studies" in out
+    content = json.loads(ask("tuned", "untuned", "--json")[1])
+    assert [study["study"] for study in content["studies"]] == ["tuned", "untuned"]
+
+
+def test_a_file_with_settings_beside_a_file(ask, studies, tmp_path):
+    file = studies[0].home.root.parent / "tuned.yaml"
+    status, _, errors = ask(str(file), str(file.with_name("untuned.yaml")), "seeds=7")
+    assert status == 2
+    assert "has not been run" in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("tuned", "untned"), "no study named 'untned' (did you mean 'untuned'"),
+        (("tuned", "untuned", "tuned"), "one study, or two side by side, not 3 (settings are KEY=VALUE)"),
+        (("tuned", "tuned"), "is named twice: nothing to compare"),
+        (("tuned", "seeds=3"), "overrides go with a study file"),
+        (("tunde",), "no study named 'tunde' (did you mean 'tuned'"),
+    ],
+)
+def test_bad_input_is_one_clear_line(ask, arguments, message):
+    status, out, errors = ask(*arguments)
+    assert (status, out) == (2, "")
+    assert message in errors.splitlines()[-1]
+    assert "Traceback" not in errors
+
+
+def test_a_browser_is_opened_where_there_is_one(studies, tmp_path):
+    browser, asked = tmp_path / "browser", tmp_path / "asked"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {asked}\n')
+    browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
+    line = [*command("report", "tuned", "untuned", "--open"), "--home", str(studies[0].home.root)]
+    env = environment() | {"BROWSER": f"{browser} %s"}
+    result = subprocess.run(line, capture_output=True, text=True, env=env, check=False, timeout=240)
+    assert result.returncode == 0, result.stderr
+    assert asked.read_text().strip() == f"file://{result.stdout.split('report: ')[1].strip()}"
+
+
+def test_without_a_browser_the_report_is_written_all_the_same(ask):
+    status, out, _ = ask("tuned", "untuned", "--open")
+    assert status == 0
+    assert out.endswith("no browser here: open the file by hand\n")

@@ -1,0 +1,119 @@
+"""The page in a real browser: on a phone and on a desk, in light and in dark."""
+
+import re
+from itertools import product
+
+import pytest
+
+from tests.browser import browser
+
+# Of every letter in a figure: whether it lies within its figure, and its contrast with the ground (WCAG 2.1, 1.4.3).
+LETTERS = """() => {
+  const light = (rgb) => rgb.map((c) => { c /= 255; return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; })
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const parts = (text) => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
+  const ground = light(parts(getComputedStyle(document.body).backgroundColor));
+  return [...document.querySelectorAll("figure:not([hidden]) > svg")].flatMap((svg) => {
+    const whole = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll("text")].map((text) => {
+      const at = text.getBoundingClientRect(), own = light(parts(getComputedStyle(text).fill));
+      const across = at.left < whole.left - 1 || at.right > whole.right + 1;
+      const cut = across || at.top < whole.top - 1 || at.bottom > whole.bottom + 1;
+      const contrast = (Math.max(own, ground) + 0.05) / (Math.min(own, ground) + 0.05);
+      return [text.textContent, cut, contrast, at.height];
+    });
+  });
+}"""
+COLUMN = "i => [...document.querySelectorAll('table.sortable tbody tr')].map(row => row.cells[i].textContent)"
+SORTED = "() => [...document.querySelectorAll('table.sortable th')].map(th => th.getAttribute('aria-sort'))"
+
+
+@pytest.fixture(scope="module")
+def shown(written):
+    """Opens the page: `shown(width=390)`. What it said on the console and asked for is in its lists of these names."""
+    with browser() as started:
+
+        def call(**options):
+            page = started.page(**options)
+            page.said, page.requests, page.started = [], [], started
+            page.on("console", lambda message: page.said.append(message.text))
+            page.on("request", lambda request: page.requests.append(request.url))
+            page.goto(written[".html"].as_uri())
+            return page
+
+        yield call
+
+
+@pytest.mark.parametrize(("width", "scheme"), list(product((390, 1440), ("light", "dark"))))
+def test_it_fits_and_can_be_read(shown, written, width, scheme):
+    page = shown(width=width)
+    page.emulate_media(color_scheme=scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    letters = page.evaluate(LETTERS)
+    assert len(letters) > 150
+    assert [text for text, cut, _, _ in letters if cut] == []
+    assert [text for text, _, contrast, _ in letters if contrast < 4.5] == []
+    assert min(height for _, _, _, height in letters) > 8
+    dark = page.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+    assert dark == (scheme == "dark")
+    assert page.said == []
+    assert page.requests == [written[".html"].as_uri()]
+    assert page.started.errors == page.started.asked == []
+
+
+def test_every_figure_is_there_and_says_what_it_shows(shown):
+    page = shown()
+    names = page.eval_on_selector_all("figure[id]", "all => all.map(figure => figure.id)")
+    assert names[:4] == ["forest", "waterfall", "interactions", "losses"]
+    assert [name for name in names if name.startswith("front-")] == ["front-seconds", "front-memory", "front-parameters"]
+    labels = page.eval_on_selector_all("svg", "all => all.map(s => [s.getAttribute('role'), s.getAttribute('aria-label')])")
+    titles = page.eval_on_selector_all("svg > title", "all => all.map(title => title.textContent)")
+    assert len(labels) == len(titles) == len(names) + 16
+    assert all(role == "img" and len(label) > 20 for role, label in labels)
+    assert [label for _, label in labels] == titles
+    assert page.get_by_role("img", name="rope: -0.0").count() >= 1
+    ids = page.eval_on_selector_all("[id]", "all => all.map(element => element.id)")
+    assert len(ids) == len(set(ids))
+    links = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page.content())
+    assert len(links) > 300
+    assert {name for pair in links for name in pair if name} <= set(ids)
+
+
+def test_the_arms_are_sorted_by_the_column_that_is_pressed(shown):
+    page = shown()
+    before = page.evaluate(COLUMN, 2)
+    assert page.evaluate(SORTED) == [None] * 12
+    page.get_by_role("button", name="val/bpb").click()
+    assert page.evaluate(COLUMN, 2) == sorted(before, key=float) != before
+    assert page.evaluate(SORTED)[2] == "ascending"
+    page.get_by_role("button", name="val/bpb").click()
+    assert page.evaluate(COLUMN, 2) == sorted(before, key=float, reverse=True)
+    assert page.evaluate(SORTED)[2] == "descending"
+    page.get_by_role("button", name="no.").press("Enter")
+    assert page.evaluate(COLUMN, 0) == [str(i) for i in range(1, 17)]
+    assert page.evaluate(SORTED) == ["ascending", *[None] * 11]
+
+
+def test_the_cost_of_the_front_is_chosen(shown):
+    page = shown()
+    visible = [page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "parameters")]
+    assert visible == [True, False, False]
+    page.get_by_label("Cost:").select_option("parameters")
+    visible = [page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "parameters")]
+    assert visible == [False, False, True]
+
+
+def test_without_scripts_all_is_there_but_the_choice(shown):
+    page = shown(scripts=False)
+    assert page.locator("#front-seconds").is_visible()
+    assert not page.locator("select").is_visible()
+    assert page.locator("table.sortable th").count() == 12
+
+
+def test_on_paper_every_front_is_shown_on_white(shown):
+    page = shown(width=700)  # A4 at 96 pixels an inch, less its margins
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    assert all(page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "parameters"))
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator(".choice").is_visible()

@@ -1,0 +1,57 @@
+"""What a report says of running its study again."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from ablab.report.evidence import again
+from ablab.report.summary import summarise
+from ablab.study.provenance import provenance
+from tests.report.test_report import record  # noqa: F401
+
+
+def git(folder, *arguments):
+    env = {"HOME": str(folder), "PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1"}
+    identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+    return subprocess.run(["git", *identity, *arguments], cwd=folder, env=env, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git on this machine")
+def test_the_commit_of_the_working_folder_and_whether_it_was_changed(tmp_path, monkeypatch):
+    git(tmp_path, "init", "-q")
+    (tmp_path / "x").write_text("1")
+    git(tmp_path, "add", "x")
+    git(tmp_path, "commit", "-qm", "x")
+    monkeypatch.chdir(tmp_path)
+    found = provenance()
+    assert found["commit"] == git(tmp_path, "rev-parse", "HEAD").strip()
+    assert not found["changed"]
+    (tmp_path / "x").write_text("2")
+    assert provenance()["changed"]
+
+
+def test_without_a_repository_or_without_git_there_is_none(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert (provenance()["commit"], provenance()["changed"]) == (None, False)
+    monkeypatch.setenv("PATH", "")
+    assert provenance()["commit"] is None
+
+
+def test_what_is_not_recorded_is_said(record):  # noqa: F811
+    shown = dict(again(summarise(record), record.read(), record))
+    assert shown["Command"] == "ablab run x.yaml"
+    assert "not recorded" in shown["Code"]
+    assert shown["Machine"] == "not recorded"
+    assert shown["Devices"] == "nothing ran yet"
+
+
+def test_a_study_that_was_run_says_all(studies):
+    shown = dict(again(summarise(studies[0]), studies[0].read(), studies[0]))
+    assert re.fullmatch(r"ablab 0\.1\.0; the working folder's commit at the last run: [0-9a-f]{40}.*", shown["Code"])
+    assert re.search(r"fingerprint [0-9a-f]{12,}$", shown["Data"])
+    assert "torch 2.13.0" in shown["Devices"]
+    assert shown["Command"] == "ablab run tuned.yaml"
