@@ -36,7 +36,7 @@ def forest(summary: Summary) -> Plot | None:
         axes.set_xlabel(f"effect on {summary.metric} (left is better)")
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
-        axes.locator_params(axis="x", nbins=5)
+        axes.locator_params(axis="x", nbins=6)
         _legend(figure, axes, shown)
     more = len(between) - _MOST_INTERACTIONS
     caption = f"The {_MOST_INTERACTIONS} largest interactions; {more} more are in the table." if more > 0 else ""

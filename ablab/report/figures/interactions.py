@@ -41,12 +41,12 @@ def interactions(summary: Summary) -> Plot | None:
     caption = "Blue: worth more together than the sum of both; orange: worth less. A frame marks those that are told from zero."
     caption += f" Figures are thousandths of {summary.metric}." if unit < 1 and numbers else ""
     caption += " Pairs with equal figures and a dot cannot be told apart in this design." if aliased else ""
-    names = {name for pair in cells for name in pair}
-    if len(cells) < len(names) * (len(names) - 1) // 2:
+    place = _order(summary, cells).index
+    if len(cells) < sum(place(a) < place(b) for a in columns for b in rows):
         caption += " Blank: not estimable, or not told apart from a change's own effect."
     largest = sorted({e.name: e for e in cells.values()}.values(), key=lambda e: -abs(e.estimate or 0.0))[:5]
     told = "; ".join(f"{e.title} {e.estimate:+.3g}, {word(e.verdict)}" for e in largest)
-    alternative = f"Heat map of interactions of {len(names)} changes on {summary.metric}. The largest: {told}."
+    alternative = f"Heat map of interactions of {len({*rows, *columns})} changes on {summary.metric}. The largest: {told}."
     return Plot("interactions", "Interactions", alternative, figure, caption)
 
 

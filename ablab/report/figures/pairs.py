@@ -35,7 +35,7 @@ def pairs(effects: "Sequence[Pair]", names: tuple[str, str], metric: str) -> Plo
         axes.set_xlabel(f"effect on {metric} (left is better)")
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
-        axes.locator_params(axis="x", nbins=5)
+        axes.locator_params(axis="x", nbins=6)
         for name, face in zip(names, (MUTED, "none"), strict=True):
             axes.plot([], [], "o", color=MUTED, markerfacecolor=face, label=name)
         figure.legend(loc="outside lower left", ncols=1, handletextpad=0.3)
