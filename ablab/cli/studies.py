@@ -215,7 +215,8 @@ def _print_plan(asked: "Planned", done: set[str], power: "Foresight | None") -> 
     trials = f"{expected.trials} trials and " if expected.trials else ""
     left = expected.runs + expected.trials - len(done)
     least = "at least " if expected.most not in (None, expected.runs) else ""
-    console.print(f"{trials}{expected.told}, {least}{left} to train; {least}{short(expected.flops)} training FLOPs in all")
+    flops = "" if expected.flops is None else f"; {least}{short(expected.flops)} training FLOPs in all"
+    console.print(f"{trials}{expected.told}, {least}{left} to train{flops}")
     if power is not None:
         console.print(f"{power.told(asked.study.metric)}", markup=False)
     for note in asked.plan.notes:

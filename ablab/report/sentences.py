@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ablab.report.costs import ratios_of, told
 from ablab.report.numbers import digits, p_value, parameters, plain, signed
 from ablab.report.summary import Summary
 from ablab.report.verdicts import EffectSummary
@@ -16,7 +17,12 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 
 
 def sentence(effect: EffectSummary, metric: str) -> str:
-    """What is known of an effect: its verdict, size and interval, and what would settle it if it is open."""
+    """What is known of an effect: its verdict, size and interval, what would settle it if it is open, and what it costs."""
+    costs = told(ratios_of(effect)) if any(value is not None for value in effect.costs.values()) else ""
+    return f"{_verdict_told(effect, metric)} {costs[:1].upper()}{costs[1:]}{'.' * bool(costs)}".rstrip()
+
+
+def _verdict_told(effect: EffectSummary, metric: str) -> str:
     name, places = effect.name, places_of(effect)
     interval = _interval(effect, places)
     if effect.verdict == "diverged":
@@ -36,14 +42,14 @@ def sentence(effect: EffectSummary, metric: str) -> str:
 
 def changed_by_tuning(summary: Summary) -> list[str]:
     """How the verdicts differ between one recipe for all and each arm's own. Nothing where no such runs were made."""
-    told = [effect for effect in summary.effects if effect.kind != "interaction" and effect.shared is not None]
-    if summary.shared is None or not told:
+    both = [effect for effect in summary.effects if effect.kind != "interaction" and effect.shared is not None]
+    if summary.shared is None or not both:
         return []
-    lines = [_both(effect) for effect in told if _verdict(effect.shared) != effect.verdict]
+    lines = [_both(effect) for effect in both if _verdict(effect.shared) != effect.verdict]
     once = f"with one recipe for all ({parameters(summary.shared)})"
     if not lines:
         return [f"{once} every verdict would be the same"]
-    return [f"{once} {len(lines)} of {len(told)} verdicts would differ:", *lines]
+    return [f"{once} {len(lines)} of {len(both)} verdicts would differ:", *lines]
 
 
 def noise(summary: Summary) -> list[str]:
@@ -58,7 +64,20 @@ def noise(summary: Summary) -> list[str]:
     if summary.margin is not None:
         lines.append(f"margin: effects within ±{summary.margin:.2g} {summary.metric} count as none")
     lines.append("p is adjusted by Holm over the changes (interactions: over the interactions)")
-    return lines
+    return [*lines, *_looks(summary)]
+
+
+def _looks(summary: Summary) -> list[str]:
+    """How adding seeds is corrected for, and what it spared; nothing where their number was fixed."""
+    if not summary.looks:
+        return []
+    at = ", ".join(map(str, summary.looks))
+    spared = f"{summary.spared} runs fewer than {summary.looks[-1]} seeds of every arm"
+    return [
+        f"looks at {at} seeds: p and intervals hold over all looks together (a group-sequential test of Pocock's kind for the "
+        "pooled t, and repeated confidence intervals); a decision stays",
+        f"seeds added where verdicts were open: {spared}",
+    ]
 
 
 def places_of(effect: EffectSummary) -> int:

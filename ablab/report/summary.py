@@ -9,7 +9,7 @@ from ablab.report.costs import Costs, cost_of
 from ablab.report.parts import across
 from ablab.report.scope import holds_for, scope
 from ablab.report.trials import ArmTuning, TrialSummary, objectives_of, trials_of, tuning
-from ablab.report.verdicts import EffectSummary, findings
+from ablab.report.verdicts import EffectSummary, findings, looks_of
 from ablab.stats.effects import mean_sd
 from ablab.stats.front import beaten
 from ablab.study.home import StudyRecord
@@ -23,7 +23,7 @@ _ONE_PROCESS = "1 process"
 class ArmSummary:
     """An arm's results. `mean` and `sd` are of the metric over seeds; `flops`, `tokens` of one run; `seconds`,
     `peak_memory_bytes` and, where the clock decides, `flops` and `tokens` are means over its runs. None: nothing finished.
-    `cost`: mean costs by name (see `ablab.report.costs`).
+    `cost`: mean costs by name (see `ablab.report.costs`). `tuned`: what tuning chose; None without, or until it has.
     """
 
     name: str
@@ -40,6 +40,7 @@ class ArmSummary:
     peak_memory_bytes: float | None
     diverged: list[int]
     cost: dict[str, float | None] = field(default_factory=dict)
+    tuned: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Summary:
     """All that a report shows. `overhead`: share of the execution's time not spent in training steps or validation.
     `survivors`: of a search, each confirmed arm with the one that beats it, if one does. `objectives`: what runs are judged by.
     `margin`, `noise_floor`, `detectable_effect`: see `verdicts.Findings`. `shared`: the parameters of the one recipe for all that
-    every arm was tried with beside its own, if there was one. `spared`: runs fewer than with the most seeds everywhere.
+    every arm was tried with beside its own, if there was one. `spared`: runs fewer than with the most seeds everywhere;
+    `looks`: after how many seeds an adaptive study may end.
     `parts`: of a study in several parts, each part's figures (`part`: its label); `across`: what only all of them tell.
     """
 
@@ -80,6 +82,7 @@ class Summary:
     detectable_effect: float | None
     shared: dict[str, Any] | None
     spared: int | None
+    looks: list[int]
     part: str = ""
     parts: list["Summary"] = field(default_factory=list)
     across: dict[str, Any] = field(default_factory=dict)
@@ -115,11 +118,14 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
     found = findings(content, results)
     effects = [replace(e, **costs.of_effect(c)) for e, c in zip(found.effects, content["contrasts"], strict=True)]
     executions, tried = record.executions, trials_of(content, record)
+    tuned = tuning(content, tried)
+    chosen = {arm.arm: arm.best for arm in tuned}
     settled = set(results) | settled_keys(root, trials)
     failures = {key: Record(root, key).failure for key in (keys | trials) - set(results)}
     return Summary(
         study=record.name, revision=record.revision, question=content["config"]["question"],
-        metric=content["config"]["metric"], objectives=objectives_of(content), arms=arms, effects=effects,
+        metric=content["config"]["metric"], objectives=objectives_of(content),
+        arms=[replace(arm, tuned=chosen.get(arm.name)) for arm in arms], effects=effects,
         infeasible=content["infeasible"],
         runs=content["expected"]["runs"] + content["expected"]["trials"], finished=len(settled),
         failed={k: f["reason"] for k, f in failures.items() if f},
@@ -127,10 +133,10 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
         wall_seconds=sum(e["wall_seconds"] for e in executions) if executions else None,
         workers=executions[-1]["workers"] if executions else None, scope=scope(content),
         holds_for=holds_for(content),
-        devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuning(content, tried),
+        devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuned,
         survivors=_survivors(content, results), notes=[*content["notes"], *costs.notes], baseline=found.baseline,
         margin=found.margin, noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
-        spared=runs_spared(content),
+        spared=runs_spared(content), looks=list(looks_of(content)),
     )  # fmt: skip
 
 

@@ -90,7 +90,7 @@ def findings(content: Mapping[str, Any], results: Results) -> Findings:
     questions = [
         Question(c["name"], c["kind"], c["weights"], c.get("parts", ()), c.get("aliases", ())) for c in content["contrasts"]
     ]
-    judgement = _judge(table, questions, margin, _looks(content))
+    judgement = _judge(table, questions, margin, looks_of(content))
     shared = _shared(content, results, questions, margin)
     effects = [
         _effect(question, judged, margin, None if shared is None else shared.effects[i], table.missing)
@@ -104,7 +104,8 @@ def _judge(table: _Table, questions: Sequence[Question], margin: float | None, a
     return judge(table.cells, questions, Rules(margin or 0.0, at), table.diverged)
 
 
-def _looks(content: Mapping[str, Any]) -> tuple[int, ...]:
+def looks_of(content: Mapping[str, Any]) -> tuple[int, ...]:
+    """After how many seeds a study that adds them looks; nothing where their number is fixed."""
     seeds = content["config"].get("seeds")
     return looks(seeds["start"], seeds["max"]) if isinstance(seeds, Mapping) else ()
 
