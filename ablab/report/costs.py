@@ -106,6 +106,8 @@ def told(ratios: Mapping[str, Ratio]) -> str:
         value = known.get(name)
         if value is not None and abs(value - 1) >= least and (name not in TIMED or ratios[name].differs):
             phrases.append(_phrase(name, value))
+    if any(name in ratios and (ratios[name].value is None or ratios[name].low is None) for name in TIMED):
+        phrases.append("times not compared")
     return ", ".join(phrases) or "no difference in cost found"
 
 

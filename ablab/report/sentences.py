@@ -7,7 +7,6 @@ from ablab.report.costs import ratios_of, told
 from ablab.report.numbers import digits, p_value, parameters, plain, signed
 from ablab.report.summary import Summary
 from ablab.report.verdicts import EffectSummary
-from ablab.stats.verdicts import Verdict
 
 # What is said of a change and of an interaction.
 _WORDS: Mapping[str, tuple[str, str]] = {
@@ -41,22 +40,27 @@ def _verdict_told(effect: EffectSummary, metric: str) -> str:
 
 
 def changed_by_tuning(summary: Summary) -> list[str]:
-    """How the verdicts differ between one recipe for all and each arm's own. Nothing where no such runs were made."""
-    both = [effect for effect in summary.effects if effect.kind != "interaction" and effect.shared is not None]
-    if summary.shared is None or not both:
+    """How the verdicts differ between one recipe for all and each arm's own, on the same seeds. Nothing where no such runs were
+    made, or there are no verdicts on them.
+    """
+    both = [(e, e.shared) for e in summary.effects if e.kind != "interaction" and e.shared is not None]
+    known = [(effect, pair) for effect, pair in both if pair["one"]["verdict"] and pair["own"]["verdict"]]
+    if summary.shared is None or not known:
         return []
-    lines = [_both(effect) for effect in both if _verdict(effect.shared) != effect.verdict]
-    once = f"with one recipe for all ({parameters(summary.shared)})"
+    lines = [_both(effect, pair) for effect, pair in known if pair["one"]["verdict"] != pair["own"]["verdict"]]
+    once = f"with one recipe for all ({parameters(summary.shared)}), on the same {known[0][1]['seeds']} seeds,"
     if not lines:
         return [f"{once} every verdict would be the same"]
-    return [f"{once} {len(lines)} of {len(both)} verdicts would differ:", *lines]
+    return [f"{once} {len(lines)} of {len(known)} verdicts would differ:", *lines]
 
 
 def noise(summary: Summary) -> list[str]:
-    """The noise floor, what can be found above it, and the error term."""
-    if summary.sd is None:
+    """The noise floor, what can be found above it, and the error term; nothing of a study without effects."""
+    if not summary.effects:
         return []
-    lines = [f"error: run-to-run sd {summary.sd:.2g} about arm and seed means, {summary.dof} degrees of freedom"]
+    lines = []
+    if summary.sd is not None:
+        lines.append(f"error: run-to-run sd {summary.sd:.2g} about arm and seed means, {summary.dof} degrees of freedom")
     if summary.noise_floor is not None:
         lines.append(f"noise floor: sd {summary.noise_floor:.2g} over the seeds of {summary.baseline}")
     if summary.detectable_effect is not None:
@@ -72,11 +76,12 @@ def _looks(summary: Summary) -> list[str]:
     if not summary.looks:
         return []
     at = ", ".join(map(str, summary.looks))
-    spared = f"{summary.spared} runs fewer than {summary.looks[-1]} seeds of every arm"
+    spared = f"{summary.spared} runs fewer than {summary.looks[-1]} seeds of every arm would take"
+    told = [] if summary.spared is None else [f"seeds added where verdicts were open: {spared}"]
     return [
         f"looks at {at} seeds: p and intervals hold over all looks together (a group-sequential test of Pocock's kind for the "
         "pooled t, and repeated confidence intervals); a decision stays",
-        f"seeds added where verdicts were open: {spared}",
+        *told,
     ]
 
 
@@ -85,20 +90,13 @@ def places_of(effect: EffectSummary) -> int:
     return digits(None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2)
 
 
-def _both(effect: EffectSummary) -> str:
-    assert effect.shared is not None
+def _both(effect: EffectSummary, pair: Mapping[str, Any]) -> str:
     places = places_of(effect)
-    once = f"{word(_verdict(effect.shared))} ({signed(effect.shared['estimate'], places)})"
-    return (
-        f"  {effect.name}: {once} with one recipe, {word(effect.verdict)} ({signed(effect.estimate, places)}) with each arm's own"
-    )
+    one, own = (f"{word(pair[k]['verdict'])} ({signed(pair[k]['estimate'], places)})" for k in ("one", "own"))
+    return f"  {effect.name}: {one} with one recipe, {own} with each arm's own"
 
 
-def _verdict(shared: Mapping[str, Any] | None) -> Verdict | None:
-    return None if shared is None else shared["verdict"]
-
-
-def word(verdict: Verdict | None) -> str:
+def word(verdict: str | None) -> str:
     """A verdict in a table; a dash where there is none."""
     return verdict or "–"
 
@@ -113,7 +111,9 @@ def _unknown(effect: EffectSummary, metric: str, places: int) -> str:
     if effect.estimate is None:
         return "not known yet"
     shown = f"{signed(effect.estimate, places)} {metric}"
-    return f"{shown}, without a verdict: one seed tells no noise" if effect.low is None else f"{shown} so far; runs are missing"
+    if effect.missing or effect.seeds > 1:
+        return f"{shown} so far, without a verdict: runs are missing"
+    return f"{shown}, without a verdict: one seed tells no noise"
 
 
 def _interval(effect: EffectSummary, places: int) -> str:

@@ -119,6 +119,7 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
     effects = [replace(e, **costs.of_effect(c)) for e, c in zip(found.effects, content["contrasts"], strict=True)]
     executions, tried = record.executions, trials_of(content, record)
     tuned = tuning(content, tried)
+    settled_all = all(effect.verdict is not None for effect in effects if effect.kind != "interaction")
     chosen = {arm.arm: arm.best for arm in tuned}
     settled = set(results) | settled_keys(root, trials)
     failures = {key: Record(root, key).failure for key in (keys | trials) - set(results)}
@@ -136,7 +137,7 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
         devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuned,
         survivors=_survivors(content, results), notes=[*content["notes"], *costs.notes], baseline=found.baseline,
         margin=found.margin, noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
-        spared=runs_spared(content), looks=list(looks_of(content)),
+        spared=runs_spared(content) if settled_all else None, looks=list(looks_of(content)),
     )  # fmt: skip
 
 

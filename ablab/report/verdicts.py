@@ -1,12 +1,13 @@
 """What a study's effects are judged to be, from the values of its runs."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ablab.stats.effects import Cells, mean_sd
+from ablab.stats.effects import Cells, Effect, mean_sd
 from ablab.stats.sequential import looks
 from ablab.stats.verdicts import Judged, Judgement, Rules, Verdict, judge
+from ablab.study.alike import first_by_runs, merged
 from ablab.study.margin import margin_of
 
 Results = Mapping[str, Mapping[str, Any]]
@@ -16,9 +17,10 @@ Results = Mapping[str, Mapping[str, Any]]
 class EffectSummary:
     """A change's effect on the metric: with the change minus without. `p_holm`: adjusted over the study's changes (or its
     interactions). `verdict`: None where runs are missing. `real`: equivalent, and yet not zero. `seeds`: at which it was judged;
-    `seeds_needed`: that would settle an undecided one. `paired`: the two arms' paired t by itself. `shared`: the same under one
-    recipe for all. `aliases`: effects that the arms cannot tell from it. `sampling_se`: see `stats.effects.Effect`.
-    `costs`: by name, the cost with the change over that without, and `cost_intervals`: 95 %, of those that were timed.
+    `seeds_needed`: that would settle an undecided one. `paired`: the two arms' paired t by itself. `missing`: runs are to come.
+    `shared`: the effect under `one` recipe for all, and under each arm's `own` on the same `seeds`. `aliases`: effects that the
+    arms cannot tell from it. `sampling_se`: see `stats.effects.Effect`. `costs`: by name, the cost with the change over that
+    without, and `cost_intervals`: 95 %, of those that were timed.
     """
 
     name: str
@@ -35,6 +37,7 @@ class EffectSummary:
     seeds: int = 0
     seeds_needed: int | None = None
     paired: dict[str, Any] | None = None
+    missing: bool = False
     shared: dict[str, Any] | None = None
     aliases: list[str] = field(default_factory=list)
     costs: dict[str, float | None] = field(default_factory=dict)
@@ -74,34 +77,66 @@ class Findings:
 
 @dataclass(frozen=True)
 class _Table:
-    """Values by (arm, seed), the arms that diverged, and those with runs to come."""
+    """Values by (arm, seed), the arms that diverged, those with runs to come, and by arm the first of equal value: only that one
+    has values, since the same run counts once.
+    """
 
     cells: Cells
     diverged: frozenset[str]
     missing: frozenset[str]
+    first: Mapping[str, str]
+
+    def within(self, seeds: Collection[int]) -> "_Table":
+        """The same on these seeds alone."""
+        return replace(self, cells={key: value for key, value in self.cells.items() if key[1] in seeds})
+
+    @property
+    def whole(self) -> "_Table":
+        """Without the arms that have runs to come."""
+        return replace(self, cells={key: value for key, value in self.cells.items() if key[0] not in self.missing})
+
+    def on(self, question: Question) -> Question:
+        """The question of the arms that have values."""
+        parts = [merged(part, self.first) for part in question.parts]
+        return replace(question, weights=merged(question.weights, self.first), parts=parts)
+
+
+_SAME = Judged(Effect(0.0, 0.0, 0.0, 1.0), 1.0, "equivalent", False, None, 0, None)  # between arms of equal value
 
 
 def findings(content: Mapping[str, Any], results: Results) -> Findings:
     """Judges every effect of a study. `content`: its record; `results`: of its finished runs, by key."""
     table = _table(content["runs"], content, results)
     baseline = content.get("baseline") or next((arm["name"] for arm in content["arms"]), "")
-    mean, spread = mean_sd([value for (arm, _), value in table.cells.items() if arm == baseline])
-    margin = None if mean is None else margin_of(content["config"], mean)
-    questions = [
-        Question(c["name"], c["kind"], c["weights"], c.get("parts", ()), c.get("aliases", ())) for c in content["contrasts"]
-    ]
-    judgement = _judge(table, questions, margin, looks_of(content))
+    of_baseline = [value for (arm, _), value in table.cells.items() if arm == table.first.get(baseline, baseline)]
+    mean, spread = mean_sd(of_baseline)
+    margin = margin_of(content["config"], mean)
+    asked = [Question(c["name"], c["kind"], c["weights"], c.get("parts", ()), c.get("aliases", ())) for c in content["contrasts"]]
+    questions = [table.on(question) for question in asked]
+    judgement, sofar = _judged(table, questions, Rules(margin or 0.0, looks_of(content)))
     shared = _shared(content, results, questions, margin)
-    effects = [
-        _effect(question, judged, margin, None if shared is None else shared.effects[i], table.missing)
-        for i, (question, judged) in enumerate(zip(questions, judgement.effects, strict=True))
-    ]
-    return Findings(effects, judgement.sd, judgement.dof, spread, judgement.detectable, margin, baseline)
+    effects = []
+    for i, question in enumerate(questions):
+        waiting = any(arm in table.missing for arm in question.weights)
+        judged = sofar.effects[i] if waiting else judgement.effects[i]
+        effects.append(replace(_effect(asked[i], judged, margin, missing=waiting), shared=shared[i] if shared else None))
+    error = judgement if judgement.sd is not None else sofar
+    return Findings(effects, error.sd, error.dof, spread, error.detectable, margin, baseline)
 
 
-def _judge(table: _Table, questions: Sequence[Question], margin: float | None, at: tuple[int, ...]) -> Judgement:
-    # Without a baseline's mean there is no margin yet: nothing counts as nil.
-    return judge(table.cells, questions, Rules(margin or 0.0, at), table.diverged)
+def _judged(table: _Table, questions: Sequence[Question], rules: Rules) -> tuple[Judgement, Judgement]:
+    """The verdicts on arms that are complete, and the estimates so far. While a study adds seeds both are the same: what it sees
+    at a look is complete.
+    """
+    if rules.looks or not table.missing:
+        return (found := _judge(table, questions, rules)), found
+    return _judge(table.whole, questions, rules), _judge(table, questions, rules)
+
+
+def _judge(table: _Table, questions: Sequence[Question], rules: Rules) -> Judgement:
+    judgement = judge(table.cells, [q for q in questions if q.weights], rules, table.diverged)
+    found = iter(judgement.effects)
+    return replace(judgement, effects=tuple(next(found) if q.weights else _SAME for q in questions))
 
 
 def looks_of(content: Mapping[str, Any]) -> tuple[int, ...]:
@@ -112,34 +147,36 @@ def looks_of(content: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _shared(
     content: Mapping[str, Any], results: Results, questions: Sequence[Question], margin: float | None
-) -> Judgement | None:
-    """The verdicts with one recipe for all, once all its runs are finished."""
+) -> list[dict[str, Any]] | None:
+    """Each effect with one recipe for all, and with each arm's own on the same seeds, once all these runs are finished."""
     if not (shared := content.get("shared")):
         return None
-    table = _table(shared["runs"], content, results)
-    return None if table.missing else _judge(table, questions, margin, ())
+    once, rules = _table(shared["runs"], content, results), Rules(margin or 0.0)
+    seeds = {run["seed"] for run in shared["runs"]}
+    own = _table([run for run in content["runs"] if run["seed"] in seeds], content, results)
+    if once.missing or own.missing:
+        return None
+    pairs = zip(_judge(once, questions, rules).effects, _judge(own, questions, rules).effects, strict=True)
+    return [{"seeds": len(seeds), "one": _plain(one), "own": _plain(each)} for one, each in pairs]
 
 
 def _table(runs: Sequence[Mapping[str, Any]], content: Mapping[str, Any], results: Results) -> _Table:
-    metric = content["config"]["metric"]
+    metric, first = content["config"]["metric"], first_by_runs(runs)
     arms = {arm["name"] for arm in content["arms"]}  # none, of several parts together
     ended = [(r["arm"], r["seed"], results[r["key"]]) for r in runs if r["arm"] in arms and r["key"] in results]
     diverged = frozenset(arm for arm, _, result in ended if result["diverged"])
-    cells = {(arm, seed): result["metrics"][metric] for arm, seed, result in ended if arm not in diverged}
+    sound = [(arm, seed, result) for arm, seed, result in ended if arm not in diverged and first[arm] == arm]
+    cells = {(arm, seed): result["metrics"][metric] for arm, seed, result in sound}
     missing = {run["arm"] for run in runs if run["key"] not in results} | arms - {run["arm"] for run in runs}
-    return _Table(cells, diverged, frozenset(missing - diverged))
+    return _Table(cells, diverged, frozenset(missing - diverged), first)
 
 
-def _effect(
-    question: Question, judged: Judged, margin: float | None, shared: Judged | None, missing: frozenset[str]
-) -> EffectSummary:
-    decided = not any(weight and arm in missing for arm, weight in question.weights.items())
+def _effect(question: Question, judged: Judged, margin: float | None, *, missing: bool) -> EffectSummary:
     return EffectSummary(
         question.name, question.kind, **asdict(judged.effect),
-        p_holm=judged.p_holm if decided else None, verdict=judged.verdict if decided else None, real=judged.real and decided,
-        margin=margin, seeds=judged.seeds, seeds_needed=judged.seeds_needed if decided else None,
-        paired=asdict(judged.paired) if judged.paired else None,
-        shared=None if shared is None else _plain(shared), aliases=list(question.aliases),
+        p_holm=None if missing else judged.p_holm, verdict=None if missing else judged.verdict, real=judged.real and not missing,
+        margin=margin, seeds=judged.seeds, seeds_needed=None if missing else judged.seeds_needed,
+        paired=asdict(judged.paired) if judged.paired else None, missing=missing, aliases=list(question.aliases),
     )  # fmt: skip
 
 

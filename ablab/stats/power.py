@@ -3,6 +3,7 @@
 Power is always that of an effect named in advance, never of the one observed (Hoenig & Heisey 2001).
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -66,7 +67,12 @@ def finds(effect: float, error: float, dof: float, level: float) -> float:
         return float(effect != 0)
     critical, shift = float(special.stdtrit(dof, 1 - level / 2)), abs(effect) / error
     above = 1 - float(special.nctdtr(dof, shift, critical))
-    return above + float(special.nctdtr(dof, shift, -critical))
+    found = above + float(special.nctdtr(dof, shift, -critical))
+    if math.isfinite(found):
+        return found
+    # scipy gives up where the effect is large against its error and the degrees of freedom are few: the mean over s instead.
+    s = np.sqrt(special.gammaincinv(dof / 2, (_NODES + 1) / 2) * 2 / dof)
+    return float(_WEIGHTS @ (special.ndtr(shift - critical * s) + special.ndtr(-shift - critical * s))) / 2
 
 
 def shows_nil(margin: float, error: float, dof: float, level: float = 0.05) -> float:

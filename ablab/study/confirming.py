@@ -5,11 +5,13 @@ that look only, whatever else a home holds.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from ablab.stats.effects import mean_sd
 from ablab.stats.sequential import looks
 from ablab.stats.verdicts import Rules, judge
+from ablab.study.alike import first_of, merged
 from ablab.study.margin import margin_of
 from ablab.study.plan import RunSpec
 from ablab.study.planner import PlannedArm, Planner
@@ -95,17 +97,20 @@ class Confirming:
     def _open(self) -> list[str]:
         """The arms that need more seeds, in the design's order."""
         cells: dict[tuple[str, int], float] = {}
+        first = first_of({name: (arm.shared, arm.stream) for name, arm in self._arms.items()})
         for name, arm in self._arms.items():
             found = {run.seed: self._value(run.key) for run in arm.runs(self.seeds(name))}
             if None in found.values():
                 self._diverged.add(name)
-            else:
+            elif first[name] == name:  # the same run counts once
                 cells |= {(name, seed): value for seed, value in found.items() if value is not None}
-        mean, _ = mean_sd([value for (arm, _), value in cells.items() if arm == self._layout.baseline])
-        # Where the baseline diverged there is no margin: nothing counts as nil.
-        margin = 0.0 if mean is None else margin_of({"margin": self._study.margin}, mean)
-        found = judge(cells, self._layout.contrasts, Rules(margin, self._looks), self._diverged)
-        return [name for name in self._layout.arms if name in found.open and name not in self._diverged]
+        baseline = first.get(self._layout.baseline)
+        mean, _ = mean_sd([value for (arm, _), value in cells.items() if arm == baseline])
+        # Where there is no margin, since the baseline diverged, nothing counts as nil.
+        rules = Rules(margin_of({"margin": self._study.margin}, mean) or 0.0, self._looks)
+        asked = [replace(c, weights=merged(c.weights, first)) for c in self._layout.contrasts]
+        found = judge(cells, [contrast for contrast in asked if contrast.weights], rules, self._diverged)
+        return [name for name in self._layout.arms if first[name] in found.open and name not in self._diverged]
 
     def _value(self, key: str) -> float | None:
         if key not in self._values:

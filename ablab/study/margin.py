@@ -23,7 +23,11 @@ def _margin(value: Any) -> Any:
 Margin = Annotated[Any, BeforeValidator(_margin, json_schema_input_type=float | str)]
 
 
-def margin_of(config: Mapping[str, Any], baseline_mean: float) -> float:
-    """The margin in the metric's units, of a study's `config` as its record keeps it."""
+def margin_of(config: Mapping[str, Any], baseline_mean: float | None) -> float | None:
+    """The margin in the metric's units, of a study's `config` as its record keeps it; None where it is a percentage of a mean
+    that is not known.
+    """
     margin = config.get("margin", DEFAULT)
-    return float(margin.removesuffix("%")) / 100 * abs(baseline_mean) if isinstance(margin, str) else margin
+    if not isinstance(margin, str):
+        return margin
+    return None if baseline_mean is None else float(margin.removesuffix("%")) / 100 * abs(baseline_mean)
