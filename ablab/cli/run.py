@@ -86,8 +86,7 @@ def _carry_out(asked: "Planned", place: "Home", workers: int | None, together: "
     expected, missing = asked.plan.expected, session.missing
     total = expected.runs + expected.trials
     machine, (layout, why) = asked.study.hardware, _layout(asked)
-    timed = asked.study.budget.seconds is not None
-    count, threads = (machine.timed_division if timed else machine.division)(workers, missing)
+    count, threads = (machine.timed_division if asked.study.timed else machine.division)(workers, missing)
 
     def executor(setting: "Setting") -> "Executor":
         return GangExecutor(together, setting) if together else LocalExecutor(count, setting, machine.shares())

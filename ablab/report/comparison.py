@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ablab.errors import UserError
 from ablab.files import write_atomically
 from ablab.report.evidence import bare
 from ablab.report.figures.pairs import pairs
@@ -59,8 +60,12 @@ class Comparison:
 
 
 def compare(first: tuple[Summary, StudyRecord], second: tuple[Summary, StudyRecord]) -> Comparison:
-    """Effects and arms are matched by name."""
+    """Effects and arms are matched by name. Raises UserError for a study in several parts."""
     (a, one), (b, other) = first, second
+    for summary in (a, b):
+        if summary.parts:
+            told = ", ".join(part.part for part in summary.parts)
+            raise UserError(f"{summary.study} has {len(summary.parts)} parts ({told}): its own report sets them side by side")
     names = (a.study, b.study) if a.study != b.study else (f"{a.study} {a.revision}", f"{b.study} {b.revision}")
     effects = [{(e.name, e.kind): e for e in summary.effects} for summary in (a, b)]
     arms = [{arm.name: arm for arm in summary.arms} for summary in (a, b)]

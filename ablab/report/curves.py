@@ -39,13 +39,13 @@ class Curves:
 
 def curves_of(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> Curves:
     """All arms' training loss and the study's metric. Arms that spend as many tokens are shown by tokens, others by shares."""
-    alike = len({arm["tokens"] for arm in content["arms"]}) == 1
+    alike = len({arm["tokens"] for arm in content["arms"]} | {None}) == 2  # None: the clock decides, of each run anew
     curves: list[Curve] = []
     seeds = 0
     for arm in content["arms"]:
         records = [Record(record.home.root, run["key"]) for run in content["runs"] if run["arm"] == arm["name"]]
         rows = [(found, held.result) for held in records if (found := held.metrics())]
-        whole = arm["tokens"] if alike else 1.0
+        whole = float(arm["tokens"] if alike else 1.0)
         for metric in (_TRAIN, summary.metric):
             lines = [line for found, result in rows if len((line := _line(found, result, metric, arm["tokens"]))[0]) > 1]
             curves += [_curve(arm["name"], metric, lines, whole)] if lines else []
@@ -68,12 +68,13 @@ def telling(summary: Summary, content: Mapping[str, Any]) -> list[str]:
 
 
 def _line(
-    rows: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None, metric: str, tokens: int
+    rows: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None, metric: str, tokens: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Shares of the run and the metric at them, each (points,). A validation says no tokens: they are read between the rows."""
     seen = [(row["step"], row["cost/tokens"]) for row in rows if "cost/tokens" in row]
     last = max(result["steps"] if result else 0, rows[-1]["step"])
-    at, share = [0.0, *(s for s, _ in seen)], [0.0, *(count / tokens for _, count in seen)]
+    whole = tokens or (seen[-1][1] if seen else 1)
+    at, share = [0.0, *(s for s, _ in seen)], [0.0, *(count / whole for _, count in seen)]
     if not seen:
         at, share = [0.0, float(last)], [0.0, 1.0]
     found = {row["step"]: row[metric] for row in rows if metric in row}

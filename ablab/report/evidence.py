@@ -72,9 +72,9 @@ def excluded(summary: Summary, content: Mapping[str, Any]) -> list[str]:
     """What the figures leave out."""
     runs = {run["key"]: f"{run['arm']}, seed {run['seed']}" for run in content["runs"]}
     runs |= {trial["key"]: f"{trial['arm']}, trial {trial['number']}" for trial in content["trials"]}
-    seeds = [(arm.name, ", ".join(map(str, arm.diverged))) for arm in summary.arms if arm.diverged]
-    lines = _some(f"diverged: {arm} (seed {numbers}): no mean, and no effect that needs it" for arm, numbers in seeds)
-    lines += _some(f"not estimable: {e.name}: an arm that it needs diverged" for e in summary.effects if e.verdict == "diverged")
+    lines = _diverged(summary)
+    for part in summary.parts:
+        lines += [f"{part.part}: {line}" for line in _diverged(part)]
     lines += _some(f"failed: {runs.get(key, key)}: {bare(reason)}" for key, reason in summary.failed.items())
     lines += _some(f"infeasible: {name}: {bare(reason)}" for name, reason in summary.infeasible.items())
     for state, why in (("pruned", "ended early, since they lagged"), ("diverged", "diverged"), ("failed", "failed")):
@@ -83,6 +83,13 @@ def excluded(summary: Summary, content: Mapping[str, Any]) -> list[str]:
     if missing := summary.runs - summary.finished:
         lines.append(f"missing: {missing} of {summary.runs} runs are not finished")
     return lines
+
+
+def _diverged(summary: Summary) -> list[str]:
+    seeds = [(arm.name, ", ".join(map(str, arm.diverged))) for arm in summary.arms if arm.diverged]
+    lines = _some(f"diverged: {arm} (seed {numbers}): no mean, and no effect that needs it" for arm, numbers in seeds)
+    lost = [effect.name for effect in summary.effects if effect.verdict == "diverged"]
+    return lines + _some(f"not estimable: {name}: an arm that it needs diverged" for name in lost)
 
 
 def _some(lines: Iterable[str]) -> list[str]:

@@ -185,6 +185,10 @@ class Planner:
         whole = self.study.budget.budget()
         budget = Budget(whole.kind, whole.amount * share)
         if budget.kind == "seconds":
+            if self.study.hardware.compile and value.recipe.ramp.fraction(0.0) < 1.0:
+                raise UserError(
+                    "a batch ramp is compiled anew at each size, which the clock would count: no ramp, or no `compile`"
+                )
             return TimeLimit(budget.amount, full, *self.study.hardware.identity())
         try:
             steps = budget.steps(batch, flops_per_token)

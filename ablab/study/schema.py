@@ -208,6 +208,11 @@ class Study(Config):
         return [stream * STREAM + seed for stream in sorted({0, *self.replicates.values()}) for seed in own]
 
     @property
+    def timed(self) -> bool:
+        """Whether the clock decides how long runs are, in any part."""
+        return any(budget.seconds is not None for budget in (self.budget, *(self.budgets or ())))
+
+    @property
     def objectives(self) -> list[str]:
         """What runs are judged by: the metric, or what a search asks for."""
         return list(self.design.objectives) if isinstance(self.design, Search) else [self.metric]
@@ -227,9 +232,8 @@ class Study(Config):
         """A hash of the resolved study; where it is tracked, how workers are cared for and, but for a budget of seconds, what it
         trains on does not count.
         """
-        timed = any(budget.seconds is not None for budget in (self.budget, *(self.budgets or ())))
         apart = ("tracking", "checkpoint_seconds", "retries", "stall_seconds")
-        content = self.content(*apart) if timed else self.content(*apart, "hardware")
+        content = self.content(*apart) if self.timed else self.content(*apart, "hardware")
         for path, default in _LATER.items():
             *above, key = path
             place = reduce(lambda node, name: node.get(name) or {}, above, content)

@@ -36,7 +36,7 @@ class TrainedDecoder(L.LightningModule):
         self.automatic_optimization = False
         self.model, self.recipe, self.sequences, self.course = model, recipe, sequences, course
         self.team, self.parts = Team(), None
-        self._rehearsing = False
+        self._rehearsing = self.compiled = False
         self.micro_batch: int | None = None
         self._generators: dict[str, Tensor] = {}
         self.terms = [term for _, term in recipe.loss.entries]

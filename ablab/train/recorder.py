@@ -80,12 +80,12 @@ class Recorder(L.Callback):
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Starts the clocks."""
         self.hooks.resumed(trainer.global_step)
-        if isinstance(self.cadence.course, Timed):
-            assert isinstance(pl_module, TrainedDecoder)
-            if self.cadence.course.over:  # the checkpoint is of its end
-                trainer.should_stop = True
-            else:
-                pl_module.rehearse()
+        assert isinstance(pl_module, TrainedDecoder)
+        timed = isinstance(self.cadence.course, Timed)
+        if isinstance(self.cadence.course, Timed) and self.cadence.course.over:  # the checkpoint is of its end
+            trainer.should_stop = True
+        elif timed or pl_module.compiled:
+            pl_module.rehearse()
         self._mark = self._beat = self._saved = self.hooks.clock()
 
     def on_train_batch_end(

@@ -127,6 +127,7 @@ class _Run:
         if job.compile:
             for block in model.blocks:
                 block.compile()
+            module.compiled = True
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         return cls(job, team, precision, parameters, module, _recorder(job, hooks if team.main else SILENT, module, precision))

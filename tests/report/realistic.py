@@ -68,6 +68,7 @@ def leave(record: Record, spec: RunSpec) -> None:
     )
     seconds = tokens * spec.flops_per_token / 4e10 * slow * (1 + 0.02 * noise.random())
     cost = {"tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds, "peak_memory_bytes": 4.1e8 * slow}
+    cost |= {"decode_tokens_per_second": 900 / slow, "kv_cache_bytes": 294_912.0}
     made = result(end, **cost)
     made |= {"versions": {"torch": "2.13.0", "lightning": "2.6.6"}, "steps": steps}
     made["metrics"] |= {"test/bpb": end + 0.012, "train/loss": rows[99]["train/loss"]}

@@ -181,8 +181,8 @@ def test_the_front_is_what_none_dominates():
 
 def test_costs_that_are_the_same_have_no_front(studies):
     summary = summarise(studies[0])
-    assert [plot.name for plot in fronts(summary)] == ["front-seconds", "front-memory", "front-parameters"]
-    assert same_costs(summary) == ["training FLOPs"]
+    assert [plot.name for plot in fronts(summary)] == ["front-seconds", "front-memory", "front-decode", "front-parameters"]
+    assert same_costs(summary) == ["training FLOPs", "KV cache (bytes a sequence)"]
 
 
 def test_costs_measured_beside_the_summary_are_shown(studies):
@@ -193,7 +193,8 @@ def test_costs_measured_beside_the_summary_are_shown(studies):
 
 
 def test_every_file_is_whole(written, studies):
-    names = ("forest", "waterfall", "losses", "interactions", "bowls", "front-seconds", "front-memory", "front-parameters")
+    names = ["forest", "waterfall", "losses", "interactions", "bowls"]
+    names += ["front-seconds", "front-memory", "front-decode", "front-parameters"]
     assert {name for name in written if name.endswith("svg")} == {f"-{name}.svg" for name in names}
     for name, file in written.items():
         if name.endswith(".svg"):
@@ -210,7 +211,7 @@ def test_the_markdown_names_its_figures_and_its_tables_are_whole(written):
     text = written[".md"].read_text()
     figures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)
     assert {(written[".md"].parent / name).exists() for name in figures} == {True}
-    assert len(figures) == 8
+    assert len(figures) == 9
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
     assert len(tables) == 4
     for table in tables:

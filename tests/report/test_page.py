@@ -65,7 +65,8 @@ def test_every_figure_is_there_and_says_what_it_shows(shown):
     page = shown()
     names = page.eval_on_selector_all("figure[id]", "all => all.map(figure => figure.id)")
     assert names[:4] == ["forest", "waterfall", "interactions", "losses"]
-    assert [name for name in names if name.startswith("front-")] == ["front-seconds", "front-memory", "front-parameters"]
+    fronts = [f"front-{cost}" for cost in ("seconds", "memory", "decode", "parameters")]
+    assert [name for name in names if name.startswith("front-")] == fronts
     labels = page.eval_on_selector_all("svg", "all => all.map(s => [s.getAttribute('role'), s.getAttribute('aria-label')])")
     titles = page.eval_on_selector_all("svg > title", "all => all.map(title => title.textContent)")
     assert len(labels) == len(titles) == len(names) + 16
@@ -91,16 +92,16 @@ def test_the_arms_are_sorted_by_the_column_that_is_pressed(shown):
     assert page.evaluate(SORTED)[2] == "descending"
     page.get_by_role("button", name="no.").press("Enter")
     assert page.evaluate(COLUMN, 0) == [str(i) for i in range(1, 17)]
-    assert page.evaluate(SORTED) == ["ascending", *[None] * 11]
+    assert page.evaluate(SORTED) == ["ascending", *[None] * 13]
 
 
 def test_the_cost_of_the_front_is_chosen(shown):
     page = shown()
-    visible = [page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "parameters")]
-    assert visible == [True, False, False]
+    visible = [page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "decode", "parameters")]
+    assert visible == [True, False, False, False]
     page.get_by_label("Cost:").select_option("parameters")
-    visible = [page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "parameters")]
-    assert visible == [False, False, True]
+    visible = [page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "decode", "parameters")]
+    assert visible == [False, False, False, True]
 
 
 def test_without_scripts_all_is_there_but_the_choice(shown):
@@ -114,6 +115,6 @@ def test_on_paper_every_front_is_shown_on_white(shown):
     page = shown(width=700)  # A4 at 96 pixels an inch, less its margins
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= 700
-    assert all(page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "parameters"))
+    assert all(page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "decode", "parameters"))
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator(".choice").is_visible()

@@ -25,7 +25,8 @@ _VARIABLES = {
     GREEN: "var(--green)", PURPLE: "var(--purple)", ORANGE: "var(--orange)", SKY: "var(--sky)",
 }  # fmt: skip
 _RC: Mapping[str, Any] = {
-    "svg.fonttype": "none", "font.size": 10, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED,
+    "svg.fonttype": "none", "text.parse_math": False,
+    "font.size": 10, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED,
     "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.titlesize": 10,
     "axes.spines.top": False, "axes.spines.right": False, "axes.formatter.useoffset": False, "legend.frameon": False,
     "legend.fontsize": 9, "hatch.color": MUTED, "hatch.linewidth": 0.6, "axes.titlelocation": "left", "axes.facecolor": "none",

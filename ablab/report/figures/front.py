@@ -38,7 +38,7 @@ COSTS = (
     Cost("flops", "training FLOPs", lambda arm: arm.flops),
     Cost("memory", "peak memory (bytes)", lambda arm: arm.peak_memory_bytes),
     Cost("decode", "decoded tokens a second", lambda arm: measured(arm, "decode_tokens_per_second"), 1),
-    Cost("kv", "KV cache (bytes a token)", lambda arm: measured(arm, "kv_cache_bytes")),
+    Cost("kv", "KV cache (bytes a sequence)", lambda arm: measured(arm, "kv_cache_bytes")),
     Cost("parameters", "parameters", lambda arm: arm.parameters),
 )
 
