@@ -187,7 +187,7 @@ class Planner:
         if budget.kind == "seconds":
             if self.study.hardware.compile and value.recipe.ramp.fraction(0.0) < 1.0:
                 raise UserError(
-                    "a batch ramp is compiled anew at each size, which the clock would count: no ramp, or no `compile`"
+                    "a batch ramp is compiled anew at each size, and the clock would count it: no ramp, or no `compile`"
                 )
             return TimeLimit(budget.amount, full, *self.study.hardware.identity())
         try:

@@ -83,7 +83,7 @@ def test_every_figure_is_there_and_says_what_it_shows(shown):
 def test_the_arms_are_sorted_by_the_column_that_is_pressed(shown):
     page = shown()
     before = page.evaluate(COLUMN, 2)
-    assert page.evaluate(SORTED) == [None] * 12
+    assert page.evaluate(SORTED) == [None] * 14
     page.get_by_role("button", name="val/bpb").click()
     assert page.evaluate(COLUMN, 2) == sorted(before, key=float) != before
     assert page.evaluate(SORTED)[2] == "ascending"
