@@ -122,4 +122,4 @@ def _interval(effect: EffectSummary, places: int) -> str:
 
 def _p(p: float | None) -> str:
     shown = p_value(p)
-    return shown if shown.startswith("<") else f"= {shown}"
+    return shown.replace("<", "< ") if shown.startswith("<") else f"= {shown}"
