@@ -28,6 +28,7 @@ def ui(
 ) -> None:
     """Open the MLflow server on the local store, at 127.0.0.1, or a study's page on the server that it is tracked on."""
     from ablab.study.home import make_home
+    from ablab.tracking.addresses import without_user
     from ablab.tracking.mlflow_view import available, is_server, settings
 
     place = make_home(home)
@@ -35,7 +36,7 @@ def ui(
         raise UserError("MLflow is not installed (`pip install mlflow`)")
     name, uri = _asked(study, profile, place)
     if is_server(uri):
-        page = _page(place, uri, uri.rstrip("/"), name)
+        page = _page(place, uri, without_user(uri).rstrip("/"), name)
         print(f"{name} on {page}", flush=True)
         _browse(page, browse)
         return
@@ -47,10 +48,11 @@ def ui(
     print(f"MLflow on {page} (Ctrl-C ends it)", flush=True)
     _browse(page, browse)
     arguments = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "1", "--artifacts-destination", str((place.mlflow / "artifacts").resolve()),
+        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--artifacts-destination", str((place.mlflow / "artifacts").resolve()),
     ]  # fmt: skip
-    os.execve(sys.executable, arguments, {**os.environ, **settings()})
+    # By the environment, since every user of the machine may read a command line.
+    os.execve(sys.executable, arguments, {**os.environ, **settings(), "MLFLOW_BACKEND_STORE_URI": uri})
 
 
 def _asked(study: str | None, profile: str | None, place: "Home") -> tuple[str | None, str]:
@@ -65,7 +67,8 @@ def _asked(study: str | None, profile: str | None, place: "Home") -> tuple[str |
 
 def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
     """Where the runs stand: of the study, with its parent above them, or all. Raises UserError where the store can't be read."""
-    from ablab.tracking.mlflow_view import STUDY, MlflowView, explained
+    from ablab.tracking.addresses import redacted
+    from ablab.tracking.mlflow_view import STUDY, MlflowView, explained, tagged
 
     try:
         view = MlflowView(uri, place.mlflow)
@@ -73,9 +76,9 @@ def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
     except Exception as error:  # MLflow's clients raise what their transports raise
         raise UserError(explained(error, uri)) from error
     if not found:
-        raise UserError(f"{study!r} is not in {uri} yet: `ablab sync {study}` writes it there")
+        raise UserError(f"{study!r} is not in {redacted(uri, uri)} yet: `ablab sync {study}` writes it there")
     runs = f"{server}/#/experiments/{view.experiment}/runs?workflowType=machine_learning"
-    return runs if study is None else runs + "&searchFilter=" + quote(f"tags.`{STUDY}` = '{study}'")
+    return runs if study is None else runs + "&searchFilter=" + quote(tagged(STUDY, study))
 
 
 def _browse(page: str, wanted: bool | None) -> None:

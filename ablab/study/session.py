@@ -50,7 +50,7 @@ class Request:
         """What follows `ablab run` to ask for the same."""
         profile = [f"--profile {self.profile}"] if self.profile else []
         folders = [f"--plugins {folder}" for folder in self.plugins]
-        shown = [override for override in self.overrides if not override.startswith("tracking")]  # it may hold a password
+        shown = [override for override in self.overrides if not override.strip().startswith("tracking")]  # it may hold a password
         return " ".join([str(self.file), *shown, *profile, *folders])
 
 

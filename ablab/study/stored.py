@@ -140,7 +140,7 @@ class StoredStudy:
         when = (record.folder / "result.json").stat().st_mtime
         self.view.log(run, [{"step": result["steps"], "time": when, **final, **cost}])
         if not light and (spec.key in self._made or not self.view.has_model(run)):
-            self.view.model(run, spec.label, {**self._params(spec), "weights": str(record.folder)}, result["steps"])
+            self.view.model(run, spec.label, {**self._params(spec), "run_key": spec.key}, result["steps"])
 
     def _end(self, key: str, run: str, status: str) -> None:
         ended = _modified(self._record(key).folder / "result.json") if status == "FINISHED" else None

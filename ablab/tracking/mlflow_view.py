@@ -16,7 +16,7 @@ from ablab.tracking.mlflow_connection import available, connect, explained, is_s
 
 __all__ = [
     "EXPERIMENT", "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "Point", "available", "explained", "is_server",
-    "settings", "store_folder",
+    "settings", "store_folder", "tagged",
 ]  # fmt: skip
 
 EXPERIMENT = "ablab"
@@ -72,7 +72,7 @@ class MlflowView:
 
     def find_parent(self, study: str) -> str | None:
         """The study's parent run, if there is one."""
-        found = self.search(f"tags.`{STUDY}` = '{study}' and tags.`{KIND}` = 'study'")
+        found = self._parents(study)
         return found[0].info.run_id if found else None
 
     def parent(self, study: str, tags: Mapping[str, str]) -> str:
@@ -182,9 +182,13 @@ class MlflowView:
 
     def forget(self, study: str) -> None:
         """Deletes a study's parent and children."""
-        for parent in self.search(f"tags.`{STUDY}` = '{study}' and tags.`{KIND}` = 'study'"):
+        for parent in self._parents(study):
             for run in [*self.search(f"tags.`{PARENT}` = '{parent.info.run_id}'"), parent]:
                 self.client.delete_run(run.info.run_id)
+
+    def _parents(self, study: str) -> list[Any]:
+        found = self.search(f"{tagged(STUDY, study)} and tags.`{KIND}` = 'study'")
+        return [run for run in found if run.data.tags[STUDY] == study]
 
     def _log_params(self, run: str, params: Mapping[str, str]) -> None:
         from mlflow.entities import Param
@@ -203,6 +207,17 @@ class MlflowView:
             token = page.token
             if not token:
                 return runs
+
+
+def tagged(tag: str, value: str) -> str:
+    """A condition of MLflow's search: the tag has that value. Of one with both kinds of quotes, which no string of MLflow's can
+    hold, it finds some others too.
+    """
+    quote = '"' if "'" in value else "'"
+    if quote not in value:
+        return f"tags.`{tag}` = {quote}{value}{quote}"
+    like = value.replace("'", "_").replace('"', "_")
+    return f"tags.`{tag}` LIKE '{like}'"
 
 
 def _signature() -> dict[str, str]:

@@ -5,16 +5,23 @@ import shutil
 import sqlite3
 import time
 from contextlib import closing
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from ablab.cli.server import _page
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
+from ablab.study.home import Home
 from ablab.study.mirror import Mirror
 from ablab.study.records import Record
 from ablab.study.schema import load_study
+from ablab.study.session import Share
+from ablab.study.sync import sync
+from ablab.tracking.mlflow_view import MlflowView, NewChild
+from tests.standin import StandIn
 from tests.tracking.servers import free_port, plain
-from tests.tracking.stores import carry_out, check_whole, compare, shown
+from tests.tracking.stores import carry_out, check_whole, compare, session_of, shown
 
 # MLflow's and SQLAlchemy's own warnings, where the store is read in this process.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -65,8 +72,9 @@ def test_a_study_is_one_parent_with_children_that_people_can_compare(made):
     differing = {name for name in base if base[name] != arm[name]}
     # GPT-2's positions give way to rotation: that, and the arm's name, is all that differs.
     assert differing == {"arm", "plugin.rope"}, differing
-    names = {f"{session.record.revision}{end}" for end in (".html", ".json", "-effects.svg")}
-    assert found.artifacts == names | {f"study-{session.record.revision}.yaml"}
+    report = {file.name for file in session.record.reports.glob(f"{session.record.revision}*")}
+    assert {name.rpartition(".")[2] for name in report} == {"html", "md", "json", "svg", "png"}
+    assert found.artifacts == report | {f"study-{session.record.revision}.yaml"}
 
 
 def test_inputs_are_the_splits_and_the_output_is_the_model(made):
@@ -85,7 +93,27 @@ def test_inputs_are_the_splits_and_the_output_is_the_model(made):
         (output,) = run.outputs.model_outputs
         model = client.get_logged_model(output.model_id)
         assert (model.name, model.source_run_id, output.step) == (run.info.run_name, run.info.run_id, 4)
-        assert model.params["weights"].endswith(key)
+        assert model.params["run_key"] == key
+        assert not [value for value in model.params.values() if str(folder) in value]
+
+
+@pytest.mark.parametrize("name", ["ada's", 'the "small" one', 'ada\'s "small" one'])
+def test_names_with_quotes_are_found_and_forgotten(name, tmp_path):
+    from mlflow import MlflowClient
+
+    uri, others = f"sqlite:///{tmp_path}/mlflow.db", [name.replace("'", "_").replace('"', "_"), "x"]
+    view = MlflowView(uri, tmp_path)
+    made = {study: view.parent(study, {}) for study in (*others, name)}
+    view.create_child(made[name], NewChild("a", "key"), {}, {})
+    assert {study: view.find_parent(study) for study in made} == made
+    page = _page(Home(tmp_path, tmp_path), uri, "http://server", name)
+    (asked,) = parse_qs(urlsplit(page).fragment)["searchFilter"]
+    client = MlflowClient(uri)
+    found = client.search_runs([view.experiment], asked)
+    assert made[name] in [run.info.run_id for run in found]
+    view.forget(name)
+    assert [view.find_parent(study) for study in (*others, name)] == [*(made[study] for study in others), None]
+    assert len(client.search_runs([view.experiment])) == len(others)
 
 
 def test_the_attached_study_file_is_the_study(made, tmp_path):
@@ -132,15 +160,37 @@ def test_a_copy_from_store_to_store_has_all_and_can_be_cut_off(made, tmp_path):
         assert len(run.outputs.model_outputs) == 1
 
 
-def test_trials_are_synced_as_they_were_shown(tmp_path, study_text):
-    text = compare(study_text, "tune: {lr: {low: 1.0e-4, high: 1.0e-2}, trials: 2}\n").replace("seeds: 2", "seeds: 1")
+TUNED = "tune: {lr: [1.0e-4, 1.0e-3], trials: 2}\n"
+
+
+def unlike_response(spec):
+    """GPT-2 is best at the low learning rate, LLaMA at the high one; on the average all are at the high one."""
+    high = spec.recipe["lr"] == 1e-3
+    return 3.0 + 0.01 * spec.seed + (0.1 * high if spec.arm == "gpt2" else -0.2 * high)
+
+
+@pytest.mark.parametrize(
+    ("budget", "extra", "children"),
+    [
+        ("budget: {steps: 4}", TUNED, 3 * 2 + 3 + 1),  # trials, each arm's own best, and GPT-2 under the recipe of all
+        ("budgets: [{steps: 4}, {steps: 8}]", "", 2 * 3),
+        ("budgets: [{steps: 4}, {steps: 8}]", TUNED, 2 * (3 * 2 + 3 + 1)),
+        ("budget: {seconds: 5}", "", 3),
+    ],
+    ids=["tuned", "parts", "tuned parts", "seconds"],
+)
+def test_what_is_synced_is_what_was_shown(budget, extra, children, tmp_path, study_text):
+    text = compare(study_text, extra).replace("seeds: 2", "seeds: 1").replace("budget: {steps: 4}", budget)
     (tmp_path / "x.yaml").write_text(text)
-    carry_out(tmp_path / "x.yaml", tmp_path / "home")
-    sync_command("x", to=f"sqlite:///{tmp_path}/other/mlflow.db", home=tmp_path / "home")
+    session, _ = session_of(tmp_path / "x.yaml", tmp_path / "home")
+    session.run(lambda setting: StandIn(session.home.root, unlike_response), Share(1))
+    session.close([], complete=True)
+    assert sync(session.record, f"sqlite:///{tmp_path}/other/mlflow.db", []) == children
     found, own = shown(f"sqlite:///{tmp_path}/other/mlflow.db"), shown(local(tmp_path))
-    assert len(found.children) == 9
+    assert len(found.children) == children
     told = [{key: (run.info.run_name, run.data.params) for key, run in where.children.items()} for where in (found, own)]
     assert told[0] == told[1]
+    check_whole(found, tmp_path / "home")
 
 
 def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path):

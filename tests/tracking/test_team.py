@@ -62,7 +62,7 @@ def team(tmp_path_factory):
             with connected(address) as connection:
                 connection.execute((ROOT / "mlflow" / "users.sql").read_text())
             settings = {
-                "MLFLOW_PYTHON": sys.executable, "MLFLOW_PORT": str(port), "MLFLOW_WORKERS": "1",
+                "HOME": str(where), "MLFLOW_PYTHON": sys.executable, "MLFLOW_PORT": str(port), "MLFLOW_WORKERS": "1",
                 "MLFLOW_DATABASE": address, "MLFLOW_AUTH_DATABASE": address.replace("/postgres", "/users"),
                 "MLFLOW_ARTIFACTS": str(where / "artifacts"), "MLFLOW_ALLOWED_HOSTS": f"127.0.0.1:{port}",
                 "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN, "MLFLOW_FLASK_SERVER_SECRET_KEY": "secret-not-to-be-seen-4",

@@ -5,11 +5,15 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from ablab.cli.server import ui as open_ui
+from ablab.errors import UserError
+from ablab.tracking.mlflow_view import MlflowView
 from tests.browser import browser
 from tests.conftest import STUDY, command, environment
-from tests.tracking.servers import answers, free_port, started
+from tests.tracking.servers import answers, free_port, plain, started
 from tests.tracking.stores import carry_out, compare, shown
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own warnings
@@ -102,9 +106,33 @@ def test_without_a_browser_the_server_is_there_all_the_same(made, tmp_path):
     port = free_port()
     with started(ui(folder, port, "--no-browser"), port, tmp_path, {"BROWSER": "/nowhere %s"}) as address:
         assert answers(address)
+        assert not [line for line in command_lines() if f"{folder.name}/home/mlflow/mlflow.db" in line]  # it may hold a password
         assert printed(tmp_path / "server.log").startswith(f"{address}/#/experiments/1/runs?")
         taken = subprocess.run(ui(folder, port), env=environment(), capture_output=True, text=True, check=False)
     assert (taken.returncode, taken.stderr) == (2, f"ablab: port {port} on 127.0.0.1 is taken: choose another with --port\n")
+
+
+def command_lines():
+    """Of all processes: every user of a machine may read them."""
+    return [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+
+
+def test_a_password_in_a_servers_address_is_not_shown(made, tmp_path, monkeypatch, capfd):
+    folder, _ = made
+    port, handed = free_port(), []
+    address = f"http://me:not-to-be-seen@127.0.0.1:{port}"
+    file = tmp_path / "x.yaml"  # the same study, tracked elsewhere
+    file.write_text((folder / "x.yaml").read_text() + f"tracking: {{uri: '{address}'}}\n")
+    with plain(tmp_path, port):
+        with pytest.raises(UserError, match=rf"^'x' is not in http://me:\*\*\*@127.0.0.1:{port} yet"):
+            open_ui(str(file), home=folder / "home")
+        MlflowView(address, tmp_path).parent("x", {})
+        monkeypatch.setattr(subprocess, "Popen", lambda command, **_: handed.append(command))
+        open_ui(str(file), browse=True, home=folder / "home")
+    page = f"http://127.0.0.1:{port}/#/experiments/1/runs?"
+    assert capfd.readouterr().out.startswith(f"x on {page}")
+    ((*_, opened),) = handed
+    assert opened.startswith(page)
 
 
 def test_a_study_that_is_not_there_is_named(made):
