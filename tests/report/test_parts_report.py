@@ -63,6 +63,18 @@ def words(text):
     return " ".join(text.split())
 
 
+def test_the_page_of_a_part_that_the_clock_ends(summary_of):
+    def of_either(spec):
+        return 3.0 - 0.1 * ("rope" in dict(spec.plugins)) + noise(spec)
+
+    summary, record = summary_of("budgets: [{steps: 4}, {seconds: 0.2}]", of_either)
+    page = Path(write_report(summary, record)).read_text()
+    assert summary.parts[1].arms[0].tokens == 256  # what the stand-in says it took
+    assert "seconds 0.2" in page
+    assert 'id="part2-losses"' in page
+    assert 'id="part2-forest"' in page
+
+
 def test_each_part_has_effects_and_arms_of_its_own(summary_of):
     summary, _ = summary_of(BUDGETS)
     assert summary.complete
