@@ -91,10 +91,10 @@ def both(one, own, estimates=(-0.2, 0.1)):
         ([("helps", "helps"), ("undecided", "undecided")], ["every verdict would be the same"]),
         (
             [("helps", "hurts"), ("undecided", "undecided")],
-            ["1 of 2 verdicts would differ:", "  b: helps (−0.20) with one recipe, hurts (+0.10) with each arm's own"],
+            ["1 of 2 verdicts would differ:", "  b: helps (-0.20) with one recipe, hurts (+0.10) with each arm's own"],
         ),
         ([(None, "hurts"), ("helps", "helps")], ["every verdict would be the same"]),  # one has none: not compared
-        ([("helps", None), ("helps", "hurts")], ["1 of 1 verdicts would differ:", "  b: helps (−0.20) with one recipe, hurts"]),
+        ([("helps", None), ("helps", "hurts")], ["1 of 1 verdicts would differ:", "  b: helps (-0.20) with one recipe, hurts"]),
         ([(None, None)], []),
         ([(None, "helps")], []),
     ],
