@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,23 +37,23 @@ def plan(
     plugins: Plugins = None,
 ) -> None:
     """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
-    from ablab.study.foresight import foreseen
+    from ablab.study.foresight import foreseen, foreseen_parts
     from ablab.study.home import make_home
     from ablab.study.session import planned
 
     place = make_home(home)
     root = place.root
     asked = planned(request_of(file, profile, overrides, plugins), root)
-    power = foreseen(place, asked)
+    power, of_parts = foreseen(place, asked), foreseen_parts(place, asked)
     done = asked.settled(root)
     expected = asked.plan.expected
     if as_json:
         parts = [
             {
                 "label": part.label, "baseline": part.baseline, "arms": _arms(part.plan), "runs": part.plan.expected.runs,
-                "trials": part.plan.expected.trials, "training_flops": part.plan.expected.flops,
+                "trials": part.plan.expected.trials, "training_flops": part.plan.expected.flops, **_power(own),
             }
-            for part in asked.plan.parts
+            for part, own in zip(asked.plan.parts, of_parts, strict=True)
         ]  # fmt: skip
         arms = {"parts": parts} if parts else {"arms": _arms(asked.plan)}
         content = {
@@ -60,11 +61,11 @@ def plan(
             "most_runs": expected.most or expected.runs,
             "trials": expected.trials, "to_train": expected.runs + expected.trials - len(done),
             "training_flops": expected.flops, "infeasible": dict(asked.plan.infeasible), "notes": list(asked.plan.notes),
-            "detectable_effect": power.effect if power else None, "noise_floor": power.sd if power else None,
+            **_power(power),
         }  # fmt: skip
         print(json.dumps(content, indent=1))
         return
-    _print_plan(asked, done, power)
+    _print_plan(asked, done, of_parts or [power])
 
 
 def report(
@@ -160,6 +161,10 @@ def study_record(study: str, profile: str | None, overrides: list[str] | None, h
     return StudyRecord(place, label(Path(study).stem, profile), resolved.revision())
 
 
+def _power(found: "Foresight | None") -> dict[str, float | None]:
+    return {"detectable_effect": found.effect if found else None, "sd": found.sd if found else None}
+
+
 def _arms(plan: "Plan") -> list[dict[str, Any]]:
     return [
         {
@@ -197,7 +202,7 @@ def _plan_table(title: str, plan: "Plan", seeds: int, done: set[str]) -> "Table"
     return table
 
 
-def _print_plan(asked: "Planned", done: set[str], power: "Foresight | None") -> None:
+def _print_plan(asked: "Planned", done: set[str], powers: "Sequence[Foresight | None]") -> None:
     from rich.console import Console
 
     from ablab.report.numbers import short
@@ -207,8 +212,10 @@ def _print_plan(asked: "Planned", done: set[str], power: "Foresight | None") -> 
     title = f"{asked.request.name} (revision {asked.study.revision()})"
     if asked.plan.parts:
         console.print(title, markup=False)
-    for part in asked.plan.parts:
+    for part, own in zip(asked.plan.parts, powers, strict=False):
         console.print(_plan_table(part.label, part.plan, seeds, done))
+        if own is not None:
+            console.print(own.told(asked.study.metric), markup=False)
     if not asked.plan.parts:
         console.print(_plan_table(title, asked.plan, seeds, done))
     expected = asked.plan.expected
@@ -217,8 +224,8 @@ def _print_plan(asked: "Planned", done: set[str], power: "Foresight | None") -> 
     least = "at least " if expected.most not in (None, expected.runs) else ""
     flops = "" if expected.flops is None else f"; {least}{short(expected.flops)} training FLOPs in all"
     console.print(f"{trials}{expected.told}, {least}{left} to train{flops}")
-    if power is not None:
-        console.print(f"{power.told(asked.study.metric)}", markup=False)
+    if not asked.plan.parts and powers[0] is not None:
+        console.print(powers[0].told(asked.study.metric), markup=False)
     for note in asked.plan.notes:
         console.print(note, markup=False)
     for name, reason in asked.plan.infeasible.items():

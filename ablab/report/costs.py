@@ -11,6 +11,7 @@ from rich.table import Table
 from ablab.report.numbers import digits
 from ablab.stats.costs import Ratio, log_fit, measured_ratio, ratio
 from ablab.stats.effects import Fit
+from ablab.study.alike import first_by_runs, merged
 
 if TYPE_CHECKING:
     from ablab.report.summary import EffectSummary, Summary
@@ -26,18 +27,20 @@ _MEASURED_LEAST, _COUNTED_LEAST, _FACTOR = 0.01, 0.001, 1.25
 @dataclass(frozen=True)
 class Costs:
     """A study's costs: `means` over runs, by cost and arm, and of the timed ones the fit to their logarithms. `alike`: whether
-    all runs were carried out alike, so that their costs compare.
+    all runs were carried out alike, so that their costs compare. `first`: by arm, the first of equal value, which alone is in
+    the fits: the same run counts once.
     """
 
     means: Mapping[str, Mapping[str, float | None]]
     fits: Mapping[str, Fit | None] = field(default_factory=dict)
     alike: bool = True
+    first: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> "Costs":
         """From a study's record and its runs' results by key; one that diverged has its costs too."""
         runs = [(run["arm"], run["seed"], results[run["key"]]) for run in content["runs"] if run["key"] in results]
-        arms = [arm["name"] for arm in content["arms"]]
+        arms, first = [arm["name"] for arm in content["arms"]], first_by_runs(content["runs"])
         means: dict[str, dict[str, float | None]] = {}
         fits: dict[str, Fit | None] = {}
         for name in OF_ARMS:
@@ -47,9 +50,10 @@ class Costs:
             means[name] = {arm: _mean([value for (of, _), value in cells.items() if of == arm]) for arm in arms}
             if name in TIMED:
                 # Where one run lacks a figure, its arm has none: the others' seeds may be the fast ones.
-                fits[name] = log_fit({cell: nan if value is None else value for cell, value in cells.items()})
+                own = {cell: value for cell, value in cells.items() if first[cell[0]] == cell[0]}
+                fits[name] = log_fit({cell: nan if value is None else value for cell, value in own.items()})
         settings = {(result["device"], result.get("layout"), result["threads"]) for _, _, result in runs}
-        return cls(means, fits, len(settings) <= 1)
+        return cls(means, fits, len(settings) <= 1, first)
 
     @property
     def notes(self) -> list[str]:
@@ -73,9 +77,13 @@ class Costs:
     def _ratio(self, name: str, contrast: Mapping[str, Any]) -> Ratio:
         if name in OF_RUNS and not self.alike:
             return Ratio(None)
-        if name in self.fits:
-            return measured_ratio(self.fits[name], contrast["weights"], parts=contrast.get("parts", ()))
-        return ratio(self.means[name], contrast["weights"])
+        if (fitted := self.fits.get(name)) is None:
+            return Ratio(None) if name in self.fits else ratio(self.means[name], contrast["weights"])
+        if weights := merged(contrast["weights"], self.first):
+            return measured_ratio(fitted, weights, parts=[merged(part, self.first) for part in contrast.get("parts", ())])
+        # Of arms of equal value, which are known to cost the same where their cost is known.
+        known = all(self.first.get(arm, arm) in fitted.arms for arm in contrast["weights"])
+        return Ratio(1.0, 1.0, 1.0) if known else Ratio(None)
 
 
 def cost_of(result: Mapping[str, Any], name: str) -> float | None:

@@ -1,13 +1,14 @@
 """Across the parts of a study: how its arms rank at each budget or scale, and where the ranking changes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
 from ablab.report.numbers import digits, plain
 from ablab.report.scaling import Listing, ladder, ladder_lines, ladder_listings
-from ablab.stats.effects import Effect, effect, fit
+from ablab.stats.effects import Cells, Effect, Fit, effect, fit
+from ablab.study.alike import first_by_runs, merged
 
 if TYPE_CHECKING:
     from ablab.report.summary import Summary
@@ -18,7 +19,7 @@ _SHOWN = 12  # pairs that change places; the JSON has all
 @dataclass(frozen=True)
 class PartResult:
     """A part's label, its baseline, the baseline's training FLOPs a run, the values by (arm, seed) of the arms that did not
-    diverge, and each arm's training FLOPs (0 where the clock decides and no run is finished).
+    diverge, each arm's training FLOPs (0 where the clock decides and no run is finished), and by arm the first of equal value.
     """
 
     label: str
@@ -26,17 +27,23 @@ class PartResult:
     compute: float
     cells: dict[tuple[str, int], float]
     flops: dict[str, float]
+    first: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def own(self) -> dict[tuple[str, int], float]:
+        """The values of the first of equal arms: the same run counts once."""
+        return {(arm, seed): value for (arm, seed), value in self.cells.items() if self.first.get(arm, arm) == arm}
 
 
 def across(content: Mapping[str, Any], parts: Sequence["Summary"]) -> dict[str, Any]:
     """What only the parts together tell, in plain JSON types: `rankings`, `changes` of rank, and the `ladder`."""
-    found = [_result(part["baseline"], summary) for part, summary in zip(content["parts"], parts, strict=True)]
+    found = [_result(part, summary) for part, summary in zip(content["parts"], parts, strict=True)]
     found.sort(key=lambda result: result.compute)
     return {
         "metric": parts[0].metric,
         "rankings": [_ranking(result) for result in found],
         "changes": _changes(found),
-        "ladder": ladder([result for result in found if result.compute], content["parts"][-1]["contrasts"]),
+        "ladder": ladder([result for result in found if result.compute], content["parts"][-1]["contrasts"], _unlike(content)),
     }
 
 
@@ -67,16 +74,30 @@ def lines(told: Mapping[str, Any]) -> list[str]:
     return [*said, *ladder_lines(told["ladder"])]
 
 
-def _result(baseline: str, part: "Summary") -> PartResult:
+def _unlike(content: Mapping[str, Any]) -> str | None:
+    """Why the parts are no ladder; None where they are one."""
+    kinds = dict.fromkeys(k for budget in content["config"].get("budgets") or () for k, amount in budget.items() if amount)
+    if len(kinds) < 2:
+        return None
+    return (
+        f"no forecasts and no multipliers: the budgets are of several kinds ({', '.join(kinds)}), so parts equalise other things"
+    )
+
+
+def _result(record: Mapping[str, Any], part: "Summary") -> PartResult:
+    baseline: str = record["baseline"]
     whole = [arm for arm in part.arms if not arm.diverged]
     cells = {(arm.name, value["seed"]): value["value"] for arm in whole for value in arm.values}
     flops = {arm.name: arm.flops or 0.0 for arm in part.arms}
-    return PartResult(part.part, baseline, flops[baseline], cells, flops)
+    return PartResult(part.part, baseline, flops[baseline], cells, flops, first_by_runs(record["runs"]))
 
 
 def _ranking(result: PartResult) -> dict[str, Any]:
-    fitted = fit(result.cells) if result.cells else None
-    means = {} if fitted is None else fitted.means
+    fitted = fit(result.own) if result.own else None
+    own = {} if fitted is None else _means(fitted, result.own)
+    means = {
+        arm: own[first] for arm in dict.fromkeys(arm for arm, _ in result.cells) if (first := result.first.get(arm, arm)) in own
+    }
     order = sorted(means, key=means.__getitem__)
     return {
         "part": result.label, "flops": result.compute, "sd": fitted.sd if fitted else None,
@@ -84,13 +105,20 @@ def _ranking(result: PartResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _means(fitted: Fit, cells: Cells) -> dict[str, float]:
+    """Arms' means, adjusted for seeds that are missing in others of the same stream: no other stream tells of them."""
+    streams = fitted.pattern.streams
+    fits = [fit({key: value for key, value in cells.items() if key[0] in stream}) for stream in streams]
+    return {arm: mean for each in fits for arm, mean in each.means.items()}
+
+
 def _changes(results: Sequence[PartResult]) -> list[dict[str, Any]]:
     """Pairs of arms whose order is not the same in every part, those first of which each is clearly ahead somewhere."""
-    fits = [(result.label, fit(result.cells)) for result in results if result.cells]
-    arms = list(dict.fromkeys(arm for _, fitted in fits for arm in fitted.arms))
+    fits = [(result, fit(result.own)) for result in results if result.own]
+    arms = list(dict.fromkeys(arm for result, _ in fits for arm, _ in result.cells))
     changes = []
     for a, b in combinations(arms, 2):
-        both = [(label, effect(fitted, {a: 1.0, b: -1.0})) for label, fitted in fits]
+        both = [(result.label, effect(fitted, merged({a: 1.0, b: -1.0}, result.first))) for result, fitted in fits]
         seen = [(label, found) for label, found in both if found.estimate is not None]
         between = [[p, q] for (p, before), (q, after) in pairwise(seen) if _sign(before) * _sign(after) < 0]
         if between:

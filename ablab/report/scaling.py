@@ -27,9 +27,10 @@ class Listing:
     rows: list[list[str]]
 
 
-def ladder(results: Sequence["PartResult"], contrasts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def ladder(results: Sequence["PartResult"], contrasts: Sequence[Mapping[str, Any]], unlike: str | None = None) -> dict[str, Any]:
     """In plain JSON types: `rungs` by the baseline's training FLOPs, the `curves` of arms, the `outlooks` of effects, and
-    `multipliers`. `results`: from little compute to much.
+    `multipliers`. `results`: from little compute to much. `unlike`: why they are no ladder; then there are neither outlooks nor
+    multipliers.
     """
     rungs = [result for i, result in enumerate(results) if i == 0 or result.compute > _ALIKE * results[i - 1].compute]
     arms = list(dict.fromkeys(arm for result in rungs for arm, _ in result.cells))
@@ -37,8 +38,9 @@ def ladder(results: Sequence["PartResult"], contrasts: Sequence[Mapping[str, Any
     return {
         "rungs": [{"part": r.label, "flops": r.compute} for r in rungs],
         "curves": [_told_curve(arm, found) for arm, found in curves.items() if found is not None],
-        "outlooks": [_told_outlook(contrast, rungs) for contrast in contrasts],
-        "multipliers": _multipliers(rungs, curves),
+        "outlooks": [] if unlike else [_told_outlook(contrast, rungs) for contrast in contrasts],
+        "multipliers": [] if unlike else _multipliers(rungs, curves),
+        "unlike": unlike,
     }
 
 
@@ -62,7 +64,7 @@ def ladder_listings(told: Mapping[str, Any]) -> list[Listing]:
 
 def ladder_lines(told: Mapping[str, Any]) -> list[str]:
     """What to know beside the tables."""
-    said = []
+    said = [told["unlike"]] if told["unlike"] else []
     for one in told["outlooks"]:
         if one["reason"]:
             said.append(f"{one['change']}: no forecast: {one['reason']}")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from types import UnionType
@@ -100,7 +100,17 @@ class Scales(Config):
 
 def _rungs(value: Any) -> Any:
     """A list is that of the rungs."""
+    if not isinstance(value, list | Mapping | Scales):
+        raise ValueError(f"a list of rungs is expected, or {{rungs: [...], lr: ...}}, not {value!r}")
     return {"rungs": value} if isinstance(value, list) else value
+
+
+def _first_of(several: Any, ladder: Any) -> Any:
+    """What a study's first part may spend; of lists that are refused later, in better words, anything that is sound."""
+    if several is None:
+        rungs = ladder.get("rungs") if isinstance(ladder, Mapping) else ladder
+        several = [rung.get("budget") for rung in rungs if isinstance(rung, Mapping)] if isinstance(rungs, list) else None
+    return (several[0] if isinstance(several, list) and several else None) or {"steps": 1.0}
 
 
 Ladder = Annotated[Scales, BeforeValidator(_rungs, json_schema_input_type=Scales | list[Rung])]
@@ -167,12 +177,8 @@ class Study(Config):
     def _first_budget(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "budget" in values:
             return values
-        several, ladder = values.get("budgets"), _rungs(values.get("scales"))
-        if several == []:  # refused when it is planned, in better words
-            return {**values, "budget": {"steps": 1.0}}
-        if not isinstance(several, list):
-            several = [rung.get("budget") for rung in (ladder or {}).get("rungs", ()) if isinstance(rung, dict)]
-        return {**values, "budget": several[0]} if several and several[0] else values
+        several, ladder = values.get("budgets"), values.get("scales")
+        return values if several is None and ladder is None else {**values, "budget": _first_of(several, ladder)}
 
     @model_validator(mode="after")
     def _has_arms(self) -> "Study":
@@ -224,9 +230,17 @@ class Study(Config):
         return trials.seed if isinstance(trials, Tune | Search) else None
 
     def content(self, *apart: str) -> dict[str, Any]:
-        """In plain JSON types, less `apart`; `budgets` and `scales` only where there are some."""
+        """In plain JSON types, less `apart`; `budgets` and `scales` only where there are some. Of a rung's recipe, and of the
+        study's under a preset, only what is given: a default that is written out is not what a preset or the study would say.
+        """
         none = {name for name in ("budgets", "scales") if getattr(self, name) is None}
-        return self.model_dump(mode="json", by_alias=True, exclude={*apart, *none})
+        content = self.model_dump(mode="json", by_alias=True, exclude={*apart, *none})
+        rungs = self.scales.rungs if self.scales else []
+        for rung, told in zip(rungs, content.get("scales", {}).get("rungs", ()), strict=False):
+            told["recipe"] = rung.recipe.model_dump(mode="json", exclude_unset=True)
+        if any(recipe.preset for recipe in (self.recipe, *(rung.recipe for rung in rungs))):
+            content["recipe"] = self.recipe.model_dump(mode="json", exclude_unset=True)
+        return content
 
     def revision(self) -> str:
         """A hash of the resolved study; where it is tracked, how workers are cared for and, but for a budget of seconds, what it

@@ -194,3 +194,24 @@ def test_two_budgets_give_a_ranking_and_no_forecast(summary_of):
     one_seed, _ = summary_of("budgets: [{steps: 5}, {steps: 20}]", seeds=1)
     assert all(one["value"] is None and "too few runs" in one["reason"] for one in one_seed.across["ladder"]["multipliers"])
     assert "no forecast" in printed(one_seed)
+
+
+def test_budgets_of_several_kinds_are_no_ladder(summary_of):
+    """One part gives every arm as many tokens, another as many FLOPs: no line through both."""
+    summary, record = summary_of("budgets: [{steps: 4}, {tokens: 512}, {flops: 5.0e+7}]")
+    ladder = summary.across["ladder"]
+    assert (ladder["outlooks"], ladder["multipliers"]) == ([], [])
+    assert len(summary.across["rankings"]) == 3
+    why = "no forecasts and no multipliers: the budgets are of several kinds (steps, tokens, flops)"
+    text = words(printed(summary))
+    assert why in text
+    for absent in ("Effects up the ladder", "How many times its compute", "per tenfold compute"):
+        assert absent not in text
+    assert why in Path(write_report(summary, record)).read_text()
+
+
+def test_rungs_may_have_budgets_of_several_kinds(summary_of):
+    """A ladder is asked for as one: it is told as one."""
+    summary, _ = summary_of(LADDER.replace("budget: {steps: 8}", "budget: {tokens: 600}"))
+    assert summary.across["ladder"]["unlike"] is None
+    assert summary.across["ladder"]["outlooks"][0]["held"] is not None

@@ -110,7 +110,8 @@ def test_one_run_without_a_figure_leaves_its_arm_without():
     [
         ("seconds_per_token", Ratio(1.05, 1.02, 1.08), "5 % slower a token"),
         ("seconds_per_token", Ratio(1.05, 0.98, 1.12), "no difference in cost found"),
-        ("seconds_per_token", Ratio(1.05), "no difference in cost found"),
+        ("seconds_per_token", Ratio(1.05), "times not compared"),
+        ("seconds_per_token", Ratio(None), "costs not known"),
         ("seconds_per_token", Ratio(1.009, 1.008, 1.01), "no difference in cost found"),
         ("seconds_per_token", Ratio(1 / 1.1, 0.8, 0.99), "10 % faster a token"),
         ("seconds_per_token", Ratio(2.1, 2, 2.2), "2.1 × the time a token"),

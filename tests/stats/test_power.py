@@ -17,6 +17,25 @@ def test_finding_is_the_power_of_a_paired_t_test(effect, n, level):
     assert finds(-effect, 1 / n**0.5, n - 1, level) == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("effect", "seeds", "arms", "tests", "expected"),
+    [(9.22, 2, 2, 1, 0.53), (9.22, 2, 2, 2, 0.28), (9.22, 3, 2, 1, None), (30, 2, 2, 6, None), (12, 2, 4, 3, None)],
+)
+def test_finding_is_known_where_scipys_noncentral_t_is_not(effect, seeds, arms, tests, expected):
+    """Differences of two arms with few degrees of freedom, against the integral over the estimated error."""
+    dof, shift = (arms - 1) * (seeds - 1), effect / (2 / seeds) ** 0.5
+    t = stats.t.isf(0.025 / tests, dof)
+
+    def density(s):
+        passes = stats.norm.cdf(shift - t * s) + stats.norm.cdf(-shift - t * s)
+        return stats.chi.pdf(s * dof**0.5, dof) * dof**0.5 * passes
+
+    integral, _ = integrate.quad(density, 0, np.inf, limit=500)
+    found = finds(effect, (2 / seeds) ** 0.5, dof, 0.05 / tests)
+    assert found == pytest.approx(integral, abs=1e-3)
+    assert expected is None or found == pytest.approx(expected, abs=0.005)
+
+
 @pytest.mark.parametrize(("margin", "n", "dof"), [(1.5, 3, 6), (1.5, 3, 2), (1.0, 12, 33), (0.4, 40, 39), (0.1, 4, 9)])
 def test_showing_nothing_is_the_integral_over_the_estimated_error(margin, n, dof):
     error, t = 1 / n**0.5, stats.t.isf(0.05, dof)

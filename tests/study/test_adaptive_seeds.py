@@ -7,6 +7,7 @@ import random
 import pytest
 
 from ablab.errors import UserError
+from ablab.report import sentences
 from ablab.report.summary import summarise
 from ablab.study.attempt import Report
 from ablab.study.home import make_home
@@ -14,6 +15,7 @@ from ablab.study.records import Record
 from ablab.study.seeds import runs_spared
 from ablab.study.session import Request, Session, Share, planned
 from ablab.study.status import StatusReader
+from ablab.study.views import Views
 from tests.standin import Silent, StandIn, result
 
 ARMS = "arms: {base: gpt2, far: gpt2 + rope, near: gpt2 + rmsnorm}\n"
@@ -240,3 +242,36 @@ def test_what_cannot_be_is_refused_with_its_place(carry_out, tmp_path, seeds, mo
 def test_a_search_takes_a_fixed_number(carry_out):
     with pytest.raises(UserError, match=r"seeds: a search confirms its best arms on a fixed number"):
         carry_out(ADAPTIVE, "from: gpt2\n", design="search, changes: [rope, rmsnorm], trials: 4, confirm: 1")
+
+
+@pytest.mark.parametrize("salt", [0.001, 0.002, 0.003, 0.004])
+def test_a_twin_brings_no_verdict_forward(tmp_path, study_text, salt):
+    """In the error it would halve the spread and double the degrees of freedom, so that verdicts came too soon."""
+
+    def noisy(spec):
+        digest = hashlib.sha256(f"{salt}/{sorted(dict(spec.plugins))}/{spec.seed}".encode()).digest()
+        return 3.0 + random.Random(digest).gauss(0.0, 0.02)
+
+    counts = []
+    for name, twin in (("alone", ""), ("twin", ", twin: gpt2, third: gpt2")):
+        arms = f"arms: {{base: gpt2, near: gpt2 + rmsnorm{twin}}}\nmargin: 0.02\n"
+        text = study_text.replace("from: gpt2\nto: llama\n", arms).replace("leave_one_out", "compare")
+        file, home = tmp_path / "x.yaml", make_home(tmp_path / name)
+        file.write_text(text.replace("seeds: 2", f"seeds: {ADAPTIVE}"))
+        session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
+        session.views = Views([])
+        executor = StandIn(home.root, noisy)
+        session.run(lambda setting, made=executor: made, Share(1))
+        counts.append(len(executor.trained))
+    assert counts[0] == counts[1] > 6  # it did look again
+
+
+def test_runs_are_spared_once_all_verdicts_are_there(carry_out):
+    session, executor, _ = carry_out(ADAPTIVE, "arms: {base: gpt2, far: gpt2 + rope}\n")
+    done = summarise(session.record)
+    assert done.spared == 18
+    assert any(line.startswith("seeds added where verdicts were open: 18 runs fewer than 12") for line in sentences.noise(done))
+    (session.home.root / "runs" / executor.trained[-1].key / "result.json").unlink()
+    missing = summarise(session.record)
+    assert (missing.spared, missing.effects[0].verdict) == (None, None)
+    assert not any("seeds added" in line for line in sentences.noise(missing))

@@ -174,6 +174,8 @@ RUNG = "{model: {width: 32}, budget: {steps: 8}}"
         ("budget: {steps: 4}\nbudgets: [{steps: 4}, {steps: 8}]", "", "x.yaml:8:1: budgets: `budget` is given as well"),
         ("budgets: []", "", "x.yaml:7:1: budgets: it lists none"),
         ("budgets: [{steps: 4}]", "", "x.yaml:7:1: budgets: it lists 1"),
+        ("scales: []", "", "x.yaml:7:1: scales: 0 rung(s): at least 3 are needed"),
+        (f"scales: [{{model: {{width: 8}}}}, {RUNG}, {RUNG}]", "", "x.yaml:7:10: scales.rungs.0: it has no budget"),
         ("budgets: [{stps: 4}]", "", "x.yaml:7:12: budgets.0.stps: no key named 'stps'"),
         ("budgets: [{steps: 4}, {tokens: 9}, {steps: 4.0}]", "", "x.yaml:7:36: budgets.2: steps 4 is listed twice"),
         ("budgets: [{steps: 4}, {stps: 8}]", "", "x.yaml:7:24: budgets.1.stps: no key named 'stps' (did you mean 'steps'?)"),

@@ -153,3 +153,66 @@ def test_a_revision_follows_the_content_alone(load):
 
 def test_the_json_schema_is_plain_json():
     assert json.dumps(Study.model_json_schema(by_alias=True))
+
+
+LADDER = GOOD.replace("budget: {flops: 3.0e+12}\n", "").replace(
+    "recipe: {batch_tokens: 4096, lr: 1e-3, optimizer: adamw, warmup: 0.05, weight_decay: 0.1, clip: 1.0, precision: auto}",
+    "recipe: {lr: 2.0e-3}",
+)
+
+
+def ladder(own, recipe="{lr: 2.0e-3}"):
+    """A ladder under a recipe, whose second rung has one of its own."""
+    rungs = "".join(f"  - {{budget: {{steps: {n}}}{more}}}\n" for n, more in ((4, ""), (8, own), (16, "")))
+    return LADDER.replace("recipe: {lr: 2.0e-3}", f"recipe: {recipe}") + f"scales:\n{rungs}"
+
+
+def test_recipes_that_mean_other_things_are_other_revisions(load):
+    """A default that is written out overrides the study's value, or the preset's."""
+    studies = [load(ladder(own)) for own in ("", ", recipe: {lr: 1.0e-3}", ", recipe: {lr: 2.0e-3}", ", recipe: {clip: 1.0}")]
+    assert len({study.revision() for study in studies}) == 4
+    assert [s.content()["scales"]["rungs"][1]["recipe"] for s in studies[:2]] == [{}, {"lr": 0.001}]
+    presets = [
+        GOOD.partition("recipe:")[0] + f"recipe: {recipe}\n"
+        for recipe in ("llama", "{preset: llama}", "{preset: llama, lr: 1e-3}")
+    ]
+    named, alone, given = map(load, presets)
+    assert named.revision() == alone.revision() != given.revision()
+    assert alone.content()["recipe"] == {"preset": "llama"}
+    assert given.content()["recipe"] == {"preset": "llama", "lr": 0.001}
+    under = [load(ladder(", recipe: {preset: llama}", recipe)) for recipe in ("{lr: 1.0e-3}", "{clip: 1.0}")]
+    assert under[0].revision() != under[1].revision()
+
+
+def test_a_plain_recipe_is_the_revision_that_it_was(load):
+    """Defaults may be written out or not; the digest is that of the version before presets were told apart."""
+    text = GOOD.replace("lr: 1e-3, ", "")
+    assert text != GOOD
+    assert load(text).revision() == load().revision() == "6261682a8db9"
+    assert load(text).content()["recipe"]["lr"] == 0.001
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ("scales: 3", "x.yaml:11:1: scales: a list of rungs is expected, or {rungs: [...], lr: ...}, not 3"),
+        ("scales: abc", "x.yaml:11:1: scales: a list of rungs is expected, or {rungs: [...], lr: ...}, not 'abc'"),
+        ("scales: {rungs: 3}", "x.yaml:11:10: scales.rungs: Input should be a valid list, not 3"),
+        ("scales: {lr: constant}", "x.yaml:11:1: scales.rungs: Field required"),
+        ("scales: [3]", "x.yaml:11:10: scales.rungs.0: Input should be a valid dictionary or instance of Rung, not 3"),
+        ("budgets: 3", "x.yaml:11:1: budgets: Input should be a valid list, not 3"),
+        ("budgets: abc", "x.yaml:11:1: budgets: Input should be a valid list, not 'abc'"),
+        ("budgets: [3]", "x.yaml:11:11: budgets.0: Input should be a valid dictionary or instance of BudgetConfig, not 3"),
+        ("budgets: [{}]", "x.yaml:11:11: budgets.0: give exactly one of tokens, steps, flops, seconds"),
+    ],
+)
+def test_wrong_parts_are_one_line(load, parts, message):
+    with pytest.raises(UserError) as error:
+        load(LADDER + parts)
+    assert str(error.value).endswith(message)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_study_without_a_budget_needs_one(load):
+    with pytest.raises(UserError, match="budget: Field required"):
+        load(LADDER)
