@@ -6,7 +6,8 @@ from typing import Any
 
 from ablab.errors import UserError
 from ablab.study.plan import Plan
-from ablab.study.schema import BudgetConfig, RecipeConfig, Rung, Sizes, Study
+from ablab.study.run_schema import BudgetConfig, RecipeConfig, Rung, Sizes
+from ablab.study.schema import Study
 from ablab.study.yaml_file import Document, Keys
 
 FEWEST_RUNGS = 3

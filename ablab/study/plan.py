@@ -17,7 +17,8 @@ from ablab.data.batches import Batches
 from ablab.errors import UserError
 from ablab.study.arm_data import AnyData
 from ablab.study.designs import Contrast
-from ablab.study.schema import RecipeConfig, Study
+from ablab.study.run_schema import RecipeConfig
+from ablab.study.schema import Study
 from ablab.train.budget import TimeLimit
 from ablab.train.precision import resolve_precision
 

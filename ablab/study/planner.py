@@ -18,12 +18,14 @@ from ablab.errors import UserError
 from ablab.study.accounts import Accounts
 from ablab.study.arm_data import AnyData, arm_data
 from ablab.study.contradictions import check
+from ablab.study.design_schema import Compare
 from ablab.study.designs import Layout, lay_out
 from ablab.study.home import edition
 from ablab.study.matching import Matched, Matcher
 from ablab.study.plan import Arm, Expected, Plan, RunSpec, identity, recipe_value, run_key, shown_recipe
 from ablab.study.recipes import StudyRecipe, study_recipe
-from ablab.study.schema import Compare, RecipeConfig, Study
+from ablab.study.run_schema import RecipeConfig
+from ablab.study.schema import Study
 from ablab.study.seeds import STREAM
 from ablab.study.yaml_file import Document
 from ablab.train.budget import Budget, TimeLimit, ramped

@@ -9,7 +9,7 @@ from ablab.arch.compose import overlap
 from ablab.arch.expression import Mention, Model, Use, parse_terms
 from ablab.arch.registry import Registry
 from ablab.errors import UserError, unknown
-from ablab.study.schema import RecipeConfig
+from ablab.study.run_schema import RecipeConfig
 from ablab.study.yaml_file import Document
 
 _SLOTS = ("optimizer", "schedule")

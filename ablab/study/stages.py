@@ -6,12 +6,13 @@ from pathlib import Path
 from ablab.arch.expression import resolve
 from ablab.arch.registry import Registry
 from ablab.study.accounts import Accounts
+from ablab.study.design_schema import Compare, Search
 from ablab.study.home import edition
 from ablab.study.joined import Joined
 from ablab.study.parts import Part, baseline_flops, check_order, parts_of
 from ablab.study.plan import Plan
 from ablab.study.planner import Planner, plan_of
-from ablab.study.schema import Compare, Search, Study
+from ablab.study.schema import Study
 from ablab.study.sources import Listed, Source
 from ablab.study.yaml_file import Document
 
