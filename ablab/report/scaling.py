@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from ablab.report.parts import PartResult
 
 # Parts whose baselines spend as much, but for rounding to whole steps, are one point of the ladder.
-_NO_LIMIT = 1000.0  # times: from there on a multiplier says no more than "much"
 _ALIKE = 1.01
 _UNEQUAL = 0.05
+_MUCH = 1000.0  # times: from there on a multiplier says no more than that
 _TENFOLD = log(10)
 
 
@@ -163,7 +163,8 @@ def _bend(one: Mapping[str, Any]) -> str:
 def _multiplier_row(one: Mapping[str, Any]) -> list[str]:
     if one["value"] is None:
         return [one["arm"], one["part"], "–", one["reason"]]
-    low, value, high = (
-        short(one[name]) if (one[name] or 0.0) < _NO_LIMIT else f"> {_NO_LIMIT:g}" for name in ("low", "value", "high")
-    )
-    return [one["arm"], one["part"], value, f"{low} … {high}"]
+    return [one["arm"], one["part"], _times(one["value"]), f"{_times(one['low'])} … {_times(one['high'])}"]
+
+
+def _times(value: float | None) -> str:
+    return f"> {_MUCH:g}" if value is not None and value > _MUCH else plain(value, 2)
