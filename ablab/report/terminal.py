@@ -157,6 +157,8 @@ def footnotes(summary: Summary) -> list[str]:
             f"time: {summary.wall_seconds:.0f} s on {summary.workers} worker(s); "
             f"{100 * summary.overhead:.0f} % of it was not training or validation"
         )
+    if any(interval for effect in summary.effects for interval in effect.cost_intervals.values()):
+        lines.append("times are as they came: other work that the machine had is in them, and their intervals take it for chance")
     lines += [f"device: {device}" for device in summary.devices]
     lines += [f"left out: {name}: {reason}" for name, reason in summary.infeasible.items()]
     return lines
