@@ -183,5 +183,5 @@ def test_the_flagship_plans(ablab):
     generator = "generator: untied_embeddings = no_bias × rmsnorm × rope"
     assert generator in content["notes"]
     text = out(ablab("plan", file))
-    assert generator in text.split("48 runs")[1]  # below the table
+    assert generator in text.split("training FLOPs in all")[1]  # below the table
     assert all(len(line) <= 80 for line in text.splitlines())
