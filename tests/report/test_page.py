@@ -108,7 +108,7 @@ def test_without_scripts_all_is_there_but_the_choice(shown):
     page = shown(scripts=False)
     assert page.locator("#front-seconds").is_visible()
     assert not page.locator("select").is_visible()
-    assert page.locator("table.sortable th").count() == 12
+    assert page.locator("table.sortable th").count() == 14
 
 
 def test_on_paper_every_front_is_shown_on_white(shown):
