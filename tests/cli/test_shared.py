@@ -100,7 +100,7 @@ def record(home):
     """The study as it was decided."""
     (file,) = home.glob("studies/x/*.json")
     content = json.loads(file.read_text())
-    return {name: content[name] for name in ("arms", "runs", "trials", "contrasts", "notes")}
+    return {name: content[name] for name in ("arms", "runs", "trials", "shared", "contrasts", "notes")}
 
 
 def trained(home):
