@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ablab.study.attempt import Report
+from ablab.study.home import make_home
 from ablab.study.plan import RunSpec
 from ablab.study.records import Record
+from ablab.study.session import Request, Session, Share, planned
+from ablab.study.tally import Tally
 
 Response = Callable[[RunSpec], float | Mapping[str, Any]]
 
@@ -73,3 +76,13 @@ class Silent:
 
     def expect(self, more: int) -> None:
         self.expected += more
+
+
+def carry_out(file: Path, home: Path, response: Response, trainer: type[StandIn] = StandIn) -> tuple[Session, StandIn, Tally]:
+    """Plans the study in `file` and drives it in `home` by the stand-in trainer, its views included."""
+    place = make_home(home)
+    session = Session(planned(Request(file, None, (), ()), place.root), place, Silent())
+    executor = trainer(place.root, response)
+    tally = session.run(lambda setting: executor, Share(1))
+    session.close([], complete=True)
+    return session, executor, tally

@@ -1,6 +1,6 @@
 """The report as one HTML file that needs nothing else, and the same as Markdown with figures as files beside it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from ablab.report.tables import (
     tuning_table,
 )
 from ablab.report.terminal import footnotes, survival
-from ablab.study.home import StudyRecord
+from ablab.study.home import StudyRecord, parts_alone
 
 _MEANING = str.maketrans({character: f"\\{character}" for character in r"\`*_[]<>|#"})
 
@@ -40,7 +40,8 @@ def write_pages(summary: Summary, record: StudyRecord) -> list[Path]:
     """Writes the report beside the study's record: the page first, then the same as Markdown, and each figure as SVG and PNG."""
     content = record.read()
     figures = figures_of(summary, evidence := evidence_of(summary, record, content))
-    parts = [_part(part, record, each, number) for number, (part, each) in enumerate(_alone(summary, content), start=1)]
+    alone = zip(summary.parts, parts_alone(content), strict=True)
+    parts = [_part(part, record, each, number) for number, (part, each) in enumerate(alone, start=1)]
     context = _context(summary, figures) | {
         "e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": "", "parts": parts,
         "across": [across_table(listing) for listing in listings(summary.across)] if parts else [],
@@ -53,12 +54,6 @@ def write_pages(summary: Summary, record: StudyRecord) -> list[Path]:
     for name, page in written.items():
         write_atomically(record.reports / name, lambda file, page=page: file.write(page), sync=name.endswith("html"))
     return [record.reports / name for name in written]
-
-
-def _alone(summary: Summary, content: Mapping[str, Any]) -> Iterator[tuple[Summary, dict[str, Any]]]:
-    """The parts of a study, each with its record as it would be alone."""
-    shared = {key: value for key, value in content.items() if key != "parts"}
-    yield from zip(summary.parts, ({**shared, **part} for part in content.get("parts", ())), strict=True)
 
 
 def _part(part: Summary, record: StudyRecord, content: Mapping[str, Any], number: int) -> dict[str, Any]:

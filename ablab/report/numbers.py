@@ -1,8 +1,6 @@
 """Figures with the digits that their uncertainty warrants, and sizes in words."""
 
-from collections.abc import Mapping
 from math import floor, log10
-from typing import Any
 
 
 def digits(spread: float | None) -> int:
@@ -37,11 +35,6 @@ def short(value: float | None) -> str:
         if abs(value) >= 0.9995 * unit:  # what rounds to the next unit is shown in it
             return f"{value / unit:.3g}{name}"
     return f"{value:.3g}"
-
-
-def parameters(given: Mapping[str, Any]) -> str:
-    """Parameters in words: `lr 0.002, warmup 0.1`."""
-    return ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in given.items())
 
 
 def duration(seconds: float) -> str:

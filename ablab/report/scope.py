@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablab.report.numbers import short
+from ablab.study.home import parts_alone
 from ablab.study.seeds import told as seeds_told
 
 
 def scope(content: Mapping[str, Any]) -> list[str]:
     """What the figures hold for, in words. Of a study in several parts: what they have in common."""
     if "parts" in content:
-        told = [scope(part) for part in _alone(content)]
+        told = [scope(part) for part in parts_alone(content)]
         return [line for line in told[0] if all(line in lines for lines in told)]
     config = content["config"]
     ((kind, amount),) = [(k, v) for k, v in config["budget"].items() if v is not None]
@@ -42,12 +43,6 @@ def holds_for(content: Mapping[str, Any]) -> str:
     tune = config.get("tune")
     recipe = "with one recipe for all, untuned" if tune is None else f"each arm with the best of {tune['trials']} recipes"
     return f"for models of {size}, trained on {config['data']['source']} text for {amount:.3g} {kind} each, {recipe}"
-
-
-def _alone(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each part's record, as it would be alone."""
-    shared = {key: value for key, value in content.items() if key != "parts"}
-    return [{**shared, **part} for part in content["parts"]]
 
 
 def _tuned(config: Mapping[str, Any]) -> str:

@@ -4,15 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ablab.report.costs import ratios_of, told
-from ablab.report.numbers import digits, p_value, parameters, plain, signed
+from ablab.report.numbers import digits, p_value, plain, signed
 from ablab.report.summary import Summary
 from ablab.report.verdicts import EffectSummary
-
-# What is said of a change and of an interaction.
-_WORDS: Mapping[str, tuple[str, str]] = {
-    "helps": ("helps", "is worth more than the sum of its parts"),
-    "hurts": ("hurts", "is worth less than the sum of its parts"),
-}
+from ablab.study.words import parameters
 
 
 def sentence(effect: EffectSummary, metric: str) -> str:
@@ -33,10 +28,9 @@ def _verdict_told(effect: EffectSummary, metric: str) -> str:
         return f"{name} is undecided: {signed(effect.estimate, places)} {metric} ({interval}){_needed(effect)}."
     if effect.verdict is None:
         return f"{name}: {_unknown(effect, metric, places)}."
-    word = _WORDS[effect.verdict][effect.kind == "interaction"]
     assert effect.estimate is not None
     way = "lower" if effect.estimate < 0 else "higher"
-    return f"{name} {word}: {abs(effect.estimate):.{places}f} {way} {metric} ({interval}; p {_p(effect.p_holm)})."
+    return f"{name} {effect.verdict}: {abs(effect.estimate):.{places}f} {way} {metric} ({interval}; p {_p(effect.p_holm)})."
 
 
 def changed_by_tuning(summary: Summary) -> list[str]:

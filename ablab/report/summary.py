@@ -12,7 +12,7 @@ from ablab.report.trials import ArmTuning, TrialSummary, objectives_of, trials_o
 from ablab.report.verdicts import EffectSummary, findings, looks_of
 from ablab.stats.effects import mean_sd
 from ablab.stats.front import beaten
-from ablab.study.home import StudyRecord
+from ablab.study.home import StudyRecord, parts_alone
 from ablab.study.records import Record, figure, settled_keys
 from ablab.study.seeds import runs_spared
 
@@ -102,8 +102,7 @@ def summarise(record: StudyRecord) -> Summary:
     content = record.read()
     if "parts" not in content:
         return _summarise(record, content)
-    shared = {key: value for key, value in content.items() if key != "parts"}
-    parts = [replace(_summarise(record, {**shared, **part}), part=part["label"]) for part in content["parts"]]
+    parts = [replace(_summarise(record, part), part=part["label"]) for part in parts_alone(content)]
     return replace(_summarise(record, content), parts=parts, across=across(content, parts))
 
 

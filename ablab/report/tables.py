@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from ablab.report.evidence import Evidence
 from ablab.report.figures.front import measured
-from ablab.report.numbers import digits, p_value, parameters, plain, short, signed
+from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.scaling import Listing
 from ablab.report.sentences import places_of, word
 from ablab.report.summary import ArmSummary, Summary
 from ablab.report.trials import ArmTuning, TrialSummary
 from ablab.report.verdicts import EffectSummary
+from ablab.study.words import parameters
 
 # The shapes of the forest plot, in letters.
 MARKS = {"helps": "▼", "hurts": "▲", "equivalent": "■", "undecided": "●", "diverged": "✕"}

@@ -8,13 +8,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from ablab.report.costs import costs_table
-from ablab.report.numbers import digits, p_value, parameters, plain, short, signed
+from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
 from ablab.report.scaling import Listing
 from ablab.report.sentences import changed_by_tuning, noise, places_of, sentence, word
 from ablab.report.summary import Summary
 from ablab.report.trials import ArmTuning
+from ablab.study.words import parameters
 
 
 def print_summary(summary: Summary, console: Console) -> None:

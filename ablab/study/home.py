@@ -160,6 +160,12 @@ def _content(study: "Study", plan: "Plan") -> dict[str, Any]:
     return {**content, "arms": [], "parts": parts}
 
 
+def parts_alone(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of a study's record: each part's, as it would be alone; none where the study has no parts."""
+    shared = {key: value for key, value in content.items() if key != "parts"}
+    return [{**shared, **part} for part in content.get("parts", ())]
+
+
 def _trial(trial: "Trial") -> dict[str, Any]:
     run = trial.run
     return {

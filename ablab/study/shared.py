@@ -7,6 +7,7 @@ from typing import Any
 from ablab.study.plan import Plan, SharedRecipe
 from ablab.study.planner import PlannedArm, training_flops
 from ablab.study.points import Point
+from ablab.study.words import parameters
 
 # Of one arm: the value at each point that came to one, by the point's items.
 Values = Mapping[tuple[tuple[str, Any], ...], float]
@@ -47,8 +48,6 @@ def sharing(plan: Plan, shared: SharedRecipe | None, seeds: Sequence[int], *, th
         expected, runs=expected.runs + len(extra), most=(expected.most or expected.runs) + len(extra),
         flops=None if expected.flops is None or theirs is None else expected.flops + theirs,
     )  # fmt: skip
-    told = ", ".join(
-        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in shared.params.items()
-    )
-    note = f"one recipe for all arms as well: {told}, whose mean over their trials is lowest, on {len(seeds)} seeds"
+    point = parameters(shared.params)
+    note = f"one recipe for all arms as well: {point}, whose mean over their trials is lowest, on {len(seeds)} seeds"
     return replace(plan, expected=expected, notes=(*plan.notes, note), shared=shared)

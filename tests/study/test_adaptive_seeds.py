@@ -17,6 +17,7 @@ from ablab.study.session import Request, Session, Share, planned
 from ablab.study.status import StatusReader
 from ablab.study.views import Views
 from tests.standin import Silent, StandIn, result
+from tests.standin import carry_out as driven
 
 ARMS = "arms: {base: gpt2, far: gpt2 + rope, near: gpt2 + rmsnorm}\n"
 
@@ -41,13 +42,7 @@ def carry_out(tmp_path, study_text):
         if arms:
             text = text.replace("from: gpt2\nto: llama\n", arms)
         (tmp_path / "x.yaml").write_text(text + more)
-        home = make_home(tmp_path / "home")
-        asked = planned(Request(tmp_path / "x.yaml", None, (), ()), home.root)
-        session = Session(asked, home, Silent())
-        executor = trainer(home.root, response)
-        tally = session.run(lambda setting: executor, Share(1))
-        session.close([], complete=True)
-        return session, executor, tally
+        return driven(tmp_path / "x.yaml", tmp_path / "home", response, trainer)
 
     return call
 

@@ -6,8 +6,9 @@ from ablab.errors import UserError
 from ablab.report.summary import summarise
 from ablab.study.home import make_home
 from ablab.study.records import Record
-from ablab.study.session import Request, Session, Share, planned
+from ablab.study.session import Request, Session, planned
 from tests.standin import Silent, StandIn, result
+from tests.standin import carry_out as driven
 
 HEAD = """\
 question: Which set is best?
@@ -42,12 +43,7 @@ def carry_out(tmp_path, corpus):
     def call(design, response=response):
         file = tmp_path / "x.yaml"
         file.write_text(HEAD.format(corpus=corpus) + design)
-        home = make_home(tmp_path / "home")
-        session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
-        executor = StandIn(home.root, response)
-        session.run(lambda setting: executor, Share(1))
-        session.close([], complete=True)
-        return session, executor
+        return driven(file, tmp_path / "home", response)[:2]
 
     return call
 

@@ -5,11 +5,11 @@ import math
 import pytest
 
 from ablab.report.summary import summarise
-from ablab.study.home import make_home
-from ablab.study.session import Request, Session, Share, planned
+from ablab.study.session import Request, planned
 from ablab.study.shared import common_point
 from ablab.study.status import StatusReader
-from tests.standin import Silent, StandIn, result
+from tests.standin import carry_out as driven
+from tests.standin import result
 
 BEST = {"gpt2": 1e-3, "llama": 4e-3}
 LISTED = "{lr: [5.0e-4, 1.0e-3, 2.0e-3, 4.0e-3, 8.0e-3], trials: 5}"
@@ -28,12 +28,7 @@ def carry_out(tmp_path, study_text):
     def call(tune, response=response, seeds="2", more=""):
         text = study_text.replace("leave_one_out", "compare").replace("seeds: 2", f"seeds: {seeds}")
         (tmp_path / "x.yaml").write_text(text + f"tune: {tune}\n{more}")
-        home = make_home(tmp_path / "home")
-        session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent())
-        executor = StandIn(home.root, response)
-        session.run(lambda setting: executor, Share(1))
-        session.close([], complete=True)
-        return session, executor
+        return driven(tmp_path / "x.yaml", tmp_path / "home", response)[:2]
 
     return call
 

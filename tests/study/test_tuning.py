@@ -16,6 +16,7 @@ from ablab.study.tuning_schema import Range
 from ablab.tracking.optuna_study import Interval, Proposer
 from tests.conftest import ROOT
 from tests.standin import Silent, StandIn, result
+from tests.standin import carry_out as driven
 
 BEST = {"gpt2": 1e-3, "llama": 4e-3}
 
@@ -36,13 +37,7 @@ def carry_out(tmp_path, study_text):
         tune = tune.removesuffix("}") + ", shared: false}"
         file = tmp_path / "x.yaml"
         file.write_text(study_text.replace("leave_one_out", "compare") + f"tune: {tune}\n")
-        home = make_home(tmp_path / "home")
-        asked = planned(Request(file, None, (), ()), home.root)
-        session = Session(asked, home, Silent())
-        executor = trainer(home.root, response)
-        tally = session.run(lambda setting: executor, Share(1))
-        session.close([], complete=True)
-        return session, executor, tally
+        return driven(file, tmp_path / "home", response, trainer)
 
     return call
 
