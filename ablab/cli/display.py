@@ -24,6 +24,7 @@ class Lines:
         self.runs: dict[str, RunSpec] = {}
         self.total = 0
         self._ended: set[str] = set()
+        self._shares: dict[str, float] = {}
 
     def begin(self, total: int) -> None:
         """How many runs will be trained."""
@@ -52,10 +53,11 @@ class Lines:
         if result is not None:
             outcome = f"{self.metric} {result['metrics'][self.metric]:.4f}  {result['cost']['seconds']:.1f} s"
             outcome += "  DIVERGED" if result["diverged"] else ""
-        self.say(f"[{self.done}/{self.total}] {spec.label}: {outcome}{self._left({})}")
+        self.say(f"[{self.done}/{self.total}] {spec.label}: {outcome}{self._left()}")
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
-        """Nothing between two lines."""
+        """No line between two runs; how far those under way are tells the time left."""
+        self._shares = {key: progress.get("share", 0.0) for key, progress in running.items()}
 
     def say(self, text: str) -> None:
         """A line."""
@@ -64,9 +66,9 @@ class Lines:
     def close(self) -> None:
         """Ends the display."""
 
-    def _left(self, running: Mapping[str, Mapping[str, Any]]) -> str:
+    def _left(self) -> str:
         """Time left, from the steps done and those to do."""
-        share = self.done + sum(p.get("share", 0.0) for p in running.values())
+        share = self.done + sum(share for key, share in self._shares.items() if key not in self._ended)
         elapsed = time.monotonic() - self.begun
         if share < 0.05 or self.done >= self.total:
             return ""
@@ -87,6 +89,7 @@ class LiveTable(Lines):
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
         """Redraws the table."""
+        super().tick(running)
         table = Table("run", "done", "loss", "tokens/s", box=None, padding=(0, 2, 0, 0))
         for key, progress in running.items():
             run = self.runs[key]
@@ -96,7 +99,7 @@ class LiveTable(Lines):
             else:
                 shown = ("starting", "–", "–")
             table.add_row(escape(run.label), *shown)
-        head = f"{self.done} of {self.total} runs done{self._left(running)}"
+        head = f"{self.done} of {self.total} runs done{self._left()}"
         self.live.update(Group(Text(head), table))
 
     def close(self) -> None:
