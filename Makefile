@@ -8,8 +8,12 @@ BIN    := $(VENV)/bin
 study: $(VENV)/.run
 	$(BIN)/ablab run studies/gpt2_vs_llama.yaml
 
+# Tests of one thread each run on all cores; those that start processes or measure times run one after the other.
+TOGETHER := tests/arch tests/data tests/plugins tests/stats
+
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n logical $(TOGETHER)
+	$(BIN)/python -m pytest -q $(filter-out $(TOGETHER),$(patsubst %/,%,$(wildcard tests/*/)))
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
