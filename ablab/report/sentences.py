@@ -1,6 +1,6 @@
 """Verdicts in the sentences that a person would say."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ablab.report.costs import ratios_of, told
@@ -8,6 +8,8 @@ from ablab.report.numbers import digits, p_value, plain, signed
 from ablab.report.summary import Summary
 from ablab.report.verdicts import EffectSummary
 from ablab.study.words import parameters
+
+_LISTED = 8  # effects that are named in one sentence
 
 
 def sentence(effect: EffectSummary, metric: str) -> str:
@@ -46,6 +48,13 @@ def changed_by_tuning(summary: Summary) -> list[str]:
     if not lines:
         return [f"{once} every verdict would be the same"]
     return [f"{once} {len(lines)} of {len(known)} verdicts would differ:", *lines]
+
+
+def lost(effects: Iterable[EffectSummary]) -> str:
+    """The effects that a figure can't draw since they diverged, in a sentence; nothing where none did."""
+    names = list(dict.fromkeys(effect.name for effect in effects if effect.verdict == "diverged"))
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"Diverged, so without an estimate: {', '.join(names[:_LISTED])}{more}." if names else ""
 
 
 def noise(summary: Summary) -> list[str]:
