@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ablab.report.arms import ArmSummary
 from ablab.report.curves import Curves, curves_of
 from ablab.report.numbers import short
 from ablab.report.steps import Steps, steps_of
-from ablab.report.summary import ArmSummary, Summary
+from ablab.report.summary import Summary
 from ablab.study.home import StudyRecord
 from ablab.study.records import Record
 

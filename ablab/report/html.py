@@ -14,7 +14,7 @@ from ablab.report.figures import Figures, figures_of
 from ablab.report.figures.front import same_costs
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
-from ablab.report.sentences import changed_by_tuning, sentence
+from ablab.report.sentences import adjusted, changed_by_tuning, sentence
 from ablab.report.summary import Summary
 from ablab.report.tables import (
     MARKS,
@@ -72,6 +72,7 @@ def _context(summary: Summary, figures: Figures) -> dict[str, Any]:
         "told": [(e.verdict or "", MARKS.get(e.verdict or "", "–"), sentence(e, summary.metric)) for e in told],
         "same": same_costs(summary), "survival": survival(summary), "effects": effects_table(summary),
         "arms": arms_table(summary), "trials": trials_table(summary), "tuning": tuning_table(summary),
+        "adjusted": adjusted(summary),
     }  # fmt: skip
 
 

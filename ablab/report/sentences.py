@@ -50,6 +50,11 @@ def changed_by_tuning(summary: Summary) -> list[str]:
     return [f"{once} {len(lines)} of {len(known)} verdicts would differ:", *lines]
 
 
+def adjusted(summary: Summary) -> str:
+    """What to know of the arms' means where seeds are unequal; else nothing."""
+    return "Arms have unequal seeds: a mean is adjusted for the seeds that its arm lacks." if summary.uneven else ""
+
+
 def lost(effects: Iterable[EffectSummary]) -> str:
     """The effects that a figure can't draw since they diverged, in a sentence; nothing where none did."""
     names = list(dict.fromkeys(effect.name for effect in effects if effect.verdict == "diverged"))

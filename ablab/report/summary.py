@@ -5,42 +5,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ablab.report.costs import Costs, cost_of
+from ablab.report.arms import ArmSummary, arms_of, uneven
+from ablab.report.costs import Costs
 from ablab.report.parts import across
 from ablab.report.scope import holds_for, scope
 from ablab.report.trials import ArmTuning, TrialSummary, objectives_of, trials_of, tuning
 from ablab.report.verdicts import EffectSummary, findings, looks_of
-from ablab.stats.effects import mean_sd
 from ablab.stats.front import beaten
 from ablab.study.home import StudyRecord, parts_alone
 from ablab.study.records import Record, figure, settled_keys
 from ablab.study.seeds import runs_spared
 
 _ONE_PROCESS = "1 process"
-
-
-@dataclass(frozen=True)
-class ArmSummary:
-    """An arm's results. `mean` and `sd` are of the metric over seeds; `flops`, `tokens` of one run; `seconds`,
-    `peak_memory_bytes` and, where the clock decides, `flops` and `tokens` are means over its runs. None: nothing finished.
-    `cost`: mean costs by name (see `ablab.report.costs`). `tuned`: what tuning chose; None without, or until it has.
-    """
-
-    name: str
-    mean: float | None
-    sd: float | None
-    n: int
-    values: list[dict[str, Any]]
-    test: float | None
-    parameters: int
-    tokens: float | None
-    flops: float | None
-    seconds: float | None
-    tokens_per_second: float | None
-    peak_memory_bytes: float | None
-    diverged: list[int]
-    cost: dict[str, float | None] = field(default_factory=dict)
-    tuned: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +68,11 @@ class Summary:
         """Whether every run is finished."""
         return self.finished == self.runs
 
+    @property
+    def uneven(self) -> bool:
+        """Whether means are adjusted, since arms have unequal seeds."""
+        return uneven(self.arms)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types; figures that are not finite are null."""
         return _finite(_without_parts(asdict(self)))
@@ -113,7 +94,7 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
     trials = {trial["key"] for trial in content["trials"]} - keys
     results = {key: result for key in keys if (result := Record(root, key).result) is not None}
     costs = Costs.of(content, results)
-    arms = [_arm(arm, content, results, costs) for arm in content["arms"]]
+    arms = arms_of(content, results, costs)
     found = findings(content, results)
     effects = [replace(e, **costs.of_effect(c)) for e, c in zip(found.effects, content["contrasts"], strict=True)]
     executions, tried = record.executions, trials_of(content, record)
@@ -137,31 +118,6 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
         survivors=_survivors(content, results), notes=[*content["notes"], *costs.notes], baseline=found.baseline,
         margin=found.margin, noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
         spared=runs_spared(content) if settled_all else None, looks=list(looks_of(content)),
-    )  # fmt: skip
-
-
-def _arm(
-    arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], costs: Costs
-) -> ArmSummary:
-    metric = content["config"]["metric"]
-    runs = [(r["seed"], results[r["key"]]) for r in content["runs"] if r["arm"] == arm["name"] and r["key"] in results]
-    sound = [(seed, result) for seed, result in runs if not result["diverged"]]
-    values = [{"seed": seed, "value": result["metrics"][metric]} for seed, result in sound]
-    mean, sd = mean_sd([v["value"] for v in values])
-    test_metric = metric.replace("val/", "test/")
-
-    def average(of: str) -> float | None:
-        return mean_sd([value for _, result in runs if (value := cost_of(result, of)) is not None])[0]
-
-    timed = arm["tokens"] is None
-    return ArmSummary(
-        name=arm["name"], mean=mean, sd=sd, n=len(values), values=values,
-        test=mean_sd([result["metrics"][test_metric] for _, result in sound])[0],
-        parameters=arm["parameters"], tokens=average("tokens") if timed else arm["tokens"],
-        flops=average("flops") if timed else arm["tokens"] * arm["flops_per_token"],
-        seconds=average("seconds"), tokens_per_second=average("tokens_per_second"),
-        peak_memory_bytes=average("peak_memory_bytes"), diverged=[seed for seed, result in runs if result["diverged"]],
-        cost=costs.of_arm(arm["name"]),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
 from ablab.report.scaling import Listing
-from ablab.report.sentences import changed_by_tuning, noise, places_of, sentence, word
+from ablab.report.sentences import adjusted, changed_by_tuning, noise, places_of, sentence, word
 from ablab.report.summary import Summary
 from ablab.report.trials import ArmTuning
 from ablab.study.words import parameters
@@ -42,6 +42,8 @@ def _print_part(summary: Summary, part: Summary, console: Console) -> None:
         console.print(line, highlight=False, markup=False)
     console.print(effects_table(part))
     console.print(arms_table(part))
+    if told := adjusted(part):
+        console.print(told, highlight=False, markup=False)
     if any(value is not None for effect in part.effects for value in effect.costs.values()):
         console.print(costs_table(part))
     if part.tuning:
@@ -100,9 +102,8 @@ def arms_table(summary: Summary) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     places = digits(summary.sd)
     for arm in summary.arms:
-        note = " (diverged)" if arm.diverged else ""
         table.add_row(
-            escape(arm.name) + note, plain(arm.mean, places), plain(arm.sd, places), str(arm.n), short(arm.parameters),
+            escape(arm.name), arm.told(places), plain(arm.sd, places), str(arm.n), short(arm.parameters),
             short(arm.tokens), short(arm.flops), plain(arm.seconds, 1),
         )  # fmt: skip
     return table

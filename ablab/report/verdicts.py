@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ablab.stats.effects import Cells, Effect, mean_sd
+from ablab.stats.effects import Cells, Effect, Estimate, arm_means, mean_sd
 from ablab.stats.sequential import looks
 from ablab.stats.verdicts import Judged, Judgement, Rules, Verdict, judge
 from ablab.study.alike import first_by_runs, merged
@@ -124,6 +124,13 @@ def findings(content: Mapping[str, Any], results: Results) -> Findings:
     return Findings(effects, error.sd, error.dof, spread, error.detectable, margin, baseline)
 
 
+def means_of(content: Mapping[str, Any], results: Results, metric: str) -> dict[str, Estimate]:
+    """The means of a metric (see `stats.effects.arm_means`), of every arm that did not diverge. Equal arms share theirs."""
+    table = _table(content["runs"], content, results, metric)
+    means = arm_means(table.cells)
+    return {arm: means[first] for arm, first in table.first.items() if first in means}
+
+
 def _judged(table: _Table, questions: Sequence[Question], rules: Rules) -> tuple[Judgement, Judgement]:
     """The verdicts on arms that are complete, and the estimates so far. While a study adds seeds both are the same: what it sees
     at a look is complete.
@@ -160,8 +167,9 @@ def _shared(
     return [{"seeds": len(seeds), "one": _plain(one), "own": _plain(each)} for one, each in pairs]
 
 
-def _table(runs: Sequence[Mapping[str, Any]], content: Mapping[str, Any], results: Results) -> _Table:
-    metric, first = content["config"]["metric"], first_by_runs(runs)
+def _table(runs: Sequence[Mapping[str, Any]], content: Mapping[str, Any], results: Results, metric: str | None = None) -> _Table:
+    """`metric`: the study's where none is named."""
+    metric, first = metric or content["config"]["metric"], first_by_runs(runs)
     arms = {arm["name"] for arm in content["arms"]}  # none, of several parts together
     ended = [(r["arm"], r["seed"], results[r["key"]]) for r in runs if r["arm"] in arms and r["key"] in results]
     diverged = frozenset(arm for arm, _, result in ended if result["diverged"])

@@ -4,11 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy import special
-
+from ablab.report.arms import ArmSummary
 from ablab.report.figures.canvas import BLUE, MUTED, Plot, drawing
 from ablab.report.numbers import short
-from ablab.report.summary import ArmSummary, Summary
+from ablab.report.summary import Summary
 
 _LISTED = 8  # arms of the front that are named beside it
 _MANY = 40  # arms: of more, the front alone has numbers and bars
@@ -72,9 +71,11 @@ def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> 
     if _alike([x for x, _ in points.values()]):
         return None
     best, names = on_front(points, cost.better), dict(arms)
+    many = len(points) > _MANY
+    bars = {n: (names[n].low, names[n].high) for n in (best if many else points)}
     with drawing(3.5) as figure:
         axes = figure.add_subplot()
-        _points(axes, points, best, half_width(summary, names))
+        _points(axes, points, best, bars)
         axes.set_xlabel(f"{cost.name} ({'left' if cost.better < 0 else 'right'} is better)")
         axes.set_ylabel(f"{summary.metric} (down is better)")
         axes.xaxis.set_major_formatter(lambda value, _: short(value))
@@ -83,7 +84,7 @@ def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> 
     told = "; ".join(f"{n}: {names[n].name}" for n in best[:_LISTED])
     told += f"; and {len(best) - _LISTED} more" if len(best) > _LISTED else ""
     caption = f"On the front: {told}. Numbers are those of the arms' table."
-    caption += " Bars: 95 % intervals of the means; what differs by less is noise." if summary.sd is not None else ""
+    caption += _of_bars(summary, many=many) if any(low is not None for low, _ in bars.values()) else ""
     alternative = f"{summary.metric} against {cost.name} of {len(points)} arms. On the front: {told}."
     return Plot(f"front-{cost.key}", cost.name, alternative, figure, caption)
 
@@ -92,14 +93,26 @@ def _alike(costs: Sequence[float]) -> bool:
     return max(costs) - min(costs) <= _SAME * max(costs)
 
 
-def _points(axes: Any, points: Mapping[int, tuple[float, float]], best: list[int], halves: Mapping[int, float]) -> None:
+def _of_bars(summary: Summary, *, many: bool) -> str:
+    told = "Bars, of the front alone" if many else "Bars"
+    looks = ", not widened for the looks" if summary.looks else ""
+    return f" {told}: 95 % intervals of the means{looks}; what a seed does to all arms alike is not in them."
+
+
+def _points(
+    axes: Any,
+    points: Mapping[int, tuple[float, float]],
+    best: list[int],
+    bars: Mapping[int, tuple[float | None, float | None]],
+) -> None:
     axes.plot(*zip(*[points[n] for n in best], strict=True), color=BLUE, linewidth=1, drawstyle="steps-post", zorder=1)
     many = len(points) > _MANY
     for number, (x, y) in points.items():
         leads = number in best
         colour, marker, size = (BLUE, "D", 6) if leads else (MUTED, "o", 3 if many else 4.5)
-        if number in halves and (leads or not many):
-            axes.plot([x, x], [y - halves[number], y + halves[number]], color=colour, linewidth=1, alpha=0.5)
+        low, high = bars.get(number, (None, None))
+        if low is not None and high is not None:
+            axes.plot([x, x], [low, high], color=colour, linewidth=1, alpha=0.5)
         axes.plot([x], [y], marker, color=colour, markersize=size, alpha=1.0 if leads or not many else 0.6, zorder=2 + leads)
     for number in _apart(points, best if many else [*best, *points]):
         colour = BLUE if number in best else MUTED
@@ -115,14 +128,6 @@ def _apart(points: Mapping[int, tuple[float, float]], wanted: Sequence[int]) -> 
         if not any(gap[0] < _NEAR[0] and gap[1] < _NEAR[1] for gap in gaps):
             chosen.append(number)
     return chosen
-
-
-def half_width(summary: Summary, arms: Mapping[int, ArmSummary]) -> dict[int, float]:
-    """Half of the 95 % interval of each arm's mean, with the pooled noise; nothing where that is not known."""
-    if summary.sd is None or summary.dof < 1:
-        return {}
-    t = float(special.stdtrit(summary.dof, 0.975))
-    return {number: t * summary.sd / arm.n**0.5 for number, arm in arms.items() if arm.n}
 
 
 def _few() -> Any:
