@@ -20,7 +20,8 @@ TIMED = ("seconds_per_token", "decode_tokens_per_second")
 OF_RUNS = (*TIMED, "peak_memory_bytes", "kv_cache_bytes")
 OF_ARMS = ("parameters", "flops_per_token")
 COSTS = ("seconds_per_token", "peak_memory_bytes", "decode_tokens_per_second", "kv_cache_bytes", *OF_ARMS)
-UNLIKE = "costs of runs are not compared: they ran on unlike devices, layouts or numbers of threads"
+ONE_PROCESS = "1 process"
+UNLIKE = "runs were carried out on unlike devices, layouts or numbers of threads"
 _MEASURED_LEAST, _COUNTED_LEAST, _FACTOR = 0.01, 0.001, 1.25
 
 
@@ -52,13 +53,18 @@ class Costs:
                 # Where one run lacks a figure, its arm has none: the others' seeds may be the fast ones.
                 own = {cell: value for cell, value in cells.items() if first[cell[0]] == cell[0]}
                 fits[name] = log_fit({cell: nan if value is None else value for cell, value in own.items()})
-        settings = {(result["device"], result.get("layout"), result["threads"]) for _, _, result in runs}
+        settings = {(result["device"], result.get("layout", ONE_PROCESS), result["threads"]) for _, _, result in runs}
         return cls(means, fits, len(settings) <= 1, first)
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know of them."""
-        return [] if self.alike else [UNLIKE]
+        return [] if self.alike else [f"costs of runs are not compared: {UNLIKE}"]
+
+    @property
+    def apart(self) -> dict[str, str]:
+        """By cost, why it is not compared between arms."""
+        return {} if self.alike else dict.fromkeys(("seconds", *OF_RUNS), UNLIKE)
 
     def of_arm(self, arm: str) -> dict[str, float | None]:
         """The arm's mean costs by name, with `seconds` and `tokens` of a run."""
@@ -84,6 +90,12 @@ class Costs:
         # Of arms of equal value, which are known to cost the same where their cost is known.
         known = all(self.first.get(arm, arm) in fitted.arms for arm in contrast["weights"])
         return Ratio(1.0, 1.0, 1.0) if known else Ratio(None)
+
+
+def uncompared(objectives: Sequence[str], apart: Mapping[str, str]) -> dict[str, str]:
+    """Those of a search's objectives that are costs which are not compared, each with the reason."""
+    reasons = {name: apart.get(name.removeprefix("cost/")) for name in objectives}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def cost_of(result: Mapping[str, Any], name: str) -> float | None:

@@ -15,6 +15,10 @@ from ablab.study.records import Record
 
 _MOST = 20  # of one kind are listed; the rest are counted
 _UNKNOWN = "not recorded"
+_AXES = {
+    "tokens": "tokens", "flops": "training FLOPs", "seconds": "training seconds", "parameters": "parameters",
+    "peak_memory_bytes": "peak memory (bytes)",
+}  # fmt: skip
 # An absolute path's folders: what precedes is neither part of a word nor of an address.
 _FOLDERS = re.compile(r"(?<![\w.:/\\~])~?/(?:[^/\s'\",\]}:]+/)+(?=[^/\s])")
 
@@ -44,22 +48,20 @@ class Evidence:
 def evidence_of(summary: Summary, record: StudyRecord, content: Mapping[str, Any]) -> Evidence:
     """Reads what the records hold of a study, or of one of its parts: `content` is its record."""
     return Evidence(
-        curves_of(summary, content, record), steps_of(summary, content), ranges(summary.arms), excluded(summary, content),
-        again(summary, content, record),
+        curves_of(summary, content, record), steps_of(summary, content), ranges(summary.arms, summary.apart),
+        excluded(summary, content), again(summary, content, record),
     )  # fmt: skip
 
 
-def ranges(arms: Sequence[ArmSummary]) -> list[Range]:
-    """Of every axis of cost; one that was not measured is left out."""
-    axes = (
-        ("tokens", [arm.tokens for arm in arms]), ("training FLOPs", [arm.flops for arm in arms]),
-        ("training seconds", [arm.seconds for arm in arms]), ("parameters", [arm.parameters for arm in arms]),
-        ("peak memory (bytes)", [arm.peak_memory_bytes for arm in arms]),
-    )  # fmt: skip
-    return [_range(name, found) for name, values in axes if (found := [value for value in values if value is not None])]
+def ranges(arms: Sequence[ArmSummary], apart: Mapping[str, str]) -> list[Range]:
+    """Of every axis of cost; one that was not measured is left out. `apart`: see `Summary`."""
+    found = [(axis, [v for arm in arms if (v := getattr(arm, axis)) is not None]) for axis in _AXES]
+    return [_range(_AXES[axis], values, apart.get(axis)) for axis, values in found if values]
 
 
-def _range(name: str, values: Sequence[float]) -> Range:
+def _range(name: str, values: Sequence[float], apart: str | None) -> Range:
+    if apart:
+        return Range(name, "–", "–", f"not compared: {apart}", False)
     least, most = min(values), max(values)
     ratio = most / least if least > 0 else 1.0
     if least == most:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ablab.files import write_atomically
 from ablab.report.evidence import evidence_of
 from ablab.report.figures import Figures, figures_of
-from ablab.report.figures.front import same_costs
+from ablab.report.figures.front import costs_apart, same_costs
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
 from ablab.report.sentences import adjusted, changed_by_tuning, sentence
@@ -70,9 +70,9 @@ def _context(summary: Summary, figures: Figures) -> dict[str, Any]:
     return {
         "s": summary, "f": figures, "by_tuning": changed_by_tuning(summary), "notes": footnotes(summary),
         "told": [(e.verdict or "", MARKS.get(e.verdict or "", "–"), sentence(e, summary.metric)) for e in told],
-        "same": same_costs(summary), "survival": survival(summary), "effects": effects_table(summary),
-        "arms": arms_table(summary), "trials": trials_table(summary), "tuning": tuning_table(summary),
-        "adjusted": adjusted(summary),
+        "same": same_costs(summary), "apart": costs_apart(summary), "adjusted": adjusted(summary), "survival": survival(summary),
+        "effects": effects_table(summary), "arms": arms_table(summary), "trials": trials_table(summary),
+        "tuning": tuning_table(summary),
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ablab.report.costs import costs_table
+from ablab.report.costs import costs_table, uncompared
 from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
@@ -142,9 +142,12 @@ def survival(summary: Summary) -> list[str]:
         return []
     told = ", ".join(summary.objectives)
     lines = [f"{len(summary.trials)} trials looked for low {told}; the best were trained again on fresh seeds:"]
-    alike = "survives" if summary.sd is not None or len(summary.survivors) == 1 else "not known with one seed"
+    if reasons := uncompared(summary.objectives, summary.apart):
+        lines += [f"  {arm}: not known" for arm in summary.survivors]
+        return [*lines, *(f"  {name} is not compared: {reason}" for name, reason in reasons.items())]
+    unbeaten = "survives" if summary.sd is not None or len(summary.survivors) == 1 else "not known with one seed"
     for arm, by in summary.survivors.items():
-        lines.append(f"  {arm}: " + (alike if by is None else f"beaten by {by}"))
+        lines.append(f"  {arm}: " + (unbeaten if by is None else f"beaten by {by}"))
     return [*lines, "  beaten: another is better in one objective and worse in none, beyond the 95 % intervals"]
 
 

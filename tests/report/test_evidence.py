@@ -127,7 +127,7 @@ def arm(**costs):
 
 
 def test_what_was_equal_and_what_was_not():
-    found = {r.name: r for r in ranges([arm(), arm(parameters=1000, flops=1.005e9)])}
+    found = {r.name: r for r in ranges([arm(), arm(parameters=1000, flops=1.005e9)], {})}
     assert [(r.verdict, r.equal) for r in found.values()] == [
         ("equal", True), ("equal within 0.5 %", True), ("not equal: the most is 100 times the least", False), ("equal", True),
     ]  # fmt: skip

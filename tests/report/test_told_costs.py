@@ -77,7 +77,7 @@ def test_an_interaction_has_no_costs():
 
 def test_runs_carried_out_unlike_are_not_compared():
     costs, effect = of_change(change=lambda made, arm, seed: made | ({"device": "H100"} if arm == "mqa" else {}))
-    assert costs.notes == [UNLIKE]
+    assert costs.notes == [f"costs of runs are not compared: {UNLIKE}"]
     assert {name for name, value in effect.costs.items() if value is not None} == {"parameters", "flops_per_token"}
 
 

@@ -1,6 +1,6 @@
 """The front of loss and cost: which arms no other arm beats in both."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +17,16 @@ _SAME = 0.01  # costs that differ by less than this share are the same: there is
 
 @dataclass(frozen=True)
 class Cost:
-    """What an arm costs. `better`: −1 where less is better, 1 where more is."""
+    """What an arm costs. `key`: of its figure's name. `of`: the cost. `better`: −1 where less is better, 1 where more is."""
 
     key: str
     name: str
-    value: Callable[[ArmSummary], float | None]
+    of: str
     better: int = -1
+
+    def value(self, arm: ArmSummary) -> float | None:
+        """What this arm costs; None where it was not measured."""
+        return measured(arm, self.of)
 
 
 def measured(arm: ArmSummary, name: str) -> float | None:
@@ -33,25 +37,37 @@ def measured(arm: ArmSummary, name: str) -> float | None:
 
 
 COSTS = (
-    Cost("seconds", "training seconds", lambda arm: arm.seconds),
-    Cost("flops", "training FLOPs", lambda arm: arm.flops),
-    Cost("memory", "peak memory (bytes)", lambda arm: arm.peak_memory_bytes),
-    Cost("decode", "decoded tokens a second", lambda arm: measured(arm, "decode_tokens_per_second"), 1),
-    Cost("kv", "KV cache (bytes a sequence)", lambda arm: measured(arm, "kv_cache_bytes")),
-    Cost("parameters", "parameters", lambda arm: arm.parameters),
+    Cost("seconds", "training seconds", "seconds"),
+    Cost("flops", "training FLOPs", "flops"),
+    Cost("memory", "peak memory (bytes)", "peak_memory_bytes"),
+    Cost("decode", "decoded tokens a second", "decode_tokens_per_second", 1),
+    Cost("kv", "KV cache (bytes a sequence)", "kv_cache_bytes"),
+    Cost("parameters", "parameters", "parameters"),
 )
 
 
 def fronts(summary: Summary) -> list[Plot]:
-    """A figure for every cost in which the arms differ."""
+    """A figure for every cost that is compared, and in which the arms differ."""
     arms = [(number, arm) for number, arm in enumerate(summary.arms, 1) if arm.mean is not None]
-    return [plot for cost in COSTS if (plot := _front(summary, cost, arms)) is not None]
+    compared = [cost for cost in COSTS if cost.of not in summary.apart]
+    return [plot for cost in compared if (plot := _front(summary, cost, arms)) is not None]
 
 
 def same_costs(summary: Summary) -> list[str]:
     """The costs in which the arms do not differ: there is nothing to trade."""
-    values = {cost.name: [x for arm in summary.arms if (x := cost.value(arm)) is not None] for cost in COSTS}
-    return [name for name, found in values.items() if len(found) > 1 and _alike(found)]
+    return [c.name for c in COSTS if c.of not in summary.apart and len(found := _values(summary, c)) > 1 and _alike(found)]
+
+
+def costs_apart(summary: Summary) -> list[str]:
+    """The costs that are not compared, a line a reason."""
+    known = [cost for cost in COSTS if cost.of in summary.apart and _values(summary, cost)]
+    reasons = dict.fromkeys(summary.apart[cost.of] for cost in known)
+    names = {reason: ", ".join(cost.name for cost in known if summary.apart[cost.of] == reason) for reason in reasons}
+    return [f"Not compared: {costs}: {reason}." for reason, costs in names.items()]
+
+
+def _values(summary: Summary, cost: Cost) -> list[float]:
+    return [x for arm in summary.arms if (x := cost.value(arm)) is not None]
 
 
 def on_front(points: Mapping[int, tuple[float, float]], better: int = -1) -> list[int]:
