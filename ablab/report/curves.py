@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ablab.report.scope import own_tokenizers
 from ablab.report.summary import Summary
 from ablab.study.home import StudyRecord
 from ablab.study.records import Record
@@ -13,6 +14,7 @@ from ablab.study.records import Record
 _POINTS = 100
 _MOST = 5
 _TRAIN = "train/loss"
+_MIXED = "Training loss is left out: it is nats per token, and tokens differ between arms."
 
 
 @dataclass(frozen=True)
@@ -29,29 +31,34 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """`axis`: what `x` is. `shown`: the arms that are told apart; the rest are background. `seeds`: the most an arm has."""
+    """`axis`: what `x` is. `shown`: the arms that are told apart; the rest are background. `seeds`: the most an arm has. `note`:
+    what is left out.
+    """
 
     axis: str
     curves: list[Curve]
     shown: list[str]
     seeds: int
+    note: str = ""
 
 
 def curves_of(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> Curves:
     """All arms' training loss and the study's metric. Arms that spend as many tokens are shown by tokens, others by shares."""
-    alike = len({arm["tokens"] for arm in content["arms"]} | {None}) == 2  # None: the clock decides, of each run anew
+    mixed = len(set(own_tokenizers(content["arms"]).values())) > 1
+    # None: the clock decides, of each run anew.
+    alike = not mixed and len({arm["tokens"] for arm in content["arms"]} | {None}) == 2
     curves: list[Curve] = []
     seeds = 0
     for arm in content["arms"]:
         records = [Record(record.home.root, run["key"]) for run in content["runs"] if run["arm"] == arm["name"]]
         rows = [(found, held.result) for held in records if (found := held.metrics())]
         whole = float(arm["tokens"] if alike else 1.0)
-        for metric in (_TRAIN, summary.metric):
+        for metric in (summary.metric,) if mixed else (_TRAIN, summary.metric):
             lines = [line for found, result in rows if len((line := _line(found, result, metric, arm["tokens"]))[0]) > 1]
             curves += [_curve(arm["name"], metric, lines, whole)] if lines else []
             seeds = max(seeds, len(lines))
     axis = "tokens" if alike else "share of the budget"
-    return Curves(axis, curves, telling(summary, content), seeds)
+    return Curves(axis, curves, telling(summary, content), seeds, _MIXED if mixed else "")
 
 
 def telling(summary: Summary, content: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from ablab.report.arms import ArmSummary
 from ablab.report.curves import Curves, curves_of
 from ablab.report.numbers import short
+from ablab.report.scope import own_data
 from ablab.report.steps import Steps, steps_of
 from ablab.report.summary import Summary
 from ablab.study.home import StudyRecord
@@ -108,14 +109,14 @@ def again(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> 
     folder = f"the working folder's commit at the last run: {commit or _UNKNOWN}{changed}"
     arms = {run["arm"]: run["key"] for run in content["runs"]}
     prints = {spec["data"] for key in arms.values() if (spec := Record(record.home.root, key).spec)}
-    data = config["data"]
+    used = f"{config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}"
     return [
         ("Command", f"ablab run {bare(sources['command'])}"),
         ("Study", f"{summary.study}, revision {summary.revision}"),
         ("Code", f"ablab {sources.get('version', f'({_UNKNOWN})')}; {folder}"),
         ("Machine", sources.get("machine") or _UNKNOWN),
         ("Devices", "; ".join(summary.devices) or "nothing ran yet"),
-        ("Data", f"{data['source']}, tokenizer {data['tokenizer']['kind']}; fingerprint {', '.join(sorted(prints)) or _UNKNOWN}"),
+        ("Data", "; ".join([used, *own_data(content["arms"]), f"fingerprint {', '.join(sorted(prints)) or _UNKNOWN}"])),
         ("FLOPs", sources["flop_convention"]),
     ]
 

@@ -20,7 +20,7 @@ class EffectSummary:
     `seeds_needed`: that would settle an undecided one. `paired`: the two arms' paired t by itself. `missing`: runs are to come.
     `shared`: the effect under `one` recipe for all, and under each arm's `own` on the same `seeds`. `aliases`: effects that the
     arms cannot tell from it. `sampling_se`: see `stats.effects.Effect`. `costs`: by name, the cost with the change over that
-    without, and `cost_intervals`: 95 %, of those that were timed.
+    without, and `cost_intervals`: 95 %, of those that were timed; `cost_reasons`: why some are not compared.
     """
 
     name: str
@@ -42,6 +42,7 @@ class EffectSummary:
     aliases: list[str] = field(default_factory=list)
     costs: dict[str, float | None] = field(default_factory=dict)
     cost_intervals: dict[str, tuple[float, float] | None] = field(default_factory=dict)
+    cost_reasons: dict[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

@@ -72,7 +72,11 @@ def test_ratios_means_and_words():
 
 
 def test_an_interaction_has_no_costs():
-    assert Costs.of(*study()).of_effect({**CHANGE, "kind": "interaction"}) == {"costs": {}, "cost_intervals": {}}
+    assert Costs.of(*study()).of_effect({**CHANGE, "kind": "interaction"}) == {
+        "costs": {},
+        "cost_intervals": {},
+        "cost_reasons": {},
+    }
 
 
 def test_runs_carried_out_unlike_are_not_compared():
