@@ -5,6 +5,7 @@ from typing import Any
 
 from ablab.report.numbers import short
 from ablab.study.home import parts_alone
+from ablab.study.seeds import replicates_of
 from ablab.study.seeds import told as seeds_told
 from ablab.study.words import parameters
 
@@ -32,6 +33,7 @@ def scope(content: Mapping[str, Any]) -> list[str]:
         f"recipe of all arms: {told}{own}",
         _tuned(config),
         f"seeds: {seeds_told(config['seeds'])}; intervals are 95 %, unadjusted for the number of effects",
+        *([f"replicates: {own} on seeds of their own, compared unpaired"] if (own := ", ".join(replicates_of(config))) else []),
     ]
 
 

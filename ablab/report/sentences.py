@@ -9,6 +9,12 @@ from ablab.report.summary import Summary
 from ablab.report.verdicts import EffectSummary
 from ablab.study.words import parameters
 
+HOW_JUDGED = (
+    "With the change minus without; below zero is better. Intervals are 95 %, unadjusted for the number of effects; verdicts go "
+    "by Holm's p over the changes, and over the interactions. An effect is equivalent by two one-sided tests at 5 %, which are a "
+    "90 % interval within the margin, so that the 95 % interval beside it may cross the margin."
+)
+_TESTS = {False: "the pooled t", True: "Welch's t of unpaired arms"}
 _LISTED = 8  # effects that are named in one sentence
 
 
@@ -24,6 +30,8 @@ def _verdict_told(effect: EffectSummary, metric: str) -> str:
     if effect.verdict == "diverged":
         return f"{name} diverged: at least one run that it needs came to no finite loss, or ended above its start."
     if effect.verdict == "equivalent":
+        if effect.margin is None:
+            return f"{name} makes no difference: its arms are the same."
         real = f"; real all the same (p {_p(effect.p_holm)})" if effect.real else ""
         return f"{name} makes no difference that matters: within ±{plain(effect.margin, places)} {metric} ({interval}){real}."
     if effect.verdict == "undecided":
@@ -84,11 +92,12 @@ def _looks(summary: Summary) -> list[str]:
     if not summary.looks:
         return []
     at = ", ".join(map(str, summary.looks))
+    tests = " and ".join(_TESTS[unpaired] for unpaired in sorted({effect.unpaired for effect in summary.effects}))
     spared = f"{summary.spared} runs fewer than {summary.looks[-1]} seeds of every arm would take"
     told = [] if summary.spared is None else [f"seeds added where verdicts were open: {spared}"]
     return [
-        f"looks at {at} seeds: p and intervals hold over all looks together (a group-sequential test of Pocock's kind for the "
-        "pooled t, and repeated confidence intervals); a decision stays",
+        f"looks at {at} seeds: p and intervals hold over all looks together (a group-sequential test of Pocock's kind for "
+        f"{tests}, and repeated confidence intervals); a decision stays",
         *told,
     ]
 
