@@ -7,13 +7,14 @@ from typing import Any
 
 from ablab.errors import UserError
 from ablab.files import write_atomically
+from ablab.report.arms import ArmSummary
 from ablab.report.evidence import bare
 from ablab.report.figures.pairs import pairs
 from ablab.report.html import render
-from ablab.report.numbers import digits, plain, signed
-from ablab.report.sentences import places_of, word
-from ablab.report.summary import ArmSummary, Summary
-from ablab.report.tables import MARKS, Cell, Column, Table
+from ablab.report.numbers import digits, signed
+from ablab.report.sentences import adjusted, places_of, word
+from ablab.report.summary import Summary
+from ablab.report.tables import MARKS, Cell, Column, Table, mean_cell
 from ablab.report.verdicts import EffectSummary
 from ablab.study.home import StudyRecord
 
@@ -81,6 +82,7 @@ def write_comparison(found: Comparison, record: StudyRecord, other: StudyRecord)
     page = render("templates/comparison.j2", {
         "c": found, "plot": pairs(found.effects, found.names, found.studies[0].metric), "caution": CAUTION,
         "differences": _settings(found), "effects": _effects(found), "arms": _arms(found),
+        "adjusted": next((told for study in found.studies if (told := adjusted(study))), ""),
     })  # fmt: skip
     record.reports.mkdir(parents=True, exist_ok=True)
     path = record.reports / f"{record.revision}-beside-{other.name}-{other.revision}.html"
@@ -139,11 +141,6 @@ def _arms(found: Comparison) -> Table:
     places = [digits(summary.sd) for summary in found.studies]
     rows = []
     for name, *arms in found.arms:
-        means = [_mean(arm, place) for arm, place in zip(arms, places, strict=True)]
+        means = [Cell(_NONE, "") if arm is None else mean_cell(arm, place) for arm, place in zip(arms, places, strict=True)]
         rows.append([Cell(name, None, "text"), *means])
     return Table("arms", columns, rows)
-
-
-def _mean(arm: ArmSummary | None, places: int) -> Cell:
-    mean = arm.mean if arm is not None else None
-    return Cell(plain(mean, places), "" if mean is None else mean)

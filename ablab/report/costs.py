@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ablab.report.numbers import digits
+from ablab.report.scope import own_tokenizers
 from ablab.stats.costs import Ratio, log_fit, measured_ratio, ratio
 from ablab.stats.effects import Fit
 from ablab.study.alike import first_by_runs, merged
@@ -20,7 +21,10 @@ TIMED = ("seconds_per_token", "decode_tokens_per_second")
 OF_RUNS = (*TIMED, "peak_memory_bytes", "kv_cache_bytes")
 OF_ARMS = ("parameters", "flops_per_token")
 COSTS = ("seconds_per_token", "peak_memory_bytes", "decode_tokens_per_second", "kv_cache_bytes", *OF_ARMS)
-UNLIKE = "costs of runs are not compared: they ran on unlike devices, layouts or numbers of threads"
+ONE_PROCESS = "1 process"
+PER_TOKEN = (*TIMED, "flops_per_token")
+TOKENS = "tokens differ"
+UNLIKE = "runs were carried out on unlike devices, layouts or numbers of threads"
 _MEASURED_LEAST, _COUNTED_LEAST, _FACTOR = 0.01, 0.001, 1.25
 
 
@@ -28,13 +32,14 @@ _MEASURED_LEAST, _COUNTED_LEAST, _FACTOR = 0.01, 0.001, 1.25
 class Costs:
     """A study's costs: `means` over runs, by cost and arm, and of the timed ones the fit to their logarithms. `alike`: whether
     all runs were carried out alike, so that their costs compare. `first`: by arm, the first of equal value, which alone is in
-    the fits: the same run counts once.
+    the fits: the same run counts once. `tokenizers`: by arm, that of its own; a token of one is not a token of another.
     """
 
     means: Mapping[str, Mapping[str, float | None]]
     fits: Mapping[str, Fit | None] = field(default_factory=dict)
     alike: bool = True
     first: Mapping[str, str] = field(default_factory=dict)
+    tokenizers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> "Costs":
@@ -52,13 +57,24 @@ class Costs:
                 # Where one run lacks a figure, its arm has none: the others' seeds may be the fast ones.
                 own = {cell: value for cell, value in cells.items() if first[cell[0]] == cell[0]}
                 fits[name] = log_fit({cell: nan if value is None else value for cell, value in own.items()})
-        settings = {(result["device"], result.get("layout"), result["threads"]) for _, _, result in runs}
-        return cls(means, fits, len(settings) <= 1, first)
+        settings = {(result["device"], result.get("layout", ONE_PROCESS), result["threads"]) for _, _, result in runs}
+        return cls(means, fits, len(settings) <= 1, first, own_tokenizers(content["arms"]))
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know of them."""
-        return [] if self.alike else [UNLIKE]
+        unlike = [] if self.alike else [f"costs of runs are not compared: {UNLIKE}"]
+        return [*unlike, f"costs per token are not compared between unlike tokenizers: {TOKENS}"] if self._mixed else unlike
+
+    @property
+    def apart(self) -> dict[str, str]:
+        """By cost, why it is not compared between arms."""
+        found: dict[str, str] = dict.fromkeys((*PER_TOKEN, "tokens"), TOKENS) if self._mixed else {}
+        return found if self.alike else {**found, **dict.fromkeys(("seconds", *OF_RUNS), UNLIKE)}
+
+    @property
+    def _mixed(self) -> bool:
+        return len(set(self.tokenizers.values())) > 1
 
     def of_arm(self, arm: str) -> dict[str, float | None]:
         """The arm's mean costs by name, with `seconds` and `tokens` of a run."""
@@ -72,9 +88,13 @@ class Costs:
         """The same as an effect's summary holds it, in plain JSON types."""
         found = self.ratios(contrast)
         known = {name: None if r.low is None or r.high is None else (r.low, r.high) for name, r in found.items() if name in TIMED}
-        return {"costs": {name: r.value for name, r in found.items()}, "cost_intervals": known}
+        reasons = {name: r.why for name, r in found.items() if r.why}
+        return {"costs": {name: r.value for name, r in found.items()}, "cost_intervals": known, "cost_reasons": reasons}
 
     def _ratio(self, name: str, contrast: Mapping[str, Any]) -> Ratio:
+        # Where the weights cancel for each tokenizer, tokens are held against their like alone.
+        if name in PER_TOKEN and merged(contrast["weights"], self.tokenizers):
+            return Ratio(None, why=TOKENS)
         if name in OF_RUNS and not self.alike:
             return Ratio(None)
         if (fitted := self.fits.get(name)) is None:
@@ -84,6 +104,12 @@ class Costs:
         # Of arms of equal value, which are known to cost the same where their cost is known.
         known = all(self.first.get(arm, arm) in fitted.arms for arm in contrast["weights"])
         return Ratio(1.0, 1.0, 1.0) if known else Ratio(None)
+
+
+def uncompared(objectives: Sequence[str], apart: Mapping[str, str]) -> dict[str, str]:
+    """Those of a search's objectives that are costs which are not compared, each with the reason."""
+    reasons = {name: apart.get(name.removeprefix("cost/")) for name in objectives}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def cost_of(result: Mapping[str, Any], name: str) -> float | None:
@@ -114,7 +140,9 @@ def told(ratios: Mapping[str, Ratio]) -> str:
         value = known.get(name)
         if value is not None and abs(value - 1) >= least and (name not in TIMED or ratios[name].differs):
             phrases.append(_phrase(name, value))
-    if any(name in ratios and (ratios[name].value is None or ratios[name].low is None) for name in TIMED):
+    if reasons := dict.fromkeys(found.why for found in ratios.values() if found.why):
+        phrases += [f"costs per token not compared: {why}" for why in reasons]
+    elif any(name in ratios and (ratios[name].value is None or ratios[name].low is None) for name in TIMED):
         phrases.append("times not compared")
     return ", ".join(phrases) or "no difference in cost found"
 
@@ -164,8 +192,9 @@ def trade(effect: "EffectSummary") -> str:
 
 
 def ratios_of(effect: "EffectSummary") -> dict[str, Ratio]:
-    """The effect's ratios by cost, with their intervals."""
-    return {name: Ratio(value, *(effect.cost_intervals.get(name) or ())) for name, value in effect.costs.items()}
+    """The effect's ratios by cost, with their intervals, or why there are none."""
+    ends = {name: effect.cost_intervals.get(name) or (None, None) for name in effect.costs}
+    return {name: Ratio(value, *ends[name], effect.cost_reasons.get(name, "")) for name, value in effect.costs.items()}
 
 
 def costs_table(summary: "Summary") -> Table:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ablab.report.scope import own_tokenizers
 from ablab.report.summary import Summary
 from ablab.study.home import StudyRecord
 from ablab.study.records import Record
@@ -13,6 +14,7 @@ from ablab.study.records import Record
 _POINTS = 100
 _MOST = 5
 _TRAIN = "train/loss"
+_MIXED = "Training loss is left out: it is nats per token, and tokens differ between arms."
 
 
 @dataclass(frozen=True)
@@ -29,29 +31,35 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """`axis`: what `x` is. `shown`: the arms that are told apart; the rest are background. `seeds`: the most an arm has."""
+    """`axis`: what `x` is. `shown`: the arms that are told apart; the rest are background. `seeds`: the most an arm has. `note`:
+    what is left out.
+    """
 
     axis: str
     curves: list[Curve]
     shown: list[str]
     seeds: int
+    note: str = ""
 
 
 def curves_of(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> Curves:
     """All arms' training loss and the study's metric. Arms that spend as many tokens are shown by tokens, others by shares."""
-    alike = len({arm["tokens"] for arm in content["arms"]} | {None}) == 2  # None: the clock decides, of each run anew
+    mixed = len(set(own_tokenizers(content["arms"]).values())) > 1
+    # None: the clock decides, of each run anew.
+    alike = not mixed and len({arm["tokens"] for arm in content["arms"]} | {None}) == 2
     curves: list[Curve] = []
     seeds = 0
     for arm in content["arms"]:
         records = [Record(record.home.root, run["key"]) for run in content["runs"] if run["arm"] == arm["name"]]
         rows = [(found, held.result) for held in records if (found := held.metrics())]
         whole = float(arm["tokens"] if alike else 1.0)
-        for metric in (_TRAIN, summary.metric):
-            lines = [line for found, result in rows if len((line := _line(found, result, metric, arm["tokens"]))[0]) > 1]
+        budget = _Budget(arm["tokens"], content["config"]["budget"].get("seconds"))
+        for metric in (summary.metric,) if mixed else (_TRAIN, summary.metric):
+            lines = [line for found, result in rows if len((line := _line(found, result, metric, budget))[0]) > 1]
             curves += [_curve(arm["name"], metric, lines, whole)] if lines else []
             seeds = max(seeds, len(lines))
     axis = "tokens" if alike else "share of the budget"
-    return Curves(axis, curves, telling(summary, content), seeds)
+    return Curves(axis, curves, telling(summary, content), seeds, _MIXED if mixed else "")
 
 
 def telling(summary: Summary, content: Mapping[str, Any]) -> list[str]:
@@ -68,20 +76,45 @@ def telling(summary: Summary, content: Mapping[str, Any]) -> list[str]:
 
 
 def _line(
-    rows: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None, metric: str, tokens: int | None
+    rows: Sequence[Mapping[str, Any]], result: Mapping[str, Any] | None, metric: str, budget: "_Budget"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the run and the metric at them, each (points,). A validation says no tokens: they are read between the rows."""
-    seen = [(row["step"], row["cost/tokens"]) for row in rows if "cost/tokens" in row]
+    """Shares of the run and the metric at them, each (points,); none where the shares are not known. A validation says no share:
+    it is read between the rows.
+    """
     last = max(result["steps"] if result else 0, rows[-1]["step"])
-    whole = tokens or (seen[-1][1] if seen else 1)
-    at, share = [0.0, *(s for s, _ in seen)], [0.0, *(count / whole for _, count in seen)]
-    if not seen:
-        at, share = [0.0, float(last)], [0.0, 1.0]
     found = {row["step"]: row[metric] for row in rows if metric in row}
     if result and not result["diverged"] and metric in result["metrics"]:
         found[last] = result["metrics"][metric]
-    steps = sorted(step for step, value in found.items() if np.isfinite(value))
-    return np.interp(steps, at, share), np.array([found[step] for step in steps])
+    known = budget.shares(rows, last, done=result is not None)
+    steps = sorted(step for step, value in found.items() if np.isfinite(value)) if known else []
+    shares = np.interp(steps, list(known), list(known.values())) if known else np.array([])
+    return shares, np.array([found[step] for step in steps])
+
+
+@dataclass(frozen=True)
+class _Budget:
+    """What a run of an arm may spend: `tokens`; or `seconds`, where the clock decides."""
+
+    tokens: int | None
+    seconds: float | None
+
+    def shares(self, rows: Sequence[Mapping[str, Any]], last: int, *, done: bool) -> dict[float, float]:
+        """By step, the share of the budget that is spent after it; nothing where that can't be told."""
+        tokens = {row["step"]: row["cost/tokens"] for row in rows if "cost/tokens" in row}
+        if self.tokens is None and self.seconds and (spent := _seconds(rows)):
+            return {0: 0.0, **{step: min(1.0, seconds / self.seconds) for step, seconds in spent.items()}}
+        if self.tokens is None and not done:  # its tokens are a share of nothing yet
+            return {}
+        if not tokens:
+            return {0: 0.0, last: 1.0}
+        whole = self.tokens or max(tokens.values())
+        return {0: 0.0, **{step: count / whole for step, count in tokens.items()}}
+
+
+def _seconds(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """By step, the seconds in training steps so far: rows tell them by tokens, and tokens a second."""
+    told = [row for row in rows if "cost/tokens" in row and row.get("cost/tokens_per_second")]
+    return {row["step"]: row["cost/tokens"] / row["cost/tokens_per_second"] for row in told}
 
 
 def _curve(arm: str, metric: str, lines: Sequence[tuple[np.ndarray, np.ndarray]], whole: float) -> Curve:

@@ -5,15 +5,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ablab.report.arms import ArmSummary
 from ablab.report.curves import Curves, curves_of
 from ablab.report.numbers import short
+from ablab.report.scope import own_data
 from ablab.report.steps import Steps, steps_of
-from ablab.report.summary import ArmSummary, Summary
+from ablab.report.summary import Summary
 from ablab.study.home import StudyRecord
 from ablab.study.records import Record
 
 _MOST = 20  # of one kind are listed; the rest are counted
 _UNKNOWN = "not recorded"
+_AXES = {
+    "tokens": "tokens", "flops": "training FLOPs", "seconds": "training seconds", "parameters": "parameters",
+    "peak_memory_bytes": "peak memory (bytes)",
+}  # fmt: skip
 # An absolute path's folders: what precedes is neither part of a word nor of an address.
 _FOLDERS = re.compile(r"(?<![\w.:/\\~])~?/(?:[^/\s'\",\]}:]+/)+(?=[^/\s])")
 
@@ -43,22 +49,20 @@ class Evidence:
 def evidence_of(summary: Summary, record: StudyRecord, content: Mapping[str, Any]) -> Evidence:
     """Reads what the records hold of a study, or of one of its parts: `content` is its record."""
     return Evidence(
-        curves_of(summary, content, record), steps_of(summary, content), ranges(summary.arms), excluded(summary, content),
-        again(summary, content, record),
+        curves_of(summary, content, record), steps_of(summary, content), ranges(summary.arms, summary.apart),
+        excluded(summary, content), again(summary, content, record),
     )  # fmt: skip
 
 
-def ranges(arms: Sequence[ArmSummary]) -> list[Range]:
-    """Of every axis of cost; one that was not measured is left out."""
-    axes = (
-        ("tokens", [arm.tokens for arm in arms]), ("training FLOPs", [arm.flops for arm in arms]),
-        ("training seconds", [arm.seconds for arm in arms]), ("parameters", [arm.parameters for arm in arms]),
-        ("peak memory (bytes)", [arm.peak_memory_bytes for arm in arms]),
-    )  # fmt: skip
-    return [_range(name, found) for name, values in axes if (found := [value for value in values if value is not None])]
+def ranges(arms: Sequence[ArmSummary], apart: Mapping[str, str]) -> list[Range]:
+    """Of every axis of cost; one that was not measured is left out. `apart`: see `Summary`."""
+    found = [(axis, [v for arm in arms if (v := getattr(arm, axis)) is not None]) for axis in _AXES]
+    return [_range(_AXES[axis], values, apart.get(axis)) for axis, values in found if values]
 
 
-def _range(name: str, values: Sequence[float]) -> Range:
+def _range(name: str, values: Sequence[float], apart: str | None) -> Range:
+    if apart:
+        return Range(name, "–", "–", f"not compared: {apart}", False)
     least, most = min(values), max(values)
     ratio = most / least if least > 0 else 1.0
     if least == most:
@@ -105,14 +109,14 @@ def again(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> 
     folder = f"the working folder's commit at the last run: {commit or _UNKNOWN}{changed}"
     arms = {run["arm"]: run["key"] for run in content["runs"]}
     prints = {spec["data"] for key in arms.values() if (spec := Record(record.home.root, key).spec)}
-    data = config["data"]
+    used = f"{config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}"
     return [
         ("Command", f"ablab run {bare(sources['command'])}"),
         ("Study", f"{summary.study}, revision {summary.revision}"),
         ("Code", f"ablab {sources.get('version', f'({_UNKNOWN})')}; {folder}"),
         ("Machine", sources.get("machine") or _UNKNOWN),
         ("Devices", "; ".join(summary.devices) or "nothing ran yet"),
-        ("Data", f"{data['source']}, tokenizer {data['tokenizer']['kind']}; fingerprint {', '.join(sorted(prints)) or _UNKNOWN}"),
+        ("Data", "; ".join([used, *own_data(content["arms"]), f"fingerprint {', '.join(sorted(prints)) or _UNKNOWN}"])),
         ("FLOPs", sources["flop_convention"]),
     ]
 

@@ -11,10 +11,10 @@ from markupsafe import Markup
 from ablab.files import write_atomically
 from ablab.report.evidence import evidence_of
 from ablab.report.figures import Figures, figures_of
-from ablab.report.figures.front import same_costs
+from ablab.report.figures.front import costs_apart, same_costs
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
-from ablab.report.sentences import changed_by_tuning, sentence
+from ablab.report.sentences import HOW_JUDGED, adjusted, changed_by_tuning, sentence
 from ablab.report.summary import Summary
 from ablab.report.tables import (
     MARKS,
@@ -68,10 +68,12 @@ def _part(part: Summary, record: StudyRecord, content: Mapping[str, Any], number
 def _context(summary: Summary, figures: Figures) -> dict[str, Any]:
     told = [e for e in summary.effects if e.kind != "interaction"]
     return {
-        "s": summary, "f": figures, "by_tuning": changed_by_tuning(summary), "notes": footnotes(summary),
+        "s": summary, "f": figures, "how_judged": HOW_JUDGED, "by_tuning": changed_by_tuning(summary),
+        "notes": footnotes(summary),
         "told": [(e.verdict or "", MARKS.get(e.verdict or "", "–"), sentence(e, summary.metric)) for e in told],
-        "same": same_costs(summary), "survival": survival(summary), "effects": effects_table(summary),
-        "arms": arms_table(summary), "trials": trials_table(summary), "tuning": tuning_table(summary),
+        "same": same_costs(summary), "apart": costs_apart(summary), "adjusted": adjusted(summary), "survival": survival(summary),
+        "effects": effects_table(summary), "arms": arms_table(summary), "trials": trials_table(summary),
+        "tuning": tuning_table(summary),
     }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablab.report.numbers import digits, plain
 from ablab.report.scaling import Listing, ladder, ladder_lines, ladder_listings
-from ablab.stats.effects import Cells, Effect, Fit, effect, fit
+from ablab.stats.effects import Effect, arm_means, effect, fit
 from ablab.study.alike import first_by_runs, merged
 
 if TYPE_CHECKING:
@@ -94,22 +94,13 @@ def _result(record: Mapping[str, Any], part: "Summary") -> PartResult:
 
 def _ranking(result: PartResult) -> dict[str, Any]:
     fitted = fit(result.own) if result.own else None
-    own = {} if fitted is None else _means(fitted, result.own)
-    means = {
-        arm: own[first] for arm in dict.fromkeys(arm for arm, _ in result.cells) if (first := result.first.get(arm, arm)) in own
-    }
+    own, arms = arm_means(result.own), dict.fromkeys(arm for arm, _ in result.cells)
+    means = {arm: own[first].value for arm in arms if (first := result.first.get(arm, arm)) in own}
     order = sorted(means, key=means.__getitem__)
     return {
         "part": result.label, "flops": result.compute, "sd": fitted.sd if fitted else None,
         "arms": [{"arm": arm, "rank": rank, "mean": means[arm]} for rank, arm in enumerate(order, start=1)],
     }  # fmt: skip
-
-
-def _means(fitted: Fit, cells: Cells) -> dict[str, float]:
-    """Arms' means, adjusted for seeds that are missing in others of the same stream: no other stream tells of them."""
-    streams = fitted.pattern.streams
-    fits = [fit({key: value for key, value in cells.items() if key[0] in stream}) for stream in streams]
-    return {arm: mean for each in fits for arm, mean in each.means.items()}
 
 
 def _changes(results: Sequence[PartResult]) -> list[dict[str, Any]]:

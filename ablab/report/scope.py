@@ -1,11 +1,15 @@
 """What a study's figures hold for, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablab.report.numbers import short
 from ablab.study.home import parts_alone
+from ablab.study.seeds import replicates_of
 from ablab.study.seeds import told as seeds_told
+from ablab.study.words import parameters
+
+_LISTED = 8  # arms that are named in one line
 
 
 def scope(content: Mapping[str, Any]) -> list[str]:
@@ -25,10 +29,33 @@ def scope(content: Mapping[str, Any]) -> list[str]:
         f"budget: {amount:.3g} {kind} a run, the same for every arm",
         *([f"{matched}: those of the baseline, within 1 %"] if (matched := config.get("match")) else []),
         f"data: {config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}",
+        *own_data(content["arms"]),
         f"recipe of all arms: {told}{own}",
         _tuned(config),
         f"seeds: {seeds_told(config['seeds'])}; intervals are 95 %, unadjusted for the number of effects",
+        *([f"replicates: {own} on seeds of their own, compared unpaired"] if (own := ", ".join(replicates_of(config))) else []),
     ]
+
+
+def own_tokenizers(arms: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """By arm, the tokenizer that it has in place of the study's, in words; else nothing."""
+    return {arm["name"]: _tokenizer(**own) if (own := arm.get("data", {}).get("tokenizer")) else "" for arm in arms}
+
+
+def own_data(arms: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each tokenizer and each context that arms have in place of the study's."""
+    contexts = {arm["name"]: f"{own} tokens" if (own := arm.get("data", {}).get("context")) else "" for arm in arms}
+    lines = []
+    for what, found in (("tokenizer", own_tokenizers(arms)), ("context", contexts)):
+        for told in dict.fromkeys(filter(None, found.values())):
+            names = [arm for arm, own in found.items() if own == told]
+            more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+            lines.append(f"{what} of {', '.join(names[:_LISTED])}{more}: {told}")
+    return lines
+
+
+def _tokenizer(kind: str, **options: Any) -> str:
+    return f"{kind} ({parameters(options)})" if options else kind
 
 
 def holds_for(content: Mapping[str, Any]) -> str:

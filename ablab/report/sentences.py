@@ -1,6 +1,6 @@
 """Verdicts in the sentences that a person would say."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ablab.report.costs import ratios_of, told
@@ -8,6 +8,14 @@ from ablab.report.numbers import digits, p_value, plain, signed
 from ablab.report.summary import Summary
 from ablab.report.verdicts import EffectSummary
 from ablab.study.words import parameters
+
+HOW_JUDGED = (
+    "With the change minus without; below zero is better. Intervals are 95 %, unadjusted for the number of effects; verdicts go "
+    "by Holm's p over the changes, and over the interactions. An effect is equivalent by two one-sided tests at 5 %, which are a "
+    "90 % interval within the margin, so that the 95 % interval beside it may cross the margin."
+)
+_TESTS = {False: "the pooled t", True: "Welch's t of unpaired arms"}
+_LISTED = 8  # effects that are named in one sentence
 
 
 def sentence(effect: EffectSummary, metric: str) -> str:
@@ -22,6 +30,8 @@ def _verdict_told(effect: EffectSummary, metric: str) -> str:
     if effect.verdict == "diverged":
         return f"{name} diverged: at least one run that it needs came to no finite loss, or ended above its start."
     if effect.verdict == "equivalent":
+        if effect.margin is None:
+            return f"{name} makes no difference: its arms are the same."
         real = f"; real all the same (p {_p(effect.p_holm)})" if effect.real else ""
         return f"{name} makes no difference that matters: within ±{plain(effect.margin, places)} {metric} ({interval}){real}."
     if effect.verdict == "undecided":
@@ -48,6 +58,18 @@ def changed_by_tuning(summary: Summary) -> list[str]:
     return [f"{once} {len(lines)} of {len(known)} verdicts would differ:", *lines]
 
 
+def adjusted(summary: Summary) -> str:
+    """What to know of the arms' means where seeds are unequal; else nothing."""
+    return "Arms have unequal seeds: a mean is adjusted for the seeds that its arm lacks." if summary.uneven else ""
+
+
+def lost(effects: Iterable[EffectSummary]) -> str:
+    """The effects that a figure can't draw since they diverged, in a sentence; nothing where none did."""
+    names = list(dict.fromkeys(effect.name for effect in effects if effect.verdict == "diverged"))
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return f"Diverged, so without an estimate: {', '.join(names[:_LISTED])}{more}." if names else ""
+
+
 def noise(summary: Summary) -> list[str]:
     """The noise floor, what can be found above it, and the error term; nothing of a study without effects."""
     if not summary.effects:
@@ -70,11 +92,12 @@ def _looks(summary: Summary) -> list[str]:
     if not summary.looks:
         return []
     at = ", ".join(map(str, summary.looks))
+    tests = " and ".join(_TESTS[unpaired] for unpaired in sorted({effect.unpaired for effect in summary.effects}))
     spared = f"{summary.spared} runs fewer than {summary.looks[-1]} seeds of every arm would take"
     told = [] if summary.spared is None else [f"seeds added where verdicts were open: {spared}"]
     return [
-        f"looks at {at} seeds: p and intervals hold over all looks together (a group-sequential test of Pocock's kind for the "
-        "pooled t, and repeated confidence intervals); a decision stays",
+        f"looks at {at} seeds: p and intervals hold over all looks together (a group-sequential test of Pocock's kind for "
+        f"{tests}, and repeated confidence intervals); a decision stays",
         *told,
     ]
 

@@ -8,22 +8,32 @@ from ablab.report.summary import Summary
 from ablab.report.verdicts import EffectSummary
 
 _IN, _OUT = " (in)", " (out)"
-_WORDS = {
+_WHOLE = {
     "path": "Each step is made on top of those above it.",
     "shapley": "Each share is averaged over the orders in which the changes can be made: the shares sum to the whole.",
-    "leave_one_out": "Each bar is what the change does among all the others, in the last arm",
-    "one_in_one_out": "Each bar is what the change does alone, in the first arm",
 }
-_AVERAGED = "Each bar is what the change does on average over the other changes"
+_PARTS = {
+    "leave_one_out": "Each bar is what the change does among all the others, in the last arm.",
+    "one_in_one_out": "Each bar is what the change does alone, in the first arm.",
+}
+_AVERAGED = "Each bar is what the change does on average over the other changes."
+_REST = "These do not sum to the whole, and the hatched bar is what is left: what the changes do together."
+_EARLIER = "Bars are drawn from all seeds; a verdict that was decided at an earlier look has that look's estimate and interval."
+_SO_FAR = "Bars are drawn from all runs so far; a verdict has the estimate and the interval of the arms that are complete."
+_NIL = 1e-9  # shares of the first arm's mean that are rounding
+_PALE = "Pale: neither helps nor hurts, as far as is known."
 
 
 @dataclass(frozen=True)
 class Step:
-    """`half`: of its 95 % interval. `told`: it helps or hurts. `rest`: no change, but what the changes do together."""
+    """`estimate`: from the arms' means, as all steps are. `low`, `high`: the 95 % interval of the change's verdict. `told`: it
+    helps or hurts. `rest`: no change, but what the changes do together.
+    """
 
     name: str
     estimate: float
-    half: float | None
+    low: float | None = None
+    high: float | None = None
     told: bool = False
     rest: bool = False
 
@@ -41,34 +51,44 @@ class Steps:
 
 
 def steps_of(summary: Summary, content: Mapping[str, Any]) -> Steps | None:
-    """The study's steps; None where it has no two ends, or one of its effects is not known (yet)."""
+    """The study's steps; None where it has no two ends, or one of the arms has no mean (yet)."""
     found = [(c, e) for c, e in zip(content["contrasts"], summary.effects, strict=False) if e.kind == "total"]
     design = content["config"]["design"]
     # A factor's levels are alternatives: their effects are not parts of a whole.
     if not found or (design["kind"] == "factorial" and design.get("factors")):
         return None
-    weights, total = found[0][0]["weights"], found[0][1]
-    end, start = max(weights, key=weights.__getitem__), min(weights, key=weights.__getitem__)
-    first = next((arm.mean for arm in summary.arms if arm.name == start), None)
-    changes = [e for e in summary.effects if e.kind == "change" and not e.name.endswith(_OUT)]
-    if first is None or total.estimate is None or any(e.estimate is None for e in changes):
+    whole = found[0][0]["weights"]
+    end, start = max(whole, key=whole.__getitem__), min(whole, key=whole.__getitem__)
+    means = {arm.name: arm.mean for arm in summary.arms if arm.mean is not None}
+    pairs = [(c, e) for c, e in zip(content["contrasts"], summary.effects, strict=False) if e.kind == "change"]
+    made = [(_of(c["weights"], means), e) for c, e in pairs if not e.name.endswith(_OUT)]
+    total = _of(whole, means)
+    steps = [_step(value, effect) for value, effect in made if value is not None]
+    if total is None or len(steps) < len(made):
         return None
     if design["kind"] not in ("path", "one_in_one_out"):
-        changes.sort(key=lambda e: e.estimate or 0.0)
-    steps = [Step(e.name.removesuffix(_IN), e.estimate or 0.0, _half(e), e.verdict in ("helps", "hurts")) for e in changes]
-    left = total.estimate - sum(step.estimate for step in steps)
-    caption = _WORDS.get(design["kind"], _AVERAGED)
-    if abs(left) > 1e-9 * abs(first):
-        steps.append(Step("together (interactions)", left, None, rest=True))
-        caption += "; these do not sum to the whole, and the hatched bar is what is left: what the changes do together."
-    pale = "" if all(step.told or step.rest for step in steps) else " Pale: neither helps nor hurts, as far as is known."
-    return Steps(start, first, end, steps, _spread(changes), caption.rstrip(".") + "." + pale)
+        steps.sort(key=lambda step: step.estimate)
+    first, said = means[start], [_WHOLE.get(design["kind"]) or _PARTS.get(design["kind"], _AVERAGED)]
+    left, nil = total - sum(step.estimate for step in steps), _NIL * abs(first)
+    if design["kind"] not in _WHOLE and abs(left) > nil:
+        steps.append(Step("together (interactions)", left, rest=True))
+        said.append(_REST)
+    if any(abs((effect.estimate or 0.0) - (value or 0.0)) > nil for value, effect in made):
+        said.append(_EARLIER if summary.looks else _SO_FAR)
+    said += [] if all(step.told or step.rest for step in steps) else [_PALE]
+    return Steps(start, first, end, steps, _spread([effect for _, effect in made]), " ".join(said))
 
 
-def _half(effect: EffectSummary) -> float | None:
-    return None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2
+def _of(weights: Mapping[str, float], means: Mapping[str, float]) -> float | None:
+    """The contrast of the arms' means; None where one that it needs has none."""
+    used = {arm: weight for arm, weight in weights.items() if weight}
+    return sum(weight * means[arm] for arm, weight in used.items()) if used.keys() <= means.keys() else None
+
+
+def _step(value: float, effect: EffectSummary) -> Step:
+    return Step(effect.name.removesuffix(_IN), value, effect.low, effect.high, effect.verdict in ("helps", "hurts"))
 
 
 def _spread(effects: Sequence[EffectSummary]) -> float | None:
-    halves = [half for effect in effects if (half := _half(effect)) is not None]
+    halves = [(effect.high - effect.low) / 2 for effect in effects if effect.low is not None and effect.high is not None]
     return min(halves, default=None)

@@ -5,48 +5,23 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ablab.report.costs import Costs, cost_of
+from ablab.report.arms import ArmSummary, arms_of, uneven
+from ablab.report.costs import ONE_PROCESS, Costs, uncompared
 from ablab.report.parts import across
 from ablab.report.scope import holds_for, scope
 from ablab.report.trials import ArmTuning, TrialSummary, objectives_of, trials_of, tuning
 from ablab.report.verdicts import EffectSummary, findings, looks_of
-from ablab.stats.effects import mean_sd
 from ablab.stats.front import beaten
 from ablab.study.home import StudyRecord, parts_alone
 from ablab.study.records import Record, figure, settled_keys
 from ablab.study.seeds import runs_spared
-
-_ONE_PROCESS = "1 process"
-
-
-@dataclass(frozen=True)
-class ArmSummary:
-    """An arm's results. `mean` and `sd` are of the metric over seeds; `flops`, `tokens` of one run; `seconds`,
-    `peak_memory_bytes` and, where the clock decides, `flops` and `tokens` are means over its runs. None: nothing finished.
-    `cost`: mean costs by name (see `ablab.report.costs`). `tuned`: what tuning chose; None without, or until it has.
-    """
-
-    name: str
-    mean: float | None
-    sd: float | None
-    n: int
-    values: list[dict[str, Any]]
-    test: float | None
-    parameters: int
-    tokens: float | None
-    flops: float | None
-    seconds: float | None
-    tokens_per_second: float | None
-    peak_memory_bytes: float | None
-    diverged: list[int]
-    cost: dict[str, float | None] = field(default_factory=dict)
-    tuned: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Summary:
     """All that a report shows. `overhead`: share of the execution's time not spent in training steps or validation.
     `survivors`: of a search, each confirmed arm with the one that beats it, if one does. `objectives`: what runs are judged by.
+    `apart`: by cost, why it is not compared between arms.
     `margin`, `noise_floor`, `detectable_effect`: see `verdicts.Findings`. `shared`: the parameters of the one recipe for all that
     every arm was tried with beside its own, if there was one. `spared`: runs fewer than with the most seeds everywhere;
     `looks`: after how many seeds an adaptive study may end.
@@ -83,6 +58,7 @@ class Summary:
     shared: dict[str, Any] | None
     spared: int | None
     looks: list[int]
+    apart: dict[str, str] = field(default_factory=dict)
     part: str = ""
     parts: list["Summary"] = field(default_factory=list)
     across: dict[str, Any] = field(default_factory=dict)
@@ -91,6 +67,11 @@ class Summary:
     def complete(self) -> bool:
         """Whether every run is finished."""
         return self.finished == self.runs
+
+    @property
+    def uneven(self) -> bool:
+        """Whether means are adjusted, since arms have unequal seeds."""
+        return uneven(self.arms)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types; figures that are not finite are null."""
@@ -113,7 +94,7 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
     trials = {trial["key"] for trial in content["trials"]} - keys
     results = {key: result for key in keys if (result := Record(root, key).result) is not None}
     costs = Costs.of(content, results)
-    arms = [_arm(arm, content, results, costs) for arm in content["arms"]]
+    arms = arms_of(content, results, costs)
     found = findings(content, results)
     effects = [replace(e, **costs.of_effect(c)) for e, c in zip(found.effects, content["contrasts"], strict=True)]
     executions, tried = record.executions, trials_of(content, record)
@@ -134,46 +115,26 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
         workers=executions[-1]["workers"] if executions else None, scope=scope(content),
         holds_for=holds_for(content),
         devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuned,
-        survivors=_survivors(content, results), notes=[*content["notes"], *costs.notes], baseline=found.baseline,
+        survivors=_survivors(content, results, costs), apart=costs.apart,
+        notes=[*content["notes"], *costs.notes], baseline=found.baseline,
         margin=found.margin, noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
         spared=runs_spared(content) if settled_all else None, looks=list(looks_of(content)),
     )  # fmt: skip
 
 
-def _arm(
-    arm: Mapping[str, Any], content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], costs: Costs
-) -> ArmSummary:
-    metric = content["config"]["metric"]
-    runs = [(r["seed"], results[r["key"]]) for r in content["runs"] if r["arm"] == arm["name"] and r["key"] in results]
-    sound = [(seed, result) for seed, result in runs if not result["diverged"]]
-    values = [{"seed": seed, "value": result["metrics"][metric]} for seed, result in sound]
-    mean, sd = mean_sd([v["value"] for v in values])
-    test_metric = metric.replace("val/", "test/")
-
-    def average(of: str) -> float | None:
-        return mean_sd([value for _, result in runs if (value := cost_of(result, of)) is not None])[0]
-
-    timed = arm["tokens"] is None
-    return ArmSummary(
-        name=arm["name"], mean=mean, sd=sd, n=len(values), values=values,
-        test=mean_sd([result["metrics"][test_metric] for _, result in sound])[0],
-        parameters=arm["parameters"], tokens=average("tokens") if timed else arm["tokens"],
-        flops=average("flops") if timed else arm["tokens"] * arm["flops_per_token"],
-        seconds=average("seconds"), tokens_per_second=average("tokens_per_second"),
-        peak_memory_bytes=average("peak_memory_bytes"), diverged=[seed for seed, result in runs if result["diverged"]],
-        cost=costs.of_arm(arm["name"]),
-    )  # fmt: skip
-
-
-def _survivors(content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
-    """Of a search: each confirmed arm with the arm that beats it, None where there is none. Arms that diverged are left out."""
+def _survivors(content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], costs: Costs) -> dict[str, str | None]:
+    """Of a search: each confirmed arm with the arm that beats it, None where there is none. Arms that diverged are left out, and
+    no arm is known to beat another where an objective is a cost that is not compared.
+    """
     runs = [(run["arm"], run["seed"], results[run["key"]]) for run in content["runs"] if run["key"] in results]
     if content["config"]["design"]["kind"] != "search" or not runs:
         return {}
     lost = {arm for arm, _, result in runs if result["diverged"]}
     sound = [run for run in runs if run[0] not in lost]
-    tables = [{(arm, seed): figure(result, objective) for arm, seed, result in sound} for objective in objectives_of(content)]
-    return {arm: beaten(tables, arm) for arm in dict.fromkeys(arm for arm, _, _ in sound)}
+    objectives = objectives_of(content)
+    tables = [{(arm, seed): figure(result, objective) for arm, seed, result in sound} for objective in objectives]
+    compared = not uncompared(objectives, costs.apart)
+    return {arm: beaten(tables, arm) if compared else None for arm in dict.fromkeys(arm for arm, _, _ in sound)}
 
 
 def _overhead(executions: list[dict[str, Any]]) -> float | None:
@@ -185,8 +146,8 @@ def _overhead(executions: list[dict[str, Any]]) -> float | None:
 
 def _device(result: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    layout = result.get("layout", _ONE_PROCESS)
-    shared = "" if layout == _ONE_PROCESS else f"{layout}, "
+    layout = result.get("layout", ONE_PROCESS)
+    shared = "" if layout == ONE_PROCESS else f"{layout}, "
     return f"{result['device']} ({shared}{result['precision']}, {result['threads']} thread(s), {versions})"
 
 

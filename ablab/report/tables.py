@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ablab.report.arms import ArmSummary
 from ablab.report.evidence import Evidence
 from ablab.report.figures.front import measured
 from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.scaling import Listing
 from ablab.report.sentences import places_of, word
-from ablab.report.summary import ArmSummary, Summary
+from ablab.report.summary import Summary
 from ablab.report.trials import ArmTuning, TrialSummary
 from ablab.report.verdicts import EffectSummary
 from ablab.study.words import parameters
@@ -79,10 +80,15 @@ def arms_table(summary: Summary) -> Table:
 
 def _arm(number: int, arm: ArmSummary, places: int) -> list[Cell]:
     return [
-        Cell(str(number), number), _text(arm.name + (" (diverged)" if arm.diverged else "")), _number(arm.mean, places),
+        Cell(str(number), number), _text(arm.name), mean_cell(arm, places),
         _number(arm.sd, places), Cell(str(arm.n), arm.n), _number(arm.test, places), _size(arm.parameters), _size(arm.tokens),
         _size(arm.flops), _number(arm.seconds, 1), _size(arm.tokens_per_second), _size(arm.peak_memory_bytes, "B"),
     ]  # fmt: skip
+
+
+def mean_cell(arm: ArmSummary, places: int) -> Cell:
+    """An arm's mean; one that diverged has none, and says so."""
+    return Cell(arm.told(places), "" if arm.mean is None else arm.mean, "diverged" if arm.diverged else "")
 
 
 def ranges_table(evidence: Evidence) -> Table:

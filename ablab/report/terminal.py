@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ablab.report.costs import costs_table
+from ablab.report.costs import costs_table, uncompared
 from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
 from ablab.report.scaling import Listing
-from ablab.report.sentences import changed_by_tuning, noise, places_of, sentence, word
+from ablab.report.sentences import adjusted, changed_by_tuning, noise, places_of, sentence, word
 from ablab.report.summary import Summary
 from ablab.report.trials import ArmTuning
 from ablab.study.words import parameters
@@ -42,6 +42,8 @@ def _print_part(summary: Summary, part: Summary, console: Console) -> None:
         console.print(line, highlight=False, markup=False)
     console.print(effects_table(part))
     console.print(arms_table(part))
+    if told := adjusted(part):
+        console.print(told, highlight=False, markup=False)
     if any(value is not None for effect in part.effects for value in effect.costs.values()):
         console.print(costs_table(part))
     if part.tuning:
@@ -100,9 +102,8 @@ def arms_table(summary: Summary) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     places = digits(summary.sd)
     for arm in summary.arms:
-        note = " (diverged)" if arm.diverged else ""
         table.add_row(
-            escape(arm.name) + note, plain(arm.mean, places), plain(arm.sd, places), str(arm.n), short(arm.parameters),
+            escape(arm.name), arm.told(places), plain(arm.sd, places), str(arm.n), short(arm.parameters),
             short(arm.tokens), short(arm.flops), plain(arm.seconds, 1),
         )  # fmt: skip
     return table
@@ -141,9 +142,12 @@ def survival(summary: Summary) -> list[str]:
         return []
     told = ", ".join(summary.objectives)
     lines = [f"{len(summary.trials)} trials looked for low {told}; the best were trained again on fresh seeds:"]
-    alike = "survives" if summary.sd is not None or len(summary.survivors) == 1 else "not known with one seed"
+    if reasons := uncompared(summary.objectives, summary.apart):
+        lines += [f"  {arm}: not known" for arm in summary.survivors]
+        return [*lines, *(f"  {name} is not compared: {reason}" for name, reason in reasons.items())]
+    unbeaten = "survives" if summary.sd is not None or len(summary.survivors) == 1 else "not known with one seed"
     for arm, by in summary.survivors.items():
-        lines.append(f"  {arm}: " + (alike if by is None else f"beaten by {by}"))
+        lines.append(f"  {arm}: " + (unbeaten if by is None else f"beaten by {by}"))
     return [*lines, "  beaten: another is better in one objective and worse in none, beyond the 95 % intervals"]
 
 

@@ -4,11 +4,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ablab.stats.effects import Cells, Effect, mean_sd
+from ablab.stats.effects import Cells, Effect, Estimate, arm_means, mean_sd
 from ablab.stats.sequential import looks
 from ablab.stats.verdicts import Judged, Judgement, Rules, Verdict, judge
 from ablab.study.alike import first_by_runs, merged
 from ablab.study.margin import margin_of
+from ablab.study.seeds import replicates_of
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -18,9 +19,10 @@ class EffectSummary:
     """A change's effect on the metric: with the change minus without. `p_holm`: adjusted over the study's changes (or its
     interactions). `verdict`: None where runs are missing. `real`: equivalent, and yet not zero. `seeds`: at which it was judged;
     `seeds_needed`: that would settle an undecided one. `paired`: the two arms' paired t by itself. `missing`: runs are to come.
-    `shared`: the effect under `one` recipe for all, and under each arm's `own` on the same `seeds`. `aliases`: effects that the
-    arms cannot tell from it. `sampling_se`: see `stats.effects.Effect`. `costs`: by name, the cost with the change over that
-    without, and `cost_intervals`: 95 %, of those that were timed.
+    `unpaired`: between arms on unlike seeds. `shared`: the effect under `one` recipe for all, and under each arm's `own` on the
+    same `seeds`. `aliases`: effects that the arms cannot tell from it. `sampling_se`: see `stats.effects.Effect`. `costs`: by
+    name, the cost with the change over that without, and `cost_intervals`: 95 %, of those that were timed; `cost_reasons`: why
+    some are not compared.
     """
 
     name: str
@@ -38,10 +40,12 @@ class EffectSummary:
     seeds_needed: int | None = None
     paired: dict[str, Any] | None = None
     missing: bool = False
+    unpaired: bool = False
     shared: dict[str, Any] | None = None
     aliases: list[str] = field(default_factory=list)
     costs: dict[str, float | None] = field(default_factory=dict)
     cost_intervals: dict[str, tuple[float, float] | None] = field(default_factory=dict)
+    cost_reasons: dict[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -96,9 +100,11 @@ class _Table:
         return replace(self, cells={key: value for key, value in self.cells.items() if key[0] not in self.missing})
 
     def on(self, question: Question) -> Question:
-        """The question of the arms that have values."""
-        parts = [merged(part, self.first) for part in question.parts]
-        return replace(question, weights=merged(question.weights, self.first), parts=parts)
+        """The question of the arms that have values; one between equal arms is empty, unless they diverged."""
+        weights = merged(question.weights, self.first)
+        if not weights and self.diverged & set(question.weights):
+            return question
+        return replace(question, weights=weights, parts=[merged(part, self.first) for part in question.parts])
 
 
 _SAME = Judged(Effect(0.0, 0.0, 0.0, 1.0), 1.0, "equivalent", False, None, 0, None)  # between arms of equal value
@@ -112,16 +118,24 @@ def findings(content: Mapping[str, Any], results: Results) -> Findings:
     mean, spread = mean_sd(of_baseline)
     margin = margin_of(content["config"], mean)
     asked = [Question(c["name"], c["kind"], c["weights"], c.get("parts", ()), c.get("aliases", ())) for c in content["contrasts"]]
-    questions = [table.on(question) for question in asked]
-    judgement, sofar = _judged(table, questions, Rules(margin or 0.0, looks_of(content)))
-    shared = _shared(content, results, questions, margin)
+    judgement, sofar = _judged(table, asked, Rules(margin or 0.0, looks_of(content)))
+    shared, streams = _shared(content, results, asked, margin), replicates_of(content["config"])
     effects = []
-    for i, question in enumerate(questions):
-        waiting = any(arm in table.missing for arm in question.weights)
+    for i, question in enumerate(asked):
+        waiting = any(arm in table.missing for arm in table.on(question).weights)
         judged = sofar.effects[i] if waiting else judgement.effects[i]
-        effects.append(replace(_effect(asked[i], judged, margin, missing=waiting), shared=shared[i] if shared else None))
+        found = _effect(question, judged, margin, missing=waiting)
+        unpaired = len({streams.get(arm, 0) for arm, weight in question.weights.items() if weight}) > 1
+        effects.append(replace(found, unpaired=unpaired, shared=shared[i] if shared else None))
     error = judgement if judgement.sd is not None else sofar
     return Findings(effects, error.sd, error.dof, spread, error.detectable, margin, baseline)
+
+
+def means_of(content: Mapping[str, Any], results: Results, metric: str) -> dict[str, Estimate]:
+    """The means of a metric (see `stats.effects.arm_means`), of every arm that did not diverge. Equal arms share theirs."""
+    table = _table(content["runs"], content, results, metric)
+    means = arm_means(table.cells)
+    return {arm: means[first] for arm, first in table.first.items() if first in means}
 
 
 def _judged(table: _Table, questions: Sequence[Question], rules: Rules) -> tuple[Judgement, Judgement]:
@@ -133,7 +147,8 @@ def _judged(table: _Table, questions: Sequence[Question], rules: Rules) -> tuple
     return _judge(table.whole, questions, rules), _judge(table, questions, rules)
 
 
-def _judge(table: _Table, questions: Sequence[Question], rules: Rules) -> Judgement:
+def _judge(table: _Table, asked: Sequence[Question], rules: Rules) -> Judgement:
+    questions = [table.on(question) for question in asked]
     judgement = judge(table.cells, [q for q in questions if q.weights], rules, table.diverged)
     found = iter(judgement.effects)
     return replace(judgement, effects=tuple(next(found) if q.weights else _SAME for q in questions))
@@ -160,8 +175,9 @@ def _shared(
     return [{"seeds": len(seeds), "one": _plain(one), "own": _plain(each)} for one, each in pairs]
 
 
-def _table(runs: Sequence[Mapping[str, Any]], content: Mapping[str, Any], results: Results) -> _Table:
-    metric, first = content["config"]["metric"], first_by_runs(runs)
+def _table(runs: Sequence[Mapping[str, Any]], content: Mapping[str, Any], results: Results, metric: str | None = None) -> _Table:
+    """`metric`: the study's where none is named."""
+    metric, first = metric or content["config"]["metric"], first_by_runs(runs)
     arms = {arm["name"] for arm in content["arms"]}  # none, of several parts together
     ended = [(r["arm"], r["seed"], results[r["key"]]) for r in runs if r["arm"] in arms and r["key"] in results]
     diverged = frozenset(arm for arm, _, result in ended if result["diverged"])

@@ -10,12 +10,13 @@ from ablab.stats.effects import Cells, Fit, effect, fit
 @dataclass(frozen=True)
 class Ratio:
     """The cost with the change over that without, and its 95 % interval (unadjusted). None: not estimable; with one seed, or for
-    a cost that is counted, no interval.
+    a cost that is counted, no interval. `why`: it is not compared.
     """
 
     value: float | None
     low: float | None = None
     high: float | None = None
+    why: str = ""
 
     @property
     def differs(self) -> bool:
@@ -56,4 +57,5 @@ def measured_ratio(
     if fitted is None:
         return Ratio(None)
     found = effect(fitted, weights, level, parts)
-    return Ratio(*(None if bound is None else exp(bound) for bound in (found.estimate, found.low, found.high)))
+    value, low, high = (None if bound is None else exp(bound) for bound in (found.estimate, found.low, found.high))
+    return Ratio(value, low, high)

@@ -208,6 +208,16 @@ def effect(fitted: Fit, weights: Mapping[str, float], level: float = 0.95, parts
     return Effect(found.value, *found.interval(level), found.p(), found.drawn)
 
 
+def arm_means(cells: Cells) -> dict[str, Estimate]:
+    """Each arm's mean, adjusted for the seeds that it lacks and others of its stream have: no other stream tells of them. What a
+    seed does to all arms alike is not in its error.
+    """
+    streams = fit(cells).pattern.streams if cells else ()
+    fits = [fit({key: value for key, value in cells.items() if key[0] in stream}) for stream in streams]
+    found = {arm: estimate(fitted, {arm: 1.0}) for fitted in fits for arm in fitted.arms}
+    return {arm: mean for arm, mean in found.items() if mean is not None}
+
+
 def _sampling_error(fitted: Fit, parts: Sequence[Mapping[str, float]]) -> float | None:
     if len(parts) < 2:
         return None

@@ -30,6 +30,12 @@ def arm_data(study: Study, choice: DataChoice) -> tuple[AnyData, dict[str, Any]]
     return data, {**sizes, "vocab": vocab_size(data.tokenizer)}
 
 
+def own_data(study: Study, data: AnyData, choice: DataChoice) -> dict[str, Any]:
+    """What the arm has otherwise than the study says, in plain values: its `tokenizer`, as a study file has it, and `context`."""
+    tokenizer = {} if data.tokenizer == study.data.tokenizer else {"tokenizer": data.tokenizer.model_dump()}
+    return tokenizer if choice.context in (None, study.model.context) else {**tokenizer, "context": choice.context}
+
+
 def _tokenizer(choice: DataChoice) -> AnyTokenizer:
     assert choice.tokenizer is not None
     try:

@@ -1,5 +1,6 @@
 """What a study says that cannot all be meant: refused when it is planned, with the place."""
 
+from ablab.data.spec import AnyTokenizer
 from ablab.errors import UserError
 from ablab.study.schema import Study
 from ablab.study.seeds import STREAM
@@ -25,3 +26,10 @@ def check(study: Study, document: Document) -> None:
         key = ("tune", "seed") if study.tune is not None else ("design", "seed")
         where = key if document.places.get(key) else ("seeds",)
         refuse(where, f"seed {seed} is of the trials: confirming runs need other seeds, since its result chose the recipe")
+
+
+def check_metric(study: Study, document: Document, first: AnyTokenizer, own: AnyTokenizer) -> None:
+    """Raises UserError where the metric is a loss per token, and an arm's `own` tokenizer is not the `first` arm's."""
+    if study.metric == "val/loss" and own != first:
+        told = "it is nats per token, and the arms' tokenizers differ: give `val/bpb`, which is of the same text"
+        raise UserError(f"{document.at(('metric',))}: {told}")

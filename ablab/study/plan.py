@@ -85,7 +85,8 @@ class Trial:
 class Arm:
     """An arm under test, at its size. `plugins`: its own and the recipe's. `tokens`: what a run trains on, in `steps`; None where
     the clock decides. `recipe`: how, with the plugins' edits. `params`: what tuning or search chose. `mismatch`: by which share
-    of what is matched it has more than the baseline; None where nothing is. `feed_forward`: see `RunSpec`.
+    of what is matched it has more than the baseline; None where nothing is. `feed_forward`: see `RunSpec`. `data`: what it has of
+    its own in place of the study's, see `arm_data.own_data`.
     """
 
     name: str
@@ -100,6 +101,7 @@ class Arm:
     params: Mapping[str, Any] = field(default_factory=dict)
     mismatch: float | None = None
     feed_forward: tuple[int, ...] = ()
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def training_flops(self) -> float | None:

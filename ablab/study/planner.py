@@ -13,11 +13,12 @@ from ablab.arch.expression import Model, Use, resolve
 from ablab.arch.model import composite
 from ablab.arch.registry import Registry
 from ablab.data.batches import Batches
+from ablab.data.spec import AnyTokenizer
 from ablab.data.store import store_fingerprint
 from ablab.errors import UserError
 from ablab.study.accounts import Accounts
-from ablab.study.arm_data import AnyData, arm_data
-from ablab.study.contradictions import check
+from ablab.study.arm_data import AnyData, arm_data, own_data
+from ablab.study.contradictions import check, check_metric
 from ablab.study.design_schema import Compare
 from ablab.study.designs import Layout, lay_out
 from ablab.study.home import edition
@@ -70,6 +71,7 @@ class Planner:
         self.owner = edition(name, study.revision())
         self.part = ""
         self._fingerprints: dict[str, str] = {}
+        self._tokenizer: AnyTokenizer | None = None  # of the arm that was planned first
         check(study, document)
         self.layout = lay_out(study, registry, document)
         # In a design all arms have the sizes of its first; in `compare` each has its own.
@@ -84,9 +86,12 @@ class Planner:
             matched = matcher.matched(value.arch, full.uses) if matcher else None
             value = replace(value, arch=matched.arch) if matched else value
             self.study.hardware.check(value)
-            return self._planned(name, full, value, _Setting(choice, recipe.config, data, matched))
+            planned = self._planned(name, full, value, _Setting(choice, recipe.config, data, matched))
         except UserError as error:
             raise error.at(self._place(name)) from None
+        self._tokenizer = self._tokenizer or data.tokenizer
+        check_metric(self.study, self.document, self._tokenizer, data.tokenizer)
+        return planned
 
     def _composed(self, model: Model, recipe: StudyRecipe) -> tuple[Model, Composite, AnyData]:
         """The arm with the recipe's plugins, its value at its size, and its data."""
@@ -144,6 +149,7 @@ class Planner:
     def _planned(self, name: str, model: Model, value: Composite, setting: "_Setting") -> PlannedArm:
         counted = self._accounts.of(value.arch, model.uses)
         arm = self._arm(name, model, (value, counted), setting.choice)
+        arm = replace(arm, data=own_data(self.study, setting.data, value.data))
         if setting.matched:
             arm = replace(arm, mismatch=setting.matched.mismatch, feed_forward=setting.matched.widths)
         fingerprint, spent = self._fingerprint(setting.data), arm.batches

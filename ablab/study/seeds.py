@@ -72,6 +72,12 @@ def told(seeds: Any) -> str:
     return str(seeds)
 
 
+def replicates_of(config: Mapping[str, Any]) -> dict[str, int]:
+    """Of a study's `config` as its record keeps it: the replicate of each arm that has seeds of its own."""
+    arms = (config.get("arms") or {}).items()
+    return {name: arm["replicate"] for name, arm in arms if isinstance(arm, Mapping) and arm["replicate"]}
+
+
 def runs_spared(content: Mapping[str, Any]) -> int | None:
     """Of a study's record: how many runs fewer it has than with the most seeds of every arm; None where its seeds are fixed."""
     seeds = content["config"]["seeds"]

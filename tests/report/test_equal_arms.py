@@ -113,6 +113,15 @@ def test_an_absolute_margin_holds_where_the_baseline_has_no_mean():
     assert found.effects[0].verdict == "undecided"
 
 
+def test_equal_arms_that_diverged_are_not_equivalent():
+    values = {arm: np.array(own) for arm, own in {"a": (2.5, 2.6, 2.55), "b": (2.4, 2.51, 2.44)}.items()}
+    content, results = study(values, {"twin": "a", "third": "b"}, margin="0.5 %")
+    content["contrasts"].append({"name": "same", "kind": "change", "weights": {"third": 1.0, "b": -1.0}})
+    assert [effect.verdict for effect in findings(content, results).effects][1:] == ["equivalent", "helps", "equivalent"]
+    results["a/0"]["diverged"] = True
+    assert [effect.verdict for effect in findings(content, results).effects] == ["diverged"] * 3 + ["equivalent"]
+
+
 def test_verdicts_of_one_recipe_and_of_each_arms_own_are_of_the_same_seeds():
     own = {"a": np.array([3.0, 3.1, 3.2, 3.3]), "b": np.array([2.92, 3.04, 3.09, 3.45])}
     once = {"a": np.array([3.4, 3.51]), "b": np.array([3.5, 3.7])}

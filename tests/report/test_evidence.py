@@ -70,6 +70,22 @@ class TestCurves:
         (curve,) = curves_of(summarise(record), record.read(), record).curves
         assert curve.mean == pytest.approx([1.5, 1.5, 1.0, 1.0])
 
+    def test_under_a_budget_of_seconds_a_run_goes_as_far_as_its_seconds(self, record):
+        """Half of four seconds are spent; the run that says no seconds is shown once it is finished, and not before."""
+        content = record.read()
+        arms = [{**arm, "tokens": None} for arm in content["arms"]]
+        change(record, arms=arms, config={**content["config"], "budget": {"seconds": 4.0}})
+        rows = [{"step": s, "train/loss": 3.0, "cost/tokens": 30 * s, "cost/tokens_per_second": 60} for s in (1, 2, 4)]
+        measure(record, "00", rows)
+        measure(record, "10", [{"step": s, "train/loss": 3.0, "cost/tokens": 30 * s} for s in (1, 2, 4)])
+        (curve,) = curves_of(summarise(record), record.read(), record).curves
+        assert (curve.arm, list(curve.x)) == ("base", [0.125, 0.25, 0.5])
+        finish(record, {"mine <b>": (2.5,)})
+        curves = curves_of(summarise(record), record.read(), record).curves
+        assert [(c.arm, list(c.x)) for c in curves if c.metric == "train/loss"] == [
+            ("base", [0.125, 0.25, 0.5]), ("mine <b>", [0.25, 0.5, 1.0]),
+        ]  # fmt: skip
+
     def test_losses_that_are_not_finite_are_left_out(self, record):
         finish(record, {"base": (float("nan"),)}, diverged={("base", 0)})
         losses = ((1, 3.0), (2, 2.0), (3, float("nan")))
@@ -127,7 +143,7 @@ def arm(**costs):
 
 
 def test_what_was_equal_and_what_was_not():
-    found = {r.name: r for r in ranges([arm(), arm(parameters=1000, flops=1.005e9)])}
+    found = {r.name: r for r in ranges([arm(), arm(parameters=1000, flops=1.005e9)], {})}
     assert [(r.verdict, r.equal) for r in found.values()] == [
         ("equal", True), ("equal within 0.5 %", True), ("not equal: the most is 100 times the least", False), ("equal", True),
     ]  # fmt: skip

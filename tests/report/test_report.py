@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 from io import StringIO
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from rich.console import Console
 from ablab.files import write_json
 from ablab.report.figures.forest import forest
 from ablab.report.html import write_report
+from ablab.report.scope import scope
+from ablab.report.sentences import HOW_JUDGED
 from ablab.report.summary import summarise
 from ablab.report.terminal import print_summary
 from ablab.study.home import StudyRecord, make_home
@@ -86,6 +89,22 @@ def test_the_page_holds_all_and_asks_for_nothing(record):
     assert "default-src 'none'" in page
     assert 'role="img"' in page
     assert "2.65" in page
+
+
+def test_both_pages_say_how_verdicts_are_judged(record):
+    finish(record)
+    page = Path(write_report(summarise(record), record))
+    for file in (page, page.with_suffix(".md")):
+        assert HOW_JUDGED in unescape(file.read_text())
+    assert "two one-sided tests at 5 %" in HOW_JUDGED
+
+
+def test_replicates_are_said_to_be_unpaired(record):
+    content = record.read()
+    told = "replicates: worse on seeds of their own, compared unpaired"
+    assert told not in scope(content)
+    content["config"]["arms"] = {"base": {"model": "gpt2", "replicate": 0}, "worse": {"model": "gpt2", "replicate": 1}}
+    assert told in scope(content)
 
 
 def test_an_unfinished_study_says_so(record):

@@ -1,6 +1,6 @@
 """What is said of noise and of verdicts, on studies whose figures are known."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,6 +28,7 @@ def apart():
     values = {"a": np.array([3.0, 3.2, 3.1, 3.25]), "b": np.array([3.1, 3.05, 3.3, 3.2])}
     content, results = study(values, margin=0.5)
     content["runs"] = [{**run, "seed": run["seed"] + 1_000_000 * (run["arm"] == "b")} for run in content["runs"]]
+    content["config"]["arms"] = {"a": {"model": "gpt2", "replicate": 0}, "b": {"model": "gpt2", "replicate": 1}}
     return values, content, results
 
 
@@ -59,6 +60,27 @@ def test_looks_are_told_there_too(apart):
     assert lines[-2].startswith("looks at 2, 4, 8 seeds")
     assert lines[-1] == "seeds added where verdicts were open: 9 runs fewer than 8 seeds of every arm would take"
     assert not any("seeds added" in line for line in noise(summary(findings(content, results), looks=[2, 4, 8])))
+
+
+def test_the_test_of_the_looks_is_that_of_the_effects(apart):
+    _, content, results = apart
+    content["config"]["seeds"] = {"start": 2, "max": 8}
+    content["contrasts"].append({"name": "c", "kind": "change", "weights": {"c": 1.0, "a": -1.0}})
+    content["arms"].append({**content["arms"][0], "name": "c"})
+    content["config"]["arms"]["c"] = "gpt2 + rope"
+    unpaired, paired = findings(content, results).effects
+    for effects, test in (
+        ([unpaired], "for Welch's t of unpaired arms, and"), ([paired], "for the pooled t, and"),
+        ([unpaired, paired], "for the pooled t and Welch's t of unpaired arms, and"),
+    ):  # fmt: skip
+        found = replace(findings(content, results), effects=effects)
+        (line,) = [line for line in noise(summary(found, looks=[2, 4, 8])) if line.startswith("looks at")]
+        assert test in line
+
+
+def test_arms_that_are_the_same_need_no_margin():
+    effect = EffectSummary("b", "change", 0.0, 0.0, 0.0, 1.0, verdict="equivalent")
+    assert sentence(effect, "val/bpb") == "b makes no difference: its arms are the same."
 
 
 def test_a_study_without_effects_tells_none():

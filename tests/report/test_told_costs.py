@@ -72,12 +72,16 @@ def test_ratios_means_and_words():
 
 
 def test_an_interaction_has_no_costs():
-    assert Costs.of(*study()).of_effect({**CHANGE, "kind": "interaction"}) == {"costs": {}, "cost_intervals": {}}
+    assert Costs.of(*study()).of_effect({**CHANGE, "kind": "interaction"}) == {
+        "costs": {},
+        "cost_intervals": {},
+        "cost_reasons": {},
+    }
 
 
 def test_runs_carried_out_unlike_are_not_compared():
     costs, effect = of_change(change=lambda made, arm, seed: made | ({"device": "H100"} if arm == "mqa" else {}))
-    assert costs.notes == [UNLIKE]
+    assert costs.notes == [f"costs of runs are not compared: {UNLIKE}"]
     assert {name for name, value in effect.costs.items() if value is not None} == {"parameters", "flops_per_token"}
 
 

@@ -76,5 +76,5 @@ def test_one_seed_tells_nobody_apart():
     ],
 )
 def test_surviving_needs_an_error_term(sd, survivors, told):
-    summary = SimpleNamespace(sd=sd, survivors=survivors, objectives=["val/bpb"], trials=[])
+    summary = SimpleNamespace(sd=sd, survivors=survivors, objectives=["val/bpb"], trials=[], apart={})
     assert [line.strip() for line in survival(cast("Summary", summary))[1:-1]] == told

@@ -42,6 +42,16 @@ def test_each_arm_has_its_own_vocabulary_and_store(study):
     assert kinds == {"byte", "sentencepiece"}
 
 
+def test_what_an_arm_has_of_its_own_is_in_its_plan(study):
+    byte, piece = plan(study()).arms
+    assert (byte.data, piece.data) == ({}, {"tokenizer": {"kind": "sentencepiece", "vocab": 320, "model": "bpe"}})
+
+
+def test_losses_per_token_of_unlike_tokens_are_refused(study):
+    with pytest.raises(UserError, match=r"x.yaml:9:\d+: metric: it is nats per token.*tokenizers differ: give `val/bpb`"):
+        plan(study("seeds: 2\n", "seeds: 2\nmetric: val/loss\n"))
+
+
 @pytest.mark.parametrize("budget", ["tokens: 1.0e+4", "steps: 20"])
 def test_an_unequal_budget_is_refused(study, budget):
     with pytest.raises(UserError, match=r"x.yaml:4:\d+: arms.piece: its tokenizer is not the study's.*`flops` budget"):
@@ -50,8 +60,10 @@ def test_an_unequal_budget_is_refused(study, budget):
 
 def test_the_studys_own_tokenizer_is_no_difference(study):
     same = study("tokenizer: {kind: byte}", "tokenizer: {kind: sentencepiece, vocab: 320}")
-    same.write_text(same.read_text().replace("flops: 2.0e+8", "steps: 20"))
-    assert len(plan(same).data) == 1
+    same.write_text(same.read_text().replace("flops: 2.0e+8", "steps: 20") + "metric: val/loss\n")
+    made = plan(same)
+    assert len(made.data) == 1
+    assert [arm.data for arm in made.arms] == [{}, {}]
 
 
 PLUGIN = '''
@@ -80,6 +92,7 @@ def test_an_arm_may_have_its_own_context(study, tmp_path):
     (tmp_path / "ideas" / "mine.py").write_text(PLUGIN)
     made = plan(study("gpt2 + sentencepiece(vocab=320)", "gpt2 + longer"), (tmp_path / "ideas",))
     assert {run.arm: run.dims["context"] for run in made.runs} == {"byte": 16, "piece": 32}
+    assert [arm.data for arm in made.arms] == [{}, {"context": 32}]
     assert len(made.data) == 1
     with pytest.raises(UserError, match=r"arms.piece: data.tokenizer.*'byte'"):
         plan(study("gpt2 + sentencepiece(vocab=320)", "gpt2 + odd"), (tmp_path / "ideas",))

@@ -3,7 +3,9 @@
 import pytest
 
 from ablab.errors import UserError
+from ablab.report.costs import UNLIKE
 from ablab.report.summary import summarise
+from ablab.report.terminal import survival
 from ablab.study.home import make_home
 from ablab.study.records import Record
 from ablab.study.session import Request, Session, planned
@@ -89,6 +91,12 @@ def test_several_objectives_give_the_front(carry_out):
     beaten = summarise(session.record).survivors
     assert beaten["gpt2"] == "gpt2 + learned + swiglu"
     assert [name for name, by in beaten.items() if by is None] == [n for n in beaten if n != "gpt2"]
+    moved = Record(session.record.home.root, next(spec.key for spec in executor.trained if spec.trial is None))
+    moved.finish({**(moved.result or {}), "device": "H100"})
+    summary = summarise(session.record)  # seconds on unlike devices are not compared: nobody is known to be faster
+    assert set(summary.survivors.values()) == {None}
+    told = [line.strip() for line in survival(summary)[1:]]
+    assert told == [*(f"{arm}: not known" for arm in beaten), f"cost/seconds is not compared: {UNLIKE}"]
 
 
 def test_a_ceiling_is_kept_without_training(carry_out):

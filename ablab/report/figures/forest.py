@@ -4,6 +4,7 @@ from textwrap import fill
 from typing import Any
 
 from ablab.report.figures.canvas import GREEN, GRID, INK, MARKS, MUTED, UNKNOWN, Plot, drawing
+from ablab.report.sentences import lost
 from ablab.report.summary import Summary
 from ablab.report.verdicts import EffectSummary
 
@@ -39,9 +40,11 @@ def forest(summary: Summary) -> Plot | None:
         axes.locator_params(axis="x", nbins=6)
         _legend(figure, axes, shown)
     more = len(between) - _MOST_INTERACTIONS
-    caption = f"The {_MOST_INTERACTIONS} largest interactions; {more} more are in the table." if more > 0 else ""
-    alternative = f"Forest plot: effects on {summary.metric} with 95 % intervals. " + " ".join(_told(e) for e in shown)
-    return Plot("forest", "Effects and their intervals", alternative, figure, caption)
+    left = f"The {_MOST_INTERACTIONS} largest interactions; {more} more are in the table." if more > 0 else ""
+    diverged = lost(summary.effects)
+    told = " ".join(filter(None, [*map(_told, shown), diverged]))
+    alternative = f"Forest plot: effects on {summary.metric} with 95 % intervals. {told}"
+    return Plot("forest", "Effects and their intervals", alternative, figure, " ".join(filter(None, [left, diverged])))
 
 
 def _rows(names: list[str], changes: int) -> list[float]:

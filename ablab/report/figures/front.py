@@ -1,14 +1,13 @@
 """The front of loss and cost: which arms no other arm beats in both."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy import special
-
+from ablab.report.arms import ArmSummary
 from ablab.report.figures.canvas import BLUE, MUTED, Plot, drawing
 from ablab.report.numbers import short
-from ablab.report.summary import ArmSummary, Summary
+from ablab.report.summary import Summary
 
 _LISTED = 8  # arms of the front that are named beside it
 _MANY = 40  # arms: of more, the front alone has numbers and bars
@@ -18,12 +17,16 @@ _SAME = 0.01  # costs that differ by less than this share are the same: there is
 
 @dataclass(frozen=True)
 class Cost:
-    """What an arm costs. `better`: −1 where less is better, 1 where more is."""
+    """What an arm costs. `key`: of its figure's name. `of`: the cost. `better`: −1 where less is better, 1 where more is."""
 
     key: str
     name: str
-    value: Callable[[ArmSummary], float | None]
+    of: str
     better: int = -1
+
+    def value(self, arm: ArmSummary) -> float | None:
+        """What this arm costs; None where it was not measured."""
+        return measured(arm, self.of)
 
 
 def measured(arm: ArmSummary, name: str) -> float | None:
@@ -34,25 +37,37 @@ def measured(arm: ArmSummary, name: str) -> float | None:
 
 
 COSTS = (
-    Cost("seconds", "training seconds", lambda arm: arm.seconds),
-    Cost("flops", "training FLOPs", lambda arm: arm.flops),
-    Cost("memory", "peak memory (bytes)", lambda arm: arm.peak_memory_bytes),
-    Cost("decode", "decoded tokens a second", lambda arm: measured(arm, "decode_tokens_per_second"), 1),
-    Cost("kv", "KV cache (bytes a sequence)", lambda arm: measured(arm, "kv_cache_bytes")),
-    Cost("parameters", "parameters", lambda arm: arm.parameters),
+    Cost("seconds", "training seconds", "seconds"),
+    Cost("flops", "training FLOPs", "flops"),
+    Cost("memory", "peak memory (bytes)", "peak_memory_bytes"),
+    Cost("decode", "decoded tokens a second", "decode_tokens_per_second", 1),
+    Cost("kv", "KV cache (bytes a sequence)", "kv_cache_bytes"),
+    Cost("parameters", "parameters", "parameters"),
 )
 
 
 def fronts(summary: Summary) -> list[Plot]:
-    """A figure for every cost in which the arms differ."""
+    """A figure for every cost that is compared, and in which the arms differ."""
     arms = [(number, arm) for number, arm in enumerate(summary.arms, 1) if arm.mean is not None]
-    return [plot for cost in COSTS if (plot := _front(summary, cost, arms)) is not None]
+    compared = [cost for cost in COSTS if cost.of not in summary.apart]
+    return [plot for cost in compared if (plot := _front(summary, cost, arms)) is not None]
 
 
 def same_costs(summary: Summary) -> list[str]:
     """The costs in which the arms do not differ: there is nothing to trade."""
-    values = {cost.name: [x for arm in summary.arms if (x := cost.value(arm)) is not None] for cost in COSTS}
-    return [name for name, found in values.items() if len(found) > 1 and _alike(found)]
+    return [c.name for c in COSTS if c.of not in summary.apart and len(found := _values(summary, c)) > 1 and _alike(found)]
+
+
+def costs_apart(summary: Summary) -> list[str]:
+    """The costs that are not compared, a line a reason."""
+    known = [cost for cost in COSTS if cost.of in summary.apart and _values(summary, cost)]
+    reasons = dict.fromkeys(summary.apart[cost.of] for cost in known)
+    names = {reason: ", ".join(cost.name for cost in known if summary.apart[cost.of] == reason) for reason in reasons}
+    return [f"Not compared: {costs}: {reason}." for reason, costs in names.items()]
+
+
+def _values(summary: Summary, cost: Cost) -> list[float]:
+    return [x for arm in summary.arms if (x := cost.value(arm)) is not None]
 
 
 def on_front(points: Mapping[int, tuple[float, float]], better: int = -1) -> list[int]:
@@ -72,9 +87,11 @@ def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> 
     if _alike([x for x, _ in points.values()]):
         return None
     best, names = on_front(points, cost.better), dict(arms)
+    many = len(points) > _MANY
+    bars = {n: (names[n].low, names[n].high) for n in (best if many else points)}
     with drawing(3.5) as figure:
         axes = figure.add_subplot()
-        _points(axes, points, best, half_width(summary, names))
+        _points(axes, points, best, bars)
         axes.set_xlabel(f"{cost.name} ({'left' if cost.better < 0 else 'right'} is better)")
         axes.set_ylabel(f"{summary.metric} (down is better)")
         axes.xaxis.set_major_formatter(lambda value, _: short(value))
@@ -83,7 +100,7 @@ def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> 
     told = "; ".join(f"{n}: {names[n].name}" for n in best[:_LISTED])
     told += f"; and {len(best) - _LISTED} more" if len(best) > _LISTED else ""
     caption = f"On the front: {told}. Numbers are those of the arms' table."
-    caption += " Bars: 95 % intervals of the means; what differs by less is noise." if summary.sd is not None else ""
+    caption += _of_bars(summary, many=many) if any(low is not None for low, _ in bars.values()) else ""
     alternative = f"{summary.metric} against {cost.name} of {len(points)} arms. On the front: {told}."
     return Plot(f"front-{cost.key}", cost.name, alternative, figure, caption)
 
@@ -92,14 +109,26 @@ def _alike(costs: Sequence[float]) -> bool:
     return max(costs) - min(costs) <= _SAME * max(costs)
 
 
-def _points(axes: Any, points: Mapping[int, tuple[float, float]], best: list[int], halves: Mapping[int, float]) -> None:
+def _of_bars(summary: Summary, *, many: bool) -> str:
+    told = "Bars, of the front alone" if many else "Bars"
+    looks = ", not widened for the looks" if summary.looks else ""
+    return f" {told}: 95 % intervals of the means{looks}; what a seed does to all arms alike is not in them."
+
+
+def _points(
+    axes: Any,
+    points: Mapping[int, tuple[float, float]],
+    best: list[int],
+    bars: Mapping[int, tuple[float | None, float | None]],
+) -> None:
     axes.plot(*zip(*[points[n] for n in best], strict=True), color=BLUE, linewidth=1, drawstyle="steps-post", zorder=1)
     many = len(points) > _MANY
     for number, (x, y) in points.items():
         leads = number in best
         colour, marker, size = (BLUE, "D", 6) if leads else (MUTED, "o", 3 if many else 4.5)
-        if number in halves and (leads or not many):
-            axes.plot([x, x], [y - halves[number], y + halves[number]], color=colour, linewidth=1, alpha=0.5)
+        low, high = bars.get(number, (None, None))
+        if low is not None and high is not None:
+            axes.plot([x, x], [low, high], color=colour, linewidth=1, alpha=0.5)
         axes.plot([x], [y], marker, color=colour, markersize=size, alpha=1.0 if leads or not many else 0.6, zorder=2 + leads)
     for number in _apart(points, best if many else [*best, *points]):
         colour = BLUE if number in best else MUTED
@@ -115,14 +144,6 @@ def _apart(points: Mapping[int, tuple[float, float]], wanted: Sequence[int]) -> 
         if not any(gap[0] < _NEAR[0] and gap[1] < _NEAR[1] for gap in gaps):
             chosen.append(number)
     return chosen
-
-
-def half_width(summary: Summary, arms: Mapping[int, ArmSummary]) -> dict[int, float]:
-    """Half of the 95 % interval of each arm's mean, with the pooled noise; nothing where that is not known."""
-    if summary.sd is None or summary.dof < 1:
-        return {}
-    t = float(special.stdtrit(summary.dof, 0.975))
-    return {number: t * summary.sd / arm.n**0.5 for number, arm in arms.items() if arm.n}
 
 
 def _few() -> Any:

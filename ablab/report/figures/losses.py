@@ -14,7 +14,7 @@ _CUT = 0.2  # of the budget: before it losses fall so far that later differences
 
 
 def losses(curves: Curves) -> Plot | None:
-    """Training loss above, the study's metric below. None: nothing was measured yet."""
+    """Training loss above, where arms have the same tokens, the study's metric below. None: nothing was measured yet."""
     metrics = list(dict.fromkeys(curve.metric for curve in curves.curves))
     if not metrics:
         return None
@@ -32,7 +32,7 @@ def losses(curves: Curves) -> Plot | None:
             panels[-1].xaxis.set_major_formatter(_short)
         _legend(figure, panels[0], labels, others)
     band = f" Bands: the range of the seeds (up to {curves.seeds} an arm)." if curves.seeds > 1 else ""
-    caption = f"The first {100 * _CUT:.0f} % is cut off above where losses fall steeply.{band}"
+    caption = f"The first {100 * _CUT:.0f} % is cut off above where losses fall steeply.{band} {curves.note}".rstrip()
     told = ", ".join(f"{c.arm} ends at {c.mean[-1]:.4g}" for c in curves.curves if c.metric == metrics[-1] and c.arm in names)
     alternative = f"Curves of {' and '.join(metrics)} by {curves.axis}. {metrics[-1]}: {told}."
     return Plot("losses", "Loss curves", alternative, figure, caption)

@@ -5,6 +5,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ablab.report.figures.canvas import INK, MARKS, MUTED, UNKNOWN, Plot, drawing
+from ablab.report.sentences import lost
 from ablab.report.verdicts import EffectSummary
 
 if TYPE_CHECKING:
@@ -40,8 +41,10 @@ def pairs(effects: "Sequence[Pair]", names: tuple[str, str], metric: str) -> Plo
             axes.plot([], [], "o", color=MUTED, markerfacecolor=face, label=name)
         figure.legend(loc="outside lower left", ncols=1, handletextpad=0.3)
     told = "; ".join(f"{name}: {a.verdict if a else ''} and {b.verdict if b else ''}" for name, (a, b) in both)
-    alternative = f"Effects in {names[0]} and in {names[1]}. {told}."
-    return Plot("pairs", "Effects in both", alternative, figure, "Colours and shapes are verdicts: see the table.")
+    diverged = lost(effect for pair in effects for effect in (pair.first, pair.second) if effect is not None)
+    alternative = f"Effects in {names[0]} and in {names[1]}. {told}. {diverged}".rstrip()
+    caption = f"Colours and shapes are verdicts: see the table. {diverged}".rstrip()
+    return Plot("pairs", "Effects in both", alternative, figure, caption)
 
 
 def _known(effect: EffectSummary | None) -> bool:

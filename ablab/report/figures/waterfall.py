@@ -27,10 +27,11 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
                 face = {"color": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.8}
             axes.barh(row, step.estimate, left=at, height=0.62, **face)
             axes.plot([at, at], [row - 0.69, row + 0.31], color=GRID, linewidth=0.8, zorder=0)
+            if step.low is not None and step.high is not None:
+                axes.plot([at + step.low, at + step.high], [row, row], color=INK, linewidth=1)
+                edges += [at + step.low, at + step.high]
             at += step.estimate
-            if step.half is not None:
-                axes.plot([at - step.half, at + step.half], [row, row], color=INK, linewidth=1)
-            edges += [at, at - (step.half or 0), at + (step.half or 0)]
+            edges.append(at)
         last = len(names) - 1
         axes.plot([at, at], [last - 0.69, last + 0.31], color=GRID, linewidth=0.8, zorder=0)
         axes.plot([steps.first, at], [0, last], "D", color=INK, markersize=6)

@@ -1,0 +1,70 @@
+"""Costs of runs on unlike machines are compared nowhere, and the reason stands in their place."""
+
+# ruff: noqa: F811  (the fixture `record` is another module's)
+
+import pytest
+
+from ablab.files import read_json, write_json
+from ablab.report.costs import UNLIKE
+from ablab.report.evidence import ranges
+from ablab.report.figures.front import costs_apart, fronts, same_costs
+from ablab.report.files import write_files
+from ablab.report.summary import summarise
+from tests.report.test_arm_means import sized
+from tests.report.test_report import finish, record  # noqa: F401
+
+LINE = f"Not compared: training seconds, peak memory (bytes): {UNLIKE}."
+
+
+def put(record, arm, cost, **setting):
+    """What an arm's runs cost beside what they have, and what they ran on."""
+    for seed in range(3):
+        file = record.home.root / "runs" / f"{arm}{seed}" / "result.json"
+        found = read_json(file)
+        assert found is not None
+        write_json(file, {**found, **setting, "cost": {**found["cost"], **cost}})
+
+
+@pytest.fixture
+def unlike(record):
+    """The last arm ran on another device, and took less time."""
+    sized(record, 5, 6, 7)
+    finish(record)
+    put(record, 1, {"seconds": 3.0})
+    put(record, 2, {"seconds": 1.0}, device="H100")
+    return record
+
+
+def test_only_what_is_counted_has_a_front(unlike):
+    summary = summarise(unlike)
+    assert [plot.name for plot in fronts(summary)] == ["front-parameters"]
+    assert same_costs(summary) == ["training FLOPs"]
+    assert costs_apart(summary) == [LINE]
+    assert summary.as_dict()["apart"]["peak_memory_bytes"] == UNLIKE
+
+
+def test_the_page_and_the_markdown_say_why(unlike):
+    for file in write_files(summarise(unlike), unlike)[:2]:
+        text = file.read_text().replace("\\", "")
+        assert LINE in text
+        assert f"not compared: {UNLIKE}" in text
+
+
+def test_what_was_measured_has_no_range(unlike):
+    summary = summarise(unlike)
+    found = {r.name: (r.least, r.most, r.verdict) for r in ranges(summary.arms, summary.apart)}
+    assert found == {
+        "tokens": ("100", "100", "equal"), "training FLOPs": ("1k", "1k", "equal"),
+        "training seconds": ("–", "–", f"not compared: {UNLIKE}"),
+        "parameters": ("5", "7", "not equal: the most is 1.4 times the least"),
+        "peak memory (bytes)": ("–", "–", f"not compared: {UNLIKE}"),
+    }  # fmt: skip
+
+
+def test_a_result_without_a_layout_is_of_one_process(record):
+    """As results of earlier versions are."""
+    finish(record)
+    put(record, 1, {"seconds": 3.0}, layout="1 process")
+    summary = summarise(record)
+    assert (summary.apart, summary.notes, costs_apart(summary)) == ({}, [], [])
+    assert [plot.name for plot in fronts(summary)] == ["front-seconds"]
