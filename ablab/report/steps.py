@@ -41,14 +41,19 @@ class Steps:
 
 
 def steps_of(summary: Summary, content: Mapping[str, Any]) -> Steps | None:
-    """The study's steps; None where it has no two ends, or one of its effects is not known (yet)."""
+    """The study's steps; None where it has no two ends, its factors' levels are no steps between them, or one of its effects is
+    not known (yet).
+    """
     found = [(c, e) for c, e in zip(content["contrasts"], summary.effects, strict=False) if e.kind == "total"]
     design = content["config"]["design"]
-    # A factor's levels are alternatives: their effects are not parts of a whole.
-    if not found or (design["kind"] == "factorial" and design.get("factors")):
+    if not found:
         return None
     weights, total = found[0][0]["weights"], found[0][1]
     end, start = max(weights, key=weights.__getitem__), min(weights, key=weights.__getitem__)
+    asked = [c["weights"] for c in content["contrasts"] if c["kind"] == "change"]
+    # A factor's levels are alternatives, and need not lead from one end to the other: such effects are no parts of the whole.
+    if design.get("factors") and not all(own.get(end, 0.0) > 0.0 > own.get(start, 0.0) for own in asked):
+        return None
     first = next((arm.mean for arm in summary.arms if arm.name == start), None)
     changes = [e for e in summary.effects if e.kind == "change" and not e.name.endswith(_OUT)]
     if first is None or total.estimate is None or any(e.estimate is None for e in changes):

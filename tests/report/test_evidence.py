@@ -113,14 +113,6 @@ class TestSteps:
     def test_without_two_ends_there_are_none(self, record, weights):
         assert self.make(record, "compare", weights) is None
 
-    def test_levels_of_a_factor_are_no_steps(self, record):
-        finish(record)
-        factors = {"position": ["learned", "rope", "alibi"]}
-        config = {**record.read()["config"], "design": {"kind": "factorial", "factors": factors}}
-        total = {"name": "all", "kind": "total", "weights": {"worse": 1.0, "base": -1.0}}
-        change(record, config=config, contrasts=[total])
-        assert steps_of(summarise(record), record.read()) is None
-
 
 def arm(**costs):
     return SimpleNamespace(**{"tokens": 100, "flops": 1e9, "seconds": None, "parameters": 10, "peak_memory_bytes": 1.0, **costs})
