@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _LABEL = 24
 
 
-def pairs(effects: "Sequence[Pair]", names: tuple[str, str], metric: str) -> Plot | None:
+def pair_plot(effects: "Sequence[Pair]", names: tuple[str, str], metric: str) -> Plot | None:
     """The changes that both studies know. None: there are none."""
     both = [(p.name, (p.first, p.second)) for p in effects if p.kind != "interaction" and _known(p.first) and _known(p.second)]
     if not both:
