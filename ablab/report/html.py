@@ -14,18 +14,18 @@ from ablab.report.figures import Figures, figures_of
 from ablab.report.figures.front import same_costs
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
+from ablab.report.searched import survival, trials_listing
 from ablab.report.sentences import changed_by_tuning, sentence
 from ablab.report.summary import Summary
 from ablab.report.tables import (
     MARKS,
-    across_table,
     arms_table,
     effects_table,
+    listed_table,
     ranges_table,
-    trials_table,
     tuning_table,
 )
-from ablab.report.terminal import footnotes, survival
+from ablab.report.terminal import footnotes
 from ablab.study.home import StudyRecord, parts_alone
 
 _MEANING = str.maketrans({character: f"\\{character}" for character in r"\`*_[]<>|#"})
@@ -44,7 +44,7 @@ def write_pages(summary: Summary, record: StudyRecord) -> list[Path]:
     parts = [_part(part, record, each, number) for number, (part, each) in enumerate(alone, start=1)]
     context = _context(summary, figures) | {
         "e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": "", "parts": parts,
-        "across": [across_table(listing) for listing in listings(summary.across)] if parts else [],
+        "across": [listed_table(listing) for listing in listings(summary.across)] if parts else [],
         "across_lines": across_lines(summary.across) if parts else [],
     }  # fmt: skip
     record.reports.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,7 @@ def _context(summary: Summary, figures: Figures) -> dict[str, Any]:
         "s": summary, "f": figures, "by_tuning": changed_by_tuning(summary), "notes": footnotes(summary),
         "told": [(e.verdict or "", MARKS.get(e.verdict or "", "–"), sentence(e, summary.metric)) for e in told],
         "same": same_costs(summary), "survival": survival(summary), "effects": effects_table(summary),
-        "arms": arms_table(summary), "trials": trials_table(summary), "tuning": tuning_table(summary),
+        "arms": arms_table(summary), "trials": listed_table(trials_listing(summary)), "tuning": tuning_table(summary),
     }  # fmt: skip
 
 

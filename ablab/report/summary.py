@@ -46,7 +46,8 @@ class ArmSummary:
 @dataclass(frozen=True)
 class Summary:
     """All that a report shows. `overhead`: share of the execution's time not spent in training steps or validation.
-    `survivors`: of a search, each confirmed arm with the one that beats it, if one does. `objectives`: what runs are judged by.
+    `survivors`: of a search whose confirming runs are all in, each confirmed arm with the one that beats it, if one does.
+    `objectives`: what runs are judged by.
     `margin`, `noise_floor`, `detectable_effect`: see `verdicts.Findings`. `shared`: the parameters of the one recipe for all that
     every arm was tried with beside its own, if there was one. `spared`: runs fewer than with the most seeds everywhere;
     `looks`: after how many seeds an adaptive study may end.
@@ -166,9 +167,11 @@ def _arm(
 
 
 def _survivors(content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> dict[str, str | None]:
-    """Of a search: each confirmed arm with the arm that beats it, None where there is none. Arms that diverged are left out."""
+    """Of a search: each confirmed arm with the arm that beats it, None where there is none. Arms that diverged are left out.
+    Nothing before all confirming runs are in.
+    """
     runs = [(run["arm"], run["seed"], results[run["key"]]) for run in content["runs"] if run["key"] in results]
-    if content["config"]["design"]["kind"] != "search" or not runs:
+    if content["config"]["design"]["kind"] != "search" or len(runs) < max(1, len(content["runs"])):
         return {}
     lost = {arm for arm, _, result in runs if result["diverged"]}
     sound = [run for run in runs if run[0] not in lost]

@@ -1,6 +1,7 @@
 """The report on a terminal, in 80 columns."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
@@ -12,10 +13,13 @@ from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
 from ablab.report.scaling import Listing
+from ablab.report.searched import searched, survival, trials_listing
 from ablab.report.sentences import changed_by_tuning, noise, places_of, sentence, word
 from ablab.report.summary import Summary
 from ablab.report.trials import ArmTuning
 from ablab.study.words import parameters
+
+_TRIALS = 12  # of a search are shown
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -46,6 +50,11 @@ def _print_part(summary: Summary, part: Summary, console: Console) -> None:
         console.print(costs_table(part))
     if part.tuning:
         console.print(tuning_table(part))
+    if searched(part):
+        trials = trials_listing(part)
+        console.print(listing_table(replace(trials, rows=trials.rows[:_TRIALS])))
+        if (more := len(trials.rows) - _TRIALS) > 0:
+            console.print(f"and {more} more trials (--json tells all)", highlight=False)
     for line in changed_by_tuning(part):
         console.print(line, highlight=False, markup=False)
 
@@ -133,18 +142,6 @@ def bowl(arm: ArmTuning, places: int) -> str:
 def _place(params: Mapping[str, Any]) -> float:
     (value, *others) = params.values()
     return float(value) if isinstance(value, int | float) and not others else 0.0
-
-
-def survival(summary: Summary) -> list[str]:
-    """Which of a search's confirmed arms survive on fresh seeds; without an error term nobody can be told apart."""
-    if not summary.survivors:
-        return []
-    told = ", ".join(summary.objectives)
-    lines = [f"{len(summary.trials)} trials looked for low {told}; the best were trained again on fresh seeds:"]
-    alike = "survives" if summary.sd is not None or len(summary.survivors) == 1 else "not known with one seed"
-    for arm, by in summary.survivors.items():
-        lines.append(f"  {arm}: " + (alike if by is None else f"beaten by {by}"))
-    return [*lines, "  beaten: another is better in one objective and worse in none, beyond the 95 % intervals"]
 
 
 def footnotes(summary: Summary) -> list[str]:
