@@ -7,7 +7,7 @@ from typing import Any
 
 from ablab.errors import UserError
 from ablab.files import write_atomically
-from ablab.report.evidence import bare
+from ablab.report.brief import bare
 from ablab.report.figures.pairs import pair_plot
 from ablab.report.html import render
 from ablab.report.numbers import digits, plain, signed

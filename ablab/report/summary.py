@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ablab.report.brief import bare, some_of
 from ablab.report.costs import Costs, cost_of
 from ablab.report.parts import across
 from ablab.report.scope import holds_for, scope
@@ -127,7 +128,7 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
         study=record.name, revision=record.revision, question=content["config"]["question"],
         metric=content["config"]["metric"], objectives=objectives_of(content),
         arms=[replace(arm, tuned=chosen.get(arm.name)) for arm in arms], effects=effects,
-        infeasible=content["infeasible"],
+        infeasible={bare(name): bare(reason) for name, reason in content["infeasible"].items()},
         runs=content["expected"]["runs"] + content["expected"]["trials"], finished=len(settled),
         failed={k: f["reason"] for k, f in failures.items() if f},
         sd=found.sd, dof=found.dof, overhead=_overhead(executions),
@@ -135,7 +136,7 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
         workers=executions[-1]["workers"] if executions else None, scope=scope(content),
         holds_for=holds_for(content),
         devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuned,
-        survivors=_survivors(content, results), notes=[*content["notes"], *costs.notes], baseline=found.baseline,
+        survivors=_survivors(content, results), notes=[*map(bare, content["notes"]), *costs.notes], baseline=found.baseline,
         margin=found.margin, noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
         spared=runs_spared(content) if settled_all else None, looks=list(looks_of(content)),
     )  # fmt: skip
@@ -194,7 +195,8 @@ def _device(result: Mapping[str, Any]) -> str:
 
 
 def _without_parts(content: dict[str, Any]) -> dict[str, Any]:
-    """Less what is empty in a study without parts."""
+    """Less what is empty in a study without parts, and cut where much was left out."""
+    content = {**content, "infeasible": some_of(content["infeasible"])}
     empty = {key for key in ("part", "parts", "across") if not content[key]}
     parts = {"parts": [_without_parts(part) for part in content["parts"]]} if content["parts"] else {}
     return {key: value for key, value in {**content, **parts}.items() if key not in empty}

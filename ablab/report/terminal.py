@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ablab.report.brief import some
 from ablab.report.costs import costs_table
 from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.parts import lines as across_lines
@@ -36,7 +37,8 @@ def print_summary(summary: Summary, console: Console) -> None:
     for listing in listings(summary.across) if summary.parts else []:
         console.print(listing_table(listing))
     across = across_lines(summary.across) if summary.parts else []
-    for line in (*across, *survival(summary), *footnotes(summary)):
+    left_out = some(f"left out: {name}: {reason}" for name, reason in summary.infeasible.items())
+    for line in (*across, *survival(summary), *footnotes(summary), *left_out):
         console.print(line, highlight=False, markup=False)
 
 
@@ -145,7 +147,7 @@ def _place(params: Mapping[str, Any]) -> float:
 
 
 def footnotes(summary: Summary) -> list[str]:
-    """Scope, what the design implies, error term, overhead, and what was left out."""
+    """Scope, what the design implies, error term, overhead, and devices."""
     lines = [*summary.scope, *summary.notes]
     lines += noise(summary)
     if drawn := [f"{e.name} {e.sampling_se:.2g}" for e in summary.effects if e.sampling_se is not None]:
@@ -157,6 +159,4 @@ def footnotes(summary: Summary) -> list[str]:
         )
     if any(interval for effect in summary.effects for interval in effect.cost_intervals.values()):
         lines.append("times are as they came: other work that the machine had is in them, and their intervals take it for chance")
-    lines += [f"device: {device}" for device in summary.devices]
-    lines += [f"left out: {name}: {reason}" for name, reason in summary.infeasible.items()]
-    return lines
+    return [*lines, *(f"device: {device}" for device in summary.devices)]

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ablab.files import write_json
+from ablab.report.brief import bare
 from ablab.report.curves import curves_of, telling
-from ablab.report.evidence import bare, evidence_of, excluded, ranges
+from ablab.report.evidence import evidence_of, excluded, ranges
 from ablab.report.figures import figures_of
 from ablab.report.figures.front import fronts, on_front, same_costs
 from ablab.report.steps import steps_of
