@@ -25,7 +25,7 @@ from ablab.report.tables import (
     ranges_table,
     tuning_table,
 )
-from ablab.report.terminal import footnotes
+from ablab.report.terminal import footnotes, own_footnotes
 from ablab.study.home import StudyRecord, parts_alone
 
 _MEANING = str.maketrans({character: f"\\{character}" for character in r"\`*_[]<>|#"})
@@ -41,9 +41,9 @@ def write_pages(summary: Summary, record: StudyRecord) -> list[Path]:
     content = record.read()
     figures = figures_of(summary, evidence := evidence_of(summary, record, content))
     alone = zip(summary.parts, parts_alone(content), strict=True)
-    parts = [_part(part, record, each, number) for number, (part, each) in enumerate(alone, start=1)]
+    parts = [_part((summary, part), record, each, number) for number, (part, each) in enumerate(alone, start=1)]
     context = _context(summary, figures) | {
-        "e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": "", "parts": parts,
+        "e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": "", "level": 2, "parts": parts,
         "across": [listed_table(listing) for listing in listings(summary.across)] if parts else [],
         "across_lines": across_lines(summary.across) if parts else [],
     }  # fmt: skip
@@ -56,12 +56,14 @@ def write_pages(summary: Summary, record: StudyRecord) -> list[Path]:
     return [record.reports / name for name in written]
 
 
-def _part(part: Summary, record: StudyRecord, content: Mapping[str, Any], number: int) -> dict[str, Any]:
+def _part(whole: tuple[Summary, Summary], record: StudyRecord, content: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """A part as text of both kinds. `whole`: the study and the part."""
+    summary, part = whole
     evidence = evidence_of(part, record, content)
     figures = figures_of(part, evidence).named(f"part{number}")
-    own = {"e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": f"part{number}-"}
-    context = {**_context(part, figures), **own, "notes": part.scope}
-    html, markdown = (render(f"templates/{name}.j2", context) for name in ("part.html", "answer.md"))
+    own = {"e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": f"part{number}-", "level": 3}
+    context = {**_context(part, figures), **own, "notes": own_footnotes(summary, part)}
+    html, markdown = (render(f"templates/part.{kind}.j2", context) for kind in ("html", "md"))
     return {**context, "html": Markup(html), "md": markdown}
 
 

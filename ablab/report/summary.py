@@ -105,7 +105,9 @@ def summarise(record: StudyRecord) -> Summary:
     if "parts" not in content:
         return _summarise(record, content)
     parts = [replace(_summarise(record, part), part=part["label"]) for part in parts_alone(content)]
-    return replace(_summarise(record, content), parts=parts, across=across(content, parts))
+    whole = _summarise(record, content)
+    spared = None if any(part.spared is None for part in parts) else whole.spared  # it has no verdicts of its own
+    return replace(whole, parts=parts, across=across(content, parts), spared=spared)
 
 
 def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:

@@ -69,10 +69,13 @@ def verdicts(summary: Summary) -> list[str]:
 
 def own_lines(summary: Summary, part: Summary) -> list[str]:
     """A part's label and what holds for it alone; nothing of a study without parts."""
-    if not summary.parts:
-        return []
-    known = {*summary.scope, *summary.notes}
-    return ["", part.part, *(line for line in [*part.scope, *part.notes] if line not in known), *noise(part)]
+    return ["", part.part, *own_footnotes(summary, part)] if summary.parts else []
+
+
+def own_footnotes(summary: Summary, part: Summary) -> list[str]:
+    """What holds for a part alone: its error term, margin and looks are its own."""
+    known = {*footnotes(summary)}
+    return [line for line in footnotes(part) if line not in known]
 
 
 def listing_table(listing: Listing) -> Table:
