@@ -118,3 +118,18 @@ def test_on_paper_every_front_is_shown_on_white(shown):
     assert all(page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "decode", "parameters"))
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator(".choice").is_visible()
+
+
+CLOSED = "() => [...document.querySelectorAll('details table')].map(table => table.checkVisibility())"
+
+
+def test_on_paper_nothing_is_closed(shown):
+    page = shown(scripts=False)
+    assert page.locator("details table").count() == 1
+    assert page.evaluate(CLOSED) == [False]
+    page.emulate_media(media="print")
+    assert page.evaluate(CLOSED) == [True]
+    page = shown()
+    for event, visible in (("beforeprint", True), ("afterprint", False)):
+        page.evaluate(f"dispatchEvent(new Event('{event}'))")
+        assert page.evaluate(CLOSED) == [visible]
