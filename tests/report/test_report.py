@@ -172,3 +172,12 @@ def test_what_was_left_out_is_told_once_short_and_without_this_machines_folders(
         ("gpt2 + x19", "x19 (x19.py) and y both write `norm`"), ("and 3 more", "not listed"),
     ]  # fmt: skip
     assert "infeasible: gpt2 + x0" in page[page.index("What was left out") :]
+
+
+@pytest.mark.parametrize(("budget", "told"), [({"steps": 4096}, "4096 steps"), ({"tokens": 1.25e6}, "1.25e+06 tokens")])
+def test_the_budget_is_told_in_full(record, budget, told):
+    content = record.read()
+    write_json(record.path, {**content, "config": {**content["config"], "budget": budget}})
+    summary = summarise(record)
+    assert f"budget: {told} a run, the same for every arm" in summary.scope
+    assert f"for {told} each" in summary.holds_for

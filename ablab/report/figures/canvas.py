@@ -9,6 +9,8 @@ from html import escape
 from io import BytesIO, StringIO
 from typing import Any, cast
 
+from ablab.report.numbers import short, significant_digits
+
 WIDTH = 5.0  # inches: at a phone's 390 pixels the letters are still 10 pixels high
 # Okabe and Ito's colours, which colour-blind readers tell apart.
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
@@ -126,3 +128,8 @@ def reach(lows: list[float], highs: list[float], share: float = 0.06) -> tuple[f
     low, high = min(lows), max(highs)
     room = share * ((high - low) or abs(high) or 1.0)
     return low - room, high + room
+
+
+def in_sizes(axis: Any) -> None:
+    """Labels an axis of matplotlib's in sizes (`1.005M`), with as many digits as its ticks take to stand where they say."""
+    axis.set_major_formatter(lambda value, _: short(value, significant_digits(axis.get_majorticklocs())))

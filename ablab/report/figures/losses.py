@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ablab.report.curves import Curve, Curves
-from ablab.report.figures.canvas import GRID, LINES, MUTED, Plot, drawing, reach
+from ablab.report.figures.canvas import GRID, LINES, MUTED, Plot, drawing, in_sizes, reach
 
 _STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (8, 2)))
 _CUT = 0.2  # of the budget: before it losses fall so far that later differences could not be seen
@@ -29,7 +29,7 @@ def losses(curves: Curves) -> Plot | None:
             axes.set_title(metric, color=MUTED)
         panels[-1].set_xlabel(curves.axis)
         if curves.axis == "tokens":
-            panels[-1].xaxis.set_major_formatter(_short)
+            in_sizes(panels[-1].xaxis)
         _legend(figure, panels[0], labels, others)
     band = f" Bands: the range of the seeds (up to {curves.seeds} an arm)." if curves.seeds > 1 else ""
     caption = f"The first {100 * _CUT:.0f} % is cut off above where losses fall steeply.{band}"
@@ -61,9 +61,3 @@ def _legend(figure: Any, axes: Any, labels: Sequence[str], others: int) -> None:
     if others:
         axes.plot([], [], color=GRID, linewidth=1, label=f"{others} other arms")
     figure.legend(loc="outside lower left", ncols=1, labelspacing=0.25)
-
-
-def _short(value: float, _: int) -> str:
-    from ablab.report.numbers import short
-
-    return short(value)
