@@ -30,15 +30,12 @@ SORTED = "() => [...document.querySelectorAll('table.sortable th')].map(th => th
 
 @pytest.fixture(scope="module")
 def shown(written):
-    """Opens the page: `shown(width=390)`. What it said on the console and asked for is in its lists of these names."""
+    """Opens the page: `shown(width=390)`."""
     with browser() as started:
 
         def call(**options):
-            page = started.page(**options)
-            page.said, page.requests, page.started = [], [], started
-            page.on("console", lambda message: page.said.append(message.text))
-            page.on("request", lambda request: page.requests.append(request.url))
-            page.goto(written[".html"].as_uri())
+            page = started.visit(written[".html"], **options)
+            page.started = started
             return page
 
         yield call

@@ -3,17 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log10
-from textwrap import fill
 from typing import Any
 
-from ablab.report.figures.canvas import BLUE, MUTED, VERMILION, Plot, bare_drawing, reach
+from ablab.report.figures.canvas import BLUE, MUTED, VERMILION, Plot, bare_drawing, folded, reach
 from ablab.report.numbers import exact
 from ablab.report.summary import Summary
 from ablab.report.trials import ArmTuning
 
 _MOST = 24  # arms: the table has all
 _ACROSS = 3
-_LETTER = 0.047  # share of an axis that a letter of a label takes
+_LETTER = 0.06  # share of an axis that a letter of a label takes
 Points = list[tuple[float, float]]
 
 
@@ -24,16 +23,18 @@ def bowls(summary: Summary) -> Plot | None:
         return None
     across = min(_ACROSS, len(curves))
     down = -(-len(curves) // across)
-    height = 1.55 * down + 0.5
+    titles = [folded(arm.arm, 22, 4) for arm, _ in curves]
+    room = 0.14 * (1 + max(title.count("\n") + 1 for title in titles))  # inches above each
+    height = 0.5 + down * (1 + room) + (down - 1) * 0.15
     ticks = _Ticks.of(curves)
     with bare_drawing(height) as figure:
         grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-        figure.subplots_adjust(0.13, 0.5 / height, 0.98, 1 - 0.4 / height, wspace=0.12, hspace=0.55)
+        figure.subplots_adjust(0.13, 0.5 / height, 0.95, 1 - room / height, wspace=0.3, hspace=room + 0.15)
         for axes in grid.flat[len(curves) :]:
             axes.set_visible(False)
-        for axes, (arm, points) in zip(grid.flat, curves, strict=False):
+        for axes, (arm, points), title in zip(grid.flat, curves, titles, strict=False):
             _bowl(axes, arm, points, ticks)
-            axes.set_title(fill(arm.arm, 24), fontsize=7)
+            axes.set_title(title, fontsize=7)
         for axes in grid.flat[max(0, len(curves) - across) : len(curves)]:  # the lowest of each column
             axes.tick_params(labelbottom=True)
         figure.supxlabel(_option(curves[0][0]), fontsize=9, y=0.02)
