@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -50,6 +51,15 @@ class Browser:
         context.route("**/*", self._route)
         page = context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
+        return page
+
+    def visit(self, file: Path, **options):
+        """A page that shows a file: what it `said` on the console and the `requests` it made are in its lists of these names."""
+        page = self.page(**options)
+        page.said, page.requests = [], []
+        page.on("console", lambda message: page.said.append(message.text))
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.goto(file.as_uri())
         return page
 
     def _route(self, route) -> None:

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
 Targets = Annotated[
     list[str],
-    typer.Argument(metavar="TARGET...", help="A study's name or file, or a run's key or its beginning. Several may be given."),
+    typer.Argument(
+        metavar="TARGET...", help="A study's name, NAME:REVISION or file, or a run's key or its beginning. Several may be given."
+    ),
 ]
 
 
 def studies(as_json: Json = False, home: HomeDir = None, plugins: Plugins = None) -> None:
-    """List the studies of a home."""
+    """List the studies of a home: of each its latest revision, and which earlier ones there are."""
     from ablab.study.home import make_home, revisions, study_names
 
     place = make_home(home)
-    found = [_figures(every[-1]) for name in study_names(place) if (every := revisions(place, name))]
+    found = [_figures(every) for name in study_names(place) if (every := revisions(place, name))]
     if as_json:
         print(json.dumps(found, indent=1))
         return
@@ -37,6 +39,8 @@ def studies(as_json: Json = False, home: HomeDir = None, plugins: Plugins = None
         failed = f"  {study['failed']} failed" if study["failed"] else ""
         runs = f"{study['done']}/{study['runs']} runs{failed}"
         print(f"{study['study']}  revision {study['revision']}  {runs}  last run {used}  {study['question']}")
+        if study["earlier"]:
+            print(f"  earlier revisions: {', '.join(study['earlier'])}")
 
 
 def cancel(targets: Targets, profile: Profile = None, home: HomeDir = None, plugins: Plugins = None) -> None:
@@ -80,15 +84,18 @@ def rm(
         print(f"`ablab run` would train them again for {', '.join(removal.wanted)}")
 
 
-def _figures(record: "StudyRecord") -> dict[str, Any]:
+def _figures(every: "list[StudyRecord]") -> dict[str, Any]:
+    """Of the latest revision; of the others their names, the latest first."""
     from ablab.study.status import listed, state
 
+    *earlier, record = every
     content = record.read()
     runs, trials = listed(content)
     states = [state(record.home.root, key) for key in (*runs, *trials)]
     return {
         "study": record.name, "revision": record.revision, "question": content["config"]["question"], "runs": len(states),
         "done": states.count("done"), "failed": states.count("failed"), "last_used": record.last_used,
+        "earlier": [older.revision for older in reversed(earlier)],
     }  # fmt: skip
 
 

@@ -15,7 +15,9 @@ HomeDir = Annotated[
 Profile = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile of the study file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 StudyFile = Annotated[Path, typer.Argument(metavar="FILE", help="A study file.")]
-StudyName = Annotated[str, typer.Argument(metavar="STUDY", help="A study's name, or its file.")]
+StudyName = Annotated[
+    str, typer.Argument(metavar="STUDY", help="A study's name, NAME:REVISION (its first 4 characters or more), or its file.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Settings in place of the file's: seeds=5 recipe.lr=1e-3"),

@@ -59,9 +59,11 @@ def _asked(study: str | None, profile: str | None, place: "Home") -> tuple[str |
     """The study's name and its store's address."""
     if study is None:
         return None, place.tracking_uri()
-    from ablab.cli.sync import study_records, tracked_at
+    from ablab.cli.sync import tracked_at
+    from ablab.study.naming import records_of
 
-    record = study_records(study, profile, place)[-1]
+    record = records_of(place, study, profile)[-1]
+    record.read()  # which says so where a file's revision was never run
     return record.name, tracked_at(record, study, profile)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ablab.study.foresight import Foresight
-    from ablab.study.home import Home, StudyRecord
+    from ablab.study.home import StudyRecord
     from ablab.study.plan import Plan
     from ablab.study.session import Planned, Request
 
@@ -110,7 +110,8 @@ def _beside(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open_
     from ablab.report.summary import summarise
 
     if (record.name, record.revision) == (other.name, other.revision):
-        raise UserError(f"{record.name} (revision {record.revision}) is named twice: nothing to compare")
+        what = f"{record.name} (revision {record.revision}) is named twice: nothing to compare"
+        raise UserError(f"{what} (NAME:REVISION is another revision; `ablab studies` lists them)")
     found = compare((summarise(record), record), (summarise(other), other))
     if as_json:
         print(json.dumps(found.as_dict(), indent=1))
@@ -145,20 +146,15 @@ def request_of(file: Path, profile: str | None, overrides: list[str] | None, plu
 
 
 def study_record(study: str, profile: str | None, overrides: list[str] | None, home: Path | None) -> "StudyRecord":
-    """A study's record by file (the exact revision) or by name (the latest in this home)."""
-    from ablab.study.home import StudyRecord, label, latest, make_home
+    """A study's record by file (the exact revision), by NAME:REVISION, or by name (the latest in this home)."""
+    from ablab.study.home import label, make_home
+    from ablab.study.naming import is_file, records_of
 
-    place: Home = make_home(home)
-    if not study.endswith((".yaml", ".yml")):
-        if overrides:
-            raise UserError("overrides go with a study file: a name means its latest revision")
-        record = latest(place, label(study, profile))
+    place = make_home(home)
+    record = records_of(place, study, profile, overrides or ())[-1]
+    if not is_file(study) and record.name == label(study, profile):
         print(f"{record.name}: the latest revision in {place.root}, {record.revision}", file=sys.stderr)
-        return record
-    from ablab.study.schema import load_study
-
-    resolved, _ = load_study(Path(study), profile, overrides or [])
-    return StudyRecord(place, label(Path(study).stem, profile), resolved.revision())
+    return record
 
 
 def _power(found: "Foresight | None") -> dict[str, float | None]:

@@ -9,7 +9,7 @@ from ablab.cli.options import HomeDir, Plugins, Profile, StudyName
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
-    from ablab.study.home import Home, StudyRecord
+    from ablab.study.home import StudyRecord
 
 To = Annotated[
     str | None, typer.Option("--to", metavar="URI", help="A store or server. Default: the one the study is tracked in.")
@@ -29,6 +29,7 @@ def sync(
 ) -> None:
     """Bring a study's MLflow store up to date, or write the study into another; what stands there is not sent again."""
     from ablab.study.home import make_home
+    from ablab.study.naming import records_of
     from ablab.tracking.addresses import redacted
     from ablab.tracking.mlflow_view import available
 
@@ -37,7 +38,8 @@ def sync(
     if source is not None:
         _copy(study, source, to, profile)
         return
-    records = study_records(study, profile, make_home(home))
+    records = records_of(make_home(home), study, profile)
+    records[-1].read()  # which says so where a file's revision was never run
     uri = to or tracked_at(records[-1], study, profile)
     print(f"{records[-1].name}: {_written(records, uri)} runs stand in {redacted(uri, uri)}")
 
@@ -52,34 +54,21 @@ def _written(records: "list[StudyRecord]", uri: str) -> int:
 
 def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
     from ablab.study.home import label
+    from ablab.study.naming import is_file
     from ablab.tracking.addresses import redacted
     from ablab.tracking.mlflow_copy import copy
 
     if to is None:
         raise UserError("--from needs --to: the store that the study is copied into")
-    name = label(Path(study).stem, profile) if study.endswith((".yaml", ".yml")) else label(study, profile)
+    name = label(Path(study).stem, profile) if is_file(study) else label(study, profile)
     print(f"{name}: {copy(name, source, to)} runs stand in {redacted(to, to)}")
-
-
-def study_records(study: str, profile: str | None, place: "Home") -> "list[StudyRecord]":
-    """The revision that a study's file means, or all that its name has in this home. Raises UserError where there is none."""
-    from ablab.study.home import StudyRecord, label, latest, revisions
-
-    if study.endswith((".yaml", ".yml")):
-        from ablab.study.schema import load_study
-
-        resolved, _ = load_study(Path(study), profile, [])
-        record = StudyRecord(place, label(Path(study).stem, profile), resolved.revision())
-        record.read()  # which says so where it was never run
-        return [record]
-    name = label(study, profile)
-    latest(place, name)
-    return revisions(place, name)
 
 
 def tracked_at(record: "StudyRecord", study: str, profile: str | None) -> str:
     """The address of the store that a study is tracked in. Raises UserError where only the study's file knows it."""
-    if study.endswith((".yaml", ".yml")):
+    from ablab.study.naming import is_file
+
+    if is_file(study):
         from ablab.study.schema import load_study
 
         return record.home.tracking_uri(load_study(Path(study), profile, [])[0])

@@ -8,7 +8,7 @@ from ablab.report.comparison import CAUTION, Comparison, verdict_cells
 
 
 def print_comparison(found: Comparison, console: Console) -> None:
-    """What differs, then the verdicts, then the caution that goes with them."""
+    """What differs, then what is not compared, then the verdicts and the caution that goes with them."""
     for name, summary in zip(found.names, found.studies, strict=True):
         state = "" if summary.complete else f" (unfinished: {summary.finished} of {summary.runs} runs)"
         console.print(f"{name}: {summary.question}{state}", highlight=False, markup=False)
@@ -18,6 +18,14 @@ def print_comparison(found: Comparison, console: Console) -> None:
     for row in found.differences:
         settings.add_row(*map(escape, row))
     console.print(settings if found.differences else "the study files say the same", highlight=False)
+    for line in found.notes:
+        console.print(line, highlight=False, markup=False)
+    if found.effects:
+        console.print(_effects(found))
+        console.print(CAUTION, highlight=False, markup=False)
+
+
+def _effects(found: Comparison) -> Table:
     table = Table(title=f"Effect on {found.studies[0].metric} (with minus without)", title_justify="left")
     table.add_column("change", overflow="fold", ratio=1)
     for name in found.names:
@@ -26,5 +34,4 @@ def print_comparison(found: Comparison, console: Console) -> None:
     for pair in found.effects:
         (a, _, first), (b, _, second) = verdict_cells(pair.first), verdict_cells(pair.second)
         table.add_row(escape(pair.name), a, first, b, second)
-    console.print(table)
-    console.print(CAUTION, highlight=False, markup=False)
+    return table

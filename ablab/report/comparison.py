@@ -1,6 +1,6 @@
 """Two studies side by side: what differs between them, and what each says of the same changes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,8 @@ from typing import Any
 from ablab.errors import UserError
 from ablab.files import write_atomically
 from ablab.report.arms import ArmSummary
-from ablab.report.evidence import bare
-from ablab.report.figures.pairs import pairs
+from ablab.report.brief import bare
+from ablab.report.figures.pairs import pair_plot
 from ablab.report.html import render
 from ablab.report.numbers import digits, signed
 from ablab.report.sentences import adjusted, places_of, word
@@ -27,37 +27,43 @@ CAUTION = (
 
 @dataclass(frozen=True)
 class Pair:
-    """What both studies say of one effect or arm; None: it is not in that study."""
+    """What both studies say of one effect; None: it is not in that study. `alike`: both contrast the same arms."""
 
     name: str
     kind: str
     first: EffectSummary | None
     second: EffectSummary | None
+    alike: bool
 
     @property
     def agreement(self) -> str:
-        """In a word."""
+        """In a word; a dash where there is none to tell."""
         verdicts = [effect and effect.verdict for effect in (self.first, self.second)]
-        if None in verdicts:
+        if None in verdicts or not self.alike:
             return _NONE
         return "same" if verdicts[0] == verdicts[1] else "differs"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`names`: of both. `differences`: (key, here, there) of the studies' settings. `arms`: (name, here, there)."""
+    """`names`: of both. `differences`: (key, here, there) of the studies' settings. `effects`: none where the metrics differ.
+    `arms`: (name, here, there). `notes`: what is not compared, and why.
+    """
 
     names: tuple[str, str]
     studies: tuple[Summary, Summary]
     differences: list[tuple[str, str, str]]
     effects: list[Pair]
     arms: list[tuple[str, ArmSummary | None, ArmSummary | None]]
+    notes: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         pairs = [{"name": p.name, "kind": p.kind, "agreement": p.agreement, **_verdicts(p)} for p in self.effects]
         names = [{"setting": key, "first": here, "second": there} for key, here, there in self.differences]
-        return {"studies": [s.as_dict() for s in self.studies], "differences": names, "effects": pairs}
+        return {
+            "studies": [s.as_dict() for s in self.studies], "differences": names, "effects": pairs, "notes": self.notes,
+        }  # fmt: skip
 
 
 def compare(first: tuple[Summary, StudyRecord], second: tuple[Summary, StudyRecord]) -> Comparison:
@@ -67,20 +73,56 @@ def compare(first: tuple[Summary, StudyRecord], second: tuple[Summary, StudyReco
         if summary.parts:
             told = ", ".join(part.part for part in summary.parts)
             raise UserError(f"{summary.study} has {len(summary.parts)} parts ({told}): its own report sets them side by side")
-    names = (a.study, b.study) if a.study != b.study else (f"{a.study} {a.revision}", f"{b.study} {b.revision}")
-    effects = [{(e.name, e.kind): e for e in summary.effects} for summary in (a, b)]
+    names = (a.study, b.study) if a.study != b.study else (f"{a.study}:{a.revision}", f"{b.study}:{b.revision}")
+    here, there = one.read(), other.read()
+    pairs = _pairs((a, here), (b, there)) if a.metric == b.metric else []
     arms = [{arm.name: arm for arm in summary.arms} for summary in (a, b)]
     return Comparison(
-        names, (a, b), _differences(one.read()["config"], other.read()["config"]),
-        [Pair(*key, effects[0].get(key), effects[1].get(key)) for key in dict.fromkeys([*effects[0], *effects[1]])],
+        names, (a, b), _differences(here["config"], there["config"]), pairs,
         [(name, arms[0].get(name), arms[1].get(name)) for name in dict.fromkeys([*arms[0], *arms[1]])],
+        _notes(names, ((a, here), (b, there)), pairs),
     )  # fmt: skip
+
+
+def _pairs(*studies: tuple[Summary, Mapping[str, Any]]) -> list[Pair]:
+    """The effects of both, by name."""
+    a, b = ({(effect.name, effect.kind): effect for effect in summary.effects} for summary, _ in studies)
+    first, second = (_contrasts(content) for _, content in studies)
+    return [Pair(*key, a.get(key), b.get(key), alike=first.get(key) == second.get(key)) for key in dict.fromkeys([*a, *b])]
+
+
+def _contrasts(content: Mapping[str, Any]) -> dict[tuple[str, str], list[tuple[str, float]]]:
+    """By effect, the arms that it contrasts, as expressions with their weights: what it asks, whatever the arms are called."""
+    of = {arm["name"]: arm["expression"] for arm in content["arms"]}
+    return {
+        (c["name"], c["kind"]): sorted((of[arm], round(weight, 9)) for arm, weight in c["weights"].items())
+        for c in content["contrasts"]
+    }
+
+
+def _notes(names: tuple[str, str], studies: Sequence[tuple[Summary, Mapping[str, Any]]], pairs: Sequence[Pair]) -> list[str]:
+    """What is not compared, and why."""
+    metrics = [summary.metric for summary, _ in studies]
+    if metrics[0] != metrics[1]:
+        what = f"{names[0]} is judged by {metrics[0]}, {names[1]} by {metrics[1]}"
+        return [f"Effects are not compared: {what}."]
+    unlike = [pair.name for pair in pairs if pair.first is not None and pair.second is not None and not pair.alike]
+    if not unlike:
+        return []
+    asked = [
+        f"{name}: {content['config']['design']['kind']}, baseline {summary.baseline}"
+        for name, (summary, content) in zip(names, studies, strict=True)
+    ]
+    return [
+        f"The designs ask different questions ({'; '.join(asked)}): where they contrast other arms for a change, whether the "
+        "verdicts are the same is not told."
+    ]
 
 
 def write_comparison(found: Comparison, record: StudyRecord, other: StudyRecord) -> Path:
     """Writes the page beside the first study's reports, and returns its path."""
     page = render("templates/comparison.j2", {
-        "c": found, "plot": pairs(found.effects, found.names, found.studies[0].metric), "caution": CAUTION,
+        "c": found, "plot": pair_plot(found.effects, found.names, found.studies[0].metric), "caution": CAUTION,
         "differences": _settings(found), "effects": _effects(found), "arms": _arms(found),
         "adjusted": next((told for study in found.studies if (told := adjusted(study))), ""),
     })  # fmt: skip
@@ -137,7 +179,8 @@ def _effects(found: Comparison) -> Table:
 
 
 def _arms(found: Comparison) -> Table:
-    columns = [Column("arm", text=True), *(Column(name) for name in found.names)]
+    heads = zip(found.names, found.studies, strict=True)
+    columns = [Column("arm", text=True), *(Column(f"{name}, {summary.metric}") for name, summary in heads)]
     places = [digits(summary.sd) for summary in found.studies]
     rows = []
     for name, *arms in found.arms:

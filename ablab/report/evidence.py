@@ -1,11 +1,11 @@
 """What a report shows beside its summary: curves, steps, what was equal, what was left out, how to run it again."""
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ablab.report.arms import ArmSummary
+from ablab.report.brief import bare, some
 from ablab.report.curves import Curves, curves_of
 from ablab.report.numbers import short
 from ablab.report.scope import own_data
@@ -14,14 +14,11 @@ from ablab.report.summary import Summary
 from ablab.study.home import StudyRecord
 from ablab.study.records import Record
 
-_MOST = 20  # of one kind are listed; the rest are counted
 _UNKNOWN = "not recorded"
 _AXES = {
     "tokens": "tokens", "flops": "training FLOPs", "seconds": "training seconds", "parameters": "parameters",
     "peak_memory_bytes": "peak memory (bytes)",
 }  # fmt: skip
-# An absolute path's folders: what precedes is neither part of a word nor of an address.
-_FOLDERS = re.compile(r"(?<![\w.:/\\~])~?/(?:[^/\s'\",\]}:]+/)+(?=[^/\s])")
 
 
 @dataclass(frozen=True)
@@ -79,8 +76,8 @@ def excluded(summary: Summary, content: Mapping[str, Any]) -> list[str]:
     lines = _diverged(summary)
     for part in summary.parts:
         lines += [f"{part.part}: {line}" for line in _diverged(part)]
-    lines += _some(f"failed: {runs.get(key, key)}: {bare(reason)}" for key, reason in summary.failed.items())
-    lines += _some(f"infeasible: {name}: {bare(reason)}" for name, reason in summary.infeasible.items())
+    lines += some(f"failed: {runs.get(key, key)}: {bare(reason)}" for key, reason in summary.failed.items())
+    lines += some(f"infeasible: {name}: {reason}" for name, reason in summary.infeasible.items())
     for state, why in (("pruned", "ended early, since they lagged"), ("diverged", "diverged"), ("failed", "failed")):
         if count := sum(trial.state == state for trial in summary.trials):
             lines.append(f"trials: {count} of {len(summary.trials)} {why}, and count as without a value")
@@ -91,14 +88,9 @@ def excluded(summary: Summary, content: Mapping[str, Any]) -> list[str]:
 
 def _diverged(summary: Summary) -> list[str]:
     seeds = [(arm.name, ", ".join(map(str, arm.diverged))) for arm in summary.arms if arm.diverged]
-    lines = _some(f"diverged: {arm} (seed {numbers}): no mean, and no effect that needs it" for arm, numbers in seeds)
+    lines = some(f"diverged: {arm} (seed {numbers}): no mean, and no effect that needs it" for arm, numbers in seeds)
     lost = [effect.name for effect in summary.effects if effect.verdict == "diverged"]
-    return lines + _some(f"not estimable: {name}: an arm that it needs diverged" for name in lost)
-
-
-def _some(lines: Iterable[str]) -> list[str]:
-    every = list(lines)
-    return every if len(every) <= _MOST else [*every[:_MOST], f"and {len(every) - _MOST} more like it"]
+    return lines + some(f"not estimable: {name}: an arm that it needs diverged" for name in lost)
 
 
 def again(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> list[tuple[str, str]]:
@@ -119,8 +111,3 @@ def again(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> 
         ("Data", "; ".join([used, *own_data(content["arms"]), f"fingerprint {', '.join(sorted(prints)) or _UNKNOWN}"])),
         ("FLOPs", sources["flop_convention"]),
     ]
-
-
-def bare(text: str) -> str:
-    """Text without the folders of absolute paths: they are this machine's own."""
-    return _FOLDERS.sub("", text)

@@ -14,18 +14,18 @@ from ablab.report.figures import Figures, figures_of
 from ablab.report.figures.front import costs_apart, same_costs
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
+from ablab.report.searched import survival, trials_listing
 from ablab.report.sentences import HOW_JUDGED, adjusted, changed_by_tuning, sentence
 from ablab.report.summary import Summary
 from ablab.report.tables import (
     MARKS,
-    across_table,
     arms_table,
     effects_table,
+    listed_table,
     ranges_table,
-    trials_table,
     tuning_table,
 )
-from ablab.report.terminal import footnotes, survival
+from ablab.report.terminal import footnotes, own_footnotes
 from ablab.study.home import StudyRecord, parts_alone
 
 _MEANING = str.maketrans({character: f"\\{character}" for character in r"\`*_[]<>|#"})
@@ -41,10 +41,10 @@ def write_pages(summary: Summary, record: StudyRecord) -> list[Path]:
     content = record.read()
     figures = figures_of(summary, evidence := evidence_of(summary, record, content))
     alone = zip(summary.parts, parts_alone(content), strict=True)
-    parts = [_part(part, record, each, number) for number, (part, each) in enumerate(alone, start=1)]
+    parts = [_part((summary, part), record, each, number) for number, (part, each) in enumerate(alone, start=1)]
     context = _context(summary, figures) | {
-        "e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": "", "parts": parts,
-        "across": [across_table(listing) for listing in listings(summary.across)] if parts else [],
+        "e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": "", "level": 2, "parts": parts,
+        "across": [listed_table(listing) for listing in listings(summary.across)] if parts else [],
         "across_lines": across_lines(summary.across) if parts else [],
     }  # fmt: skip
     record.reports.mkdir(parents=True, exist_ok=True)
@@ -56,12 +56,14 @@ def write_pages(summary: Summary, record: StudyRecord) -> list[Path]:
     return [record.reports / name for name in written]
 
 
-def _part(part: Summary, record: StudyRecord, content: Mapping[str, Any], number: int) -> dict[str, Any]:
+def _part(whole: tuple[Summary, Summary], record: StudyRecord, content: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """A part as text of both kinds. `whole`: the study and the part."""
+    summary, part = whole
     evidence = evidence_of(part, record, content)
     figures = figures_of(part, evidence).named(f"part{number}")
-    own = {"e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": f"part{number}-"}
-    context = {**_context(part, figures), **own, "notes": part.scope}
-    html, markdown = (render(f"templates/{name}.j2", context) for name in ("part.html", "answer.md"))
+    own = {"e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": f"part{number}-", "level": 3}
+    context = {**_context(part, figures), **own, "notes": own_footnotes(summary, part)}
+    html, markdown = (render(f"templates/part.{kind}.j2", context) for kind in ("html", "md"))
     return {**context, "html": Markup(html), "md": markdown}
 
 
@@ -72,7 +74,7 @@ def _context(summary: Summary, figures: Figures) -> dict[str, Any]:
         "notes": footnotes(summary),
         "told": [(e.verdict or "", MARKS.get(e.verdict or "", "–"), sentence(e, summary.metric)) for e in told],
         "same": same_costs(summary), "apart": costs_apart(summary), "adjusted": adjusted(summary), "survival": survival(summary),
-        "effects": effects_table(summary), "arms": arms_table(summary), "trials": trials_table(summary),
+        "effects": effects_table(summary), "arms": arms_table(summary), "trials": listed_table(trials_listing(summary)),
         "tuning": tuning_table(summary),
     }  # fmt: skip
 

@@ -93,13 +93,15 @@ def _result(record: Mapping[str, Any], part: "Summary") -> PartResult:
 
 
 def _ranking(result: PartResult) -> dict[str, Any]:
+    """An arm's rank is one more than how many arms are lower: those of equal value share theirs."""
     fitted = fit(result.own) if result.own else None
     own, arms = arm_means(result.own), dict.fromkeys(arm for arm, _ in result.cells)
     means = {arm: own[first].value for arm in arms if (first := result.first.get(arm, arm)) in own}
     order = sorted(means, key=means.__getitem__)
+    ranks = {arm: 1 + sum(other < means[arm] for other in means.values()) for arm in order}
     return {
         "part": result.label, "flops": result.compute, "sd": fitted.sd if fitted else None,
-        "arms": [{"arm": arm, "rank": rank, "mean": means[arm]} for rank, arm in enumerate(order, start=1)],
+        "arms": [{"arm": arm, "rank": ranks[arm], "mean": means[arm]} for arm in order],
     }  # fmt: skip
 
 

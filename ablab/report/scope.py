@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ablab.report.numbers import short
+from ablab.report.numbers import exact, short
 from ablab.study.home import parts_alone
 from ablab.study.seeds import replicates_of
 from ablab.study.seeds import told as seeds_told
@@ -26,7 +26,7 @@ def scope(content: Mapping[str, Any]) -> list[str]:
     own = "" if all(r == shared for r in recipes) else "; arms differ in the rest"
     return [
         f"size: {sizes}",
-        f"budget: {amount:.3g} {kind} a run, the same for every arm",
+        f"budget: {exact(amount)} {kind} a run, the same for every arm",
         *([f"{matched}: those of the baseline, within 1 %"] if (matched := config.get("match")) else []),
         f"data: {config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}",
         *own_data(content["arms"]),
@@ -69,7 +69,7 @@ def holds_for(content: Mapping[str, Any]) -> str:
     size = f"{least} parameters" if least == most else f"{least} to {most} parameters"
     tune = config.get("tune")
     recipe = "with one recipe for all, untuned" if tune is None else f"each arm with the best of {tune['trials']} recipes"
-    return f"for models of {size}, trained on {config['data']['source']} text for {amount:.3g} {kind} each, {recipe}"
+    return f"for models of {size}, trained on {config['data']['source']} text for {exact(amount)} {kind} each, {recipe}"
 
 
 def _tuned(config: Mapping[str, Any]) -> str:

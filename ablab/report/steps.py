@@ -51,17 +51,21 @@ class Steps:
 
 
 def steps_of(summary: Summary, content: Mapping[str, Any]) -> Steps | None:
-    """The study's steps; None where it has no two ends, or one of the arms has no mean (yet)."""
+    """The study's steps; None where it has no two ends, its factors' levels are no steps between them, or one of the arms has no
+    mean (yet).
+    """
     found = [(c, e) for c, e in zip(content["contrasts"], summary.effects, strict=False) if e.kind == "total"]
     design = content["config"]["design"]
-    # A factor's levels are alternatives: their effects are not parts of a whole.
-    if not found or (design["kind"] == "factorial" and design.get("factors")):
+    if not found:
         return None
     whole = found[0][0]["weights"]
     end, start = max(whole, key=whole.__getitem__), min(whole, key=whole.__getitem__)
+    pairs = [(c["weights"], e) for c, e in zip(content["contrasts"], summary.effects, strict=False) if e.kind == "change"]
+    # A factor's levels are alternatives, and need not lead from one end to the other: such effects are no parts of the whole.
+    if design.get("factors") and not all(own.get(end, 0.0) > 0.0 > own.get(start, 0.0) for own, _ in pairs):
+        return None
     means = {arm.name: arm.mean for arm in summary.arms if arm.mean is not None}
-    pairs = [(c, e) for c, e in zip(content["contrasts"], summary.effects, strict=False) if e.kind == "change"]
-    made = [(_of(c["weights"], means), e) for c, e in pairs if not e.name.endswith(_OUT)]
+    made = [(_of(weights, means), e) for weights, e in pairs if not e.name.endswith(_OUT)]
     total = _of(whole, means)
     steps = [_step(value, effect) for value, effect in made if value is not None]
     if total is None or len(steps) < len(made):

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ablab.report.arms import ArmSummary, arms_of, uneven
+from ablab.report.brief import bare, some_of
 from ablab.report.costs import ONE_PROCESS, Costs, uncompared
 from ablab.report.parts import across
 from ablab.report.scope import holds_for, scope
@@ -20,8 +21,8 @@ from ablab.study.seeds import runs_spared
 @dataclass(frozen=True)
 class Summary:
     """All that a report shows. `overhead`: share of the execution's time not spent in training steps or validation.
-    `survivors`: of a search, each confirmed arm with the one that beats it, if one does. `objectives`: what runs are judged by.
-    `apart`: by cost, why it is not compared between arms.
+    `survivors`: of a search whose confirming runs are all in, each confirmed arm with the one that beats it, if one does.
+    `objectives`: what runs are judged by. `apart`: by cost, why it is not compared between arms.
     `margin`, `noise_floor`, `detectable_effect`: see `verdicts.Findings`. `shared`: the parameters of the one recipe for all that
     every arm was tried with beside its own, if there was one. `spared`: runs fewer than with the most seeds everywhere;
     `looks`: after how many seeds an adaptive study may end.
@@ -84,7 +85,9 @@ def summarise(record: StudyRecord) -> Summary:
     if "parts" not in content:
         return _summarise(record, content)
     parts = [replace(_summarise(record, part), part=part["label"]) for part in parts_alone(content)]
-    return replace(_summarise(record, content), parts=parts, across=across(content, parts))
+    whole = _summarise(record, content)
+    spared = None if any(part.spared is None for part in parts) else whole.spared  # it has no verdicts of its own
+    return replace(whole, parts=parts, across=across(content, parts), spared=spared)
 
 
 def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
@@ -107,7 +110,7 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
         study=record.name, revision=record.revision, question=content["config"]["question"],
         metric=content["config"]["metric"], objectives=objectives_of(content),
         arms=[replace(arm, tuned=chosen.get(arm.name)) for arm in arms], effects=effects,
-        infeasible=content["infeasible"],
+        infeasible={bare(name): bare(reason) for name, reason in content["infeasible"].items()},
         runs=content["expected"]["runs"] + content["expected"]["trials"], finished=len(settled),
         failed={k: f["reason"] for k, f in failures.items() if f},
         sd=found.sd, dof=found.dof, overhead=_overhead(executions),
@@ -116,7 +119,7 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
         holds_for=holds_for(content),
         devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuned,
         survivors=_survivors(content, results, costs), apart=costs.apart,
-        notes=[*content["notes"], *costs.notes], baseline=found.baseline,
+        notes=[*map(bare, content["notes"]), *costs.notes], baseline=found.baseline,
         margin=found.margin, noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
         spared=runs_spared(content) if settled_all else None, looks=list(looks_of(content)),
     )  # fmt: skip
@@ -124,10 +127,10 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
 
 def _survivors(content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], costs: Costs) -> dict[str, str | None]:
     """Of a search: each confirmed arm with the arm that beats it, None where there is none. Arms that diverged are left out, and
-    no arm is known to beat another where an objective is a cost that is not compared.
+    no arm is known to beat another where an objective is a cost that is not compared. Nothing before all confirming runs are in.
     """
     runs = [(run["arm"], run["seed"], results[run["key"]]) for run in content["runs"] if run["key"] in results]
-    if content["config"]["design"]["kind"] != "search" or not runs:
+    if content["config"]["design"]["kind"] != "search" or len(runs) < max(1, len(content["runs"])):
         return {}
     lost = {arm for arm, _, result in runs if result["diverged"]}
     sound = [run for run in runs if run[0] not in lost]
@@ -152,7 +155,8 @@ def _device(result: Mapping[str, Any]) -> str:
 
 
 def _without_parts(content: dict[str, Any]) -> dict[str, Any]:
-    """Less what is empty in a study without parts."""
+    """Less what is empty in a study without parts, and cut where much was left out."""
+    content = {**content, "infeasible": some_of(content["infeasible"])}
     empty = {key for key in ("part", "parts", "across") if not content[key]}
     parts = {"parts": [_without_parts(part) for part in content["parts"]]} if content["parts"] else {}
     return {key: value for key, value in {**content, **parts}.items() if key not in empty}

@@ -1,6 +1,5 @@
 """The tables of a report, as text with what it is sorted by: one form for every page that shows them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablab.report.arms import ArmSummary
@@ -10,7 +9,7 @@ from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.scaling import Listing
 from ablab.report.sentences import places_of, word
 from ablab.report.summary import Summary
-from ablab.report.trials import ArmTuning, TrialSummary
+from ablab.report.trials import ArmTuning
 from ablab.report.verdicts import EffectSummary
 from ablab.study.words import parameters
 
@@ -101,25 +100,10 @@ def ranges_table(evidence: Evidence) -> Table:
     return Table("what was equal between arms", columns, rows)
 
 
-def across_table(listing: Listing) -> Table:
-    """A table of what only the parts of a study together tell."""
+def listed_table(listing: Listing) -> Table:
+    """A listing as a table."""
     columns = [Column(name, text=i == 0) for i, name in enumerate(listing.columns)]
     return Table(listing.title, columns, [[_text(first), *map(Cell, rest)] for first, *rest in listing.rows])
-
-
-def trials_table(summary: Summary) -> Table:
-    """A search's trials, the best first."""
-    columns = [Column("arm", text=True), Column("trial"), Column(" · ".join(summary.objectives))]
-    return Table("trials", columns, [_trial(t, digits(summary.sd)) for t in sorted(summary.trials, key=_rank)])
-
-
-def _rank(trial: TrialSummary) -> tuple[bool, Sequence[float]]:
-    return trial.values is None, trial.values or []
-
-
-def _trial(trial: TrialSummary, places: int) -> list[Cell]:
-    values = " · ".join(plain(value, places) for value in trial.values or [])
-    return [_text(trial.arm), Cell(str(trial.number)), Cell(values or trial.state)]
 
 
 def tuning_table(summary: Summary) -> Table:

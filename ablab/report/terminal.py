@@ -1,21 +1,26 @@
 """The report on a terminal, in 80 columns."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ablab.report.costs import costs_table, uncompared
+from ablab.report.brief import some
+from ablab.report.costs import costs_table
 from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.report.parts import lines as across_lines
 from ablab.report.parts import listings
 from ablab.report.scaling import Listing
+from ablab.report.searched import searched, survival, trials_listing
 from ablab.report.sentences import adjusted, changed_by_tuning, noise, places_of, sentence, word
 from ablab.report.summary import Summary
 from ablab.report.trials import ArmTuning
 from ablab.study.words import parameters
+
+_TRIALS = 12  # of a search are shown
 
 
 def print_summary(summary: Summary, console: Console) -> None:
@@ -32,7 +37,8 @@ def print_summary(summary: Summary, console: Console) -> None:
     for listing in listings(summary.across) if summary.parts else []:
         console.print(listing_table(listing))
     across = across_lines(summary.across) if summary.parts else []
-    for line in (*across, *survival(summary), *footnotes(summary)):
+    left_out = some(f"left out: {name}: {reason}" for name, reason in summary.infeasible.items())
+    for line in (*across, *survival(summary), *footnotes(summary), *left_out):
         console.print(line, highlight=False, markup=False)
 
 
@@ -48,6 +54,11 @@ def _print_part(summary: Summary, part: Summary, console: Console) -> None:
         console.print(costs_table(part))
     if part.tuning:
         console.print(tuning_table(part))
+    if searched(part):
+        trials = trials_listing(part)
+        console.print(listing_table(replace(trials, rows=trials.rows[:_TRIALS])))
+        if (more := len(trials.rows) - _TRIALS) > 0:
+            console.print(f"and {more} more trials (--json tells all)", highlight=False)
     for line in changed_by_tuning(part):
         console.print(line, highlight=False, markup=False)
 
@@ -60,10 +71,13 @@ def verdicts(summary: Summary) -> list[str]:
 
 def own_lines(summary: Summary, part: Summary) -> list[str]:
     """A part's label and what holds for it alone; nothing of a study without parts."""
-    if not summary.parts:
-        return []
-    known = {*summary.scope, *summary.notes}
-    return ["", part.part, *(line for line in [*part.scope, *part.notes] if line not in known), *noise(part)]
+    return ["", part.part, *own_footnotes(summary, part)] if summary.parts else []
+
+
+def own_footnotes(summary: Summary, part: Summary) -> list[str]:
+    """What holds for a part alone: its error term, margin and looks are its own."""
+    known = {*footnotes(summary)}
+    return [line for line in footnotes(part) if line not in known]
 
 
 def listing_table(listing: Listing) -> Table:
@@ -136,23 +150,8 @@ def _place(params: Mapping[str, Any]) -> float:
     return float(value) if isinstance(value, int | float) and not others else 0.0
 
 
-def survival(summary: Summary) -> list[str]:
-    """Which of a search's confirmed arms survive on fresh seeds; without an error term nobody can be told apart."""
-    if not summary.survivors:
-        return []
-    told = ", ".join(summary.objectives)
-    lines = [f"{len(summary.trials)} trials looked for low {told}; the best were trained again on fresh seeds:"]
-    if reasons := uncompared(summary.objectives, summary.apart):
-        lines += [f"  {arm}: not known" for arm in summary.survivors]
-        return [*lines, *(f"  {name} is not compared: {reason}" for name, reason in reasons.items())]
-    unbeaten = "survives" if summary.sd is not None or len(summary.survivors) == 1 else "not known with one seed"
-    for arm, by in summary.survivors.items():
-        lines.append(f"  {arm}: " + (unbeaten if by is None else f"beaten by {by}"))
-    return [*lines, "  beaten: another is better in one objective and worse in none, beyond the 95 % intervals"]
-
-
 def footnotes(summary: Summary) -> list[str]:
-    """Scope, what the design implies, error term, overhead, and what was left out."""
+    """Scope, what the design implies, error term, overhead, and devices."""
     lines = [*summary.scope, *summary.notes]
     lines += noise(summary)
     if drawn := [f"{e.name} {e.sampling_se:.2g}" for e in summary.effects if e.sampling_se is not None]:
@@ -164,6 +163,4 @@ def footnotes(summary: Summary) -> list[str]:
         )
     if any(interval for effect in summary.effects for interval in effect.cost_intervals.values()):
         lines.append("times are as they came: other work that the machine had is in them, and their intervals take it for chance")
-    lines += [f"device: {device}" for device in summary.devices]
-    lines += [f"left out: {name}: {reason}" for name, reason in summary.infeasible.items()]
-    return lines
+    return [*lines, *(f"device: {device}" for device in summary.devices)]

@@ -10,18 +10,20 @@ from pathlib import Path
 from ablab.errors import UserError, unknown
 from ablab.files import require_writable
 from ablab.study.driving import drivers, no_driver_begins
-from ablab.study.home import Home, StudyRecord, label, latest, revisions, study_names
+from ablab.study.home import Home, StudyRecord, label, revisions, study_names
 from ablab.study.lease import Lease
+from ablab.study.naming import is_file, records_of
 from ablab.study.records import Record, find_record, run_keys
 from ablab.study.status import listed, state
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a word on the command line means: a revision of a study, or a run."""
+    """What a word on the command line means: a revision of a study, or a run. `alone`: that revision, and no other."""
 
     keys: tuple[str, ...]
     study: StudyRecord | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,14 @@ class Removal:
 
 
 def find_target(home: Home, name: str, profile: str | None) -> Target:
-    """A study by its name (its latest revision) or its file, else a run by its key or the beginning of it. Raises UserError with
-    the nearest names.
+    """A study by its name (its latest revision), NAME:REVISION or its file, else a run by its key or the beginning of it. Raises
+    UserError with the nearest names.
     """
-    if name.endswith((".yaml", ".yml")):
-        from ablab.study.schema import load_study
-
-        resolved, _ = load_study(Path(name), profile, [])
-        return _study(StudyRecord(home, label(Path(name).stem, profile), resolved.revision()))
     known = study_names(home)
-    if profile is not None or label(name, profile) in known:
-        return _study(latest(home, label(name, profile)))
+    if is_file(name) or ":" in name or profile is not None or name in known:
+        record = records_of(home, name, profile)[-1]
+        runs, trials = listed(record.read())
+        return Target((*runs, *trials), record, alone=not is_file(name) and record.name != label(name, profile))
     keys = {*run_keys(home.root), *(key for study in known for key in _listed(home, study))}
     if name and any(key.startswith(name) for key in keys):
         return Target((find_record(home.root, name, keys).key,))
@@ -78,8 +77,10 @@ def retry(home: Home, keys: Iterable[str]) -> int:
 
 def plan_removal(home: Home, targets: Sequence[Target]) -> Removal:
     """What removing `targets` takes away. Raises UserError while a run of theirs is being trained, or a study being run that
-    names one.
+    names one, and for a revision alone: a study goes with all it has.
     """
+    if alone := next((target.study for target in targets if target.alone), None):
+        raise UserError(f"a study goes with all its revisions, not with {alone.revision} alone: `ablab rm {alone.name}`")
     going = tuple(dict.fromkeys(target.study.name for target in targets if target.study is not None))
     theirs = {key for name in going for key in _listed(home, name)}
     named = {key for target in targets if target.study is None for key in target.keys}
@@ -127,11 +128,6 @@ def remove(home: Home, targets: Sequence[Target], removal: Removal) -> None:
 
 def _trained(key: str, lease: Lease, target: str) -> UserError:
     return UserError(f"run {key} is being trained by {lease.holder}: `ablab cancel {target}` first")
-
-
-def _study(record: StudyRecord) -> Target:
-    runs, trials = listed(record.read())
-    return Target((*runs, *trials), record)
 
 
 def _listed(home: Home, name: str) -> set[str]:

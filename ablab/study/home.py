@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ablab.errors import UserError, unknown
+from ablab.errors import UserError
 from ablab.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -190,14 +190,3 @@ def revisions(home: Home, name: str) -> list[StudyRecord]:
     """The revisions of `name`, the one written last at the end."""
     files = sorted((home.root / "studies" / name).glob("*.json"), key=lambda p: p.stat().st_mtime)
     return [StudyRecord(home, name, file.stem) for file in files]
-
-
-def latest(home: Home, name: str) -> StudyRecord:
-    """The revision of `name` that was written last. Raises UserError with the names known."""
-    known = study_names(home)
-    if not known:
-        raise UserError(f"no study has been run in {home.root} yet: `ablab run FILE` first")
-    every = revisions(home, name) if name in known else []
-    if not every:
-        raise unknown("study", name, known)
-    return every[-1]

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from ablab.cli import display
-from ablab.cli.display import LiveTable, Lines
+from ablab.cli.display import Lines, LiveTable
 
 
 @pytest.mark.parametrize("kind", [Lines, LiveTable])

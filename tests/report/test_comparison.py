@@ -5,7 +5,9 @@ import re
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -65,6 +67,62 @@ def test_the_page_says_both_and_asks_for_nothing(found, studies):
     assert "tuned beside untuned" in page
     assert 'id="pairs"' in page
     assert page.count("<tr>") > 30
+
+
+def text_of(found):
+    console = Console(width=80, record=True, file=StringIO())
+    print_comparison(found, console)
+    return " ".join(console.export_text().split())
+
+
+def asked_otherwise(record, **keys):
+    """The record as it would be, had the study asked something else."""
+    return SimpleNamespace(read=lambda: {**record.read(), **keys})
+
+
+def test_other_metrics_are_on_no_axis_together(studies):
+    first, second = studies
+    found = compare((summarise(first), first), (replace(summarise(second), metric="val/loss"), second))
+    assert found.effects == []
+    why = "Effects are not compared: tuned is judged by val/bpb, untuned by val/loss."
+    assert found.as_dict()["notes"] == [why]
+    assert why in text_of(found)
+    assert "Effect on" not in text_of(found)
+    page = write_comparison(found, *studies).read_text()
+    assert why in page
+    assert 'id="pairs"' not in page
+    assert "tuned, val/bpb</th>" in page
+    assert "untuned, val/loss</th>" in page
+
+
+def test_no_agreement_is_told_where_an_effect_is_of_other_arms(found, studies):
+    first, second = studies
+    contrasts = second.read()["contrasts"]
+    against = [{**c, "weights": {"llama": 1.0, "gpt2": -1.0}} if c["name"] == "rope" else c for c in contrasts]
+    config = {**second.read()["config"], "design": {"kind": "one_in"}}
+    unlike = compare(
+        (summarise(first), first),
+        (replace(summarise(second), baseline="llama"), asked_otherwise(second, contrasts=against, config=config)),
+    )
+    told = {pair.name: pair.agreement for pair in unlike.effects}
+    assert told["rope"] == "–"
+    assert {name: word for name, word in told.items() if name != "rope"} == {
+        pair.name: pair.agreement for pair in found.effects if pair.name != "rope"
+    }
+    (why,) = unlike.notes
+    assert "(tuned: fractional_factorial, baseline gpt2; untuned: one_in, baseline llama)" in why
+    assert why in text_of(unlike)
+    assert found.notes == []
+
+
+def test_arms_are_known_by_what_they_are_not_by_their_names(found, studies):
+    first, second = studies
+    content = second.read()
+    arms = [{**arm, "name": f"arm {i}"} for i, arm in enumerate(content["arms"])]
+    names = {arm["name"]: f"arm {i}" for i, arm in enumerate(content["arms"])}
+    contrasts = [{**c, "weights": {names[arm]: w for arm, w in c["weights"].items()}} for c in content["contrasts"]]
+    again = compare((summarise(first), first), (summarise(second), asked_otherwise(second, arms=arms, contrasts=contrasts)))
+    assert [pair.agreement for pair in again.effects] == [pair.agreement for pair in found.effects]
 
 
 def test_the_command_sets_two_side_by_side(ask):

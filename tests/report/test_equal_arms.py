@@ -199,6 +199,9 @@ def test_a_twin_in_a_part_counts_once_and_is_ranked():
     plain, twinned = (of_parts(part(values, twins))["rankings"][0] for twins in (None, {"twin": "a"}))
     assert twinned["sd"] == plain["sd"] == pytest.approx(residual(np.array([list(own.values()) for own in values.values()])))
     assert {row["arm"]: row["mean"] for row in twinned["arms"]} == pytest.approx({"a": 3.1, "twin": 3.1, "b": 3.03})
+    last = {**values, "c": {1: 3.3, 2: 3.4, 3: 3.5}}
+    (ranking,) = of_parts(part(last, {"twin": "a"}))["rankings"]
+    assert {row["arm"]: row["rank"] for row in ranking["arms"]} == {"b": 1, "a": 2, "twin": 2, "c": 4}
 
 
 def test_a_twin_lends_no_certainty_to_a_change_of_places():

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from ablab.files import write_json
+from ablab.report.brief import bare
 from ablab.report.curves import curves_of, telling
-from ablab.report.evidence import bare, evidence_of, excluded, ranges
+from ablab.report.evidence import evidence_of, excluded, ranges
 from ablab.report.figures import figures_of
 from ablab.report.figures.front import fronts, on_front, same_costs
 from ablab.report.steps import steps_of
@@ -128,14 +129,6 @@ class TestSteps:
     @pytest.mark.parametrize("weights", [[], [("a", "change", {"worse": 1.0, "base": -1.0})]])
     def test_without_two_ends_there_are_none(self, record, weights):
         assert self.make(record, "compare", weights) is None
-
-    def test_levels_of_a_factor_are_no_steps(self, record):
-        finish(record)
-        factors = {"position": ["learned", "rope", "alibi"]}
-        config = {**record.read()["config"], "design": {"kind": "factorial", "factors": factors}}
-        total = {"name": "all", "kind": "total", "weights": {"worse": 1.0, "base": -1.0}}
-        change(record, config=config, contrasts=[total])
-        assert steps_of(summarise(record), record.read()) is None
 
 
 def arm(**costs):

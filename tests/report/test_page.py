@@ -30,15 +30,12 @@ SORTED = "() => [...document.querySelectorAll('table.sortable th')].map(th => th
 
 @pytest.fixture(scope="module")
 def shown(written):
-    """Opens the page: `shown(width=390)`. What it said on the console and asked for is in its lists of these names."""
+    """Opens the page: `shown(width=390)`."""
     with browser() as started:
 
         def call(**options):
-            page = started.page(**options)
-            page.said, page.requests, page.started = [], [], started
-            page.on("console", lambda message: page.said.append(message.text))
-            page.on("request", lambda request: page.requests.append(request.url))
-            page.goto(written[".html"].as_uri())
+            page = started.visit(written[".html"], **options)
+            page.started = started
             return page
 
         yield call
@@ -118,3 +115,18 @@ def test_on_paper_every_front_is_shown_on_white(shown):
     assert all(page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "decode", "parameters"))
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator(".choice").is_visible()
+
+
+CLOSED = "() => [...document.querySelectorAll('details table')].map(table => table.checkVisibility())"
+
+
+def test_on_paper_nothing_is_closed(shown):
+    page = shown(scripts=False)
+    assert page.locator("details table").count() == 1
+    assert page.evaluate(CLOSED) == [False]
+    page.emulate_media(media="print")
+    assert page.evaluate(CLOSED) == [True]
+    page = shown()
+    for event, visible in (("beforeprint", True), ("afterprint", False)):
+        page.evaluate(f"dispatchEvent(new Event('{event}'))")
+        assert page.evaluate(CLOSED) == [visible]

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ablab.files import write_json
 from ablab.report.figures.forest import forest
-from ablab.report.html import write_report
+from ablab.report.html import write_pages, write_report
 from ablab.report.scope import scope
 from ablab.report.sentences import HOW_JUDGED
 from ablab.report.summary import summarise
@@ -173,3 +173,30 @@ def test_long_names_leave_the_plot_its_room(record):
     lines = [line for line in re.findall(r">([^<>]+)</text>", plot.inline) if line in name]
     assert "".join(lines).replace(" ", "") == name.replace(" ", "")
     assert max(map(len, lines)) <= 24
+
+
+def test_what_was_left_out_is_told_once_short_and_without_this_machines_folders(record):
+    """On the page under its heading alone; elsewhere cut, too."""
+    finish(record)
+    left = {f"gpt2 + x{i}": f"x{i} (/home/me/plugins/x{i}.py) and y both write `norm`" for i in range(23)}
+    write_json(record.path, {**record.read(), "infeasible": left})
+    summary = summarise(record)
+    page, markdown = (file.read_text() for file in write_pages(summary, record)[:2])
+    for text in (page, markdown, printed(summary), json.dumps(summary.as_dict())):
+        assert "/home/me" not in text
+        assert "and 3 more" in text
+        found = re.findall(r"gpt2 \+ x(\d+)", text)
+        assert found == [str(i) for i in range(20)]
+    assert list(summary.as_dict()["infeasible"].items())[19:] == [
+        ("gpt2 + x19", "x19 (x19.py) and y both write `norm`"), ("and 3 more", "not listed"),
+    ]  # fmt: skip
+    assert "infeasible: gpt2 + x0" in page[page.index("What was left out") :]
+
+
+@pytest.mark.parametrize(("budget", "told"), [({"steps": 4096}, "4096 steps"), ({"tokens": 1.25e6}, "1.25e+06 tokens")])
+def test_the_budget_is_told_in_full(record, budget, told):
+    content = record.read()
+    write_json(record.path, {**content, "config": {**content["config"], "budget": budget}})
+    summary = summarise(record)
+    assert f"budget: {told} a run, the same for every arm" in summary.scope
+    assert f"for {told} each" in summary.holds_for

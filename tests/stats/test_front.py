@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
+from ablab.report.searched import survival
 from ablab.report.summary import Summary
-from ablab.report.terminal import survival
 from ablab.stats.effects import effect, fit
 from ablab.stats.front import beaten, dominates, front
 
@@ -76,5 +76,8 @@ def test_one_seed_tells_nobody_apart():
     ],
 )
 def test_surviving_needs_an_error_term(sd, survivors, told):
-    summary = SimpleNamespace(sd=sd, survivors=survivors, objectives=["val/bpb"], trials=[], apart={})
+    arms = [SimpleNamespace(name=arm, diverged=[]) for arm in survivors]
+    trial = SimpleNamespace(values=[1.0], state="finished")
+    known = {"sd": sd, "survivors": survivors, "arms": arms, "tuning": [], "parts": [], "apart": {}}
+    summary = SimpleNamespace(objectives=["val/bpb"], trials=[trial], **known)
     assert [line.strip() for line in survival(cast("Summary", summary))[1:-1]] == told

@@ -9,7 +9,8 @@ import pytest
 
 from ablab.errors import UserError
 from ablab.study.care import cancel, find_target, plan_removal, remove, retry
-from ablab.study.home import StudyRecord, latest, make_home
+from ablab.study.home import StudyRecord, make_home
+from ablab.study.naming import records_of
 from ablab.study.records import Record
 from ablab.study.status import StatusReader
 
@@ -152,7 +153,7 @@ def test_removing_a_study_leaves_what_others_list(tmp_path):
     remove(home, targets, removal)
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["a2"]
     assert not (tmp_path / "reports" / "x").exists()
-    assert latest(home, "y").read()["runs"]
+    assert records_of(home, "y", None)[-1].read()["runs"]
     both = plan_removal(home, [find_target(home, "y", None)])
     assert both.runs == ("a2",)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ablab.report.evidence import Evidence
-from ablab.report.figures.bowls import bowls, single_bowls
+from ablab.report.figures.bowls import bowls, no_bowl, single_bowls
 from ablab.report.figures.canvas import Plot
 from ablab.report.figures.forest import forest
 from ablab.report.figures.front import fronts
@@ -18,7 +18,9 @@ __all__ = ["Figures", "Plot", "figures_of"]
 
 @dataclass(frozen=True)
 class Figures:
-    """A study's figures; None or empty where it has nothing for one. `bowls`: all in one; `each_bowl`: an arm each."""
+    """A study's figures; None or empty where it has nothing for one. `bowls`: all in one; `each_bowl`: an arm each; `no_bowl`:
+    why a tuned study has none.
+    """
 
     forest: Plot | None
     waterfall: Plot | None
@@ -27,6 +29,7 @@ class Figures:
     bowls: Plot | None
     each_bowl: list[Plot]
     fronts: list[Plot]
+    no_bowl: str = ""
 
     def named(self, prefix: str) -> "Figures":
         """The same under names of their own, beside those of other parts."""
@@ -36,7 +39,7 @@ class Figures:
 
         return Figures(
             named(self.forest), named(self.waterfall), named(self.losses), named(self.interactions), named(self.bowls),
-            [named(plot) for plot in self.each_bowl], [named(plot) for plot in self.fronts],
+            [named(plot) for plot in self.each_bowl], [named(plot) for plot in self.fronts], self.no_bowl,
         )  # fmt: skip
 
     @property
@@ -50,5 +53,5 @@ def figures_of(summary: Summary, evidence: Evidence) -> Figures:
     """Draws all figures that the study has the results for."""
     return Figures(
         forest(summary), waterfall(evidence.steps, summary.metric), losses(evidence.curves), interactions(summary),
-        bowls(summary), single_bowls(summary), fronts(summary),
+        bowls(summary), single_bowls(summary), fronts(summary), no_bowl(summary),
     )  # fmt: skip

@@ -1,16 +1,18 @@
 """What each arm's trials gave: bowls over what was tuned first."""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from textwrap import fill
+from dataclasses import dataclass, replace
+from math import log10
 from typing import Any
 
-from ablab.report.figures.canvas import BLUE, MUTED, VERMILION, Plot, bare_drawing, reach
+from ablab.report.figures.canvas import BLUE, MUTED, VERMILION, Plot, bare_drawing, folded, reach
+from ablab.report.numbers import exact
 from ablab.report.summary import Summary
 from ablab.report.trials import ArmTuning
 
 _MOST = 24  # arms: the table has all
 _ACROSS = 3
+_LETTER = 0.06  # share of an axis that a letter of a label takes
 Points = list[tuple[float, float]]
 
 
@@ -21,15 +23,18 @@ def bowls(summary: Summary) -> Plot | None:
         return None
     across = min(_ACROSS, len(curves))
     down = -(-len(curves) // across)
-    height = 1.55 * down + 0.5
+    titles = [folded(arm.arm, 22, 4) for arm, _ in curves]
+    room = 0.14 * (1 + max(title.count("\n") + 1 for title in titles))  # inches above each
+    height = 0.5 + down * (1 + room) + (down - 1) * 0.15
+    ticks = _Ticks.of(curves)
     with bare_drawing(height) as figure:
         grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-        figure.subplots_adjust(0.13, 0.5 / height, 0.98, 1 - 0.4 / height, wspace=0.12, hspace=0.55)
+        figure.subplots_adjust(0.13, 0.5 / height, 0.95, 1 - room / height, wspace=0.3, hspace=room + 0.15)
         for axes in grid.flat[len(curves) :]:
             axes.set_visible(False)
-        for axes, (arm, points) in zip(grid.flat, curves, strict=False):
-            _bowl(axes, arm, points)
-            axes.set_title(fill(arm.arm, 24), fontsize=7)
+        for axes, (arm, points), title in zip(grid.flat, curves, titles, strict=False):
+            _bowl(axes, arm, points, ticks)
+            axes.set_title(title, fontsize=7)
         for axes in grid.flat[max(0, len(curves) - across) : len(curves)]:  # the lowest of each column
             axes.tick_params(labelbottom=True)
         figure.supxlabel(_option(curves[0][0]), fontsize=9, y=0.02)
@@ -42,34 +47,72 @@ def single_bowls(summary: Summary) -> list[Plot]:
     curves = _curves(summary)
     if not curves:
         return []
-    xs, ys = ([point[axis] for _, points in curves for point in points] for axis in (0, 1))
+    ys = [y for _, points in curves for _, y in points]
+    ticks = _Ticks.of(curves)
     made = []
     for i, (arm, points) in enumerate(curves):
         with bare_drawing(1.35, 2.3) as figure:
             axes = figure.add_axes((0.18, 0.17, 0.78, 0.8))
-            _bowl(axes, arm, points)
-            axes.set_xlim(*((min(xs) / 1.2, max(xs) * 1.2) if min(xs) > 0 else reach(xs, xs)))
+            _bowl(axes, arm, points, ticks)
             axes.set_ylim(*reach(ys, ys, 0.08))
         made.append(Plot(f"bowl{i}", arm.arm, f"{summary.metric} by {_option(arm)}: {_told(arm, points)}", figure))
     return [replace(made[0], caption=_caption(summary, curves)), *made[1:]]
 
 
-def _bowl(axes: Any, arm: ArmTuning, points: Points) -> None:
+def no_bowl(summary: Summary) -> str:
+    """Why there is nothing to draw of a tuning; nothing where there is, or where nothing was tuned."""
+    if not summary.tuning or _curves(summary):
+        return ""
+    if any(_option(arm) for arm in summary.tuning):
+        return "No bowl to draw yet: no arm has values at two points of what was tried."
+    return "No bowl to draw: what was tried are no numbers. The table has all."
+
+
+@dataclass(frozen=True)
+class _Ticks:
+    """One scale for all arms: logarithmic where all that was tried is above 0. `at`: the labels of the lowest, the middle (if
+    there is room) and the highest, each where it says.
+    """
+
+    log: bool
+    at: dict[float, str]
+    limits: tuple[float, float]
+
+    @classmethod
+    def of(cls, curves: "Sequence[tuple[ArmTuning, Points]]") -> "_Ticks":
+        """Of all points of all arms."""
+        tried = sorted({x for _, points in curves for x, _ in points})
+        log, low, high = tried[0] > 0, tried[0], tried[-1]
+        chosen = list(dict.fromkeys((low, tried[len(tried) // 2], high)))
+        labels = _labels(chosen)
+        room = _LETTER * max(map(len, labels))
+
+        def free(x: float) -> bool:
+            share = log10(x / low) / log10(high / low) if log else (x - low) / (high - low)
+            return x in (low, high) or room < share < 1 - room
+
+        at = {float(label): label for x, label in zip(chosen, labels, strict=True) if free(x)}
+        return cls(log, at, (low / 1.2, high * 1.2) if log else reach(tried, tried))
+
+
+def _labels(chosen: Sequence[float]) -> list[str]:
+    """In the fewest digits, three or less where these do, that tell them apart and keep what was listed (1.5e-3)."""
+    labels = [f"{x:.3g}" for x in chosen]
+    if len(set(labels)) < len(chosen):
+        labels = [exact(x) for x in chosen]
+    return [label.replace("e-0", "e-").replace("e+0", "e") for label in labels]
+
+
+def _bowl(axes: Any, arm: ArmTuning, points: Points, ticks: _Ticks) -> None:
     axes.plot(*zip(*points, strict=True), "o-", color=MUTED, markersize=3, linewidth=1)
     colour, marker = (VERMILION, "^") if arm.edges else (BLUE, "D")
     axes.plot(*min(points, key=lambda point: point[1]), marker, color=colour, markersize=6)
-    if points[0][0] > 0:
+    if ticks.log:
         axes.set_xscale("log")
         axes.minorticks_off()
-        axes.set_xticks(*_ticks(points))
+    axes.set_xticks(list(ticks.at), list(ticks.at.values()))
+    axes.set_xlim(*ticks.limits)
     axes.tick_params(labelsize=8)
-
-
-def _ticks(points: Points) -> tuple[list[float], list[str]]:
-    """The lowest, the middle and the highest that was tried."""
-    tried = sorted({x for x, _ in points})
-    chosen = list(dict.fromkeys((tried[0], tried[len(tried) // 2], tried[-1])))
-    return chosen, [f"{x:.1g}".replace("e-0", "e-") for x in chosen]
 
 
 def _curves(summary: Summary) -> list[tuple[ArmTuning, Points]]:
@@ -79,12 +122,18 @@ def _curves(summary: Summary) -> list[tuple[ArmTuning, Points]]:
 
 def _points(arm: ArmTuning) -> Points:
     name = _option(arm)
-    found = [(t.params.get(name), t.values[0]) for t in arm.trials if t.values is not None]
-    return sorted((float(x), y) for x, y in found if isinstance(x, int | float))
+    return sorted((float(t.params[name]), t.values[0]) for t in arm.trials if name and t.values is not None)
 
 
 def _option(arm: ArmTuning) -> str:
-    return next(iter(arm.trials[0].params), "") if arm.trials else ""
+    """The first option of which only numbers were tried; empty where there is none."""
+    tried = [trial.params for trial in arm.trials]
+    names = tried[0] if tried else ()
+    return next((name for name in names if all(_number(params.get(name)) for params in tried)), "")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _caption(summary: Summary, curves: Sequence[Any]) -> str:

@@ -1,13 +1,18 @@
 """What all figures share: colours, sizes, and how a figure becomes inline SVG or a file."""
 
 import re
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from html import escape
 from io import BytesIO, StringIO
+from textwrap import fill
 from typing import Any, cast
+from unicodedata import east_asian_width
+
+from ablab.report.numbers import short, significant_digits
 
 WIDTH = 5.0  # inches: at a phone's 390 pixels the letters are still 10 pixels high
 # Okabe and Ito's colours, which colour-blind readers tell apart.
@@ -31,6 +36,11 @@ _RC: Mapping[str, Any] = {
     "axes.spines.top": False, "axes.spines.right": False, "axes.formatter.useoffset": False, "legend.frameon": False,
     "legend.fontsize": 9, "hatch.color": MUTED, "hatch.linewidth": 0.6, "axes.titlelocation": "left", "axes.facecolor": "none",
 }  # fmt: skip
+# What has the letters that matplotlib's own font lacks, where the machine has it.
+_MORE_FONTS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC",
+    "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Arial Unicode MS", "Noto Sans",
+)  # fmt: skip
 _FONT = re.compile(r"(font: (?:[\w.]+ )*[\d.]+px) [^;\"]+")
 _NAMED = re.compile(r' id="([^"]+)"')
 
@@ -103,8 +113,19 @@ def bare_drawing(height: float, width: float = WIDTH) -> Iterator[Any]:
 def _settings(salt: str) -> Iterator[None]:
     import matplotlib as mpl
 
-    with mpl.rc_context(cast(Any, {**_RC, "svg.hashsalt": salt or "ablab"})):
+    own = {**_RC, "svg.hashsalt": salt or "ablab", "font.family": _families()}
+    with mpl.rc_context(cast(Any, own)), warnings.catch_warnings():
+        # A letter that no font here has is a box in a PNG; an SVG takes the reader's fonts.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from|Matplotlib currently does not support")
         yield
+
+
+@cache
+def _families() -> list[str]:
+    from matplotlib.font_manager import get_font_names
+
+    there = set(get_font_names())
+    return ["DejaVu Sans", *(name for name in _MORE_FONTS if name in there)]
 
 
 def _tidy(svg: str, plot: Plot) -> str:
@@ -126,3 +147,23 @@ def reach(lows: list[float], highs: list[float], share: float = 0.06) -> tuple[f
     low, high = min(lows), max(highs)
     room = share * ((high - low) or abs(high) or 1.0)
     return low - room, high + room
+
+
+def in_sizes(axis: Any) -> None:
+    """Labels an axis of matplotlib's in sizes (`1.005M`), with as many digits as its ticks take to stand where they say."""
+    axis.set_major_formatter(lambda value, _: short(value, significant_digits(axis.get_majorticklocs())))
+
+
+def folded(name: str, width: int, lines: int = 6) -> str:
+    """A name in lines of at most `width` letters, half as many where they are twice as wide. What is left of it is cut: the
+    tables have it in full.
+    """
+    wide = any(east_asian_width(letter) in "WF" for letter in name)
+    return fill(name, width // 2 if wide else width, max_lines=lines, placeholder=" …")
+
+
+def legend(figure: Any, entries: Sequence[tuple[Any, str]], **place: Any) -> None:
+    """A legend of (handle, label). Labels are set afterwards, since matplotlib leaves out those that begin with an underscore."""
+    made = figure.legend([handle for handle, _ in entries], [" "] * len(entries), **place)
+    for text, (_, label) in zip(made.get_texts(), entries, strict=True):
+        text.set_text(label)

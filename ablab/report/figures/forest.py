@@ -1,9 +1,8 @@
 """The forest plot: effects with their intervals, the margin shaded, verdicts told by colour and by shape."""
 
-from textwrap import fill
 from typing import Any
 
-from ablab.report.figures.canvas import GREEN, GRID, INK, MARKS, MUTED, UNKNOWN, Plot, drawing
+from ablab.report.figures.canvas import GREEN, GRID, INK, MARKS, MUTED, UNKNOWN, Plot, drawing, folded
 from ablab.report.sentences import lost
 from ablab.report.summary import Summary
 from ablab.report.verdicts import EffectSummary
@@ -20,7 +19,7 @@ def forest(summary: Summary) -> Plot | None:
     shown = changes + between[:_MOST_INTERACTIONS]
     if not shown:
         return None
-    names = [fill(effect.name, _LABEL) for effect in shown]
+    names = [folded(effect.name, _LABEL) for effect in shown]
     lines = len(names) + 0.45 * sum(name.count("\n") for name in names)
     with drawing(1.25 + 0.27 * lines) as figure:
         axes = figure.add_subplot()

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablab.report.arms import ArmSummary
-from ablab.report.figures.canvas import BLUE, MUTED, Plot, drawing
-from ablab.report.numbers import short
+from ablab.report.figures.canvas import BLUE, MUTED, Plot, drawing, in_sizes
 from ablab.report.summary import Summary
 
 _LISTED = 8  # arms of the front that are named beside it
@@ -94,8 +93,8 @@ def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> 
         _points(axes, points, best, bars)
         axes.set_xlabel(f"{cost.name} ({'left' if cost.better < 0 else 'right'} is better)")
         axes.set_ylabel(f"{summary.metric} (down is better)")
-        axes.xaxis.set_major_formatter(lambda value, _: short(value))
         axes.xaxis.set_major_locator(_few())
+        in_sizes(axes.xaxis)
         axes.margins(0.08)
     told = "; ".join(f"{n}: {names[n].name}" for n in best[:_LISTED])
     told += f"; and {len(best) - _LISTED} more" if len(best) > _LISTED else ""

@@ -1,10 +1,9 @@
 """The heat map of interactions between pairs of changes."""
 
 from collections.abc import Iterable, Mapping
-from textwrap import fill
 from typing import Any
 
-from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing
+from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, folded
 from ablab.report.sentences import places_of, word
 from ablab.report.summary import Summary
 from ablab.report.verdicts import EffectSummary
@@ -33,8 +32,8 @@ def interactions(summary: Summary) -> Plot | None:
                 axes.text(at[1], at[0], _number(effect, unit), ha="center", va="center", fontsize=8)
         axes.set_xlim(-0.5, max(len(columns), _FEWEST) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xticks(range(len(columns)), [fill(n, 18) for n in columns], rotation=40, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(len(rows)), [fill(n, 18) for n in rows])
+        axes.set_xticks(range(len(columns)), [folded(n, 18, 3) for n in columns], rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(len(rows)), [folded(n, 18, 3) for n in rows])
         axes.tick_params(length=0, labelsize=9)
         axes.spines[:].set_visible(False)
     aliased = any(e.aliases for e in cells.values())

@@ -1,13 +1,12 @@
 """Loss curves with the seeds' bands."""
 
 from collections.abc import Sequence
-from textwrap import fill
 from typing import Any
 
 import numpy as np
 
 from ablab.report.curves import Curve, Curves
-from ablab.report.figures.canvas import GRID, LINES, MUTED, Plot, drawing, reach
+from ablab.report.figures.canvas import GRID, LINES, MUTED, Plot, drawing, folded, in_sizes, legend, reach
 
 _STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (8, 2)))
 _CUT = 0.2  # of the budget: before it losses fall so far that later differences could not be seen
@@ -19,17 +18,17 @@ def losses(curves: Curves) -> Plot | None:
     if not metrics:
         return None
     names = [name for name in curves.shown if any(curve.arm == name for curve in curves.curves)]
-    labels = [fill(name, 56) for name in names]
-    folded = len(labels) + sum(label.count("\n") for label in labels)
+    labels = [folded(name, 56, 3) for name in names]
+    lines = len(labels) + sum(label.count("\n") for label in labels)
     others = len({curve.arm for curve in curves.curves} - set(names))
-    with drawing(2.1 * len(metrics) + 0.6 + 0.17 * (folded + (others > 0))) as figure:
+    with drawing(2.1 * len(metrics) + 0.6 + 0.17 * (lines + (others > 0))) as figure:
         panels = figure.subplots(len(metrics), 1, sharex=True, squeeze=False)[:, 0]
         for axes, metric in zip(panels, metrics, strict=True):
             _panel(axes, [curve for curve in curves.curves if curve.metric == metric], names)
             axes.set_title(metric, color=MUTED)
         panels[-1].set_xlabel(curves.axis)
         if curves.axis == "tokens":
-            panels[-1].xaxis.set_major_formatter(_short)
+            in_sizes(panels[-1].xaxis)
         _legend(figure, panels[0], labels, others)
     band = f" Bands: the range of the seeds (up to {curves.seeds} an arm)." if curves.seeds > 1 else ""
     caption = f"The first {100 * _CUT:.0f} % is cut off above where losses fall steeply.{band} {curves.note}".rstrip()
@@ -56,14 +55,11 @@ def _panel(axes: Any, curves: Sequence[Curve], names: Sequence[str]) -> None:
 
 
 def _legend(figure: Any, axes: Any, labels: Sequence[str], others: int) -> None:
+    entries = []
     for i, label in enumerate(labels):
-        axes.plot([], [], color=LINES[i % len(LINES)], linestyle=_STYLES[i % len(_STYLES)], linewidth=1.6, label=label)
+        (line,) = axes.plot([], [], color=LINES[i % len(LINES)], linestyle=_STYLES[i % len(_STYLES)], linewidth=1.6)
+        entries.append((line, label))
     if others:
-        axes.plot([], [], color=GRID, linewidth=1, label=f"{others} other arms")
-    figure.legend(loc="outside lower left", ncols=1, labelspacing=0.25)
-
-
-def _short(value: float, _: int) -> str:
-    from ablab.report.numbers import short
-
-    return short(value)
+        (line,) = axes.plot([], [], color=GRID, linewidth=1)
+        entries.append((line, f"{others} other arms"))
+    legend(figure, entries, loc="outside lower left", ncols=1, labelspacing=0.25)

@@ -1,10 +1,9 @@
 """Two studies' forest plots in one: the first filled, the second hollow."""
 
 from collections.abc import Sequence
-from textwrap import fill
 from typing import TYPE_CHECKING
 
-from ablab.report.figures.canvas import INK, MARKS, MUTED, UNKNOWN, Plot, drawing
+from ablab.report.figures.canvas import INK, MARKS, MUTED, UNKNOWN, Plot, drawing, folded, legend
 from ablab.report.sentences import lost
 from ablab.report.verdicts import EffectSummary
 
@@ -14,12 +13,12 @@ if TYPE_CHECKING:
 _LABEL = 24
 
 
-def pairs(effects: "Sequence[Pair]", names: tuple[str, str], metric: str) -> Plot | None:
+def pair_plot(effects: "Sequence[Pair]", names: tuple[str, str], metric: str) -> Plot | None:
     """The changes that both studies know. None: there are none."""
     both = [(p.name, (p.first, p.second)) for p in effects if p.kind != "interaction" and _known(p.first) and _known(p.second)]
     if not both:
         return None
-    labels = [fill(name, _LABEL) for name, _ in both]
+    labels = [folded(name, _LABEL) for name, _ in both]
     with drawing(1.4 + 0.45 * len(both) + 0.1 * sum(label.count("\n") for label in labels)) as figure:
         axes = figure.add_subplot()
         axes.axvline(0, color=INK, linewidth=0.8)
@@ -37,9 +36,8 @@ def pairs(effects: "Sequence[Pair]", names: tuple[str, str], metric: str) -> Plo
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
         axes.locator_params(axis="x", nbins=6)
-        for name, face in zip(names, (MUTED, "none"), strict=True):
-            axes.plot([], [], "o", color=MUTED, markerfacecolor=face, label=name)
-        figure.legend(loc="outside lower left", ncols=1, handletextpad=0.3)
+        marks = [axes.plot([], [], "o", color=MUTED, markerfacecolor=face)[0] for face in (MUTED, "none")]
+        legend(figure, list(zip(marks, names, strict=True)), loc="outside lower left", ncols=1, handletextpad=0.3)
     told = "; ".join(f"{name}: {a.verdict if a else ''} and {b.verdict if b else ''}" for name, (a, b) in both)
     diverged = lost(effect for pair in effects for effect in (pair.first, pair.second) if effect is not None)
     alternative = f"Effects in {names[0]} and in {names[1]}. {told}. {diverged}".rstrip()

@@ -1,9 +1,8 @@
 """The waterfall: from the first family to the last, what each change brings, and what the changes do together."""
 
-from textwrap import fill
 from typing import Any
 
-from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, reach
+from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, folded, reach
 from ablab.report.numbers import digits
 from ablab.report.steps import Steps
 
@@ -14,10 +13,10 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
     """A bar a step, from the value before it to the value after it."""
     if steps is None:
         return None
-    names = [fill(name, _LABEL) for name in (steps.start, *(step.name for step in steps.changes), steps.end)]
-    folded = sum(name.count("\n") for name in names)
+    names = [folded(name, _LABEL) for name in (steps.start, *(step.name for step in steps.changes), steps.end)]
+    more = sum(name.count("\n") for name in names)
     places = digits(steps.spread)
-    with drawing(0.8 + 0.29 * len(names) + 0.13 * folded) as figure:
+    with drawing(0.8 + 0.29 * len(names) + 0.13 * more) as figure:
         axes = figure.add_subplot()
         at, edges = steps.first, [steps.first]
         for row, step in enumerate(steps.changes, 1):

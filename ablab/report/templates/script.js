@@ -27,3 +27,8 @@ for (const choice of document.querySelectorAll(".choice")) {
   });
   choice.hidden = false;
 }
+// On paper nothing can be opened: what is closed is opened for as long as it is printed.
+const closed = () => [...document.querySelectorAll("details:not([open])")];
+let opened = [];
+addEventListener("beforeprint", () => { opened = closed(); for (const one of opened) one.open = true; });
+addEventListener("afterprint", () => { for (const one of opened) one.open = false; });

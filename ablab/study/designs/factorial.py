@@ -5,13 +5,15 @@ from itertools import combinations, product
 from math import prod
 
 from ablab.errors import UserError
-from ablab.study.designs.layout import MOST_ARMS, Contrast, Layout, Task, contrast, illegal
+from ablab.study.designs.layout import MOST_ARMS, Contrast, Layout, Task, contrast, illegal, total
 
 Cells = Mapping[tuple[int, ...], str]
 
 
 def factorial(task: Task) -> Layout:
-    """All legal combinations; main effects of each level against the first, and interactions of pairs of factors."""
+    """All legal combinations; main effects of each level against the first, all changes together where both ends are among the
+    combinations, and interactions of pairs of factors.
+    """
     sizes = [len(factor.levels) for factor in task.factors]
     if prod(sizes) > MOST_ARMS:
         way = "ask for kind fractional_factorial" if max(sizes) == 2 else "list fewer factors or levels"
@@ -53,6 +55,8 @@ def _add_effects(layout: Layout, task: Task, cells: Cells, refused: Mapping[tupl
             what = f"no two legal combinations differ in {factor.effect(level)!r} alone ({error})"
             raise task.refusal(f"{what}; {task.way_out(error)}", *factor.key[1:])
         layout.contrasts.append(found)
+    if task.end is not None and any(model.uses == task.start.uses for model in layout.arms.values()):
+        total(layout, task)
     for (i, level), (j, other) in combinations(moves, 2):
         if i == j:
             continue

@@ -180,3 +180,29 @@ def test_to_must_be_a_combination_of_the_factors(laid):
     assert list(laid(f"from: gpt2\nto: gpt2 + rope\n{factors}").arms) == ["gpt2", "gpt2 + rope"]
     with pytest.raises(UserError, match="no legal combination of the factors is `to`"):
         laid(f"from: gpt2\nto: llama\n{factors}")
+
+
+@pytest.mark.parametrize(
+    ("text", "together"),
+    [
+        ("from: gpt2\nto: gpt2 + rope + swiglu\ndesign: {kind: factorial}\n", ("gpt2 + rope + swiglu", "gpt2")),
+        (
+            "from: gpt2\nto: gpt2 + rope\ndesign: {kind: factorial, factors: {position: [off, alibi, rope], f: [off, swiglu]}}\n",
+            ("gpt2 + rope", "gpt2"),
+        ),
+        ("from: gpt2\ndesign: {kind: factorial, changes: [rope, swiglu]}\n", None),
+        ("from: gpt2\nto: gpt2 + rope\ndesign: {kind: factorial, factors: {position: [alibi, rope]}}\n", None),  # without gpt2
+    ],
+)
+def test_both_ends_among_the_combinations_are_compared(laid, text, together):
+    layout = laid(text)
+    totals = [c for c in layout.contrasts if c.kind == "total"]
+    assert len({frozenset(arm.uses) for arm in layout.arms.values()}) == len(layout.arms)
+    if together is None:
+        assert totals == []
+        return
+    ((end, start), (found,)) = together, totals
+    assert (found.name, found.weights) == (f"{end} vs {start}", {end: 1.0, start: -1.0})
+    assert estimates(layout)[found.name] == pytest.approx(response(layout.arms[end]) - response(layout.arms[start]))
+    kinds = [c.kind for c in layout.contrasts]
+    assert kinds == sorted(kinds, key=("change", "total", "interaction").index)
