@@ -9,7 +9,7 @@ from scipy import stats
 from ablab.report.comparison import compare, write_comparison
 from ablab.report.figures.forest import forest
 from ablab.report.figures.front import fronts
-from ablab.report.figures.pairs import pairs
+from ablab.report.figures.pairs import pair_plot
 from ablab.report.files import write_files
 from ablab.report.sentences import adjusted
 from ablab.report.summary import summarise
@@ -67,7 +67,7 @@ class TestDiverged:
         summary = summarise(lost)
         named = "Diverged, so without an estimate: mine <b>."
         found = compare((summary, lost), (summary, lost))
-        for plot in (forest(summary), pairs(found.effects, found.names, "val/bpb")):
+        for plot in (forest(summary), pair_plot(found.effects, found.names, "val/bpb")):
             assert plot is not None
             assert plot.caption.endswith(named)
             assert plot.alternative.endswith(named)

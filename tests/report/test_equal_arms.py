@@ -24,7 +24,7 @@ def study(values, twins=None, margin=1e-9):
     contrasts = [{"name": arm, "kind": "change", "weights": {arm: 1.0, arms[0]: -1.0}} for arm in arms[1:]]
     content = {
         "config": {"metric": "val/bpb", "margin": margin, "seeds": SEEDS},
-        "arms": [{"name": arm, "parameters": 5, "flops_per_token": 2.0} for arm in arms],
+        "arms": [{"name": arm, "expression": arm, "parameters": 5, "flops_per_token": 2.0} for arm in arms],
         "baseline": arms[0], "runs": runs, "contrasts": contrasts,
     }  # fmt: skip
     results = {f"{arm}/{s}": result(value) for arm, own in values.items() for s, value in enumerate(own)}
