@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from ablab.report.numbers import digits
 from ablab.report.scope import own_tokenizers
 from ablab.stats.costs import Ratio, log_fit, measured_ratio, ratio
 from ablab.stats.effects import Fit
@@ -155,15 +154,14 @@ def _phrase(name: str, value: float) -> str:
             factor = f"{factor} the time a token" if more else f"{_times(1 / value)} as fast a token"
             percent = f"{percent} slower a token" if more else f"{_percent(1 / value)} faster a token"
         case "decode_tokens_per_second":
-            factor = f"decodes {factor} as fast"
-            percent = f"decodes {percent} faster" if more else f"decodes {_percent(1 / value)} slower"
+            factor = percent = f"decodes at {value:.2f} × the speed"
         case "peak_memory_bytes":
             factor, percent = f"{factor} the memory", f"{percent} {'more' if more else 'less'} memory"
         case "kv_cache_bytes":
             factor, percent = f"KV cache {factor}", f"KV cache {percent} {'larger' if more else 'smaller'}"
         case _:
             what = "parameters" if name == "parameters" else "FLOPs a token"
-            factor, percent = f"{what} {factor}", f"{what} {'+' if more else '−'}{percent}"
+            factor, percent = f"{what} {factor}", f"{what} {'+' if more else '-'}{percent}"
     return factor if large else percent
 
 
@@ -178,17 +176,6 @@ def _times(value: float) -> str:
     if below > 1 and abs(1 / value / below - 1) < 0.01:
         return f"{'' if below < 10_000 else 'under '}1/{min(below, 10_000)}"
     return f"{value:.2g} ×" if value < 99.5 else f"{value:.0f} ×"
-
-
-def trade(effect: "EffectSummary") -> str:
-    """What a change costs and what it brings: `5 % slower a token, 0.021 better`. Better is lower; told where the interval
-    excludes 0.
-    """
-    costs = told(ratios_of(effect))
-    if effect.estimate is None or effect.low is None or effect.high is None or effect.low <= 0 <= effect.high:
-        return costs
-    places = digits((effect.high - effect.low) / 2)
-    return f"{costs}, {abs(effect.estimate):.{places}f} {'better' if effect.estimate < 0 else 'worse'}"
 
 
 def ratios_of(effect: "EffectSummary") -> dict[str, Ratio]:

@@ -43,7 +43,8 @@ def record(tmp_path):
     arm = {"parameters": 5, "tokens": 100, "flops_per_token": 10.0, "steps": 10, "plugins": [], "recipe": {"lr": 0.001}}
     contrasts = [{"name": name, "kind": "change", "weights": {name: 1.0, "base": -1.0}} for name in ARMS[1:]]
     content = {
-        "config": config, "arms": [{"name": name, "expression": name, **arm} for name in ARMS], "contrasts": contrasts, "infeasible": {},
+        "config": config, "arms": [{"name": name, "expression": name, **arm} for name in ARMS],
+        "contrasts": contrasts, "infeasible": {},
         "runs": [{"arm": a, "seed": s, "key": f"{i}{s}"} for i, a in enumerate(ARMS) for s in range(3)],
         "sources": {"command": "x.yaml", "flop_convention": "counted"},
     }  # fmt: skip
