@@ -67,7 +67,7 @@ class Comparison:
 
 
 def compare(first: tuple[Summary, StudyRecord], second: tuple[Summary, StudyRecord]) -> Comparison:
-    """Effects and arms are matched by name. Raises UserError for a study in several parts."""
+    """Effects are matched by name or by what they contrast, arms by name. Raises UserError for a study in several parts."""
     (a, one), (b, other) = first, second
     for summary in (a, b):
         if summary.parts:
@@ -85,10 +85,17 @@ def compare(first: tuple[Summary, StudyRecord], second: tuple[Summary, StudyReco
 
 
 def _pairs(*studies: tuple[Summary, Mapping[str, Any]]) -> list[Pair]:
-    """The effects of both, by name."""
+    """The effects of both, by name; what one calls otherwise goes by what it contrasts."""
     a, b = ({(effect.name, effect.kind): effect for effect in summary.effects} for summary, _ in studies)
     first, second = (_contrasts(content) for _, content in studies)
-    return [Pair(*key, a.get(key), b.get(key), alike=first.get(key) == second.get(key)) for key in dict.fromkeys([*a, *b])]
+    called = {str(asked): key for key, asked in second.items() if key not in a}
+    also = {key: other for key, asked in first.items() if key not in b and (other := called.get(str(asked))) is not None}
+    pairs = []
+    for key in dict.fromkeys([*a, *(key for key in b if key not in also.values())]):
+        there = also.get(key, key)
+        name = key[0] if there[0] == key[0] else f"{key[0]} = {there[0]}"
+        pairs.append(Pair(name, key[1], a.get(key), b.get(there), alike=first.get(key) == second.get(there)))
+    return pairs
 
 
 def _contrasts(content: Mapping[str, Any]) -> dict[tuple[str, str], list[tuple[str, float]]]:
@@ -181,7 +188,7 @@ def _effects(found: Comparison) -> Table:
 def _arms(found: Comparison) -> Table:
     heads = zip(found.names, found.studies, strict=True)
     columns = [Column("arm", text=True), *(Column(f"{name}, {summary.metric}") for name, summary in heads)]
-    places = [digits(summary.sd) for summary in found.studies]
+    places = [digits(summary.spread) for summary in found.studies]
     rows = []
     for name, *arms in found.arms:
         means = [Cell(_NONE, "") if arm is None else mean_cell(arm, place) for arm, place in zip(arms, places, strict=True)]

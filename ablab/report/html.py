@@ -22,6 +22,7 @@ from ablab.report.tables import (
     arms_table,
     effects_table,
     listed_table,
+    parts_table,
     ranges_table,
     tuning_table,
 )
@@ -45,7 +46,7 @@ def write_pages(summary: Summary, record: StudyRecord) -> list[Path]:
     context = _context(summary, figures) | {
         "e": evidence, "ranges": ranges_table(evidence), "prefix": record.revision, "slug": "", "level": 2, "parts": parts,
         "across": [listed_table(listing) for listing in listings(summary.across)] if parts else [],
-        "across_lines": across_lines(summary.across) if parts else [],
+        "across_lines": across_lines(summary.across) if parts else [], "glance": parts_table(summary) if parts else None,
     }  # fmt: skip
     record.reports.mkdir(parents=True, exist_ok=True)
     written = {f"{record.revision}.{kind}": render(f"report.{kind}.j2", context).encode() for kind in ("html", "md")}

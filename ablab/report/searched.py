@@ -68,5 +68,5 @@ def _row(trial: TrialSummary, summary: Summary) -> list[str]:
 def _told(objective: str, value: float, summary: Summary) -> str:
     """With digits of the objective's own: those of the noise, all of a count, else four."""
     if objective == summary.metric:
-        return plain(value, digits(summary.sd))
+        return plain(value, digits(summary.spread))
     return f"{value:,.0f}" if value == round(value) and abs(value) < _WHOLE else f"{value:.4g}"

@@ -70,6 +70,11 @@ class Summary:
         return self.finished == self.runs
 
     @property
+    def spread(self) -> float | None:
+        """What decides how many digits a mean is shown with."""
+        return self.noise_floor if self.sd is None else self.sd
+
+    @property
     def uneven(self) -> bool:
         """Whether means are adjusted, since arms have unequal seeds."""
         return uneven(self.arms)

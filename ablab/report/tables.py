@@ -59,6 +59,24 @@ def _effect(effect: EffectSummary) -> list[Cell]:
     return [_text(effect.title), *map(Cell, texts), Cell(f"{mark} {word(effect.verdict)}".strip(), None, effect.verdict or "")]
 
 
+def parts_table(summary: Summary) -> Table:
+    """Every change with what each part of the study says of it; interactions are in the parts' own tables."""
+    told = [{e.name: e for e in part.effects if e.kind != "interaction"} for part in summary.parts]
+    columns = [Column("change", text=True), *(Column(part.part) for part in summary.parts)]
+    names = dict.fromkeys(name for effects in told for name in effects)
+    return Table("changes part by part", columns, [[_text(name), *(_said(of.get(name)) for of in told)] for name in names])
+
+
+def _said(effect: EffectSummary | None) -> Cell:
+    if effect is None or effect.verdict is None:
+        return Cell("–")
+    if effect.estimate is None or effect.low is None:
+        return Cell(f"{MARKS[effect.verdict]} {word(effect.verdict)}", None, effect.verdict)
+    places = places_of(effect)
+    interval = f"({signed(effect.low, places)} to {signed(effect.high, places)})"
+    return Cell(f"{MARKS[effect.verdict]} {signed(effect.estimate, places)} {interval}", None, effect.verdict)
+
+
 def arms_table(summary: Summary) -> Table:
     """Each arm with its results and costs; costs that were measured of no arm are left out."""
     names = ("sd", "n", summary.metric.replace("val", "test"), "parameters", "tokens", "FLOPs", "seconds", "tokens/s", "memory")
@@ -70,7 +88,7 @@ def arms_table(summary: Summary) -> Table:
         *map(Column, names),
         *(Column(n) for n, _ in extra),
     ]
-    places = digits(summary.sd)
+    places = digits(summary.spread)
     rows = [
         _arm(number, arm, places) + [_size(measured(arm, key)) for _, key in extra] for number, arm in enumerate(summary.arms, 1)
     ]
@@ -109,7 +127,7 @@ def listed_table(listing: Listing) -> Table:
 def tuning_table(summary: Summary) -> Table:
     """What was tried for each arm, and what its runs took."""
     columns = [Column("arm", text=True), Column("took", text=True), Column(f"what was tried: {summary.metric}", text=True)]
-    return Table("trials of tuning", columns, [_tuning(arm, digits(summary.sd)) for arm in summary.tuning])
+    return Table("trials of tuning", columns, [_tuning(arm, digits(summary.spread)) for arm in summary.tuning])
 
 
 def _tuning(arm: ArmTuning, places: int) -> list[Cell]:

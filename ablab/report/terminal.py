@@ -114,7 +114,7 @@ def arms_table(summary: Summary) -> Table:
     table.add_column("arm", overflow="fold", ratio=1)
     for name in (summary.metric, "sd", "n", "params", "tokens", "FLOPs", "sec"):
         table.add_column(name, justify="right", no_wrap=True)
-    places = digits(summary.sd)
+    places = digits(summary.spread)
     for arm in summary.arms:
         table.add_row(
             escape(arm.name), arm.told(places), plain(arm.sd, places), str(arm.n), short(arm.parameters),
@@ -133,7 +133,7 @@ def tuning_table(summary: Summary) -> Table:
         notes = [f"{name} at the edge" for name in arm.edges]
         notes += [f"{lost} without a value"] if lost and arm.best is not None else []
         best = "open" if arm.best is None else parameters(arm.best) or "as the study says"
-        table.add_row(escape(arm.arm), best, escape(bowl(arm, digits(summary.sd))), "; ".join(notes))
+        table.add_row(escape(arm.arm), best, escape(bowl(arm, digits(summary.spread))), "; ".join(notes))
     return table
 
 

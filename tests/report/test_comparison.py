@@ -125,6 +125,19 @@ def test_arms_are_known_by_what_they_are_not_by_their_names(found, studies):
     assert [pair.agreement for pair in again.effects] == [pair.agreement for pair in found.effects]
 
 
+def test_what_the_other_calls_otherwise_goes_by_what_it_contrasts(found, studies):
+    first, second = studies
+    contrasts = [{**c, "name": "mine"} if c["name"] == "rope" else c for c in second.read()["contrasts"]]
+    summary = summarise(second)
+    effects = [replace(e, name="mine") if e.name == "rope" else e for e in summary.effects]
+    renamed = compare(
+        (summarise(first), first), (replace(summary, effects=effects), asked_otherwise(second, contrasts=contrasts))
+    )
+    assert [pair.name.replace("rope = mine", "rope") for pair in renamed.effects] == [pair.name for pair in found.effects]
+    assert [pair.agreement for pair in renamed.effects] == [pair.agreement for pair in found.effects]
+    assert "rope = mine" in text_of(renamed)
+
+
 def test_the_command_sets_two_side_by_side(ask):
     status, out, _ = ask("tuned", "untuned")
     assert status == 0

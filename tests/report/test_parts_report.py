@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ablab.report.html import write_report
 from ablab.report.summary import summarise
+from ablab.report.tables import MARKS
 from ablab.report.terminal import print_summary
 from ablab.study.home import make_home
 from ablab.study.session import Request, Session, Share, planned
@@ -148,6 +149,16 @@ def test_the_page_and_the_terminal_show_it_in_80_columns(summary_of):
     for shown in ("width 16", "width 64", "Across budgets and scales", "Effects up the ladder", "per tenfold compute"):
         assert shown in page
     assert all(f'id="part{number}-forest"' in page for number in (1, 2, 3))
+    first = page[page.index("part by part") : page.index("Across budgets and scales")]  # before any part's own section
+    assert [name for name in ("width 16", "width 32", "width 64") if f">{name}</th>" in first] == [
+        "width 16",
+        "width 32",
+        "width 64",
+    ]
+    told = [effect for part in summary.parts for effect in part.effects]
+    assert {mark for mark in "▼▲■●" if mark in first} == {MARKS[effect.verdict] for effect in told}
+    assert all(f"{effect.estimate:+.4f} (" in first or f"{effect.estimate:+.3f} (" in first for effect in told)
+    assert page.index("Across budgets and scales") < page.index('<h2 class="part">')
     content = json.loads(json.dumps(summary.as_dict()))
     assert [part["part"] for part in content["parts"]] == ["width 16", "width 32", "width 64"]
     assert content["across"]["ladder"]["outlooks"][0]["held"] is not None

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from io import StringIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from ablab.report.html import write_pages, write_report
 from ablab.report.scope import scope
 from ablab.report.sentences import HOW_JUDGED
 from ablab.report.summary import summarise
+from ablab.report.tables import arms_table
 from ablab.report.terminal import print_summary
 from ablab.study.home import StudyRecord, make_home
 
@@ -106,6 +108,12 @@ def test_replicates_are_said_to_be_unpaired(record):
     assert told not in scope(content)
     content["config"]["arms"] = {"base": {"model": "gpt2", "replicate": 0}, "worse": {"model": "gpt2", "replicate": 1}}
     assert told in scope(content)
+
+
+def test_means_have_the_digits_of_the_noise_floor_where_no_error_term_is_known(record):
+    finish(record)
+    (first, *_) = arms_table(replace(summarise(record), sd=None, noise_floor=0.08)).rows
+    assert [cell.text for cell in first[2:4]] == ["2.550", "0.050"]  # of 2.5, 2.6 and 2.55
 
 
 def test_an_unfinished_study_says_so(record):
