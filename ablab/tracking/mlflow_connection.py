@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.tracking.addresses import fault, redacted
+from ablab.tracking.addresses import fault, is_server, redacted, require_tracker
 
-DATABASES = ("sqlite:", "postgresql[:+]", "mysql[:+]", "mssql[:+]")
-_SERVERS = ("http://", "https://")
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -45,11 +43,6 @@ def available() -> bool:
     return spec is not None and spec.origin is not None
 
 
-def is_server(uri: str) -> bool:
-    """Whether `uri` is a tracking server's address, not a database's."""
-    return uri.startswith(_SERVERS)
-
-
 def store_folder(uri: str, default: Path) -> Path:
     """Where a store's artifacts lie, unless a server keeps them: beside an SQLite file, else in `default`."""
     return Path(uri.removeprefix("sqlite:///")).parent if uri.startswith("sqlite:///") else default
@@ -64,8 +57,7 @@ def connect(uri: str, local: Path) -> Any:
     """An MlflowClient of the store at `uri`; `local`: the folder of a local one. Raises UserError for an address that names no
     store, and what MLflow's clients raise where the store can't be opened.
     """
-    if not (is_server(uri) or re.match("|".join(DATABASES), uri)):
-        raise UserError(f"{redacted(uri, uri)!r} is no tracking server or database: give http://HOST:PORT or sqlite:///FILE")
+    require_tracker(uri)
     os.environ.update(settings())
     if uri.startswith("sqlite"):
         local.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ablab.tracking.mlflow_connection import available, connect, explained, is_server, settings, store_folder
+from ablab.tracking.addresses import is_server
+from ablab.tracking.mlflow_connection import available, connect, explained, settings, store_folder
 
 __all__ = [
     "EXPERIMENT", "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "Point", "available", "explained", "is_server",
