@@ -6,7 +6,6 @@ MLflow is imported here and in the modules beside this one, when it is needed.
 import importlib.util
 import logging
 import os
-import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,8 @@ _FAULTS = {
     ),
     ("database is locked",): "is locked by another process: wait for it, or end it",
     ("file is not a database",): "is no database: move the file away, and `ablab sync` or `ablab run` writes a new one",
-    ("unable to open database file",): "cannot be opened: is its folder there, and may you write in it?",
+    ("unable to open database file",): "cannot be opened: is it a file, is its folder there, and may you write in it?",
+    ("readonly database",): "may not be written by you: its owner can permit it",
 }
 
 
@@ -55,31 +55,51 @@ def settings() -> dict[str, str]:
 
 def connect(uri: str, local: Path) -> Any:
     """An MlflowClient of the store at `uri`; `local`: the folder of a local one. Raises UserError for an address that names no
-    store, and what MLflow's clients raise where the store can't be opened.
+    store and for a database of another MLflow, and what MLflow's clients raise where the store can't be opened.
     """
     require_tracker(uri)
     os.environ.update(settings())
-    if uri.startswith("sqlite"):
-        local.mkdir(parents=True, exist_ok=True)
-    elif not is_server(uri):
-        _probe(uri)
     with warnings.catch_warnings():  # its own warnings, the last of them at the first query
         warnings.simplefilter("ignore")
-        from mlflow import MlflowClient
-
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised too, and told in a line
+        if uri.startswith("sqlite"):
+            local.mkdir(parents=True, exist_ok=True)
+        if not is_server(uri):
+            _probe(uri)
+        from mlflow import MlflowClient
+
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
 
 
 def _probe(uri: str) -> None:
-    """Raises at once where the database does not answer: MLflow itself would try for a hundred seconds."""
-    from sqlalchemy import create_engine
+    """Raises at once where the database does not answer, for which MLflow itself would wait a hundred seconds, or where another
+    MLflow made it: this one would migrate its tables unasked, and those who still use that one could no longer open it.
+    """
+    from sqlalchemy import create_engine, inspect, text
     from sqlalchemy.pool import NullPool
 
-    create_engine(uri, poolclass=NullPool).connect().close()
+    with create_engine(uri, poolclass=NullPool).connect() as connection:
+        known = inspect(connection).has_table("alembic_version")
+        version = connection.execute(text("select version_num from alembic_version")).scalar() if known else None
+    if version is not None:
+        _require_schema(redacted(uri, uri), version)
+
+
+def _require_schema(where: str, version: str) -> None:
+    """Raises UserError where a database's schema is not this MLflow's."""
+    from alembic.script import ScriptDirectory
+
+    import mlflow
+
+    schemas = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    if version == schemas.get_current_head():
+        return
+    if version in {schema.revision for schema in schemas.walk_revisions()}:
+        raise UserError(f"{where} was made by an older MLflow: back it up, then `mlflow db upgrade ADDRESS`")
+    raise UserError(f"{where} was made by a newer MLflow than {mlflow.__version__} (schema {version}): upgrade MLflow here")
 
 
 def explained(error: Exception, uri: str) -> str:
@@ -87,8 +107,6 @@ def explained(error: Exception, uri: str) -> str:
     text, where = str(error), redacted(uri, uri)
     if isinstance(error, UserError):
         return text
-    if found := re.search(r"found version (\w+), but expected", text):
-        return _schema(where, found.group(1))
     if isinstance(error, ModuleNotFoundError) and uri.startswith("postgresql"):
         return f"{where} needs a driver: pip install 'ablab[postgres]', and write postgresql+psycopg://"
     for signs, told in _FAULTS.items():
@@ -101,12 +119,3 @@ def _credentials(uri: str) -> str:
     if is_server(uri):
         return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     return "correct them in the address"
-
-
-def _schema(where: str, version: str) -> str:
-    import mlflow
-
-    known = (Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions").glob(f"{version}*")
-    if any(known):
-        return f"{where} was made by an older MLflow: back it up, then `mlflow db upgrade ADDRESS`"
-    return f"{where} was made by a newer MLflow than {mlflow.__version__} (schema {version}): upgrade MLflow here"
