@@ -1,5 +1,6 @@
 """`ablab sync`: a study into an MLflow store, from its run records or from another store."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,7 +59,11 @@ def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
     if to is None:
         raise UserError("--from needs --to: the store that the study is copied into")
     name = label(Path(study).stem, profile) if study.endswith((".yaml", ".yml")) else label(study, profile)
-    print(f"{name}: {copy(name, source, to)} runs stand in {redacted(to, to)}")
+    print(f"{name}: {copy(name, source, to, _tell)} runs stand in {redacted(to, to)}")
+
+
+def _tell(text: str) -> None:
+    print(f"ablab: {text}", file=sys.stderr)
 
 
 def study_records(study: str, profile: str | None, place: "Home") -> "list[StudyRecord]":

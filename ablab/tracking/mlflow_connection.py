@@ -53,9 +53,14 @@ def settings() -> dict[str, str]:
     return {name: os.environ.get(name, value) for name, value in _SETTINGS.items()}
 
 
-def connect(uri: str, local: Path) -> Any:
+class NoStore(UserError):
+    """There is nothing yet where something was to be read."""
+
+
+def connect(uri: str, local: Path, *, make: bool = True) -> Any:
     """An MlflowClient of the store at `uri`; `local`: the folder of a local one. Raises UserError for an address that names no
-    store and for a database of another MLflow, and what MLflow's clients raise where the store can't be opened.
+    store and for a database of another MLflow; NoStore where there is none and it is not to `make` one; and what MLflow's clients
+    raise where the store can't be opened.
     """
     require_tracker(uri)
     os.environ.update(settings())
@@ -63,10 +68,10 @@ def connect(uri: str, local: Path) -> Any:
         warnings.simplefilter("ignore")
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised too, and told in a line
-        if uri.startswith("sqlite"):
+        if make and uri.startswith("sqlite"):
             local.mkdir(parents=True, exist_ok=True)
         if not is_server(uri):
-            _probe(uri)
+            _probe(uri, make=make)
         from mlflow import MlflowClient
 
         client = MlflowClient(uri)
@@ -74,18 +79,23 @@ def connect(uri: str, local: Path) -> Any:
     return client
 
 
-def _probe(uri: str) -> None:
+def _probe(uri: str, *, make: bool) -> None:
     """Raises at once where the database does not answer, for which MLflow itself would wait a hundred seconds, or where another
     MLflow made it: this one would migrate its tables unasked, and those who still use that one could no longer open it.
     """
-    from sqlalchemy import create_engine, inspect, text
+    from sqlalchemy import create_engine, inspect, make_url, text
     from sqlalchemy.pool import NullPool
 
+    where, file = redacted(uri, uri), make_url(uri).database
+    if not make and uri.startswith("sqlite") and not os.path.exists(file or ""):  # opening it would make it
+        raise NoStore(f"there is no MLflow store in {where}")
     with create_engine(uri, poolclass=NullPool).connect() as connection:
         known = inspect(connection).has_table("alembic_version")
         version = connection.execute(text("select version_num from alembic_version")).scalar() if known else None
+    if version is None and not make:
+        raise NoStore(f"there is no MLflow store in {where}")
     if version is not None:
-        _require_schema(redacted(uri, uri), version)
+        _require_schema(where, version)
 
 
 def _require_schema(where: str, version: str) -> None:

@@ -12,17 +12,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ablab.tracking.addresses import is_server
-from ablab.tracking.mlflow_connection import available, connect, explained, settings, store_folder
+from ablab.tracking.mlflow_connection import NoStore, available, connect, explained, settings, store_folder
+from ablab.tracking.mlflow_experiment import experiment
 
 __all__ = [
-    "EXPERIMENT", "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "Point", "available", "explained", "is_server",
+    "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "NoStore", "Point", "available", "explained",
     "settings", "store_folder", "tagged",
 ]  # fmt: skip
 
-EXPERIMENT = "ablab"
 PARENT, STUDY, KEY, KIND = "mlflow.parentRunId", "ablab.study", "ablab.run_key", "ablab.kind"
-_HOME, _KIND_OF_EXPERIMENT = "ablab.home", "mlflow.experimentKind"
+_HOME = "ablab.home"
 _BATCH = 1000
 Row = Mapping[str, Any]
 Point = tuple[str, int]
@@ -59,17 +58,13 @@ class DatasetInput:
 
 class MlflowView:
     """A connection to a store; `local`: where the artifacts of one lie that no server keeps; `home`: whose runs these are. Raises
-    what MLflow raises where the store can't be opened.
+    UserError (NoStore where there is none and it is not to `make` one), and what MLflow raises where the store can't be opened.
     """
 
-    def __init__(self, uri: str, local: Path, home: str = "") -> None:
+    def __init__(self, uri: str, local: Path, home: str = "", *, make: bool = True) -> None:
         self._home = home
-        self.client = connect(uri, local)
-        found = self.client.get_experiment_by_name(EXPERIMENT)
-        artifacts = None if is_server(uri) else (local.resolve() / "artifacts").as_uri()
-        self.experiment: str = found.experiment_id if found else self.client.create_experiment(EXPERIMENT, artifacts)
-        if not found or _KIND_OF_EXPERIMENT not in found.tags:  # which pages MLflow shows it with
-            self.client.set_experiment_tag(self.experiment, _KIND_OF_EXPERIMENT, "custom_model_development")
+        self.client = connect(uri, local, make=make)
+        self.experiment = experiment(self.client, uri, local, make=make)
 
     def find_parent(self, study: str) -> str | None:
         """The study's parent run, if there is one."""

@@ -40,6 +40,11 @@ def carry_out(file: Path, home: Path, standin: Callable[..., Any] = StandIn) -> 
     return session, display
 
 
+def local(folder: Path) -> str:
+    """The home's own store."""
+    return f"sqlite:///{folder.resolve()}/home/mlflow/mlflow.db"
+
+
 @dataclass
 class Shown:
     """What a store shows of a study. `history`: each metric of each child with how often it stands there, by run key."""

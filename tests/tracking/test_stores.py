@@ -1,7 +1,6 @@
 """A study in MLflow stores: what stands there, what an absence costs, and copies from store to store."""
 
 import json
-import shutil
 import sqlite3
 import time
 from contextlib import closing
@@ -21,7 +20,7 @@ from ablab.study.sync import sync
 from ablab.tracking.mlflow_view import MlflowView, NewChild
 from tests.standin import StandIn
 from tests.tracking.servers import free_port, plain
-from tests.tracking.stores import carry_out, check_whole, compare, session_of, shown
+from tests.tracking.stores import carry_out, check_whole, compare, local, session_of, shown
 
 # MLflow's and SQLAlchemy's own warnings, where the store is read in this process.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -31,22 +30,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def file(tmp_path, study_text):
     (tmp_path / "x.yaml").write_text(compare(study_text))
     return tmp_path / "x.yaml"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, corpus):
-    """A finished study, once: its folder."""
-    from tests.conftest import STUDY
-
-    folder = tmp_path_factory.mktemp("made")
-    (folder / "x.yaml").write_text(compare(STUDY.format(corpus=corpus)))
-    session, display = carry_out(folder / "x.yaml", folder / "home")
-    assert not [text for text in display.said if "MLflow" in text]
-    return folder, session
-
-
-def local(folder):
-    return f"sqlite:///{folder.resolve()}/home/mlflow/mlflow.db"
 
 
 def cut_off(store):
@@ -227,56 +210,3 @@ def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path)
         sync_command("x", home=tmp_path / "home")
         sync_command("x", home=tmp_path / "home")
         check_whole(shown(address), tmp_path / "home")
-
-
-def of_another_mlflow(made, file, version):
-    """A store that says that its schema is another MLflow's. It lacks a table, for which MLflow would migrate it."""
-    file.write_bytes((made[0] / "home" / "mlflow" / "mlflow.db").read_bytes())
-    with closing(sqlite3.connect(file)) as database:
-        database.execute(f"update alembic_version set version_num = '{version}'")
-        database.execute("drop table secrets")
-        database.commit()
-    return file.read_bytes()
-
-
-def test_a_store_of_another_mlflow_is_left_as_it_is(made, tmp_path):
-    folder, _ = made
-    store, uri = tmp_path / "mlflow.db", f"sqlite:///{tmp_path}/mlflow.db"
-    for version, told in (("ffffffffffff", "was made by a newer MLflow"), ("0a8213491aaa", "was made by an older MLflow")):
-        before = of_another_mlflow(made, store, version)
-        for ask in (
-            lambda: sync_command("x", to=uri, home=folder / "home"),
-            lambda: sync_command("x", to=local(folder), source=uri),
-            lambda: _page(Home(tmp_path, tmp_path), uri, "http://server", "x"),
-        ):
-            with pytest.raises(UserError, match=told):
-                ask()
-        assert store.read_bytes() == before
-
-
-def test_bad_stores_are_told_in_a_line_and_at_once(made, tmp_path):
-    folder, _ = made
-    (tmp_path / "folder.db").mkdir()
-    shutil.copy(folder / "home" / "mlflow" / "mlflow.db", tmp_path / "locked.db")
-    lock = sqlite3.connect(tmp_path / "locked.db", isolation_level=None)
-    lock.execute("begin exclusive")
-    begun = time.monotonic()
-    (tmp_path / "none.db").write_text("no database " * 1000)
-    for uri, told in (
-        (f"sqlite:///{tmp_path}/none.db", "is no database"),
-        (f"sqlite:///{tmp_path}/folder.db", "cannot be opened: is it a file"),
-        (f"sqlite:///{tmp_path}/locked.db", "is locked by another process: wait for it, or end it"),
-        ("http://127.0.0.1:9", "does not answer"),
-        ("postgresql+psycopg://me:secret@127.0.0.1:9/x", r"me:\*\*\*@127.0.0.1:9/x does not answer"),
-        ("ftp://me:secret@host", r"'ftp://me:\*\*\*@host' is no tracking server"),
-    ):
-        with pytest.raises(UserError, match=told) as error:
-            sync_command("x", to=uri, home=folder / "home")
-        assert "secret" not in str(error.value)
-        assert "\n" not in str(error.value)
-    assert time.monotonic() - begun < 90  # MLflow itself asks a database for a hundred seconds
-    lock.close()
-    with pytest.raises(UserError, match=r"no study named 'y' \(known: x"):
-        sync_command("y", home=folder / "home")
-    with pytest.raises(UserError, match="no study named 'y' in sqlite"):
-        sync_command("y", to=f"sqlite:///{tmp_path}/a/mlflow.db", source=local(folder))
