@@ -40,15 +40,34 @@ def sync(
         return
     records = study_records(study, profile, make_home(home))
     uri = to or tracked_at(records[-1], study, profile)
-    print(f"{records[-1].name}: {_written(records, uri)} runs stand in {redacted(uri, uri)}")
+    print(f"{records[-1].name}: {_written(_readable(records), uri)} runs stand in {redacted(uri, uri)}")
+
+
+def _readable(records: "list[StudyRecord]") -> "list[StudyRecord]":
+    """Those that can be read; each other is told in a line. Raises UserError where none can."""
+    from ablab.study.sync import recorded
+
+    readable, told = [], []
+    for record in records:
+        try:
+            recorded(record)
+            readable.append(record)
+        except UserError as error:
+            told.append(str(error))
+    if not readable:
+        raise UserError("\n".join(told))
+    for text in told:
+        _tell(text)
+    return readable
 
 
 def _written(records: "list[StudyRecord]", uri: str) -> int:
+    """How many runs all of them have to show: one that several name counts once."""
     from ablab.report.files import write_files
     from ablab.report.summary import summarise
     from ablab.study.sync import sync as write
 
-    return sum(write(record, uri, write_files(summarise(record), record)) for record in records)
+    return len(set().union(*(write(record, uri, write_files(summarise(record), record)) for record in records)))
 
 
 def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
