@@ -19,6 +19,8 @@ _SERVERS = ("http://", "https://")
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Two lines for each run that ends, with the server's address as it was given: its password too.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # What the lab logs is text and figures: nobody needs a store that runs what it finds in a pickle.
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     # MLflow's own defaults wait minutes for a server that is away; the records don't need it.

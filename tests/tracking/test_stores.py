@@ -193,19 +193,19 @@ def test_what_is_synced_is_what_was_shown(budget, extra, children, tmp_path, stu
     check_whole(found, tmp_path / "home")
 
 
-def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path):
+def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path, capfd):
     port = free_port()
-    address = f"http://127.0.0.1:{port}"
+    address, told = (f"http://me:{password}@127.0.0.1:{port}" for password in ("not-to-be-seen", "***"))
     file.write_text(file.read_text() + f"tracking: {{uri: '{address}'}}\n")
     (tmp_path / "server").mkdir()
     start = time.monotonic()
     session, display = carry_out(file, tmp_path / "home")  # away all along: no run waits for it
     assert time.monotonic() - start < 60
     assert len(list(tmp_path.glob("home/runs/*/result.json"))) == 6
-    assert sum(text.startswith(f"MLflow is behind ({address} does not answer") for text in display.said) == 1
+    assert sum(text.startswith(f"MLflow is behind ({told} does not answer") for text in display.said) == 1
     assert "`ablab sync x` sends it" in display.said[-1]
     with pytest.raises(UserError, match="does not answer"):
-        sync_command("x", home=tmp_path / "home")
+        sync_command("x", to=address, home=tmp_path / "home")
     view = Mirror(session.record, session.planned.study, display.say)
     view.open(session.planned.plan)  # still away
     spec = next(iter(session.planned.plan.unique.values()))
@@ -224,9 +224,10 @@ def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path)
         record.keep_metrics(2)  # another attempt goes on from step 2, and measures step 3 again
         record.append_metrics(3, {"train/loss": 4.0})
         (tmp_path / "result.json").rename(record.folder / "result.json")
-        sync_command("x", home=tmp_path / "home")
-        sync_command("x", home=tmp_path / "home")
+        for _ in range(2):
+            sync_command("x", to=address, home=tmp_path / "home")
         check_whole(shown(address), tmp_path / "home")
+    assert capfd.readouterr().out == 2 * f"x: 6 runs stand in {told}\n"
 
 
 def test_bad_stores_are_told_in_a_line(made, tmp_path):
