@@ -20,7 +20,7 @@ from ablab.study.session import Share
 from ablab.study.sync import sync
 from ablab.tracking.mlflow_view import MlflowView, NewChild
 from tests.standin import StandIn
-from tests.tracking.servers import free_port, plain
+from tests.tracking.servers import free_port, losing, plain
 from tests.tracking.stores import carry_out, check_whole, compare, session_of, shown
 
 # MLflow's and SQLAlchemy's own warnings, where the store is read in this process.
@@ -228,6 +228,53 @@ def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path,
             sync_command("x", to=address, home=tmp_path / "home")
         check_whole(shown(address), tmp_path / "home")
     assert capfd.readouterr().out == 2 * f"x: 6 runs stand in {told}\n"
+
+
+def test_an_answer_that_is_lost_makes_nothing_twice(made, tmp_path):
+    from mlflow import MlflowClient
+
+    folder, _ = made
+    port, lost = free_port(), ["/runs/create", "/runs/create", "/logged-models"]  # the study's, the first run's, its model's
+    with plain(tmp_path, port) as server, losing(port, lost) as address:
+        for _ in lost:
+            with pytest.raises(UserError, match="does not answer"):
+                sync_command("x", to=address, home=folder / "home")
+        sync_command("x", to=address, home=folder / "home")
+        found = shown(server)
+        check_whole(found, folder / "home")
+        models = MlflowClient(server).search_logged_models([found.parent.info.experiment_id])
+        assert sorted(model.source_run_id for model in models) == sorted(run.info.run_id for run in found.children.values())
+        assert all(len(run.outputs.model_outputs) == 1 for run in found.children.values())
+
+
+def test_what_was_made_twice_becomes_one(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    view = MlflowView(uri, tmp_path)
+    client = view.client
+    tags = {"ablab.study": "x", "ablab.kind": "study"}
+    younger, older = (client.create_run(view.experiment, began, tags).info.run_id for began in (2000, 1000))
+    made = {
+        (key, began, loss): view.create_child(parent, NewChild("a", key, began), {"arm": "a"}, {})
+        for key, parent, began, loss in (
+            ("late", younger, 20, 3.0), ("late", older, 10, None),  # the older is kept though it is empty
+            ("together", older, 10, None), ("together", older, 10, 3.0), ("together", younger, 10, None),
+            ("once", younger, 10, 3.0),
+        )
+    }  # fmt: skip
+    for (_, _, loss), run in made.items():
+        view.log(run, [{"step": 1, "time": 0.0, "train/loss": loss}] if loss else [])
+    assert view.find_parent("x") == view.parent("x", {}) == older
+    for key in ("late", None):
+        found = {name: child.id for name, child in view.children(older, key).items()}
+    assert found == {name: made[of] for name, of in (
+        ("late", ("late", 10, None)), ("together", ("together", 10, 3.0)), ("once", ("once", 10, 3.0)),
+    )}  # fmt: skip
+    assert {run.info.run_id for run in client.search_runs([view.experiment])} == {older, *found.values()}
+    for _ in range(2):
+        client.create_logged_model(view.experiment, "a", source_run_id=found["once"])
+    view.model(found["once"], "a", {}, 4)
+    (model,) = client.search_logged_models([view.experiment])
+    assert [output.model_id for output in client.get_run(found["once"]).outputs.model_outputs] == [model.model_id]
 
 
 def test_bad_stores_are_told_in_a_line(made, tmp_path):
