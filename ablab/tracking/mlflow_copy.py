@@ -59,7 +59,7 @@ def _copy_child(come: MlflowView, go: MlflowView, run: Any, to: str) -> None:
         go.client.log_inputs(to, datasets=run.inputs.dataset_inputs)
     history = [metric for name in run.data.metrics for metric in come.client.get_metric_history(run.info.run_id, name)]
     rows = [{"step": metric.step, "time": metric.timestamp / 1000, metric.key: metric.value} for metric in history]
-    go.log(to, rows, go.logged(to, run.data.metrics))
+    go.log(to, rows, go.logged(to))
     if run.outputs.model_outputs and not go.has_model(to):
         for output in run.outputs.model_outputs:
             model = come.client.get_logged_model(output.model_id)

@@ -162,8 +162,9 @@ class MlflowView:
         """The run is under way again."""
         self.client.update_run(run, status="RUNNING")
 
-    def logged(self, run: str, names: Iterable[str]) -> set[Point]:
+    def logged(self, run: str) -> set[Point]:
         """The metrics that stand there already, by name and step."""
+        names = self.client.get_run(run).data.metrics
         return {(name, metric.step) for name in names for metric in self.client.get_metric_history(run, name)}
 
     def log(self, run: str, rows: Iterable[Row], but: Collection[Point] = ()) -> set[Point]:
