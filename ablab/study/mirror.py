@@ -13,7 +13,7 @@ from ablab.study.stored import Store, StoredStudy
 from ablab.study.yaml_file import written
 from ablab.tracking import mlflow_view
 
-_SECONDS_BETWEEN = 5.0
+_SECONDS_BETWEEN = 4.0  # MLflow's server drops a connection that was silent for five, perhaps while it is asked again
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0
 
 

@@ -16,10 +16,13 @@ from ablab.tracking.addresses import fault, is_server, redacted, require_tracker
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Two lines for each run that ends, with the server's address as it was given: its password too.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # What the lab logs is text and figures: nobody needs a store that runs what it finds in a pickle.
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    # MLflow's own defaults wait minutes for a server that is away; the records don't need it.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    # MLflow asks again what was not answered, though it may have been done: what makes a run would make it twice. Its own
+    # defaults wait minutes for a server that is away, too; the records don't need it.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 # What MLflow's clients, or the drivers of databases, say, and what that means.

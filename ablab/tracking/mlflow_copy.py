@@ -93,7 +93,7 @@ def _write_child(go: MlflowView, to: str, run: Any, content: _Content) -> None:
     go.complete_params(to, run.data.params)
     if run.inputs.dataset_inputs:
         go.client.log_inputs(to, datasets=run.inputs.dataset_inputs)
-    go.log(to, content.rows, go.logged(to, run.data.metrics))
+    go.log(to, content.rows, go.logged(to))
     if content.models and not go.has_model(to):
         for model, step in content.models:
             go.model(to, model.name, model.params, step)

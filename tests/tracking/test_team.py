@@ -16,6 +16,7 @@ import pytest
 
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
+from ablab.tracking.mlflow_view import MlflowView, NewChild
 from tests import postgres
 from tests.conftest import ROOT
 from tests.tracking.servers import free_port, started
@@ -108,8 +109,13 @@ def test_a_second_member_adds_to_what_the_first_made(team, tmp_path, study_text,
     carry_out(tmp_path / "y.yaml", tmp_path / "home")  # on a laptop
     assert ask(port, "POST", "/api/2.0/mlflow/users/create", {"username": "bob", "password": MEMBER})[0] == 200
     as_user(monkeypatch, "bob", MEMBER)
-    sync_command("y", to=f"http://127.0.0.1:{port}", home=tmp_path / "home")
-    check_whole(shown(f"http://127.0.0.1:{port}", "y"), tmp_path / "home")
+    address = f"http://127.0.0.1:{port}"
+    sync_command("y", to=address, home=tmp_path / "home")
+    check_whole(found := shown(address, "y"), tmp_path / "home")
+    key, run = next(iter(found.children.items()))
+    view = MlflowView(address, tmp_path)
+    view.create_child(found.parent.info.run_id, NewChild("twin", key), {}, {})  # which bob may not delete
+    assert view.children(found.parent.info.run_id)[key].id == run.info.run_id
 
 
 def test_who_has_no_password_or_comes_by_another_name_is_refused(team):
