@@ -11,7 +11,7 @@ from ablab.errors import UserError
 from ablab.tracking.addresses import redacted
 from ablab.tracking.mlflow_connection import explained, store_folder
 from ablab.tracking.mlflow_experiment import missing_folder
-from ablab.tracking.mlflow_view import KEY, PARENT, MlflowView, NewChild, Row
+from ablab.tracking.mlflow_view import KEY, PARENT, RESULT, MlflowView, NewChild, Row
 
 _NOT_COPIED = ("mlflow.rootRunId",)
 
@@ -48,6 +48,10 @@ def copy(study: str, source: str, target: str, say: Callable[[str], None]) -> in
         there = go.children(to)
     for run in reversed(children):  # as they were made
         child = there.get(run.data.tags[KEY])
+        if child is not None and child.outdated(run.data.tags.get(RESULT, ""), run.info.end_time or 0):
+            with _at(target):
+                go.discard(child.id)
+            child = None
         if child is None or child.status != "FINISHED":
             with _read(come, source, run) as content, _at(target):
                 _write_child(go, child.id if child else _create(go, to, run), run, content)

@@ -16,11 +16,12 @@ from ablab.tracking.mlflow_connection import NoStore, available, connect, explai
 from ablab.tracking.mlflow_experiment import experiment
 
 __all__ = [
-    "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "NoStore", "Point", "available", "explained",
+    "RESULT", "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "NoStore", "Point", "available", "explained",
     "settings", "store_folder", "tagged",
 ]  # fmt: skip
 
 PARENT, STUDY, KEY, KIND = "mlflow.parentRunId", "ablab.study", "ablab.run_key", "ablab.kind"
+RESULT = "ablab.result"
 _HOME = "ablab.home"
 _BATCH = 1000
 Row = Mapping[str, Any]
@@ -29,10 +30,18 @@ Point = tuple[str, int]
 
 @dataclass(frozen=True)
 class Child:
-    """A run in MLflow. `status`: RUNNING, FINISHED, FAILED, KILLED."""
+    """A run in MLflow. `status`: RUNNING, FINISHED, FAILED, KILLED. `ended`: when (Unix, milliseconds). `result`: what tells the
+    result that it shows from others.
+    """
 
     id: str
     status: str
+    ended: int = 0
+    result: str = ""
+
+    def outdated(self, result: str, ended: int) -> bool:
+        """Whether the run was trained anew since: it has another result, and a later one."""
+        return self.status == "FINISHED" and self.result != result and self.ended < ended
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,8 @@ class MlflowView:
             if run.data.tags[KEY] in found:
                 self._remove(run.info.run_id)
             else:
-                found[run.data.tags[KEY]] = Child(run.info.run_id, run.info.status)
+                result = run.data.tags.get(RESULT, "")
+                found[run.data.tags[KEY]] = Child(run.info.run_id, run.info.status, run.info.end_time or 0, result)
         return found
 
     def create_child(self, parent: str, child: NewChild, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
@@ -203,6 +213,18 @@ class MlflowView:
         for parent in self._parents(study):
             for run in [*self._under(parent.info.run_id), parent]:
                 self.client.delete_run(run.info.run_id)
+
+    def forget_runs(self, keys: Collection[str]) -> None:
+        """Deletes this home's children of these runs, in whatever study."""
+        for run in self.search(f"tags.`{_HOME}` = '{self._home}'") if keys else ():
+            if run.data.tags.get(KEY) in keys:
+                self.client.delete_run(run.info.run_id)
+
+    def discard(self, child: str) -> None:
+        """Takes a child out of its study, and deletes it where this user may: who may only add can't."""
+        for tag in (KEY, PARENT, STUDY):
+            self.client.delete_tag(child, tag)
+        self._remove(child)
 
     def _parents(self, study: str) -> list[Any]:
         """The study's parent, first the oldest if there are several."""
