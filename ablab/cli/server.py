@@ -28,8 +28,8 @@ def ui(
 ) -> None:
     """Open the MLflow server on the local store, at 127.0.0.1, or a study's page on the server that it is tracked on."""
     from ablab.study.home import make_home
-    from ablab.tracking.addresses import without_user
-    from ablab.tracking.mlflow_view import available, is_server, settings
+    from ablab.tracking.addresses import is_server, without_user
+    from ablab.tracking.mlflow_view import available, settings
 
     place = make_home(home)
     if not available():
@@ -40,11 +40,9 @@ def ui(
         print(f"{name} on {page}", flush=True)
         _browse(page, browse)
         return
-    if uri == place.tracking_uri() and not (place.mlflow / "mlflow.db").is_file():
-        raise UserError(f"there is no MLflow store in {place.mlflow} yet: {_START}")
+    page = _page(place, uri, f"http://127.0.0.1:{port}", name)
     if not _free(port):
         raise UserError(f"port {port} on 127.0.0.1 is taken: choose another with --port")
-    page = _page(place, uri, f"http://127.0.0.1:{port}", name)
     print(f"MLflow on {page} (Ctrl-C ends it)", flush=True)
     _browse(page, browse)
     arguments = [
@@ -70,15 +68,16 @@ def _asked(study: str | None, profile: str | None, place: "Home") -> tuple[str |
 def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
     """Where the runs stand: of the study, with its parent above them, or all. Raises UserError where the store can't be read."""
     from ablab.tracking.addresses import redacted
-    from ablab.tracking.mlflow_view import STUDY, MlflowView, explained, tagged
+    from ablab.tracking.mlflow_view import STUDY, MlflowView, NoStore, explained, tagged
 
     try:
-        view = MlflowView(uri, place.mlflow)
-        found = study is None or view.find_parent(study) is not None
+        view = MlflowView(uri, place.mlflow, make=False)
+        if study is not None and view.find_parent(study) is None:
+            raise NoStore(f"{study!r} is not in {redacted(uri, uri)}")
+    except NoStore as error:
+        raise UserError(f"{error} yet: {_START if study is None else f'`ablab sync {study}` writes it there'}") from error
     except Exception as error:  # MLflow's clients raise what their transports raise
         raise UserError(explained(error, uri)) from error
-    if not found:
-        raise UserError(f"{study!r} is not in {redacted(uri, uri)} yet: `ablab sync {study}` writes it there")
     runs = f"{server}/#/experiments/{view.experiment}/runs?workflowType=machine_learning"
     return runs if study is None else runs + "&searchFilter=" + quote(tagged(STUDY, study))
 

@@ -1,5 +1,6 @@
 """`ablab sync`: a study into an MLflow store, from its run records or from another store."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,15 +42,34 @@ def sync(
     records = records_of(make_home(home), study, profile)
     records[-1].read()  # which says so where a file's revision was never run
     uri = to or tracked_at(records[-1], study, profile)
-    print(f"{records[-1].name}: {_written(records, uri)} runs stand in {redacted(uri, uri)}")
+    print(f"{records[-1].name}: {_written(_readable(records), uri)} runs stand in {redacted(uri, uri)}")
+
+
+def _readable(records: "list[StudyRecord]") -> "list[StudyRecord]":
+    """Those that can be read; each other is told in a line. Raises UserError where none can."""
+    from ablab.study.sync import recorded
+
+    readable, told = [], []
+    for record in records:
+        try:
+            recorded(record)
+            readable.append(record)
+        except UserError as error:
+            told.append(str(error))
+    if not readable:
+        raise UserError("\n".join(told))
+    for text in told:
+        _tell(text)
+    return readable
 
 
 def _written(records: "list[StudyRecord]", uri: str) -> int:
+    """How many runs all of them have to show: one that several name counts once."""
     from ablab.report.files import write_files
     from ablab.report.summary import summarise
     from ablab.study.sync import sync as write
 
-    return sum(write(record, uri, write_files(summarise(record), record)) for record in records)
+    return len(set().union(*(write(record, uri, write_files(summarise(record), record)) for record in records)))
 
 
 def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
@@ -61,7 +81,11 @@ def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
     if to is None:
         raise UserError("--from needs --to: the store that the study is copied into")
     name = label(Path(study).stem, profile) if is_file(study) else label(study, profile)
-    print(f"{name}: {copy(name, source, to)} runs stand in {redacted(to, to)}")
+    print(f"{name}: {copy(name, source, to, _tell)} runs stand in {redacted(to, to)}")
+
+
+def _tell(text: str) -> None:
+    print(f"ablab: {text}", file=sys.stderr)
 
 
 def tracked_at(record: "StudyRecord", study: str, profile: str | None) -> str:

@@ -103,10 +103,10 @@ def plan_removal(home: Home, targets: Sequence[Target]) -> Removal:
 
 def remove(home: Home, targets: Sequence[Target], removal: Removal) -> None:
     """Takes away what `plan_removal` said of `targets`. The studies go last: what is cut off can be removed again. Raises
-    UserError, before anything goes, where they are at work by now, more or less would go, or this user may not remove it; and
-    where a run is taken up in this very moment.
+    UserError, before anything goes, where they are at work by now, more or less would go, this user may not remove it, or the
+    tracker can't be opened; and where a run is taken up in this very moment.
     """
-    from ablab.study.mirror import forget
+    from ablab.study.mirror import LocalTracker
 
     with no_driver_begins(home):
         now = plan_removal(home, targets)
@@ -115,15 +115,16 @@ def remove(home: Home, targets: Sequence[Target], removal: Removal) -> None:
         records = [Record(home.root, key) for key in removal.runs]
         folders = [record.folder for record in records] + [f for f in _folders(home, removal.studies) if f.exists()]
         require_writable([*folders, *(folder.parent for folder in folders)])
+        tracker = LocalTracker(home)
         for record in records:
             if not (lease := record.lease()).acquire():  # by a study that has just come to want it
                 raise _trained(record.key, lease, record.key)
             shutil.rmtree(record.folder)
+        tracker.forget(removal.studies, removal.runs)
         for folder in folders[len(records) :]:
             shutil.rmtree(folder)
         for name in removal.studies:
             home.optuna(name).unlink(missing_ok=True)
-        forget(home, removal.studies)
 
 
 def _trained(key: str, lease: Lease, target: str) -> UserError:

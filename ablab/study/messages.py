@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from ablab.errors import unknown
 from ablab.study.design_schema import misplaced
 from ablab.study.yaml_file import Document
+from ablab.tracking.addresses import redacted
 
 
 def messages(error: ValidationError, document: Document, root: type[BaseModel]) -> Iterable[str]:
@@ -28,8 +29,14 @@ def messages(error: ValidationError, document: Document, root: type[BaseModel]) 
             expected = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
             message = str(unknown(context["discriminator"].strip("'"), context["tag"], expected))
         elif item["type"] not in ("missing", "value_error", "union_tag_not_found"):
-            message = f"{message}, not {item['input']!r}"
+            message = f"{message}, not {_shown(item['input'])}"
         yield f"{document.place(path)}: {key}: {message}" if key else f"{document.place(path)}: {message}"
+
+
+def _shown(value: Any) -> str:
+    """What was given, without the password of an address."""
+    text = repr(value)
+    return redacted(text, text) if "://" in text else text
 
 
 def _walk(loc: Sequence[str | int], root: type[BaseModel]) -> tuple[list[str], list[type[BaseModel]]]:

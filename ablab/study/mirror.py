@@ -3,9 +3,11 @@ stays in the records, and is sent when the store answers again, by the next `abl
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ablab.errors import UserError
 from ablab.study.home import Home, StudyRecord
 from ablab.study.plan import Arm, Plan, RunSpec, shown_options
 from ablab.study.schema import Study
@@ -13,7 +15,7 @@ from ablab.study.stored import Store, StoredStudy
 from ablab.study.yaml_file import written
 from ablab.tracking import mlflow_view
 
-_SECONDS_BETWEEN = 5.0
+_SECONDS_BETWEEN = 4.0  # MLflow's server drops a connection that was silent for five, perhaps while it is asked again
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0
 
 
@@ -147,10 +149,31 @@ class Mirror:
             self._again = time.monotonic() + self._wait
 
 
-def forget(home: Home, studies: Iterable[str]) -> None:
-    """Takes studies out of the local tracker, if there is one: MLflow keeps what is deleted until its garbage collection."""
-    if not mlflow_view.available() or not any(home.mlflow.glob("*.db")):
-        return
-    view = mlflow_view.MlflowView(home.tracking_uri(), home.mlflow)
-    for name in studies:
-        view.forget(name)
+class LocalTracker:
+    """The home's own store, if there is one, to take studies and runs out of: MLflow keeps what is deleted until its garbage
+    collection. Raises UserError, when it is made too, where the store can't be used.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._uri = home.tracking_uri()
+        self._view: mlflow_view.MlflowView | None = None
+        if mlflow_view.available() and any(home.mlflow.glob("*.db")):
+            with suppress(mlflow_view.NoStore), self._told():
+                self._view = mlflow_view.MlflowView(self._uri, home.mlflow, home.identity(), make=False)
+
+    def forget(self, studies: Iterable[str], runs: Collection[str]) -> None:
+        """Takes out studies, and single runs of all others."""
+        if (view := self._view) is not None:
+            with self._told():
+                for name in studies:
+                    view.forget(name)
+                view.forget_runs(runs)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except mlflow_view.NoStore:
+            raise
+        except Exception as error:  # MLflow's clients raise what their transports raise
+            raise UserError(mlflow_view.explained(error, self._uri)) from error

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 
 from ablab.data.spec import Data, StdlibData
 from ablab.errors import UserError, unknown
@@ -20,6 +20,20 @@ from ablab.study.run_schema import BudgetConfig, Ladder, RecipeConfig, RecipeFie
 from ablab.study.seeds import STREAM, AdaptiveSeeds, ArmText, Replicate, Seeds, seed_list
 from ablab.study.tuning_schema import Tune
 from ablab.study.yaml_file import Document, read
+from ablab.tracking.addresses import require_database, require_tracker
+
+
+def _valid(require: Callable[[str], None]) -> Callable[[str], str]:
+    """A validator of what `require` raises no UserError for."""
+
+    def value(given: str) -> str:
+        try:
+            require(given)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return given
+
+    return value
 
 
 class Tracking(Config):
@@ -27,8 +41,8 @@ class Tracking(Config):
     (`postgresql+psycopg://user@host/name`) in place of a journal file.
     """
 
-    uri: str | None = None
-    optuna: str | None = None
+    uri: Annotated[str, AfterValidator(_valid(require_tracker))] | None = None
+    optuna: Annotated[str, AfterValidator(_valid(require_database))] | None = None
 
 
 def _match(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """A study in one MLflow store: its parent, its children, and what each has measured, from the run records."""
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from ablab.files import locked, read_json
 from ablab.study.home import StudyRecord
 from ablab.study.plan import RunSpec
 from ablab.study.records import Record
-from ablab.tracking.mlflow_view import Child, DatasetInput, MlflowView, NewChild, Point, store_folder
+from ablab.tracking.mlflow_view import RESULT, Child, DatasetInput, MlflowView, NewChild, Point, store_folder
 
 _ENDS = {"finished": "FINISHED", "failed": "FAILED"}
 
@@ -39,19 +40,19 @@ class StoredStudy:
             self.view.reap(key for key in leased if self._record(key).lease().held())
             self._children = self.view.children(self.parent)
         self._sent: dict[str, set[Point]] = {}
-        self._made: set[str] = set()
-        self._taken: set[str] = set()
+        self._whole: set[str] = set()
 
     def start(self, spec: RunSpec) -> None:
         """A run is under way."""
         if self._shown(spec):
             return
-        if spec.key in self._children:
-            self.view.resume(self._take_up(spec))
-            return
         with locked(self.home.views_lock):
             self._look([spec])
-            if spec.key not in self._children:
+            if self._shown(spec):
+                return
+            if spec.key in self._children:
+                self.view.resume(self._take_up(spec))
+            else:
                 self._create(spec, {})
 
     def send(self, spec: RunSpec) -> None:
@@ -62,12 +63,18 @@ class StoredStudy:
 
     def end(self, spec: RunSpec, status: str) -> None:
         """It ended: finished, failed, or otherwise."""
-        if (child := self._children.get(spec.key)) is None or self._shown(spec):
+        if self._shown(spec):
             return
-        self.send(spec)
-        if status == "finished":
-            self._finish(spec, child.id, light=False)
-        self._end(spec.key, child.id, _ENDS.get(status, "KILLED"))
+        with locked(self.home.views_lock):
+            self._look([spec])
+            if spec.key in self._children and not self._shown(spec):
+                run = self._take_up(spec)
+                self.send(spec)
+                if status == "finished":
+                    self._finish(spec, run, light=False)
+                self._end(spec.key, run, _ENDS.get(status, "KILLED"))
+            elif status == "finished":
+                self._show(spec)
 
     def show(self, runs: Iterable[RunSpec]) -> None:
         """Runs finished earlier: by this study, or by another (a light copy: its results without its curves)."""
@@ -99,11 +106,27 @@ class StoredStudy:
         self._end(spec.key, run, "FINISHED")
 
     def _shown(self, spec: RunSpec) -> bool:
-        return (child := self._children.get(spec.key)) is not None and child.status == "FINISHED"
+        child = self._children.get(spec.key)
+        return child is not None and child.status == "FINISHED" and not self._anew(spec.key, child)
+
+    def _anew(self, key: str, child: Child) -> bool:
+        """Whether the run was trained again since the child was written: here, or in a home that is gone."""
+        ended = _modified(self._record(key).folder / "result.json")
+        return ended is not None and child.outdated(self._result(key), int(ended * 1000))
 
     def _look(self, runs: Sequence[RunSpec]) -> None:
-        """Another driver may have made the children of `runs` since."""
-        self._children |= self.view.children(self.parent, runs[0].key if len(runs) == 1 else None)
+        """Another driver may have made the children of `runs` since, or sent what they measured, or ended them. Children of runs
+        that were trained anew go.
+        """
+        found = self.view.children(self.parent, runs[0].key if len(runs) == 1 else None)
+        for spec in runs:
+            self._children.pop(spec.key, None)
+            self._sent.pop(spec.key, None)
+        self._children |= found
+        for spec in runs:
+            if (child := self._children.get(spec.key)) is not None and self._anew(spec.key, child):
+                self.view.discard(child.id)
+                del self._children[spec.key]
 
     def _create(self, spec: RunSpec, tags: Mapping[str, str]) -> str:
         stage = "run" if spec.trial is None else "trial"
@@ -113,23 +136,22 @@ class StoredStudy:
         self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
         self._children[spec.key] = Child(run, "RUNNING")
         self._sent[spec.key] = set()
-        self._made.add(spec.key)
+        self._whole.add(run)
         return run
 
     def _take_up(self, spec: RunSpec) -> str:
         """A child that was made earlier, perhaps not to its end."""
         run = self._children[spec.key].id
-        if spec.key not in self._made | self._taken:
+        if run not in self._whole:
             self.view.complete_params(run, self._params(spec))
             self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
-            self._taken.add(spec.key)
+            self._whole.add(run)
         return run
 
     def _log(self, key: str, run: str, rows: list[dict[str, Any]]) -> None:
         """Rows measured again, by an attempt that went on from an earlier checkpoint, stand there already."""
         if key not in self._sent:
-            names = {name for row in rows for name in row} - {"step", "time"}
-            self._sent[key] = self.view.logged(run, sorted(names))
+            self._sent[key] = self.view.logged(run)
         self._sent[key] |= self.view.log(run, rows, self._sent[key])
 
     def _finish(self, spec: RunSpec, run: str, *, light: bool) -> None:
@@ -139,14 +161,20 @@ class StoredStudy:
         cost = {f"cost/{name}": value for name, value in result["cost"].items() if value is not None}
         when = (record.folder / "result.json").stat().st_mtime
         self.view.log(run, [{"step": result["steps"], "time": when, **final, **cost}])
-        if not light and (spec.key in self._made or not self.view.has_model(run)):
+        self.view.tag(run, {RESULT: self._result(spec.key)})
+        if not light and not self.view.has_model(run):
             self.view.model(run, spec.label, {**self._params(spec), "run_key": spec.key}, result["steps"])
 
     def _end(self, key: str, run: str, status: str) -> None:
         ended = _modified(self._record(key).folder / "result.json") if status == "FINISHED" else None
         self.view.end(run, status, ended)
-        self._children[key] = Child(run, status)
+        result = "" if ended is None else self._result(key)
+        self._children[key] = Child(run, status, int((ended or 0.0) * 1000), result)
         self._sent.pop(key, None)
+
+    def _result(self, key: str) -> str:
+        """What tells a result from that of the same run trained again: its timings differ."""
+        return hashlib.sha256((self._record(key).folder / "result.json").read_bytes()).hexdigest()[:12]
 
     def _record(self, key: str) -> Record:
         return Record(self.home.root, key)

@@ -22,19 +22,19 @@ from ablab.train.budget import TimeLimit
 _Entry = Mapping[str, Any]
 
 
-def sync(record: StudyRecord, uri: str, files: Sequence[Path]) -> int:
-    """Writes a revision into the store at `uri`, with `files` as its artifacts: how many runs it has to show. What stands there
-    stays, so that a second time changes nothing. Raises UserError where the store can't be written.
+def sync(record: StudyRecord, uri: str, files: Sequence[Path]) -> set[str]:
+    """Writes a revision into the store at `uri`, with `files` as its artifacts: the keys of the runs that it has to show. What
+    stands there stays, so that a second time changes nothing. Raises UserError where the store can't be written.
     """
     study, plan = recorded(record)
     mirror = Mirror(record, study, lambda text: None, uri)
     mirror.take(plan)
-    shown = 0
+    shown = set()
     for spec in plan.unique.values():
         now = state(record.home.root, spec.key)
-        if now != "waiting":
+        if now != "waiting" or Record(record.home.root, spec.key).metrics():  # one that was interrupted has measured something
             mirror.note(spec, {"done": "finished", "running": "running", "failed": "failed"}.get(now, "stopped"))
-            shown += 1
+            shown.add(spec.key)
     settled = settled_keys(record.home.root, [trial.run.key for trial in plan.trials])
     complete = all(key in settled or Record(record.home.root, key).finished for key in plan.unique)
     status = "RUNNING" if drivers(record.home, [record.name]) else "FINISHED" if complete else "KILLED"

@@ -6,23 +6,23 @@ MLflow is imported here and in the modules beside this one, when it is needed.
 import importlib.util
 import logging
 import os
-import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.tracking.addresses import fault, redacted
+from ablab.tracking.addresses import fault, is_server, redacted, require_tracker
 
-DATABASES = ("sqlite:", "postgresql[:+]", "mysql[:+]", "mssql[:+]")
-_SERVERS = ("http://", "https://")
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Two lines for each run that ends, with the server's address as it was given: its password too.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     # What the lab logs is text and figures: nobody needs a store that runs what it finds in a pickle.
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    # MLflow's own defaults wait minutes for a server that is away; the records don't need it.
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    # MLflow asks again what was not answered, though it may have been done: what makes a run would make it twice. Its own
+    # defaults wait minutes for a server that is away, too; the records don't need it.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 # What MLflow's clients, or the drivers of databases, say, and what that means.
@@ -35,7 +35,8 @@ _FAULTS = {
     ),
     ("database is locked",): "is locked by another process: wait for it, or end it",
     ("file is not a database",): "is no database: move the file away, and `ablab sync` or `ablab run` writes a new one",
-    ("unable to open database file",): "cannot be opened: is its folder there, and may you write in it?",
+    ("unable to open database file",): "cannot be opened: is it a file, is its folder there, and may you write in it?",
+    ("readonly database",): "may not be written by you: its owner can permit it",
 }
 
 
@@ -43,11 +44,6 @@ def available() -> bool:
     """Whether MLflow is installed. A folder named mlflow/ on the path is not: that is an empty namespace."""
     spec = importlib.util.find_spec("mlflow")
     return spec is not None and spec.origin is not None
-
-
-def is_server(uri: str) -> bool:
-    """Whether `uri` is a tracking server's address, not a database's."""
-    return uri.startswith(_SERVERS)
 
 
 def store_folder(uri: str, default: Path) -> Path:
@@ -60,34 +56,63 @@ def settings() -> dict[str, str]:
     return {name: os.environ.get(name, value) for name, value in _SETTINGS.items()}
 
 
-def connect(uri: str, local: Path) -> Any:
+class NoStore(UserError):
+    """There is nothing yet where something was to be read."""
+
+
+def connect(uri: str, local: Path, *, make: bool = True) -> Any:
     """An MlflowClient of the store at `uri`; `local`: the folder of a local one. Raises UserError for an address that names no
-    store, and what MLflow's clients raise where the store can't be opened.
+    store and for a database of another MLflow; NoStore where there is none and it is not to `make` one; and what MLflow's clients
+    raise where the store can't be opened.
     """
-    if not (is_server(uri) or re.match("|".join(DATABASES), uri)):
-        raise UserError(f"{redacted(uri, uri)!r} is no tracking server or database: give http://HOST:PORT or sqlite:///FILE")
+    require_tracker(uri)
     os.environ.update(settings())
-    if uri.startswith("sqlite"):
-        local.mkdir(parents=True, exist_ok=True)
-    elif not is_server(uri):
-        _probe(uri)
     with warnings.catch_warnings():  # its own warnings, the last of them at the first query
         warnings.simplefilter("ignore")
-        from mlflow import MlflowClient
-
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.CRITICAL)  # what fails is raised too, and told in a line
+        if make and uri.startswith("sqlite"):
+            local.mkdir(parents=True, exist_ok=True)
+        if not is_server(uri):
+            _probe(uri, make=make)
+        from mlflow import MlflowClient
+
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
 
 
-def _probe(uri: str) -> None:
-    """Raises at once where the database does not answer: MLflow itself would try for a hundred seconds."""
-    from sqlalchemy import create_engine
+def _probe(uri: str, *, make: bool) -> None:
+    """Raises at once where the database does not answer, for which MLflow itself would wait a hundred seconds, or where another
+    MLflow made it: this one would migrate its tables unasked, and those who still use that one could no longer open it.
+    """
+    from sqlalchemy import create_engine, inspect, make_url, text
     from sqlalchemy.pool import NullPool
 
-    create_engine(uri, poolclass=NullPool).connect().close()
+    where, file = redacted(uri, uri), make_url(uri).database
+    if not make and uri.startswith("sqlite") and not os.path.exists(file or ""):  # opening it would make it
+        raise NoStore(f"there is no MLflow store in {where}")
+    with create_engine(uri, poolclass=NullPool).connect() as connection:
+        known = inspect(connection).has_table("alembic_version")
+        version = connection.execute(text("select version_num from alembic_version")).scalar() if known else None
+    if version is None and not make:
+        raise NoStore(f"there is no MLflow store in {where}")
+    if version is not None:
+        _require_schema(where, version)
+
+
+def _require_schema(where: str, version: str) -> None:
+    """Raises UserError where a database's schema is not this MLflow's."""
+    from alembic.script import ScriptDirectory
+
+    import mlflow
+
+    schemas = ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
+    if version == schemas.get_current_head():
+        return
+    if version in {schema.revision for schema in schemas.walk_revisions()}:
+        raise UserError(f"{where} was made by an older MLflow: back it up, then `mlflow db upgrade ADDRESS`")
+    raise UserError(f"{where} was made by a newer MLflow than {mlflow.__version__} (schema {version}): upgrade MLflow here")
 
 
 def explained(error: Exception, uri: str) -> str:
@@ -95,8 +120,6 @@ def explained(error: Exception, uri: str) -> str:
     text, where = str(error), redacted(uri, uri)
     if isinstance(error, UserError):
         return text
-    if found := re.search(r"found version (\w+), but expected", text):
-        return _schema(where, found.group(1))
     if isinstance(error, ModuleNotFoundError) and uri.startswith("postgresql"):
         return f"{where} needs a driver: pip install 'ablab[postgres]', and write postgresql+psycopg://"
     for signs, told in _FAULTS.items():
@@ -109,12 +132,3 @@ def _credentials(uri: str) -> str:
     if is_server(uri):
         return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     return "correct them in the address"
-
-
-def _schema(where: str, version: str) -> str:
-    import mlflow
-
-    known = (Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions").glob(f"{version}*")
-    if any(known):
-        return f"{where} was made by an older MLflow: back it up, then `mlflow db upgrade ADDRESS`"
-    return f"{where} was made by a newer MLflow than {mlflow.__version__} (schema {version}): upgrade MLflow here"

@@ -6,22 +6,23 @@ twice changes nothing.
 
 import getpass
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ablab.tracking.mlflow_connection import available, connect, explained, is_server, settings, store_folder
+from ablab.tracking.mlflow_connection import NoStore, available, connect, explained, settings, store_folder
+from ablab.tracking.mlflow_experiment import experiment
 
 __all__ = [
-    "EXPERIMENT", "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "Point", "available", "explained", "is_server",
+    "RESULT", "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "NoStore", "Point", "available", "explained",
     "settings", "store_folder", "tagged",
 ]  # fmt: skip
 
-EXPERIMENT = "ablab"
 PARENT, STUDY, KEY, KIND = "mlflow.parentRunId", "ablab.study", "ablab.run_key", "ablab.kind"
-_HOME, _KIND_OF_EXPERIMENT = "ablab.home", "mlflow.experimentKind"
+RESULT = "ablab.result"
+_HOME = "ablab.home"
 _BATCH = 1000
 Row = Mapping[str, Any]
 Point = tuple[str, int]
@@ -29,10 +30,18 @@ Point = tuple[str, int]
 
 @dataclass(frozen=True)
 class Child:
-    """A run in MLflow. `status`: RUNNING, FINISHED, FAILED, KILLED."""
+    """A run in MLflow. `status`: RUNNING, FINISHED, FAILED, KILLED. `ended`: when (Unix, milliseconds). `result`: what tells the
+    result that it shows from others.
+    """
 
     id: str
     status: str
+    ended: int = 0
+    result: str = ""
+
+    def outdated(self, result: str, ended: int) -> bool:
+        """Whether the run was trained anew since: it has another result, and a later one."""
+        return self.status == "FINISHED" and self.result != result and self.ended < ended
 
 
 @dataclass(frozen=True)
@@ -58,17 +67,13 @@ class DatasetInput:
 
 class MlflowView:
     """A connection to a store; `local`: where the artifacts of one lie that no server keeps; `home`: whose runs these are. Raises
-    what MLflow raises where the store can't be opened.
+    UserError (NoStore where there is none and it is not to `make` one), and what MLflow raises where the store can't be opened.
     """
 
-    def __init__(self, uri: str, local: Path, home: str = "") -> None:
+    def __init__(self, uri: str, local: Path, home: str = "", *, make: bool = True) -> None:
         self._home = home
-        self.client = connect(uri, local)
-        found = self.client.get_experiment_by_name(EXPERIMENT)
-        artifacts = None if is_server(uri) else (local.resolve() / "artifacts").as_uri()
-        self.experiment: str = found.experiment_id if found else self.client.create_experiment(EXPERIMENT, artifacts)
-        if not found or _KIND_OF_EXPERIMENT not in found.tags:  # which pages MLflow shows it with
-            self.client.set_experiment_tag(self.experiment, _KIND_OF_EXPERIMENT, "custom_model_development")
+        self.client = connect(uri, local, make=make)
+        self.experiment = experiment(self.client, uri, local, make=make)
 
     def find_parent(self, study: str) -> str | None:
         """The study's parent run, if there is one."""
@@ -76,9 +81,16 @@ class MlflowView:
         return found[0].info.run_id if found else None
 
     def parent(self, study: str, tags: Mapping[str, str]) -> str:
-        """The study's parent run, made if it is not there; its tags are those of the latest revision."""
-        run = self.find_parent(study)
-        if run is not None:
+        """The study's parent run, made if it is not there; its tags are those of the latest revision. One that was made twice,
+        since an answer was lost, becomes one.
+        """
+        found = [parent.info.run_id for parent in self._parents(study)]
+        for twin in found[1:]:
+            for child in self._under(twin):
+                self.client.set_tag(child.info.run_id, PARENT, found[0])
+            self._remove(twin)
+        if found:
+            run = found[0]
             self.client.update_run(run, status="RUNNING")
         else:
             tags_first = {STUDY: study, KIND: "study", **_signature()}
@@ -93,10 +105,18 @@ class MlflowView:
         self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def children(self, parent: str, key: str | None = None) -> dict[str, Child]:
-        """The children of `parent` by run key, or the one of `key` alone."""
+        """The children of `parent` by run key, or the one of `key` alone. Of one that was made twice, since an answer was lost,
+        the older stays, or what holds more.
+        """
         one = f" and tags.`{KEY}` = '{key}'" if key else ""
-        runs = self.search(f"tags.`{PARENT}` = '{parent}'{one}")
-        return {run.data.tags[KEY]: Child(run.info.run_id, run.info.status) for run in runs if KEY in run.data.tags}
+        found: dict[str, Child] = {}
+        for run in sorted((run for run in self._under(parent, one) if KEY in run.data.tags), key=_age):
+            if run.data.tags[KEY] in found:
+                self._remove(run.info.run_id)
+            else:
+                result = run.data.tags.get(RESULT, "")
+                found[run.data.tags[KEY]] = Child(run.info.run_id, run.info.status, run.info.end_time or 0, result)
+        return found
 
     def create_child(self, parent: str, child: NewChild, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
         """A child run with its parameters; RUNNING from here on."""
@@ -127,22 +147,30 @@ class MlflowView:
         return bool(self.client.get_run(run).outputs.model_outputs)
 
     def model(self, run: str, name: str, params: Mapping[str, str], step: int) -> None:
-        """The model that a run came to, as its output: described, not uploaded."""
+        """The model that a run came to, as its output: described, not uploaded. One that was made, though the answer was lost, is
+        taken up.
+        """
         from mlflow.entities import LoggedModelOutput
 
         plain = "".join("_" if sign in "/:.%\"'" else sign for sign in name)  # which MLflow forbids in a model's name
-        made = self.client.create_logged_model(
-            self.experiment, plain, source_run_id=run, params=dict(params), model_type="decoder"
-        )
-        self.client.finalize_logged_model(made.model_id, "READY")
-        self.client.log_outputs(run, [LoggedModelOutput(made.model_id, step)])
+        there = self.client.search_logged_models([self.experiment], f"source_run_id = '{run}'")
+        model, *twins = [found.model_id for found in sorted(there, key=lambda found: found.creation_timestamp)] or [
+            self.client.create_logged_model(
+                self.experiment, plain, source_run_id=run, params=dict(params), model_type="decoder"
+            ).model_id
+        ]
+        for twin in twins:
+            _where_allowed(lambda twin=twin: self.client.delete_logged_model(twin))
+        self.client.finalize_logged_model(model, "READY")
+        self.client.log_outputs(run, [LoggedModelOutput(model, step)])
 
     def resume(self, run: str) -> None:
         """The run is under way again."""
         self.client.update_run(run, status="RUNNING")
 
-    def logged(self, run: str, names: Iterable[str]) -> set[Point]:
+    def logged(self, run: str) -> set[Point]:
         """The metrics that stand there already, by name and step."""
+        names = self.client.get_run(run).data.metrics
         return {(name, metric.step) for name in names for metric in self.client.get_metric_history(run, name)}
 
     def log(self, run: str, rows: Iterable[Row], but: Collection[Point] = ()) -> set[Point]:
@@ -183,12 +211,31 @@ class MlflowView:
     def forget(self, study: str) -> None:
         """Deletes a study's parent and children."""
         for parent in self._parents(study):
-            for run in [*self.search(f"tags.`{PARENT}` = '{parent.info.run_id}'"), parent]:
+            for run in [*self._under(parent.info.run_id), parent]:
                 self.client.delete_run(run.info.run_id)
 
+    def forget_runs(self, keys: Collection[str]) -> None:
+        """Deletes this home's children of these runs, in whatever study."""
+        for run in self.search(f"tags.`{_HOME}` = '{self._home}'") if keys else ():
+            if run.data.tags.get(KEY) in keys:
+                self.client.delete_run(run.info.run_id)
+
+    def discard(self, child: str) -> None:
+        """Takes a child out of its study, and deletes it where this user may: who may only add can't."""
+        for tag in (KEY, PARENT, STUDY):
+            self.client.delete_tag(child, tag)
+        self._remove(child)
+
     def _parents(self, study: str) -> list[Any]:
+        """The study's parent, first the oldest if there are several."""
         found = self.search(f"{tagged(STUDY, study)} and tags.`{KIND}` = 'study'")
-        return [run for run in found if run.data.tags[STUDY] == study]
+        return sorted((run for run in found if run.data.tags[STUDY] == study), key=_age)
+
+    def _under(self, parent: str, more: str = "") -> list[Any]:
+        return self.search(f"tags.`{PARENT}` = '{parent}'{more}")
+
+    def _remove(self, run: str) -> None:
+        _where_allowed(lambda: self.client.delete_run(run))
 
     def _log_params(self, run: str, params: Mapping[str, str]) -> None:
         from mlflow.entities import Param
@@ -218,6 +265,22 @@ def tagged(tag: str, value: str) -> str:
         return f"tags.`{tag}` = {quote}{value}{quote}"
     like = value.replace("'", "_").replace('"', "_")
     return f"tags.`{tag}` LIKE '{like}'"
+
+
+def _age(run: Any) -> tuple[int, int, str]:
+    """Sorts runs, the oldest first; of those that began together what holds most."""
+    return run.info.start_time, -len(run.data.metrics) - len(run.data.params), run.info.run_id
+
+
+def _where_allowed(delete: Callable[[], object]) -> None:
+    """Deletes, unless this user may only add."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        delete()
+    except MlflowException as error:
+        if error.error_code != "PERMISSION_DENIED":
+            raise
 
 
 def _signature() -> dict[str, str]:

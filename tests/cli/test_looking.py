@@ -139,7 +139,7 @@ def test_help_imports_nothing_heavy():
         (["plan", "nowhere.yaml"], "nowhere.yaml: no such study file"),
         (["run", "nowhere.yaml"], "nowhere.yaml: no such study file"),
         (["report", "nothing"], "no study has been run in .ablab yet"),
-        (["ui"], "there is no MLflow store in mlflow yet"),
+        (["ui"], "/mlflow/mlflow.db yet: `ablab run FILE` first"),
         (["inspect", "gpt2", "--plugins", "nofolder"], "no such folder"),
         (["nosuch"], "No such command 'nosuch'"),
     ],

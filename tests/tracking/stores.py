@@ -40,6 +40,11 @@ def carry_out(file: Path, home: Path, standin: Callable[..., Any] = StandIn) -> 
     return session, display
 
 
+def local(folder: Path) -> str:
+    """The home's own store."""
+    return f"sqlite:///{folder.resolve()}/home/mlflow/mlflow.db"
+
+
 @dataclass
 class Shown:
     """What a store shows of a study. `history`: each metric of each child with how often it stands there, by run key."""
@@ -81,9 +86,10 @@ def expected_history(home: Path, key: str, result: Mapping[str, Any]) -> Counter
 
 
 def check_whole(found: Shown, home: Path) -> None:
-    """Every finished run of the home stands there, with each of its metrics once."""
+    """Every finished run of the home stands there, with each of its metrics once and one model."""
     results = {file.parent.name: json.loads(file.read_text()) for file in home.glob("runs/*/result.json")}
     assert sorted(found.children) == sorted(results)
     for key, result in results.items():
         assert found.children[key].info.status == "FINISHED"
         assert found.history[key] == expected_history(home, key, result)
+        assert len(found.children[key].outputs.model_outputs) == 1

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ablab.study.session import Request
+from ablab.errors import UserError
+from ablab.study.schema import Tracking
+from ablab.study.session import Request, planned
 from ablab.tracking.addresses import redacted, without_user
 
 
@@ -19,6 +21,15 @@ from ablab.tracking.addresses import redacted, without_user
         ("mysql://me:ab@host/x?ssl_key=k.pem&passwd=abc", "mysql://me:***@host/x?ssl_key=k.pem&passwd=***"),
         ("https://host/x?api_key=four;client_secret=five", "https://host/x?api_key=***;client_secret=***"),
         ("sqlite:////tmp/mlflow.db", "sqlite:////tmp/mlflow.db"),
+        ("http://[::1]:5000", "http://[::1]:5000"),
+        # Which SQLAlchemy takes as they are, and others don't.
+        ("postgresql+psycopg://me:s3cr/et@host/db", "postgresql+psycopg://me:***@host/db"),
+        ("postgresql://me:a#b?c@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:p[w@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://me:p@w@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://host/x?user=me&password=a:b@c", "postgresql://host/x?user=me&password=***"),
+        ("postgresql://host/x?password=one#two", "postgresql://host/x?password=***"),
+        ("me:secret@host:5000", "me:***@host:5000"),  # its http:// forgotten
     ],
 )
 def test_secrets_are_not_shown(address, shown):
@@ -28,6 +39,35 @@ def test_secrets_are_not_shown(address, shown):
 def test_a_message_has_them_as_they_were_written_or_meant():
     told = redacted("a+b d, a%2Bb%20d and a+b+d are wrong", "https://host/?token=a%2Bb%20d")
     assert told == "***, *** and a+b+d are wrong"
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "told"),
+    [
+        ("{uri: mlflow.example.org:5000}", 12, ".uri: 'mlflow.example.org:5000' is no tracking server or database: give http"),
+        ("{uri: 'me:not-seen@host:5000'}", 12, ".uri: 'me:***@host:5000' is no tracking server"),
+        ("{uri: 'http://me:not-seen/x@host:5000'}", 12, ".uri: http://me:***@host:5000: percent-encode what is no letter"),
+        ("{uri: 'http://me:not-seen[x@host:5000'}", 12, ".uri: http://me:***@host:5000: percent-encode"),
+        (
+            "'http://me:not-seen@host:5000'",
+            1,
+            ": Input should be a valid dictionary or instance of Tracking, not 'http://me:***@h",
+        ),
+        ("{optuna: 'postgresql://me:not-seen@x@host/db'}", 12, ".optuna: postgresql://me:***@host/db: percent-encode"),
+        ("{optuna: 'http://host:5000'}", 12, ".optuna: 'http://host:5000' is no database: give postgresql+psycopg://USER@HOST"),
+    ],
+)
+def test_a_study_that_names_no_tracker_is_refused_before_it_trains(line, column, told, tmp_path, study_text):
+    (tmp_path / "x.yaml").write_text(study_text + f"tracking: {line}\n")
+    with pytest.raises(UserError) as error:
+        planned(Request(tmp_path / "x.yaml", None, (), ()))
+    assert str(error.value).startswith(f"{tmp_path}/x.yaml:{len(study_text.splitlines()) + 1}:{column}: tracking{told}")
+    assert "not-seen" not in str(error.value)
+
+
+@pytest.mark.parametrize("uri", ["postgresql+psycopg://me:s3cr/et@host/db", "sqlite:////a[1]/x@y.db", "http://me:a%40@host:5000"])
+def test_addresses_that_trackers_can_read_are_taken(uri):
+    assert Tracking(uri=uri).uri == uri
 
 
 def test_a_servers_page_has_no_user():

@@ -12,7 +12,7 @@ import pytest
 from ablab.cli.server import _page
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
-from ablab.study.home import Home
+from ablab.study.home import Home, StudyRecord, make_home
 from ablab.study.mirror import Mirror
 from ablab.study.records import Record
 from ablab.study.schema import load_study
@@ -20,8 +20,8 @@ from ablab.study.session import Share
 from ablab.study.sync import sync
 from ablab.tracking.mlflow_view import MlflowView, NewChild
 from tests.standin import StandIn
-from tests.tracking.servers import free_port, plain
-from tests.tracking.stores import carry_out, check_whole, compare, session_of, shown
+from tests.tracking.servers import free_port, losing, plain
+from tests.tracking.stores import carry_out, check_whole, compare, local, session_of, shown
 
 # MLflow's and SQLAlchemy's own warnings, where the store is read in this process.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -31,22 +31,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def file(tmp_path, study_text):
     (tmp_path / "x.yaml").write_text(compare(study_text))
     return tmp_path / "x.yaml"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, corpus):
-    """A finished study, once: its folder."""
-    from tests.conftest import STUDY
-
-    folder = tmp_path_factory.mktemp("made")
-    (folder / "x.yaml").write_text(compare(STUDY.format(corpus=corpus)))
-    session, display = carry_out(folder / "x.yaml", folder / "home")
-    assert not [text for text in display.said if "MLflow" in text]
-    return folder, session
-
-
-def local(folder):
-    return f"sqlite:///{folder.resolve()}/home/mlflow/mlflow.db"
 
 
 def cut_off(store):
@@ -138,7 +122,6 @@ def test_sync_writes_a_study_into_another_store_once(made, tmp_path):
             key: run.data.params for key, run in own.children.items()
         }
         assert found.parent.info.status == "FINISHED"
-        assert all(len(run.outputs.model_outputs) == 1 for run in found.children.values())
         cut_off(tmp_path / "other" / "mlflow.db")
     assert (tmp_path / "other" / "artifacts").is_dir()
 
@@ -157,7 +140,6 @@ def test_a_copy_from_store_to_store_has_all_and_can_be_cut_off(made, tmp_path):
         assert {i.dataset.digest for i in run.inputs.dataset_inputs} == {
             i.dataset.digest for i in own.children[key].inputs.dataset_inputs
         }
-        assert len(run.outputs.model_outputs) == 1
 
 
 TUNED = "tune: {lr: {low: 1.0e-4, high: 1.0e-2}, trials: 2}\n"
@@ -185,7 +167,7 @@ def test_what_is_synced_is_what_was_shown(budget, extra, children, tmp_path, stu
     session, _ = session_of(tmp_path / "x.yaml", tmp_path / "home")
     session.run(lambda setting: StandIn(session.home.root, unlike_response), Share(1))
     session.close([], complete=True)
-    assert sync(session.record, f"sqlite:///{tmp_path}/other/mlflow.db", []) == children
+    assert len(sync(session.record, f"sqlite:///{tmp_path}/other/mlflow.db", [])) == children
     found, own = shown(f"sqlite:///{tmp_path}/other/mlflow.db"), shown(local(tmp_path))
     assert len(found.children) == children
     told = [{key: (run.info.run_name, run.data.params) for key, run in where.children.items()} for where in (found, own)]
@@ -193,19 +175,19 @@ def test_what_is_synced_is_what_was_shown(budget, extra, children, tmp_path, stu
     check_whole(found, tmp_path / "home")
 
 
-def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path):
+def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path, capfd):
     port = free_port()
-    address = f"http://127.0.0.1:{port}"
+    address, told = (f"http://me:{password}@127.0.0.1:{port}" for password in ("not-to-be-seen", "***"))
     file.write_text(file.read_text() + f"tracking: {{uri: '{address}'}}\n")
     (tmp_path / "server").mkdir()
     start = time.monotonic()
     session, display = carry_out(file, tmp_path / "home")  # away all along: no run waits for it
     assert time.monotonic() - start < 60
     assert len(list(tmp_path.glob("home/runs/*/result.json"))) == 6
-    assert sum(text.startswith(f"MLflow is behind ({address} does not answer") for text in display.said) == 1
+    assert sum(text.startswith(f"MLflow is behind ({told} does not answer") for text in display.said) == 1
     assert "`ablab sync x` sends it" in display.said[-1]
     with pytest.raises(UserError, match="does not answer"):
-        sync_command("x", home=tmp_path / "home")
+        sync_command("x", to=address, home=tmp_path / "home")
     view = Mirror(session.record, session.planned.study, display.say)
     view.open(session.planned.plan)  # still away
     spec = next(iter(session.planned.plan.unique.values()))
@@ -224,31 +206,80 @@ def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path)
         record.keep_metrics(2)  # another attempt goes on from step 2, and measures step 3 again
         record.append_metrics(3, {"train/loss": 4.0})
         (tmp_path / "result.json").rename(record.folder / "result.json")
-        sync_command("x", home=tmp_path / "home")
-        sync_command("x", home=tmp_path / "home")
+        for _ in range(2):
+            sync_command("x", to=address, home=tmp_path / "home")
         check_whole(shown(address), tmp_path / "home")
+    assert capfd.readouterr().out == 2 * f"x: 6 runs stand in {told}\n"
 
 
-def test_bad_stores_are_told_in_a_line(made, tmp_path):
+def test_what_two_drivers_send_stands_there_once(made, tmp_path):
+    folder, session = made
+    home = make_home(shutil.copytree(folder / "home", tmp_path / "home"))
+    plan, uri = session.planned.plan, f"sqlite:///{tmp_path}/other/mlflow.db"
+    spec = next(iter(plan.unique.values()))
+    record = Record(home.root, spec.key)
+    result = (record.folder / "result.json").rename(tmp_path / "result.json")  # it is under way
+    record.keep_metrics(1)
+    study = StudyRecord(home, "x", session.record.revision)
+    first, second = (Mirror(study, session.planned.study, pytest.fail, uri) for _ in range(2))
+    for view in (first, second):
+        view.open(plan)
+        view.started(spec)  # both hand it out, and the second trains it
+        view.tick([spec])
+    record.append_metrics(2, {"val/bpb": 3.0, "train/loss": 5.0})
+    second.ended(spec, "interrupted")
+    record.keep_metrics(1)
+    first.started(spec)  # it goes on from an earlier checkpoint
+    record.append_metrics(2, {"val/bpb": 3.0, "train/loss": 5.0})
+    first._last = 0.0
+    first.tick([spec])
+    result.rename(record.folder / "result.json")
+    for view in (second, first):
+        view.ended(spec, "finished")  # the one has trained it, the other finds it trained
+    check_whole(shown(uri), home.root)
+
+
+def test_an_answer_that_is_lost_makes_nothing_twice(made, tmp_path):
+    from mlflow import MlflowClient
+
     folder, _ = made
-    copied = tmp_path / "newer.db"
-    shutil.copy(folder / "home" / "mlflow" / "mlflow.db", copied)
-    with closing(sqlite3.connect(copied)) as database:
-        database.execute("update alembic_version set version_num = 'ffffffffffff'")
-        database.commit()
-    (tmp_path / "none.db").write_text("no database " * 1000)
-    for uri, told in (
-        (f"sqlite:///{copied}", "was made by a newer MLflow"),
-        (f"sqlite:///{tmp_path}/none.db", "is no database"),
-        ("http://127.0.0.1:9", "does not answer"),
-        ("postgresql+psycopg://me:secret@127.0.0.1:9/x", r"me:\*\*\*@127.0.0.1:9/x does not answer"),
-        ("ftp://me:secret@host", r"'ftp://me:\*\*\*@host' is no tracking server"),
-    ):
-        with pytest.raises(UserError, match=told) as error:
-            sync_command("x", to=uri, home=folder / "home")
-        assert "secret" not in str(error.value)
-        assert "\n" not in str(error.value)
-    with pytest.raises(UserError, match=r"no study named 'y' \(known: x"):
-        sync_command("y", home=folder / "home")
-    with pytest.raises(UserError, match="no study named 'y' in sqlite"):
-        sync_command("y", to=f"sqlite:///{tmp_path}/a/mlflow.db", source=local(folder))
+    port, lost = free_port(), ["/runs/create", "/runs/create", "/logged-models"]  # the study's, the first run's, its model's
+    with plain(tmp_path, port) as server, losing(port, lost) as address:
+        for _ in lost:
+            with pytest.raises(UserError, match="does not answer"):
+                sync_command("x", to=address, home=folder / "home")
+        sync_command("x", to=address, home=folder / "home")
+        found = shown(server)
+        check_whole(found, folder / "home")
+        models = MlflowClient(server).search_logged_models([found.parent.info.experiment_id])
+        assert sorted(model.source_run_id for model in models) == sorted(run.info.run_id for run in found.children.values())
+
+
+def test_what_was_made_twice_becomes_one(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    view = MlflowView(uri, tmp_path)
+    client = view.client
+    tags = {"ablab.study": "x", "ablab.kind": "study"}
+    younger, older = (client.create_run(view.experiment, began, tags).info.run_id for began in (2000, 1000))
+    made = {
+        (key, began, loss): view.create_child(parent, NewChild("a", key, began), {"arm": "a"}, {})
+        for key, parent, began, loss in (
+            ("late", younger, 20, 3.0), ("late", older, 10, None),  # the older is kept though it is empty
+            ("together", older, 10, None), ("together", older, 10, 3.0), ("together", younger, 10, None),
+            ("once", younger, 10, 3.0),
+        )
+    }  # fmt: skip
+    for (_, _, loss), run in made.items():
+        view.log(run, [{"step": 1, "time": 0.0, "train/loss": loss}] if loss else [])
+    assert view.find_parent("x") == view.parent("x", {}) == older
+    for key in ("late", None):
+        found = {name: child.id for name, child in view.children(older, key).items()}
+    assert found == {name: made[of] for name, of in (
+        ("late", ("late", 10, None)), ("together", ("together", 10, 3.0)), ("once", ("once", 10, 3.0)),
+    )}  # fmt: skip
+    assert {run.info.run_id for run in client.search_runs([view.experiment])} == {older, *found.values()}
+    for _ in range(2):
+        client.create_logged_model(view.experiment, "a", source_run_id=found["once"])
+    view.model(found["once"], "a", {}, 4)
+    (model,) = client.search_logged_models([view.experiment])
+    assert [output.model_id for output in client.get_run(found["once"]).outputs.model_outputs] == [model.model_id]

@@ -16,12 +16,14 @@ import pytest
 
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
+from ablab.tracking.mlflow_view import MlflowView, NewChild
 from tests import postgres
 from tests.conftest import ROOT
 from tests.tracking.servers import free_port, started
 from tests.tracking.stores import carry_out, check_whole, compare, shown
 
 ADMIN, MEMBER, DATABASE = "admin-not-to-be-seen-1", "member-not-to-be-seen-2", "database-not-to-be-seen-3"
+NAME = "mlflow.example.org"  # behind a proxy with TLS
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # MLflow's own warnings
@@ -30,9 +32,9 @@ pytestmark = [
 ]
 
 
-def ask(port, method, path, body=None, *, user="admin", password=ADMIN, host=None):
-    """The status of an answer, and its text."""
-    headers = {"Content-Type": "application/json", "Host": host or f"127.0.0.1:{port}"}
+def ask(port, method, path, body=None, *, user="admin", password=ADMIN, **more):
+    """The status of an answer, and its text; `more` headers."""
+    headers = {"Content-Type": "application/json", "Host": f"127.0.0.1:{port}", **more}
     if user:
         headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
@@ -62,9 +64,9 @@ def team(tmp_path_factory):
             with connected(address) as connection:
                 connection.execute((ROOT / "mlflow" / "users.sql").read_text())
             settings = {
-                "HOME": str(where), "MLFLOW_PYTHON": sys.executable, "MLFLOW_PORT": str(port), "MLFLOW_WORKERS": "1",
+                "HOME": str(where), "MLFLOW_PYTHON": sys.executable, "MLFLOW_PORT": str(port),
                 "MLFLOW_DATABASE": address, "MLFLOW_AUTH_DATABASE": address.replace("/postgres", "/users"),
-                "MLFLOW_ARTIFACTS": str(where / "artifacts"), "MLFLOW_ALLOWED_HOSTS": f"127.0.0.1:{port}",
+                "MLFLOW_ARTIFACTS": str(where / "artifacts"), "MLFLOW_ALLOWED_HOSTS": f"127.0.0.1:{port}, {NAME}",
                 "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN, "MLFLOW_FLASK_SERVER_SECRET_KEY": "secret-not-to-be-seen-4",
             }  # fmt: skip
             with started([str(ROOT / "mlflow" / "serve")], port, where, settings):
@@ -107,8 +109,13 @@ def test_a_second_member_adds_to_what_the_first_made(team, tmp_path, study_text,
     carry_out(tmp_path / "y.yaml", tmp_path / "home")  # on a laptop
     assert ask(port, "POST", "/api/2.0/mlflow/users/create", {"username": "bob", "password": MEMBER})[0] == 200
     as_user(monkeypatch, "bob", MEMBER)
-    sync_command("y", to=f"http://127.0.0.1:{port}", home=tmp_path / "home")
-    check_whole(shown(f"http://127.0.0.1:{port}", "y"), tmp_path / "home")
+    address = f"http://127.0.0.1:{port}"
+    sync_command("y", to=address, home=tmp_path / "home")
+    check_whole(found := shown(address, "y"), tmp_path / "home")
+    key, run = next(iter(found.children.items()))
+    view = MlflowView(address, tmp_path)
+    view.create_child(found.parent.info.run_id, NewChild("twin", key), {}, {})  # which bob may not delete
+    assert view.children(found.parent.info.run_id)[key].id == run.info.run_id
 
 
 def test_who_has_no_password_or_comes_by_another_name_is_refused(team):
@@ -117,8 +124,15 @@ def test_who_has_no_password_or_comes_by_another_name_is_refused(team):
     assert ask(port, "GET", search)[0] == 200
     assert ask(port, "GET", search, user=None)[0] == 401
     assert ask(port, "GET", search, password="wrong-1234567")[0] == 401
-    assert ask(port, "GET", search, host=f"evil.example:{port}")[0] == 403
+    assert ask(port, "GET", search, Host=f"evil.example:{port}")[0] == 403
     assert not [text for text in commands() if "not-to-be-seen" in text]
+
+
+def test_the_servers_own_pages_may_ask_and_strangers_may_not(team):
+    port, _ = team
+    search = "/ajax-api/2.0/mlflow/runs/search"  # what the runs table asks
+    for origin, status in ((f"https://{NAME}", 200), (f"http://{NAME}", 200), ("https://evil.example", 403)):
+        assert ask(port, "POST", search, {"experiment_ids": ["0"]}, Host=NAME, Origin=origin)[0] == status
 
 
 def commands():

@@ -12,19 +12,11 @@ from ablab.cli.server import ui as open_ui
 from ablab.errors import UserError
 from ablab.tracking.mlflow_view import MlflowView
 from tests.browser import browser
-from tests.conftest import STUDY, command, environment
+from tests.conftest import command, environment
 from tests.tracking.servers import answers, free_port, plain, started
-from tests.tracking.stores import carry_out, compare, shown
+from tests.tracking.stores import shown
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own warnings
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, corpus):
-    folder = tmp_path_factory.mktemp("ui")
-    (folder / "x.yaml").write_text(compare(STUDY.format(corpus=corpus)))
-    session, _ = carry_out(folder / "x.yaml", folder / "home")
-    return folder, session
 
 
 def ui(folder, port, *more):

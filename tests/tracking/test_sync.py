@@ -1,0 +1,66 @@
+"""`ablab sync` from a home: several revisions, and runs that ended otherwise than by finishing."""
+
+import json
+
+import pytest
+
+from ablab.cli.sync import sync as sync_command
+from ablab.errors import UserError
+from ablab.study.home import revisions
+from ablab.study.records import Record
+from ablab.study.session import Share
+from ablab.study.sync import sync
+from tests.standin import StandIn
+from tests.tracking.stores import check_whole, compare, local, response, session_of, shown
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's and SQLAlchemy's own warnings
+
+
+def trained(tmp_path, text):
+    """The study that `text` says, trained and not tracked."""
+    (tmp_path / "x.yaml").write_text(text)
+    session, _ = session_of(tmp_path / "x.yaml", tmp_path / "home")
+    session.run(lambda setting: StandIn(session.home.root, response), Share(1))
+    return session
+
+
+def damage(record):
+    """As another version of the lab might have written it."""
+    content = json.loads(record.path.read_text())
+    record.path.write_text(json.dumps({**content, "config": {**content["config"], "seedlings": 3}}))
+
+
+def test_a_revision_that_cannot_be_read_is_passed_over_and_a_run_of_several_counts_once(tmp_path, study_text, capsys):
+    text = compare(study_text)
+    trained(tmp_path, text.replace(", llama: llama", "").replace("seeds: 2", "seeds: 3"))
+    trained(tmp_path, text)  # four of the first's runs, and two of its own
+    old, new = revisions(session_of(tmp_path / "x.yaml", tmp_path / "home")[0].home, "x")
+    sync_command("x", home=tmp_path / "home")
+    assert capsys.readouterr().out.startswith("x: 8 runs stand in sqlite")
+    check_whole(shown(local(tmp_path)), tmp_path / "home")
+    damage(old)
+    sync_command("x", to=f"sqlite:///{tmp_path}/other/mlflow.db", home=tmp_path / "home")
+    told = capsys.readouterr()
+    assert told.out.startswith("x: 6 runs stand in sqlite")
+    passed = f"'x' (revision {old.revision}) was recorded by another version of the lab: `ablab run` its file again"
+    assert told.err == f"ablab: {passed}\n"
+    assert len(shown(f"sqlite:///{tmp_path}/other/mlflow.db").children) == 6
+    damage(new)
+    with pytest.raises(UserError, match=rf"^'x' \(revision {old.revision}\) .*\n'x' \(revision {new.revision}\) .*$"):
+        sync_command("x", home=tmp_path / "home")
+
+
+def test_what_an_interrupted_run_has_measured_is_sent(tmp_path, study_text):
+    session = trained(tmp_path, compare(study_text))
+    cut, bare, *_ = [Record(session.home.root, key) for key in session.planned.plan.unique]
+    for record in (cut, bare):
+        (record.folder / "result.json").unlink()
+    (bare.folder / "metrics.jsonl").unlink()  # begun, and nothing measured
+    assert cut.key in sync(session.record, local(tmp_path), [])
+    found = shown(local(tmp_path))
+    assert set(session.planned.plan.unique) - set(found.children) == {bare.key}
+    assert found.children[cut.key].info.status == "KILLED"
+    # What the stand-in measures at its two steps.
+    assert dict(found.history[cut.key]) == {
+        ("val/bpb", 1, 4.0): 1, ("val/bpb", 2, 3.0): 1, ("train/loss", 1, 5.0): 1, ("train/loss", 2, 5.0): 1,
+    }  # fmt: skip
