@@ -135,7 +135,9 @@ class StoredStudy:
         return run
 
     def _log(self, key: str, run: str, rows: list[dict[str, Any]]) -> None:
-        """Rows measured again, by an attempt that went on from an earlier checkpoint, stand there already."""
+        """Rows measured again, by an attempt that went on from an earlier checkpoint, stand there already; so do costs that were
+        logged with the last step.
+        """
         if key not in self._sent:
             self._sent[key] = self.view.logged(run)
         self._sent[key] |= self.view.log(run, rows, self._sent[key])
@@ -146,7 +148,7 @@ class StoredStudy:
         final = {f"final/{name}": value for name, value in result["metrics"].items() if math.isfinite(value)}
         cost = {f"cost/{name}": value for name, value in result["cost"].items() if value is not None}
         when = (record.folder / "result.json").stat().st_mtime
-        self.view.log(run, [{"step": result["steps"], "time": when, **final, **cost}])
+        self._log(spec.key, run, [{"step": result["steps"], "time": when, **final, **cost}])
         if not light and not self.view.has_model(run):
             self.view.model(run, spec.label, {**self._params(spec), "run_key": spec.key}, result["steps"])
 
