@@ -3,13 +3,13 @@
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ablab.files import locked, read_json
 from ablab.study.home import StudyRecord
-from ablab.study.plan import RunSpec
+from ablab.study.plan import RunSpec, shown_options
 from ablab.study.records import Record
 from ablab.tracking.mlflow_view import Child, DatasetInput, MlflowView, NewChild, Point, store_folder
 
@@ -84,6 +84,15 @@ class StoredStudy:
             for spec in finished:
                 self._show(spec)
 
+    def complete(self, runs: Mapping[str, RunSpec]) -> None:
+        """Gives every child a parameter for each plugin of the study: of `runs`, and of what other revisions had."""
+        first = next(iter(runs.values()), None)
+        every = self._off(self._params(first) if first else ())
+        for key, child in list(self._children.items()):
+            # One whose own are not there yet was cut off, or is being made.
+            if every.keys() - child.params and (key in runs or child.params):
+                self._complete(key, every | (self._params(runs[key]) if key in runs else {}))
+
     def close(self, files: Sequence[Path], texts: Mapping[str, str], status: str) -> None:
         """Attaches files and texts to the parent, and ends it."""
         self.view.attach(self.parent, files)
@@ -118,9 +127,10 @@ class StoredStudy:
         stage = "run" if spec.trial is None else "trial"
         all_tags = {"ablab.arm": spec.arm, "ablab.study": self.name, "ablab.stage": stage, **tags}
         began = _modified(self._record(spec.key).folder / "spec.json")
-        run = self.view.create_child(self.parent, NewChild(spec.label, spec.key, began), self._params(spec), all_tags)
+        params = self._off() | self._params(spec)
+        run = self.view.create_child(self.parent, NewChild(spec.label, spec.key, began), params, all_tags)
         self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
-        self._children[spec.key] = Child(run, "RUNNING")
+        self._children[spec.key] = Child(run, "RUNNING", frozenset(params))
         self._sent[spec.key] = set()
         self._whole.add(run)
         return run
@@ -129,7 +139,7 @@ class StoredStudy:
         """A child that was made earlier, perhaps not to its end."""
         run = self._children[spec.key].id
         if run not in self._whole:
-            self.view.complete_params(run, self._params(spec))
+            self._complete(spec.key, self._off() | self._params(spec))
             self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
             self._whole.add(run)
         return run
@@ -155,8 +165,18 @@ class StoredStudy:
     def _end(self, key: str, run: str, status: str) -> None:
         ended = _modified(self._record(key).folder / "result.json") if status == "FINISHED" else None
         self.view.end(run, status, ended)
-        self._children[key] = Child(run, status)
+        self._children[key] = replace(self._children[key], status=status)
         self._sent.pop(key, None)
+
+    def _complete(self, key: str, params: Mapping[str, str]) -> None:
+        child = self._children[key]
+        self.view.complete_params(child.id, params)
+        self._children[key] = replace(child, params=child.params | params.keys())
+
+    def _off(self, more: Iterable[str] = ()) -> dict[str, str]:
+        """The parameters, switched off, of all plugins that some child has, or that are among `more`."""
+        known = frozenset(more).union(*(child.params for child in self._children.values()))
+        return {name: shown_options(None) for name in known if name.startswith("plugin.")}
 
     def _record(self, key: str) -> Record:
         return Record(self.home.root, key)

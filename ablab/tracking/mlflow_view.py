@@ -29,10 +29,11 @@ Point = tuple[str, int]
 
 @dataclass(frozen=True)
 class Child:
-    """A run in MLflow. `status`: RUNNING, FINISHED, FAILED, KILLED."""
+    """A run in MLflow. `status`: RUNNING, FINISHED, FAILED, KILLED. `params`: the names of its parameters."""
 
     id: str
     status: str
+    params: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class MlflowView:
             if run.data.tags[KEY] in found:
                 self._remove(run.info.run_id)
             else:
-                found[run.data.tags[KEY]] = Child(run.info.run_id, run.info.status)
+                found[run.data.tags[KEY]] = Child(run.info.run_id, run.info.status, frozenset(run.data.params))
         return found
 
     def create_child(self, parent: str, child: NewChild, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
