@@ -47,7 +47,7 @@ class Mirror:
         """More is decided; some of it may be finished, for another study."""
         new = [spec for key, spec in plan.unique.items() if key not in self._specs]
         self.take(plan)
-        self._safely(lambda stored: stored.show(new))
+        self._safely(lambda stored: self._show(stored, new))
 
     def take(self, plan: Plan) -> None:
         """What the study's runs are."""
@@ -90,7 +90,7 @@ class Mirror:
 
     def _close(self, stored: StoredStudy, files: Sequence[Path], status: str) -> None:
         # Another driver may have finished some, and been killed before it showed them.
-        stored.show(self._specs.values())
+        self._show(stored, self._specs.values())
         stored.close(files, {f"study-{self.record.revision}.yaml": self._file()}, status)
 
     def _file(self) -> str:
@@ -111,7 +111,13 @@ class Mirror:
                 stored.send(spec)
             else:
                 stored.end(spec, status)
+        stored.complete(self._specs)
         return stored
+
+    def _show(self, stored: StoredStudy, runs: Iterable[RunSpec]) -> None:
+        """Shows what is finished of `runs`. With them plugins may come that the children of others don't name."""
+        stored.show(runs)
+        stored.complete(self._specs)
 
     def _params(self, spec: RunSpec) -> dict[str, str]:
         """What filters and groups the runs table: every plugin of the study is a parameter of every run."""

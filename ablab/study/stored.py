@@ -4,13 +4,13 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ablab.files import locked, read_json
 from ablab.study.home import StudyRecord
-from ablab.study.plan import RunSpec
+from ablab.study.plan import RunSpec, shown_options
 from ablab.study.records import Record
 from ablab.tracking.mlflow_view import RESULT, Child, DatasetInput, MlflowView, NewChild, Point, store_folder
 
@@ -86,6 +86,15 @@ class StoredStudy:
             for spec in finished:
                 self._show(spec)
 
+    def complete(self, runs: Mapping[str, RunSpec]) -> None:
+        """Gives every child a parameter for each plugin of the study: of `runs`, and of what other revisions had."""
+        first = next(iter(runs.values()), None)
+        every = self._off(self._params(first) if first else ())
+        for key, child in list(self._children.items()):
+            # One whose own are not there yet was cut off, or is being made.
+            if every.keys() - child.params and (key in runs or child.params):
+                self._complete(key, every | (self._params(runs[key]) if key in runs else {}))
+
     def close(self, files: Sequence[Path], texts: Mapping[str, str], status: str) -> None:
         """Attaches files and texts to the parent, and ends it."""
         self.view.attach(self.parent, files)
@@ -112,7 +121,8 @@ class StoredStudy:
     def _anew(self, key: str, child: Child) -> bool:
         """Whether the run was trained again since the child was written: here, or in a home that is gone."""
         ended = _modified(self._record(key).folder / "result.json")
-        return ended is not None and child.outdated(self._result(key), int(ended * 1000))
+        later = child.status == "FINISHED" and ended is not None and child.ended < int(ended * 1000)
+        return later and child.result != self._result(key)  # the results of thousands of runs are not read each time
 
     def _look(self, runs: Sequence[RunSpec]) -> None:
         """Another driver may have made the children of `runs` since, or sent what they measured, or ended them. Children of runs
@@ -132,9 +142,10 @@ class StoredStudy:
         stage = "run" if spec.trial is None else "trial"
         all_tags = {"ablab.arm": spec.arm, "ablab.study": self.name, "ablab.stage": stage, **tags}
         began = _modified(self._record(spec.key).folder / "spec.json")
-        run = self.view.create_child(self.parent, NewChild(spec.label, spec.key, began), self._params(spec), all_tags)
+        params = self._off() | self._params(spec)
+        run = self.view.create_child(self.parent, NewChild(spec.label, spec.key, began), params, all_tags)
         self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
-        self._children[spec.key] = Child(run, "RUNNING")
+        self._children[spec.key] = Child(run, "RUNNING", frozenset(params))
         self._sent[spec.key] = set()
         self._whole.add(run)
         return run
@@ -143,13 +154,15 @@ class StoredStudy:
         """A child that was made earlier, perhaps not to its end."""
         run = self._children[spec.key].id
         if run not in self._whole:
-            self.view.complete_params(run, self._params(spec))
+            self._complete(spec.key, self._off() | self._params(spec))
             self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
             self._whole.add(run)
         return run
 
     def _log(self, key: str, run: str, rows: list[dict[str, Any]]) -> None:
-        """Rows measured again, by an attempt that went on from an earlier checkpoint, stand there already."""
+        """Rows measured again, by an attempt that went on from an earlier checkpoint, stand there already; so do costs that were
+        logged with the last step.
+        """
         if key not in self._sent:
             self._sent[key] = self.view.logged(run)
         self._sent[key] |= self.view.log(run, rows, self._sent[key])
@@ -160,7 +173,7 @@ class StoredStudy:
         final = {f"final/{name}": value for name, value in result["metrics"].items() if math.isfinite(value)}
         cost = {f"cost/{name}": value for name, value in result["cost"].items() if value is not None}
         when = (record.folder / "result.json").stat().st_mtime
-        self.view.log(run, [{"step": result["steps"], "time": when, **final, **cost}])
+        self._log(spec.key, run, [{"step": result["steps"], "time": when, **final, **cost}])
         self.view.tag(run, {RESULT: self._result(spec.key)})
         if not light and not self.view.has_model(run):
             self.view.model(run, spec.label, {**self._params(spec), "run_key": spec.key}, result["steps"])
@@ -168,13 +181,23 @@ class StoredStudy:
     def _end(self, key: str, run: str, status: str) -> None:
         ended = _modified(self._record(key).folder / "result.json") if status == "FINISHED" else None
         self.view.end(run, status, ended)
-        result = "" if ended is None else self._result(key)
-        self._children[key] = Child(run, status, int((ended or 0.0) * 1000), result)
+        known = {"ended": int((ended or 0.0) * 1000), "result": "" if ended is None else self._result(key)}
+        self._children[key] = replace(self._children[key], status=status, **known)
         self._sent.pop(key, None)
 
     def _result(self, key: str) -> str:
         """What tells a result from that of the same run trained again: its timings differ."""
         return hashlib.sha256((self._record(key).folder / "result.json").read_bytes()).hexdigest()[:12]
+
+    def _complete(self, key: str, params: Mapping[str, str]) -> None:
+        child = self._children[key]
+        self.view.complete_params(child.id, params)
+        self._children[key] = replace(child, params=child.params | params.keys())
+
+    def _off(self, more: Iterable[str] = ()) -> dict[str, str]:
+        """The parameters, switched off, of all plugins that some child has, or that are among `more`."""
+        known = frozenset(more).union(*(child.params for child in self._children.values()))
+        return {name: shown_options(None) for name in known if name.startswith("plugin.")}
 
     def _record(self, key: str) -> Record:
         return Record(self.home.root, key)

@@ -30,18 +30,15 @@ Point = tuple[str, int]
 
 @dataclass(frozen=True)
 class Child:
-    """A run in MLflow. `status`: RUNNING, FINISHED, FAILED, KILLED. `ended`: when (Unix, milliseconds). `result`: what tells the
-    result that it shows from others.
+    """A run in MLflow. `status`: RUNNING, FINISHED, FAILED, KILLED. `params`: the names of its parameters. `ended`: when (Unix,
+    milliseconds). `result`: what tells the result that it shows from others.
     """
 
     id: str
     status: str
+    params: frozenset[str] = frozenset()
     ended: int = 0
     result: str = ""
-
-    def outdated(self, result: str, ended: int) -> bool:
-        """Whether the run was trained anew since: it has another result, and a later one."""
-        return self.status == "FINISHED" and self.result != result and self.ended < ended
 
 
 @dataclass(frozen=True)
@@ -114,8 +111,8 @@ class MlflowView:
             if run.data.tags[KEY] in found:
                 self._remove(run.info.run_id)
             else:
-                result = run.data.tags.get(RESULT, "")
-                found[run.data.tags[KEY]] = Child(run.info.run_id, run.info.status, run.info.end_time or 0, result)
+                params, result = frozenset(run.data.params), run.data.tags.get(RESULT, "")
+                found[run.data.tags[KEY]] = Child(run.info.run_id, run.info.status, params, run.info.end_time or 0, result)
         return found
 
     def create_child(self, parent: str, child: NewChild, params: Mapping[str, str], tags: Mapping[str, str]) -> str:

@@ -80,8 +80,10 @@ def expected_history(home: Path, key: str, result: Mapping[str, Any]) -> Counter
     """What the records say, read as plain files."""
     rows = [json.loads(line) for line in (home / "runs" / key / "metrics.jsonl").read_text().splitlines()]
     points = [(name, row["step"], value) for row in rows for name, value in row.items() if name not in ("step", "time")]
+    by_step = {(name, step) for name, step, _ in points}
     points += [(f"final/{name}", result["steps"], value) for name, value in result["metrics"].items()]
-    points += [(f"cost/{name}", result["steps"], value) for name, value in result["cost"].items()]
+    ends = {f"cost/{name}": value for name, value in result["cost"].items() if value is not None}
+    points += [(name, result["steps"], value) for name, value in ends.items() if (name, result["steps"]) not in by_step]
     return Counter(points)
 
 

@@ -21,7 +21,7 @@ from ablab.study.sync import sync
 from ablab.tracking.mlflow_view import MlflowView, NewChild
 from tests.standin import StandIn
 from tests.tracking.servers import free_port, losing, plain
-from tests.tracking.stores import carry_out, check_whole, compare, local, session_of, shown
+from tests.tracking.stores import carry_out, check_whole, compare, local, response, session_of, shown
 
 # MLflow's and SQLAlchemy's own warnings, where the store is read in this process.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -194,6 +194,7 @@ def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path,
     view.started(spec)
     record = Record(tmp_path / "home", spec.key)
     (record.folder / "result.json").rename(tmp_path / "result.json")  # it is under way
+    record.keep_metrics(2)
     with plain(tmp_path / "server", port):
         view._again = 0.0  # the wait is over
         view.tick([spec])
@@ -210,6 +211,32 @@ def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path,
             sync_command("x", to=address, home=tmp_path / "home")
         check_whole(shown(address), tmp_path / "home")
     assert capfd.readouterr().out == 2 * f"x: 6 runs stand in {told}\n"
+
+
+SEARCHED = "design: {kind: search, changes: [rmsnorm], factors: {position: [learned, rope]}, trials: 3, at_once: 1, confirm: 1}\n"
+REVISIONS = [
+    "design: {kind: compare}\narms: {gpt2: gpt2, a: gpt2 + rope}\n",
+    "design: {kind: compare}\narms: {gpt2: gpt2, b: gpt2 + swiglu}\n",
+]
+
+
+@pytest.mark.parametrize("designs", [[SEARCHED], REVISIONS], ids=["searched", "two revisions"])
+def test_every_child_says_of_every_plugin_whether_it_has_it(designs, tmp_path, study_text):
+    for design in designs:
+        text = study_text.replace("design: {kind: leave_one_out}\n", design).replace("seeds: 2", "seeds: 1")
+        (tmp_path / "x.yaml").write_text(text if "factors" in design else text.replace("from: gpt2\nto: llama\n", ""))
+        session, _ = session_of(tmp_path / "x.yaml", tmp_path / "home")
+        session.run(lambda setting: StandIn(tmp_path / "home", response), Share(1))
+        session.close([], complete=True)
+    children = shown(local(tmp_path)).children
+    assert len(children) >= 3
+    specs = {key: json.loads((tmp_path / "home" / "runs" / key / "spec.json").read_text()) for key in children}
+    plugins = {key: {name for name, _ in spec["plugins"]} for key, spec in specs.items()}
+    every = set().union(*plugins.values())
+    assert every not in plugins.values()
+    for key, run in children.items():
+        said = {name: value != "off" for name, value in run.data.params.items() if name.startswith("plugin.")}
+        assert said == {f"plugin.{name}": name in plugins[key] for name in every}
 
 
 def test_what_two_drivers_send_stands_there_once(made, tmp_path):
