@@ -73,9 +73,11 @@ def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
     try:
         view = MlflowView(uri, place.mlflow, make=False)
         if study is not None and view.find_parent(study) is None:
-            raise NoStore(f"{study!r} is not in {redacted(uri, uri)}")
+            raise NoStore
     except NoStore as error:
-        raise UserError(f"{error} yet: {_START if study is None else f'`ablab sync {study}` writes it there'}") from error
+        if study is None:
+            raise UserError(f"{error} yet: {_START}") from error
+        raise UserError(f"{study!r} is not in {redacted(uri, uri)} yet: `ablab sync {study}` writes it there") from error
     except Exception as error:  # MLflow's clients raise what their transports raise
         raise UserError(explained(error, uri)) from error
     runs = f"{server}/#/experiments/{view.experiment}/runs?workflowType=machine_learning"

@@ -84,7 +84,7 @@ def test_a_source_that_is_not_there_makes_nothing(made, tmp_path):
         with pytest.raises(UserError, match=told):
             sync_command(name, to=there, source=source)
     (tmp_path / "x.yaml").write_text((folder / "x.yaml").read_text() + f"tracking: {{uri: '{there}'}}\n")
-    with pytest.raises(UserError, match=r"there is no MLflow store in sqlite.*: `ablab sync x` writes it there"):
+    with pytest.raises(UserError, match=r"'x' is not in sqlite.* yet: `ablab sync x` writes it there"):
         open_ui(str(tmp_path / "x.yaml"), home=folder / "home", port=free_port())
     assert {file.name for file in tmp_path.iterdir()} == {"empty.db", "x.yaml"}
     assert (tmp_path / "empty.db").stat().st_size == 0
