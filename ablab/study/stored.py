@@ -121,8 +121,8 @@ class StoredStudy:
     def _anew(self, key: str, child: Child) -> bool:
         """Whether the run was trained again since the child was written: here, or in a home that is gone."""
         ended = _modified(self._record(key).folder / "result.json")
-        later = child.status == "FINISHED" and ended is not None and child.ended < int(ended * 1000)
-        return later and child.result != self._result(key)  # the results of thousands of runs are not read each time
+        # Only a later result is read: there may be thousands.
+        return ended is not None and child.ended < (at := int(ended * 1000)) and child.outdated(self._result(key), at)
 
     def _look(self, runs: Sequence[RunSpec]) -> None:
         """Another driver may have made the children of `runs` since, or sent what they measured, or ended them. Children of runs

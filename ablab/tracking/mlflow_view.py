@@ -40,6 +40,10 @@ class Child:
     ended: int = 0
     result: str = ""
 
+    def outdated(self, result: str, ended: int) -> bool:
+        """Whether the run was trained anew since: it has another result, and a later one."""
+        return self.status == "FINISHED" and self.result != result and self.ended < ended
+
 
 @dataclass(frozen=True)
 class NewChild:
