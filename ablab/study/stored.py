@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from ablab.files import locked, read_json
 from ablab.study.home import StudyRecord
 from ablab.study.plan import RunSpec, shown_options
 from ablab.study.records import Record
-from ablab.tracking.mlflow_view import Child, DatasetInput, MlflowView, NewChild, Point, store_folder
+from ablab.tracking.addresses import fault
+from ablab.tracking.mlflow_view import Child, DatasetInput, MlflowView, NewChild, Point, refused, store_folder
 
 _ENDS = {"finished": "FINISHED", "failed": "FAILED"}
 
@@ -27,11 +29,11 @@ class Store:
 
 class StoredStudy:
     """Connected when made. Raises what MLflow's clients raise; whatever was cut off can be asked for again, and each metric
-    stands there once.
+    stands there once. A run that the store refuses is left out: `refused` says why, by run.
     """
 
     def __init__(self, store: Store, tags: Mapping[str, str]) -> None:
-        self.home, self.name, self._params = store.record.home, store.record.name, store.params
+        self.home, self.name, self.uri, self._params = store.record.home, store.record.name, store.uri, store.params
         with locked(self.home.views_lock):  # when it is first opened, MLflow makes its tables
             self.view = MlflowView(store.uri, store_folder(store.uri, self.home.mlflow), self.home.identity())
             self.parent = self.view.parent(self.name, tags)
@@ -40,36 +42,35 @@ class StoredStudy:
             self._children = self.view.children(self.parent)
         self._sent: dict[str, set[Point]] = {}
         self._whole: set[str] = set()
+        self.refused: dict[str, str] = {}
 
     def start(self, spec: RunSpec) -> None:
         """A run is under way."""
         if self._shown(spec):
             return
-        with locked(self.home.views_lock):
+        with locked(self.home.views_lock), self._passing(spec.key):
             self._look([spec])
             if self._shown(spec):
                 return
-            if spec.key in self._children:
-                self.view.resume(self._take_up(spec))
-            else:
-                self._create(spec, {})
+            self.view.resume(self._take_up(spec))
 
     def send(self, spec: RunSpec) -> None:
         """What it has measured since the last time."""
         if (child := self._children.get(spec.key)) is None or self._shown(spec):
             return
-        self._log(spec.key, child.id, self._record(spec.key).metrics())
+        with self._passing(spec.key):
+            self._send(spec, child.id)
 
     def end(self, spec: RunSpec, status: str) -> None:
         """It ended: finished, failed, or otherwise."""
         if self._shown(spec):
             return
-        with locked(self.home.views_lock):
+        with locked(self.home.views_lock), self._passing(spec.key):
             self._look([spec])
-            if spec.key not in self._children or self._shown(spec):
+            if self._shown(spec) or spec.key not in self._children.keys() | self.refused.keys():
                 return
             run = self._take_up(spec)
-            self.send(spec)
+            self._send(spec, run)
             if status == "finished":
                 self._finish(spec, run, light=False)
             self._end(spec.key, run, _ENDS.get(status, "KILLED"))
@@ -82,7 +83,8 @@ class StoredStudy:
         with locked(self.home.views_lock):
             self._look(finished)
             for spec in finished:
-                self._show(spec)
+                with self._passing(spec.key):
+                    self._show(spec)
 
     def complete(self, runs: Mapping[str, RunSpec]) -> None:
         """Gives every child a parameter for each plugin of the study: of `runs`, and of what other revisions had."""
@@ -91,7 +93,8 @@ class StoredStudy:
         for key, child in list(self._children.items()):
             # One whose own are not there yet was cut off, or is being made.
             if every.keys() - child.params and (key in runs or child.params):
-                self._complete(key, every | (self._params(runs[key]) if key in runs else {}))
+                with self._passing(key):
+                    self._complete(key, every | (self._params(runs[key]) if key in runs else {}))
 
     def close(self, files: Sequence[Path], texts: Mapping[str, str], status: str) -> None:
         """Attaches files and texts to the parent, and ends it."""
@@ -105,12 +108,25 @@ class StoredStudy:
             return
         origin = (self._record(spec.key).spec or {}).get("study", self.name)
         reused = {} if origin == self.name else {"reused_from": origin}
-        child = self._children.get(spec.key)
-        run = self._take_up(spec) if child is not None else self._create(spec, reused)
+        run = self._take_up(spec, reused)
         if not reused:
-            self.send(spec)
+            self._send(spec, run)
         self._finish(spec, run, light=bool(reused))
         self._end(spec.key, run, "FINISHED")
+
+    @contextmanager
+    def _passing(self, key: str) -> Iterator[None]:
+        """Goes on past what the store refuses of a run; perhaps somebody deleted the child, which is looked for again."""
+        try:
+            yield
+            if key in self._children:
+                self.refused.pop(key, None)
+        except Exception as error:  # MLflow's clients raise what their transports raise
+            if not refused(error):
+                raise
+            self.refused[key] = fault(error, self.uri)
+            self._children.pop(key, None)
+            self._sent.pop(key, None)
 
     def _shown(self, spec: RunSpec) -> bool:
         return (child := self._children.get(spec.key)) is not None and child.status == "FINISHED"
@@ -135,14 +151,19 @@ class StoredStudy:
         self._whole.add(run)
         return run
 
-    def _take_up(self, spec: RunSpec) -> str:
-        """A child that was made earlier, perhaps not to its end."""
+    def _take_up(self, spec: RunSpec, tags: Mapping[str, str] | None = None) -> str:
+        """A child that was made earlier, perhaps not to its end; made with these `tags` where there is none."""
+        if spec.key not in self._children:
+            return self._create(spec, tags or {})
         run = self._children[spec.key].id
         if run not in self._whole:
             self._complete(spec.key, self._off() | self._params(spec))
             self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
             self._whole.add(run)
         return run
+
+    def _send(self, spec: RunSpec, run: str) -> None:
+        self._log(spec.key, run, self._record(spec.key).metrics())
 
     def _log(self, key: str, run: str, rows: list[dict[str, Any]]) -> None:
         """Rows measured again, by an attempt that went on from an earlier checkpoint, stand there already; so do costs that were

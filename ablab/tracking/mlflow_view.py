@@ -6,17 +6,18 @@ twice changes nothing.
 
 import getpass
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ablab.tracking.mlflow_connection import available, connect, explained, is_server, settings, store_folder
+from ablab.tracking.mlflow_limits import refused, short, where_allowed
 
 __all__ = [
     "EXPERIMENT", "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "Point", "available", "explained", "is_server",
-    "settings", "store_folder", "tagged",
+    "refused", "settings", "store_folder", "tagged",
 ]  # fmt: skip
 
 EXPERIMENT = "ablab"
@@ -90,7 +91,7 @@ class MlflowView:
             self.client.update_run(run, status="RUNNING")
         else:
             tags_first = {STUDY: study, KIND: "study", **_signature()}
-            run = self.client.create_run(self.experiment, tags=tags_first, run_name=study).info.run_id
+            run = self.client.create_run(self.experiment, tags=tags_first, run_name=short(study)).info.run_id
         self.tag(run, tags)
         return run
 
@@ -117,7 +118,7 @@ class MlflowView:
         """A child run with its parameters; RUNNING from here on."""
         all_tags = {**_signature(), _HOME: self._home, **tags, PARENT: parent, KEY: child.key, KIND: "run"}
         began = None if child.began is None else int(child.began * 1000)
-        run = self.client.create_run(self.experiment, began, all_tags, child.name).info.run_id
+        run = self.client.create_run(self.experiment, began, all_tags, short(child.name)).info.run_id
         self._log_params(run, params)
         return run
 
@@ -147,7 +148,7 @@ class MlflowView:
         """
         from mlflow.entities import LoggedModelOutput
 
-        plain = "".join("_" if sign in "/:.%\"'" else sign for sign in name)  # which MLflow forbids in a model's name
+        plain = "".join("_" if sign in "/:.%\"'" else sign for sign in short(name))  # which MLflow forbids in a model's name
         there = self.client.search_logged_models([self.experiment], f"source_run_id = '{run}'")
         model, *twins = [found.model_id for found in sorted(there, key=lambda found: found.creation_timestamp)] or [
             self.client.create_logged_model(
@@ -155,7 +156,7 @@ class MlflowView:
             ).model_id
         ]
         for twin in twins:
-            _where_allowed(lambda twin=twin: self.client.delete_logged_model(twin))
+            where_allowed(lambda twin=twin: self.client.delete_logged_model(twin))
         self.client.finalize_logged_model(model, "READY")
         self.client.log_outputs(run, [LoggedModelOutput(model, step)])
 
@@ -218,7 +219,7 @@ class MlflowView:
         return self.search(f"tags.`{PARENT}` = '{parent}'{more}")
 
     def _remove(self, run: str) -> None:
-        _where_allowed(lambda: self.client.delete_run(run))
+        where_allowed(lambda: self.client.delete_run(run))
 
     def _log_params(self, run: str, params: Mapping[str, str]) -> None:
         from mlflow.entities import Param
@@ -253,17 +254,6 @@ def tagged(tag: str, value: str) -> str:
 def _age(run: Any) -> tuple[int, int, str]:
     """Sorts runs, the oldest first; of those that began together what holds most."""
     return run.info.start_time, -len(run.data.metrics) - len(run.data.params), run.info.run_id
-
-
-def _where_allowed(delete: Callable[[], object]) -> None:
-    """Deletes, unless this user may only add."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        delete()
-    except MlflowException as error:
-        if error.error_code != "PERMISSION_DENIED":
-            raise
 
 
 def _signature() -> dict[str, str]:
