@@ -82,11 +82,25 @@ class Mirror:
         self._safely(lambda stored: self._close(stored, files, "FINISHED" if complete else "KILLED"))
         if self._opened and self._stored is None:
             self.say(f"what MLflow lacks stays in the records: `ablab sync {self.record.name}` sends it, or the next `ablab run`")
-        return self._stored is not None
+        elif self._stored is not None and self._stored.refused:
+            self.say(self._refused(self._stored))
+        return self._stored is not None and not self._stored.refused
 
     def write(self, files: Sequence[Path], status: str) -> None:
-        """Brings the store up to date with the records of the plan taken. Raises what MLflow's clients raise."""
-        self._close(self._connect(), files, status)
+        """Brings the store up to date with the records of the plan taken. Raises what MLflow's clients raise, and at the end
+        UserError where the store refused some runs.
+        """
+        stored = self._connect()
+        self._close(stored, files, status)
+        if stored.refused:
+            raise UserError(self._refused(stored))
+
+    def _refused(self, stored: StoredStudy) -> str:
+        """The runs that the store refuses, and why it refused the first."""
+        key, why = next(iter(stored.refused.items()))
+        first = self._specs[key].label if key in self._specs else key
+        more = f" and {len(stored.refused) - 1} more" if len(stored.refused) > 1 else ""
+        return f"MLflow refuses {first}{more} ({why}); the other runs stand there"
 
     def _close(self, stored: StoredStudy, files: Sequence[Path], status: str) -> None:
         # Another driver may have finished some, and been killed before it showed them.

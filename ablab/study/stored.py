@@ -1,18 +1,20 @@
 """A study in one MLflow store: its parent, its children, and what each has measured, from the run records."""
 
 import hashlib
-import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ablab.files import locked, read_json
+from ablab.files import locked
 from ablab.study.home import StudyRecord
+from ablab.study.inputs import inputs_of
 from ablab.study.plan import RunSpec, shown_options
 from ablab.study.records import Record
-from ablab.tracking.mlflow_view import RESULT, Child, DatasetInput, MlflowView, NewChild, Point, store_folder
+from ablab.tracking.addresses import fault
+from ablab.tracking.mlflow_view import RESULT, Child, MlflowView, NewChild, Point, refused, store_folder
 
 _ENDS = {"finished": "FINISHED", "failed": "FAILED"}
 
@@ -28,11 +30,11 @@ class Store:
 
 class StoredStudy:
     """Connected when made. Raises what MLflow's clients raise; whatever was cut off can be asked for again, and each metric
-    stands there once.
+    stands there once. A run that the store refuses is left out: `refused` says why, by run.
     """
 
     def __init__(self, store: Store, tags: Mapping[str, str]) -> None:
-        self.home, self.name, self._params = store.record.home, store.record.name, store.params
+        self.home, self.name, self.uri, self._params = store.record.home, store.record.name, store.uri, store.params
         with locked(self.home.views_lock):  # when it is first opened, MLflow makes its tables
             self.view = MlflowView(store.uri, store_folder(store.uri, self.home.mlflow), self.home.identity())
             self.parent = self.view.parent(self.name, tags)
@@ -41,35 +43,36 @@ class StoredStudy:
             self._children = self.view.children(self.parent)
         self._sent: dict[str, set[Point]] = {}
         self._whole: set[str] = set()
+        self.refused: dict[str, str] = {}
 
     def start(self, spec: RunSpec) -> None:
         """A run is under way."""
         if self._shown(spec):
             return
-        with locked(self.home.views_lock):
+        with locked(self.home.views_lock), self._passing(spec.key):
             self._look([spec])
             if self._shown(spec):
                 return
-            if spec.key in self._children:
-                self.view.resume(self._take_up(spec))
-            else:
-                self._create(spec, {})
+            self.view.resume(self._take_up(spec))
 
     def send(self, spec: RunSpec) -> None:
         """What it has measured since the last time."""
         if (child := self._children.get(spec.key)) is None or self._shown(spec):
             return
-        self._log(spec.key, child.id, self._record(spec.key).metrics())
+        with self._passing(spec.key):
+            self._send(spec, child.id)
 
     def end(self, spec: RunSpec, status: str) -> None:
         """It ended: finished, failed, or otherwise."""
         if self._shown(spec):
             return
-        with locked(self.home.views_lock):
+        with locked(self.home.views_lock), self._passing(spec.key):
             self._look([spec])
-            if spec.key in self._children and not self._shown(spec):
+            if self._shown(spec):
+                return
+            if spec.key in self._children or spec.key in self.refused:
                 run = self._take_up(spec)
-                self.send(spec)
+                self._send(spec, run)
                 if status == "finished":
                     self._finish(spec, run, light=False)
                 self._end(spec.key, run, _ENDS.get(status, "KILLED"))
@@ -84,7 +87,8 @@ class StoredStudy:
         with locked(self.home.views_lock):
             self._look(finished)
             for spec in finished:
-                self._show(spec)
+                with self._passing(spec.key):
+                    self._show(spec)
 
     def complete(self, runs: Mapping[str, RunSpec]) -> None:
         """Gives every child a parameter for each plugin of the study: of `runs`, and of what other revisions had."""
@@ -93,7 +97,8 @@ class StoredStudy:
         for key, child in list(self._children.items()):
             # One whose own are not there yet was cut off, or is being made.
             if every.keys() - child.params and (key in runs or child.params):
-                self._complete(key, every | (self._params(runs[key]) if key in runs else {}))
+                with self._passing(key):
+                    self._complete(key, every | (self._params(runs[key]) if key in runs else {}))
 
     def close(self, files: Sequence[Path], texts: Mapping[str, str], status: str) -> None:
         """Attaches files and texts to the parent, and ends it."""
@@ -107,12 +112,25 @@ class StoredStudy:
             return
         origin = (self._record(spec.key).spec or {}).get("study", self.name)
         reused = {} if origin == self.name else {"reused_from": origin}
-        child = self._children.get(spec.key)
-        run = self._take_up(spec) if child is not None else self._create(spec, reused)
+        run = self._take_up(spec, reused)
         if not reused:
-            self.send(spec)
+            self._send(spec, run)
         self._finish(spec, run, light=bool(reused))
         self._end(spec.key, run, "FINISHED")
+
+    @contextmanager
+    def _passing(self, key: str) -> Iterator[None]:
+        """Goes on past what the store refuses of a run; perhaps somebody deleted the child, which is looked for again."""
+        try:
+            yield
+            if key in self._children:
+                self.refused.pop(key, None)
+        except Exception as error:  # MLflow's clients raise what their transports raise
+            if not refused(error):
+                raise
+            self.refused[key] = fault(error, self.uri)
+            self._children.pop(key, None)
+            self._sent.pop(key, None)
 
     def _shown(self, spec: RunSpec) -> bool:
         child = self._children.get(spec.key)
@@ -144,20 +162,25 @@ class StoredStudy:
         began = _modified(self._record(spec.key).folder / "spec.json")
         params = self._off() | self._params(spec)
         run = self.view.create_child(self.parent, NewChild(spec.label, spec.key, began), params, all_tags)
-        self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
+        self.view.inputs(run, inputs_of(self.home.tokens / spec.data, spec.data))
         self._children[spec.key] = Child(run, "RUNNING", frozenset(params))
         self._sent[spec.key] = set()
         self._whole.add(run)
         return run
 
-    def _take_up(self, spec: RunSpec) -> str:
-        """A child that was made earlier, perhaps not to its end."""
+    def _take_up(self, spec: RunSpec, tags: Mapping[str, str] | None = None) -> str:
+        """A child that was made earlier, perhaps not to its end; made with these `tags` where there is none."""
+        if spec.key not in self._children:
+            return self._create(spec, tags or {})
         run = self._children[spec.key].id
         if run not in self._whole:
             self._complete(spec.key, self._off() | self._params(spec))
-            self.view.inputs(run, _inputs(self.home.tokens / spec.data, spec.data))
+            self.view.inputs(run, inputs_of(self.home.tokens / spec.data, spec.data))
             self._whole.add(run)
         return run
+
+    def _send(self, spec: RunSpec, run: str) -> None:
+        self._log(spec.key, run, self._record(spec.key).metrics())
 
     def _log(self, key: str, run: str, rows: list[dict[str, Any]]) -> None:
         """Rows measured again, by an attempt that went on from an earlier checkpoint, stand there already; so do costs that were
@@ -205,18 +228,3 @@ class StoredStudy:
 
 def _modified(file: Path) -> float | None:
     return file.stat().st_mtime if file.exists() else None
-
-
-def _inputs(folder: Path, fingerprint: str) -> list[DatasetInput]:
-    """The splits of a token store; none where it is not there."""
-    manifest = read_json(folder / "manifest.json")
-    if manifest is None:
-        return []
-    data = manifest["data"]
-    name = data["name"] if data["source"] == "hub" else data["source"]
-    given = {key: value for key, value in data.items() if value is not None}
-    source = {"uri": json.dumps(given, sort_keys=True)}
-    return [
-        DatasetInput(f"{name} {split}", fingerprint, split, "local", source, {"vocab": manifest["vocab"], **sizes})
-        for split, sizes in manifest["splits"].items()
-    ]

@@ -18,6 +18,8 @@ _SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # Two lines for each run that ends, with the server's address as it was given: its password too.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # Of a server: eight processes that wait for evaluations, which the lab asks for none of.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     # What the lab logs is text and figures: nobody needs a store that runs what it finds in a pickle.
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     # MLflow asks again what was not answered, though it may have been done: what makes a run would make it twice. Its own

@@ -6,18 +6,19 @@ twice changes nothing.
 
 import getpass
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ablab.tracking.mlflow_connection import NoStore, available, connect, explained, settings, store_folder
 from ablab.tracking.mlflow_experiment import experiment
+from ablab.tracking.mlflow_limits import refused, short, where_allowed
+from ablab.tracking.mlflow_runs import Child, DatasetInput, NewChild, Point
 
 __all__ = [
     "RESULT", "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "NoStore", "Point", "available", "explained",
-    "settings", "store_folder", "tagged",
+    "refused", "settings", "store_folder", "tagged",
 ]  # fmt: skip
 
 PARENT, STUDY, KEY, KIND = "mlflow.parentRunId", "ablab.study", "ablab.run_key", "ablab.kind"
@@ -25,45 +26,6 @@ RESULT = "ablab.result"
 _HOME = "ablab.home"
 _BATCH = 1000
 Row = Mapping[str, Any]
-Point = tuple[str, int]
-
-
-@dataclass(frozen=True)
-class Child:
-    """A run in MLflow. `status`: RUNNING, FINISHED, FAILED, KILLED. `params`: the names of its parameters. `ended`: when (Unix,
-    milliseconds). `result`: what tells the result that it shows from others.
-    """
-
-    id: str
-    status: str
-    params: frozenset[str] = frozenset()
-    ended: int = 0
-    result: str = ""
-
-    def outdated(self, result: str, ended: int) -> bool:
-        """Whether the run was trained anew since: it has another result, and a later one."""
-        return self.status == "FINISHED" and self.result != result and self.ended < ended
-
-
-@dataclass(frozen=True)
-class NewChild:
-    """A child to be made. `began`: when the run was handed out (Unix); None for now."""
-
-    name: str
-    key: str
-    began: float | None = None
-
-
-@dataclass(frozen=True)
-class DatasetInput:
-    """A split that a run reads. `context`: what for: train, val, test. `profile`: its sizes."""
-
-    name: str
-    digest: str
-    context: str
-    kind: str
-    source: Mapping[str, Any]
-    profile: Mapping[str, Any]
 
 
 class MlflowView:
@@ -95,7 +57,7 @@ class MlflowView:
             self.client.update_run(run, status="RUNNING")
         else:
             tags_first = {STUDY: study, KIND: "study", **_signature()}
-            run = self.client.create_run(self.experiment, tags=tags_first, run_name=study).info.run_id
+            run = self.client.create_run(self.experiment, tags=tags_first, run_name=short(study)).info.run_id
         self.tag(run, tags)
         return run
 
@@ -123,7 +85,7 @@ class MlflowView:
         """A child run with its parameters; RUNNING from here on."""
         all_tags = {**_signature(), _HOME: self._home, **tags, PARENT: parent, KEY: child.key, KIND: "run"}
         began = None if child.began is None else int(child.began * 1000)
-        run = self.client.create_run(self.experiment, began, all_tags, child.name).info.run_id
+        run = self.client.create_run(self.experiment, began, all_tags, short(child.name)).info.run_id
         self._log_params(run, params)
         return run
 
@@ -153,7 +115,7 @@ class MlflowView:
         """
         from mlflow.entities import LoggedModelOutput
 
-        plain = "".join("_" if sign in "/:.%\"'" else sign for sign in name)  # which MLflow forbids in a model's name
+        plain = "".join("_" if sign in "/:.%\"'" else sign for sign in short(name))  # which MLflow forbids in a model's name
         there = self.client.search_logged_models([self.experiment], f"source_run_id = '{run}'")
         model, *twins = [found.model_id for found in sorted(there, key=lambda found: found.creation_timestamp)] or [
             self.client.create_logged_model(
@@ -161,7 +123,7 @@ class MlflowView:
             ).model_id
         ]
         for twin in twins:
-            _where_allowed(lambda twin=twin: self.client.delete_logged_model(twin))
+            where_allowed(lambda twin=twin: self.client.delete_logged_model(twin))
         self.client.finalize_logged_model(model, "READY")
         self.client.log_outputs(run, [LoggedModelOutput(model, step)])
 
@@ -236,7 +198,7 @@ class MlflowView:
         return self.search(f"tags.`{PARENT}` = '{parent}'{more}")
 
     def _remove(self, run: str) -> None:
-        _where_allowed(lambda: self.client.delete_run(run))
+        where_allowed(lambda: self.client.delete_run(run))
 
     def _log_params(self, run: str, params: Mapping[str, str]) -> None:
         from mlflow.entities import Param
@@ -271,17 +233,6 @@ def tagged(tag: str, value: str) -> str:
 def _age(run: Any) -> tuple[int, int, str]:
     """Sorts runs, the oldest first; of those that began together what holds most."""
     return run.info.start_time, -len(run.data.metrics) - len(run.data.params), run.info.run_id
-
-
-def _where_allowed(delete: Callable[[], object]) -> None:
-    """Deletes, unless this user may only add."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        delete()
-    except MlflowException as error:
-        if error.error_code != "PERMISSION_DENIED":
-            raise
 
 
 def _signature() -> dict[str, str]:

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -237,6 +238,64 @@ def test_every_child_says_of_every_plugin_whether_it_has_it(designs, tmp_path, s
     for key, run in children.items():
         said = {name: value != "off" for name, value in run.data.params.items() if name.startswith("plugin.")}
         assert said == {f"plugin.{name}": name in plugins[key] for name in every}
+
+
+def test_a_run_that_the_store_refuses_stops_no_other(made, tmp_path):
+    folder, session = made
+    home = make_home(shutil.copytree(folder / "home", tmp_path / "home"))
+    study, uri = StudyRecord(home, "x", session.record.revision), f"sqlite:///{tmp_path}/other/mlflow.db"
+    plan = session.planned.plan
+    first, *others = plan.runs
+    refused = replace(first, dims={**first.dims, "no(name)": 1})  # which MLflow takes for no parameter
+    said = []
+    mirror = Mirror(study, session.planned.study, said.append, uri)
+    mirror.open(replace(plan, runs=(refused, *others)))
+    mirror.started(refused)
+    mirror.ended(refused, "finished")
+    assert not said
+    assert not mirror.close([], complete=True)
+    assert len(said) == 1
+    assert said[0].startswith(f'MLflow refuses {first.label} (MlflowException: Invalid value "dims.no(name)"')
+    found = shown(uri)
+    assert [key for key, run in found.children.items() if run.info.status != "FINISHED"] == [first.key]
+    with pytest.raises(UserError, match=f"^MLflow refuses {first.label} "):
+        mirror.write([], "FINISHED")
+    mirror.take(plan)
+    mirror.write([], "FINISHED")
+    check_whole(shown(uri), home.root)
+
+
+def test_a_child_that_somebody_deletes_is_written_again(made, tmp_path):
+    folder, session = made
+    home = make_home(shutil.copytree(folder / "home", tmp_path / "home"))
+    study, uri = StudyRecord(home, "x", session.record.revision), f"sqlite:///{tmp_path}/other/mlflow.db"
+    spec = session.planned.plan.runs[0]
+    record = Record(home.root, spec.key)
+    result = (record.folder / "result.json").rename(tmp_path / "result.json")
+    mirror = Mirror(study, session.planned.study, pytest.fail, uri)
+    mirror.open(session.planned.plan)
+    mirror.started(spec)
+    MlflowView(uri, tmp_path).client.delete_run(shown(uri).children[spec.key].info.run_id)
+    mirror.tick([spec])
+    result.rename(record.folder / "result.json")
+    mirror.ended(spec, "finished")
+    assert mirror.close([], complete=True)
+    check_whole(shown(uri), home.root)
+
+
+def test_a_long_name_is_cut(tmp_path):
+    view = MlflowView(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)
+    parent = view.parent("s" * 300, {})
+    child = view.create_child(parent, NewChild("a" * 251, "key"), {}, {})
+    view.model(child, "a" * 600, {}, 1)
+    names = [view.client.get_run(run).info.run_name for run in (parent, child)]
+    assert names == ["s" * 249 + "…", "a" * 249 + "…"]
+    assert view.client.get_run(child).data.tags["mlflow.runName"] == names[1]
+    (model,) = view.client.search_logged_models([view.experiment])
+    assert model.name == names[1]
+    assert view.find_parent("s" * 300) == parent
+    whole = view.create_child(parent, NewChild("a" * 250, "other"), {}, {})
+    assert view.client.get_run(whole).info.run_name == "a" * 250
 
 
 def test_what_two_drivers_send_stands_there_once(made, tmp_path):

@@ -114,7 +114,7 @@ def test_a_second_member_adds_to_what_the_first_made(team, tmp_path, study_text,
     check_whole(found := shown(address, "y"), tmp_path / "home")
     key, run = next(iter(found.children.items()))
     view = MlflowView(address, tmp_path)
-    view.create_child(found.parent.info.run_id, NewChild("twin", key), {}, {})  # which bob may not delete
+    view.create_child(found.parent.info.run_id, NewChild("twin" * 100, key), {}, {})  # which bob may not delete
     assert view.children(found.parent.info.run_id)[key].id == run.info.run_id
 
 
