@@ -275,7 +275,7 @@ def test_a_child_that_somebody_deletes_is_written_again(made, tmp_path):
     mirror = Mirror(study, session.planned.study, pytest.fail, uri)
     mirror.open(session.planned.plan)
     mirror.started(spec)
-    MlflowView(uri, tmp_path).client.delete_run(shown(uri).children[spec.key].info.run_id)
+    MlflowView(uri, tmp_path / "other").client.delete_run(shown(uri).children[spec.key].info.run_id)
     mirror.tick([spec])
     result.rename(record.folder / "result.json")
     mirror.ended(spec, "finished")
