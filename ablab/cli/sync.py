@@ -65,11 +65,21 @@ def _readable(records: "list[StudyRecord]") -> "list[StudyRecord]":
 
 def _written(records: "list[StudyRecord]", uri: str) -> int:
     """How many runs all of them have to show: one that several name counts once."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress
+
     from ablab.report.files import write_files
     from ablab.report.summary import summarise
     from ablab.study.sync import sync as write
 
-    return len(set().union(*(write(record, uri, write_files(summarise(record), record)) for record in records)))
+    shown: set[str] = set()
+    console, columns = Console(stderr=True), ("{task.description}", BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        for record in records:
+            task = bar.add_task(f"{record.name}, revision {record.revision}", total=None)
+            files = write_files(summarise(record), record)
+            shown |= write(record, uri, files, lambda done, total, task=task: bar.update(task, completed=done, total=total))
+    return len(shown)
 
 
 def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:

@@ -11,7 +11,7 @@ from ablab.errors import UserError
 from ablab.study.home import Home, StudyRecord
 from ablab.study.plan import Arm, Plan, RunSpec, shown_options
 from ablab.study.schema import Study
-from ablab.study.stored import Store, StoredStudy
+from ablab.study.stored import Heard, Store, StoredStudy, unheard
 from ablab.study.yaml_file import written
 from ablab.tracking import mlflow_view
 
@@ -86,11 +86,11 @@ class Mirror:
             self.say(self._refused(self._stored))
         return self._stored is not None and not self._stored.refused
 
-    def write(self, files: Sequence[Path], status: str) -> None:
-        """Brings the store up to date with the records of the plan taken. Raises what MLflow's clients raise, and at the end
-        UserError where the store refused some runs.
+    def write(self, files: Sequence[Path], status: str, progress: Heard = unheard) -> None:
+        """Brings the store up to date with the records of the plan taken; `progress` hears of how many runs how many are written.
+        Raises what MLflow's clients raise, and at the end UserError where the store refused some runs.
         """
-        stored = self._connect()
+        stored = self._connect(progress)
         self._close(stored, files, status)
         if stored.refused:
             raise UserError(self._refused(stored))
@@ -112,11 +112,12 @@ class Mirror:
         apart = {"tracking"} if self.study.budgets is None else {"tracking", "budget"}
         return written(self.study.model_dump(mode="json", by_alias=True, exclude=apart, exclude_none=True))
 
-    def _connect(self) -> StoredStudy:
+    def _connect(self, progress: Heard = unheard) -> StoredStudy:
         design = self.study.design.kind
         tags = {"question": self.study.question, "revision": self.record.revision, "design": design}
         named = {f"ablab.{name}": value for name, value in tags.items()}
-        stored = StoredStudy(Store(self.uri, self.record, self._params), {**named, "mlflow.note.content": self.study.question})
+        store = Store(self.uri, self.record, self._params, progress)
+        stored = StoredStudy(store, {**named, "mlflow.note.content": self.study.question})
         stored.show(self._specs.values())
         for key, status in self._status.items():
             spec = self._specs[key]

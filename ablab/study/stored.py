@@ -16,16 +16,26 @@ from ablab.study.records import Record
 from ablab.tracking.addresses import fault
 from ablab.tracking.mlflow_view import RESULT, Child, MlflowView, NewChild, Point, refused, store_folder
 
+Heard = Callable[[int, int], None]
+
+
+def unheard(done: int, total: int) -> None:
+    """Nobody hears how far it is."""
+
+
 _ENDS = {"finished": "FINISHED", "failed": "FAILED"}
 
 
 @dataclass(frozen=True)
 class Store:
-    """Which store, and `params`: what filters and groups the runs table."""
+    """Which store, and `params`: what filters and groups the runs table. `progress` hears of how many finished runs how many are
+    written.
+    """
 
     uri: str
     record: StudyRecord
     params: Callable[[RunSpec], dict[str, str]]
+    progress: Heard = unheard
 
 
 class StoredStudy:
@@ -35,6 +45,7 @@ class StoredStudy:
 
     def __init__(self, store: Store, tags: Mapping[str, str]) -> None:
         self.home, self.name, self.uri, self._params = store.record.home, store.record.name, store.uri, store.params
+        self._progress = store.progress
         with locked(self.home.views_lock):  # when it is first opened, MLflow makes its tables
             self.view = MlflowView(store.uri, store_folder(store.uri, self.home.mlflow), self.home.identity())
             self.parent = self.view.parent(self.name, tags)
@@ -86,9 +97,10 @@ class StoredStudy:
             return
         with locked(self.home.views_lock):
             self._look(finished)
-            for spec in finished:
+            for done, spec in enumerate(finished, start=1):
                 with self._passing(spec.key):
                     self._show(spec)
+                self._progress(done, len(finished))
 
     def complete(self, runs: Mapping[str, RunSpec]) -> None:
         """Gives every child a parameter for each plugin of the study: of `runs`, and of what other revisions had."""

@@ -16,15 +16,17 @@ from ablab.study.plan import Arm, Expected, PartPlan, Plan, RunSpec, SharedRecip
 from ablab.study.records import Record, settled_keys
 from ablab.study.schema import Study
 from ablab.study.status import listed, state
+from ablab.study.stored import Heard, unheard
 from ablab.tracking.mlflow_view import explained
 from ablab.train.budget import TimeLimit
 
 _Entry = Mapping[str, Any]
 
 
-def sync(record: StudyRecord, uri: str, files: Sequence[Path]) -> set[str]:
+def sync(record: StudyRecord, uri: str, files: Sequence[Path], progress: Heard = unheard) -> set[str]:
     """Writes a revision into the store at `uri`, with `files` as its artifacts: the keys of the runs that it has to show. What
-    stands there stays, so that a second time changes nothing. Raises UserError where the store can't be written.
+    stands there stays, so that a second time changes nothing. `progress` hears of how many runs how many are written. Raises
+    UserError where the store can't be written.
     """
     study, plan = recorded(record)
     mirror = Mirror(record, study, lambda text: None, uri)
@@ -39,7 +41,7 @@ def sync(record: StudyRecord, uri: str, files: Sequence[Path]) -> set[str]:
     complete = all(key in settled or Record(record.home.root, key).finished for key in plan.unique)
     status = "RUNNING" if drivers(record.home, [record.name]) else "FINISHED" if complete else "KILLED"
     try:
-        mirror.write(files, status)
+        mirror.write(files, status, progress)
     except Exception as error:  # MLflow's clients raise what their transports raise
         raise UserError(explained(error, uri)) from error
     return shown

@@ -56,11 +56,15 @@ def test_what_an_interrupted_run_has_measured_is_sent(tmp_path, study_text):
     for record in (cut, bare):
         (record.folder / "result.json").unlink()
     (bare.folder / "metrics.jsonl").unlink()  # begun, and nothing measured
-    assert cut.key in sync(session.record, local(tmp_path), [])
+    heard = []
+    assert cut.key in sync(session.record, local(tmp_path), [], lambda done, total: heard.append((done, total)))
+    finished = len(session.planned.plan.unique) - 2
+    assert heard == [(done, finished) for done in range(1, finished + 1)]
     found = shown(local(tmp_path))
     assert set(session.planned.plan.unique) - set(found.children) == {bare.key}
     assert found.children[cut.key].info.status == "KILLED"
-    # What the stand-in measures at its two steps.
+    # What the stand-in measures at its two steps, and logs with its last one.
     assert dict(found.history[cut.key]) == {
         ("val/bpb", 1, 4.0): 1, ("val/bpb", 2, 3.0): 1, ("train/loss", 1, 5.0): 1, ("train/loss", 2, 5.0): 1,
+        ("cost/tokens", 4, 256.0): 1, ("cost/tokens_per_second", 4, 300.0): 1,
     }  # fmt: skip
