@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ablab.report.brief import in_a_line
 from ablab.report.numbers import exact, short
 from ablab.study.home import parts_alone
 from ablab.study.seeds import replicates_of
 from ablab.study.seeds import told as seeds_told
 from ablab.study.words import parameters
-
-_LISTED = 8  # arms that are named in one line
 
 
 def scope(content: Mapping[str, Any]) -> list[str]:
@@ -49,8 +48,7 @@ def own_data(arms: Sequence[Mapping[str, Any]]) -> list[str]:
     for what, found in (("tokenizer", own_tokenizers(arms)), ("context", contexts)):
         for told in dict.fromkeys(filter(None, found.values())):
             names = [arm for arm, own in found.items() if own == told]
-            more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-            lines.append(f"{what} of {', '.join(names[:_LISTED])}{more}: {told}")
+            lines.append(f"{what} of {in_a_line(names)}: {told}")
     return lines
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ablab.report.brief import in_a_line
 from ablab.report.costs import ratios_of, told
 from ablab.report.numbers import digits, p_value, plain, signed
 from ablab.report.summary import Summary
@@ -15,7 +16,6 @@ HOW_JUDGED = (
     "90 % interval within the margin, so that the 95 % interval beside it may cross the margin."
 )
 _TESTS = {False: "the pooled t", True: "Welch's t of unpaired arms"}
-_LISTED = 8  # effects that are named in one sentence
 
 
 def sentence(effect: EffectSummary, metric: str) -> str:
@@ -66,8 +66,7 @@ def adjusted(summary: Summary) -> str:
 def lost(effects: Iterable[EffectSummary]) -> str:
     """The effects that a figure can't draw since they diverged, in a sentence; nothing where none did."""
     names = list(dict.fromkeys(effect.name for effect in effects if effect.verdict == "diverged"))
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return f"Diverged, so without an estimate: {', '.join(names[:_LISTED])}{more}." if names else ""
+    return f"Diverged, so without an estimate: {in_a_line(names)}." if names else ""
 
 
 def noise(summary: Summary) -> list[str]:
