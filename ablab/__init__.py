@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ablab.arch.decoder import Decoder
+    from ablab.arch.decoder.decoder import Decoder
 
 __version__ = "0.1.0"
 __all__ = ["build", "from_hf", "to_hf"]
@@ -16,9 +16,9 @@ def build(expression: str, *, seed: int = 0, plugins: "list[str | Path] | None" 
     `dims` override the family's sizes: layers, width, heads, head_dim, vocab, context. `plugins`: folders of loose plugin
     files. Raises `ablab.errors.UserError` for a wrong expression or size.
     """
-    from ablab.arch.build import build_model
-    from ablab.arch.model import architecture
-    from ablab.arch.registry import load_registry
+    from ablab.arch.composition.model import architecture
+    from ablab.arch.composition.registry import load_registry
+    from ablab.arch.decoder.build import build_model
 
     registry = load_registry([Path(folder) for folder in plugins or []])
     return build_model(architecture(expression, registry, dims), seed)
@@ -30,8 +30,8 @@ def from_hf(model: Any, *, plugins: "list[str | Path] | None" = None) -> "Decode
     `plugins`: folders of loose plugin files, whose families may have more forms. Raises `ablab.errors.UserError` that names
     the model type, or the setting of its config, that has no form here.
     """
-    from ablab.arch.exchange import from_transformers
-    from ablab.arch.registry import load_registry
+    from ablab.arch.composition.registry import load_registry
+    from ablab.hf.exchange import from_transformers
 
     return from_transformers(model, load_registry([Path(folder) for folder in plugins or []]))
 
@@ -42,7 +42,7 @@ def to_hf(module: "Decoder", *, plugins: "list[str | Path] | None" = None) -> An
     Its weights are bit for bit those of `module`; it is in evaluation mode. Raises `ablab.errors.UserError` that names the
     paths that have no form there.
     """
-    from ablab.arch.exchange import to_transformers
-    from ablab.arch.registry import load_registry
+    from ablab.arch.composition.registry import load_registry
+    from ablab.hf.exchange import to_transformers
 
     return to_transformers(module, load_registry([Path(folder) for folder in plugins or []]))

@@ -13,14 +13,15 @@ A plugin is a class with typed options and `edit()`, which maps paths to new val
 Edits write and never read: whatever depends on another slot is worked out in the value's `build`, from its `Site`.
 """
 
-from ablab.arch.attend import Attend
-from ablab.arch.attention import Attention, Banded, Causal, NoRotation, NoScoreBias, SelfAttention
-from ablab.arch.compose import Edit
+from ablab.arch.composition.compose import Edit
+from ablab.arch.composition.registry import Family, plugin
+from ablab.arch.composition.transformers_form import Form, Match
 from ablab.arch.data_choice import TokenizerChoice
-from ablab.arch.flow import Flow, Memory
-from ablab.arch.forms import Form, Match
-from ablab.arch.heads import TiedHead, UntiedHead
-from ablab.arch.layers import (
+from ablab.arch.modules.attend import Attend
+from ablab.arch.modules.attention import Attention, Banded, Causal, NoRotation, NoScoreBias, SelfAttention
+from ablab.arch.modules.context import Flow, Memory
+from ablab.arch.modules.heads import TiedHead, UntiedHead
+from ablab.arch.modules.layers import (
     FinalNorm,
     GatedMlp,
     Gelu,
@@ -37,10 +38,9 @@ from ablab.arch.layers import (
     Unscaled,
     ff_width,
 )
-from ablab.arch.linear import Linear, Table, fused, split_linears
-from ablab.arch.ranks import Ranks
+from ablab.arch.modules.linear import Linear, Table, fused, split_linears
+from ablab.arch.modules.ranks import Ranks
 from ablab.arch.recipe import AdamW, Cosine, LossTerm, OptimizerSlot, RampSlot, RecipePreset, ScheduleSlot
-from ablab.arch.registry import Family, plugin
 from ablab.arch.roles import Kind, Parallel, Role
 from ablab.arch.value import (
     Activation,

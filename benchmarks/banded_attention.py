@@ -10,7 +10,7 @@ from time import perf_counter
 
 import torch
 
-from ablab.arch.attention import Banded, Causal
+from ablab.arch.modules.attention import Banded, Causal
 from ablab.arch.value import Scores
 
 ROUNDS, HEADS, HEAD_DIM, BAND = 7, 4, 32, 128

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 import ablab
-from ablab.arch.decoder import Decoder
-from ablab.arch.flow import Memory
+from ablab.arch.decoder.decoder import Decoder
+from ablab.arch.modules.context import Memory
 
 ROUNDS, BATCH, TOKENS, FLOAT32 = 5, 8, 32, 4
 ARMS = {"multi-head": "llama", "grouped (2)": "llama + gqa(groups=2)", "multi-query": "llama + mqa"}

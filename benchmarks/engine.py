@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
-from ablab.study.attempt import Report
-from ablab.study.home import make_home
-from ablab.study.plan import RunSpec
-from ablab.study.records import Record
-from ablab.study.session import Request, Session, Share, planned
+from ablab.execute.attempt import Report
+from ablab.execute.session import Request, Session, Share, planned
+from ablab.plan.plan import RunSpec
+from ablab.records.home import make_home
+from ablab.records.run_record import Record
 from tests.standin import Silent, StandIn, result
 
 STUDY = """\

@@ -9,11 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from ablab.analysis.summary import summarise
+from ablab.execute.session import Request, planned
+from ablab.records.home import Home, StudyRecord, make_home
+from ablab.records.run_record import Record
 from ablab.report.files import write_files
-from ablab.report.summary import summarise
-from ablab.study.home import Home, StudyRecord, make_home
-from ablab.study.records import Record
-from ablab.study.session import Request, planned
 from tests.report.realistic import leave
 
 STUDY = """\

@@ -17,18 +17,18 @@ from statistics import median
 
 import torch
 
-from ablab.arch.accounting import account
-from ablab.arch.model import architecture
-from ablab.arch.rank_account import COMMUNICATION_CONVENTION, rank_account
-from ablab.arch.registry import load_registry
-from ablab.study.hardware import Hardware, cores
-from ablab.study.home import make_home
-from ablab.study.plan import RunSpec
-from ablab.study.processes import train_together
-from ablab.study.rank import Place
-from ablab.study.records import Record
-from ablab.study.session import Request, Session, planned
-from ablab.train.team import Layout
+from ablab.arch.composition.model import architecture
+from ablab.arch.composition.registry import load_registry
+from ablab.arch.counting.account import account
+from ablab.arch.counting.rank_account import COMMUNICATION_CONVENTION, rank_account
+from ablab.execute.process_group import train_together
+from ablab.execute.rank_main import Place
+from ablab.execute.session import Request, Session, planned
+from ablab.plan.plan import RunSpec
+from ablab.records.home import make_home
+from ablab.records.run_record import Record
+from ablab.spec.hardware import Hardware, cores
+from ablab.train.parallel import Layout
 from tests.standin import Silent
 
 STUDY = """\

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablab.arch.registry import Registry, load_registry
+from ablab.arch.composition.registry import Registry, load_registry
 from ablab.data.spec import BpeTokenizer, TextData
 from ablab.data.store import TokenStore, prepare
 

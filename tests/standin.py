@@ -5,12 +5,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from ablab.study.attempt import Report
-from ablab.study.home import make_home
-from ablab.study.plan import RunSpec
-from ablab.study.records import Record
-from ablab.study.session import Request, Session, Share, planned
-from ablab.study.tally import Tally
+from ablab.execute.attempt import Report
+from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.summary import Tally
+from ablab.plan.plan import RunSpec
+from ablab.records.home import make_home
+from ablab.records.run_record import Record
 
 Response = Callable[[RunSpec], float | Mapping[str, Any]]
 

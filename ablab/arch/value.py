@@ -83,7 +83,7 @@ class Scores:
 
 
 class Pattern(Slot):
-    """Which keys a query sees. Builds an `ablab.arch.attend.Attend`."""
+    """Which keys a query sees. Builds an `ablab.arch.modules.attend.Attend`."""
 
     @abstractmethod
     def build(self, scores: Scores) -> nn.Module:
@@ -201,7 +201,9 @@ class ByLayer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A decoder, whole. The base values (`ablab.arch.base.BASE`) are GPT-1's. Every field is a path that plugins may write."""
+    """A decoder, whole. The base values (`ablab.arch.composition.base.BASE`) are
+    GPT-1's. Every field is a path that plugins may write.
+    """
 
     dims: Dims
     position: Position

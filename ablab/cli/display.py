@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from ablab.execute.attempt import Report
+from ablab.plan.plan import RunSpec
 from ablab.report.numbers import duration
-from ablab.study.attempt import Report
-from ablab.study.plan import RunSpec
 
 
 class Lines:

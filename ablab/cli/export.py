@@ -15,9 +15,9 @@ def export(
     plugins: Plugins = None,
 ) -> None:
     """Write a finished run as a folder that transformers loads."""
-    from ablab.arch.registry import load_registry
-    from ablab.study.export import export as write
-    from ablab.study.home import make_home
+    from ablab.arch.composition.registry import load_registry
+    from ablab.models.export import export as write
+    from ablab.records.home import make_home
 
     done = write(make_home(home), run, folder, load_registry(plugins or []))
     tokenizer = f"no tokenizer: {done.no_tokenizer}" if done.no_tokenizer else "with its tokenizer"

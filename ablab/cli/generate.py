@@ -17,9 +17,9 @@ def generate(
     plugins: Plugins = None,
 ) -> None:
     """Continue a prompt with a finished run's model."""
-    from ablab.arch.registry import load_registry
-    from ablab.study.home import make_home
-    from ablab.study.trained import Sampling, continuation
+    from ablab.arch.composition.registry import load_registry
+    from ablab.models.load import Sampling, continuation
+    from ablab.records.home import make_home
 
     sampling = Sampling(tokens, temperature, seed)
     following = continuation(make_home(home), (run, prompt), sampling, load_registry(plugins or []))

@@ -12,8 +12,8 @@ from ablab.cli.options import HomeDir, Json, Plugins, Profile
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
-    from ablab.study.care import Removal, Target
-    from ablab.study.home import Home, StudyRecord
+    from ablab.execute.manage import Removal, Target
+    from ablab.records.home import Home, StudyRecord
 
 Targets = Annotated[
     list[str],
@@ -25,7 +25,7 @@ Targets = Annotated[
 
 def studies(as_json: Json = False, home: HomeDir = None, plugins: Plugins = None) -> None:
     """List the studies of a home: of each its latest revision, and which earlier ones there are."""
-    from ablab.study.home import make_home, revisions, study_names
+    from ablab.records.home import make_home, revisions, study_names
 
     place = make_home(home)
     found = [_figures(every) for name in study_names(place) if (every := revisions(place, name))]
@@ -45,7 +45,7 @@ def studies(as_json: Json = False, home: HomeDir = None, plugins: Plugins = None
 
 def cancel(targets: Targets, profile: Profile = None, home: HomeDir = None, plugins: Plugins = None) -> None:
     """Ask unfinished runs to stop: one under way writes a checkpoint and ends, one that waits is not begun."""
-    from ablab.study.care import cancel as ask
+    from ablab.execute.manage import cancel as ask
 
     place, found = _found(targets, profile, home)
     running, waiting = ask(place, _keys(found))
@@ -54,7 +54,7 @@ def cancel(targets: Targets, profile: Profile = None, home: HomeDir = None, plug
 
 def retry(targets: Targets, profile: Profile = None, home: HomeDir = None, plugins: Plugins = None) -> None:
     """Forget the failures and cancellations of unfinished runs: a driver at work takes them up again."""
-    from ablab.study.care import retry as forget
+    from ablab.execute.manage import retry as forget
 
     place, found = _found(targets, profile, home)
     count = forget(place, _keys(found))
@@ -69,7 +69,7 @@ def rm(
     plugins: Plugins = None,
 ) -> None:
     """Remove studies, with their reports and the runs that no other study lists, or single runs."""
-    from ablab.study.care import plan_removal, remove
+    from ablab.execute.manage import plan_removal, remove
 
     place, found = _found(targets, profile, home)
     removal = plan_removal(place, found)
@@ -86,7 +86,7 @@ def rm(
 
 def _figures(every: "list[StudyRecord]") -> dict[str, Any]:
     """Of the latest revision; of the others their names, the latest first."""
-    from ablab.study.status import listed, state
+    from ablab.records.status import listed, state
 
     *earlier, record = every
     content = record.read()
@@ -101,8 +101,8 @@ def _figures(every: "list[StudyRecord]") -> dict[str, Any]:
 
 def _found(targets: list[str], profile: str | None, home: Path | None) -> tuple["Home", list["Target"]]:
     """All of them are found before anything is done to one."""
-    from ablab.study.care import find_target
-    from ablab.study.home import make_home
+    from ablab.execute.manage import find_target
+    from ablab.records.home import make_home
 
     place = make_home(home)
     return place, [find_target(place, target, profile) for target in targets]

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from ablab.arch.accounting import Account, Memory
-    from ablab.arch.expression import Model
-    from ablab.arch.rank_account import RankAccount
-    from ablab.arch.registry import Registry
+    from ablab.arch.composition.expression import Model
+    from ablab.arch.composition.registry import Registry
+    from ablab.arch.counting.account import Account, Memory
+    from ablab.arch.counting.rank_account import RankAccount
     from ablab.arch.value import Architecture
 
 Expression = Annotated[str, typer.Argument(metavar="EXPR", help="A model expression: gpt2:124M + rope - scaled_init")]
@@ -38,8 +38,8 @@ def inspect(
     home: HomeDir = None,
 ) -> None:
     """Parameters, FLOPs and memory of a model, counted without building it."""
-    from ablab.arch.accounting import account
-    from ablab.arch.rank_account import rank_account
+    from ablab.arch.counting.account import account
+    from ablab.arch.counting.rank_account import rank_account
 
     sizes = _sizes(layers=layers, width=width, heads=heads, head_dim=head_dim, vocab=vocab, context=context)
     model, arch = _arch(expression, _registry(plugins), sizes)
@@ -80,7 +80,7 @@ def _memory(memory: "Memory") -> str:
 
 def _of_rank(rank: "RankAccount") -> "Iterator[str]":
     """What each of the ranks holds, and what it says, part by part."""
-    from ablab.arch.rank_account import COMMUNICATION_CONVENTION
+    from ablab.arch.counting.rank_account import COMMUNICATION_CONVENTION
     from ablab.report.numbers import short
 
     yield f"\n[bold]each of {rank.size} tensor-parallel ranks[/]"
@@ -123,10 +123,10 @@ def _steps(first: str, second: str, registry: "Registry", sizes: dict[str, int])
     """A row for each change from the first model to the second, and each model whole."""
     from rich.table import Table
 
-    from ablab.arch.accounting import account
-    from ablab.arch.compose import Composite
-    from ablab.arch.model import composite
-    from ablab.study.changes import difference, variant
+    from ablab.arch.composition.compose import Composite
+    from ablab.arch.composition.model import composite
+    from ablab.arch.counting.account import account
+    from ablab.design.changes import difference, variant
 
     start, before = _account(first, registry, sizes)
     end, last = _account(second, registry, sizes)
@@ -190,7 +190,7 @@ def families(plugins: Plugins = None, home: HomeDir = None) -> None:
 
 
 def _registry(folders: Any) -> "Registry":
-    from ablab.arch.registry import load_registry
+    from ablab.arch.composition.registry import load_registry
 
     return load_registry(folders or [])
 
@@ -200,16 +200,16 @@ def _sizes(**sizes: int | None) -> dict[str, int]:
 
 
 def _account(expression: str, registry: "Registry", sizes: dict[str, int]) -> "tuple[Model, Account]":
-    from ablab.arch.accounting import account
+    from ablab.arch.counting.account import account
 
     model, arch = _arch(expression, registry, sizes)
     return model, account(arch)
 
 
 def _arch(expression: str, registry: "Registry", sizes: dict[str, int]) -> "tuple[Model, Architecture]":
-    from ablab.arch.compose import Composite
-    from ablab.arch.expression import resolve
-    from ablab.arch.model import composite
+    from ablab.arch.composition.compose import Composite
+    from ablab.arch.composition.expression import resolve
+    from ablab.arch.composition.model import composite
 
     model = resolve(expression, registry)
     return model, composite(model, Composite(), sizes).arch

@@ -77,7 +77,7 @@ def new_plugin(
     directory: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where NAME.py and test_NAME.py go.")] = Path(),
 ) -> None:
     """Write a working plugin, and its test, to start from."""
-    from ablab.arch.registry import load_registry
+    from ablab.arch.composition.registry import load_registry
     from ablab.errors import UserError
     from ablab.files import write_atomically
 

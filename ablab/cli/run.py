@@ -10,14 +10,14 @@ from ablab.cli.studies import request_of
 from ablab.errors import RunFailed
 
 if TYPE_CHECKING:
-    from ablab.study.driver import Display
-    from ablab.study.executor import Executor
-    from ablab.study.gang import Gang
-    from ablab.study.home import Home
-    from ablab.study.session import Planned, Session
-    from ablab.study.tally import Tally
-    from ablab.study.worker import Setting
-    from ablab.train.team import Layout
+    from ablab.execute.cluster import Gang
+    from ablab.execute.driver import Display
+    from ablab.execute.executors.local import Executor
+    from ablab.execute.session import Planned, Session
+    from ablab.execute.summary import Tally
+    from ablab.execute.worker import Setting
+    from ablab.records.home import Home
+    from ablab.train.parallel import Layout
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a GPU, or one a CPU core.")]
 Accelerator = Annotated[str | None, typer.Option(help="auto, cpu or cuda. Default: the study's `hardware`.")]
@@ -43,11 +43,11 @@ def run(
     plugins: Plugins = None,
 ) -> None:
     """Train what a study lacks, and report. What is finished is never trained again."""
+    from ablab.execute.cluster import check_gang, gang, leading
+    from ablab.execute.session import planned
     from ablab.files import require_writable
-    from ablab.study.driving import driving
-    from ablab.study.gang import check_gang, gang, leading
-    from ablab.study.home import make_home
-    from ablab.study.session import planned
+    from ablab.records.driver_lock import driving
+    from ablab.records.home import make_home
 
     place, together = make_home(home), gang()
     if together is not None and together.rank > 0:
@@ -74,9 +74,9 @@ def _carry_out(asked: "Planned", place: "Home", workers: int | None, together: "
     from rich.console import Console
 
     from ablab.cli.display import make_display
-    from ablab.study.executor import LocalExecutor
-    from ablab.study.gang import GangExecutor
-    from ablab.study.session import Session, Share
+    from ablab.execute.cluster import GangExecutor
+    from ablab.execute.executors.local import LocalExecutor
+    from ablab.execute.session import Session, Share
 
     console = Console()
     display = make_display(console, asked.study.metric)
@@ -130,8 +130,8 @@ def _tell(asked: "Planned", tally: "Tally", display: "Display") -> None:
 
 def _conclude(session: "Session", console: Any, *, interrupted: bool) -> None:
     """Prints and writes the report, and attaches it to the study in MLflow."""
+    from ablab.analysis.summary import summarise
     from ablab.report.files import write_files
-    from ablab.report.summary import summarise
     from ablab.report.terminal import print_summary
 
     record = session.record

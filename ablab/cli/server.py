@@ -11,7 +11,7 @@ from ablab.cli.options import HomeDir, Plugins, Profile
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
-    from ablab.study.home import Home
+    from ablab.records.home import Home
 
 Opened = Annotated[str | None, typer.Argument(metavar="[STUDY]", help="A study's name, or its file: whose runs to see.")]
 Browse = Annotated[bool | None, typer.Option("--open/--no-browser", help="Default: where there is a desktop and a terminal.")]
@@ -27,9 +27,9 @@ def ui(
     plugins: Plugins = None,
 ) -> None:
     """Open the MLflow server on the local store, at 127.0.0.1, or a study's page on the server that it is tracked on."""
-    from ablab.study.home import make_home
+    from ablab.records.home import make_home
     from ablab.tracking.addresses import is_server, without_user
-    from ablab.tracking.mlflow_view import available, settings
+    from ablab.tracking.mlflow.view import available, settings
 
     place = make_home(home)
     if not available():
@@ -58,7 +58,7 @@ def _asked(study: str | None, profile: str | None, place: "Home") -> tuple[str |
     if study is None:
         return None, place.tracking_uri()
     from ablab.cli.sync import tracked_at
-    from ablab.study.naming import records_of
+    from ablab.records.lookup import records_of
 
     record = records_of(place, study, profile)[-1]
     record.read()  # which says so where a file's revision was never run
@@ -68,7 +68,7 @@ def _asked(study: str | None, profile: str | None, place: "Home") -> tuple[str |
 def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
     """Where the runs stand: of the study, with its parent above them, or all. Raises UserError where the store can't be read."""
     from ablab.tracking.addresses import redacted
-    from ablab.tracking.mlflow_view import STUDY, MlflowView, NoStore, explained, tagged
+    from ablab.tracking.mlflow.view import STUDY, MlflowView, NoStore, explained, tagged
 
     try:
         view = MlflowView(uri, place.mlflow, make=False)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.table import Table
 
-    from ablab.study.status import Counts, EndedRun, RunningRun, StatusReader, StudyStatus
+    from ablab.records.status import Counts, EndedRun, RunningRun, StatusReader, StudyStatus
 
 _WATCH_SECONDS = 2.0
 _SHOWN = 20  # lines of a kind; --json tells all
@@ -31,7 +31,7 @@ def status(
     """Show how a study stands: what is done, running, waiting, failed, stopped, and the time left."""
     from rich.console import Console
 
-    from ablab.study.status import StatusReader
+    from ablab.records.status import StatusReader
 
     reader = StatusReader(study_record(study, profile, None, home))
     console = Console(highlight=False)

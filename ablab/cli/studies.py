@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ablab.study.foresight import Foresight
-    from ablab.study.home import StudyRecord
-    from ablab.study.plan import Plan
-    from ablab.study.session import Planned, Request
+    from ablab.analysis.power import Foresight
+    from ablab.execute.session import Planned, Request
+    from ablab.plan.plan import Plan
+    from ablab.records.home import StudyRecord
 
 More = Annotated[
     list[str] | None,
@@ -37,9 +37,9 @@ def plan(
     plugins: Plugins = None,
 ) -> None:
     """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
-    from ablab.study.foresight import foreseen, foreseen_parts
-    from ablab.study.home import make_home
-    from ablab.study.session import planned
+    from ablab.analysis.power import foreseen, foreseen_parts
+    from ablab.execute.session import planned
+    from ablab.records.home import make_home
 
     place = make_home(home)
     root = place.root
@@ -78,7 +78,7 @@ def report(
     plugins: Plugins = None,
 ) -> None:
     """Print a study's arms and effects, and write its report; or two studies side by side."""
-    from ablab.report.summary import summarise
+    from ablab.analysis.summary import summarise
 
     others = [word for word in more or [] if "=" not in word]
     overrides = [word for word in more or [] if "=" in word]
@@ -105,9 +105,9 @@ def report(
 def _beside(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open_it: bool) -> None:
     from rich.console import Console
 
-    from ablab.report.beside import print_comparison
-    from ablab.report.comparison import compare, write_comparison
-    from ablab.report.summary import summarise
+    from ablab.analysis.comparison import compare, write_comparison
+    from ablab.analysis.summary import summarise
+    from ablab.report.comparison_terminal import print_comparison
 
     if (record.name, record.revision) == (other.name, other.revision):
         what = f"{record.name} (revision {record.revision}) is named twice: nothing to compare"
@@ -129,7 +129,7 @@ def _written(page: Path, console: "Console", *, open_it: bool) -> None:
 
 def schema(home: HomeDir = None, plugins: Plugins = None) -> None:
     """Print the JSON schema of study files, for editors."""
-    from ablab.study.schema import Study
+    from ablab.spec.study import Study
 
     content = Study.model_json_schema(by_alias=True)
     content["required"].remove("budget")
@@ -140,15 +140,15 @@ def schema(home: HomeDir = None, plugins: Plugins = None) -> None:
 
 def request_of(file: Path, profile: str | None, overrides: list[str] | None, plugins: list[Path] | None) -> "Request":
     """What was asked for."""
-    from ablab.study.session import Request
+    from ablab.execute.session import Request
 
     return Request(file, profile, tuple(overrides or ()), tuple(plugins or ()))
 
 
 def study_record(study: str, profile: str | None, overrides: list[str] | None, home: Path | None) -> "StudyRecord":
     """A study's record by file (the exact revision), by NAME:REVISION, or by name (the latest in this home)."""
-    from ablab.study.home import label, make_home
-    from ablab.study.naming import is_file, records_of
+    from ablab.records.home import label, make_home
+    from ablab.records.lookup import is_file, records_of
 
     place = make_home(home)
     record = records_of(place, study, profile, overrides or ())[-1]

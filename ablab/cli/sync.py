@@ -10,7 +10,7 @@ from ablab.cli.options import HomeDir, Plugins, Profile, StudyName
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
-    from ablab.study.home import StudyRecord
+    from ablab.records.home import StudyRecord
 
 To = Annotated[
     str | None, typer.Option("--to", metavar="URI", help="A store or server. Default: the one the study is tracked in.")
@@ -29,10 +29,10 @@ def sync(
     plugins: Plugins = None,
 ) -> None:
     """Bring a study's MLflow store up to date, or write the study into another; what stands there is not sent again."""
-    from ablab.study.home import make_home
-    from ablab.study.naming import records_of
+    from ablab.records.home import make_home
+    from ablab.records.lookup import records_of
     from ablab.tracking.addresses import redacted
-    from ablab.tracking.mlflow_view import available
+    from ablab.tracking.mlflow.view import available
 
     if not available():
         raise UserError("MLflow is not installed (`pip install mlflow`)")
@@ -47,7 +47,7 @@ def sync(
 
 def _readable(records: "list[StudyRecord]") -> "list[StudyRecord]":
     """Those that can be read; each other is told in a line. Raises UserError where none can."""
-    from ablab.study.sync import recorded
+    from ablab.tracking.sync import recorded
 
     readable, told = [], []
     for record in records:
@@ -68,9 +68,9 @@ def _written(records: "list[StudyRecord]", uri: str) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
+    from ablab.analysis.summary import summarise
     from ablab.report.files import write_files
-    from ablab.report.summary import summarise
-    from ablab.study.sync import sync as write
+    from ablab.tracking.sync import sync as write
 
     shown: set[str] = set()
     console, columns = Console(stderr=True), ("{task.description}", BarColumn(), MofNCompleteColumn())
@@ -83,10 +83,10 @@ def _written(records: "list[StudyRecord]", uri: str) -> int:
 
 
 def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
-    from ablab.study.home import label
-    from ablab.study.naming import is_file
+    from ablab.records.home import label
+    from ablab.records.lookup import is_file
     from ablab.tracking.addresses import redacted
-    from ablab.tracking.mlflow_copy import copy
+    from ablab.tracking.mlflow.copy import copy
 
     if to is None:
         raise UserError("--from needs --to: the store that the study is copied into")
@@ -100,10 +100,10 @@ def _tell(text: str) -> None:
 
 def tracked_at(record: "StudyRecord", study: str, profile: str | None) -> str:
     """The address of the store that a study is tracked in. Raises UserError where only the study's file knows it."""
-    from ablab.study.naming import is_file
+    from ablab.records.lookup import is_file
 
     if is_file(study):
-        from ablab.study.schema import load_study
+        from ablab.spec.study import load_study
 
         return record.home.tracking_uri(load_study(Path(study), profile, [])[0])
     known = record.read()["sources"].get("tracking")

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablab.report.arms import ArmSummary
-from ablab.report.brief import bare, some
-from ablab.report.curves import Curves, curves_of
+from ablab.analysis.arms import ArmSummary
+from ablab.analysis.curves import Curves, curves_of
+from ablab.analysis.summary import Summary
+from ablab.analysis.waterfall_steps import Steps, steps_of
+from ablab.records.home import StudyRecord
+from ablab.records.run_record import Record
 from ablab.report.numbers import short
 from ablab.report.scope import own_data
-from ablab.report.steps import Steps, steps_of
-from ablab.report.summary import Summary
-from ablab.study.home import StudyRecord
-from ablab.study.records import Record
+from ablab.report.truncate import bare, some
 
 _UNKNOWN = "not recorded"
 _AXES = {

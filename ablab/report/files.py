@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from ablab.analysis.summary import Summary
 from ablab.files import write_json
+from ablab.records.home import StudyRecord
 from ablab.report.html import write_pages
-from ablab.report.summary import Summary
-from ablab.study.home import StudyRecord
 
 
 def write_files(summary: Summary, record: StudyRecord) -> list[Path]:

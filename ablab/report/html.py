@@ -8,15 +8,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
+from ablab.analysis.across_parts import lines as across_lines
+from ablab.analysis.across_parts import listings
+from ablab.analysis.summary import Summary
 from ablab.files import write_atomically
+from ablab.records.home import StudyRecord, parts_alone
 from ablab.report.evidence import evidence_of
 from ablab.report.figures import Figures, figures_of
 from ablab.report.figures.front import costs_apart, same_costs
-from ablab.report.parts import lines as across_lines
-from ablab.report.parts import listings
-from ablab.report.searched import survival, trials_listing
+from ablab.report.search import survival, trials_listing
 from ablab.report.sentences import HOW_JUDGED, adjusted, changed_by_tuning, sentence
-from ablab.report.summary import Summary
 from ablab.report.tables import (
     MARKS,
     arms_table,
@@ -27,7 +28,6 @@ from ablab.report.tables import (
     tuning_table,
 )
 from ablab.report.terminal import footnotes, own_footnotes
-from ablab.study.home import StudyRecord, parts_alone
 
 _MEANING = str.maketrans({character: f"\\{character}" for character in r"\`*_[]<>|#"})
 

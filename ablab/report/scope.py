@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ablab.report.brief import in_a_line
+from ablab.records.home import parts_alone
+from ablab.records.params import parameters
 from ablab.report.numbers import exact, short
-from ablab.study.home import parts_alone
-from ablab.study.seeds import replicates_of
-from ablab.study.seeds import told as seeds_told
-from ablab.study.words import parameters
+from ablab.report.truncate import in_a_line
+from ablab.spec.seeds import replicates_of
+from ablab.spec.seeds import told as seeds_told
 
 
 def scope(content: Mapping[str, Any]) -> list[str]:

@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from ablab.report.arms import ArmSummary
+from ablab.analysis.arms import ArmSummary
+from ablab.analysis.effects import EffectSummary
+from ablab.analysis.ladder import Listing
+from ablab.analysis.summary import Summary
+from ablab.analysis.trials import ArmTuning
+from ablab.records.params import parameters
 from ablab.report.evidence import Evidence
 from ablab.report.figures.front import measured
 from ablab.report.numbers import digits, p_value, plain, short, signed
-from ablab.report.scaling import Listing
 from ablab.report.sentences import places_of, word
-from ablab.report.summary import Summary
-from ablab.report.trials import ArmTuning
-from ablab.report.verdicts import EffectSummary
-from ablab.study.words import parameters
 
 # The shapes of the forest plot, in letters.
 MARKS = {"helps": "▼", "hurts": "▲", "equivalent": "■", "undecided": "●", "diverged": "✕"}

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ablab.stats.effects import Cells, Effect, Question
+from ablab.stats.look import Reading, Table, Tests, arms_of
 from ablab.stats.power import Demand, Noise, seeds_needed, smallest_found, spread
-from ablab.stats.reading import Reading, Table, Tests, arms_of
 
 __all__ = ["Judged", "Judgement", "Question", "Rules", "Verdict", "detectable", "holm", "judge"]
 

@@ -18,9 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
-from ablab.arch.accounting import cache_values
-from ablab.arch.decoder import Decoder, on_meta
-from ablab.arch.flow import Memory
+from ablab.arch.counting.account import cache_values
+from ablab.arch.decoder.decoder import Decoder, on_meta
+from ablab.arch.modules.context import Memory
 
 _SPAN, _FEWEST, _MOST, _SECONDS = 8, 3, 12, 0.25
 _BYTES = {"fp64": 8, "fp32": 4, "bf16": 2}

@@ -2,7 +2,7 @@
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
-from ablab.train.team import Team
+from ablab.train.parallel import Team
 
 
 class TeamEnvironment(LightningEnvironment):

@@ -14,14 +14,14 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 from torch.utils.data import DataLoader
 
-from ablab.arch.decoder import Decoder
+from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.recipe import Recipe
 from ablab.arch.roles import weights
 from ablab.data.batches import Sequences, StepSampler
 from ablab.errors import UserError
-from ablab.train.course import Course
+from ablab.train.parallel import MemoryShort, Team
+from ablab.train.progress import Course
 from ablab.train.sharded import Parts
-from ablab.train.team import MemoryShort, Team
 
 
 class TrainedDecoder(L.LightningModule):

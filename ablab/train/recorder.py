@@ -15,9 +15,9 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from ablab.train.course import Course, Timed
 from ablab.train.module import TrainedDecoder
-from ablab.train.team import Team
+from ablab.train.parallel import Team
+from ablab.train.progress import Course, Timed
 
 BEAT_SECONDS = 1.0
 Log = Callable[[int, Mapping[str, float]], None]

@@ -14,7 +14,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from safetensors.torch import save
 from torch import Tensor
 
-from ablab.arch.build import build_model, seed_of
+from ablab.arch.decoder.build import build_model, seed_of
 from ablab.arch.recipe import Recipe
 from ablab.arch.value import Architecture
 from ablab.data.batches import Batches, Sequences
@@ -24,14 +24,14 @@ from ablab.files import write_atomically
 from ablab.train.budget import TimeLimit
 from ablab.train.checkpoint import AtomicCheckpointIO
 from ablab.train.costs import decoding, decoding_on_parts, training_peak
-from ablab.train.course import Counted, Course, Timed
 from ablab.train.environment import TeamEnvironment
 from ablab.train.module import TrainedDecoder
+from ablab.train.parallel import Team
 from ablab.train.precision import resolve_precision
+from ablab.train.progress import Counted, Course, Timed
 from ablab.train.recorder import SILENT, Cadence, Hooks, Recorder
 from ablab.train.scoring import score
 from ablab.train.sharded import Parts, ShardedStrategy
-from ablab.train.team import Team
 
 _PAUSE_SECONDS = 0.2  # between readings of the clock on CUDA, which must wait for the device
 

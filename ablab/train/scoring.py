@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
-from ablab.arch.decoder import Decoder
+from ablab.arch.decoder.decoder import Decoder
 from ablab.data.batches import scoring_batches
 from ablab.data.store import TokenStore
 from ablab.targets import IGNORED
-from ablab.train.team import Team
+from ablab.train.parallel import Team
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
-from ablab.arch.decoder import Decoder
-from ablab.train.team import Team
+from ablab.arch.decoder.decoder import Decoder
+from ablab.train.parallel import Team
 
 
 @dataclass(frozen=True)

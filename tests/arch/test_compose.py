@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import ablab
-from ablab.arch.attention import Attention, NoRotation
-from ablab.arch.compose import Claim, Composite, compose, overlap
-from ablab.arch.layers import LayerNorm, NoPosition, PlainMlp
+from ablab.arch.composition.compose import Claim, Composite, compose, overlap
+from ablab.arch.modules.attention import Attention, NoRotation
+from ablab.arch.modules.layers import LayerNorm, NoPosition, PlainMlp
 from ablab.arch.recipe import LossTerm
 from ablab.errors import UserError
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ablab.arch.model import architecture
-from ablab.arch.registry import load_registry
+from ablab.arch.composition.model import architecture
+from ablab.arch.composition.registry import load_registry
 from ablab.testing import SMALL, Conformance, check_gradients
 
 LOOSE = '''"""Feed-forwards with a weight that does something, or nothing."""

@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablab.arch import accounting, counter
-from ablab.arch.accounting import count_flops
-from ablab.arch.counter import Counter
-from ablab.arch.decoder import on_meta
-from ablab.arch.model import architecture
-from ablab.arch.registry import load_registry
+from ablab.arch.composition.model import architecture
+from ablab.arch.composition.registry import load_registry
+from ablab.arch.counting import account as accounting
+from ablab.arch.counting import counter
+from ablab.arch.counting.account import count_flops
+from ablab.arch.counting.counter import Counter
+from ablab.arch.decoder.decoder import on_meta
 from ablab.errors import UserError
 
 SIZES = {"layers": 3, "width": 32, "heads": 4, "vocab": 300, "context": 16}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ablab.arch.expression import resolve
-from ablab.arch.model import architecture, sized
+from ablab.arch.composition.expression import resolve
+from ablab.arch.composition.model import architecture, sized
 from ablab.arch.value import Dims
 from ablab.errors import UserError
 
@@ -70,7 +70,7 @@ def test_sizes():
 
 
 def test_sizes_that_a_slot_cannot_take_are_a_users_error(registry):
-    from ablab.arch.accounting import account
+    from ablab.arch.counting.account import account
 
     with pytest.raises(UserError, match="must be even"):
         account(architecture("gpt2 + rope", registry, {"width": 15, "heads": 3}))

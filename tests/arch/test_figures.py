@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from ablab.arch.accounting import account, count_flops
-from ablab.arch.attention import Banded, Causal
-from ablab.arch.decoder import on_meta
-from ablab.arch.model import architecture
+from ablab.arch.composition.model import architecture
+from ablab.arch.counting.account import account, count_flops
+from ablab.arch.decoder.decoder import on_meta
+from ablab.arch.modules.attention import Banded, Causal
 from ablab.arch.value import Scores
 
 # Computed from the reference implementations of GPT-1, GPT-2 and LLaMA.
@@ -92,5 +92,5 @@ def test_kv_cache_and_memory(registry):
 def test_counting_does_not_depend_on_the_chunks_of_the_loss(registry, monkeypatch):
     arch = architecture("llama", registry, {"layers": 1, "width": 32, "heads": 2, "vocab": 400, "context": 128})
     whole = count_flops(on_meta(arch))
-    monkeypatch.setattr("ablab.arch.loss._LOGITS_PER_CHUNK", 1)
+    monkeypatch.setattr("ablab.arch.modules.loss._LOGITS_PER_CHUNK", 1)
     assert count_flops(on_meta(arch)) == whole

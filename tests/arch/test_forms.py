@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 import ablab
-from ablab.arch.exchange import nearest_form
-from ablab.arch.forms import Match, differences
-from ablab.arch.model import architecture
-from ablab.arch.registry import Registry
+from ablab.arch.composition.model import architecture
+from ablab.arch.composition.registry import Registry
+from ablab.arch.composition.transformers_form import Match, differences
 from ablab.arch.value import ByLayer, Dims
 from ablab.errors import UserError
+from ablab.hf.exchange import nearest_form
 
 LOOSE = """
 from ablab.plugin import Dims, Family, Form, Match
@@ -85,7 +85,7 @@ def test_initial_values_are_no_matter(small, registry):
 
 
 def test_without_any_form():
-    from ablab.arch.base import BASE
+    from ablab.arch.composition.base import BASE
 
     with pytest.raises(UserError, match="no family here has a form in transformers"):
         nearest_form(BASE, Registry())

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 
 import ablab
-from ablab.arch.base import BASE
-from ablab.arch.build import build_model
-from ablab.arch.flow import Flow
-from ablab.arch.layers import ff_width
+from ablab.arch.composition.base import BASE
+from ablab.arch.decoder.build import build_model
+from ablab.arch.modules.context import Flow
+from ablab.arch.modules.layers import ff_width
 from ablab.arch.value import ByLayer, Dims, at_layer
 
 DIMS = Dims(layers=2, width=24, heads=3, vocab=40, context=12)

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ablab.arch import loss as module
-from ablab.arch.loss import head_loss
+from ablab.arch.modules import loss as module
+from ablab.arch.modules.loss import head_loss
 from ablab.targets import IGNORED
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ablab.arch.model import architecture
-from ablab.arch.registry import load_registry
+from ablab.arch.composition.model import architecture
+from ablab.arch.composition.registry import load_registry
 from ablab.errors import UserError
 from ablab.testing import Conformance
 
@@ -103,7 +103,7 @@ def test_a_strangers_installed_package(tmp_path, folder):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[ablab.plugins]\nstranger = stranger\n")
     code = (
-        f"import sys; sys.path.insert(0, {str(site)!r}); from ablab.arch.registry import load_registry; "
+        f"import sys; sys.path.insert(0, {str(site)!r}); from ablab.arch.composition.registry import load_registry; "
         "print(*load_registry().plugins)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -112,15 +112,15 @@ def test_a_strangers_installed_package(tmp_path, folder):
 
 
 def test_the_core_works_with_an_empty_registry(monkeypatch):
-    monkeypatch.setattr("ablab.arch.registry.entry_points", lambda group: [])
+    monkeypatch.setattr("ablab.arch.composition.registry.entry_points", lambda group: [])
     registry = load_registry()
     assert not registry.plugins
     with pytest.raises(UserError, match="no family named 'gpt2'"):
         architecture("gpt2", registry, {})
     from dataclasses import replace
 
-    from ablab.arch.base import BASE
-    from ablab.arch.build import build_model
+    from ablab.arch.composition.base import BASE
+    from ablab.arch.decoder.build import build_model
     from ablab.arch.value import Dims
     from ablab.testing import CHECKS, SMALL
 

@@ -7,10 +7,10 @@ import subprocess
 
 import pytest
 
-from ablab.study.driving import driving
-from ablab.study.home import make_home
-from ablab.study.session import Request, Session, Share, planned
-from ablab.study.views import Views
+from ablab.execute.session import Request, Session, Share, planned
+from ablab.records.driver_lock import driving
+from ablab.records.home import make_home
+from ablab.tracking.trackers import Views
 from tests.conftest import command, environment
 from tests.standin import Silent, StandIn
 

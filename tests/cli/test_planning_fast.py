@@ -4,8 +4,8 @@ import json
 import subprocess
 import sys
 
-from ablab.study.home import make_home
-from ablab.study.session import Request, Session, planned
+from ablab.execute.session import Request, Session, planned
+from ablab.records.home import make_home
 from tests.conftest import environment
 from tests.standin import Silent
 

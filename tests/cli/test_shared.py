@@ -12,10 +12,10 @@ import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from ablab.study.home import make_home
-from ablab.study.session import Request, Session, Share, planned
-from ablab.study.views import Views
-from ablab.study.worker import Worker
+from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.worker import Worker
+from ablab.records.home import make_home
+from ablab.tracking.trackers import Views
 from tests.cli.test_interrupts import start as driver
 from tests.cli.test_interrupts import until
 from tests.conftest import results

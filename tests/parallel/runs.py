@@ -6,14 +6,14 @@ from typing import Any
 
 import torch
 
-from ablab.arch.model import architecture
+from ablab.arch.composition.model import architecture
+from ablab.arch.composition.registry import load_registry
 from ablab.arch.recipe import Recipe
-from ablab.arch.registry import load_registry
 from ablab.data.batches import Batches
 from ablab.data.store import open_store
+from ablab.train.parallel import Layout, Team
 from ablab.train.recorder import Hooks
 from ablab.train.run import Job, train
-from ablab.train.team import Layout, Team
 
 DIMS = {"layers": 2, "width": 32, "heads": 4, "vocab": 304, "context": 16}
 SINGLE = Layout()

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ablab.arch.decoder import Decoder
+from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.recipe import Recipe
 from ablab.data.batches import Batches
-from ablab.train.team import Layout
+from ablab.train.parallel import Layout
 from tests.parallel.runs import DDP, FSDP, GRID, SINGLE, TENSOR, Task, losses, trained
 from tests.ranks import RankFailed
 

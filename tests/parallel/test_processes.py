@@ -68,7 +68,7 @@ def _begun(study, tmp_path, *options):
 
 def _ranks(driver):
     found = psutil.Process(driver).children(recursive=True)
-    return sorted((p for p in found if "ablab.study.rank" in p.cmdline()), key=lambda p: p.pid)
+    return sorted((p for p in found if "ablab.execute.rank_main" in p.cmdline()), key=lambda p: p.pid)
 
 
 def test_a_process_that_dies_ends_its_run_with_the_reason_and_leaves_none_behind(study, tmp_path):

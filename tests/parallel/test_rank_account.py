@@ -8,13 +8,13 @@ import torch.distributed as dist
 from torch.distributed.tensor.debug import CommDebugMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ablab.arch.accounting import account
-from ablab.arch.build import build_model
-from ablab.arch.decoder import Decoder
-from ablab.arch.model import architecture
-from ablab.arch.rank_account import rank_account
-from ablab.arch.ranks import Ranks
-from ablab.arch.registry import load_registry
+from ablab.arch.composition.model import architecture
+from ablab.arch.composition.registry import load_registry
+from ablab.arch.counting.account import account
+from ablab.arch.counting.rank_account import rank_account
+from ablab.arch.decoder.build import build_model
+from ablab.arch.decoder.decoder import Decoder
+from ablab.arch.modules.ranks import Ranks
 from ablab.arch.value import Architecture
 from ablab.errors import UserError
 

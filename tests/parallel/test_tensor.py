@@ -10,12 +10,12 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor.debug import CommDebugMode
 
-from ablab.arch.build import build_model
-from ablab.arch.decoder import Decoder, on_meta
-from ablab.arch.flow import Flow
-from ablab.arch.model import architecture
-from ablab.arch.ranks import Ranks
-from ablab.arch.registry import load_registry
+from ablab.arch.composition.model import architecture
+from ablab.arch.composition.registry import load_registry
+from ablab.arch.decoder.build import build_model
+from ablab.arch.decoder.decoder import Decoder, on_meta
+from ablab.arch.modules.context import Flow
+from ablab.arch.modules.ranks import Ranks
 from ablab.arch.value import Architecture, Dims
 from ablab.errors import UserError
 from tests.plugins.legal import NAMES, larger, legal

@@ -8,9 +8,9 @@ import torch
 
 from ablab.arch.recipe import RampSlot, ScheduleSlot
 from ablab.train.budget import TimeLimit
+from ablab.train.parallel import Layout, Team
 from ablab.train.recorder import Hooks
 from ablab.train.run import train
-from ablab.train.team import Layout, Team
 from tests.parallel.runs import DDP, FSDP, SINGLE, TENSOR, Task, losses
 
 _STEP_SECONDS = 0.25

@@ -4,9 +4,9 @@ from dataclasses import replace
 from itertools import combinations
 from random import Random
 
-from ablab.arch.base import BASE
-from ablab.arch.compose import Claim, Composite, compose
-from ablab.arch.registry import load_registry
+from ablab.arch.composition.base import BASE
+from ablab.arch.composition.compose import Claim, Composite, compose
+from ablab.arch.composition.registry import load_registry
 from ablab.arch.value import Dims
 from ablab.errors import UserError
 from ablab.testing import SMALL

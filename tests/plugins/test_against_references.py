@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ablab
-from ablab.arch.flow import Flow
+from ablab.arch.modules.context import Flow
 
 DIMS = {"layers": 1, "width": 16, "heads": 2, "vocab": 30, "context": 10}
 

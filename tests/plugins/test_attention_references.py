@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import ablab
-from ablab.arch.attention import Banded, Causal
+from ablab.arch.modules.attention import Banded, Causal
 from ablab.arch.value import Scores
 from tests.plugins.small import DIMS, DOUBLE, lively
 

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 import ablab
-from ablab.arch.expression import resolve
-from ablab.arch.flow import Flow
+from ablab.arch.composition.expression import resolve
+from ablab.arch.modules.context import Flow
 from tests.plugins.small import DIMS, DOUBLE, lively
 
 

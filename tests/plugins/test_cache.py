@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ablab
-from ablab.arch.flow import Memory
+from ablab.arch.modules.context import Memory
 
 DIMS = {"layers": 1, "width": 16, "heads": 4, "vocab": 30, "context": 2100}
 FLOAT32 = 4

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 import ablab
-from ablab.arch.build import build_model
-from ablab.arch.exchange import nearest_form
-from ablab.arch.model import architecture
-from ablab.arch.registry import load_registry
+from ablab.arch.composition.model import architecture
+from ablab.arch.composition.registry import load_registry
+from ablab.arch.decoder.build import build_model
 from ablab.errors import UserError
+from ablab.hf.exchange import nearest_form
 
 transformers = pytest.importorskip("transformers")
 llama_code = pytest.importorskip("transformers.models.llama.modeling_llama")
@@ -229,6 +229,6 @@ def test_sizes_that_transformers_refuses(registry):
 
 
 def test_without_transformers(monkeypatch):
-    monkeypatch.setattr("ablab.arch.exchange.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("ablab.hf.exchange.importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"transformers is not installed \(`pip install 'ablab\[hf\]'`\)"):
         ablab.to_hf(ablab.build("gpt2", layers=1, width=16, heads=2, vocab=11, context=4))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import ablab
-from ablab.arch.build import build_model
+from ablab.arch.decoder.build import build_model
 from ablab.arch.recipe import Recipe
 from ablab.arch.roles import weights
 from ablab.data.batches import Batches
@@ -19,8 +19,8 @@ LR, DECAY = 0.02, 0.1
 
 
 def optimizer_of(registry, text, model):
-    from ablab.arch.compose import Composite
-    from ablab.arch.expression import resolve
+    from ablab.arch.composition.compose import Composite
+    from ablab.arch.composition.expression import resolve
 
     recipe = resolve(f"gpt2 + {text}", registry).compose(Composite(recipe=Recipe(lr=LR, weight_decay=DECAY))).recipe
     optimizer = TrainedDecoder(model, recipe, None, Batches(((1, 1),))).configure_optimizers()

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 
 import ablab
-from ablab.arch.accounting import account
-from ablab.arch.compose import Composite
-from ablab.arch.expression import resolve
+from ablab.arch.composition.compose import Composite
+from ablab.arch.composition.expression import resolve
+from ablab.arch.counting.account import account
 from ablab.arch.recipe import Recipe
 
 DIMS = {"layers": 3, "width": 16, "heads": 2, "vocab": 30, "context": 8}
@@ -49,7 +49,7 @@ def test_inverse_sqrt_is_the_first_transformers(registry):
 
 
 def test_the_z_loss_and_its_gradient_on_whole_logits(registry):
-    from ablab.arch.loss import head_loss
+    from ablab.arch.modules.loss import head_loss
 
     terms = [term for _, term in recipe_of(registry, "z_loss").loss.entries]
     generator = torch.Generator().manual_seed(0)
@@ -97,7 +97,7 @@ def test_checkpointing_computes_blocks_again_and_changes_no_gradient(registry):
 
 def test_checkpointing_is_no_part_of_the_flops_counted(registry):
     model = resolve("llama + activation_checkpointing", registry)
-    from ablab.arch.model import composite
+    from ablab.arch.composition.model import composite
 
     with_it = composite(model, Composite(), DIMS)
     assert with_it.recipe.checkpointing

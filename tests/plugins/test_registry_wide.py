@@ -5,10 +5,10 @@ from itertools import combinations, permutations
 
 import pytest
 
-from ablab.arch.accounting import count_flops
-from ablab.arch.base import BASE
-from ablab.arch.compose import compose
-from ablab.arch.decoder import on_meta
+from ablab.arch.composition.base import BASE
+from ablab.arch.composition.compose import compose
+from ablab.arch.counting.account import count_flops
+from ablab.arch.decoder.decoder import on_meta
 from ablab.arch.roles import Kind, weights
 from ablab.arch.value import Dims
 from ablab.errors import UserError
@@ -80,7 +80,7 @@ def test_every_plugin_says_what_it_is_and_where_it_comes_from(name):
 @pytest.mark.parametrize("name", sorted(REGISTRY.families))
 def test_every_family_builds_at_every_size(name):
     family = REGISTRY.family(name)
-    from ablab.arch.model import architecture
+    from ablab.arch.composition.model import architecture
 
     for size, dims in family.sizes.items():
         assert architecture(f"{name}:{size}", REGISTRY, {}).dims == dims

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ablab.analysis.summary import summarise
+from ablab.records.home import StudyRecord, make_home
 from ablab.report.files import write_files
-from ablab.report.summary import summarise
-from ablab.study.home import StudyRecord, make_home
 from tests.report.realistic import TUNED, carry_out
 
 UNTUNED = "\n".join(line for line in TUNED.splitlines() if not line.startswith("tune")).replace("seeds: 3", "seeds: 2")

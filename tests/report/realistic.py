@@ -5,12 +5,12 @@ import random
 from concurrent.futures import Future
 from pathlib import Path
 
-from ablab.study.attempt import Report
-from ablab.study.home import Home, StudyRecord
-from ablab.study.plan import RunSpec
-from ablab.study.records import Record
-from ablab.study.session import Request, Session, Share, planned
-from ablab.study.views import Views
+from ablab.execute.attempt import Report
+from ablab.execute.session import Request, Session, Share, planned
+from ablab.plan.plan import RunSpec
+from ablab.records.home import Home, StudyRecord
+from ablab.records.run_record import Record
+from ablab.tracking.trackers import Views
 from tests.standin import Silent, StandIn, result
 
 # What each plugin is worth, and what two of them are worth more together.

@@ -11,12 +11,12 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from ablab.analysis.comparison import compare, write_comparison
+from ablab.analysis.summary import summarise
 from ablab.files import write_json
-from ablab.report.comparison import compare, write_comparison
 from ablab.report.figures.canvas import folded
 from ablab.report.files import write_files
 from ablab.report.html import write_pages
-from ablab.report.summary import summarise
 from ablab.report.terminal import print_summary
 from tests.browser import browser
 from tests.report.test_evidence import measure

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablab.report.comparison import compare, write_comparison
+from ablab.analysis.comparison import compare, write_comparison
+from ablab.analysis.summary import summarise
 from ablab.report.figures.forest import forest
 from ablab.report.figures.front import fronts
 from ablab.report.figures.pairs import pair_plot
 from ablab.report.files import write_files
 from ablab.report.sentences import adjusted
-from ablab.report.summary import summarise
 from ablab.report.tables import arms_table
 from tests.report.test_equal_arms import residual
 from tests.report.test_evidence import change

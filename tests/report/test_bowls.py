@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from ablab.analysis.trials import ArmTuning, TrialSummary
 from ablab.report.figures.bowls import bowls, no_bowl, single_bowls
 from ablab.report.figures.canvas import drawing, in_sizes
-from ablab.report.trials import ArmTuning, TrialSummary
 
 
 def tuned(**arms):

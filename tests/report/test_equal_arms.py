@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablab.report.costs import Costs, told
-from ablab.report.parts import across
-from ablab.report.verdicts import findings
-from ablab.study.alike import first_by_runs, first_of, merged
+from ablab.analysis.across_parts import across
+from ablab.analysis.costs import Costs, told
+from ablab.analysis.effects import findings
+from ablab.plan.equal_arms import first_by_runs, first_of, merged
 
 STUDIES, SEEDS = 500, 3
 AT_MOST = 0.05 + 2 * (0.05 * 0.95 / STUDIES) ** 0.5

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from ablab.report.steps import steps_of
-from ablab.report.verdicts import EffectSummary
-from ablab.study.designs import lay_out
-from ablab.study.schema import load_study
+from ablab.analysis.effects import EffectSummary
+from ablab.analysis.waterfall_steps import steps_of
+from ablab.design.build import lay_out
+from ablab.spec.study import load_study
 
 HEAD = "budget: {steps: 5}\nmodel: {layers: 1, width: 16, heads: 2, context: 16}\nfrom: gpt2\n"
 WORTH = {"rope": -0.5, "alibi": -0.2, "swiglu": -0.3}

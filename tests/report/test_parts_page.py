@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import pytest
 
+from ablab.analysis.summary import summarise
 from ablab.report.html import write_pages
 from ablab.report.sentences import noise
-from ablab.report.summary import summarise
 from tests.report.test_parts_report import summary_of  # noqa: F401
 
 BUDGETS = "budgets: [{steps: 4}, {steps: 8}]"

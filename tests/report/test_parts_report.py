@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from ablab.analysis.summary import summarise
+from ablab.execute.session import Request, Session, Share, planned
+from ablab.records.home import make_home
 from ablab.report.html import write_report
-from ablab.report.summary import summarise
 from ablab.report.tables import MARKS
 from ablab.report.terminal import print_summary
-from ablab.study.home import make_home
-from ablab.study.session import Request, Session, Share, planned
 from tests.standin import Silent, StandIn, result
 
 BUDGETS = "budgets: [{steps: 16}, {steps: 4}, {steps: 8}, {steps: 32}]"

@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
+from ablab.analysis.summary import summarise
+from ablab.records.provenance import provenance
 from ablab.report.evidence import again
-from ablab.report.summary import summarise
-from ablab.study.provenance import provenance
 from tests.report.test_report import record  # noqa: F401
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from ablab.analysis.summary import summarise
 from ablab.files import write_json
+from ablab.records.home import StudyRecord, make_home
 from ablab.report.figures.forest import forest
 from ablab.report.html import write_pages, write_report
 from ablab.report.scope import scope
 from ablab.report.sentences import HOW_JUDGED
-from ablab.report.summary import summarise
 from ablab.report.tables import arms_table
 from ablab.report.terminal import print_summary
-from ablab.study.home import StudyRecord, make_home
 
 ARMS = ("base", "mine <b>", "worse")
 VALUES = {"base": (2.50, 2.60, 2.55), "mine <b>": (2.40, 2.51, 2.44), "worse": (2.6, 2.7, 2.65)}

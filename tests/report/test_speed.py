@@ -6,10 +6,10 @@ from itertools import product
 
 import pytest
 
+from ablab.analysis.summary import summarise
 from ablab.files import write_json
+from ablab.records.home import StudyRecord, make_home
 from ablab.report.files import write_files
-from ablab.report.summary import summarise
-from ablab.study.home import StudyRecord, make_home
 from tests.standin import result
 
 

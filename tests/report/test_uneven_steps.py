@@ -5,9 +5,9 @@
 import numpy as np
 import pytest
 
+from ablab.analysis.summary import summarise
+from ablab.analysis.waterfall_steps import steps_of
 from ablab.report.figures.waterfall import waterfall
-from ablab.report.steps import steps_of
-from ablab.report.summary import summarise
 from tests.report.test_evidence import change
 from tests.report.test_report import finish, record  # noqa: F401
 

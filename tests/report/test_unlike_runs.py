@@ -4,12 +4,12 @@
 
 import pytest
 
+from ablab.analysis.costs import UNLIKE
+from ablab.analysis.summary import summarise
 from ablab.files import read_json, write_json
-from ablab.report.costs import UNLIKE
 from ablab.report.evidence import ranges
 from ablab.report.figures.front import costs_apart, fronts, same_costs
 from ablab.report.files import write_files
-from ablab.report.summary import summarise
 from tests.report.test_arm_means import sized
 from tests.report.test_report import finish, record  # noqa: F401
 

@@ -4,12 +4,12 @@
 
 import pytest
 
-from ablab.report.curves import curves_of
+from ablab.analysis.curves import curves_of
+from ablab.analysis.summary import summarise
 from ablab.report.evidence import again, ranges
 from ablab.report.figures.losses import losses
 from ablab.report.scope import scope
 from ablab.report.sentences import sentence
-from ablab.report.summary import summarise
 from tests.report.test_evidence import change, measure
 from tests.report.test_report import finish, record  # noqa: F401
 from tests.report.test_unlike_runs import put

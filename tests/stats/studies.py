@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ablab.arch.registry import load_registry
+from ablab.arch.composition.registry import load_registry
+from ablab.design.build import Contrast, lay_out
+from ablab.spec.study import load_study
 from ablab.stats.verdicts import judge
-from ablab.study.designs import Contrast, lay_out
-from ablab.study.schema import load_study
 
 HEAD = "budget: {steps: 5}\nmodel: {layers: 1, width: 16, heads: 2, context: 16}\n"
 FOUR = "[rope, swiglu, no_bias, rmsnorm]"

@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from ablab.report.searched import survival
-from ablab.report.summary import Summary
+from ablab.analysis.summary import Summary
+from ablab.report.search import survival
 from ablab.stats.effects import effect, fit
 from ablab.stats.front import beaten, dominates, front
 

@@ -5,9 +5,9 @@ import statsmodels.formula.api as smf
 from pandas import DataFrame
 from scipy import stats
 
+from ablab.design.layout import Contrast
 from ablab.stats.sequential import ever, nominal
 from ablab.stats.verdicts import Rules, judge
-from ablab.study.designs.layout import Contrast
 from tests.stats.studies import change, column, first, table
 
 LOOKS = (3, 4, 6)

@@ -5,10 +5,10 @@ import pytest
 from scipy import integrate, optimize, stats
 from statsmodels.stats.power import TTestPower
 
+from ablab.design.layout import Contrast
 from ablab.stats.power import Demand, Noise, finds, seeds_needed, shows_nil, smallest_found, spread
 from ablab.stats.sequential import looks, nominal
 from ablab.stats.verdicts import Rules, detectable
-from ablab.study.designs.layout import Contrast
 
 
 @pytest.mark.parametrize(("effect", "n", "level"), [(1.0, 3, 0.05), (0.7, 10, 0.01), (0.0, 5, 0.05), (2.5, 4, 0.05 / 7)])

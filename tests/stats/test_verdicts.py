@@ -10,8 +10,8 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
+from ablab.design.layout import Contrast
 from ablab.stats.verdicts import Rules, holm, judge
-from ablab.study.designs.layout import Contrast
 from tests.stats.studies import change, column, table
 
 LOOKS = (3, 4, 6)

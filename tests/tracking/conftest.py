@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablab.study.session import Session
+from ablab.execute.session import Session
 from tests.conftest import STUDY
 from tests.tracking.stores import carry_out, compare
 

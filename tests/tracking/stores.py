@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablab.study.home import make_home
-from ablab.study.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, Share, planned
+from ablab.records.home import make_home
 from tests.standin import Silent, StandIn
 
 COMPARE = "arms: {gpt2: gpt2, gpt2 + rope: gpt2 + rope, llama: llama}\n"
@@ -31,8 +31,8 @@ def session_of(file: Path, home: Path) -> tuple[Session, Silent]:
 
 def carry_out(file: Path, home: Path, standin: Callable[..., Any] = StandIn) -> tuple[Session, Silent]:
     """A study made by the stand-in trainer, tracked for real."""
+    from ablab.analysis.summary import summarise
     from ablab.report.files import write_files
-    from ablab.report.summary import summarise
 
     session, display = session_of(file, home)
     session.run(lambda setting: standin(session.home.root, response), Share(1))

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from ablab.errors import UserError
-from ablab.study.schema import Tracking
-from ablab.study.session import Request, planned
+from ablab.execute.session import Request, planned
+from ablab.spec.study import Tracking
 from ablab.tracking.addresses import redacted, without_user
 
 

@@ -11,9 +11,9 @@ from ablab.cli.server import _page
 from ablab.cli.server import ui as open_ui
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
-from ablab.study.home import Home
-from ablab.study.sync import sync
-from ablab.tracking.mlflow_view import MlflowView
+from ablab.records.home import Home
+from ablab.tracking.mlflow.view import MlflowView
+from ablab.tracking.sync import sync
 from tests.tracking.servers import free_port
 from tests.tracking.stores import check_whole, local, shown
 

@@ -13,13 +13,13 @@ import pytest
 from ablab.cli.server import _page
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
-from ablab.study.home import Home, StudyRecord, make_home
-from ablab.study.mirror import Mirror
-from ablab.study.records import Record
-from ablab.study.schema import load_study
-from ablab.study.session import Share
-from ablab.study.sync import sync
-from ablab.tracking.mlflow_view import MlflowView, NewChild
+from ablab.execute.session import Share
+from ablab.records.home import Home, StudyRecord, make_home
+from ablab.records.run_record import Record
+from ablab.spec.study import load_study
+from ablab.tracking.mlflow.mirror import Mirror
+from ablab.tracking.mlflow.view import MlflowView, NewChild
+from ablab.tracking.sync import sync
 from tests.standin import StandIn
 from tests.tracking.servers import free_port, losing, plain
 from tests.tracking.stores import carry_out, check_whole, compare, local, response, session_of, shown

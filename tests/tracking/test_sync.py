@@ -6,10 +6,10 @@ import pytest
 
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
-from ablab.study.home import revisions
-from ablab.study.records import Record
-from ablab.study.session import Share
-from ablab.study.sync import sync
+from ablab.execute.session import Share
+from ablab.records.home import revisions
+from ablab.records.run_record import Record
+from ablab.tracking.sync import sync
 from tests.standin import StandIn
 from tests.tracking.stores import check_whole, compare, local, response, session_of, shown
 

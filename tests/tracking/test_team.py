@@ -16,7 +16,7 @@ import pytest
 
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
-from ablab.tracking.mlflow_view import MlflowView, NewChild
+from ablab.tracking.mlflow.view import MlflowView, NewChild
 from tests import postgres
 from tests.conftest import ROOT
 from tests.tracking.servers import free_port, started

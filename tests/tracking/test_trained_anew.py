@@ -7,10 +7,10 @@ from contextlib import closing
 import pytest
 
 from ablab.errors import UserError
-from ablab.study.care import find_target, plan_removal, remove
-from ablab.study.home import make_home
-from ablab.study.session import Share
-from ablab.study.sync import sync
+from ablab.execute.manage import find_target, plan_removal, remove
+from ablab.execute.session import Share
+from ablab.records.home import make_home
+from ablab.tracking.sync import sync
 from tests.standin import StandIn
 from tests.tracking.stores import check_whole, local, session_of, shown
 
@@ -58,7 +58,7 @@ def test_a_run_that_is_removed_goes_from_mlflow_and_what_is_trained_anew_is_show
 def test_of_two_homes_the_later_result_stands_in_a_store(made, home, tmp_path):
     folder, _ = made
     uri, copy = f"sqlite:///{tmp_path}/team/mlflow.db", f"sqlite:///{tmp_path}/copy/mlflow.db"
-    from ablab.tracking.mlflow_copy import copy as copied
+    from ablab.tracking.mlflow.copy import copy as copied
 
     first = session_of(folder / "x.yaml", home.root)[0]
     second = train(folder / "x.yaml", make_home(tmp_path / "second"), 2.0)

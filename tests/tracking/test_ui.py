@@ -10,7 +10,7 @@ import pytest
 
 from ablab.cli.server import ui as open_ui
 from ablab.errors import UserError
-from ablab.tracking.mlflow_view import MlflowView
+from ablab.tracking.mlflow.view import MlflowView
 from tests.browser import browser
 from tests.conftest import command, environment
 from tests.tracking.servers import answers, free_port, plain, started

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 import ablab
-from ablab.arch.accounting import account
-from ablab.arch.decoder import Decoder
-from ablab.arch.flow import Memory
-from ablab.arch.model import architecture
+from ablab.arch.composition.model import architecture
+from ablab.arch.composition.registry import load_registry
+from ablab.arch.counting.account import account
+from ablab.arch.decoder.decoder import Decoder
+from ablab.arch.modules.context import Memory
 from ablab.arch.recipe import Recipe
-from ablab.arch.registry import load_registry
 from ablab.data.batches import Batches
 from ablab.train.costs import LiveBytes, decoding, training_peak
 from ablab.train.recorder import SILENT

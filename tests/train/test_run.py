@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file
 
 import ablab
-from ablab.arch.accounting import account
-from ablab.arch.model import architecture
+from ablab.arch.composition.model import architecture
+from ablab.arch.counting.account import account
 from ablab.arch.recipe import AdamW, Cosine, Recipe
 from ablab.data.batches import Batches, Sequences
-from ablab.study.plan import NUMERICS_VERSION
+from ablab.plan.plan import NUMERICS_VERSION
 from ablab.train import run as training
 from ablab.train.module import TrainedDecoder
 from ablab.train.recorder import Hooks

@@ -12,7 +12,7 @@ import pytest
 from ablab.arch.recipe import FullBatch, RampSlot, ScheduleSlot
 from ablab.data.batches import StepSampler
 from ablab.train.budget import TimeLimit
-from ablab.train.course import Moment, Timed
+from ablab.train.progress import Moment, Timed
 from tests.train.test_run import Watch, finished, job, train  # noqa: F401
 
 NOTHING = Moment()

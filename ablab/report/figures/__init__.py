@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ablab.analysis.summary import Summary
 from ablab.report.evidence import Evidence
 from ablab.report.figures.bowls import bowls, no_bowl, single_bowls
 from ablab.report.figures.canvas import Plot
@@ -11,7 +12,6 @@ from ablab.report.figures.front import fronts
 from ablab.report.figures.interactions import interactions
 from ablab.report.figures.losses import losses
 from ablab.report.figures.waterfall import waterfall
-from ablab.report.summary import Summary
 
 __all__ = ["Figures", "Plot", "figures_of"]
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from math import log10
 from typing import Any
 
+from ablab.analysis.summary import Summary
+from ablab.analysis.trials import ArmTuning
 from ablab.report.figures.canvas import BLUE, MUTED, VERMILION, Plot, bare_drawing, folded, reach
 from ablab.report.numbers import exact
-from ablab.report.summary import Summary
-from ablab.report.trials import ArmTuning
 
 _MOST = 24  # arms: the table has all
 _ACROSS = 3

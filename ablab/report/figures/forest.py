@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from ablab.analysis.effects import EffectSummary
+from ablab.analysis.summary import Summary
 from ablab.report.figures.canvas import GREEN, GRID, INK, MARKS, MUTED, UNKNOWN, Plot, drawing, folded
 from ablab.report.sentences import lost
-from ablab.report.summary import Summary
-from ablab.report.verdicts import EffectSummary
 
 _LABEL = 24  # characters of a name in a line: the rest of the figure is for the effects
 _MOST_INTERACTIONS = 12

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ablab.report.arms import ArmSummary
+from ablab.analysis.arms import ArmSummary
+from ablab.analysis.summary import Summary
 from ablab.report.figures.canvas import BLUE, MUTED, Plot, drawing, in_sizes
-from ablab.report.summary import Summary
 
 _LISTED = 8  # arms of the front that are named beside it
 _MANY = 40  # arms: of more, the front alone has numbers and bars

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ablab.analysis.effects import EffectSummary
+from ablab.analysis.summary import Summary
 from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, folded
 from ablab.report.sentences import places_of, word
-from ablab.report.summary import Summary
-from ablab.report.verdicts import EffectSummary
 
 _TIMES = " × "
 _FEWEST = 4  # columns that there is room for at least, so that few cells are not huge

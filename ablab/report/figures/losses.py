@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ablab.report.curves import Curve, Curves
+from ablab.analysis.curves import Curve, Curves
 from ablab.report.figures.canvas import GRID, LINES, MUTED, Plot, drawing, folded, in_sizes, legend, reach
 
 _STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (8, 2)))

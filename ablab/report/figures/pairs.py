@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ablab.analysis.effects import EffectSummary
 from ablab.report.figures.canvas import INK, MARKS, MUTED, UNKNOWN, Plot, drawing, folded, legend
 from ablab.report.sentences import lost
-from ablab.report.verdicts import EffectSummary
 
 if TYPE_CHECKING:
-    from ablab.report.comparison import Pair
+    from ablab.analysis.comparison import Pair
 
 _LABEL = 24
 

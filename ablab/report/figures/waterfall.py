@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from ablab.analysis.waterfall_steps import Steps
 from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, folded, reach
 from ablab.report.numbers import digits
-from ablab.report.steps import Steps
 
 _LABEL = 24
 

@@ -1,0 +1,1 @@
+"""Composition of an architecture: edits, model expressions, the registry of plugins and families."""

@@ -1,0 +1,172 @@
+"""Model expressions: `gpt2:124M + rope(base=5e5) - scaled_init`, the one way to name an arm."""
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ablab.arch.composition.compose import Claim, Composite, compose
+from ablab.arch.composition.registry import Plugin, Registry
+from ablab.arch.value import Dims
+from ablab.errors import UserError
+
+_TOKEN = re.compile(r"\s*(?:(?P<sign>[+-])|(?P<name>[A-Za-z_]\w*)(?::(?P<size>[\w.]+))?(?P<open>\()?|(?P<bad>\S))")
+
+
+@dataclass(frozen=True)
+class Mention:
+    """One term of an expression: its sign, the plugin's name and the options given."""
+
+    sign: str
+    name: str
+    options: Mapping[str, Any]
+    column: int
+
+
+@dataclass(frozen=True)
+class Use:
+    """A plugin in force, with its options."""
+
+    plugin: Plugin
+    instance: Any
+
+    def claim(self) -> Claim:
+        """What it writes, requires and refuses. Raises UserError where the plugin's own code fails."""
+        declared = self.plugin.declared
+        try:
+            return Claim(declared.name, self.instance.edit(), declared.requires, declared.conflicts)
+        except Exception as error:
+            raise UserError(f"plugin {declared.name!r} fails: {type(error).__name__}: {error}") from error
+
+    def __str__(self) -> str:
+        default = self.plugin.options
+        own = {f.name: getattr(self.instance, f.name) for f in fields(self.instance)}
+        changed = [f"{name}={value}" for name, value in own.items() if value != default[name]]
+        return self.plugin.name + (f"({', '.join(changed)})" if changed else "")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A resolved expression: the plugins in force (by name, sorted) and the family's dims."""
+
+    expression: str
+    family: str
+    size: str | None
+    uses: Mapping[str, Use]
+    dims: Dims
+
+    def compose(self, base: Composite) -> Composite:
+        """The arm's value: `base` with every plugin's edits. Raises UserError on conflicts."""
+        return compose(base, [use.claim() for use in self.uses.values()])
+
+
+def resolve(text: str, registry: Registry) -> Model:
+    """Reads an expression against `registry`. Raises UserError that names the column and the nearest names."""
+    head, size, mentions = _parse(text)
+    family = registry.family(head)
+    uses = dict(_uses(family.plugins, registry))
+    seen: set[str] = set()
+    for mention in mentions:
+        if mention.name in seen:
+            raise UserError(f"column {mention.column}: {mention.name!r} is named twice in {text!r}")
+        seen.add(mention.name)
+        _apply(mention, uses, registry, text)
+    return Model(text, head, size, dict(sorted(uses.items())), family.dims(size))
+
+
+def parse_terms(text: str) -> list[Mention]:
+    """The terms of `rope + rmsnorm - scaled_init`; the first sign may be left out."""
+    stripped = text.strip()
+    if not stripped:
+        return []
+    _, _, mentions = _parse(f"_ {stripped if stripped[0] in '+-' else '+ ' + stripped}")
+    return mentions
+
+
+def _apply(mention: Mention, uses: dict[str, Use], registry: Registry, text: str) -> None:
+    plugin = registry.plugin(mention.name)
+    present = mention.name in uses
+    if mention.sign == "-":
+        if not present:
+            raise UserError(f"column {mention.column}: {text!r} removes {mention.name!r}, which is not there")
+        if mention.options:
+            raise UserError(f"column {mention.column}: a plugin is removed without options (`- {mention.name}`)")
+        del uses[mention.name]
+    elif present and not mention.options:
+        raise UserError(f"column {mention.column}: {text!r} adds {mention.name!r}, which is there already")
+    else:
+        uses[mention.name] = Use(plugin, plugin.configure(mention.options))
+
+
+def _uses(text: str, registry: Registry) -> Iterator[tuple[str, Use]]:
+    for mention in parse_terms(text):
+        plugin = registry.plugin(mention.name)
+        yield mention.name, Use(plugin, plugin.configure(mention.options))
+
+
+def _parse(text: str) -> tuple[str, str | None, list[Mention]]:
+    position, sign, column = 0, None, 1
+    head: tuple[str, str | None] | None = None
+    mentions: list[Mention] = []
+    while text[position:].strip():
+        match = _TOKEN.match(text, position)
+        assert match is not None
+        column = match.end() - len(match.group().lstrip()) + 1
+        position = match.end()
+        if match["sign"]:
+            if sign is not None or head is None:
+                raise UserError(f"column {column}: expected a name, found {match['sign']!r} in {text!r}")
+            sign = match["sign"]
+            continue
+        if match["bad"]:
+            raise UserError(f"column {column}: unexpected {match['bad']!r} in {text!r}")
+        options: dict[str, Any] = {}
+        if match["open"]:
+            options, position = _options(text, position)
+        if head is None:
+            if match["open"]:
+                raise UserError(f"column {column}: a family takes no options; it may take a size (`{match['name']}:SIZE`)")
+            head = (match["name"], match["size"])
+        elif sign is None:
+            raise UserError(f"column {column}: expected + or - before {match['name']!r} in {text!r}")
+        elif match["size"]:
+            raise UserError(f"column {column}: a plugin has no size ({match['name']}:{match['size']})")
+        else:
+            mentions.append(Mention(sign, match["name"], options, column))
+            sign = None
+    if head is None:
+        raise UserError("an expression begins with a family (`gpt2 + rope`)")
+    if sign is not None:
+        raise UserError(f"column {column}: {text!r} ends in {sign!r}")
+    return head[0], head[1], mentions
+
+
+def _options(text: str, start: int) -> tuple[dict[str, Any], int]:
+    """The options that begin behind an opening bracket at `start`, and where they end."""
+    depth, end = 1, start
+    while end < len(text) and depth:
+        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(text[end], 0)
+        end += 1
+    if depth:
+        raise UserError(f"column {start}: this bracket is not closed in {text!r}")
+    inner = text[start : end - 1]
+    options: dict[str, Any] = {}
+    for part in re.split(r",(?![^\[(]*[\])])", inner) if inner.strip() else []:
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not name.isidentifier() or not value:
+            raise UserError(f"column {start + 1}: options are written `name=value`, found {part.strip()!r}")
+        if name in options:
+            raise UserError(f"column {start + 1}: option {name!r} is given twice")
+        options[name] = _literal(value)
+    return options, end
+
+
+def _literal(text: str) -> Any:
+    words = {"true": True, "false": False, "null": None, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

@@ -1,0 +1,1 @@
+"""The decoder built from an architecture value, its seeded weights, and generation."""

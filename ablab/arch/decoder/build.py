@@ -1,0 +1,62 @@
+"""Building a model: from a value to weights that are seeded by name."""
+
+import hashlib
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from ablab.arch.decoder.decoder import Decoder, branch_count
+from ablab.arch.roles import Kind, Weight, weights
+from ablab.arch.value import Architecture
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed that depends on all of `parts` and on nothing else."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def build_model(arch: Architecture, seed: int) -> Decoder:
+    """The model on the CPU in float32. A weight that two architectures share starts equal in both, up to its init's scale."""
+    model = Decoder(arch)
+    initialise(model, seed)
+    return model
+
+
+@torch.no_grad()
+def initialise(model: Decoder, seed: int) -> None:
+    """Draws every weight, whole, in float32, by a CPU generator of its own that is seeded by the weight's name."""
+    for module_name, module in _without_roles(model):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(seed, module_name))
+            module.reset_parameters()  # pyright: ignore[reportCallIssue]
+    branches = branch_count(model)
+    for weight in weights(model):
+        if weight.role is not None:
+            weight.parameter.copy_(_drawn(weight, model.arch, branches, seed))
+
+
+def _drawn(weight: Weight, arch: Architecture, branches: int, seed: int) -> torch.Tensor:
+    role, shape = weight.role, tuple(weight.parameter.shape)
+    assert role is not None
+    if role.kind is Kind.BIAS:
+        return torch.zeros(shape)
+    if role.kind is Kind.GAIN:
+        return torch.ones(shape)
+    deviation = arch.init.embedding if role.kind is Kind.EMBEDDING else arch.init.matrix
+    std = deviation.std(shape)
+    if role.writes_stream:
+        std *= arch.init.residual.factor(branches)
+    generator = torch.Generator("cpu").manual_seed(seed_of(seed, weight.name))
+    return torch.randn(shape, generator=generator, dtype=torch.float32) * std
+
+
+def _without_roles(model: Decoder) -> Iterator[tuple[str, nn.Module]]:
+    """Modules with parameters of their own and no roles: they draw their own values."""
+    for name, module in model.named_modules():
+        own = [p for p, _ in module.named_parameters(recurse=False)]
+        if own and not hasattr(module, "roles"):
+            if not hasattr(module, "reset_parameters"):
+                raise TypeError(f"{name} ({type(module).__name__}) has weights but neither roles nor reset_parameters")
+            yield name, module

@@ -1,0 +1,29 @@
+"""Generation, one token at a time, from a memory of what came before."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from ablab.arch.decoder.decoder import Decoder
+from ablab.arch.modules.context import Memory
+
+
+@torch.no_grad()
+def generate(model: Decoder, prompt: Sequence[int], temperature: float, seed: int) -> Iterator[int]:
+    """Yields the tokens that follow `prompt` (token ids, at least one) until the context is full.
+
+    Each is drawn from softmax(logits / `temperature`) by a generator seeded with `seed`; the most likely at 0.
+    """
+    model.eval()
+    generator, memory = torch.Generator().manual_seed(seed), Memory()
+    logits = model(torch.tensor([list(prompt)]), memory)[0, -1]
+    while True:
+        if temperature:
+            chances = (logits.double() / temperature).softmax(-1)
+            token = int(torch.multinomial(chances, 1, generator=generator))
+        else:
+            token = int(logits.argmax())
+        yield token
+        if memory.seen == model.arch.dims.context:
+            return
+        logits = model(torch.tensor([[token]]), memory)[0, -1]

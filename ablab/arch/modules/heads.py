@@ -1,0 +1,36 @@
+"""Heads: where the weight that gives the logits comes from."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ablab.arch.modules.linear import Linear
+from ablab.arch.roles import Parallel
+from ablab.arch.value import Head, Site
+
+
+@dataclass(frozen=True)
+class TiedHead(Head):
+    """The output projection is the embedding table (Press & Wolf 2017, arXiv:1608.05859)."""
+
+    def build(self, site: Site) -> nn.Module:
+        """A module that hands back the embedding weight."""
+        return nn.Identity()
+
+
+class _Untied(nn.Module):
+    def __init__(self, width: int, vocab: int) -> None:
+        super().__init__()
+        self.output = Linear((width, vocab), Parallel.VOCAB, bias=False)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        return self.output.weight
+
+
+@dataclass(frozen=True)
+class UntiedHead(Head):
+    """An output projection of its own, (vocab, width)."""
+
+    def build(self, site: Site) -> nn.Module:
+        """The projection."""
+        return _Untied(site.dims.width, site.arch.table_vocab)

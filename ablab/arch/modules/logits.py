@@ -1,0 +1,51 @@
+"""From what the head reads to logits: the matmul, its factor and bound, and the padding of the vocabulary masked."""
+
+from collections.abc import Callable
+from math import inf
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ablab.arch.modules.ranks import ALONE
+from ablab.arch.value import Architecture
+
+
+class Projection:
+    """Hidden (..., width) and output weight (table vocab, width) -> logits (..., table vocab); padding's are −∞. Ranks that
+    share the vocabulary each have a part of weight and logits.
+
+    A plain callable: torch's FLOP counter hooks modules, and cannot where the loss takes its gradient in chunks.
+    """
+
+    def __init__(self, arch: Architecture) -> None:
+        self.scale = arch.logits.scale.factor(arch.dims.width)
+        self.ranks = ALONE
+        self._after: list[Callable[[Tensor], Tensor]] = []
+        if arch.logits.softcap is not None:
+            self._after.append(_softcap(arch.logits.softcap))
+        if arch.table_vocab > arch.dims.vocab:
+            self._after.append(self._without_padding)
+        self._vocab = arch.dims.vocab
+
+    def __call__(self, hidden: Tensor, weight: Tensor) -> Tensor:
+        """The logits."""
+        # The stream is far narrower than the logits: scaling it costs less, and gives the same.
+        scaled = hidden if self.scale == 1.0 else hidden * self.scale
+        logits = F.linear(scaled, weight)
+        for change in self._after:
+            logits = change(logits)
+        return logits
+
+    def _without_padding(self, logits: Tensor) -> Tensor:
+        first = self.ranks.rank * logits.shape[-1]
+        rows = torch.arange(first, first + logits.shape[-1], device=logits.device)
+        return logits.masked_fill(rows >= self._vocab, -inf)
+
+
+def _softcap(cap: float) -> Callable[[Tensor], Tensor]:
+    def bound(logits: Tensor) -> Tensor:
+        wide = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
+        return cap * torch.tanh(wide / cap)
+
+    return bound

@@ -1,0 +1,1 @@
+"""Execution: the driver, the worker processes and the executors that place runs."""

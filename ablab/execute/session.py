@@ -1,0 +1,206 @@
+"""One `ablab run`: from a file to a driven plan in a home."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from ablab.arch.composition.registry import load_registry
+from ablab.arch.counting.account import FLOP_CONVENTION
+from ablab.errors import UserError
+from ablab.execute.driver import Display, Driver
+from ablab.execute.executors.local import Executor
+from ablab.execute.summary import Patience, Tally
+from ablab.execute.worker import Setting
+from ablab.files import require_writable
+from ablab.plan.cost_cache import Accounts
+from ablab.plan.plan import Plan
+from ablab.records.home import Home, StudyRecord, label
+from ablab.records.provenance import provenance
+from ablab.records.run_record import Record, finished_keys, settled_keys
+from ablab.schedule.factory import Asked, study_source
+from ablab.schedule.source import Source
+from ablab.spec.study import Study, load_study
+from ablab.tracking.addresses import redacted
+from ablab.tracking.mlflow.mirror import Mirror
+from ablab.tracking.optuna.mirror import OptunaMirror
+from ablab.tracking.trackers import Views
+from ablab.train.parallel import Layout
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for: a study file under a profile and overrides, with plugins from `plugins`."""
+
+    file: Path
+    profile: str | None
+    overrides: tuple[str, ...]
+    plugins: tuple[Path, ...]
+
+    @property
+    def name(self) -> str:
+        """The study's name in a home."""
+        return label(self.file.stem, self.profile)
+
+    @property
+    def command(self) -> str:
+        """What follows `ablab run` to ask for the same."""
+        profile = [f"--profile {self.profile}"] if self.profile else []
+        folders = [f"--plugins {folder}" for folder in self.plugins]
+        shown = [override for override in self.overrides if not override.strip().startswith("tracking")]  # it may hold a password
+        return " ".join([str(self.file), *shown, *profile, *folders])
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a run has of the machine: processes, and threads for each."""
+
+    threads: int
+    layout: Layout = field(default_factory=Layout)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A validated study and where its runs come from: nothing is created yet. `accounts`: what its arms cost."""
+
+    request: Request
+    study: Study
+    source: Source
+    accounts: Accounts
+
+    @property
+    def plan(self) -> Plan:
+        """The study as far as it is decided."""
+        return self.source.plan
+
+    def settled(self, root: Path) -> set[str]:
+        """The keys of the runs and trials that a new execution leaves as they are."""
+        return finished_keys(root, self.plan.unique) | settled_keys(root, [trial.run.key for trial in self.plan.trials])
+
+
+def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
+    """Reads, validates and plans. `root`: the home's folder of records. Raises UserError with the place of what is wrong."""
+    study, document = load_study(request.file, request.profile, request.overrides)
+    accounts = Accounts(root)
+    source = study_source(Asked(request.name, study, document), load_registry(request.plugins), root, accounts)
+    return Planned(request, study, source, accounts)
+
+
+class Session:
+    """A planned study being carried out in a home."""
+
+    def __init__(self, planned: Planned, home: Home, display: Display) -> None:
+        self.planned, self.home, self.display = planned, home, display
+        study = planned.study
+        self.record = StudyRecord(home, planned.request.name, study.revision())
+        self.views = Views([view(self.record, study, display.say) for view in (Mirror, OptunaMirror)])
+        self._expected = 0
+        uri = study.tracking.uri if study.tracking is not None else None
+        tracked = {"tracking": redacted(uri, uri)} if uri else {}
+        self._sources = {"command": planned.request.command, "flop_convention": FLOP_CONVENTION, **tracked, **provenance()}
+
+    def require_writable(self) -> None:
+        """Raises UserError where this user may not write what the study needs; runs that another driver holds are its own."""
+        root = self.home.root
+        records = [Record(root, key) for key in self.planned.plan.unique.keys() - self.planned.settled(root)]
+        folders = [record.folder for record in records if not record.lease().held()]
+        require_writable([self.home.tokens, self.record.path.parent, self.record.reports, *folders])
+
+    @property
+    def missing(self) -> int:
+        """How many runs and trials are not finished, as far as can be said."""
+        expected = self.planned.plan.expected
+        return expected.runs + expected.trials - len(self.planned.settled(self.home.root))
+
+    def want_again(self) -> None:
+        """A new `ablab run` tries again what failed or was cancelled; a trial that failed counts as one without a value, since
+        others were chosen on it (`ablab retry` tries it again).
+        """
+        for key in self.planned.plan.unique.keys() - self.planned.settled(self.home.root):
+            Record(self.home.root, key).want_again()
+
+    def run(self, executor: Callable[[Setting], Executor], share: Share) -> Tally:
+        """Trains what is not finished, each run on its `share`. The records are complete before the views are."""
+        source, plan = self.planned.source, self.planned.plan
+        if source.done:
+            self.write()
+            if not self.mirrored():
+                self.views.open(plan)
+            return Tally()
+        self.prepare()
+        self._expected = plan.expected.runs + plan.expected.trials
+        source.changed = self._replanned
+        self.write()
+        setting = Setting(
+            self.home.root.resolve(), tuple(p.resolve() for p in self.planned.request.plugins), share.threads,
+            layout=share.layout, compile=self.planned.study.hardware.compile,
+        )  # fmt: skip
+        patience = Patience(self.planned.study.retries, self.planned.study.stall_seconds)
+        made = executor(setting)
+        driver = Driver(self.home.root, made, self.views, self.display, patience)
+        try:
+            tally = driver.drive(source)
+        finally:
+            driver.close()
+        self.planned.accounts.write()  # a search counts arms as it goes
+        if tally.signal is None:
+            self.write()  # another driver may have written since what it knew, which was less
+        self.record.executed(self._execution(made.slots, tally))
+        return tally
+
+    def write(self) -> None:
+        """Writes the study's own record, and what was counted for it."""
+        self.record.write(self.planned.study, self.planned.plan, self._sources)
+        self.planned.accounts.write()
+
+    def _replanned(self, plan: Plan) -> None:
+        expected = plan.expected.runs + plan.expected.trials
+        if expected != self._expected:
+            self.display.expect(expected - self._expected)
+            self._expected = expected
+        self.record.write(self.planned.study, plan, self._sources)
+        self.views.replanned(plan)
+
+    def mirrored(self) -> bool:
+        """Whether the tracker shows all of this plan already."""
+        seen = self.record.mirrored
+        lost = not self.home.tracking_uri(self.planned.study).startswith("http") and not any(self.home.mlflow.glob("*.db"))
+        return not lost and seen == self._view()
+
+    def close(self, files: Sequence[Path], *, complete: bool) -> None:
+        """Attaches the report's files to the study in the tracker."""
+        if self.views.close(files, complete=complete) and complete:
+            self.record.note_mirrored(self._view())
+
+    def _view(self) -> dict[str, Any]:
+        uri = self.home.tracking_uri(self.planned.study)
+        return {"tracker": redacted(uri, uri), "keys": sorted(self.planned.plan.unique)}
+
+    def prepare(self) -> None:
+        """Tokenizes what is not tokenized yet. Raises UserError where there is not text enough."""
+        from ablab.data.store import prepare
+
+        plan = self.planned.plan
+        longest: dict[str, int] = {}
+        for run in (*plan.runs, *(trial.run for trial in plan.trials)):
+            longest[run.data] = max(longest.get(run.data, 0), run.dims["context"] or 0)
+        for fingerprint, context in longest.items():
+            if not (self.home.tokens / fingerprint / "manifest.json").exists():
+                self.display.say("preparing the corpus: tokenizing once, for all runs")
+            stored = prepare(plan.data[fingerprint], self.home.tokens).splits["train"].tokens
+            if stored <= context:
+                raise UserError(f"the training split has {stored} tokens, fewer than one sequence of {context + 1}")
+
+    def _execution(self, workers: int, tally: Tally) -> dict[str, Any]:
+        now = time.time()
+        return {
+            "time": now,
+            # From the start of this process: importing and planning are overhead too.
+            "wall_seconds": now - psutil.Process().create_time(),
+            "workers": workers,
+            "busy_seconds": tally.busy_seconds,
+            "trained": tally.trained,
+        }

@@ -1,0 +1,1 @@
+"""Conversion between ablab models and `transformers` models."""

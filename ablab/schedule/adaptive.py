@@ -1,0 +1,131 @@
+"""Sources whose runs depend on how trials ended. What they decide follows from the records alone: a source that is made
+again, by another driver or another day, decides the same and hands out what is missing.
+"""
+
+from abc import abstractmethod
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ablab.execute.attempt import Report
+from ablab.plan.plan import Plan, RunSpec
+from ablab.records.run_record import Record, figure
+from ablab.schedule.source import Source, ignore
+from ablab.tracking.optuna.study import Outcome, Proposer
+
+
+def rungs(record: Record, metric: str) -> dict[int, float]:
+    """What a run's validations gave on its way, by their order."""
+    values = [row[metric] for row in record.metrics() if metric in row]
+    return dict(enumerate(values, start=1))
+
+
+def outcome(record: Record, metrics: Sequence[str], owner: str) -> Outcome | None:
+    """How a trial ended for `owner`: finished (without values if it diverged), pruned by it, failed; None while it may still
+    come to something.
+    """
+    result, pruned = record.result, record.pruned_by == owner
+    if result is None and not pruned and record.failure is None:
+        return None
+    values = None if result is None or result["diverged"] else tuple(figure(result, metric) for metric in metrics)
+    return Outcome(values, rungs(record, metrics[0]), pruned)
+
+
+class Adaptive(Source):
+    """Hands out trials, notes how they end, and hands out what follows from it. `root`: the home's folder of records. `owner`:
+    the study's revision, whose prunings alone count. A trial that failed is one without a value, until `ablab retry`.
+    """
+
+    def __init__(self, root: Path, metrics: Sequence[str], owner: str) -> None:
+        self.root, self.metrics, self.owner, self.changed = root, metrics, owner, ignore
+        self._undecided = False
+        self._waiting: deque[RunSpec] = deque()
+        self._cancelled: set[str] = set()
+
+    @abstractmethod
+    def noted(self, spec: RunSpec, outcome: Outcome) -> None:
+        """A trial ended: decides what follows. The same trial may be noted twice."""
+
+    @abstractmethod
+    def confirmed(self, spec: RunSpec) -> None:
+        """A run of the design is finished: decides what follows. The same run may be told twice."""
+
+    @abstractmethod
+    def planned(self) -> Plan:
+        """The study as far as it is decided."""
+
+    @abstractmethod
+    def pruner(self, spec: RunSpec) -> Proposer | None:
+        """What tells whether a trial lags; None where trials are trained to their end."""
+
+    def watch(self, running: Sequence[RunSpec]) -> None:
+        """Ends trials that lag behind the others."""
+        for spec in running:
+            if spec.trial is None or (pruner := self.pruner(spec)) is None:
+                continue
+            record = Record(self.root, spec.key)
+            if not record.stop_asked and pruner.lags(spec.trial, rungs(record, self.metrics[0])):
+                record.ask_to_stop("pruned: it lagged behind the other trials", "pruned", self.owner)
+
+    def wait(self, runs: Iterable[RunSpec]) -> None:
+        """More runs are decided upon."""
+        self._waiting.extend(runs)
+        self._undecided = True
+
+    def settle(self) -> None:
+        """Notes all trials that ended earlier, and what follows from them."""
+        unknown: deque[RunSpec] = deque()
+        while self._waiting:
+            spec = self._waiting.popleft()
+            if not self._known(spec):
+                unknown.append(spec)
+        self._waiting = unknown
+        self._plan_anew()
+
+    def next(self) -> RunSpec | None:
+        """The next run that is not finished; none once one was cancelled."""
+        while self._waiting and not self._cancelled:
+            spec = self._waiting.popleft()
+            if not self._known(spec):
+                Record(self.root, spec.key).take_back_pruning()  # another study's
+                self._plan_anew()
+                return spec
+        self._plan_anew()
+        return None
+
+    def ended(self, spec: RunSpec, report: Report) -> None:
+        """Notes a trial; one that was interrupted or cancelled decides nothing."""
+        self._cancelled.discard(spec.key)
+        record = Record(self.root, spec.key)
+        if report.status == "stopped" and record.pruned_by not in (None, self.owner):
+            self.wait([spec])
+        elif report.status == "stopped" and not record.pruned:
+            self._cancelled.add(spec.key)
+        elif spec.trial is not None and (found := outcome(record, self.metrics, self.owner)) is not None:
+            self.noted(spec, found)
+            self._plan_anew()
+        elif spec.trial is None and record.finished:
+            self.confirmed(spec)
+            self._plan_anew()
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing waits; what runs now may bring more."""
+        return not self._waiting or bool(self._cancelled)
+
+    def _known(self, spec: RunSpec) -> bool:
+        record = Record(self.root, spec.key)
+        if spec.trial is None:
+            if record.finished:
+                self.confirmed(spec)
+            return record.finished
+        if (found := outcome(record, self.metrics, self.owner)) is not None:
+            self.noted(spec, found)
+        return found is not None
+
+    def _plan_anew(self) -> None:
+        """Only where more is decided: a plan of many runs takes a moment."""
+        if self._undecided:
+            self._undecided = False
+            self.plan = self.planned()
+            self.changed(self.plan)

@@ -1,0 +1,1 @@
+"""The study file: YAML with positions, pydantic models, validation and overrides."""

@@ -1,0 +1,185 @@
+"""What a study may say: pydantic models, strict, unknown keys refused, every error with its place in the file."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+
+from ablab.data.spec import Data, StdlibData
+from ablab.errors import UserError, unknown
+from ablab.spec.base import Config
+from ablab.spec.design import Compare, Design, Search
+from ablab.spec.errors import messages
+from ablab.spec.hardware import Hardware
+from ablab.spec.margin import DEFAULT, Margin
+from ablab.spec.run import BudgetConfig, Ladder, RecipeConfig, RecipeField, Sizes, first_budget
+from ablab.spec.seeds import STREAM, AdaptiveSeeds, ArmText, Replicate, Seeds, seed_list
+from ablab.spec.tune import Tune
+from ablab.spec.yaml_document import Document, read
+from ablab.tracking.addresses import require_database, require_tracker
+
+
+def _valid(require: Callable[[str], None]) -> Callable[[str], str]:
+    """A validator of what `require` raises no UserError for."""
+
+    def value(given: str) -> str:
+        try:
+            require(given)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return given
+
+    return value
+
+
+class Tracking(Config):
+    """`uri`: an MLflow tracking server or store in place of the local one. `optuna`: a database that a team shares
+    (`postgresql+psycopg://user@host/name`) in place of a journal file.
+    """
+
+    uri: Annotated[str, AfterValidator(_valid(require_tracker))] | None = None
+    optuna: Annotated[str, AfterValidator(_valid(require_database))] | None = None
+
+
+def _match(value: Any) -> Any:
+    """Accepts the names of what can be matched."""
+    if value is not None and value not in MATCHES:
+        raise ValueError(str(unknown("match", str(value), MATCHES)))
+    return value
+
+
+Match = Literal["params", "flops_per_token"]
+MATCHES: tuple[Match, ...] = get_args(Match)
+Share = Annotated[float, Field(gt=0, lt=1)]
+# Keys that came later: at their defaults a study is the revision that it was without them.
+_LATER: dict[tuple[str, ...], Any] = {
+    ("margin",): DEFAULT, ("tune", "shared"): True, ("match",): None, ("budget", "seconds"): None,
+}  # fmt: skip
+
+
+class Study(Config):
+    """A study file, resolved. `match`: what every arm has as much of as the baseline (`from`; in `compare` its `baseline`), to
+    within 1 %: its feed-forward is made as wide as that takes. `budgets`, `scales`: the same question at several budgets, or up
+    a ladder; `budget` is then the first's, where none is given for all. `retries`: how often a run is tried again whose worker
+    process died or hung. `stall_seconds`: without progress for so long, starting and validation included, a run's worker counts
+    as hung.
+    """
+
+    question: str = ""
+    from_: str | None = Field(default=None, alias="from")
+    to: str | None = None
+    arms: Annotated[dict[str, ArmText], Field(min_length=1)] | None = None
+    design: Design = Compare()
+    model: Sizes = Sizes()
+    data: Data = StdlibData()
+    budget: BudgetConfig
+    match: Annotated[Match | None, BeforeValidator(_match)] = None
+    budgets: list[BudgetConfig] | None = None
+    scales: Ladder | None = None
+    seeds: Seeds = 3
+    margin: Margin = DEFAULT
+    tune: Tune | None = None
+    recipe: RecipeField = RecipeConfig()
+    metric: Literal["val/bpb", "val/loss"] = "val/bpb"
+    validate_at: list[Share] = Field(default=[0.25, 0.5, 0.75])
+    checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0
+    retries: Annotated[int, Field(ge=0)] = 1
+    stall_seconds: Annotated[float, Field(gt=0)] = 600.0
+    hardware: Hardware = Hardware()
+    tracking: Tracking | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_budget(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "budget" in values:
+            return values
+        several, ladder = values.get("budgets"), values.get("scales")
+        return values if several is None and ladder is None else {**values, "budget": first_budget(several, ladder)}
+
+    @model_validator(mode="after")
+    def _has_arms(self) -> "Study":
+        if isinstance(self.design, Compare) and self.arms is not None:
+            if self.design.baseline is not None and self.design.baseline not in self.arms:
+                raise ValueError(f"design.baseline: {unknown('arm', self.design.baseline, self.arms)}")
+            return self
+        if self.arms is not None:
+            raise ValueError(f"arms go with design compare; {self.design.kind} makes its own from `from` and `to`")
+        changes = getattr(self.design, "changes", None) or getattr(self.design, "factors", None)
+        if self.from_ is None or (self.to is None and not changes):
+            raise ValueError(f"design {self.design.kind} needs `from` and `to`")
+        return self
+
+    def seed_list(self) -> list[int]:
+        """The seeds that there can be, replicates' apart: 1 to n where a number is given, or the most there may be."""
+        return seed_list(self.seeds)
+
+    @property
+    def adaptive(self) -> AdaptiveSeeds | None:
+        """How seeds are added, where they are."""
+        return self.seeds if isinstance(self.seeds, AdaptiveSeeds) else None
+
+    @property
+    def replicates(self) -> dict[str, int]:
+        """The replicate of each arm that names one above 0."""
+        arms = {name: arm.replicate for name, arm in (self.arms or {}).items() if isinstance(arm, Replicate)}
+        return {name: replicate for name, replicate in arms.items() if replicate}
+
+    def every_seed(self) -> list[int]:
+        """All seeds that runs and trials may have, over all streams."""
+        own = [*self.seed_list(), *([] if self.trial_seed is None else [self.trial_seed])]
+        return [stream * STREAM + seed for stream in sorted({0, *self.replicates.values()}) for seed in own]
+
+    @property
+    def timed(self) -> bool:
+        """Whether the clock decides how long runs are, in any part."""
+        return any(budget.seconds is not None for budget in (self.budget, *(self.budgets or ())))
+
+    @property
+    def objectives(self) -> list[str]:
+        """What runs are judged by: the metric, or what a search asks for."""
+        return list(self.design.objectives) if isinstance(self.design, Search) else [self.metric]
+
+    @property
+    def trial_seed(self) -> int | None:
+        """The seed of trials, apart from the others; None where there are none."""
+        trials = self.tune or self.design
+        return trials.seed if isinstance(trials, Tune | Search) else None
+
+    def content(self, *apart: str) -> dict[str, Any]:
+        """In plain JSON types, less `apart`; `budgets` and `scales` only where there are some. Of a rung's recipe, and of the
+        study's under a preset, only what is given: a default that is written out is not what a preset or the study would say.
+        """
+        none = {name for name in ("budgets", "scales") if getattr(self, name) is None}
+        content = self.model_dump(mode="json", by_alias=True, exclude={*apart, *none})
+        rungs = self.scales.rungs if self.scales else []
+        for rung, told in zip(rungs, content.get("scales", {}).get("rungs", ()), strict=False):
+            told["recipe"] = rung.recipe.model_dump(mode="json", exclude_unset=True)
+        if any(recipe.preset for recipe in (self.recipe, *(rung.recipe for rung in rungs))):
+            content["recipe"] = self.recipe.model_dump(mode="json", exclude_unset=True)
+        return content
+
+    def revision(self) -> str:
+        """A hash of the resolved study; where it is tracked, how workers are cared for and, but for a budget of seconds, what it
+        trains on does not count.
+        """
+        apart = ("tracking", "checkpoint_seconds", "retries", "stall_seconds")
+        content = self.content(*apart) if self.timed else self.content(*apart, "hardware")
+        for path, default in _LATER.items():
+            *above, key = path
+            place = reduce(lambda node, name: node.get(name) or {}, above, content)
+            if key in place and place[key] == default:
+                del place[key]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def load_study(file: Path, profile: str | None, overrides: Sequence[str]) -> tuple[Study, Document]:
+    """Reads and validates a study file. Raises UserError: `file:line:column: key: what is wrong`."""
+    document = read(file, profile, overrides)
+    try:
+        return Study.model_validate(document.values), document
+    except ValidationError as error:
+        raise UserError("\n".join(messages(error, document, Study))) from None

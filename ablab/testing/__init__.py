@@ -1,0 +1,5 @@
+"""Public conformance suites: what every plugin, built in or third-party, must satisfy."""
+
+from ablab.testing.plugins import CHECKS, SMALL, Conformance, check_gradients
+
+__all__ = ["CHECKS", "SMALL", "Conformance", "check_gradients"]

@@ -1,0 +1,198 @@
+"""The conformance suite that every plugin, ours or a stranger's, is held to.
+
+A plugin's own tests need three lines:
+
+    from ablab.testing import Conformance
+
+    class TestMine(Conformance):
+        expression = "gpt2 + mine"
+
+Give `plugins` the folders of loose plugin files, if the plugin is not installed; `dims` in place of the small default sizes;
+and in `without_gradient` the names of weights whose gradient is rightly zero (patterns such as `*.mixer.shift`), with the reason.
+"""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ablab.arch.composition.model import architecture
+from ablab.arch.composition.registry import Registry, load_registry
+from ablab.arch.counting.account import account, count_flops, count_parameters
+from ablab.arch.decoder.build import build_model
+from ablab.arch.decoder.decoder import Decoder, on_meta
+from ablab.arch.modules.context import Memory
+from ablab.arch.value import Architecture
+
+# A key's bias adds the same to all scores of a query, which the softmax takes off, unless keys are normed or turned.
+WITHOUT_GRADIENT = ("*.mixer.k.bias",)
+_SEQUENCES = 16
+_ROUNDING = 1e-9  # of the largest gradient; that of a weight that takes part is more than 1e-3 of it in models so small
+SMALL: Mapping[str, int] = {"layers": 2, "width": 32, "heads": 4, "vocab": 61, "context": 12}
+
+
+def check_meta(arch: Architecture) -> None:
+    """The same parameters on the meta device and for real, each with a role or values of its own."""
+    real, meta = build_model(arch, 0), on_meta(arch)
+    shapes = {name: p.shape for name, p in real.named_parameters()}
+    assert shapes == {name: p.shape for name, p in meta.named_parameters()}
+    assert count_parameters(real) == count_parameters(meta) == account(arch).parameters
+
+
+def check_seeded(arch: Architecture) -> None:
+    """The same seed gives the same weights, whatever else was drawn before."""
+    first = build_model(arch, 7)
+    torch.rand(3)
+    second = build_model(arch, 7)
+    for (name, a), b in zip(first.named_parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b), f"{name} is not drawn from the seed and its name alone"
+
+
+def check_causal(arch: Architecture) -> None:
+    """A later token changes no earlier logit; and every token changes its own."""
+    model = _lively(arch)
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(0, arch.dims.vocab, (1, arch.dims.context), generator=generator)
+    with torch.no_grad():
+        logits = model(tokens)
+        for t in range(arch.dims.context):
+            changed = tokens.clone()
+            changed[0, t] = (changed[0, t] + 1) % arch.dims.vocab
+            moved = (model(changed) - logits).abs().amax(dim=(0, 2))
+            assert not moved[:t].any(), f"token {t} changes an earlier logit"
+            assert moved[t] > 0, f"token {t} does not change its own logits"
+
+
+def check_gradients(arch: Architecture, without: Sequence[str] = ()) -> None:
+    """The loss gives every parameter a finite gradient, which is not zero for some sequence: each weight takes part.
+
+    `without`: patterns (as of file names) of parameters whose gradient may be zero beside `WITHOUT_GRADIENT`; state why there.
+    """
+    model = _lively(arch)
+    generator = torch.Generator().manual_seed(2)
+    still = [""]
+    for _ in range(_SEQUENCES):  # an expert takes part where a token is sent to it
+        if not still:
+            return
+        tokens = torch.randint(0, arch.dims.vocab, (2, arch.dims.context + 1), generator=generator)
+        loss = model.loss(tokens[:, :-1], tokens[:, 1:]).total
+        assert loss.isfinite()
+        loss.backward()
+        still = _still(model, (*WITHOUT_GRADIENT, *without))
+    assert not still, f"the gradient of {still[0]} is zero: it takes no part in the loss"
+
+
+def _still(model: Decoder, without: Sequence[str]) -> list[str]:
+    """The parameters whose gradient is no larger than rounding, but for those that `without` names."""
+    sizes: dict[str, float] = {}
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, f"{name} gets no gradient"
+        assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
+        sizes[name] = parameter.grad.abs().max().item()
+    least = _ROUNDING * max(sizes.values())
+    return [n for n, size in sizes.items() if size <= least and not any(fnmatchcase(n, pattern) for pattern in without)]
+
+
+def check_flops(arch: Architecture) -> None:
+    """FLOPs can be counted; attention is charged for the pairs that it really attends to."""
+    flops = count_flops(on_meta(arch))
+    assert 0 < flops.forward < flops.training
+    for name, module in _lively(arch).named_modules():
+        if hasattr(module, "attention_flops"):
+            attend: Any = module.attend
+            seen, charged = visible_pairs(attend, arch), attend.pairs(arch.dims.context)
+            assert charged == seen, f"{name} charges {charged} pairs and attends to {seen}"
+
+
+def visible_pairs(attend: Any, arch: Architecture) -> int:
+    """How many (head, query, key) triples of one sequence are connected, found by moving each value and looking at each sum."""
+    generator = torch.Generator().manual_seed(3)
+    time, width = arch.dims.context, arch.dims.head_width
+    q, k, v = (
+        torch.randn(1, heads, time, width, dtype=torch.float64, generator=generator)
+        for heads in (attend.heads, attend.kv_heads, attend.kv_heads)
+    )
+    pairs = 0
+    with torch.no_grad():
+        y = attend(q, k, v)
+        for t in range(time):
+            moved = v.clone()
+            moved[:, :, t] += 1.0
+            pairs += int(((attend(q, k, moved) - y).abs().amax(dim=3) > 1e-12).sum())
+    return pairs
+
+
+def check_cached(arch: Architecture) -> None:
+    """Read in pieces, with a memory between them, a sequence gives the logits of being read at once."""
+    model = _lively(arch)
+    generator = torch.Generator().manual_seed(5)
+    tokens = torch.randint(0, arch.dims.vocab, (2, arch.dims.context), generator=generator)
+    memory = Memory()
+    with torch.no_grad():
+        whole = model(tokens)
+        pieces = [model(tokens[:, a:b], memory) for a, b in pairwise(_cuts(arch.dims.context))]
+    difference = (torch.cat(pieces, dim=1) - whole).abs().max().item()
+    assert difference < 1e-9 * max(1.0, whole.abs().max().item()), f"cached logits are {difference:.3g} away"
+
+
+def _cuts(time: int) -> list[int]:
+    """Where a sequence is cut: a prompt, single tokens, two at once."""
+    third = max(1, time // 3)
+    return sorted({0, third, *range(third, max(third, time - 2)), time})
+
+
+def _lively(arch: Architecture) -> Decoder:
+    """A model in float64 with weights so large that nothing hides in small numbers."""
+    model = build_model(arch, 0).double().eval()
+    generator = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, dtype=torch.float64, generator=generator), alpha=0.2)
+    return model
+
+
+CHECKS = (check_meta, check_seeded, check_causal, check_gradients, check_flops, check_cached)
+
+
+class Conformance:
+    """Inherit from it in a test module and set `expression`."""
+
+    expression: str
+    plugins: Sequence[str | Path] = ()
+    dims: Mapping[str, int] = SMALL
+    without_gradient: Sequence[str] = ()
+
+    def registry(self) -> Registry:
+        """Installed plugins and those in `plugins`."""
+        return load_registry([Path(folder) for folder in self.plugins])
+
+    def architecture(self) -> Architecture:
+        """What `expression` names, at the sizes in `dims`."""
+        return architecture(self.expression, self.registry(), dict(self.dims))
+
+    def test_meta(self) -> None:
+        """See `check_meta`."""
+        check_meta(self.architecture())
+
+    def test_seeded(self) -> None:
+        """See `check_seeded`."""
+        check_seeded(self.architecture())
+
+    def test_causal(self) -> None:
+        """See `check_causal`."""
+        check_causal(self.architecture())
+
+    def test_gradients(self) -> None:
+        """See `check_gradients`."""
+        check_gradients(self.architecture(), self.without_gradient)
+
+    def test_flops(self) -> None:
+        """See `check_flops`."""
+        check_flops(self.architecture())
+
+    def test_cached(self) -> None:
+        """See `check_cached`."""
+        check_cached(self.architecture())

@@ -1,0 +1,1 @@
+"""MLflow: a view of the run records for comparing runs."""

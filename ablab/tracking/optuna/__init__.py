@@ -1,0 +1,1 @@
+"""Optuna: proposes trials and shows finished runs."""

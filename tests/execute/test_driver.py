@@ -1,0 +1,219 @@
+"""The driver's decisions, with an executor that does as it is told."""
+
+import os
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import replace
+
+import pytest
+from pebble import ProcessExpired
+
+from ablab.execute import driver as driver_module
+from ablab.execute.attempt import Report
+from ablab.execute.driver import Driver
+from ablab.execute.executors.local import report_of
+from ablab.execute.summary import Patience
+from ablab.plan.plan import Expected, Plan, RunSpec
+from ablab.records.lease import STALE_SECONDS
+from ablab.records.run_record import Record
+from ablab.schedule.source import Listed
+
+SPEC = RunSpec("a", "x", "base", 1, "gpt2", (), {}, {}, "data", ((1, 1),), 1.0, (), 30.0)
+HANG = "hang"
+
+
+class Silent:
+    """Views and a display that note what they hear."""
+
+    def __init__(self):
+        self.said, self.endings = [], []
+
+    def say(self, text):
+        self.said.append(text)
+
+    def ended(self, spec, report, result=None):
+        self.endings.append((spec.key, getattr(report, "status", report)))
+
+    def __getattr__(self, name):
+        return lambda *arguments: None
+
+
+class Scripted:
+    """Gives each run the outcomes that `script` holds for it, in turn: a report, an error, something to call, or HANG."""
+
+    def __init__(self, script, slots=1):
+        self.script = {key: deque(outcomes) for key, outcomes in script.items()}
+        self.slots, self.cancelled, self.handed = slots, [], []
+
+    def submit(self, spec):
+        future = Future()
+        self.handed.append(spec.key)
+        outcome = self.script[spec.key].popleft()
+        if callable(outcome):
+            outcome = outcome()
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        elif outcome != HANG:
+            future.set_result(outcome)
+        return future
+
+    def cancel(self, future):
+        self.cancelled.append(future)
+
+    def stop(self):
+        """Nothing to stop."""
+
+    kill = close = stop
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    for name in ("_POLL_SECONDS", "_LOOK_SECONDS"):
+        monkeypatch.setattr(driver_module, name, 0.02)
+
+
+def drive(root, script, *, retries=1, slots=1, stall=600.0):
+    display = Silent()
+    executor = Scripted(script, slots)
+    driver = Driver(root, executor, Silent(), display, Patience(retries, stall))
+    plan = Plan((), tuple(replace(SPEC, key=key) for key in script), (), {}, {}, Expected(len(script), 0, 0.0))
+    tally = driver.drive(Listed(plan, root))
+    return tally, executor, display
+
+
+def died(code=-9):
+    return ProcessExpired("died", code=code, pid=123)
+
+
+FINISHED = Report("finished", busy_seconds=1.0)
+
+
+def test_a_run_whose_process_died_is_tried_again_with_the_reason_on_record(tmp_path):
+    tally, executor, display = drive(tmp_path, {"a": [died(), FINISHED], "b": [FINISHED]})
+    assert (tally.trained, tally.failed) == (2, {})
+    assert executor.handed == ["a", "a", "b"]
+    (attempt,) = Record(tmp_path, "a").attempts
+    assert (attempt["reason"], attempt["pid"]) == ("the worker process died (killed by SIGKILL: was memory short?)", 123)
+    assert "tried again" in display.said[0]
+    assert display.endings == [("a", "finished"), ("b", "finished")]
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_retries_are_counted(tmp_path, retries):
+    tally, executor, _ = drive(tmp_path, {"a": [died(9)] * 5, "b": [FINISHED]}, retries=retries)
+    assert tally.failed == {"a": "the worker process died (exit code 9)"}
+    assert executor.handed.count("a") == 1 + retries
+    assert len(Record(tmp_path, "a").attempts) == 1 + retries
+    assert Record(tmp_path, "a").failure["reason"] == "the worker process died (exit code 9)"
+    assert tally.trained == 1
+
+
+def test_what_a_run_raises_is_not_tried_again(tmp_path):
+    tally, executor, _ = drive(tmp_path, {"a": [Report("failed", "ValueError: no")]}, retries=3)
+    assert tally.failed == {"a": "ValueError: no"}
+    assert executor.handed == ["a"]
+
+
+def test_a_run_that_makes_no_progress_is_ended_and_tried_again(tmp_path):
+    tally, executor, _ = drive(tmp_path, {"a": [HANG, FINISHED], "b": [FINISHED]}, slots=2, stall=0.2)
+    assert tally.trained == 2
+    assert len(executor.cancelled) == 1
+    assert [attempt["reason"] for attempt in Record(tmp_path, "a").attempts] == ["no progress for 0.2 s"]
+    assert Record(tmp_path, "b").attempts == []
+
+
+def test_workers_that_never_start_end_the_execution_with_the_reason(tmp_path):
+    never = [Report("unstarted", "ImportError: no torch")] * 9
+    tally, executor, _ = drive(tmp_path, {"a": list(never), "b": list(never)})
+    assert tally.broken == "ImportError: no torch"
+    assert len(executor.handed) == 3
+    assert Record(tmp_path, "a").failure is None  # it was never begun
+    assert tally.failed == {}
+
+
+def test_one_failed_start_is_no_attempt_of_the_run(tmp_path):
+    start = Report("unstarted", "no")
+    script = {key: [start, start, FINISHED] for key in "abc"}
+    tally, _, _ = drive(tmp_path, script, retries=0)
+    assert (tally.trained, tally.broken) == (3, "")
+    assert Record(tmp_path, "a").attempts == []
+
+
+def test_cancelled_runs_are_not_begun_and_what_another_study_pruned_is(tmp_path):
+    Record(tmp_path, "a").ask_to_stop("enough")
+    Record(tmp_path, "b").ask_to_stop("worse than half", "pruned", "another study")
+    tally, executor, display = drive(tmp_path, {"a": [], "b": [FINISHED], "c": [FINISHED]})
+    assert executor.handed == ["b", "c"]
+    assert (tally.stopped, tally.pruned) == ({"a": "enough"}, {})
+    assert display.endings == [("a", "stopped"), ("b", "finished"), ("c", "finished")]
+
+
+def test_a_driver_at_work_takes_up_what_is_wanted_again(tmp_path):
+    def retry():
+        Record(tmp_path, "a").want_again()
+        Record(tmp_path, "b").want_again()
+        return HANG  # ended by the stall, so that the driver is at work for a while
+
+    Record(tmp_path, "a").ask_to_stop("enough")
+    script = {"a": [FINISHED], "b": [Report("failed", "no"), FINISHED], "c": [retry, FINISHED]}
+    tally, executor, _ = drive(tmp_path, script, stall=0.3)
+    assert tally.trained == 3
+    assert (tally.stopped, tally.failed) == ({}, {})
+    assert executor.handed[:2] == ["b", "c"]
+
+
+def test_a_stop_that_is_taken_back_before_the_run_ended_costs_nothing(tmp_path):
+    tally, executor, _ = drive(tmp_path, {"a": [Report("interrupted"), FINISHED]})
+    assert (tally.trained, executor.handed) == (1, ["a", "a"])
+
+
+def test_the_lease_of_a_dead_worker_goes(tmp_path):
+    def die():
+        Record(tmp_path, "a").lease().path.write_text('{"host": "gone", "pid": 1}')
+        os.utime(Record(tmp_path, "a").lease().path, (0, 0))
+        return died()
+
+    drive(tmp_path, {"a": [die]}, retries=0)
+    assert not Record(tmp_path, "a").lease().path.exists()
+
+
+def test_what_failed_before_the_driver_began_is_wanted_again_and_what_failed_since_is_not(tmp_path):
+    def forgotten():
+        assert Record(tmp_path, "a").failure is None
+        Record(tmp_path, "b").fail("it failed for another driver")
+        return FINISHED
+
+    def kept():
+        assert Record(tmp_path, "b").failure is not None
+        return FINISHED
+
+    Record(tmp_path, "a").fail("it failed yesterday")
+    time.sleep(0.01)
+    tally, _, _ = drive(tmp_path, {"a": [forgotten], "b": [kept]})
+    assert tally.trained == 2
+
+
+def test_a_run_that_another_driver_took_over_is_waited_for_and_not_given_up(tmp_path):
+    lease = Record(tmp_path, "a").lease()
+
+    def die():
+        lease.path.write_text('{"host": "elsewhere", "pid": 1}')
+        soon = time.time() - STALE_SECONDS + 0.4
+        os.utime(lease.path, (soon, soon))
+        return died()
+
+    def taken():
+        assert not lease.held()
+        return FINISHED
+
+    tally, executor, _ = drive(tmp_path, {"a": [die, taken], "b": [FINISHED]}, retries=0)
+    assert executor.handed == ["a", "b", "a"]
+    assert (tally.trained, tally.failed) == (2, {})
+    assert Record(tmp_path, "a").failure is None
+
+
+def test_reports_of_futures():
+    future = Future()
+    future.set_exception(OSError("no space left"))
+    assert report_of(future) == Report("failed", "OSError: no space left")

@@ -1,0 +1,229 @@
+"""Records and leases."""
+
+import json
+import multiprocessing
+import os
+import shutil
+import socket
+import threading
+import time
+
+import psutil
+import pytest
+import torch
+
+from ablab.execute.worker import Report, Setting, Worker
+from ablab.plan.plan import RunSpec
+from ablab.records import lease as lease_module
+from ablab.records.home import StudyRecord, make_home, study_names
+from ablab.records.lease import STALE_SECONDS, Lease
+from ablab.records.run_record import Record
+
+
+@pytest.fixture
+def record(tmp_path):
+    made = Record(tmp_path, "abc123")
+    made.folder.mkdir(parents=True)
+    return made
+
+
+def test_metrics_survive_a_cut_line_and_are_dropped_after_a_step(record):
+    for step in (1, 2, 3):
+        record.append_metrics(step, {"train/loss": step / 2})
+    with (record.folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "tra')
+    assert [row["step"] for row in record.metrics()] == [1, 2, 3]
+    record.keep_metrics(2)
+    assert [(row["step"], row["train/loss"]) for row in record.metrics()] == [(1, 0.5), (2, 1.0)]
+
+
+def test_a_lease_is_held_once(record):
+    first, second = record.lease(), record.lease()
+    assert first.acquire()
+    assert not second.acquire()
+    first.release()
+    assert second.acquire()
+
+
+def test_a_lease_of_a_dead_process_is_taken_over(record):
+    child = multiprocessing.get_context("fork").Process(target=lambda: record.lease().acquire())
+    child.start()
+    child.join()
+    assert record.lease().path.exists()
+    assert not record.lease().held()
+    assert record.lease().acquire()
+    assert json.loads(record.lease().path.read_text())["pid"] == os.getpid()
+
+
+def test_a_lease_elsewhere_lasts_as_long_as_its_heart_beats(record):
+    lease = record.lease()
+    lease.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    assert lease.held()
+    old = time.time() - STALE_SECONDS - 1
+    os.utime(lease.path, (old, old))
+    assert not lease.held()
+
+
+def test_an_unreadable_lease_is_stale_after_a_while(record):
+    lease = record.lease()
+    lease.path.write_text("")
+    assert lease.held()
+    old = time.time() - STALE_SECONDS - 1
+    os.utime(lease.path, (old, old))
+    assert lease.acquire()
+
+
+def test_a_lease_that_was_taken_over_is_neither_kept_alive_nor_given_back(record):
+    first, second = record.lease(), record.lease()
+    assert first.acquire()
+    first.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    old = time.time() - STALE_SECONDS - 1
+    os.utime(first.path, (old, old))
+    assert second.acquire()
+    os.utime(second.path, (old, old))
+    first.beat()
+    assert second.path.stat().st_mtime == pytest.approx(old)
+    first.release()
+    assert second.path.exists()
+
+
+def test_a_zombie_holds_no_lease(record):
+    child = multiprocessing.get_context("fork").Process(target=lambda: record.lease().acquire())
+    child.start()
+    end = time.monotonic() + 10
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert not record.lease().held()
+    child.join()
+
+
+def test_a_stale_lease_is_cleared_and_a_live_one_is_not(record):
+    lease = record.lease()
+    assert lease.acquire()
+    record.lease().clear()
+    assert lease.path.exists()
+    lease.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
+    os.utime(lease.path, (0, 0))
+    lease.clear()
+    assert not lease.path.exists()
+
+
+def test_wanting_again_forgets_failures_and_cancellations_but_no_pruning_and_no_attempt(tmp_path):
+    cancelled, pruned = Record(tmp_path, "a"), Record(tmp_path, "b")
+    cancelled.ask_to_stop("enough")  # before it has a folder
+    cancelled.fail("died", pid=7)
+    pruned.ask_to_stop("worse than half", "pruned")
+    assert (cancelled.pruned, pruned.pruned) == (False, True)
+    for made in (cancelled, pruned):
+        made.want_again()
+    assert (cancelled.stop_asked, cancelled.failure) == (False, None)
+    assert (pruned.stop_asked, pruned.stop_reason) == (True, "worse than half")
+    assert [(a["reason"], a["pid"]) for a in cancelled.attempts] == [("died", 7)]
+    cancelled.finish({})
+    assert len(cancelled.attempts) == 1
+
+
+def test_a_run_that_was_removed_beside_its_driver_can_still_be_noted(tmp_path):
+    record = Record(tmp_path, "gone")
+    lease = record.lease()
+    assert not lease.acquire()
+    lease.release()
+    lease.clear()
+    assert not record.folder.exists()
+    record.note_attempt("killed", 7)
+    assert [a["reason"] for a in record.attempts] == ["killed"]
+    shutil.rmtree(record.folder)
+    record.fail("died")
+    assert record.failure is not None
+    shutil.rmtree(record.folder)
+    record.append_metrics(1, {"train/loss": 2.0})
+    assert [row["step"] for row in record.metrics()] == [1]
+    assert lease.acquire()
+
+
+def test_a_lease_whose_folder_goes_while_it_is_taken_is_not_held(record, monkeypatch):
+    lease = record.lease()
+    monkeypatch.setattr(Lease, "held", lambda self: shutil.rmtree(record.folder))
+    assert not lease.acquire()
+
+
+@pytest.mark.parametrize("content", [b"", b'{"sha', b"\xff\x00", b"3"])
+def test_what_a_power_cut_left_of_progress_is_none(record, content):
+    (record.folder / "progress.json").write_bytes(content)
+    (record.folder / "stop.json").write_bytes(content)
+    assert record.progress == {}
+    assert record.stop_reason == ""
+
+
+def test_a_study_that_was_removed_beside_its_driver_notes_its_execution(tmp_path):
+    study = StudyRecord(make_home(tmp_path), "x", "r1")
+    study.executed({"trained": 3})
+    assert study.executions == [{"trained": 3}]
+    assert study_names(make_home(tmp_path)) == []
+
+
+def test_a_process_that_is_hidden_from_us_lives_as_long_as_its_heart_beats(record, monkeypatch):
+    """Where /proc shows other users' processes to nobody (hidepid), only a signal tells that there is one."""
+    lease = record.lease()
+    lease.path.write_text(json.dumps({"host": socket.gethostname(), "pid": 1, "started": 1.0}))
+
+    def gone(pid):
+        raise psutil.NoSuchProcess(pid)
+
+    def forbidden(pid, number):
+        raise PermissionError
+
+    monkeypatch.setattr(lease_module.psutil, "Process", gone)
+    assert not lease.held()
+    monkeypatch.setattr(os, "kill", forbidden)
+    assert lease.held()
+    os.utime(lease.path, (0, 0))
+    assert not lease.held()
+
+
+def test_a_live_process_of_another_user_holds_its_lease(record, monkeypatch):
+    def forbidden(pid, number):
+        raise PermissionError
+
+    lease = record.lease()
+    assert lease.acquire()
+    os.utime(lease.path, (0, 0))
+    monkeypatch.setattr(os, "kill", forbidden)
+    assert lease.held()
+
+
+def test_a_lease_that_we_may_not_write_is_waited_for_while_it_is_held(record, monkeypatch):
+    holder = record.lease()
+    assert holder.acquire()
+
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(lease_module, "locked", forbidden)
+    assert not record.lease().acquire()
+    holder.path.unlink()
+    with pytest.raises(PermissionError):
+        record.lease().acquire()
+
+
+class Steady(Worker):
+    """Outlives its driver: the process of the tests has none."""
+
+    def _watch(self):
+        return
+
+
+@pytest.mark.parametrize("status", ["finished", "stopped", "failed"])
+def test_a_run_that_another_driver_has_ended_is_not_trained(tmp_path, record, status):
+    end = {
+        "finished": lambda: record.finish({}),
+        "stopped": lambda: record.ask_to_stop("no"),
+        "failed": lambda: record.fail("no"),
+    }
+    end[status]()
+    spec = RunSpec(record.key, "x", "base", 1, "gpt2", (), {}, {}, "data", ((1, 1),), 1.0, (), 30.0)
+    report = Steady(Setting(tmp_path, (), torch.get_num_threads()), threading.Event()).train(spec)
+    assert report == Report(status, "" if status == "finished" else "no")
+    assert not record.lease().path.exists()
+    assert len(record.attempts) == (status == "failed")

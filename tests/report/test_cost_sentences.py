@@ -1,0 +1,149 @@
+"""What is said of a change's costs, on records made by hand."""
+
+import json
+from io import StringIO
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from ablab.analysis.costs import UNLIKE, Costs, cost_of, costs_table, ratios_of, told
+from ablab.analysis.summary import EffectSummary
+from ablab.stats.costs import Ratio
+
+ARMS = {"base": (1000, 10.0), "mqa": (900, 9.0)}
+CHANGE = {"name": "mqa", "kind": "change", "weights": {"mqa": 1.0, "base": -1.0}}
+
+
+def result(speed, decode, *, memory=1000, cache=64, **changes):
+    cost = {
+        "tokens": 100, "seconds": 100 / speed, "tokens_per_second": speed, "peak_memory_bytes": memory,
+        "decode_tokens_per_second": decode, "kv_cache_bytes": cache,
+    }  # fmt: skip
+    return {"device": "cpu", "layout": "1 process", "threads": 1, "cost": cost, **changes}
+
+
+SPEEDS = {"base": (100.0, 101.0, 99.0), "mqa": (90.0, 91.0, 89.0)}
+DECODES = {"base": (50.0, 60.0, 40.0), "mqa": (55.0, 50.0, 60.0)}
+
+
+def study(change=lambda made, arm, seed: made):
+    runs = [(arm, seed) for arm in ARMS for seed in range(3)]
+    content = {
+        "arms": [{"name": name, "parameters": p, "flops_per_token": f} for name, (p, f) in ARMS.items()],
+        "runs": [{"arm": arm, "seed": seed, "key": f"{arm}{seed}"} for arm, seed in runs],
+    }
+    memory, cache = {"base": 1000, "mqa": 970}, {"base": 64, "mqa": 8}
+    results = {
+        f"{arm}{seed}": change(
+            result(SPEEDS[arm][seed], DECODES[arm][seed], memory=memory[arm], cache=cache[arm]), arm, seed
+        )
+        for arm, seed in runs
+    }  # fmt: skip
+    return content, results
+
+
+def of_change(**study_changes):
+    costs = Costs.of(*study(**study_changes))
+    return costs, EffectSummary("mqa", "change", -0.0214, -0.03, -0.01, 0.01, **costs.of_effect(CHANGE))
+
+
+def test_ratios_means_and_words():
+    costs, effect = of_change()
+    assert costs.of_arm("mqa") == pytest.approx(
+        {
+            "seconds_per_token": (1 / 90 + 1 / 91 + 1 / 89) / 3, "peak_memory_bytes": 970, "decode_tokens_per_second": 55,
+            "kv_cache_bytes": 8, "parameters": 900, "flops_per_token": 9.0, "tokens": 100,
+            "seconds": 100 * (1 / 90 + 1 / 91 + 1 / 89) / 3,
+        }
+    )  # fmt: skip
+    assert effect.costs == pytest.approx(
+        {
+            "seconds_per_token": (100 * 101 * 99 / (90 * 91 * 89)) ** (1 / 3), "peak_memory_bytes": 0.97, "kv_cache_bytes": 1 / 8,
+            "decode_tokens_per_second": (55 * 50 * 60 / (50 * 60 * 40)) ** (1 / 3), "parameters": 0.9, "flops_per_token": 0.9,
+        }
+    )  # fmt: skip
+    assert effect.cost_intervals.keys() == {"seconds_per_token", "decode_tokens_per_second"}
+    # Decoding is 11 % faster on average and cannot be told from noise, so nothing is said of it.
+    words = "11 % slower a token, 3 % less memory, KV cache 1/8, parameters -10 %, FLOPs a token -10 %"
+    assert told(ratios_of(effect)) == words
+    assert json.loads(json.dumps(effect.costs)) == effect.costs
+
+
+def test_an_interaction_has_no_costs():
+    assert Costs.of(*study()).of_effect({**CHANGE, "kind": "interaction"}) == {
+        "costs": {},
+        "cost_intervals": {},
+        "cost_reasons": {},
+    }
+
+
+def test_runs_carried_out_unlike_are_not_compared():
+    costs, effect = of_change(change=lambda made, arm, seed: made | ({"device": "H100"} if arm == "mqa" else {}))
+    assert costs.notes == [f"costs of runs are not compared: {UNLIKE}"]
+    assert {name for name, value in effect.costs.items() if value is not None} == {"parameters", "flops_per_token"}
+
+
+def test_results_of_earlier_versions_are_read():
+    def earlier(made, arm, seed):
+        kept = ("tokens", "seconds", "tokens_per_second", "peak_memory_bytes")
+        return {**{k: v for k, v in made.items() if k != "layout"}, "cost": {k: made["cost"][k] for k in kept}}
+
+    costs, effect = of_change(change=earlier)
+    # Their peak memory on a CPU was that of a worker that had trained others before.
+    for name in ("peak_memory_bytes", "decode_tokens_per_second", "kv_cache_bytes"):
+        assert effect.costs[name] is None
+        assert costs.of_arm("mqa")[name] is None
+    assert effect.costs["seconds_per_token"] == pytest.approx(1.1112, abs=1e-3)
+    on_gpu = earlier(result(1.0, 1.0), "base", 0) | {"device": "H100"}
+    assert cost_of(on_gpu, "peak_memory_bytes") == 1000
+
+
+def test_one_run_without_a_figure_leaves_its_arm_without():
+    def change(made, arm, seed):
+        return {**made, "cost": {**made["cost"], "decode_tokens_per_second": None}} if (arm, seed) == ("mqa", 1) else made
+
+    costs, effect = of_change(change=change)
+    assert effect.costs["decode_tokens_per_second"] is costs.of_arm("mqa")["decode_tokens_per_second"] is None
+    assert costs.of_arm("base")["decode_tokens_per_second"] == 50
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "words"),
+    [
+        ("seconds_per_token", Ratio(1.05, 1.02, 1.08), "5 % slower a token"),
+        ("seconds_per_token", Ratio(1.05, 0.98, 1.12), "no difference in cost found"),
+        ("seconds_per_token", Ratio(1.05), "times not compared"),
+        ("seconds_per_token", Ratio(None), "costs not known"),
+        ("seconds_per_token", Ratio(1.009, 1.008, 1.01), "no difference in cost found"),
+        ("seconds_per_token", Ratio(1 / 1.1, 0.8, 0.99), "10 % faster a token"),
+        ("seconds_per_token", Ratio(2.1, 2, 2.2), "2.1 × the time a token"),
+        ("seconds_per_token", Ratio(0.5, 0.4, 0.6), "2 × as fast a token"),
+        ("decode_tokens_per_second", Ratio(1.4, 1.2, 1.6), "decodes at 1.40 × the speed"),
+        ("decode_tokens_per_second", Ratio(1 / 1.07, 0.9, 0.97), "decodes at 0.93 × the speed"),
+        ("peak_memory_bytes", Ratio(1.03), "3 % more memory"),
+        ("peak_memory_bytes", Ratio(0.5), "1/2 the memory"),
+        ("kv_cache_bytes", Ratio(1 / 8), "KV cache 1/8"),
+        ("kv_cache_bytes", Ratio(0.41), "KV cache 0.41 ×"),
+        ("kv_cache_bytes", Ratio(0.9), "KV cache 10 % smaller"),
+        ("parameters", Ratio(1.002), "parameters +0.2 %"),
+        ("parameters", Ratio(1.0005), "no difference in cost found"),
+        ("flops_per_token", Ratio(1.5), "FLOPs a token 1.5 ×"),
+        ("parameters", Ratio(None), "costs not known"),
+    ],
+)
+def test_words(name, found, words):
+    assert told({name: found}) == words
+
+
+def test_the_table_fits_80_columns_and_brackets_what_is_not_told_from_1():
+    _, effect = of_change()
+    long = EffectSummary("untied_embeddings [in the middle]", "change", *[None] * 4, costs=dict.fromkeys(effect.costs))
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(costs_table(SimpleNamespace(effects=[effect, long, EffectSummary("a × b", "interaction", *[None] * 4)])))
+    text = console.export_text()
+    assert all(len(line) <= 80 for line in text.splitlines())
+    row = next(line for line in text.splitlines() if "mqa" in line)
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["mqa", "×1.11", "×0.970", "(×1.11)", "×0.125", "×0.900"]
+    assert "[in the" in text
+    assert "a × b" not in text
