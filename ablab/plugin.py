@@ -10,16 +10,16 @@ A plugin is a class with typed options and `edit()`, which maps paths to new val
         def edit(self) -> Edit:
             return {"position": NoPosition(), "mixer.rotate": Rotary(self.base)}
 
-Edits write and never read: whatever depends on another slot is worked out in the value's `build`, from its `Site`.
+Edits write and never read: whatever depends on another slot is worked out in the value's `build`, from its `BuildContext`.
 """
 
 from ablab.arch.composition.compose import Edit
 from ablab.arch.composition.registry import Family, plugin
-from ablab.arch.composition.transformers_form import Form, Match
+from ablab.arch.composition.transformers_form import Match, TransformersForm
 from ablab.arch.data_choice import TokenizerChoice
 from ablab.arch.modules.attend import Attend
 from ablab.arch.modules.attention import Attention, Banded, Causal, NoRotation, NoScoreBias, SelfAttention
-from ablab.arch.modules.context import Flow, Memory
+from ablab.arch.modules.context import ForwardContext, KVCache
 from ablab.arch.modules.heads import TiedHead, UntiedHead
 from ablab.arch.modules.layers import (
     FinalNorm,
@@ -38,7 +38,7 @@ from ablab.arch.modules.layers import (
     Unscaled,
     ff_width,
 )
-from ablab.arch.modules.linear import Linear, Table, fused, split_linears
+from ablab.arch.modules.linear import Embedding, Linear, fused, split_linears
 from ablab.arch.modules.ranks import Ranks
 from ablab.arch.recipe import AdamW, Cosine, LossTerm, OptimizerSlot, RampSlot, RecipePreset, ScheduleSlot
 from ablab.arch.roles import Kind, Parallel, Role
@@ -46,30 +46,89 @@ from ablab.arch.value import (
     Activation,
     Architecture,
     Branch,
+    BuildContext,
     ByLayer,
-    Deviation,
     Dims,
     Final,
     Head,
-    Join,
+    InitStd,
     LogitScale,
     Norm,
     Pattern,
     Position,
+    ResidualInitScale,
+    ResidualJoin,
     Rotate,
-    Scale,
     ScoreBias,
     Scores,
-    Site,
 )
 from ablab.errors import UserError
 
 __all__ = [
-    "Activation", "AdamW", "Architecture", "Attend", "Attention", "Banded", "Branch", "ByLayer", "Causal", "Cosine",
-    "Deviation", "Dims", "Edit", "Family", "Final", "FinalNorm", "Flow", "Form", "GatedMlp", "Gelu", "Head", "Join",
-    "Kind", "LayerNorm", "LearnedPosition", "Linear", "LogitScale", "LossTerm", "Match", "Memory", "NoFinal",
-    "NoLogitScale", "NoNorm", "NoPosition", "NoRotation", "NoScoreBias", "Norm", "Normal", "OptimizerSlot",
-    "Parallel", "Pattern", "PlainMlp", "Position", "PostNorm", "RampSlot", "Ranks", "RecipePreset", "RmsNorm", "Role",
-    "Rotate", "Scale", "ScheduleSlot", "ScoreBias", "Scores", "SelfAttention", "Site", "Table", "TiedHead",
-    "TokenizerChoice", "Unscaled", "UntiedHead", "UserError", "ff_width", "fused", "plugin", "split_linears",
+    "Activation",
+    "AdamW",
+    "Architecture",
+    "Attend",
+    "Attention",
+    "Banded",
+    "Branch",
+    "BuildContext",
+    "ByLayer",
+    "Causal",
+    "Cosine",
+    "Dims",
+    "Edit",
+    "Embedding",
+    "Family",
+    "Final",
+    "FinalNorm",
+    "ForwardContext",
+    "GatedMlp",
+    "Gelu",
+    "Head",
+    "InitStd",
+    "KVCache",
+    "Kind",
+    "LayerNorm",
+    "LearnedPosition",
+    "Linear",
+    "LogitScale",
+    "LossTerm",
+    "Match",
+    "NoFinal",
+    "NoLogitScale",
+    "NoNorm",
+    "NoPosition",
+    "NoRotation",
+    "NoScoreBias",
+    "Norm",
+    "Normal",
+    "OptimizerSlot",
+    "Parallel",
+    "Pattern",
+    "PlainMlp",
+    "Position",
+    "PostNorm",
+    "RampSlot",
+    "Ranks",
+    "RecipePreset",
+    "ResidualInitScale",
+    "ResidualJoin",
+    "RmsNorm",
+    "Role",
+    "Rotate",
+    "ScheduleSlot",
+    "ScoreBias",
+    "Scores",
+    "SelfAttention",
+    "TiedHead",
+    "TokenizerChoice",
+    "TransformersForm",
+    "Unscaled",
+    "UntiedHead",
+    "UserError",
+    "ff_width",
+    "fused",
+    "plugin",
+    "split_linears",
 ]  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 
 import ablab
 from ablab.arch.decoder.decoder import Decoder
-from ablab.arch.modules.context import Memory
+from ablab.arch.modules.context import KVCache
 
 ROUNDS, BATCH, TOKENS, FLOAT32 = 5, 8, 32, 4
 ARMS = {"multi-head": "llama", "grouped (2)": "llama + gqa(groups=2)", "multi-query": "llama + mqa"}
@@ -22,7 +22,7 @@ SIZES: dict[str, Any] = {"layers": 4, "width": 256, "heads": 8, "vocab": 1024, "
 @torch.no_grad()
 def decode(model: Decoder, context: int) -> tuple[float, int, int]:
     """Tokens a second of a batch behind `context` tokens, and the bytes a sequence that the cache holds and takes at the end."""
-    memory = Memory()
+    memory = KVCache()
     model(torch.zeros(BATCH, context, dtype=torch.long), memory)
     token = torch.zeros(BATCH, 1, dtype=torch.long)
     start = perf_counter()

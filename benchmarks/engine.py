@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.plan.plan import RunSpec
 from ablab.records.home import make_home
@@ -52,7 +52,7 @@ class Timed(StandIn):
 
     seconds = 0.0
 
-    def submit(self, spec: RunSpec) -> "Future[Report]":
+    def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
         """Runs it, timed."""
         start = time.perf_counter()
         future = super().submit(spec)
@@ -164,7 +164,7 @@ def resume(file: Path, home: Path) -> float:
     """Seconds from nothing to a session that knows what is left, in a process that has imported all it needs."""
     start = time.perf_counter()
     session = session_of(file, home)
-    session.want_again()
+    session.reset()
     assert session.missing == 0
     return time.perf_counter() - start
 

@@ -28,7 +28,7 @@ from ablab.plan.plan import RunSpec
 from ablab.records.home import make_home
 from ablab.records.run_record import Record
 from ablab.spec.hardware import Hardware, cores
-from ablab.train.parallel import Layout
+from ablab.train.parallel import ParallelLayout
 from tests.standin import Silent
 
 STUDY = """\
@@ -55,11 +55,11 @@ PAPER = (
 )
 
 
-def layouts(gpus: int) -> list[Layout]:
+def layouts(gpus: int) -> list[ParallelLayout]:
     """One process, and as many as there are GPUs (two without any) by each strategy."""
     count = gpus or min(2, cores())
-    several = [Layout("ddp", count), Layout("fsdp", count), Layout("tensor", 1, count)]
-    return [Layout(), *(several if count > 1 else [])]
+    several = [ParallelLayout("ddp", count), ParallelLayout("fsdp", count), ParallelLayout("tensor", 1, count)]
+    return [ParallelLayout(), *(several if count > 1 else [])]
 
 
 def prepared(folder: Path, gpus: int) -> RunSpec:
@@ -73,7 +73,7 @@ def prepared(folder: Path, gpus: int) -> RunSpec:
     return spec
 
 
-def tokens_per_second(folder: Path, spec: RunSpec, layout: Layout) -> float:
+def tokens_per_second(folder: Path, spec: RunSpec, layout: ParallelLayout) -> float:
     """Trains the run anew; the speed of the steps after the first quarter, in which memory and connections are set up."""
     train_together(Place(folder, (), Path(), spec, layout, threads=1, compile=False), lambda: False)
     rows = [row for row in Record(folder, spec.key).metrics() if "cost/tokens_per_second" in row]

@@ -6,7 +6,7 @@ from math import floor, log2
 import torch
 from torch import Tensor, nn
 
-from ablab.plugin import Edit, NoPosition, ScoreBias, Site, plugin
+from ablab.plugin import BuildContext, Edit, NoPosition, ScoreBias, plugin
 
 
 def slopes(heads: int) -> list[float]:
@@ -32,7 +32,7 @@ class _Linear(nn.Module):
 class LinearBias(ScoreBias):
     """−slope × distance, a slope a head."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The bias with its slopes (heads,)."""
         return _Linear(site.dims.heads)
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from math import sqrt
 
-from ablab.plugin import Deviation, Edit, Normal, plugin
+from ablab.plugin import Edit, InitStd, Normal, plugin
 
 
 @dataclass(frozen=True)
-class FanIn(Deviation):
+class FanIn(InitStd):
     """1/sqrt(inputs)."""
 
     def std(self, shape: tuple[int, ...]) -> float:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, RecipePreset, TiedHead, UntiedHead
+from ablab.plugin import Architecture, Dims, Edit, Family, Match, RecipePreset, TiedHead, TransformersForm, UntiedHead
 
 
-class _InTransformers(Form):
+class _InTransformers(TransformersForm):
     """OpenAIGPTLMHeadModel: no width of the feed-forward or of a head but the usual ones."""
 
     model_type = "openai-gpt"

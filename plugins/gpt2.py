@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, RecipePreset, TiedHead, UntiedHead, ff_width
+from ablab.plugin import Architecture, Dims, Edit, Family, Match, RecipePreset, TiedHead, TransformersForm, UntiedHead, ff_width
 
 
-class _InTransformers(Form):
+class _InTransformers(TransformersForm):
     """GPT2LMHeadModel: a feed-forward of any width; a head is always width / heads wide."""
 
     model_type = "gpt2"

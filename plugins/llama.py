@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from ablab.plugin import Architecture, Dims, Edit, Family, Form, Match, RecipePreset, TiedHead, ff_width
+from ablab.plugin import Architecture, Dims, Edit, Family, Match, RecipePreset, TiedHead, TransformersForm, ff_width
 
 
-class _InTransformers(Form):
+class _InTransformers(TransformersForm):
     """LlamaForCausalLM, with any grouping of heads, head dimension, rotary base and width, and tied embeddings too."""
 
     model_type = "llama"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ablab.plugin import Edit, FinalNorm, Join, Site, plugin
+from ablab.plugin import BuildContext, Edit, FinalNorm, ResidualJoin, plugin
 
 
 class _PreNorm(nn.Module):
@@ -18,10 +18,10 @@ class _PreNorm(nn.Module):
 
 
 @dataclass(frozen=True)
-class Before(Join):
+class Before(ResidualJoin):
     """x + f(norm(x))."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The norm and the sum."""
         return _PreNorm(site.arch.norm.build(site, site.dims.width))
 

@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablab.plugin import Edit, NoPosition, Rotate, Site, UserError, plugin
+from ablab.plugin import BuildContext, Edit, NoPosition, Rotate, UserError, plugin
 
 
 class _Rotation(nn.Module):
@@ -50,7 +50,7 @@ class Rotary(Rotate):
     base: float
     share: float
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The rotation with its angles. Raises UserError where an odd number of dimensions, or none, would turn."""
         head_dim = site.dims.head_width
         turned = self.share * head_dim

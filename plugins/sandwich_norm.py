@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ablab.plugin import Edit, FinalNorm, Join, Site, plugin
+from ablab.plugin import BuildContext, Edit, FinalNorm, ResidualJoin, plugin
 
 
 class _Sandwich(nn.Module):
@@ -18,10 +18,10 @@ class _Sandwich(nn.Module):
 
 
 @dataclass(frozen=True)
-class Sandwich(Join):
+class Sandwich(ResidualJoin):
     """x + norm(f(norm(x)))."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """Both norms and the sum."""
         before, after = (site.arch.norm.build(site, site.dims.width) for _ in range(2))
         return _Sandwich(before, after)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from math import sqrt
 
-from ablab.plugin import Edit, Scale, plugin
+from ablab.plugin import Edit, ResidualInitScale, plugin
 
 
 @dataclass(frozen=True)
-class InverseRoot(Scale):
+class InverseRoot(ResidualInitScale):
     """1/sqrt(N), N the number of residual branches."""
 
     def factor(self, branches: int) -> float:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ablab.plugin import Edit, Position, Site, plugin
+from ablab.plugin import BuildContext, Edit, Position, plugin
 
 
 class _Sinusoids(nn.Module):
@@ -26,7 +26,7 @@ class _Sinusoids(nn.Module):
 class Sinusoids(Position):
     """sin and cos of position / 10000^(2i/width), added to the embedding."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The fixed table (context, width) and its addition."""
         return _Sinusoids(site.dims.context, site.dims.width)
 

@@ -5,9 +5,9 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.session import Request, Session, Share, planned
-from ablab.execute.summary import Tally
+from ablab.execute.summary import ExecutionSummary
 from ablab.plan.plan import RunSpec
 from ablab.records.home import make_home
 from ablab.records.run_record import Record
@@ -35,7 +35,7 @@ class StandIn:
         self.root, self.response, self.slots, self.rungs = root, response, slots, (1, 2)
         self.trained: list[RunSpec] = []
 
-    def submit(self, spec: RunSpec) -> "Future[Report]":
+    def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
         self.trained.append(spec)
         given = self.response(spec)
         record = Record(self.root, spec.key)
@@ -44,11 +44,11 @@ class StandIn:
         outcome = result(given) if isinstance(given, int | float) else given
         record.append_metrics(outcome["steps"], {"cost/tokens": outcome["cost"]["tokens"], "cost/tokens_per_second": 300.0})
         record.finish(outcome)
-        future: Future[Report] = Future()
-        future.set_result(Report("finished", busy_seconds=1.0))
+        future: Future[AttemptOutcome] = Future()
+        future.set_result(AttemptOutcome("finished", busy_seconds=1.0))
         return future
 
-    def cancel(self, future: "Future[Report]") -> None:
+    def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """Nothing is ever under way."""
 
     def stop(self) -> None:
@@ -70,7 +70,7 @@ class Silent:
 
     def started(self, spec: RunSpec) -> None: ...
 
-    def ended(self, spec: RunSpec, report: Report, result: Mapping[str, Any] | None) -> None: ...
+    def ended(self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None) -> None: ...
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None: ...
 
@@ -81,7 +81,9 @@ class Silent:
         self.expected += more
 
 
-def carry_out(file: Path, home: Path, response: Response, trainer: type[StandIn] = StandIn) -> tuple[Session, StandIn, Tally]:
+def carry_out(
+    file: Path, home: Path, response: Response, trainer: type[StandIn] = StandIn
+) -> tuple[Session, StandIn, ExecutionSummary]:
     """Plans the study in `file` and drives it in `home` by the stand-in trainer, its views included."""
     place = make_home(home)
     session = Session(planned(Request(file, None, (), ()), place.root), place, Silent())

@@ -9,7 +9,7 @@ from ablab.spec.margin import margin_of
 from ablab.spec.seeds import replicates_of
 from ablab.stats.effects import Cells, Effect, Estimate, arm_means, mean_sd
 from ablab.stats.sequential import looks
-from ablab.stats.verdicts import Judged, Judgement, Rules, Verdict, judge
+from ablab.stats.verdicts import EffectVerdict, Rules, StudyVerdicts, Verdict, judge
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -107,7 +107,7 @@ class _Table:
         return replace(question, weights=weights, parts=[merged(part, self.first) for part in question.parts])
 
 
-_SAME = Judged(Effect(0.0, 0.0, 0.0, 1.0), 1.0, "equivalent", False, None, 0, None)  # between arms of equal value
+_SAME = EffectVerdict(Effect(0.0, 0.0, 0.0, 1.0), 1.0, "equivalent", False, None, 0, None)  # between arms of equal value
 
 
 def findings(content: Mapping[str, Any], results: Results) -> Findings:
@@ -138,7 +138,7 @@ def means_of(content: Mapping[str, Any], results: Results, metric: str) -> dict[
     return {arm: means[first] for arm, first in table.first.items() if first in means}
 
 
-def _judged(table: _Table, questions: Sequence[Question], rules: Rules) -> tuple[Judgement, Judgement]:
+def _judged(table: _Table, questions: Sequence[Question], rules: Rules) -> tuple[StudyVerdicts, StudyVerdicts]:
     """The verdicts on arms that are complete, and the estimates so far. While a study adds seeds both are the same: what it sees
     at a look is complete.
     """
@@ -147,7 +147,7 @@ def _judged(table: _Table, questions: Sequence[Question], rules: Rules) -> tuple
     return _judge(table.whole, questions, rules), _judge(table, questions, rules)
 
 
-def _judge(table: _Table, asked: Sequence[Question], rules: Rules) -> Judgement:
+def _judge(table: _Table, asked: Sequence[Question], rules: Rules) -> StudyVerdicts:
     questions = [table.on(question) for question in asked]
     judgement = judge(table.cells, [q for q in questions if q.weights], rules, table.diverged)
     found = iter(judgement.effects)
@@ -187,7 +187,7 @@ def _table(runs: Sequence[Mapping[str, Any]], content: Mapping[str, Any], result
     return _Table(cells, diverged, frozenset(missing - diverged), first)
 
 
-def _effect(question: Question, judged: Judged, margin: float | None, *, missing: bool) -> EffectSummary:
+def _effect(question: Question, judged: EffectVerdict, margin: float | None, *, missing: bool) -> EffectSummary:
     return EffectSummary(
         question.name, question.kind, **asdict(judged.effect),
         p_holm=None if missing else judged.p_holm, verdict=None if missing else judged.verdict, real=judged.real and not missing,
@@ -196,5 +196,5 @@ def _effect(question: Question, judged: Judged, margin: float | None, *, missing
     )  # fmt: skip
 
 
-def _plain(judged: Judged) -> dict[str, Any]:
+def _plain(judged: EffectVerdict) -> dict[str, Any]:
     return {**asdict(judged.effect), "p_holm": judged.p_holm, "verdict": judged.verdict}

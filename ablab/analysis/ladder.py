@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablab.report.numbers import digits, p_value, plain, short, signed
 from ablab.stats.curves import Curve, curve, multiplier
-from ablab.stats.scaling import Outlook, outlook, paired
+from ablab.stats.scaling import Extrapolation, outlook, paired
 
 if TYPE_CHECKING:
     from ablab.analysis.across_parts import PartResult
@@ -96,7 +96,7 @@ def _told_curve(arm: str, found: Curve) -> dict[str, Any]:
 
 def _told_outlook(contrast: Mapping[str, Any], rungs: Sequence["PartResult"]) -> dict[str, Any]:
     weights = contrast["weights"]
-    found = outlook([(rung.compute, rung.cells) for rung in rungs], weights) if rungs else Outlook(reason="no rung is done")
+    found = outlook([(rung.compute, rung.cells) for rung in rungs], weights) if rungs else Extrapolation(reason="no rung is done")
     effects = [list(paired(rung.cells, weights).values()) for rung in rungs]
     means = [sum(values) / len(values) if values else None for values in effects]
     return {"change": contrast["name"], "kind": contrast["kind"], "effects": means, **asdict(found)}

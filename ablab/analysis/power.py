@@ -9,7 +9,7 @@ from ablab.plan.equal_arms import first_by_runs, merged
 from ablab.records.home import Home, revisions
 from ablab.records.run_record import Record, figure
 from ablab.stats.effects import Cells, fit, mean_sd
-from ablab.stats.power import Demand, Noise, smallest_found
+from ablab.stats.power import Noise, PowerTarget, smallest_found
 from ablab.stats.sequential import looks
 from ablab.stats.verdicts import Rules, detectable
 
@@ -127,7 +127,7 @@ def _foreseen(home: Home, name: str, study: "Study", plan: "Plan", part: str | N
         family = sum(contrast.kind != "interaction" for contrast in asked)
         variance = known[0] ** 2 * max(sum(w**2 for w in contrast.weights.values()) for contrast in apart)
         noise = Noise(variance, 2.0)  # two samples
-        found.append((smallest_found(noise, seeds, Demand(family, rules.level, rules.power, rules.looks)), *known))
+        found.append((smallest_found(noise, seeds, PowerTarget(family, rules.level, rules.power, rules.looks)), *known))
     if not found:
         return None
     effect, sd, revision = max(found)

@@ -15,7 +15,7 @@ from ablab.records.run_record import Record, figure, settled_keys
 from ablab.report.scope import holds_for, scope
 from ablab.report.truncate import bare, some_of
 from ablab.spec.seeds import runs_spared
-from ablab.stats.front import beaten
+from ablab.stats.front import dominated_by
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _survivors(content: Mapping[str, Any], results: Mapping[str, Mapping[str, An
     objectives = objectives_of(content)
     tables = [{(arm, seed): figure(result, objective) for arm, seed, result in sound} for objective in objectives]
     compared = not uncompared(objectives, costs.apart)
-    return {arm: beaten(tables, arm) if compared else None for arm in dict.fromkeys(arm for arm, _, _ in sound)}
+    return {arm: dominated_by(tables, arm) if compared else None for arm in dict.fromkeys(arm for arm, _, _ in sound)}
 
 
 def _overhead(executions: list[dict[str, Any]]) -> float | None:

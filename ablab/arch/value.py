@@ -1,7 +1,7 @@
 """The architecture as a frozen value: sizes, and one slot for each decision that a change may write.
 
 A *slot* holds a frozen dataclass that knows how to build its part of the model. Slots never read each other when they
-are written; whatever depends on another slot is worked out when the model is built, from the `Site` that `build` gets.
+are written; whatever depends on another slot is worked out when the model is built, from the `BuildContext` that `build` gets.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class Dims:
 
 
 @dataclass(frozen=True)
-class Site:
+class BuildContext:
     """Where a part is being built: the whole architecture (this layer's values), and the layer's index or None."""
 
     arch: "Architecture"
@@ -52,7 +52,7 @@ class Position(Slot):
     """How positions enter the stream. Builds a module (x (batch, time, width), start) -> the same shape."""
 
     @abstractmethod
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The module that adds positions to the embedded tokens; the first of them stands at position `start`."""
 
 
@@ -60,7 +60,7 @@ class Rotate(Slot):
     """A rotation of queries and keys. Builds a module (q, k, start) -> (q, k), each (batch, heads, time, head_dim)."""
 
     @abstractmethod
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The module that turns queries and keys; the first of them stands at position `start`."""
 
 
@@ -68,7 +68,7 @@ class ScoreBias(Slot):
     """An addition to the attention scores that depends on the distance from key to query."""
 
     @abstractmethod
-    def build(self, site: Site) -> nn.Module | None:
+    def build(self, site: BuildContext) -> nn.Module | None:
         """A module: distances (...), query's position less key's -> (heads, ...); None where nothing is added."""
 
 
@@ -94,7 +94,7 @@ class Norm(Slot):
     """A normalisation over the last dimension."""
 
     @abstractmethod
-    def build(self, site: Site, width: int) -> nn.Module:
+    def build(self, site: BuildContext, width: int) -> nn.Module:
         """A module that normalises (..., width)."""
 
 
@@ -110,7 +110,7 @@ class Branch(Slot):
     """A branch of a block (mixer or mlp): a module (batch, time, width) -> (batch, time, width)."""
 
     @abstractmethod
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The branch's module."""
 
     def hidden_width(self, width: int) -> int | None:
@@ -124,11 +124,11 @@ class Branch(Slot):
         raise NotImplementedError
 
 
-class Join(Slot):
+class ResidualJoin(Slot):
     """How a group of branches meets the residual stream. Builds a module (x, branches) -> x."""
 
     @abstractmethod
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The module; its `forward` takes the stream and a callable that sums the group's branches."""
 
 
@@ -136,7 +136,7 @@ class Final(Slot):
     """What stands between the last block and the head. Builds a module (batch, time, width) -> the same."""
 
     @abstractmethod
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The module."""
 
 
@@ -144,7 +144,7 @@ class Head(Slot):
     """The output projection. Builds a module: embedding weight -> weight (vocab, width)."""
 
     @abstractmethod
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The module."""
 
 
@@ -164,7 +164,7 @@ class Logits:
     softcap: float | None = None
 
 
-class Deviation(Slot):
+class InitStd(Slot):
     """The standard deviation of a weight's initial values."""
 
     @abstractmethod
@@ -172,7 +172,7 @@ class Deviation(Slot):
         """For a weight of `shape` (out, in)."""
 
 
-class Scale(Slot):
+class ResidualInitScale(Slot):
     """A factor on the initial values of the weights that write to the residual stream."""
 
     @abstractmethod
@@ -184,9 +184,9 @@ class Scale(Slot):
 class Init:
     """Initial values: matrices, embeddings (normal, mean 0), and the scale of weights that write to the stream."""
 
-    matrix: Deviation
-    embedding: Deviation
-    residual: Scale
+    matrix: InitStd
+    embedding: InitStd
+    residual: ResidualInitScale
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class Architecture:
     dims: Dims
     position: Position
     wiring: tuple[tuple[str, ...], ...]
-    join: Join
+    join: ResidualJoin
     norm: Norm
     mixer: Branch
     mlp: Branch
@@ -225,9 +225,9 @@ class Architecture:
         """Rows of the embedding table: the vocabulary, padded to a multiple of `vocab_multiple`."""
         return -(-self.dims.vocab // self.vocab_multiple) * self.vocab_multiple
 
-    def site(self, layer: int | None = None) -> Site:
+    def site(self, layer: int | None = None) -> BuildContext:
         """The site in block `layer`, or outside the blocks (None: the last one's values), with every `ByLayer` resolved."""
-        return Site(at_layer(self, self.dims.layers - 1 if layer is None else layer), layer)
+        return BuildContext(at_layer(self, self.dims.layers - 1 if layer is None else layer), layer)
 
 
 def at_layer(value: T, layer: int) -> T:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.plan.plan import RunSpec
 from ablab.report.numbers import duration
 
@@ -45,7 +45,7 @@ class Lines:
         self.runs[spec.key] = spec
         self._ended.discard(spec.key)
 
-    def ended(self, spec: RunSpec, report: Report, result: Mapping[str, Any] | None) -> None:
+    def ended(self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None) -> None:
         """A line with the outcome and the time left."""
         if report.status != "interrupted":
             self._ended.add(spec.key)

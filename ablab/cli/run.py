@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from ablab.execute.driver import Display
     from ablab.execute.executors.local import Executor
     from ablab.execute.session import Planned, Session
-    from ablab.execute.summary import Tally
+    from ablab.execute.summary import ExecutionSummary
     from ablab.execute.worker import Setting
     from ablab.records.home import Home
-    from ablab.train.parallel import Layout
+    from ablab.train.parallel import ParallelLayout
 
 Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a GPU, or one a CPU core.")]
 Accelerator = Annotated[str | None, typer.Option(help="auto, cpu or cuda. Default: the study's `hardware`.")]
@@ -82,7 +82,7 @@ def _carry_out(asked: "Planned", place: "Home", workers: int | None, together: "
     display = make_display(console, asked.study.metric)
     session = Session(asked, place, display)
     session.require_writable()
-    session.want_again()
+    session.reset()
     expected, missing = asked.plan.expected, session.missing
     total = expected.runs + expected.trials
     machine, (layout, why) = asked.study.hardware, _layout(asked)
@@ -109,11 +109,11 @@ def _carry_out(asked: "Planned", place: "Home", workers: int | None, together: "
     _tell(asked, tally, display)
 
 
-def _layout(asked: "Planned") -> "tuple[Layout, str]":
+def _layout(asked: "Planned") -> "tuple[ParallelLayout, str]":
     return asked.study.hardware.layout(max((arm.parameters for arm in asked.plan.arms), default=0))
 
 
-def _tell(asked: "Planned", tally: "Tally", display: "Display") -> None:
+def _tell(asked: "Planned", tally: "ExecutionSummary", display: "Display") -> None:
     """How it ended, where not all is well."""
     if tally.signal is not None:
         sys.exit(128 + tally.signal)

@@ -5,7 +5,7 @@ from ablab.arch.composition.registry import Registry
 from ablab.design.factorial import factorial
 from ablab.design.factors import factors_of
 from ablab.design.fractional import fractional_factorial
-from ablab.design.layout import Contrast, Layout, Task
+from ablab.design.layout import Contrast, DesignLayout, Task
 from ablab.design.shapley import shapley
 from ablab.design.stepwise import leave_one_out, one_in, one_in_one_out, path
 from ablab.errors import UserError
@@ -23,7 +23,7 @@ from ablab.spec.design import (
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import Document
 
-__all__ = ["Contrast", "Layout", "lay_out"]
+__all__ = ["Contrast", "DesignLayout", "lay_out"]
 
 _DESIGNS = {
     PathDesign: path,
@@ -36,13 +36,13 @@ _DESIGNS = {
 }
 
 
-def lay_out(study: Study, registry: Registry, document: Document) -> Layout:
+def lay_out(study: Study, registry: Registry, document: Document) -> DesignLayout:
     """The arms and contrasts of a study. Raises UserError with the place in the file."""
     if isinstance(study.design, Compare):
         return _compare(study, registry, document)
     start = _model(study.from_, registry, document, "from")
     if isinstance(study.design, Search):  # its arms follow from its trials
-        return Layout({start.expression: start}, baseline=start.expression)
+        return DesignLayout({start.expression: start}, baseline=start.expression)
     end = _model(study.to, registry, document, "to") if study.to is not None else None
     task = Task(start, end, factors_of(study, registry, document, start, end), study.design, document)
     if not task.factors:
@@ -63,7 +63,7 @@ def _model(text: str | None, registry: Registry, document: Document, *key: str) 
         raise named.at(document.at(key)) from None
 
 
-def _compare(study: Study, registry: Registry, document: Document) -> Layout:
+def _compare(study: Study, registry: Registry, document: Document) -> DesignLayout:
     if study.arms is not None:
         texts = {name: arm if isinstance(arm, str) else arm.model for name, arm in study.arms.items()}
         arms = {name: _model(text, registry, document, "arms", name) for name, text in texts.items()}
@@ -73,4 +73,4 @@ def _compare(study: Study, registry: Registry, document: Document) -> Layout:
     assert isinstance(study.design, Compare)
     baseline = study.design.baseline or next(iter(arms))
     contrasts = [Contrast(name, "change", {name: 1.0, baseline: -1.0}) for name in arms if name != baseline]
-    return Layout(arms, contrasts, baseline=baseline, replicates=study.replicates)
+    return DesignLayout(arms, contrasts, baseline=baseline, replicates=study.replicates)

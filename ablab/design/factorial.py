@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from itertools import combinations, product
 from math import prod
 
-from ablab.design.layout import MOST_ARMS, Contrast, Layout, Task, contrast, illegal, total
+from ablab.design.layout import MOST_ARMS, Contrast, DesignLayout, Task, contrast, illegal, total
 from ablab.errors import UserError
 
 Cells = Mapping[tuple[int, ...], str]
 
 
-def factorial(task: Task) -> Layout:
+def factorial(task: Task) -> DesignLayout:
     """All legal combinations; main effects of each level against the first, all changes together where both ends are among the
     combinations, and interactions of pairs of factors.
     """
@@ -19,7 +19,7 @@ def factorial(task: Task) -> Layout:
         way = "ask for kind fractional_factorial" if max(sizes) == 2 else "list fewer factors or levels"
         what = f"{len(sizes)} factors have {prod(sizes)} combinations, more than {MOST_ARMS}"
         raise task.refusal(f"{what}: {way}, or use leave_one_out or shapley for a list of changes")
-    layout = Layout()
+    layout = DesignLayout()
     cells: dict[tuple[int, ...], str] = {}
     refused: dict[tuple[int, ...], UserError] = {}
     # Fewest changes first, so that the table reads from the reference to the whole.
@@ -45,7 +45,7 @@ def _check_end(task: Task, cells: Cells) -> None:
         raise task.refusal(f"no legal combination of the factors is `to` ({task.end.expression!r}): leave `to` out")
 
 
-def _add_effects(layout: Layout, task: Task, cells: Cells, refused: Mapping[tuple[int, ...], UserError]) -> None:
+def _add_effects(layout: DesignLayout, task: Task, cells: Cells, refused: Mapping[tuple[int, ...], UserError]) -> None:
     moves = [(i, level) for i, factor in enumerate(task.factors) for level in range(1, len(factor.levels))]
     for i, level in moves:
         factor = task.factors[i]

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from ablab.design.generators import Fraction, find_fraction
-from ablab.design.layout import MOST_ARMS, Contrast, Layout, Task, contrast, illegal, total
+from ablab.design.layout import MOST_ARMS, Contrast, DesignLayout, Task, contrast, illegal, total
 
 _ROMAN = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
 
 
-def fractional_factorial(task: Task) -> Layout:
+def fractional_factorial(task: Task) -> DesignLayout:
     """The fraction's arms, both ends, main effects, and an interaction for each alias class that is clear of main effects."""
     fraction = _fraction(task)
     matrix = fraction.matrix()
-    layout = Layout()
+    layout = DesignLayout()
     models = [task.combination([int(x > 0) for x in row]) for row in matrix]
     if not any(model.uses == task.start.uses for model in models):
         layout.add(task.start)

@@ -29,7 +29,7 @@ class Contrast:
 
 
 @dataclass
-class Layout:
+class DesignLayout:
     """What a design asks for. `infeasible`: combinations left out, with the reason. `notes`: what a reader must know of it.
     `baseline`: the arm whose mean a margin in percent refers to. `replicates`: of arms with a seed stream of their own.
     """
@@ -118,7 +118,7 @@ def contrast(name: str, kind: str, terms: Iterable[tuple[str, float]], aliases: 
     return Contrast(name, kind, weights, tuple(aliases))
 
 
-def total(layout: Layout, task: Task) -> None:
+def total(layout: DesignLayout, task: Task) -> None:
     """Adds both ends to the arms, and the effect of all changes together where the ends differ."""
     goal, start = layout.add(task.goal), layout.add(task.start)
     if goal != start:

@@ -6,7 +6,7 @@ from itertools import combinations
 from math import factorial
 
 from ablab.arch.composition.expression import Model
-from ablab.design.layout import Contrast, Layout, Task, contrast, illegal, total
+from ablab.design.layout import Contrast, DesignLayout, Task, contrast, illegal, total
 from ablab.errors import UserError
 
 _MOST_EXACT = 6
@@ -43,10 +43,10 @@ class _Cells:
         return next(error for error in self.refused.values() if error is not None)
 
 
-def shapley(task: Task) -> Layout:
+def shapley(task: Task) -> DesignLayout:
     """Values that sum to the effect of all changes together. Every one is a contrast of arm means."""
     cells = _Cells(task)
-    layout = Layout()
+    layout = DesignLayout()
     layout.add(task.start)
     if cells.count <= _MOST_EXACT:
         values = _exact(cells, layout)
@@ -62,7 +62,7 @@ def _refuse(cells: _Cells) -> UserError:
     return cells.task.refusal(f"no order in which the changes could be made one by one was found ({cells.error}); {way}")
 
 
-def _exact(cells: _Cells, layout: Layout) -> list[Contrast]:
+def _exact(cells: _Cells, layout: DesignLayout) -> list[Contrast]:
     """Over all legal orders. A step S → S + i lies on as many as there are ways to S times ways from S + i to the whole."""
     everything = frozenset(range(cells.count))
     subsets = [frozenset(c) for size in range(cells.count + 1) for c in combinations(range(cells.count), size)]
@@ -89,7 +89,7 @@ def _exact(cells: _Cells, layout: Layout) -> list[Contrast]:
     return values
 
 
-def _sampled(cells: _Cells, layout: Layout) -> list[Contrast]:
+def _sampled(cells: _Cells, layout: DesignLayout) -> list[Contrast]:
     """Over drawn orders, in pairs: an order and its reverse."""
     design = cells.task.design
     pairs = list(_pairs(cells, design.orders // 2, random.Random(design.seed)))

@@ -1,11 +1,11 @@
 """Designs that make or take back one change at a time."""
 
-from ablab.design.layout import Layout, Task, contrast, total
+from ablab.design.layout import DesignLayout, Task, contrast, total
 
 
-def path(task: Task) -> Layout:
+def path(task: Task) -> DesignLayout:
     """From one end to the other, one change after another."""
-    layout = Layout()
+    layout = DesignLayout()
     uses, previous = dict(task.start.uses), layout.add(task.start)
     for change in task.changes:
         uses = change.apply(uses)
@@ -16,9 +16,9 @@ def path(task: Task) -> Layout:
     return layout
 
 
-def one_in(task: Task) -> Layout:
+def one_in(task: Task) -> DesignLayout:
     """`from`, and `from` with each change."""
-    layout = Layout()
+    layout = DesignLayout()
     start = layout.add(task.start)
     for change in task.changes:
         arm = layout.add(task.model(change.apply(task.start.uses)))
@@ -26,9 +26,9 @@ def one_in(task: Task) -> Layout:
     return layout
 
 
-def leave_one_out(task: Task) -> Layout:
+def leave_one_out(task: Task) -> DesignLayout:
     """`to`, `to` less each change, and `from`."""
-    layout = Layout()
+    layout = DesignLayout()
     goal = layout.add(task.goal)
     for change in task.changes:
         arm = layout.add(task.model(change.undo(task.goal.uses), task.goal))
@@ -37,11 +37,11 @@ def leave_one_out(task: Task) -> Layout:
     return layout
 
 
-def one_in_one_out(task: Task) -> Layout:
+def one_in_one_out(task: Task) -> DesignLayout:
     """Each change added to `from` and taken from `to`; the difference says how much its effect depends on the others."""
     if len(task.changes) < 2:
         raise task.refusal("one change does the same in and out: list two or more, or use compare")
-    layout = Layout()
+    layout = DesignLayout()
     start, goal = layout.add(task.start), task.goal.expression
     inside, outside, between = [], [], []
     added = {change.name: layout.add(task.model(change.apply(task.start.uses))) for change in task.changes}

@@ -12,13 +12,13 @@ from ablab.errors import UserError
 from ablab.files import write_json
 from ablab.plan.plan import RunSpec, rebuild
 from ablab.records.run_record import Record
-from ablab.train.parallel import MemoryShort, Team
+from ablab.train.parallel import MemoryShort, ParallelContext
 
 Status = Literal["finished", "interrupted", "failed", "held", "stopped", "lost", "unstarted"]
 
 
 @dataclass(frozen=True)
-class Report:
+class AttemptOutcome:
     """How an attempt ended, and the seconds it spent in training steps and validation. `lost`: with its process, `pid`, where
     known. `unstarted`: a process could not be set up, which is not the run's fault.
     """
@@ -62,7 +62,7 @@ def check_machine(spec: RunSpec) -> None:
         raise UserError(f"its seconds are of another machine: planned for {planned!r}, it would train on {here!r}")
 
 
-def attempt(spec: RunSpec, means: Means, team: Team) -> Report:
+def attempt(spec: RunSpec, means: Means, team: ParallelContext) -> AttemptOutcome:
     """Trains a run to its end, or until it is asked to stop; its main process writes the result. Raises MemoryShort where all
     its processes must begin again.
     """
@@ -97,9 +97,9 @@ def attempt(spec: RunSpec, means: Means, team: Team) -> Report:
         record.note_micro_batch(short.micro_batch)
         raise
     if outcome.result is None and record.stop_asked:
-        return Report("stopped", record.stop_reason, outcome.busy_seconds)
+        return AttemptOutcome("stopped", record.stop_reason, outcome.busy_seconds)
     if outcome.result is None:
-        return Report("interrupted", busy_seconds=outcome.busy_seconds)
+        return AttemptOutcome("interrupted", busy_seconds=outcome.busy_seconds)
     if team.main:
         record.finish(outcome.result)
-    return Report("finished", busy_seconds=outcome.busy_seconds)
+    return AttemptOutcome("finished", busy_seconds=outcome.busy_seconds)

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablab.errors import UserError
-from ablab.execute.attempt import Means, Report, attempt
+from ablab.execute.attempt import AttemptOutcome, Means, attempt
 from ablab.execute.worker import Setting, Worker
 from ablab.plan.plan import RunSpec
 from ablab.records.run_record import Record
-from ablab.train.parallel import Layout, MemoryShort, Team
+from ablab.train.parallel import MemoryShort, ParallelContext, ParallelLayout
 
 if TYPE_CHECKING:
     from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -34,7 +34,7 @@ class _Order:
     """What all processes do next."""
 
     spec: RunSpec
-    layout: Layout
+    layout: ParallelLayout
     threads: int
     compile: bool
 
@@ -45,7 +45,7 @@ class Gang:
     def __init__(self, environment: "ClusterEnvironment") -> None:
         self.rank, self.size = environment.global_rank(), environment.world_size()
         self._local, self._environment = environment.local_rank(), environment
-        self._teams: dict[Layout, Team] = {}
+        self._teams: dict[ParallelLayout, ParallelContext] = {}
         self._words: Any = None
 
     def meet(self) -> None:
@@ -77,12 +77,12 @@ class Gang:
         with suppress(RuntimeError):
             dist.barrier(group=self._words)
 
-    def team(self, layout: Layout) -> Team:
+    def team(self, layout: ParallelLayout) -> ParallelContext:
         """The process's place in a layout."""
         import torch
 
         if layout not in self._teams:
-            self._teams[layout] = Team.join(layout, "cuda" if torch.cuda.is_available() else "cpu")
+            self._teams[layout] = ParallelContext.join(layout, "cuda" if torch.cuda.is_available() else "cpu")
         return self._teams[layout]
 
     def follow(self, home: Path, plugins: tuple[Path, ...]) -> None:
@@ -130,9 +130,9 @@ class GangExecutor:
         self._stop = threading.Event()
         self._worker = _Leader(gang, setting, self._stop)
 
-    def submit(self, spec: RunSpec) -> "Future[Report]":
+    def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
         """Starts a run."""
-        future: Future[Report] = Future()
+        future: Future[AttemptOutcome] = Future()
 
         def run() -> None:
             try:
@@ -143,7 +143,7 @@ class GangExecutor:
         threading.Thread(target=run, daemon=True).start()
         return future
 
-    def cancel(self, future: "Future[Report]") -> None:
+    def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """A run that hangs cannot be ended alone: all processes end."""
         os._exit(1)
 
@@ -165,7 +165,7 @@ class _Leader(Worker):
         super().__init__(setting, stop)
         self._gang = gang
 
-    def _attempt(self, spec: RunSpec) -> Report:
+    def _attempt(self, spec: RunSpec) -> AttemptOutcome:
         setting = self.setting
         self._gang.told(_Order(spec, setting.layout, setting.threads, setting.compile))
         means = Means(setting.home, self.registry, self.stopping, setting.compile)
@@ -176,7 +176,7 @@ class _Leader(Worker):
             os._exit(1)
 
 
-def check_gang(together: Gang | None, layout: Layout) -> None:
+def check_gang(together: Gang | None, layout: ParallelLayout) -> None:
     """Raises UserError where the processes that were started are not those that `layout` takes."""
     if together is None and layout.nodes > 1:
         raise UserError(

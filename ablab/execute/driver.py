@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.executors.local import Executor, report_of
-from ablab.execute.summary import Patience, Tally
+from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.plan.plan import RunSpec
 from ablab.records.run_record import Record
 from ablab.schedule.source import Source
-from ablab.tracking.trackers import Views
+from ablab.tracking.trackers import Trackers
 
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 2.0
@@ -29,7 +29,7 @@ class Display(Protocol):
         """A run was handed out."""
         ...
 
-    def ended(self, spec: RunSpec, report: Report, result: Mapping[str, Any] | None) -> None:
+    def ended(self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None) -> None:
         """A run ended."""
         ...
 
@@ -47,7 +47,7 @@ class Display(Protocol):
 
 
 @dataclass
-class _Handed:
+class _InFlight:
     """A run that was handed out, and when it last moved (monotonic seconds)."""
 
     spec: RunSpec
@@ -58,18 +58,18 @@ class _Handed:
 class Driver:
     """Trains what sources ask for, through `executor`; `root` is the home's folder of records."""
 
-    def __init__(self, root: Any, executor: Executor, views: Views, display: Display, patience: Patience) -> None:
+    def __init__(self, root: Any, executor: Executor, views: Trackers, display: Display, patience: RetryPolicy) -> None:
         self.root, self.executor, self.views, self.display, self.patience = root, executor, views, display, patience
-        self.tally = Tally()
+        self.tally = ExecutionSummary()
         self._again: deque[RunSpec] = deque()
-        self._running: dict[Future[Report], _Handed] = {}
+        self._running: dict[Future[AttemptOutcome], _InFlight] = {}
         self._given_up: dict[str, RunSpec] = {}
         self._lost: Counter[str] = Counter()
         self._unstarted = 0
         self._looked = 0.0
         self._began = time.time()
 
-    def drive(self, source: Source) -> Tally:
+    def drive(self, source: Source) -> ExecutionSummary:
         """Trains every run of `source`; returns when all ended, after a signal, or when no worker starts."""
         self._source = source
         with self._signals():
@@ -125,7 +125,7 @@ class Driver:
                 pid = record.lease().owner.get("pid")
                 del self._running[future]
                 self.executor.cancel(future)
-                self._lose(handed.spec, Report("lost", f"no progress for {self.patience.stall_seconds:g} s", pid=pid))
+                self._lose(handed.spec, AttemptOutcome("lost", f"no progress for {self.patience.stall_seconds:g} s", pid=pid))
         return seen
 
     def _take_up(self) -> None:
@@ -146,12 +146,12 @@ class Driver:
         while not self._ending and len(self._running) < self.executor.slots and (spec := self._next()) is not None:
             record = Record(self.root, spec.key)
             if record.stop_asked and not record.finished:
-                self._end(spec, Report("stopped", record.stop_reason))
+                self._end(spec, AttemptOutcome("stopped", record.stop_reason))
                 continue
             record.create(spec)
             if (failure := record.failure) is not None and failure["time"] < self._began:
-                record.want_again()  # what failed since, another driver gave up: the worker says so
-            self._running[self.executor.submit(spec)] = _Handed(spec, time.monotonic())
+                record.reset()  # what failed since, another driver gave up: the worker says so
+            self._running[self.executor.submit(spec)] = _InFlight(spec, time.monotonic())
             self.display.started(spec)
             started.append(spec)
         return started
@@ -164,7 +164,7 @@ class Driver:
                 return spec
         return self._source.next()
 
-    def _gather(self, future: Future[Report], spec: RunSpec) -> None:
+    def _gather(self, future: Future[AttemptOutcome], spec: RunSpec) -> None:
         report = report_of(future)
         self.tally.busy_seconds += report.busy_seconds
         self._unstarted = self._unstarted + 1 if report.status == "unstarted" else 0
@@ -182,22 +182,22 @@ class Driver:
         else:
             self._end(spec, report)
 
-    def _lose(self, spec: RunSpec, report: Report) -> None:
+    def _lose(self, spec: RunSpec, report: AttemptOutcome) -> None:
         """An attempt ended with its process: the run is tried again, or given up."""
         record = Record(self.root, spec.key)
         record.lease().clear()
         self._lost[spec.key] += 1
         if self._ending:
             record.note_attempt(report.reason, report.pid)
-            self._end(spec, Report("interrupted", report.reason))
+            self._end(spec, AttemptOutcome("interrupted", report.reason))
         elif self._lost[spec.key] <= self.patience.retries or record.lease().held():  # another driver may try it by now
             record.note_attempt(report.reason, report.pid)
             self._again.append(spec)
             self.display.say(f"{spec.label}: {report.reason}; it is tried again")
         else:
-            self._end(spec, Report("failed", report.reason, pid=report.pid))
+            self._end(spec, AttemptOutcome("failed", report.reason, pid=report.pid))
 
-    def _end(self, spec: RunSpec, report: Report) -> None:
+    def _end(self, spec: RunSpec, report: AttemptOutcome) -> None:
         record = Record(self.root, spec.key)
         if report.status == "finished":
             self.tally.trained += report.busy_seconds > 0  # else another driver had finished it

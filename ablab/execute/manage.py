@@ -71,7 +71,7 @@ def retry(home: Home, keys: Iterable[str]) -> int:
     records = [Record(home.root, key) for key in keys]
     again = [r for r in records if not r.finished and not r.pruned and (r.stop_asked or r.failure is not None)]
     for record in again:
-        record.want_again()
+        record.reset()
     return len(again)
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablab.execute.attempt import RankFailed, Report, exit_cause
+from ablab.execute.attempt import AttemptOutcome, RankFailed, exit_cause
 from ablab.execute.rank_main import Place
 from ablab.files import read_json
 
@@ -18,7 +18,7 @@ _POLL_SECONDS = 0.1
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
-def train_together(place: Place, stopping: Callable[[], bool]) -> Report:
+def train_together(place: Place, stopping: Callable[[], bool]) -> AttemptOutcome:
     """Trains a run in as many processes as its layout has, with smaller micro-batches where memory is short. Raises RankFailed
     as soon as one of them fails, when none is left.
     """
@@ -27,7 +27,7 @@ def train_together(place: Place, stopping: Callable[[], bool]) -> Report:
             there = replace(place, meeting=Path(folder) / "meeting")
             said = _Processes(there).run(stopping)
         if "again" not in said:
-            return Report(said["status"], said["reason"], said["busy_seconds"], said["pid"])
+            return AttemptOutcome(said["status"], said["reason"], said["busy_seconds"], said["pid"])
 
 
 class _Processes:

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.execute.attempt import Means, Report, attempt
+from ablab.execute.attempt import AttemptOutcome, Means, attempt
 from ablab.files import write_json
 from ablab.plan.plan import RunSpec
-from ablab.train.parallel import Layout, MemoryShort, Team
+from ablab.train.parallel import MemoryShort, ParallelContext, ParallelLayout
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Place:
     plugins: tuple[Path, ...]
     meeting: Path
     spec: RunSpec
-    layout: Layout
+    layout: ParallelLayout
     threads: int
     compile: bool
     rank: int = 0
@@ -45,7 +45,7 @@ class Place:
     def read(cls, line: str) -> "Place":
         """From such a line."""
         content = json.loads(line)
-        spec, layout = RunSpec.read(content.pop("spec")), Layout(**content.pop("layout"))
+        spec, layout = RunSpec.read(content.pop("spec")), ParallelLayout(**content.pop("layout"))
         paths = {name: Path(content.pop(name)) for name in ("home", "meeting")}
         return cls(spec=spec, layout=layout, plugins=tuple(map(Path, content.pop("plugins"))), **paths, **content)
 
@@ -74,7 +74,7 @@ def main() -> None:
     os._exit(0)
 
 
-def _trained(place: Place, stop: threading.Event) -> Report:
+def _trained(place: Place, stop: threading.Event) -> AttemptOutcome:
     import torch
     import torch.distributed as dist
 
@@ -89,7 +89,7 @@ def _trained(place: Place, stop: threading.Event) -> Report:
     from ablab.arch.composition.registry import load_registry
 
     means = Means(place.home, load_registry(place.plugins), stop.is_set, place.compile)
-    report = attempt(place.spec, means, Team.join(place.layout, device))
+    report = attempt(place.spec, means, ParallelContext.join(place.layout, device))
     dist.barrier()  # none leaves while another still asks it for something
     return report
 

@@ -13,7 +13,7 @@ from ablab.arch.counting.account import FLOP_CONVENTION
 from ablab.errors import UserError
 from ablab.execute.driver import Display, Driver
 from ablab.execute.executors.local import Executor
-from ablab.execute.summary import Patience, Tally
+from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.execute.worker import Setting
 from ablab.files import require_writable
 from ablab.plan.cost_cache import Accounts
@@ -27,8 +27,8 @@ from ablab.spec.study import Study, load_study
 from ablab.tracking.addresses import redacted
 from ablab.tracking.mlflow.mirror import Mirror
 from ablab.tracking.optuna.mirror import OptunaMirror
-from ablab.tracking.trackers import Views
-from ablab.train.parallel import Layout
+from ablab.tracking.trackers import Trackers
+from ablab.train.parallel import ParallelLayout
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Share:
     """What a run has of the machine: processes, and threads for each."""
 
     threads: int
-    layout: Layout = field(default_factory=Layout)
+    layout: ParallelLayout = field(default_factory=ParallelLayout)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Session:
         self.planned, self.home, self.display = planned, home, display
         study = planned.study
         self.record = StudyRecord(home, planned.request.name, study.revision())
-        self.views = Views([view(self.record, study, display.say) for view in (Mirror, OptunaMirror)])
+        self.views = Trackers([view(self.record, study, display.say) for view in (Mirror, OptunaMirror)])
         self._expected = 0
         uri = study.tracking.uri if study.tracking is not None else None
         tracked = {"tracking": redacted(uri, uri)} if uri else {}
@@ -115,21 +115,21 @@ class Session:
         expected = self.planned.plan.expected
         return expected.runs + expected.trials - len(self.planned.settled(self.home.root))
 
-    def want_again(self) -> None:
+    def reset(self) -> None:
         """A new `ablab run` tries again what failed or was cancelled; a trial that failed counts as one without a value, since
         others were chosen on it (`ablab retry` tries it again).
         """
         for key in self.planned.plan.unique.keys() - self.planned.settled(self.home.root):
-            Record(self.home.root, key).want_again()
+            Record(self.home.root, key).reset()
 
-    def run(self, executor: Callable[[Setting], Executor], share: Share) -> Tally:
+    def run(self, executor: Callable[[Setting], Executor], share: Share) -> ExecutionSummary:
         """Trains what is not finished, each run on its `share`. The records are complete before the views are."""
         source, plan = self.planned.source, self.planned.plan
         if source.done:
             self.write()
             if not self.mirrored():
                 self.views.open(plan)
-            return Tally()
+            return ExecutionSummary()
         self.prepare()
         self._expected = plan.expected.runs + plan.expected.trials
         source.changed = self._replanned
@@ -138,7 +138,7 @@ class Session:
             self.home.root.resolve(), tuple(p.resolve() for p in self.planned.request.plugins), share.threads,
             layout=share.layout, compile=self.planned.study.hardware.compile,
         )  # fmt: skip
-        patience = Patience(self.planned.study.retries, self.planned.study.stall_seconds)
+        patience = RetryPolicy(self.planned.study.retries, self.planned.study.stall_seconds)
         made = executor(setting)
         driver = Driver(self.home.root, made, self.views, self.display, patience)
         try:
@@ -194,7 +194,7 @@ class Session:
             if stored <= context:
                 raise UserError(f"the training split has {stored} tokens, fewer than one sequence of {context + 1}")
 
-    def _execution(self, workers: int, tally: Tally) -> dict[str, Any]:
+    def _execution(self, workers: int, tally: ExecutionSummary) -> dict[str, Any]:
         now = time.time()
         return {
             "time": now,

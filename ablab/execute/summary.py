@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Tally:
+class ExecutionSummary:
     """What an execution came to. `failed`, `stopped` (cancelled), `pruned`: reasons by key. `broken`: why no worker starts."""
 
     trained: int = 0
@@ -18,7 +18,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often a run is tried again whose worker died or hung, and after how many seconds without progress it counts as hung."""
 
     retries: int = 1

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.execute.attempt import Means, RankFailed, Report, attempt
+from ablab.execute.attempt import AttemptOutcome, Means, RankFailed, attempt
 from ablab.plan.plan import RunSpec
 from ablab.records.run_record import Record
-from ablab.train.parallel import Layout, Team
+from ablab.train.parallel import ParallelContext, ParallelLayout
 
 _GRACE_SECONDS = 60.0
 
@@ -27,7 +27,7 @@ class Setting:
     plugins: tuple[Path, ...]
     threads: int
     device: str | None = None
-    layout: Layout = field(default_factory=Layout)
+    layout: ParallelLayout = field(default_factory=ParallelLayout)
     compile: bool = False
 
 
@@ -50,21 +50,21 @@ class Worker:
         """Whether to write a checkpoint and end."""
         return self._orphaned or self._stop.is_set()
 
-    def train(self, spec: RunSpec) -> Report:
+    def train(self, spec: RunSpec) -> AttemptOutcome:
         """Trains one run, or says why not. What goes wrong in a run is that run's failure, with its reason on record."""
         record = Record(self.setting.home, spec.key)
         lease = record.lease()
         if record.finished:
-            return Report("finished")
+            return AttemptOutcome("finished")
         if not lease.acquire():
-            return Report("held")
+            return AttemptOutcome("held")
         with lease.kept():
             try:
                 return _ended(record) or self._attempt(spec)
             except (Exception, SystemExit) as error:  # a plugin may call sys.exit
                 return _failed(record, error)
 
-    def _attempt(self, spec: RunSpec) -> Report:
+    def _attempt(self, spec: RunSpec) -> AttemptOutcome:
         setting = self.setting
         if setting.layout.strategy != "single":
             from ablab.execute.process_group import train_together
@@ -73,7 +73,7 @@ class Worker:
             record = Record(setting.home, spec.key)
             place = Place(setting.home, setting.plugins, Path(), spec, setting.layout, setting.threads, compile=setting.compile)
             return train_together(place, lambda: self.stopping() or record.stop_asked)
-        return attempt(spec, Means(setting.home, self.registry, self.stopping, setting.compile), Team())
+        return attempt(spec, Means(setting.home, self.registry, self.stopping, setting.compile), ParallelContext())
 
     def _watch(self) -> None:
         """Ends this process when its driver is gone: after the step and a checkpoint if it can, at once if it can't."""
@@ -84,25 +84,25 @@ class Worker:
         os._exit(1)
 
 
-def _failed(record: Record, error: BaseException) -> Report:
+def _failed(record: Record, error: BaseException) -> AttemptOutcome:
     """Notes why an attempt failed."""
     if record.finished:  # one of its processes failed after that
-        return Report("finished")
+        return AttemptOutcome("finished")
     known = isinstance(error, UserError | RankFailed)
     reason = str(error) if known else f"{type(error).__name__}: {error}"
     detail = getattr(error, "traceback", "") if known else traceback.format_exc()
     record.fail(reason, detail, os.getpid())
-    return Report("failed", reason)
+    return AttemptOutcome("failed", reason)
 
 
-def _ended(record: Record) -> Report | None:
+def _ended(record: Record) -> AttemptOutcome | None:
     """How the run ended, if it has. Looked at under the lease: another driver may have ended it just now."""
     if record.finished:
-        return Report("finished")
+        return AttemptOutcome("finished")
     if record.stop_asked:
-        return Report("stopped", record.stop_reason)
+        return AttemptOutcome("stopped", record.stop_reason)
     failure = record.failure
-    return Report("failed", failure["reason"]) if failure is not None else None
+    return AttemptOutcome("failed", failure["reason"]) if failure is not None else None
 
 
 _worker: list[Worker] = []
@@ -120,8 +120,8 @@ def initialise(setting: Setting, stop: Any) -> None:
         _wrong.append(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
 
 
-def work(spec: RunSpec) -> Report:
+def work(spec: RunSpec) -> AttemptOutcome:
     """Trains `spec` in this worker process."""
     if _wrong:
-        return Report("unstarted", f"the worker process could not be set up: {_wrong[0]}", pid=os.getpid())
+        return AttemptOutcome("unstarted", f"the worker process could not be set up: {_wrong[0]}", pid=os.getpid())
     return _worker[0].train(spec)

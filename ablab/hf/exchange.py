@@ -12,7 +12,7 @@ from torch import nn
 
 from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import Family, Registry
-from ablab.arch.composition.transformers_form import Form
+from ablab.arch.composition.transformers_form import TransformersForm
 from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.value import Architecture
 from ablab.errors import UserError
@@ -28,7 +28,7 @@ class Fit:
     """How an architecture sits in a family's form. `misfits`: the paths that have none there; none: it fits."""
 
     family: Family
-    form: Form
+    form: TransformersForm
     misfits: tuple[str, ...]
 
 
@@ -94,7 +94,7 @@ def from_transformers(model: Any, registry: Registry) -> Decoder:
     return decoder.to(next(model.parameters()).device)
 
 
-def _check_settings(config: Any, form: Form, arch: Architecture) -> None:
+def _check_settings(config: Any, form: TransformersForm, arch: Architecture) -> None:
     """Raises UserError for the first setting that the config of `arch` would not have."""
     kind = type(config)
     plain = kind(**form.settings(arch), **_NO_TOKENS)

@@ -15,7 +15,7 @@ from ablab.arch.counting.account import Account
 from ablab.data.batches import Batches
 from ablab.data.spec import AnyTokenizer
 from ablab.data.store import store_fingerprint
-from ablab.design.build import Layout, lay_out
+from ablab.design.build import DesignLayout, lay_out
 from ablab.errors import UserError
 from ablab.plan.arm_data import AnyData, arm_data, own_data
 from ablab.plan.cost_cache import Accounts
@@ -225,7 +225,7 @@ def training_flops(arms: Iterable[Arm]) -> float | None:
     return None if None in known else sum(flops for flops in known if flops is not None)
 
 
-def plan_of(layout: Layout, arms: Sequence[PlannedArm], seeds: Callable[[str], Sequence[int]]) -> Plan:
+def plan_of(layout: DesignLayout, arms: Sequence[PlannedArm], seeds: Callable[[str], Sequence[int]]) -> Plan:
     """The plan of a design whose arms are all trained as the study says: every arm on its `seeds`, by name."""
     made = [(planned.arm, run) for planned in arms for run in planned.runs(seeds(planned.arm.name))]
     arm_of = {run.key: arm for arm, run in made}

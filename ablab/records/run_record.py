@@ -89,7 +89,7 @@ class Record:
         """The study that did; to any other it is a run like others."""
         return self._stop().get("owner", "") if self.pruned else None
 
-    def take_back_pruning(self) -> None:
+    def clear_pruned(self) -> None:
         """Another study wants the whole run."""
         if self.pruned:
             (self.folder / "stop.json").unlink(missing_ok=True)
@@ -100,7 +100,7 @@ class Record:
         # Unsynced: thousands may be asked at once, and a power cut stops them anyway.
         write_json(self.folder / "stop.json", {"reason": reason, "kind": kind, "owner": owner, "time": time.time()}, sync=False)
 
-    def want_again(self) -> None:
+    def reset(self) -> None:
         """Takes back a cancellation, and forgets the failure. What was pruned stays so."""
         if self.stop_asked and not self.pruned:
             (self.folder / "stop.json").unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.plan.plan import Plan, RunSpec
 from ablab.records.run_record import Record, figure
 from ablab.schedule.source import Source, ignore
@@ -87,13 +87,13 @@ class Adaptive(Source):
         while self._waiting and not self._cancelled:
             spec = self._waiting.popleft()
             if not self._known(spec):
-                Record(self.root, spec.key).take_back_pruning()  # another study's
+                Record(self.root, spec.key).clear_pruned()  # another study's
                 self._plan_anew()
                 return spec
         self._plan_anew()
         return None
 
-    def ended(self, spec: RunSpec, report: Report) -> None:
+    def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
         """Notes a trial; one that was interrupted or cancelled decides nothing."""
         self._cancelled.discard(spec.key)
         record = Record(self.root, spec.key)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.plan.plan import Plan, RunSpec
 from ablab.plan.planner import Planner, plan_of
 from ablab.records.run_record import Record
@@ -23,7 +23,7 @@ class Growing(Listed):
         self._confirming.advance()
         super().__init__(self._planned(), root)
 
-    def ended(self, spec: RunSpec, report: Report) -> None:
+    def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
         """Looks at the verdicts once the last run of a look is finished."""
         super().ended(spec, report)
         if not Record(self._root, spec.key).finished:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ablab.design.expand import Part
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.plan.plan import Expected, PartPlan, Plan, RunSpec, SharedRecipe
 from ablab.schedule.source import Source, ignore
 
@@ -20,7 +20,7 @@ class Joined(Source):
         self._members, self.changed = tuple(members), ignore
         self._wanted: dict[str, list[tuple[Source, RunSpec]]] = {}  # who handed out which run
         self._under_way: set[str] = set()
-        self._finished: dict[str, Report] = {}
+        self._finished: dict[str, AttemptOutcome] = {}
         for _, _, source in self._members:
             source.changed = self._replanned
         self.plan = self._joined()
@@ -43,7 +43,7 @@ class Joined(Source):
             own = [spec for run in running for owner, spec in self._wanted.get(run.key, ()) if owner is source]
             source.watch(own)
 
-    def ended(self, spec: RunSpec, report: Report) -> None:
+    def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
         """Told to every part that wanted it."""
         self._under_way.discard(spec.key)
         if report.status == "finished":

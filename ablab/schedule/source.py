@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.plan.plan import Plan, RunSpec
 from ablab.records.run_record import Record, finished_keys
 
@@ -26,7 +26,7 @@ class Source(Protocol):
         """Looks at what is running, now and then: here a run may be asked to stop."""
         ...
 
-    def ended(self, spec: RunSpec, report: Report) -> None:
+    def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
         """A run ended: finished, given up, stopped or interrupted. One that was given up or cancelled may be taken up again
         while the driver is at work, and end once more. After one that was cancelled (stopped, its record not `pruned`) a source
         should propose no new runs: people want it to end.
@@ -54,13 +54,13 @@ class Listed(Source):
         if not self._waiting:
             return None
         spec = self._waiting.popleft()
-        Record(self._root, spec.key).take_back_pruning()
+        Record(self._root, spec.key).clear_pruned()
         return spec
 
     def watch(self, running: Sequence[RunSpec]) -> None:
         """Nothing depends on it."""
 
-    def ended(self, spec: RunSpec, report: Report) -> None:
+    def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
         """A run that another study pruned while it was under way is wanted again."""
         if report.status == "stopped" and Record(self._root, spec.key).pruned:
             self._waiting.append(spec)

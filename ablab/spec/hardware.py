@@ -13,7 +13,7 @@ from ablab.arch.modules.ranks import Ranks
 from ablab.errors import UserError
 from ablab.spec.base import Config
 from ablab.train.machine import cores, told
-from ablab.train.parallel import Layout, Strategy
+from ablab.train.parallel import ParallelLayout, Strategy
 
 _BYTES_A_PARAMETER = 16  # weights, gradients and AdamW's two moments in float32
 _SHARE_OF_MEMORY = 0.6  # the rest is for activations
@@ -65,13 +65,13 @@ class Hardware(Config):
                     "strategy ddp, or another optimizer"
                 )
 
-    def layout(self, parameters: int) -> tuple[Layout, str]:
+    def layout(self, parameters: int) -> tuple[ParallelLayout, str]:
         """How a run of the largest model, of `parameters`, is shared, and why. Raises UserError for more than the machine has."""
         available, what = self._available()
         if self.devices > available:
             raise UserError(f"hardware.devices: {self.devices} are more than this machine has: {available} {what}")
         strategy, why = self._strategy(parameters)
-        return Layout(strategy, self.processes // self.tensor_size, self.tensor_size, self.nodes), why
+        return ParallelLayout(strategy, self.processes // self.tensor_size, self.tensor_size, self.nodes), why
 
     def _strategy(self, parameters: int) -> tuple[Strategy, str]:
         if self.processes == 1:

@@ -29,7 +29,7 @@ def front(values: Mapping[K, Sequence[float]], most: int) -> list[K]:
     return [best[i] for i in places]
 
 
-def beaten(tables: Sequence[Cells], arm: str) -> str | None:
+def dominated_by(tables: Sequence[Cells], arm: str) -> str | None:
     """The first arm that beats `arm`: better in one objective at least, and worse in none, each beyond its 95 % interval with
     one error term an objective; None where there is none. `tables`: an objective's values by (arm, seed).
     """

@@ -28,7 +28,7 @@ class Tests:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Look:
     """`effect`: as shown; its p is the smallest so far, where `sign` is that of the estimate it belongs to. `nil`: both
     one-sided tests pass. `noise`: None without an error term. `seeds`: the fewest of its arms.
     """
@@ -40,16 +40,16 @@ class Reading:
     seeds: int = 0
     paired: Effect | None = None
 
-    def after(self, earlier: "Reading | None") -> "Reading":
+    def after(self, earlier: "Look | None") -> "Look":
         """With the p of an earlier look where that was smaller: such a p keeps its error (Maurer & Bretz 2013)."""
         if earlier is None or earlier.effect.p is None or (self.effect.p is not None and self.effect.p <= earlier.effect.p):
             return self
         return replace(self, effect=replace(self.effect, p=earlier.effect.p), sign=earlier.sign)
 
-    def without_error(self) -> "Reading":
+    def without_error(self) -> "Look":
         """The estimate alone, of a table that no look was planned for."""
         effect = Effect(self.effect.estimate, None, None, None, self.effect.sampling_se)
-        return Reading(effect, seeds=self.seeds)
+        return Look(effect, seeds=self.seeds)
 
 
 class Table:
@@ -71,7 +71,7 @@ class Table:
         """Degrees of freedom that each seed after the first adds to the pooled error."""
         return len(self.fit.arms) - len(self.fit.pattern.streams)
 
-    def read(self, question: Question, tests: Tests) -> Reading:
+    def read(self, question: Question, tests: Tests) -> Look:
         """All of a question but its verdict."""
         arms = arms_of(question)
         seeds = min((len(self.values.get(arm, ())) for arm in arms), default=0)
@@ -79,13 +79,13 @@ class Table:
         if found is None:
             found, noise, pool = self._unpaired(question)
         if found is None:
-            return Reading(Effect(None, None, None, None), seeds=seeds)
+            return Look(Effect(None, None, None, None), seeds=seeds)
         effect = _effect(found, pool, tests.looks)
         if effect.low is None or noise is None:
-            return Reading(effect, seeds=seeds)
+            return Look(effect, seeds=seeds)
         low, high = found.interval(1 - 2 * nominal(tests.level, pool, tests.looks, sides=1))
         nil = low is not None and high is not None and -tests.margin < low and high < tests.margin
-        return Reading(effect, float(np.sign(found.value)), nil, noise, seeds, self._paired(question, tests.looks))
+        return Look(effect, float(np.sign(found.value)), nil, noise, seeds, self._paired(question, tests.looks))
 
     def _pooled(self, question: Question, seeds: int) -> tuple[Estimate | None, Noise | None, int]:
         """Within blocks, where the cells can estimate it; with the arms that its error is pooled over."""

@@ -18,7 +18,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
 
 @dataclass(frozen=True)
-class Demand:
+class PowerTarget:
     """What a test must do: find an effect with chance `power`, at the first step of Holm's test of `family` effects at `level`.
     `looks`: of an adaptive study; () for one of a fixed number of seeds.
     """
@@ -91,7 +91,7 @@ def shows_nil(margin: float, error: float, dof: float, level: float = 0.05) -> f
 
 
 @lru_cache(maxsize=1024)
-def seeds_needed(noise: Noise, margin: float, demand: Demand) -> int | None:
+def seeds_needed(noise: Noise, margin: float, demand: PowerTarget) -> int | None:
     """The fewest seeds of a fixed study with which an effect as large as the margin would be found, and a nil effect be shown
     to lie within it (one-sided tests at `level`), each with the power demanded. None: more than 10,000.
     """
@@ -118,7 +118,7 @@ def seeds_needed(noise: Noise, margin: float, demand: Demand) -> int | None:
     return high
 
 
-def smallest_found(noise: Noise, seeds: int, demand: Demand) -> float:
+def smallest_found(noise: Noise, seeds: int, demand: PowerTarget) -> float:
     """The smallest true effect that is found with the power demanded. In an adaptive study at its last look alone, by the level
     that each look has: the looks before it add to the power, so the true figure is a little smaller.
     """

@@ -42,7 +42,7 @@ class Forecast:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Extrapolation:
     """How an effect goes up the ladder. `slope`: per tenfold compute, with its interval. `misfit`: p that the rungs lie on no
     straight line (lack of fit against the spread within rungs). `unequal`: p that one spread does not fit all rungs, as the
     intervals take it to (Bartlett's test). `held`: the last rung, foretold from the others; `came`: what it came to; `inside`:
@@ -95,18 +95,18 @@ def forecast(fitted: Line, compute: float, runs: int, level: float = 0.95) -> Fo
     return Forecast(compute, runs, estimate, estimate - half, estimate + half)
 
 
-def outlook(rungs: Sequence[tuple[float, Cells]], weights: Mapping[str, float], level: float = 0.95) -> Outlook:
+def outlook(rungs: Sequence[tuple[float, Cells]], weights: Mapping[str, float], level: float = 0.95) -> Extrapolation:
     """A contrast up the ladder. `rungs`: the baseline's training FLOPs and the values by (arm, seed) of each, from small to
     large. Rungs on which the contrast has no value are left out; with fewer than three there is no forecast.
     """
     found = [(compute, list(paired(cells, weights).values())) for compute, cells in rungs]
     if found and not found[-1][1]:
-        return Outlook(reason="the last rung has no value of it")
+        return Extrapolation(reason="the last rung has no value of it")
     told = [(compute, values) for compute, values in found if values]
     every = [(compute, value) for compute, values in told for value in values]
     fitted, before = line(every), line([(c, value) for c, values in told[:-1] for value in values])
     if fitted is None or before is None:
-        return Outlook(reason=f"{len(told)} rung(s) have a value of it: a forecast needs three")
+        return Extrapolation(reason=f"{len(told)} rung(s) have a value of it: a forecast needs three")
     (previous, _), (last, values) = told[-2:]
     groups = [values for _, values in told]
     held, came = forecast(before, last, len(values), level), float(np.mean(values))
@@ -114,7 +114,7 @@ def outlook(rungs: Sequence[tuple[float, Cells]], weights: Mapping[str, float], 
     half = None
     if fitted.sd is not None:
         half = float(special.stdtrit(fitted.dof, 0.5 + level / 2) * np.sqrt(fitted.covariance[1, 1]))
-    return Outlook(
+    return Extrapolation(
         slope=fitted.slope, low=None if half is None else fitted.slope - half, high=None if half is None else fitted.slope + half,
         misfit=_misfit(groups, fitted), unequal=_unequal(groups), held=held, came=came, inside=inside,
         next=forecast(fitted, last * last / previous, len(values), level),

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ablab.stats.effects import Cells, Effect, Question
-from ablab.stats.look import Reading, Table, Tests, arms_of
-from ablab.stats.power import Demand, Noise, seeds_needed, smallest_found, spread
+from ablab.stats.look import Look, Table, Tests, arms_of
+from ablab.stats.power import Noise, PowerTarget, seeds_needed, smallest_found, spread
 
-__all__ = ["Judged", "Judgement", "Question", "Rules", "Verdict", "detectable", "holm", "judge"]
+__all__ = ["EffectVerdict", "Question", "Rules", "StudyVerdicts", "Verdict", "detectable", "holm", "judge"]
 
 Verdict = Literal["helps", "hurts", "equivalent", "undecided", "diverged"]
 
@@ -40,7 +40,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EffectVerdict:
     """A question's answer. `effect`: its interval is 95 %, unadjusted for the number of effects, and over all looks of an
     adaptive study, as p is. `p_holm`: within its family. `verdict`: None while it is not known (runs missing, or fewer than two
     seeds). `real`: Holm's p is below the level: of an equivalent one, "real, but below the margin". `seeds_needed`: of an
@@ -58,20 +58,20 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class StudyVerdicts:
     """`effects`: in the order of the questions. `sd`, `dof`: the pooled error term of the last look. `open`: arms that an
     adaptive study needs more seeds of. `detectable`: the smallest effect that a change must have to be found with `power`, at
     these seeds; in an adaptive study at its last planned look.
     """
 
-    effects: tuple[Judged, ...]
+    effects: tuple[EffectVerdict, ...]
     sd: float | None
     dof: int
     open: frozenset[str]
     detectable: float | None
 
 
-def judge(cells: Cells, questions: Sequence[Question], rules: Rules, diverged: Collection[str] = ()) -> Judgement:
+def judge(cells: Cells, questions: Sequence[Question], rules: Rules, diverged: Collection[str] = ()) -> StudyVerdicts:
     """The verdicts that the runs so far give; the same runs always give the same. `diverged`: arms with a diverged run, whose
     cells are left out, from the error too.
 
@@ -96,7 +96,7 @@ def detectable(questions: Sequence[Question], arms: int, seeds: int, sd: float, 
     noise of one run (`sd`, about arm and seed means), for two seeds or more of every arm. Drawn orders are taken to agree.
     """
     primary = [question for question in questions if question.kind != "interaction"]
-    demand = Demand(len(primary), rules.level, rules.power, rules.looks)
+    demand = PowerTarget(len(primary), rules.level, rules.power, rules.looks)
     noises = [
         Noise(sd**2 * sum(w**2 for w in q.weights.values()), arms - 1, len(q.parts), sd**2 * spread(q))
         for q in primary
@@ -125,7 +125,7 @@ class _Replay:
         known = [i for i in range(len(questions)) if i not in self.lost]
         self.primary = [i for i in known if questions[i].kind != "interaction"]
         self.interactions = [i for i in known if questions[i].kind == "interaction"]
-        self.readings: dict[int, Reading] = {}
+        self.readings: dict[int, Look] = {}
         self.verdicts: dict[int, Verdict] = dict.fromkeys(self.lost, "diverged")
         self.over = False
         self.table: Table | None = None
@@ -168,11 +168,11 @@ class _Replay:
             if (verdict := self._verdict(self.readings[i], adjusted[i])) is not None:
                 self.verdicts[i] = verdict
 
-    def judgement(self) -> Judgement:
+    def judgement(self) -> StudyVerdicts:
         """As it stands."""
         adjusted = self._adjusted()
         fitted = self.table.fit if self.table else None
-        return Judgement(
+        return StudyVerdicts(
             tuple(self._judged(i, adjusted.get(i)) for i in range(len(self.questions))),
             fitted.sd if fitted else None,
             fitted.dof if fitted else 0,
@@ -188,14 +188,14 @@ class _Replay:
         return all(seed in table.values[arm] for seed in seeds)
 
     def _adjusted(self) -> dict[int, float | None]:
-        nothing = Reading(Effect(None, None, None, None))
+        nothing = Look(Effect(None, None, None, None))
         found: dict[int, float | None] = {}
         for family in (self.primary, self.interactions):
             values = holm([self.readings.get(i, nothing).effect.p for i in family])
             found |= dict(zip(family, values, strict=True))
         return found
 
-    def _verdict(self, reading: Reading, adjusted: float | None) -> Verdict | None:
+    def _verdict(self, reading: Look, adjusted: float | None) -> Verdict | None:
         if reading.nil:
             return "equivalent"
         if adjusted is None or adjusted >= self.rules.level or reading.effect.estimate is None:
@@ -205,8 +205,8 @@ class _Replay:
             return None
         return "helps" if reading.effect.estimate < 0 else "hurts"
 
-    def _judged(self, i: int, adjusted: float | None) -> Judged:
-        reading = self.readings.get(i) or Reading(Effect(None, None, None, None))
+    def _judged(self, i: int, adjusted: float | None) -> EffectVerdict:
+        reading = self.readings.get(i) or Look(Effect(None, None, None, None))
         verdict, needed = self.verdicts.get(i), None
         if verdict is None and self.over and reading.noise is not None:
             verdict = "undecided"
@@ -214,10 +214,10 @@ class _Replay:
             needed = seeds_needed(reading.noise, self.rules.margin, self._demand(len(family)))
             needed = None if needed is None else max(needed, reading.seeds + 1)
         real = adjusted is not None and adjusted < self.rules.level
-        return Judged(reading.effect, adjusted, verdict, real, needed, reading.seeds, reading.paired)
+        return EffectVerdict(reading.effect, adjusted, verdict, real, needed, reading.seeds, reading.paired)
 
-    def _demand(self, family: int, looks: tuple[int, ...] = ()) -> Demand:
-        return Demand(family, self.rules.level, self.rules.power, looks)
+    def _demand(self, family: int, looks: tuple[int, ...] = ()) -> PowerTarget:
+        return PowerTarget(family, self.rules.level, self.rules.power, looks)
 
     def _detectable(self) -> float | None:
         changes = [self.readings[i] for i in self.primary if i in self.readings and self.questions[i].kind == "change"]

@@ -24,7 +24,7 @@ from ablab.arch.composition.registry import Registry, load_registry
 from ablab.arch.counting.account import account, count_flops, count_parameters
 from ablab.arch.decoder.build import build_model
 from ablab.arch.decoder.decoder import Decoder, on_meta
-from ablab.arch.modules.context import Memory
+from ablab.arch.modules.context import KVCache
 from ablab.arch.value import Architecture
 
 # A key's bias adds the same to all scores of a query, which the softmax takes off, unless keys are normed or turned.
@@ -130,7 +130,7 @@ def check_cached(arch: Architecture) -> None:
     model = _lively(arch)
     generator = torch.Generator().manual_seed(5)
     tokens = torch.randint(0, arch.dims.vocab, (2, arch.dims.context), generator=generator)
-    memory = Memory()
+    memory = KVCache()
     with torch.no_grad():
         whole = model(tokens)
         pieces = [model(tokens[:, a:b], memory) for a, b in pairwise(_cuts(arch.dims.context))]

@@ -38,7 +38,7 @@ class View(Protocol):
         ...
 
 
-class Views:
+class Trackers:
     """Several views as one. Each call returns at once, but for `close`, which waits until the views are in step."""
 
     def __init__(self, views: Sequence[View]) -> None:

@@ -20,7 +20,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from ablab.arch.counting.account import cache_values
 from ablab.arch.decoder.decoder import Decoder, on_meta
-from ablab.arch.modules.context import Memory
+from ablab.arch.modules.context import KVCache
 
 _SPAN, _FEWEST, _MOST, _SECONDS = 8, 3, 12, 0.25
 _BYTES = {"fp64": 8, "fp32": 4, "bf16": 2}
@@ -79,7 +79,7 @@ def decoding(model: Decoder, tokens: Tensor, precision: str) -> dict[str, float 
     model.eval()
     try:
         with torch.autocast(tokens.device.type, torch.bfloat16, enabled=precision == "bf16"), _uncompiled(model):
-            memory = Memory()
+            memory = KVCache()
             model(tokens.unsqueeze(0), memory)
             return {"decode_tokens_per_second": _speed(model, tokens), "kv_cache_bytes": memory.held()}
     except Exception:  # whatever a plugin's module raises
@@ -111,7 +111,7 @@ def _spans(model: Decoder, prompt: Tensor) -> Iterator[float]:
     context = model.arch.dims.context
     length = min(_SPAN, max(1, (context - prompt.shape[1]) // 4))
     while True:
-        memory = Memory()
+        memory = KVCache()
         token = model(prompt, memory)[:, -1:].argmax(-1)
         while memory.seen + length <= context:
             _wait()

@@ -2,13 +2,13 @@
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
-from ablab.train.parallel import Team
+from ablab.train.parallel import ParallelContext
 
 
 class TeamEnvironment(LightningEnvironment):
     """The processes of a team, which already form the default process group."""
 
-    def __init__(self, team: Team) -> None:
+    def __init__(self, team: ParallelContext) -> None:
         super().__init__()
         self._team = team
 

@@ -19,8 +19,8 @@ from ablab.arch.recipe import Recipe
 from ablab.arch.roles import weights
 from ablab.data.batches import Sequences, StepSampler
 from ablab.errors import UserError
-from ablab.train.parallel import MemoryShort, Team
-from ablab.train.progress import Course
+from ablab.train.parallel import MemoryShort, ParallelContext
+from ablab.train.progress import Progress
 from ablab.train.sharded import Parts
 
 
@@ -31,18 +31,18 @@ class TrainedDecoder(L.LightningModule):
     same, whatever the shares and the micro-batches.
     """
 
-    def __init__(self, model: Decoder, recipe: Recipe, course: Course, sequences: Sequences) -> None:
+    def __init__(self, model: Decoder, recipe: Recipe, course: Progress, sequences: Sequences) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.recipe, self.sequences, self.course = model, recipe, sequences, course
-        self.team, self.parts = Team(), None
+        self.team, self.parts = ParallelContext(), None
         self._rehearsing = self.compiled = False
         self.micro_batch: int | None = None
         self._generators: dict[str, Tensor] = {}
         self.terms = [term for _, term in recipe.loss.entries]
         model.checkpointing = recipe.checkpointing
 
-    def join(self, team: Team, parts: Parts | None) -> None:
+    def join(self, team: ParallelContext, parts: Parts | None) -> None:
         """Makes this process one of `team`."""
         self.team, self.parts = team, parts
 

@@ -15,7 +15,7 @@ Strategy = Literal["single", "ddp", "fsdp", "tensor"]
 
 
 @dataclass(frozen=True)
-class Layout:
+class ParallelLayout:
     """How the processes of a run share it. `ddp`: each data rank holds the model; `fsdp`: they hold a shard of it each; `tensor`:
     `tensor` ranks hold a part of it each, and where there are several data ranks as well, these shard the parts. `local`: how
     many of the processes are on one node.
@@ -61,16 +61,16 @@ class MemoryShort(Exception):
 
 
 @dataclass(frozen=True)
-class Team:
+class ParallelContext:
     """The process's place among the run's processes. `mesh`: data × tensor; `control`: a group for words between CPUs."""
 
-    layout: Layout = field(default_factory=Layout)
+    layout: ParallelLayout = field(default_factory=ParallelLayout)
     rank: int = 0
     mesh: DeviceMesh | None = None
     control: Any = None
 
     @classmethod
-    def join(cls, layout: Layout, device: str) -> "Team":
+    def join(cls, layout: ParallelLayout, device: str) -> "ParallelContext":
         """The place of this process in the default process group, which has as many as `layout`."""
         if layout.strategy == "single":
             return cls()

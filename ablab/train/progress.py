@@ -11,7 +11,7 @@ from ablab.train.budget import TimeLimit
 
 
 @dataclass(frozen=True)
-class Moment:
+class StepEvents:
     """What happens after a step: the training loss is recorded, the validation split scored; `last`: the budget is spent."""
 
     record: bool = False
@@ -19,7 +19,7 @@ class Moment:
     last: bool = False
 
 
-class Course(ABC):
+class Progress(ABC):
     """The way of one run through its budget. Steps are counted from 1; what is asked of step n is as it stands when n ends."""
 
     steps: int | None = None
@@ -39,11 +39,11 @@ class Course(ABC):
         """The share of the budget that is spent, 0 to 1."""
 
     @abstractmethod
-    def moment(self, step: int) -> Moment:
+    def moment(self, step: int) -> StepEvents:
         """What happens after `step`, which is the last one taken."""
 
 
-class Counted(Course):
+class TokenProgress(Progress):
     """A budget that is so many batches. `validate_at`: shares of it at which the validation split is scored."""
 
     def __init__(self, batches: Batches, validate_at: Iterable[float]) -> None:
@@ -65,13 +65,13 @@ class Counted(Course):
         """The share of all sequences."""
         return self.batches.share(step)
 
-    def moment(self, step: int) -> Moment:
+    def moment(self, step: int) -> StepEvents:
         """A record every hundredth of the steps, and with each validation."""
         validate, last = step in self._validate_at, step >= self.batches.steps
-        return Moment(step % self._interval == 0 or validate or last, validate, last)
+        return StepEvents(step % self._interval == 0 or validate or last, validate, last)
 
 
-class Timed(Course):
+class TimeProgress(Progress):
     """A budget of seconds in training steps. The run is over after the step in which the budget is reached.
 
     The clock is read after a step for which the device is waited for: after each where `pause` is 0, else about every `pause`
@@ -128,13 +128,13 @@ class Timed(Course):
         stretch = min(self.pause, self.limit.seconds - seconds)
         self._next = step + (max(1, int(stretch / self._step_seconds)) if self._step_seconds > 0 else 1)
 
-    def moment(self, step: int) -> Moment:
+    def moment(self, step: int) -> StepEvents:
         """A record every hundredth of the budget, and with each validation; where the clock was not read, nothing."""
         if step != self._read:
-            return Moment()
+            return StepEvents()
         before, now = self._before / self.limit.seconds, self._spent / self.limit.seconds
         validate = not self.over and any(before < share <= now for share in self._validate_at)
-        return Moment(self.over or validate or int(100 * before) < int(100 * now), validate, self.over)
+        return StepEvents(self.over or validate or int(100 * before) < int(100 * now), validate, self.over)
 
     def state(self) -> dict[str, Any]:
         """Plain values, for the checkpoint."""

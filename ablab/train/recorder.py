@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ablab.train.module import TrainedDecoder
-from ablab.train.parallel import Team
-from ablab.train.progress import Course, Timed
+from ablab.train.parallel import ParallelContext
+from ablab.train.progress import Progress, TimeProgress
 
 BEAT_SECONDS = 1.0
 Log = Callable[[int, Mapping[str, float]], None]
@@ -44,7 +44,7 @@ SILENT = Hooks(lambda step, metrics: None, lambda: False, lambda share, metrics:
 class Cadence:
     """When things happen: the run's course, seconds between checkpoints, and where they go. `context`: tokens in a sequence."""
 
-    course: Course
+    course: Progress
     context: int
     checkpoint: Path
     checkpoint_seconds: float
@@ -69,7 +69,9 @@ class Tally:
 class Recorder(L.Callback):
     """Measures a run and decides when it checkpoints, validates and stops: in every process of it, at the same step."""
 
-    def __init__(self, hooks: Hooks, cadence: Cadence, validate: Callable[[], Mapping[str, float]], team: Team) -> None:
+    def __init__(
+        self, hooks: Hooks, cadence: Cadence, validate: Callable[[], Mapping[str, float]], team: ParallelContext
+    ) -> None:
         self.hooks, self.cadence, self.validate, self.team = hooks, cadence, validate, team
         self.tally = Tally()
         self.interrupted = self.diverged = False
@@ -81,8 +83,8 @@ class Recorder(L.Callback):
         """Starts the clocks."""
         self.hooks.resumed(trainer.global_step)
         assert isinstance(pl_module, TrainedDecoder)
-        timed = isinstance(self.cadence.course, Timed)
-        if isinstance(self.cadence.course, Timed) and self.cadence.course.over:  # the checkpoint is of its end
+        timed = isinstance(self.cadence.course, TimeProgress)
+        if isinstance(self.cadence.course, TimeProgress) and self.cadence.course.over:  # the checkpoint is of its end
             trainer.should_stop = True
         elif timed or pl_module.compiled:
             pl_module.rehearse()
@@ -95,7 +97,7 @@ class Recorder(L.Callback):
         step = trainer.global_step
         self._losses.append(outputs["loss"].detach())
         course = self.cadence.course
-        if isinstance(course, Timed) and course.reads(step):
+        if isinstance(course, TimeProgress) and course.reads(step):
             self._close_interval()
             course.spend(step, self.team.told(self.tally.seconds))
         moment = course.moment(step)
@@ -124,12 +126,12 @@ class Recorder(L.Callback):
     def state_dict(self) -> dict[str, Any]:
         """The tally, and where the clock stood, for the checkpoint."""
         course = self.cadence.course
-        return {**vars(self.tally), **({"course": course.state()} if isinstance(course, Timed) else {})}
+        return {**vars(self.tally), **({"course": course.state()} if isinstance(course, TimeProgress) else {})}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """What `state_dict` gave."""
         tally = dict(state_dict)
-        if (state := tally.pop("course", None)) is not None and isinstance(self.cadence.course, Timed):
+        if (state := tally.pop("course", None)) is not None and isinstance(self.cadence.course, TimeProgress):
             self.cadence.course.restore(state)
         self.tally = Tally(**tally)
         self._earlier = self._spent()

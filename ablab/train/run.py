@@ -26,9 +26,9 @@ from ablab.train.checkpoint import AtomicCheckpointIO
 from ablab.train.costs import decoding, decoding_on_parts, training_peak
 from ablab.train.environment import TeamEnvironment
 from ablab.train.module import TrainedDecoder
-from ablab.train.parallel import Team
+from ablab.train.parallel import ParallelContext
 from ablab.train.precision import resolve_precision
-from ablab.train.progress import Counted, Course, Timed
+from ablab.train.progress import Progress, TimeProgress, TokenProgress
 from ablab.train.recorder import SILENT, Cadence, Hooks, Recorder
 from ablab.train.scoring import score
 from ablab.train.sharded import Parts, ShardedStrategy
@@ -60,11 +60,13 @@ class Job:
         """Steps in all, where they are known beforehand."""
         return self.batches.steps if isinstance(self.batches, Batches) else None
 
-    def course(self) -> Course:
+    def course(self) -> Progress:
         """A new one."""
         if isinstance(self.batches, Batches):
-            return Counted(self.batches, self.validate_at)
-        return Timed(self.batches, self.recipe.ramp, self.validate_at, _PAUSE_SECONDS if torch.cuda.is_available() else 0.0)
+            return TokenProgress(self.batches, self.validate_at)
+        return TimeProgress(
+            self.batches, self.recipe.ramp, self.validate_at, _PAUSE_SECONDS if torch.cuda.is_available() else 0.0
+        )
 
     @property
     def checkpoint(self) -> Path:
@@ -80,14 +82,14 @@ class Outcome:
     busy_seconds: float
 
 
-def train(job: Job, hooks: Hooks, team: Team | None = None) -> Outcome:
+def train(job: Job, hooks: Hooks, team: ParallelContext | None = None) -> Outcome:
     """Trains `job`, as one process of `team`; only the main one's hooks are asked and told. If `hooks.stop` ends it early there
     is no result, but a checkpoint that the next call goes on from, on whatever layout.
 
     A run that diverges (a loss that is not finite, or a final one above its start) is a result: `diverged` is true. Raises
     UserError for a layout that the model or its optimizer cannot be shared over.
     """
-    run = _Run.set_up(job, hooks, team or Team())
+    run = _Run.set_up(job, hooks, team or ParallelContext())
     run.fit()
     if run.recorder.interrupted:
         return Outcome(None, run.recorder.busy_seconds())
@@ -102,14 +104,14 @@ class _Run:
     """A run under way, in one of its processes."""
 
     job: Job
-    team: Team
+    team: ParallelContext
     precision: str
     parameters: int
     module: TrainedDecoder
     recorder: Recorder
 
     @classmethod
-    def set_up(cls, job: Job, hooks: Hooks, team: Team) -> "_Run":
+    def set_up(cls, job: Job, hooks: Hooks, team: ParallelContext) -> "_Run":
         precision = resolve_precision(job.recipe.precision)
         torch.manual_seed(seed_of(job.seed, "torch", *[team.data_rank] * (team.data_rank > 0)))
         model = build_model(job.arch, job.seed)
@@ -221,7 +223,7 @@ class _Run:
         }
 
 
-def _device(team: Team) -> torch.device:
+def _device(team: ParallelContext) -> torch.device:
     return torch.device("cuda", team.rank % team.layout.local) if torch.cuda.is_available() else torch.device("cpu")
 
 

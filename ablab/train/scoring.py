@@ -13,7 +13,7 @@ from ablab.arch.decoder.decoder import Decoder
 from ablab.data.batches import scoring_batches
 from ablab.data.store import TokenStore
 from ablab.targets import IGNORED
-from ablab.train.parallel import Team
+from ablab.train.parallel import ParallelContext
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Score:
 
 
 @torch.no_grad()
-def score(model: Decoder, store: TokenStore, split: str, precision: str, team: Team) -> Score:
+def score(model: Decoder, store: TokenStore, split: str, precision: str, team: ParallelContext) -> Score:
     """Scores `split` in windows of the context, shared out among the data ranks; the model is left in the mode it was in."""
     device = next(model.parameters()).device
     training = model.training
@@ -46,7 +46,7 @@ def score(model: Decoder, store: TokenStore, split: str, precision: str, team: T
     return Score(loss=total / team.sum(tokens).item(), bpb=total / log(2) / store.splits[split].bytes)
 
 
-def _own(batches: Iterable[tuple[Tensor, Tensor]], team: Team) -> Iterator[tuple[Tensor, Tensor]]:
+def _own(batches: Iterable[tuple[Tensor, Tensor]], team: ParallelContext) -> Iterator[tuple[Tensor, Tensor]]:
     """The process's own batches, as many as every other's: the last ones may score nothing."""
     for turn in _batched(batches, team.layout.data):
         inputs, targets = turn[team.data_rank if team.data_rank < len(turn) else 0]

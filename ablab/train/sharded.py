@@ -15,18 +15,18 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim import Optimizer
 
 from ablab.arch.decoder.decoder import Decoder
-from ablab.train.parallel import Team
+from ablab.train.parallel import ParallelContext
 
 
 @dataclass(frozen=True)
 class Parts:
     """Which part of each weight this process holds. `dims`: by name, the dimension that the tensor ranks share, if they do."""
 
-    team: Team
+    team: ParallelContext
     dims: Mapping[str, int | None]
 
     @classmethod
-    def of(cls, model: Decoder, team: Team) -> "Parts":
+    def of(cls, model: Decoder, team: ParallelContext) -> "Parts":
         """Leaves in `model` what this process holds of it. Raises UserError where it cannot be split."""
         whole = {name: weight.shape for name, weight in model.named_parameters()}
         if team.layout.tensor > 1:

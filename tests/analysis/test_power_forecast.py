@@ -11,7 +11,7 @@ from statsmodels.stats.power import TTestIndPower
 from ablab.analysis.power import foreseen, foreseen_parts, noise_floor
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.records.home import make_home
-from ablab.tracking.trackers import Views
+from ablab.tracking.trackers import Trackers
 from tests.schedule.test_adaptive_seeds import noise
 from tests.standin import Silent, StandIn, result
 
@@ -92,7 +92,7 @@ def carried(tmp_path, text, response=lambda spec: 3.0 + noise(spec)):
     (tmp_path / "x.yaml").write_text(text)
     home = make_home(tmp_path / ".ablab")
     session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent())
-    session.views = Views([])
+    session.views = Trackers([])
     session.run(lambda setting: StandIn(home.root, response), Share(1))
     return session
 

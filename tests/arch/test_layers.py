@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import ablab
 from ablab.arch.composition.base import BASE
 from ablab.arch.decoder.build import build_model
-from ablab.arch.modules.context import Flow
+from ablab.arch.modules.context import ForwardContext
 from ablab.arch.modules.layers import ff_width
 from ablab.arch.value import ByLayer, Dims, at_layer
 
@@ -84,5 +84,5 @@ def test_every_block_compiles_without_a_graph_break(expression):
     from torch._dynamo import explain
 
     model = ablab.build(expression, layers=1, width=16, heads=2, vocab=10, context=8)
-    explanation = explain(model.blocks[0])(torch.randn(1, 8, 16), Flow())
+    explanation = explain(model.blocks[0])(torch.randn(1, 8, 16), ForwardContext())
     assert explanation.graph_break_count == 0

@@ -10,7 +10,7 @@ import pytest
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.records.driver_lock import driving
 from ablab.records.home import make_home
-from ablab.tracking.trackers import Views
+from ablab.tracking.trackers import Trackers
 from tests.conftest import command, environment
 from tests.standin import Silent, StandIn
 
@@ -26,7 +26,7 @@ def theirs(tmp_path, study_text):
     (tmp_path / "x.yaml").write_text(study_text.replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 1"))
     home = make_home(tmp_path / "home")
     session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent())
-    session.views = Views([])
+    session.views = Trackers([])
     with driving(home, "x"):
         session.run(lambda setting: StandIn(home.root, lambda spec: 3.0), Share(1))
     folder = min((tmp_path / "home" / "runs").iterdir())

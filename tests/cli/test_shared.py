@@ -15,7 +15,7 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.execute.worker import Worker
 from ablab.records.home import make_home
-from ablab.tracking.trackers import Views
+from ablab.tracking.trackers import Trackers
 from tests.cli.test_interrupts import start as driver
 from tests.cli.test_interrupts import until
 from tests.conftest import results
@@ -91,7 +91,7 @@ def alone(file):
     """What one driver comes to: its home."""
     home = make_home(file.parent / "alone")
     session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
-    session.views = Views([])
+    session.views = Trackers([])
     session.run(lambda setting: Here(setting, Event()), Share(1))
     return home.root
 

@@ -10,10 +10,10 @@ import pytest
 from pebble import ProcessExpired
 
 from ablab.execute import driver as driver_module
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.driver import Driver
 from ablab.execute.executors.local import report_of
-from ablab.execute.summary import Patience
+from ablab.execute.summary import RetryPolicy
 from ablab.plan.plan import Expected, Plan, RunSpec
 from ablab.records.lease import STALE_SECONDS
 from ablab.records.run_record import Record
@@ -76,7 +76,7 @@ def _quick(monkeypatch):
 def drive(root, script, *, retries=1, slots=1, stall=600.0):
     display = Silent()
     executor = Scripted(script, slots)
-    driver = Driver(root, executor, Silent(), display, Patience(retries, stall))
+    driver = Driver(root, executor, Silent(), display, RetryPolicy(retries, stall))
     plan = Plan((), tuple(replace(SPEC, key=key) for key in script), (), {}, {}, Expected(len(script), 0, 0.0))
     tally = driver.drive(Listed(plan, root))
     return tally, executor, display
@@ -86,7 +86,7 @@ def died(code=-9):
     return ProcessExpired("died", code=code, pid=123)
 
 
-FINISHED = Report("finished", busy_seconds=1.0)
+FINISHED = AttemptOutcome("finished", busy_seconds=1.0)
 
 
 def test_a_run_whose_process_died_is_tried_again_with_the_reason_on_record(tmp_path):
@@ -110,7 +110,7 @@ def test_retries_are_counted(tmp_path, retries):
 
 
 def test_what_a_run_raises_is_not_tried_again(tmp_path):
-    tally, executor, _ = drive(tmp_path, {"a": [Report("failed", "ValueError: no")]}, retries=3)
+    tally, executor, _ = drive(tmp_path, {"a": [AttemptOutcome("failed", "ValueError: no")]}, retries=3)
     assert tally.failed == {"a": "ValueError: no"}
     assert executor.handed == ["a"]
 
@@ -124,7 +124,7 @@ def test_a_run_that_makes_no_progress_is_ended_and_tried_again(tmp_path):
 
 
 def test_workers_that_never_start_end_the_execution_with_the_reason(tmp_path):
-    never = [Report("unstarted", "ImportError: no torch")] * 9
+    never = [AttemptOutcome("unstarted", "ImportError: no torch")] * 9
     tally, executor, _ = drive(tmp_path, {"a": list(never), "b": list(never)})
     assert tally.broken == "ImportError: no torch"
     assert len(executor.handed) == 3
@@ -133,7 +133,7 @@ def test_workers_that_never_start_end_the_execution_with_the_reason(tmp_path):
 
 
 def test_one_failed_start_is_no_attempt_of_the_run(tmp_path):
-    start = Report("unstarted", "no")
+    start = AttemptOutcome("unstarted", "no")
     script = {key: [start, start, FINISHED] for key in "abc"}
     tally, _, _ = drive(tmp_path, script, retries=0)
     assert (tally.trained, tally.broken) == (3, "")
@@ -151,12 +151,12 @@ def test_cancelled_runs_are_not_begun_and_what_another_study_pruned_is(tmp_path)
 
 def test_a_driver_at_work_takes_up_what_is_wanted_again(tmp_path):
     def retry():
-        Record(tmp_path, "a").want_again()
-        Record(tmp_path, "b").want_again()
+        Record(tmp_path, "a").reset()
+        Record(tmp_path, "b").reset()
         return HANG  # ended by the stall, so that the driver is at work for a while
 
     Record(tmp_path, "a").ask_to_stop("enough")
-    script = {"a": [FINISHED], "b": [Report("failed", "no"), FINISHED], "c": [retry, FINISHED]}
+    script = {"a": [FINISHED], "b": [AttemptOutcome("failed", "no"), FINISHED], "c": [retry, FINISHED]}
     tally, executor, _ = drive(tmp_path, script, stall=0.3)
     assert tally.trained == 3
     assert (tally.stopped, tally.failed) == ({}, {})
@@ -164,7 +164,7 @@ def test_a_driver_at_work_takes_up_what_is_wanted_again(tmp_path):
 
 
 def test_a_stop_that_is_taken_back_before_the_run_ended_costs_nothing(tmp_path):
-    tally, executor, _ = drive(tmp_path, {"a": [Report("interrupted"), FINISHED]})
+    tally, executor, _ = drive(tmp_path, {"a": [AttemptOutcome("interrupted"), FINISHED]})
     assert (tally.trained, executor.handed) == (1, ["a", "a"])
 
 
@@ -216,4 +216,4 @@ def test_a_run_that_another_driver_took_over_is_waited_for_and_not_given_up(tmp_
 def test_reports_of_futures():
     future = Future()
     future.set_exception(OSError("no space left"))
-    assert report_of(future) == Report("failed", "OSError: no space left")
+    assert report_of(future) == AttemptOutcome("failed", "OSError: no space left")

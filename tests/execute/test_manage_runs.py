@@ -15,7 +15,7 @@ from ablab.execute.session import Request, Session, Share, planned
 from ablab.records.driver_lock import drivers, driving, no_driver_begins
 from ablab.records.home import make_home
 from ablab.records.run_record import Record, run_keys
-from ablab.tracking.trackers import Views
+from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn
 
 
@@ -25,7 +25,7 @@ def home(tmp_path, study_text):
     (tmp_path / "x.yaml").write_text(study_text)
     place = make_home(tmp_path / "home")
     session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), place.root), place, Silent())
-    session.views = Views([])
+    session.views = Trackers([])
     session.run(lambda setting: StandIn(place.root, lambda spec: 3.0), Share(1))
     return place
 

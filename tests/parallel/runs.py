@@ -11,14 +11,14 @@ from ablab.arch.composition.registry import load_registry
 from ablab.arch.recipe import Recipe
 from ablab.data.batches import Batches
 from ablab.data.store import open_store
-from ablab.train.parallel import Layout, Team
+from ablab.train.parallel import ParallelContext, ParallelLayout
 from ablab.train.recorder import Hooks
 from ablab.train.run import Job, train
 
 DIMS = {"layers": 2, "width": 32, "heads": 4, "vocab": 304, "context": 16}
-SINGLE = Layout()
-DDP, FSDP, TENSOR = Layout("ddp", 2), Layout("fsdp", 2), Layout("tensor", 1, 2)
-GRID = Layout("tensor", 2, 2)
+SINGLE = ParallelLayout()
+DDP, FSDP, TENSOR = ParallelLayout("ddp", 2), ParallelLayout("fsdp", 2), ParallelLayout("tensor", 1, 2)
+GRID = ParallelLayout("tensor", 2, 2)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Task:
         )  # fmt: skip
 
 
-def trained(rank: int, task: Task, layout: Layout) -> dict[str, Any]:
+def trained(rank: int, task: Task, layout: ParallelLayout) -> dict[str, Any]:
     """The rows logged, and the result, as this rank has them."""
     rows: list[tuple[int, dict[str, float]]] = []
     asked = iter(range(10_000))
@@ -57,7 +57,7 @@ def trained(rank: int, task: Task, layout: Layout) -> dict[str, Any]:
         resumed=lambda step: rows.append((step, {"resumed": step})),
     )
     torch.set_num_threads(1)
-    outcome = train(task.job(), hooks, Team.join(layout, "cpu"))
+    outcome = train(task.job(), hooks, ParallelContext.join(layout, "cpu"))
     return {"rows": rows, "result": outcome.result}
 
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.recipe import Recipe
 from ablab.data.batches import Batches
-from ablab.train.parallel import Layout
+from ablab.train.parallel import ParallelLayout
 from tests.parallel.runs import DDP, FSDP, GRID, SINGLE, TENSOR, Task, losses, trained
 from tests.ranks import RankFailed
 
@@ -139,7 +139,7 @@ def test_an_optimizer_that_needs_whole_weights_is_refused_where_they_are_shared(
     assert losses(found["rows"]) == pytest.approx(losses(expected["rows"]), rel=1e-4)
 
 
-def _with_little_memory(rank: int, task: Task, layout: Layout, most: int) -> tuple[dict, list[int]]:
+def _with_little_memory(rank: int, task: Task, layout: ParallelLayout, most: int) -> tuple[dict, list[int]]:
     """A run where more than `most` sequences at once do not fit, and how many were tried."""
     whole, tried = Decoder.loss, []
 

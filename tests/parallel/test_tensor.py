@@ -14,7 +14,7 @@ from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import load_registry
 from ablab.arch.decoder.build import build_model
 from ablab.arch.decoder.decoder import Decoder, on_meta
-from ablab.arch.modules.context import Flow
+from ablab.arch.modules.context import ForwardContext
 from ablab.arch.modules.ranks import Ranks
 from ablab.arch.value import Architecture, Dims
 from ablab.errors import UserError
@@ -113,7 +113,7 @@ class _Parts(torch.nn.Module):
         for part in ("embedding", "block", "loss"):
             start = count()
             if part == "loss":
-                y = self.model.scored(x, Flow(), tokens[:, 1:]).total
+                y = self.model.scored(x, ForwardContext(), tokens[:, 1:]).total
             else:
                 y = (self.model.embedding if part == "embedding" else self.model.blocks[0])(x)
             parts[part] = y, count() - start
@@ -168,9 +168,9 @@ def _draws(rank: int) -> tuple[list[int], int, float, float]:
     torch.manual_seed(5)
     for block in model.blocks:
         block.mixer.attend.register_forward_pre_hook(lambda *_: states.append(torch.randint(1 << 40, ()).item()))
-    hidden = model.hidden(_tokens()[:, :-1], Flow())
+    hidden = model.hidden(_tokens()[:, :-1], ForwardContext())
     hidden.sum().backward()
-    again = model.hidden(_tokens()[:, :-1], Flow())
+    again = model.hidden(_tokens()[:, :-1], ForwardContext())
     return states, int(torch.randint(1 << 40, ())), float(hidden.sum()), float(again.sum())
 
 

@@ -8,7 +8,7 @@ import torch
 
 from ablab.arch.recipe import RampSlot, ScheduleSlot
 from ablab.train.budget import TimeLimit
-from ablab.train.parallel import Layout, Team
+from ablab.train.parallel import ParallelContext, ParallelLayout
 from ablab.train.recorder import Hooks
 from ablab.train.run import train
 from tests.parallel.runs import DDP, FSDP, SINGLE, TENSOR, Task, losses
@@ -41,7 +41,7 @@ class Straight(RampSlot):
         return min(1.0, 0.25 + share)
 
 
-def timed(rank: int, task: Task, layout: Layout, seconds: float) -> dict[str, Any]:
+def timed(rank: int, task: Task, layout: ParallelLayout, seconds: float) -> dict[str, Any]:
     """A run of `seconds` by the main process's clock, of which a step takes a quarter. The others' clocks are real."""
     clock, rows = Clock(), list[tuple[int, dict[str, float]]]()
     asked = iter(range(10_000))
@@ -56,7 +56,7 @@ def timed(rank: int, task: Task, layout: Layout, seconds: float) -> dict[str, An
     job = task.job()
     recipe = replace(job.recipe, schedule=Ticking(clock), warmup=0.0)
     job = replace(job, recipe=recipe, batches=TimeLimit(seconds, 8, "a machine", str(layout)))
-    return {"rows": rows, "result": train(job, hooks, Team.join(layout, "cpu")).result}
+    return {"rows": rows, "result": train(job, hooks, ParallelContext.join(layout, "cpu")).result}
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from ablab.records.home import Home
 from ablab.records.run_record import Record
 from ablab.schedule.factory import make_plan
 from ablab.spec.study import load_study
-from ablab.train.parallel import Team
+from ablab.train.parallel import ParallelContext
 
 # D: width, C: context, V: vocabulary, two layers
 D, C, V, LAYERS = 64, 16, 300, 2
@@ -241,7 +241,7 @@ def trained(plan, registry, tmp_path):
     arm, spec = made.arms[1], made.runs[1]
     prepare(made.data[spec.data], home.tokens)
     Record(home.root, spec.key).create(spec)
-    assert attempt(spec, Means(home.root, registry, lambda: False), Team()).status == "finished"
+    assert attempt(spec, Means(home.root, registry, lambda: False), ParallelContext()).status == "finished"
     return home, arm, spec
 
 

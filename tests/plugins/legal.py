@@ -5,7 +5,7 @@ from itertools import combinations
 from random import Random
 
 from ablab.arch.composition.base import BASE
-from ablab.arch.composition.compose import Claim, Composite, compose
+from ablab.arch.composition.compose import Composite, EditClaim, compose
 from ablab.arch.composition.registry import load_registry
 from ablab.arch.value import Dims
 from ablab.errors import UserError
@@ -29,7 +29,7 @@ BASE_SMALL = Composite(arch=replace(BASE, dims=Dims(**SMALL)))
 
 
 def claims(names):
-    return [Claim(n, REGISTRY.plugin(n).configure(OPTIONS.get(n, {})).edit(), *requirements(n)) for n in names]
+    return [EditClaim(n, REGISTRY.plugin(n).configure(OPTIONS.get(n, {})).edit(), *requirements(n)) for n in names]
 
 
 def requirements(name):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import ablab
-from ablab.arch.modules.context import Flow
+from ablab.arch.modules.context import ForwardContext
 
 DIMS = {"layers": 1, "width": 16, "heads": 2, "vocab": 30, "context": 10}
 
@@ -23,7 +23,7 @@ def test_pre_norm_keeps_the_stream_clean_and_norms_once_more():
     block = lively("gpt1 + pre_norm").blocks[0]
     x = torch.randn(1, 10, 16, dtype=torch.float64)
     after = x + block.mixer(block.join["mixer"].norm(x))
-    assert torch.allclose(block(x, Flow()), after + block.mlp(block.join["mlp"].norm(after)))
+    assert torch.allclose(block(x, ForwardContext()), after + block.mlp(block.join["mlp"].norm(after)))
     model = lively("gpt1 + pre_norm")
     assert model.final.weight.shape == (16,)
 
@@ -71,7 +71,7 @@ def test_untied_head_is_a_weight_of_its_own():
     model = lively("gpt2 + untied_embeddings")
     assert model.head.output.weight.shape == (30, 16)
     tokens = torch.randint(0, 30, (1, 10))
-    assert torch.allclose(model(tokens), model.hidden(tokens, Flow()) @ model.head.output.weight.T)
+    assert torch.allclose(model(tokens), model.hidden(tokens, ForwardContext()) @ model.head.output.weight.T)
 
 
 def test_no_bias_leaves_none():

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 import ablab
 from ablab.arch.composition.expression import resolve
-from ablab.arch.modules.context import Flow
+from ablab.arch.modules.context import ForwardContext
 from tests.plugins.small import DIMS, DOUBLE, lively
 
 
@@ -61,9 +61,9 @@ def test_sandwich_norm_norms_what_a_branch_gives_before_the_sum():
         join, branch = block.join[name], getattr(block, name)
         before = F.layer_norm(expected, (16,), join.norm.weight, join.norm.bias)
         expected = expected + F.layer_norm(branch(before), (16,), join.after.weight, join.after.bias)
-    assert torch.allclose(block(x, Flow()), expected, atol=1e-12)
+    assert torch.allclose(block(x, ForwardContext()), expected, atol=1e-12)
     tokens = torch.arange(10).unsqueeze(0)
-    last = block(model.position(model.embedding(tokens)), Flow())
+    last = block(model.position(model.embedding(tokens)), ForwardContext())
     final = F.layer_norm(last, (16,), model.final.weight, model.final.bias)
     assert torch.allclose(model(tokens), final @ model.embedding.weight.T, atol=1e-12)
 
@@ -86,7 +86,7 @@ def test_fan_in_init():
 def test_tied_embeddings():
     tied, untied = (lively(f"llama {terms}") for terms in ("- untied_embeddings + tied_embeddings", ""))
     tokens = torch.arange(10).unsqueeze(0)
-    assert torch.allclose(tied(tokens), tied.hidden(tokens, Flow()) @ tied.embedding.weight.T, atol=1e-12)
+    assert torch.allclose(tied(tokens), tied.hidden(tokens, ForwardContext()) @ tied.embedding.weight.T, atol=1e-12)
     assert set(dict(untied.named_parameters())) - set(dict(tied.named_parameters())) == {"head.output.weight"}
 
 
@@ -111,7 +111,7 @@ def test_palms_logits_and_initial_values():
     assert model.embedding.weight.std().item() == pytest.approx(1, rel=0.05)
     assert model.blocks[0].mlp.down.weight.std().item() == pytest.approx(1 / math.sqrt(256), rel=0.05)
     tokens = torch.arange(10).unsqueeze(0)
-    assert torch.allclose(model(tokens), model.hidden(tokens, Flow()) @ model.embedding.weight.T / 8, atol=1e-5)
+    assert torch.allclose(model(tokens), model.hidden(tokens, ForwardContext()) @ model.embedding.weight.T / 8, atol=1e-5)
 
 
 def test_gpt3_alternates():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import ablab
-from ablab.arch.modules.context import Memory
+from ablab.arch.modules.context import KVCache
 
 DIMS = {"layers": 1, "width": 16, "heads": 4, "vocab": 30, "context": 2100}
 FLOAT32 = 4
@@ -12,14 +12,14 @@ FLOAT32 = 4
 
 @pytest.mark.parametrize(("terms", "cut"), [("+ mqa", 4), ("+ gqa(groups=2)", 2), ("", 1)])
 def test_it_holds_kv_heads_only(terms, cut):
-    model, memory = ablab.build(f"gpt2 {terms}", **DIMS).eval(), Memory()
+    model, memory = ablab.build(f"gpt2 {terms}", **DIMS).eval(), KVCache()
     with torch.no_grad():
         model(torch.zeros(3, 7, dtype=torch.long), memory)
     assert memory.values() == 3 * 7 * 2 * 16 // cut
 
 
 def test_it_holds_the_band_only():
-    model, memory = ablab.build("gpt2 + sliding_window(band=4)", **DIMS).eval(), Memory()
+    model, memory = ablab.build("gpt2 + sliding_window(band=4)", **DIMS).eval(), KVCache()
     with torch.no_grad():
         for _ in range(9):
             model(torch.zeros(1, 1, dtype=torch.long), memory)
@@ -31,7 +31,7 @@ def test_it_holds_the_band_only():
     "terms", ["sliding_window(band={})", "sliding_window(band={}) + mqa", "sparse_attention(band={}, layers='all')"]
 )
 def test_a_long_prompt_leaves_no_more_behind_than_the_band(terms, band):
-    model, memory = ablab.build(f"gpt2 + {terms.format(band)}", **DIMS).eval(), Memory()
+    model, memory = ablab.build(f"gpt2 + {terms.format(band)}", **DIMS).eval(), KVCache()
     width = 4 if "mqa" in terms else 16
     with torch.no_grad():
         for time in (2000, 1, 30, 1, 1):
@@ -42,7 +42,7 @@ def test_a_long_prompt_leaves_no_more_behind_than_the_band(terms, band):
 
 
 def test_a_dense_cache_has_little_room_to_spare():
-    model, memory = ablab.build("gpt2", **DIMS).eval(), Memory()
+    model, memory = ablab.build("gpt2", **DIMS).eval(), KVCache()
     with torch.no_grad():
         for time in (2000, *[1] * 20):
             model(torch.zeros(1, time, dtype=torch.long), memory)
@@ -53,7 +53,7 @@ def test_a_dense_cache_has_little_room_to_spare():
 @pytest.mark.parametrize("keep", [None, 31])
 def test_rows_are_copied_seldom(keep):
     """A step writes its own row: over a thousand steps, the buffers made anew have few rows in all for each step."""
-    memory, buffers = Memory(), []
+    memory, buffers = KVCache(), []
     for step in range(1000):
         memory.append("k", torch.full((1, 1, 1, 1), float(step)), keep)
         if not buffers or memory._rows["k"]._buffer is not buffers[-1]:
@@ -63,7 +63,7 @@ def test_rows_are_copied_seldom(keep):
 
 @pytest.mark.parametrize("keep", [None, 0, 1, 3, 31])
 def test_rows_come_back_in_order(keep):
-    memory, draw, plain = Memory(), torch.Generator().manual_seed(0), torch.zeros(2, 3, 0, 5)
+    memory, draw, plain = KVCache(), torch.Generator().manual_seed(0), torch.zeros(2, 3, 0, 5)
     for time in (1, 4, 100, 1, 1, 1, 50, *[1] * 70, 7):
         new = torch.randn(2, 3, time, 5, generator=draw)
         plain = torch.cat((plain, new), dim=2)
@@ -74,7 +74,7 @@ def test_rows_come_back_in_order(keep):
 
 @pytest.mark.parametrize("terms", ["sliding_window(band=32)", "sparse_attention(band=32, layers='all', strided=True)", "alibi"])
 def test_long_prompts_and_steps_behind_them_give_the_logits_of_one_pass(terms):
-    model, memory = ablab.build(f"gpt2 + {terms}", **{**DIMS, "layers": 2, "context": 300}).double().eval(), Memory()
+    model, memory = ablab.build(f"gpt2 + {terms}", **{**DIMS, "layers": 2, "context": 300}).double().eval(), KVCache()
     draw = torch.Generator().manual_seed(0)
     for p in model.parameters():
         p.data.add_(torch.randn(p.shape, generator=draw, dtype=p.dtype), alpha=0.3)

@@ -116,7 +116,7 @@ def test_wanting_again_forgets_failures_and_cancellations_but_no_pruning_and_no_
     pruned.ask_to_stop("worse than half", "pruned")
     assert (cancelled.pruned, pruned.pruned) == (False, True)
     for made in (cancelled, pruned):
-        made.want_again()
+        made.reset()
     assert (cancelled.stop_asked, cancelled.failure) == (False, None)
     assert (pruned.stop_asked, pruned.stop_reason) == (True, "worse than half")
     assert [(a["reason"], a["pid"]) for a in cancelled.attempts] == [("died", 7)]

@@ -5,12 +5,12 @@ import random
 from concurrent.futures import Future
 from pathlib import Path
 
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.plan.plan import RunSpec
 from ablab.records.home import Home, StudyRecord
 from ablab.records.run_record import Record
-from ablab.tracking.trackers import Views
+from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn, result
 
 # What each plugin is worth, and what two of them are worth more together.
@@ -23,11 +23,11 @@ NOISE = 0.004
 class Learner(StandIn):
     """A stand-in whose runs leave whole curves."""
 
-    def submit(self, spec: RunSpec) -> "Future[Report]":
+    def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
         self.trained.append(spec)
         leave(Record(self.root, spec.key), spec)
-        future: Future[Report] = Future()
-        future.set_result(Report("finished", busy_seconds=1.0))
+        future: Future[AttemptOutcome] = Future()
+        future.set_result(AttemptOutcome("finished", busy_seconds=1.0))
         return future
 
 
@@ -79,7 +79,7 @@ def carry_out(file: Path, home: Home) -> StudyRecord:
     """Carries the study out with runs that end at once; no tracker."""
     asked = planned(Request(file, None, (), ()), home.root)
     session = Session(asked, home, Silent())
-    session.views = Views([])
+    session.views = Trackers([])
     session.prepare = lambda: None
     session.run(lambda setting: Learner(home.root, lambda spec: 0.0), Share(1))
     return session.record

@@ -8,14 +8,14 @@ import pytest
 
 from ablab.analysis.summary import summarise
 from ablab.errors import UserError
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.records.home import make_home
 from ablab.records.run_record import Record
 from ablab.records.status import StatusReader
 from ablab.report import sentences
 from ablab.spec.seeds import runs_spared
-from ablab.tracking.trackers import Views
+from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn, result
 from tests.standin import carry_out as driven
 
@@ -139,7 +139,7 @@ class FailsOnce(StandIn):
             (self.root / "runs" / spec.key / "result.json").unlink()
             Record(self.root, spec.key).fail("RuntimeError: no")
             future = type(future)()
-            future.set_result(Report("failed", "RuntimeError: no"))
+            future.set_result(AttemptOutcome("failed", "RuntimeError: no"))
         return future
 
 
@@ -152,7 +152,7 @@ def test_a_failed_run_holds_the_decision_until_it_is_there(carry_out):
     assert (expected.runs, expected.most) == (9, 12)
     assert not summarise(session.record).complete
     assert StatusReader(session.record).read().may_come == 3
-    session.want_again()
+    session.reset()
     _, again, _ = carry_out("{start: 3, max: 4}", more=more)
     assert seeds_of(again) == {"far": [2], "base": [4], "near": [4]}
 
@@ -254,7 +254,7 @@ def test_a_twin_brings_no_verdict_forward(tmp_path, study_text, salt):
         file, home = tmp_path / "x.yaml", make_home(tmp_path / name)
         file.write_text(text.replace("seeds: 2", f"seeds: {ADAPTIVE}"))
         session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
-        session.views = Views([])
+        session.views = Trackers([])
         executor = StandIn(home.root, noisy)
         session.run(lambda setting, made=executor: made, Share(1))
         counts.append(len(executor.trained))

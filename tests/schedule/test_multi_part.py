@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ablab.design.expand import parts_of
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.plan.planner import Planner
 from ablab.schedule.factory import source_of
 from ablab.schedule.multi_part import Joined
@@ -48,7 +48,7 @@ def test_a_run_that_two_want_is_handed_out_once_and_both_hear_its_end(joined):
     assert [spec.part for spec in handed] == ["steps 4"] * 4 + ["steps 8"] * 4
     assert source.next() is None
     assert source.done
-    source.ended(handed[0], Report("finished"))
+    source.ended(handed[0], AttemptOutcome("finished"))
     assert first.told == [("steps 4", 1, "gpt2", "finished")]
     assert second.told == [("tokens 256", 1, "gpt2", "finished")]
     assert third.told == []
@@ -59,7 +59,7 @@ def test_a_run_that_finished_for_one_is_not_handed_out_for_another(joined):
     ended = []
     while (spec := source.next()) is not None:
         ended.append(spec.key)
-        source.ended(spec, Report("finished"))
+        source.ended(spec, AttemptOutcome("finished"))
     assert len(ended) == len(set(ended)) == 8
     assert len(second.told) == 4
 
@@ -68,7 +68,7 @@ def test_a_run_that_ends_twice_is_told_twice_but_once_each(joined):
     source, (first, second, _) = joined
     spec = source.next()
     for status in ("failed", "finished"):  # given up, then taken up again
-        source.ended(spec, Report(status))
+        source.ended(spec, AttemptOutcome(status))
     assert [status for *_, status in first.told] == ["failed", "finished"]
     assert second.told == []
 

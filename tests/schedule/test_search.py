@@ -88,15 +88,15 @@ def test_several_objectives_give_the_front(carry_out):
     swiglu = {"swiglu"}
     front = {frozenset(swiglu), frozenset(swiglu | {"rope"}), frozenset(swiglu | {"rope", "rmsnorm"}), frozenset()}
     assert runs == front
-    beaten = summarise(session.record).survivors
-    assert beaten["gpt2"] == "gpt2 + learned + swiglu"
-    assert [name for name, by in beaten.items() if by is None] == [n for n in beaten if n != "gpt2"]
+    dominated_by = summarise(session.record).survivors
+    assert dominated_by["gpt2"] == "gpt2 + learned + swiglu"
+    assert [name for name, by in dominated_by.items() if by is None] == [n for n in dominated_by if n != "gpt2"]
     moved = Record(session.record.home.root, next(spec.key for spec in executor.trained if spec.trial is None))
     moved.finish({**(moved.result or {}), "device": "H100"})
     summary = summarise(session.record)  # seconds on unlike devices are not compared: nobody is known to be faster
     assert set(summary.survivors.values()) == {None}
     told = [line.strip() for line in survival(summary)[1:]]
-    assert told == [*(f"{arm}: not known" for arm in beaten), f"cost/seconds is not compared: {UNLIKE}"]
+    assert told == [*(f"{arm}: not known" for arm in dominated_by), f"cost/seconds is not compared: {UNLIKE}"]
 
 
 def test_a_ceiling_is_kept_without_training(carry_out):

@@ -7,7 +7,7 @@ import pytest
 
 from ablab.analysis.summary import summarise
 from ablab.errors import UserError
-from ablab.execute.attempt import Report
+from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.records.home import make_home
 from ablab.records.run_record import Record
@@ -193,10 +193,10 @@ def test_a_trial_that_failed_has_no_value_until_it_is_retried(carry_out, tmp_pat
     fail(tmp_path / "home", best)
     session, executor, _ = carry_out(tune)
     assert {s.recipe["lr"] for s in executor.trained} == {2e-3}  # gpt2 is confirmed with the other
-    session.want_again()
+    session.reset()
     _, again, _ = carry_out(tune)
     assert again.trained == []
-    Record(tmp_path / "home", best.key).want_again()  # what `ablab retry` does
+    Record(tmp_path / "home", best.key).reset()  # what `ablab retry` does
     _, retried, _ = carry_out(tune)
     assert [s.key for s in retried.trained] == [best.key]
 
@@ -208,12 +208,12 @@ def test_a_cancelled_trial_ends_the_tuning_until_the_next_run(tmp_path, study_te
     spec = source.next()
     assert spec is not None
     Record(root, spec.key).ask_to_stop("enough")
-    source.ended(spec, Report("stopped", "enough"))
+    source.ended(spec, AttemptOutcome("stopped", "enough"))
     assert source.done
     assert source.next() is None
     home = make_home(root)
     session = Session(planned(request, root), home, Silent())
-    session.want_again()
+    session.reset()
     again = session.planned.source.next()
     assert again is not None
     assert again.key == spec.key

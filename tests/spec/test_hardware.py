@@ -12,7 +12,7 @@ from ablab.schedule.factory import make_plan
 from ablab.spec import hardware
 from ablab.spec.hardware import Hardware
 from ablab.spec.study import load_study
-from ablab.train.parallel import Layout
+from ablab.train.parallel import ParallelLayout
 
 GB = 1 << 30
 
@@ -34,13 +34,13 @@ def machine(monkeypatch):
 @pytest.mark.parametrize(
     ("given", "parameters", "layout", "said"),
     [
-        ({}, 10**6, Layout(), "one device"),
-        ({"devices": 4}, 10**8, Layout("ddp", 4), "1.6e+03 MB fit one device"),
-        ({"devices": 4}, 10**9, Layout("fsdp", 4), "1.6e+04 MB do not fit one device"),  # 16 bytes a parameter
-        ({"devices": 4, "tensor": 2}, 10**6, Layout("tensor", 2, 2), "tensor is 2"),
-        ({"devices": 4, "strategy": "tensor"}, 10**6, Layout("tensor", 1, 4), "as asked"),
-        ({"devices": 4, "strategy": "tensor", "tensor": 1}, 10**6, Layout("ddp", 4), "tensor is 1"),
-        ({"devices": 2, "strategy": "fsdp"}, 10**6, Layout("fsdp", 2), "as asked"),
+        ({}, 10**6, ParallelLayout(), "one device"),
+        ({"devices": 4}, 10**8, ParallelLayout("ddp", 4), "1.6e+03 MB fit one device"),
+        ({"devices": 4}, 10**9, ParallelLayout("fsdp", 4), "1.6e+04 MB do not fit one device"),  # 16 bytes a parameter
+        ({"devices": 4, "tensor": 2}, 10**6, ParallelLayout("tensor", 2, 2), "tensor is 2"),
+        ({"devices": 4, "strategy": "tensor"}, 10**6, ParallelLayout("tensor", 1, 4), "as asked"),
+        ({"devices": 4, "strategy": "tensor", "tensor": 1}, 10**6, ParallelLayout("ddp", 4), "tensor is 1"),
+        ({"devices": 2, "strategy": "fsdp"}, 10**6, ParallelLayout("fsdp", 2), "as asked"),
     ],
 )
 def test_what_is_picked_and_why(machine, given, parameters, layout, said):
@@ -77,7 +77,7 @@ def test_more_devices_than_there_are(machine):
     machine(2, 64)
     with pytest.raises(UserError, match="3 are more than this machine has: 2 GPU"):
         Hardware(devices=3).layout(1)
-    assert Hardware(devices=3, accelerator="cpu").layout(1)[0] == Layout("ddp", 3)
+    assert Hardware(devices=3, accelerator="cpu").layout(1)[0] == ParallelLayout("ddp", 3)
 
 
 def test_sizes_that_do_not_fit():

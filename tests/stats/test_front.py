@@ -9,7 +9,7 @@ import pytest
 from ablab.analysis.summary import Summary
 from ablab.report.search import survival
 from ablab.stats.effects import effect, fit
-from ablab.stats.front import beaten, dominates, front
+from ablab.stats.front import dominated_by, dominates, front
 
 
 def test_the_front_is_what_none_dominates():
@@ -41,11 +41,11 @@ def test_beaten_needs_a_difference_beyond_the_noise():
     turned = {1: -0.01, 2: 0.0, 3: 0.01}
     table = {("a", s): 1.0 + noise[s] for s in noise} | {("b", s): 2.0 + turned[s] for s in noise}
     table |= {("c", s): 1.005 + turned[s] for s in noise}
-    assert beaten([table], "b") == "a"
-    assert beaten([table], "a") is None
-    assert beaten([table], "c") is None
+    assert dominated_by([table], "b") == "a"
+    assert dominated_by([table], "a") is None
+    assert dominated_by([table], "c") is None
     seconds = {(arm, s): 5.0 - 3 * (arm == "b") + turned[s] * (arm == "c") + noise[s] for arm, s in table}
-    assert beaten([table, seconds], "b") is None  # worse, but faster
+    assert dominated_by([table, seconds], "b") is None  # worse, but faster
 
 
 def test_rounding_beats_nobody():
@@ -57,14 +57,14 @@ def test_rounding_beats_nobody():
     low = effect(fit(table), {"a": 1.0, "b": -1.0})
     assert low.high is not None
     assert low.high < 0  # the interval alone would tell them apart
-    assert beaten([table], "b") is None
+    assert dominated_by([table], "b") is None
     table |= {("b", seed): 1.0e6 + 1 for seed in (1, 2, 3)}
-    assert beaten([table], "b") == "a"
+    assert dominated_by([table], "b") == "a"
 
 
 def test_one_seed_tells_nobody_apart():
     table = {("a", 1): 1.0, ("b", 1): 2.0}
-    assert beaten([table], "b") is None
+    assert dominated_by([table], "b") is None
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from scipy import integrate, optimize, stats
 from statsmodels.stats.power import TTestPower
 
 from ablab.design.layout import Contrast
-from ablab.stats.power import Demand, Noise, finds, seeds_needed, shows_nil, smallest_found, spread
+from ablab.stats.power import Noise, PowerTarget, finds, seeds_needed, shows_nil, smallest_found, spread
 from ablab.stats.sequential import looks, nominal
 from ablab.stats.verdicts import Rules, detectable
 
@@ -64,24 +64,26 @@ def test_seeds_needed_is_the_first_that_serves_both(arms, sd, margin, family):
         estimate, s = error * rng.normal(size=100_000), error * np.sqrt(rng.chisquare(dof, 100_000) / dof)
         return min(found, (abs(estimate) < margin - stats.t.isf(0.05, dof) * s).mean())
 
-    n = seeds_needed(Noise(2 * sd**2, arms - 1), margin, Demand(family))
+    n = seeds_needed(Noise(2 * sd**2, arms - 1), margin, PowerTarget(family))
     assert n is not None
     assert serves(n) >= 0.795
     assert n == 2 or serves(n - 1) < 0.805
 
 
 def test_seeds_that_no_study_has():
-    assert seeds_needed(Noise(1.0, 3), 1e-3, Demand()) is None
-    assert seeds_needed(Noise(1.0, 3), 0.0, Demand()) is None
-    assert seeds_needed(Noise(1.0, 3, draws=4, drawn=1.0), 0.5, Demand()) is None  # what drawing leaves is no matter of seeds
-    assert seeds_needed(Noise(0.0, 3), 0.1, Demand()) == 2
+    assert seeds_needed(Noise(1.0, 3), 1e-3, PowerTarget()) is None
+    assert seeds_needed(Noise(1.0, 3), 0.0, PowerTarget()) is None
+    assert (
+        seeds_needed(Noise(1.0, 3, draws=4, drawn=1.0), 0.5, PowerTarget()) is None
+    )  # what drawing leaves is no matter of seeds
+    assert seeds_needed(Noise(0.0, 3), 0.1, PowerTarget()) == 2
 
 
 def test_the_smallest_effect_found():
     error, dof, level = (2 / 5) ** 0.5, 12, 0.05 / 3
     critical = stats.t.isf(level / 2, dof)
     expected = optimize.brentq(lambda d: stats.nct.sf(critical, dof, d / error) - 0.8, 0, 20)
-    assert smallest_found(Noise(2.0, 3), 5, Demand(3)) == pytest.approx(expected, rel=1e-6)
+    assert smallest_found(Noise(2.0, 3), 5, PowerTarget(3)) == pytest.approx(expected, rel=1e-6)
     questions = [Contrast(a, "change", {a: 1.0, "a": -1.0}) for a in "bcd"]
     questions.append(Contrast("x", "interaction", {"a": 4.0, "b": -4.0}))
     assert detectable(questions, 4, 5, 0.1, Rules(1.0)) == pytest.approx(expected / 10, rel=1e-6)
@@ -91,7 +93,7 @@ def test_the_protocols_figures():
     """Three seeds and Holm over six: 3.3 run-SDs by the pooled error of seven arms, 11 by a paired t."""
     questions = [Contrast(str(i), "change", {str(i): 1.0, "0": -1.0}) for i in range(1, 7)]
     assert detectable(questions, 7, 3, 1.0, Rules(1.0)) == pytest.approx(3.3, abs=0.1)
-    assert smallest_found(Noise(2.0, 1), 3, Demand(6)) == pytest.approx(11, abs=0.6)
+    assert smallest_found(Noise(2.0, 1), 3, PowerTarget(6)) == pytest.approx(11, abs=0.6)
 
 
 def test_looks_cost_power():

@@ -139,7 +139,7 @@ def test_a_failed_run_is_shown_as_failed_until_it_comes_to_something(carry_out, 
         return [trial.state.name for trial in load(path, session).trials if trial.user_attrs["run"] == key]
 
     assert states() == states() == ["FAIL"]
-    record.want_again()
+    record.reset()
     assert states() == ["FAIL"]
     record.finish(result)
     assert states() == states() == ["FAIL", "COMPLETE"]

@@ -13,7 +13,7 @@ from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import load_registry
 from ablab.arch.counting.account import account
 from ablab.arch.decoder.decoder import Decoder
-from ablab.arch.modules.context import Memory
+from ablab.arch.modules.context import KVCache
 from ablab.arch.recipe import Recipe
 from ablab.data.batches import Batches
 from ablab.train.costs import LiveBytes, decoding, training_peak
@@ -73,7 +73,7 @@ def test_the_speed_is_that_of_a_plain_loop(job):
     seconds = []
     with torch.no_grad():
         for _ in range(5):
-            memory = Memory()
+            memory = KVCache()
             token = model(torch.zeros(1, 32, dtype=torch.long), memory)[:, -1:].argmax(-1)
             start = perf_counter()
             for _ in range(32):

@@ -12,10 +12,10 @@ import pytest
 from ablab.arch.recipe import FullBatch, RampSlot, ScheduleSlot
 from ablab.data.batches import StepSampler
 from ablab.train.budget import TimeLimit
-from ablab.train.progress import Moment, Timed
+from ablab.train.progress import StepEvents, TimeProgress
 from tests.train.test_run import Watch, finished, job, train  # noqa: F401
 
-NOTHING = Moment()
+NOTHING = StepEvents()
 
 
 def limit(seconds, batch=4):
@@ -223,7 +223,7 @@ class Noted(ScheduleSlot):
 
 
 def test_the_clock_is_read_in_stretches_where_the_device_must_be_waited_for():
-    course = Timed(limit(10.0), FullBatch(), (0.5,), pause=1.0)
+    course = TimeProgress(limit(10.0), FullBatch(), (0.5,), pause=1.0)
     read, seconds = [], 0.0
     for step in range(1, 1000):
         seconds += 0.125
@@ -241,24 +241,24 @@ def test_the_clock_is_read_in_stretches_where_the_device_must_be_waited_for():
 
 
 def test_when_things_happen():
-    course = Timed(limit(1.0), FullBatch(), (0.25, 0.5))
+    course = TimeProgress(limit(1.0), FullBatch(), (0.25, 0.5))
     moments = []
     for step, seconds in enumerate([0.001, 0.002, 0.012, 0.26, 0.9, 1.1], start=1):
         course.spend(step, seconds)
         moments.append(course.moment(step))
     assert moments == [
-        NOTHING, NOTHING, Moment(record=True), Moment(record=True, validate=True), Moment(record=True, validate=True),
-        Moment(record=True, last=True),
+        NOTHING, NOTHING, StepEvents(record=True), StepEvents(record=True, validate=True), StepEvents(record=True, validate=True),
+        StepEvents(record=True, last=True),
     ]  # fmt: skip
 
 
 def test_sizes_that_were_drawn_stay_when_a_run_goes_on():
-    course = Timed(limit(10.0), Straight(0.25), ())
+    course = TimeProgress(limit(10.0), Straight(0.25), ())
     course.seen(3)
     course.spend(3, 6.0)
     drawn = list(islice(StepSampler(course), 5))
     assert drawn == [[0], [1], [2], [3, 4], [5, 6, 7]]  # at 0.6 and 0.8 of the seconds
-    again = Timed(limit(10.0), Straight(0.25), ())
+    again = TimeProgress(limit(10.0), Straight(0.25), ())
     again.restore(course.state())
     again.spend(4, 7.0)
     assert list(islice(StepSampler(again), 5)) == drawn

@@ -30,7 +30,7 @@ class Composite:
 
 
 @dataclass(frozen=True)
-class Claim:
+class EditClaim:
     """A plugin's edit, under the name that the plugin has in the expression."""
 
     plugin: str
@@ -50,7 +50,7 @@ class Conflict(UserError):
         return self.args[0]
 
 
-def compose(base: Composite, claims: Sequence[Claim]) -> Composite:
+def compose(base: Composite, claims: Sequence[EditClaim]) -> Composite:
     """`base` with all edits applied. Raises UserError on conflicts, unmet requirements and unknown paths."""
     check_conflicts(claims)
     value = base
@@ -63,7 +63,7 @@ def compose(base: Composite, claims: Sequence[Claim]) -> Composite:
     return value
 
 
-def check_conflicts(claims: Sequence[Claim]) -> None:
+def check_conflicts(claims: Sequence[EditClaim]) -> None:
     """Raises Conflict for the first two plugins that write the same path, or one above the other's, or that declare not to go
     together; UserError for a requirement that is not met.
     """

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ablab.arch.composition.compose import Claim, Composite, compose
+from ablab.arch.composition.compose import Composite, EditClaim, compose
 from ablab.arch.composition.registry import Plugin, Registry
 from ablab.arch.value import Dims
 from ablab.errors import UserError
@@ -31,11 +31,11 @@ class Use:
     plugin: Plugin
     instance: Any
 
-    def claim(self) -> Claim:
+    def claim(self) -> EditClaim:
         """What it writes, requires and refuses. Raises UserError where the plugin's own code fails."""
         declared = self.plugin.declared
         try:
-            return Claim(declared.name, self.instance.edit(), declared.requires, declared.conflicts)
+            return EditClaim(declared.name, self.instance.edit(), declared.requires, declared.conflicts)
         except Exception as error:
             raise UserError(f"plugin {declared.name!r} fails: {type(error).__name__}: {error}") from error
 

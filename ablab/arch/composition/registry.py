@@ -24,7 +24,7 @@ from typing import Any, TypeVar, dataclass_transform
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
-from ablab.arch.composition.transformers_form import Form
+from ablab.arch.composition.transformers_form import TransformersForm
 from ablab.arch.recipe import RecipePreset
 from ablab.arch.value import Dims
 from ablab.errors import UserError, unknown
@@ -80,7 +80,7 @@ class Family:
     source: str
     plugins: str
     sizes: Mapping[str, Dims] = field(default_factory=dict)
-    form: Form | None = None
+    form: TransformersForm | None = None
     recipe: RecipePreset | None = None
 
     def dims(self, size: str | None) -> Dims:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ablab.arch.composition.compose import Claim, Composite, Edit, compose
+from ablab.arch.composition.compose import Composite, Edit, EditClaim, compose
 from ablab.arch.value import Architecture, Dims, at_layer
 from ablab.errors import UserError
 
@@ -45,7 +45,7 @@ class Match:
         return weight.T if self.transposed and weight.ndim == 2 else weight
 
 
-class Form(ABC):
+class TransformersForm(ABC):
     """How `transformers` says what a family says. `model_type`: the name in its configs. `matches`: the weights.
 
     `free`: settings that change no logit, or that `edit` reads whole. `same`: other values of a setting that mean what
@@ -76,7 +76,7 @@ class Form(ABC):
     def architecture(self, config: Any, base: Architecture) -> Architecture:
         """The value of a config, from the family's own value `base`."""
         sized = replace(base, dims=self.dims(config))
-        return compose(Composite(sized), [Claim(f"the form of {self.model_type}", self.edit(config, sized))]).arch
+        return compose(Composite(sized), [EditClaim(f"the form of {self.model_type}", self.edit(config, sized))]).arch
 
     def misfits(self, arch: Architecture, base: Architecture) -> list[str]:
         """The paths at which `arch` has no form here; none where `settings(arch)` says all of it."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ablab.arch.counting.counter import Counter
 from ablab.arch.decoder.decoder import Decoder, on_meta
-from ablab.arch.modules.context import Flow
+from ablab.arch.modules.context import ForwardContext
 from ablab.arch.roles import Kind, Parallel, weights
 from ablab.arch.value import Architecture
 from ablab.errors import UserError
@@ -112,7 +112,7 @@ def count_flops(model: Decoder) -> Flops:
     """FLOPs a token of one sequence of the full context; `model` must be on the meta device."""
     time = model.arch.dims.context
     tokens = torch.zeros(1, time, dtype=torch.long, device="meta")
-    flow = Flow()
+    flow = ForwardContext()
     with _attention_apart(model), Counter() as counter:
         hidden = model.hidden(tokens, flow)
         below = counter.total

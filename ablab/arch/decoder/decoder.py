@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from ablab.arch.modules.context import Flow, Memory
-from ablab.arch.modules.linear import Table, shared_names, split_linears
+from ablab.arch.modules.context import ForwardContext, KVCache
+from ablab.arch.modules.linear import Embedding, shared_names, split_linears
 from ablab.arch.modules.logits import Projection
 from ablab.arch.modules.loss import HeadLoss, LossTerms, head_loss
 from ablab.arch.modules.ranks import ALONE, Ranks
 from ablab.arch.roles import Parallel
-from ablab.arch.value import Architecture, Site
+from ablab.arch.value import Architecture, BuildContext
 
 Branches = Callable[[Tensor], Tensor]
 
@@ -24,7 +24,7 @@ Branches = Callable[[Tensor], Tensor]
 class Block(nn.Module):
     """Groups of branches on the residual stream, wired as data: groups in sequence, the branches of a group in parallel."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: BuildContext) -> None:
         super().__init__()
         arch = site.arch
         self.wiring = arch.wiring
@@ -37,18 +37,18 @@ class Block(nn.Module):
         self.shared: dict[str, list[str]] = {}  # by the name of a branch that is split over the ranks
         self._takes_flow = {name: "flow" in signature(module.forward).parameters for name, module in self.named_children()}
 
-    def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
+    def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
         """X (batch, time, width) -> the same."""
-        flow = flow or Flow()
+        flow = flow or ForwardContext()
         for group in self.wiring:
             x = self.join[group[0]](x, self._sum(group, flow))
         return x
 
-    def _sum(self, group: Sequence[str], flow: Flow) -> Branches:
+    def _sum(self, group: Sequence[str], flow: ForwardContext) -> Branches:
         split = any(name in self.shared for name in group)
 
         def branches(x: Tensor) -> Tensor:
-            inside, total = self.ranks.enter(x) if split else x, None
+            inside, total = self.ranks.copy_to_region(x) if split else x, None
             for name in group:
                 if name in self.shared:
                     y = self._branch(name, inside, flow)
@@ -57,11 +57,11 @@ class Block(nn.Module):
                     y = self.ranks.once(y) if split else y
                 total = y if total is None else total + y
             assert total is not None
-            return self.ranks.leave(total) if split else total
+            return self.ranks.reduce_from_region(total) if split else total
 
         return branches
 
-    def _branch(self, name: str, x: Tensor, flow: Flow) -> Tensor:
+    def _branch(self, name: str, x: Tensor, flow: ForwardContext) -> Tensor:
         inputs = (x, flow.part(name)) if self._takes_flow[name] else (x,)
         return self.dropout(self._split_branch(name, inputs) if name in self.shared else getattr(self, name)(*inputs))
 
@@ -97,7 +97,7 @@ class Decoder(nn.Module):
         self.arch = arch
         self.checkpointing = False
         site = arch.site()
-        self.embedding = Table(arch.table_vocab, arch.dims.width, Parallel.VOCAB)
+        self.embedding = Embedding(arch.table_vocab, arch.dims.width, Parallel.VOCAB)
         self.position = arch.position.build(site)
         self.dropout = dropout(arch)
         self.blocks = nn.ModuleList(Block(arch.site(layer)) for layer in range(arch.dims.layers))
@@ -115,7 +115,7 @@ class Decoder(nn.Module):
         for block in self.blocks:
             block.split(ranks)  # pyright: ignore[reportCallIssue]
 
-    def hidden(self, tokens: Tensor, flow: Flow) -> Tensor:
+    def hidden(self, tokens: Tensor, flow: ForwardContext) -> Tensor:
         """Tokens (batch, time) -> what the head reads, (batch, time, width). Raises ValueError past the context."""
         if flow.start + tokens.shape[1] > self.arch.dims.context:
             read = f"{flow.start} + " if flow.start else ""
@@ -127,12 +127,12 @@ class Decoder(nn.Module):
             x = _checkpointed(block, x, part) if again else block(x, part)
         return self.final(x)
 
-    def forward(self, tokens: Tensor, memory: Memory | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, memory: KVCache | None = None) -> Tensor:
         """Tokens (batch, time) -> logits (batch, time, vocab).
 
         With `memory` the tokens go on from those it has seen; what later ones need of them is kept in it.
         """
-        hidden = self.hidden(tokens, Flow(memory.seen if memory else 0, {}, memory))
+        hidden = self.hidden(tokens, ForwardContext(memory.seen if memory else 0, {}, memory))
         if memory is not None:
             memory.seen += tokens.shape[1]
         logits = self.projection(hidden, self.head(self.embedding.weight))
@@ -143,10 +143,10 @@ class Decoder(nn.Module):
 
         `terms` are added to the cross entropy (see `ablab.arch.modules.loss`), and so is what the branches add to the flow.
         """
-        flow = Flow()
+        flow = ForwardContext()
         return self.scored(self.hidden(tokens, flow), flow, targets, terms)
 
-    def scored(self, hidden: Tensor, flow: Flow, targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
+    def scored(self, hidden: Tensor, flow: ForwardContext, targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
         """The loss of what the head reads, (batch, time, width), with what the branches added to `flow`."""
         weight = self.head(self.embedding.weight)
         result = head_loss(self.projection, (hidden.flatten(0, 1), weight), targets.flatten(), terms, self.projection.ranks)
@@ -159,11 +159,11 @@ def dropout(arch: Architecture) -> nn.Module:
     return nn.Dropout(arch.dropout) if arch.dropout else nn.Identity()
 
 
-def _checkpointed(block: nn.Module, x: Tensor, flow: Flow) -> Tensor:
+def _checkpointed(block: nn.Module, x: Tensor, flow: ForwardContext) -> Tensor:
     """The block's output. It runs again in the backward pass, so it must find the carry as it was."""
 
     def run(x: Tensor, carry: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        own = Flow(flow.start, dict(carry), None)
+        own = ForwardContext(flow.start, dict(carry), None)
         return block(x, own), own.carry
 
     x, carry = checkpoint(run, x, dict(flow.carry), use_reentrant=False)  # pyright: ignore[reportGeneralTypeIssues]

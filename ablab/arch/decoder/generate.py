@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from ablab.arch.decoder.decoder import Decoder
-from ablab.arch.modules.context import Memory
+from ablab.arch.modules.context import KVCache
 
 
 @torch.no_grad()
@@ -15,7 +15,7 @@ def generate(model: Decoder, prompt: Sequence[int], temperature: float, seed: in
     Each is drawn from softmax(logits / `temperature`) by a generator seeded with `seed`; the most likely at 0.
     """
     model.eval()
-    generator, memory = torch.Generator().manual_seed(seed), Memory()
+    generator, memory = torch.Generator().manual_seed(seed), KVCache()
     logits = model(torch.tensor([list(prompt)]), memory)[0, -1]
     while True:
         if temperature:

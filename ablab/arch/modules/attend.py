@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablab.arch.modules.context import Memory
+from ablab.arch.modules.context import KVCache
 from ablab.arch.value import Scores
 
 
@@ -37,7 +37,7 @@ class Attend(nn.Module):
     def pairs(self, time: int) -> int:
         """How many (query, key) pairs all heads together attend to in a sequence of `time` tokens."""
 
-    def step(self, q: Tensor, k: Tensor, v: Tensor, memory: Memory) -> Tensor:
+    def step(self, q: Tensor, k: Tensor, v: Tensor, memory: KVCache) -> Tensor:
         """The next tokens of a sequence whose earlier keys and values are in `memory`; theirs are added."""
         keys, values = memory.append("k", k, self.keep), memory.append("v", v, self.keep)
         distance = distances(q.shape[2], keys.shape[2], q.device)

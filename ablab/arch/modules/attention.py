@@ -7,12 +7,12 @@ from torch import Tensor, nn
 
 from ablab.arch.modules.attend import Dense
 from ablab.arch.modules.banded import Local, LocalAndStrided
-from ablab.arch.modules.context import Flow
+from ablab.arch.modules.context import ForwardContext
 from ablab.arch.modules.layers import NoNorm
 from ablab.arch.modules.linear import Linear, fused
 from ablab.arch.modules.ranks import Ranks
 from ablab.arch.roles import Parallel
-from ablab.arch.value import Branch, Norm, Pattern, Rotate, ScoreBias, Scores, Site
+from ablab.arch.value import Branch, BuildContext, Norm, Pattern, Rotate, ScoreBias, Scores
 from ablab.errors import UserError
 
 
@@ -25,7 +25,7 @@ class _Unrotated(nn.Module):
 class NoRotation(Rotate):
     """Queries and keys as they are."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The identity on (q, k)."""
         return _Unrotated()
 
@@ -34,7 +34,7 @@ class NoRotation(Rotate):
 class NoScoreBias(ScoreBias):
     """Nothing is added to the scores."""
 
-    def build(self, site: Site) -> None:
+    def build(self, site: BuildContext) -> None:
         """Nothing."""
         return
 
@@ -63,7 +63,7 @@ class Banded(Pattern):
 class SelfAttention(nn.Module):
     """Scaled-dot-product self-attention (Vaswani et al. 2017, section 3.2): (batch, time, width) -> the same."""
 
-    def __init__(self, spec: "Attention", site: Site) -> None:
+    def __init__(self, spec: "Attention", site: BuildContext) -> None:
         super().__init__()
         dims, bias = site.dims, site.arch.bias
         heads, self.head_dim = dims.heads, dims.head_width
@@ -80,9 +80,9 @@ class SelfAttention(nn.Module):
         self.rotate = spec.rotate.build(site)
         self.attend = spec.pattern.build(Scores(heads, kv_heads, spec.score_bias.build(site), site.arch.dropout))
 
-    def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
+    def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
         """X (batch, time, width) -> (batch, time, width)."""
-        return self.mix(self.project(x), flow or Flow())
+        return self.mix(self.project(x), flow or ForwardContext())
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """X (batch, time, width) -> queries (batch, heads, time, head_dim), keys and values (batch, kv heads, …)."""
@@ -90,7 +90,7 @@ class SelfAttention(nn.Module):
         q, k, v = (y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for y in fused(x, self.q, self.k, self.v))
         return (q, k, v) if self._kv_used is None else (q, k[:, self._kv_used], v[:, self._kv_used])
 
-    def mix(self, projected: tuple[Tensor, Tensor, Tensor], flow: Flow) -> Tensor:
+    def mix(self, projected: tuple[Tensor, Tensor, Tensor], flow: ForwardContext) -> Tensor:
         """Norms and turns queries and keys, attends, and projects back: -> (batch, time, width)."""
         q, k, v = projected
         q, k = self.rotate(self.q_norm(q), self.k_norm(k), flow.start)
@@ -140,6 +140,6 @@ class Attention(Branch):
     score_bias: ScoreBias = NoScoreBias()
     pattern: Pattern = Causal()
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The module for this layer. Raises UserError for kv heads that don't divide the heads."""
         return SelfAttention(self, site)

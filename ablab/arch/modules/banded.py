@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablab.arch.modules.attend import Attend, HeadsBias, distances
-from ablab.arch.modules.context import Memory
+from ablab.arch.modules.context import KVCache
 from ablab.arch.value import Scores
 from ablab.errors import UserError
 
@@ -108,7 +108,7 @@ class LocalAndStrided(nn.Module):
         far = self.strided(q[:, self.cut :], k[:, self.kv_strided], v[:, self.kv_strided])
         return torch.cat((near, far), dim=1)
 
-    def step(self, q: Tensor, k: Tensor, v: Tensor, memory: Memory) -> Tensor:
+    def step(self, q: Tensor, k: Tensor, v: Tensor, memory: KVCache) -> Tensor:
         """The next tokens; each half keeps what it needs."""
         local, strided = memory.part("local"), memory.part("strided")
         near = self.local.step(q[:, : self.cut], k[:, self.kv_local], v[:, self.kv_local], local)

@@ -9,7 +9,7 @@ _LOSS = "loss/"
 _GROWTH, _ROOM = 8, 16  # a buffer grows by an eighth and by 16 rows
 
 
-class Memory:
+class KVCache:
     """What a model, or one part of it, keeps between decoding steps: tensors by name, and a memory for each part.
 
     `seen`: how many tokens the model has read; kept at the root. A part that keeps a state of fixed size writes `tensors`
@@ -19,12 +19,12 @@ class Memory:
     def __init__(self) -> None:
         self.seen = 0
         self.tensors: dict[str, Tensor] = {}
-        self.parts: dict[str, Memory] = {}
+        self.parts: dict[str, KVCache] = {}
         self._rows: dict[str, _Rows] = {}
 
-    def part(self, name: str) -> "Memory":
+    def part(self, name: str) -> "KVCache":
         """The memory of the part `name`, made when it is first asked for."""
-        return self.parts.setdefault(name, Memory())
+        return self.parts.setdefault(name, KVCache())
 
     def append(self, name: str, new: Tensor, keep: int | None = None) -> Tensor:
         """All rows held under `name` with `new` (batch, heads, time, dim) behind them; of these the last `keep` stay."""
@@ -83,7 +83,7 @@ class _Rows:
         self._first, self._last = 0, time
 
 
-class Flow:
+class ForwardContext:
     """One forward pass. `start`: the position of its first token. `carry`: values that go from layer to layer, by name.
     `memory`: what this part keeps between decoding steps; None where the whole sequence is read at once.
 
@@ -91,12 +91,12 @@ class Flow:
     """
 
     # No dataclass: FSDP hands a block a copy of one that holds tensors, and what the block writes into it would be lost.
-    def __init__(self, start: int = 0, carry: dict[str, Tensor] | None = None, memory: Memory | None = None) -> None:
+    def __init__(self, start: int = 0, carry: dict[str, Tensor] | None = None, memory: KVCache | None = None) -> None:
         self.start, self.carry, self.memory = start, {} if carry is None else carry, memory
 
-    def part(self, name: str) -> "Flow":
+    def part(self, name: str) -> "ForwardContext":
         """The flow as the part `name` sees it: the same carry, a memory of its own."""
-        return Flow(self.start, self.carry, None if self.memory is None else self.memory.part(name))
+        return ForwardContext(self.start, self.carry, None if self.memory is None else self.memory.part(name))
 
     def add_loss(self, name: str, value: Tensor) -> None:
         """Adds `value` (a scalar, in nats a token) to what is minimised in training; layers add up under a name.

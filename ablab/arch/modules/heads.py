@@ -6,14 +6,14 @@ from torch import Tensor, nn
 
 from ablab.arch.modules.linear import Linear
 from ablab.arch.roles import Parallel
-from ablab.arch.value import Head, Site
+from ablab.arch.value import BuildContext, Head
 
 
 @dataclass(frozen=True)
 class TiedHead(Head):
     """The output projection is the embedding table (Press & Wolf 2017, arXiv:1608.05859)."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """A module that hands back the embedding weight."""
         return nn.Identity()
 
@@ -31,6 +31,6 @@ class _Untied(nn.Module):
 class UntiedHead(Head):
     """An output projection of its own, (vocab, width)."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The projection."""
         return _Untied(site.dims.width, site.arch.table_vocab)

@@ -6,10 +6,21 @@ from math import ceil
 
 from torch import Tensor, nn
 
-from ablab.arch.modules.linear import Linear, Table, fused, split_linears
+from ablab.arch.modules.linear import Embedding, Linear, fused, split_linears
 from ablab.arch.modules.ranks import Ranks
 from ablab.arch.roles import Kind, Parallel, Role
-from ablab.arch.value import Activation, Branch, Deviation, Final, Join, LogitScale, Norm, Position, Scale, Site
+from ablab.arch.value import (
+    Activation,
+    Branch,
+    BuildContext,
+    Final,
+    InitStd,
+    LogitScale,
+    Norm,
+    Position,
+    ResidualInitScale,
+    ResidualJoin,
+)
 
 
 class LayerNormModule(nn.LayerNorm):
@@ -26,7 +37,7 @@ class LayerNorm(Norm):
 
     eps: float = 1e-5
 
-    def build(self, site: Site, width: int) -> nn.Module:
+    def build(self, site: BuildContext, width: int) -> nn.Module:
         """A module that normalises (..., width)."""
         return LayerNormModule(width, self.eps, site.arch.bias)
 
@@ -41,7 +52,7 @@ class RmsNorm(Norm):
 
     eps: float = 1e-5
 
-    def build(self, site: Site, width: int) -> nn.Module:
+    def build(self, site: BuildContext, width: int) -> nn.Module:
         """A module that normalises (..., width)."""
         return _RmsNorm(width, eps=self.eps)
 
@@ -50,7 +61,7 @@ class RmsNorm(Norm):
 class NoNorm(Norm):
     """Nothing is normalised."""
 
-    def build(self, site: Site, width: int) -> nn.Module:
+    def build(self, site: BuildContext, width: int) -> nn.Module:
         """The identity."""
         return nn.Identity()
 
@@ -58,7 +69,7 @@ class NoNorm(Norm):
 class _Learned(nn.Module):
     def __init__(self, context: int, width: int) -> None:
         super().__init__()
-        self.table = Table(context, width, Parallel.REPLICATED)
+        self.table = Embedding(context, width, Parallel.REPLICATED)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         return x + self.table.weight[start : start + x.shape[1]]
@@ -68,7 +79,7 @@ class _Learned(nn.Module):
 class LearnedPosition(Position):
     """A learned vector for each position, added to the embedding (Radford et al. 2018)."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The table (context, width) and its addition."""
         return _Learned(site.dims.context, site.dims.width)
 
@@ -82,7 +93,7 @@ class _Unplaced(nn.Module):
 class NoPosition(Position):
     """Nothing is added to the embedding."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The identity."""
         return _Unplaced()
 
@@ -97,10 +108,10 @@ class _PostNorm(nn.Module):
 
 
 @dataclass(frozen=True)
-class PostNorm(Join):
+class PostNorm(ResidualJoin):
     """norm(x + f(x)) (Vaswani et al. 2017, section 3.1)."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The norm and the sum."""
         return _PostNorm(site.arch.norm.build(site, site.dims.width))
 
@@ -121,7 +132,7 @@ def ff_width(width: int, factor: float, multiple: int) -> int:
 
 
 class _Plain(nn.Module):
-    def __init__(self, site: Site, hidden: int, activation: nn.Module) -> None:
+    def __init__(self, site: BuildContext, hidden: int, activation: nn.Module) -> None:
         super().__init__()
         width, bias = site.dims.width, site.arch.bias
         self.up = Linear((width, hidden), Parallel.COLUMN, bias)
@@ -142,7 +153,7 @@ class PlainMlp(Branch):
     activation: Activation = Gelu()
     factor: float = 4.0
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The two projections."""
         return _Plain(site, self.hidden_width(site.dims.width), self.activation.build())
 
@@ -156,7 +167,7 @@ class PlainMlp(Branch):
 
 
 class _Gated(nn.Module):
-    def __init__(self, site: Site, hidden: int, activation: nn.Module) -> None:
+    def __init__(self, site: BuildContext, hidden: int, activation: nn.Module) -> None:
         super().__init__()
         width, bias = site.dims.width, site.arch.bias
         self.gate = Linear((width, hidden), Parallel.COLUMN, bias)
@@ -180,7 +191,7 @@ class GatedMlp(Branch):
     factor: float
     multiple: int
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The three projections; gate and up run as one matmul."""
         return _Gated(site, self.hidden_width(site.dims.width), self.activation.build())
 
@@ -197,7 +208,7 @@ class GatedMlp(Branch):
 class NoFinal(Final):
     """Nothing between the last block and the head."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The identity."""
         return nn.Identity()
 
@@ -206,13 +217,13 @@ class NoFinal(Final):
 class FinalNorm(Final):
     """One more norm after the last block."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The architecture's norm."""
         return site.arch.norm.build(site, site.dims.width)
 
 
 @dataclass(frozen=True)
-class Normal(Deviation):
+class Normal(InitStd):
     """The same standard deviation for every weight."""
 
     value: float = 0.02
@@ -223,7 +234,7 @@ class Normal(Deviation):
 
 
 @dataclass(frozen=True)
-class Unscaled(Scale):
+class Unscaled(ResidualInitScale):
     """Weights that write to the stream start like all others."""
 
     def factor(self, branches: int) -> float:

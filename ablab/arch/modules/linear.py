@@ -50,7 +50,7 @@ def fused(x: Tensor, *projections: Linear) -> tuple[Tensor, ...]:
     return F.linear(x, torch.cat(weights), bias).split([p.out_features for p in projections], dim=-1)
 
 
-class Table(nn.Module):
+class Embedding(nn.Module):
     """An embedding table (entries, width)."""
 
     def __init__(self, entries: int, width: int, parallel: Parallel) -> None:
@@ -66,7 +66,7 @@ class Table(nn.Module):
         own = index - self.first
         elsewhere = (own < 0) | (own >= self.weight.shape[0])
         found = F.embedding(own.masked_fill(elsewhere, 0), self.weight)
-        return self.ranks.leave(found.masked_fill(elsewhere.unsqueeze(-1), 0.0))
+        return self.ranks.reduce_from_region(found.masked_fill(elsewhere.unsqueeze(-1), 0.0))
 
     def split(self, ranks: Ranks) -> None:
         """Keeps this rank's entries. Raises UserError where the ranks cannot have equal parts."""

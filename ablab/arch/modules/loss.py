@@ -126,7 +126,7 @@ def head_loss(
     (vocab, width), to logits (tokens, vocab); it acts on each token alone. `ranks`: those that share the vocabulary, each with
     its own rows of the weight.
     """
-    hidden, weight = ranks.enter(inputs[0]), inputs[1]
+    hidden, weight = ranks.copy_to_region(inputs[0]), inputs[1]
     settings = (project, terms, ranks)
     tokens = (targets != IGNORED).sum()
     if torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad):

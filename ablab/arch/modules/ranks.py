@@ -37,11 +37,11 @@ class Ranks:
         each = count // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
 
-    def enter(self, x: Tensor) -> Tensor:
+    def copy_to_region(self, x: Tensor) -> Tensor:
         """X, the same on every rank; what the ranks do with it gives one gradient, their sum."""
         return x if self.size == 1 else _Enter.apply(x, self)  # pyright: ignore[reportReturnType]
 
-    def leave(self, x: Tensor) -> Tensor:
+    def reduce_from_region(self, x: Tensor) -> Tensor:
         """The sum of the ranks' x, on every rank."""
         return x if self.size == 1 else _Leave.apply(x, self)  # pyright: ignore[reportReturnType]
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
-from ablab.execute.attempt import Report, exit_cause
+from ablab.execute.attempt import AttemptOutcome, exit_cause
 from ablab.execute.worker import Setting, initialise, work
 from ablab.plan.plan import RunSpec
 
@@ -21,11 +21,11 @@ class Executor(Protocol):
 
     slots: int
 
-    def submit(self, spec: RunSpec) -> "Future[Report]":
+    def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
         """Starts a run; no more than `slots` are under way."""
         ...
 
-    def cancel(self, future: "Future[Report]") -> None:
+    def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """Ends one run's process now, whatever it is doing, and disturbs no other. The future is of no more use."""
         ...
 
@@ -57,9 +57,9 @@ class LocalExecutor:
         self._stop = self._context.Event()
         self._setting = setting
         self._free: list[ProcessPool] = []
-        self._busy: dict[Future[Report], ProcessPool] = {}
+        self._busy: dict[Future[AttemptOutcome], ProcessPool] = {}
 
-    def submit(self, spec: RunSpec) -> "Future[Report]":
+    def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
         """Starts a run in a process that is free, or in a new one."""
         for future in [future for future in self._busy if future.done()]:
             self._free.append(self._busy.pop(future))
@@ -70,9 +70,9 @@ class LocalExecutor:
             _end([pool])  # its process died while it was idle or starting
         return self._schedule(self._new_pool(), spec)
 
-    def _schedule(self, pool: ProcessPool, spec: RunSpec) -> "Future[Report]":
+    def _schedule(self, pool: ProcessPool, spec: RunSpec) -> "Future[AttemptOutcome]":
         try:
-            future: Future[Report] = pool.schedule(work, args=[spec])  # pyright: ignore[reportAssignmentType]
+            future: Future[AttemptOutcome] = pool.schedule(work, args=[spec])  # pyright: ignore[reportAssignmentType]
         except RuntimeError:  # it died since we looked
             _end([pool])
             return self._schedule(self._new_pool(), spec)
@@ -90,7 +90,7 @@ class LocalExecutor:
             self._device_of[pool] = device
         return pool
 
-    def cancel(self, future: "Future[Report]") -> None:
+    def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """Ends the run's process now: asks it, and kills it after three seconds."""
         if future in self._busy:  # else its process has gone on to another run
             _end([self._busy.pop(future)])
@@ -120,16 +120,16 @@ def _end(pools: Iterable[ProcessPool]) -> None:
             list(threads.map(lambda pool: pool.join(), every))
 
 
-def report_of(future: "Future[Report]") -> Report:
+def report_of(future: "Future[AttemptOutcome]") -> AttemptOutcome:
     """A finished future's report. A process that died is a lost attempt, or never started."""
     try:
         return future.result()
     except ProcessExpired as error:
-        return Report("lost", f"the worker process died ({_cause(error.exitcode)})", pid=error.pid)
+        return AttemptOutcome("lost", f"the worker process died ({_cause(error.exitcode)})", pid=error.pid)
     except BrokenProcessPool:
-        return Report("unstarted", "the worker process died while starting")
+        return AttemptOutcome("unstarted", "the worker process died while starting")
     except (Exception, SystemExit) as error:
-        return Report("failed", f"{type(error).__name__}: {error}")
+        return AttemptOutcome("failed", f"{type(error).__name__}: {error}")
 
 
 def _cause(code: int) -> str:

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablab.plugin import Branch, Edit, Flow, Kind, Linear, Parallel, Role, Site, plugin
+from ablab.plugin import Branch, BuildContext, Edit, ForwardContext, Kind, Linear, Parallel, Role, plugin
 
 
 class _DecayMixer(nn.Module):
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: BuildContext) -> None:
         super().__init__()
         width, bias = site.dims.width, site.arch.bias
         self.value = Linear((width, width), Parallel.COLUMN, bias)
@@ -19,7 +19,7 @@ class _DecayMixer(nn.Module):
         self.decay = nn.Parameter(torch.empty(width))
         self.roles = {"decay": Role(Kind.GAIN)}
 
-    def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
+    def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
         """X (batch, time, width) -> the same: h[t] = r · h[t−1] + (1 − r) · value(x[t]), gated."""
         time, rate = x.shape[1], self.decay.sigmoid()
         state = (1 - rate) * self.value(x)
@@ -43,7 +43,7 @@ class _DecayMixer(nn.Module):
 class Decay(Branch):
     """A decaying average, a rate a channel."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The mixer."""
         return _DecayMixer(site)
 

@@ -7,17 +7,17 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablab.plugin import Branch, Edit, Flow, Linear, Parallel, PlainMlp, Site, plugin
+from ablab.plugin import Branch, BuildContext, Edit, ForwardContext, Linear, Parallel, PlainMlp, plugin
 
 
 class _Experts(nn.Module):
-    def __init__(self, site: Site, count: int, balance: float) -> None:
+    def __init__(self, site: BuildContext, count: int, balance: float) -> None:
         super().__init__()
         self.count, self.balance = count, balance
         self.router = Linear((site.dims.width, count), Parallel.REPLICATED, bias=False)
         self.experts = nn.ModuleList(PlainMlp(factor=4 / count).build(site) for _ in range(count))
 
-    def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
+    def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
         """X (batch, time, width) -> the same. Every expert is computed, so its cost is counted; one is used."""
         chances = self.router(x).softmax(-1)
         chosen = F.one_hot(chances.argmax(-1), self.count).to(chances.dtype)
@@ -36,7 +36,7 @@ class ExpertsMlp(Branch):
     count: int
     balance: float
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The router and the experts."""
         return _Experts(site, self.count, self.balance)
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ablab.plugin import Attention, Edit, Flow, SelfAttention, Site, plugin
+from ablab.plugin import Attention, BuildContext, Edit, ForwardContext, SelfAttention, plugin
 
 
 class _ValueResidual(SelfAttention):
-    def forward(self, x: Tensor, flow: Flow | None = None) -> Tensor:
+    def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
         """X (batch, time, width) -> the same."""
-        flow = flow or Flow()
+        flow = flow or ForwardContext()
         q, k, v = self.project(x)
         first = flow.carry.setdefault("value_residual/first", v)
         return self.mix((q, k, (v + first) / 2), flow)
@@ -20,7 +20,7 @@ class _ValueResidual(SelfAttention):
 class ValueResidualAttention(Attention):
     """Self-attention over the mean of this layer's values and the first's."""
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         """The module for this layer."""
         return _ValueResidual(self, site)
 
