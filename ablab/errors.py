@@ -5,7 +5,9 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """Something the user gave is wrong. The message is shown alone, without a traceback; exit status 2."""
+    """Something the user gave is wrong. The message is shown alone, without a traceback; exit
+    status 2.
+    """
 
     def at(self, place: str) -> "UserError":
         """The same error, said of `place` (an arm's name, `file:line:column: key`)."""

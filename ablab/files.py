@@ -12,7 +12,9 @@ from ablab.errors import UserError
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any], *, sync: bool = True) -> None:
-    """Calls `write(file)` on a temporary file beside `path`, syncs it and renames it. Raises OSError loudly."""
+    """Calls `write(file)` on a temporary file beside `path`, syncs it and renames it. Raises
+    OSError loudly.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with draft.open("wb") as file:
@@ -41,8 +43,9 @@ def read_json(path: Path) -> Any | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """What is done in the block is one act, against others that lock `path`; never within itself. Raises FileNotFoundError where
-    its folder is not there, PermissionError where it may not be written.
+    """What is done in the block is one act, against others that lock `path`; never within itself.
+    Raises FileNotFoundError where its folder is not there, PermissionError where it may not be
+    written.
     """
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -55,6 +58,7 @@ def require_writable(folders: Iterable[Path]) -> None:
         there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
         if not os.access(there, os.W_OK | os.X_OK):
             raise UserError(
-                f"you may not write in {there}: those who share a home must all be able to (a group of theirs, `chmod -R g+rwX`, "
+                f"you may not write in {there}: those who share a home must all be able to (a "
+                "group of theirs, `chmod -R g+rwX`, "
                 "setgid folders, `umask 002`)"
             )

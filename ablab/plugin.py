@@ -10,7 +10,8 @@ A plugin is a class with typed options and `edit()`, which maps paths to new val
         def edit(self) -> Edit:
             return {"position": NoPosition(), "mixer.rotate": Rotary(self.base)}
 
-Edits write and never read: whatever depends on another slot is worked out in the value's `build`, from its `BuildContext`.
+Edits write and never read: whatever depends on another slot is worked out in the value's `build`,
+from its `BuildContext`.
 """
 
 from ablab.arch.composition.compose import Edit
@@ -18,7 +19,14 @@ from ablab.arch.composition.registry import Family, plugin
 from ablab.arch.composition.transformers_form import Match, TransformersForm
 from ablab.arch.data_choice import TokenizerChoice
 from ablab.arch.modules.attend import Attend
-from ablab.arch.modules.attention import Attention, Banded, Causal, NoRotation, NoScoreBias, SelfAttention
+from ablab.arch.modules.attention import (
+    Attention,
+    Banded,
+    Causal,
+    NoRotation,
+    NoScoreBias,
+    SelfAttention,
+)
 from ablab.arch.modules.context import ForwardContext, KVCache
 from ablab.arch.modules.heads import TiedHead, UntiedHead
 from ablab.arch.modules.layers import (
@@ -40,7 +48,15 @@ from ablab.arch.modules.layers import (
 )
 from ablab.arch.modules.linear import Embedding, Linear, fused, split_linears
 from ablab.arch.modules.ranks import Ranks
-from ablab.arch.recipe import AdamW, Cosine, LossTerm, OptimizerSlot, RampSlot, RecipePreset, ScheduleSlot
+from ablab.arch.recipe import (
+    AdamW,
+    Cosine,
+    LossTerm,
+    OptimizerSlot,
+    RampSlot,
+    RecipePreset,
+    ScheduleSlot,
+)
 from ablab.arch.roles import Kind, Parallel, Role
 from ablab.arch.value import (
     Activation,
@@ -131,4 +147,4 @@ __all__ = [
     "fused",
     "plugin",
     "split_linears",
-]  # fmt: skip
+]

@@ -1,7 +1,8 @@
-"""Banded against dense attention, forward + backward, side by side: `python benchmarks/banded_attention.py`.
+"""Banded against dense attention, forward + backward, side by side: `python
+benchmarks/banded_attention.py`.
 
-Prints the median milliseconds of interleaved rounds for sequences of 512 to 8,192 tokens (batch 1, 4 heads of 32, band 128)
-and banded's share of dense's time.
+Prints the median milliseconds of interleaved rounds for sequences of 512 to 8,192 tokens (batch 1,
+4 heads of 32, band 128) and banded's share of dense's time.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,9 @@ ROUNDS, HEADS, HEAD_DIM, BAND = 7, 4, 32, 128
 def milliseconds(attend: Callable[..., torch.Tensor], time: int) -> float:
     """One forward and backward pass over `time` tokens."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    q, k, v = (torch.randn(1, HEADS, time, HEAD_DIM, device=device, requires_grad=True) for _ in range(3))
+    q, k, v = (
+        torch.randn(1, HEADS, time, HEAD_DIM, device=device, requires_grad=True) for _ in range(3)
+    )
     _wait()
     start = perf_counter()
     attend(q, k, v).sum().backward()
@@ -37,12 +40,18 @@ def main() -> None:
     scores = Scores(HEADS, HEADS)
     patterns = {"dense": Causal(), "banded": Banded(BAND), "strided": Banded(BAND, strided=True)}
     modules = {name: pattern.build(scores) for name, pattern in patterns.items()}
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), band {BAND}, median of {ROUNDS} rounds, ms")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} thread(s), band {BAND}, "
+        f"median of {ROUNDS} rounds, ms"
+    )
     print(f"{'tokens':>7} {'dense':>9} {'banded':>9} {'strided':>9} {'banded / dense':>15}")
     for time in (512, 1024, 2048, 4096, 8192):
         for module in modules.values():
             milliseconds(module, time)
-        rounds = [{name: milliseconds(module, time) for name, module in modules.items()} for _ in range(ROUNDS)]
+        rounds = [
+            {name: milliseconds(module, time) for name, module in modules.items()}
+            for _ in range(ROUNDS)
+        ]
         dense, banded, strided = (median(one[name] for one in rounds) for name in modules)
         print(f"{time:>7} {dense:>9.1f} {banded:>9.1f} {strided:>9.1f} {banded / dense:>15.2f}")
 

@@ -1,8 +1,10 @@
-"""The engine itself at scale, with a stand-in trainer: `python -m benchmarks.engine [--runs 10000]`.
+"""The engine itself at scale, with a stand-in trainer: `python -m benchmarks.engine [--runs
+10000]`.
 
-Plans, prints and resumes a study of many runs and one of many arms; drives runs that end at once, listed, tuned and of many arms;
-reports on a thousand finished ones. What is left is the lab's own cost: nothing is trained, and writing the stand-in's results
-does not count. Commands are timed whole, from their start to their end: the median of five.
+Plans, prints and resumes a study of many runs and one of many arms; drives runs that end at once,
+listed, tuned and of many arms; reports on a thousand finished ones. What is left is the lab's own
+cost: nothing is trained, and writing the stand-in's results does not count. Commands are timed
+whole, from their start to their end: the median of five.
 """
 
 import argparse
@@ -36,7 +38,16 @@ recipe: {{batch_tokens: 512}}
 """
 ARMS = 16
 FRACTION = "to: llama\ndesign: {kind: fractional_factorial, resolution: 4}"
-CHANGES = ("rope", "rmsnorm", "swiglu", "no_bias", "qk_norm", "parallel_block", "untied_embeddings", "mqa")
+CHANGES = (
+    "rope",
+    "rmsnorm",
+    "swiglu",
+    "no_bias",
+    "qk_norm",
+    "parallel_block",
+    "untied_embeddings",
+    "mqa",
+)
 TRIALS, CONFIRMING = 6, 3
 TUNE = f"tune: {{lr: {{low: 1.0e-4, high: 1.0e-2}}, trials: {TRIALS}}}"
 REPEATS = 5
@@ -65,7 +76,12 @@ def command(folder: Path, *arguments: str, times: int = REPEATS) -> float:
     taken = []
     for _ in range(times):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "ablab.cli.app", *arguments], cwd=folder, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "ablab.cli.app", *arguments],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
         taken.append(time.perf_counter() - start)
     return statistics.median(taken)
 
@@ -83,7 +99,9 @@ def tuned(folder: Path) -> Path:
 def wide(folder: Path, changes: int, seeds: int) -> Path:
     """A study of every combination of so many changes."""
     listed = ", ".join(CHANGES[:changes])
-    return _written(folder / f"wide-{changes}.yaml", f"design: {{kind: factorial, changes: [{listed}]}}", seeds)
+    return _written(
+        folder / f"wide-{changes}.yaml", f"design: {{kind: factorial, changes: [{listed}]}}", seeds
+    )
 
 
 def _written(file: Path, design: str, seeds: int, more: str = "") -> Path:
@@ -98,8 +116,8 @@ def session_of(file: Path, root: Path) -> Session:
 
 
 def drive(file: Path, root: Path) -> tuple[int, dict[str, float]]:
-    """Drives a study whose runs end at once. How many there were, and seconds a run: of the driver, and until the views are in
-    step too.
+    """Drives a study whose runs end at once. How many there were, and seconds a run: of the driver,
+    and until the views are in step too.
     """
     session = session_of(file, root)
     executor = Timed(root, response)
@@ -111,7 +129,10 @@ def drive(file: Path, root: Path) -> tuple[int, dict[str, float]]:
     session.close([], complete=True)
     closed = time.perf_counter() - start - executor.seconds
     assert tally.trained == expected.runs + expected.trials
-    return tally.trained, {"driver": driven / tally.trained, "driver and views": closed / tally.trained}
+    return tally.trained, {
+        "driver": driven / tally.trained,
+        "driver and views": closed / tally.trained,
+    }
 
 
 def finish_all(file: Path, root: Path) -> Path:
@@ -139,7 +160,10 @@ def measure_plans(folder: Path, runs: int) -> Figures:
     many = wide(folder, 8, 1)
     yield "first plan of 256 arms", command(folder, "plan", many.name)
     session_of(many, folder / "done").write()
-    yield "plan of 256 arms that were run before", command(folder, "plan", many.name, "--home", done)
+    yield (
+        "plan of 256 arms that were run before",
+        command(folder, "plan", many.name, "--home", done),
+    )
 
 
 def measure_driver(folder: Path) -> Figures:
@@ -157,11 +181,16 @@ def measure(folder: Path, many: int, reported: int) -> Figures:
     yield from measure_plans(folder, many)
     file = study(folder, reported)
     home = str(finish_all(file, folder / "reported"))
-    yield f"report --json on {reported} runs", command(folder, "report", file.name, "--json", "--home", home)
+    yield (
+        f"report --json on {reported} runs",
+        command(folder, "report", file.name, "--json", "--home", home),
+    )
 
 
 def resume(file: Path, home: Path) -> float:
-    """Seconds from nothing to a session that knows what is left, in a process that has imported all it needs."""
+    """Seconds from nothing to a session that knows what is left, in a process that has imported all
+    it needs.
+    """
     start = time.perf_counter()
     session = session_of(file, home)
     session.reset()

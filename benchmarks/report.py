@@ -1,7 +1,8 @@
 """How long a study's report takes to make, and how large it is: `python -m benchmarks.report`.
 
-Two studies, a full factorial of 64 runs and one of 1,024, whose runs left a hundred rows of training loss each. Prints seconds
-for the summary and for all the report's files, and the page's size. Limits: 15 s and 3 MB, 60 s and 5 MB.
+Two studies, a full factorial of 64 runs and one of 1,024, whose runs left a hundred rows of
+training loss each. Prints seconds for the summary and for all the report's files, and the page's
+size. Limits: 15 s and 3 MB, 60 s and 5 MB.
 """
 
 import os
@@ -26,7 +27,16 @@ budget: {{tokens: 1.0e+6}}
 seeds: 4
 recipe: {{batch_tokens: 512, lr: 2.0e-3}}
 """
-CHANGES = ("rope", "rmsnorm", "swiglu", "no_bias", "untied_embeddings", "mqa", "parallel_block", "qk_norm")
+CHANGES = (
+    "rope",
+    "rmsnorm",
+    "swiglu",
+    "no_bias",
+    "untied_embeddings",
+    "mqa",
+    "parallel_block",
+    "qk_norm",
+)
 
 
 def carried_out(home: Home, changes: int) -> StudyRecord:
@@ -58,7 +68,8 @@ def main() -> None:
             end = time.perf_counter()
             size = files[0].stat().st_size / 1e6
             print(
-                f"{summary.runs:5d} runs, {len(summary.arms):3d} arms: summary {summed - start:.1f} s, "
+                f"{summary.runs:5d} runs, {len(summary.arms):3d} arms: summary "
+                f"{summed - start:.1f} s, "
                 f"{len(files)} files {end - summed:.1f} s; page {size:.2f} MB",
                 flush=True,
             )

@@ -1,11 +1,13 @@
 """One run on one process and on several, by each strategy: `python -m benchmarks.scaling`.
 
-Strong scaling: every layout trains the same run, of the same global batch, with one thread a process: on all GPUs where there are
-some, else on two processes of this machine's CPU. Prints the tokens a second of training steps (medians of interleaved rounds,
-without the first steps) and the efficiency: the speed-up over one process in the same round, by the number of processes. The runs
+Strong scaling: every layout trains the same run, of the same global batch, with one thread a
+process: on all GPUs where there are some, else on two processes of this machine's CPU. Prints the
+tokens a second of training steps (medians of interleaved rounds, without the first steps) and the
+efficiency: the speed-up over one process in the same round, by the number of processes. The runs
 are the lab's own, in processes that it starts itself.
 
-Then what tensor parallelism sums in a training step at Megatron's sizes, counted on the meta device.
+Then what tensor parallelism sums in a training step at Megatron's sizes, counted on the meta
+device.
 """
 
 import os
@@ -42,15 +44,25 @@ recipe: {{batch_tokens: {batch_tokens}}}
 validate_at: []
 checkpoint_seconds: 3600
 """
-ON_CPU = {"model": "layers: 4, width: 256, heads: 4, context: 128", "steps": 8, "batch_tokens": 8 * 128}
-ON_GPUS = {"model": "layers: 24, width: 1024, heads: 16, context: 1024", "steps": 40, "batch_tokens": 64 * 1024}
+ON_CPU = {
+    "model": "layers: 4, width: 256, heads: 4, context: 128",
+    "steps": 8,
+    "batch_tokens": 8 * 128,
+}
+ON_GPUS = {
+    "model": "layers: 24, width: 1024, heads: 16, context: 1024",
+    "steps": 40,
+    "batch_tokens": 64 * 1024,
+}
 ROUNDS = 3
 
-# Shoeybi et al. 2019, arXiv:1909.08053, table 1 and section 5.1: ranks by size, and 8 sequences a model-parallel group.
+# Shoeybi et al. 2019, arXiv:1909.08053, table 1 and section 5.1: ranks by size, and 8 sequences a
+# model-parallel group.
 MEGATRON = {"1.2B": 1, "2.5B": 2, "4.2B": 4, "8.3B": 8}
 SEQUENCES = 8
 PAPER = (
-    "The paper: 76% of linear scaling over 512 GPUs (8-way tensor, 64-way data parallel; V100), against one GPU that sustains "
+    "The paper: 76% of linear scaling over 512 GPUs (8-way tensor, 64-way data parallel; V100), "
+    "against one GPU that sustains "
     "39 TFLOP/s, 30% of its peak: weak scaling, 8 sequences for each 8-way group."
 )
 
@@ -58,7 +70,11 @@ PAPER = (
 def layouts(gpus: int) -> list[ParallelLayout]:
     """One process, and as many as there are GPUs (two without any) by each strategy."""
     count = gpus or min(2, cores())
-    several = [ParallelLayout("ddp", count), ParallelLayout("fsdp", count), ParallelLayout("tensor", 1, count)]
+    several = [
+        ParallelLayout("ddp", count),
+        ParallelLayout("fsdp", count),
+        ParallelLayout("tensor", 1, count),
+    ]
     return [ParallelLayout(), *(several if count > 1 else [])]
 
 
@@ -66,7 +82,9 @@ def prepared(folder: Path, gpus: int) -> RunSpec:
     """The run that all layouts train, its tokens in the folder."""
     (folder / "scaling.yaml").write_text(STUDY.format(**(ON_GPUS if gpus else ON_CPU)))
     home = make_home(folder)
-    session = Session(planned(Request(folder / "scaling.yaml", None, (), ()), home.root), home, Silent())
+    session = Session(
+        planned(Request(folder / "scaling.yaml", None, (), ()), home.root), home, Silent()
+    )
     session.prepare()
     (spec,) = session.planned.plan.runs
     Record(folder, spec.key).create(spec)
@@ -74,11 +92,14 @@ def prepared(folder: Path, gpus: int) -> RunSpec:
 
 
 def tokens_per_second(folder: Path, spec: RunSpec, layout: ParallelLayout) -> float:
-    """Trains the run anew; the speed of the steps after the first quarter, in which memory and connections are set up."""
+    """Trains the run anew; the speed of the steps after the first quarter, in which memory and
+    connections are set up.
+    """
     train_together(Place(folder, (), Path(), spec, layout, threads=1, compile=False), lambda: False)
     rows = [row for row in Record(folder, spec.key).metrics() if "cost/tokens_per_second" in row]
     tokens, seconds = zip(
-        *((row["cost/tokens"], row["cost/tokens"] / row["cost/tokens_per_second"]) for row in rows), strict=True
+        *((row["cost/tokens"], row["cost/tokens"] / row["cost/tokens_per_second"]) for row in rows),
+        strict=True,
     )
     first = len(rows) // 4
     return (tokens[-1] - tokens[first]) / (seconds[-1] - seconds[first])
@@ -88,24 +109,42 @@ def print_scaling(folder: Path, gpus: int) -> None:
     """Speed and efficiency by layout."""
     spec = prepared(folder, gpus)
     compared = layouts(gpus)
-    rounds = [[tokens_per_second(folder, spec, layout) for layout in compared] for _ in range(ROUNDS)]
+    rounds = [
+        [tokens_per_second(folder, spec, layout) for layout in compared] for _ in range(ROUNDS)
+    ]
     settings = ON_GPUS if gpus else ON_CPU
     print(
-        f"\nStrong scaling: megatron, {settings['model']}; {settings['batch_tokens']:,} tokens a step on all processes together"
+        f"\nStrong scaling: megatron, {settings['model']}; {settings['batch_tokens']:,} "
+        "tokens a step on all processes together"
     )
-    print(f"{'layout':<18} {'tokens/s':>10} {'speed-up':>9} {'efficiency':>11}   of {ROUNDS} rounds: median (least to most)")
+    print(
+        f"{'layout':<18} {'tokens/s':>10} {'speed-up':>9} {'efficiency':>11}   of {ROUNDS} "
+        "rounds: median (least to most)"
+    )
     for i, layout in enumerate(compared):
         speeds, ratios = [each[i] for each in rounds], [each[i] / each[0] for each in rounds]
         shares = [ratio / layout.processes for ratio in ratios]
         spread = f"({min(speeds):,.0f} to {max(speeds):,.0f})"
-        print(f"{layout!s:<18} {median(speeds):>10,.0f} {median(ratios):>9.2f} {median(shares):>11.0%}   {spread}")
+        print(
+            f"{layout!s:<18} {median(speeds):>10,.0f} {median(ratios):>9.2f} "
+            f"{median(shares):>11.0%}   {spread}"
+        )
 
 
 def print_communication() -> None:
     """What Megatron's tensor-parallel ranks sum in a step, and compute meanwhile."""
     registry = load_registry()
     print(f"\nTensor parallelism, megatron, a training step of {SEQUENCES} sequences, each rank:")
-    heads = ("size", "ranks", "parameters", "all-reduces", "GB summed", "GB sent", "TFLOP", "kFLOP/B sent")
+    heads = (
+        "size",
+        "ranks",
+        "parameters",
+        "all-reduces",
+        "GB summed",
+        "GB sent",
+        "TFLOP",
+        "kFLOP/B sent",
+    )
     print(_row(heads))
     for size, ranks in MEGATRON.items():
         arch = architecture(f"megatron:{size}", registry, {})
@@ -135,10 +174,15 @@ def main() -> None:
     """Prints both tables."""
     gpus = len(Hardware().gpus())
     on = (
-        f"{gpus} × {torch.cuda.get_device_name()}" if gpus else f"{cores()} cores of {platform.processor() or platform.machine()}"
+        f"{gpus} × {torch.cuda.get_device_name()}"
+        if gpus
+        else f"{cores()} cores of {platform.processor() or platform.machine()}"
     )
     load = os.getloadavg()[0]
-    print(f"{on}, torch {torch.__version__}, 1 thread a process; load average {load:.1f} before it began")
+    print(
+        f"{on}, torch {torch.__version__}, 1 thread a process; load average {load:.1f} "
+        "before it began"
+    )
     with tempfile.TemporaryDirectory() as folder:
         print_scaling(Path(folder), gpus)
     print_communication()

@@ -12,19 +12,26 @@ from torch.optim import Optimizer
 
 from ablab.plugin import Edit, OptimizerSlot, plugin
 
-_SMALLEST_SCALE = 1e-3  # ε2 of Shazeer & Stern: how small the scale of a weight that is near zero is taken to be
+_SMALLEST_SCALE = (
+    1e-3  # ε2 of Shazeer & Stern: how small the scale of a weight that is near zero is taken to be
+)
 _SMALLEST_SQUARE = 1e-30  # ε1: added to the squared gradient
 
 
 class ParameterScaledAdam(Optimizer):
     """Adafactor without factoring: Adam whose step is scaled by each weight's own root mean square.
 
-    At step k: v = β2 v + (1 − β2)(g² + ε1) with β2 = 1 − k^−`decay`; u = g / √v, divided by max(1, RMS(u) / `clip`);
-    m = β1 m + (1 − β1) u; w −= lr · max(ε2, RMS(w)) · m. No bias correction: v needs none, as β2 starts at 0.
+    At step k: v = β2 v + (1 − β2)(g² + ε1) with β2 = 1 − k^−`decay`; u = g / √v, divided by max(1,
+    RMS(u) / `clip`); m = β1 m + (1 − β1) u; w −= lr · max(ε2, RMS(w)) · m. No bias correction: v
+    needs none, as β2 starts at 0.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], lr: float, beta1: float, decay: float, clip: float) -> None:
-        super().__init__(groups, {"lr": lr, "weight_decay": 0.0, "beta1": beta1, "decay": decay, "clip": clip})
+    def __init__(
+        self, groups: list[dict[str, Any]], lr: float, beta1: float, decay: float, clip: float
+    ) -> None:
+        super().__init__(
+            groups, {"lr": lr, "weight_decay": 0.0, "beta1": beta1, "decay": decay, "clip": clip}
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -72,7 +79,9 @@ class ScaledAdam(OptimizerSlot):
 
 @dataclass(frozen=True)
 class FactoredAdam(OptimizerSlot):
-    """Adafactor with factoring: a row and a column of second moments for each matrix, no first moment."""
+    """Adafactor with factoring: a row and a column of second moments for each matrix, no first
+    moment.
+    """
 
     decay: float
     clip: float
@@ -83,11 +92,13 @@ class FactoredAdam(OptimizerSlot):
 
 
 @plugin(
-    source="Shazeer & Stern 2018, arXiv:1804.04235, algorithms 4 and 5; without factoring as PaLM (Chowdhery et al. 2022, "
+    source="Shazeer & Stern 2018, arXiv:1804.04235, algorithms 4 and 5; without factoring as PaLM "
+    "(Chowdhery et al. 2022, "
     "arXiv:2204.02311, section 5)"
 )
 class Adafactor:
-    """Adafactor, by default without factoring, as PaLM's: Adam with each weight's step scaled by its root mean square.
+    """Adafactor, by default without factoring, as PaLM's: Adam with each weight's step scaled by
+    its root mean square.
 
     `beta1` is 0.9 by default; the factored form keeps no first moment and takes none.
     """
@@ -100,11 +111,17 @@ class Adafactor:
     @model_validator(mode="after")
     def _no_first_moment(self) -> Self:
         if self.factored and self.beta1 is not None:
-            raise ValueError("the factored form keeps no first moment: leave beta1 out, or factored")
+            raise ValueError(
+                "the factored form keeps no first moment: leave beta1 out, or factored"
+            )
         return self
 
     def edit(self) -> Edit:
         """Writes the optimizer."""
         if self.factored:
             return {"recipe.optimizer": FactoredAdam(self.decay, self.clip)}
-        return {"recipe.optimizer": ScaledAdam(0.9 if self.beta1 is None else self.beta1, self.decay, self.clip)}
+        return {
+            "recipe.optimizer": ScaledAdam(
+                0.9 if self.beta1 is None else self.beta1, self.decay, self.clip
+            )
+        }

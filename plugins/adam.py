@@ -12,7 +12,9 @@ from ablab.plugin import Edit, OptimizerSlot, plugin
 
 @dataclass(frozen=True)
 class L2Adam(OptimizerSlot):
-    """Adam; weight decay is added to the gradient, so that it too is divided by the gradient's size."""
+    """Adam; weight decay is added to the gradient, so that it too is divided by the gradient's
+    size.
+    """
 
     beta1: float
     beta2: float

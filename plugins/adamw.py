@@ -9,7 +9,9 @@ from ablab.plugin import AdamW, Edit, plugin
 
 @plugin(source="Loshchilov & Hutter 2019, arXiv:1711.05101, algorithm 2; β as LLaMA's")
 class Adamw:
-    """AdamW: Adam with weight decay apart from the gradient; what the base recipe has, with options."""
+    """AdamW: Adam with weight decay apart from the gradient; what the base recipe has, with
+    options.
+    """
 
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95

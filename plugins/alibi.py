@@ -10,8 +10,8 @@ from ablab.plugin import BuildContext, Edit, NoPosition, ScoreBias, plugin
 
 
 def slopes(heads: int) -> list[float]:
-    """2^(−8i/n) for head i of n = 1 … heads; where heads is no power of two, the nearest lower one's, then every other of
-    the next one's.
+    """2^(−8i/n) for head i of n = 1 … heads; where heads is no power of two, the nearest lower
+    one's, then every other of the next one's.
     """
     lower = 2 ** floor(log2(heads))
     own = [2 ** (-8 * i / lower) for i in range(1, lower + 1)]
@@ -39,7 +39,9 @@ class LinearBias(ScoreBias):
 
 @plugin(source="Press et al. 2022, arXiv:2108.12409, section 3")
 class Alibi:
-    """ALiBi: scores fall linearly with the distance, at a fixed slope for each head; no learned table."""
+    """ALiBi: scores fall linearly with the distance, at a fixed slope for each head; no learned
+    table.
+    """
 
     def edit(self) -> Edit:
         """Writes the position (none) and the score bias."""

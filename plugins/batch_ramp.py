@@ -10,7 +10,9 @@ from ablab.plugin import Edit, RampSlot, plugin
 
 @dataclass(frozen=True)
 class LinearRamp(RampSlot):
-    """From `start` of the full batch in a straight line to all of it, over the first `over` of the budget."""
+    """From `start` of the full batch in a straight line to all of it, over the first `over` of the
+    budget.
+    """
 
     start: float
     over: float
@@ -20,12 +22,18 @@ class LinearRamp(RampSlot):
         return min(1.0, self.start + (1 - self.start) * share / self.over)
 
 
-@plugin(source="Brown et al. 2020 (GPT-3), arXiv:2005.14165, appendix B: 32k to 3.2M tokens over 4 to 12 of 300 billion")
+@plugin(
+    source=(
+        "Brown et al. 2020 (GPT-3), arXiv:2005.14165, appendix B: 32k to 3.2M tokens over 4 to "
+        "12 of 300 billion"
+    )
+)
 class BatchRamp:
-    """A batch-size ramp: from `start` of the full batch, growing linearly over the first `share` of the budget.
+    """A batch-size ramp: from `start` of the full batch, growing linearly over the first `share` of
+    the budget.
 
-    Batches are whole sequences, rounded down, at least one. A ramped arm takes more and smaller steps for the same tokens;
-    under a budget of steps it sees fewer tokens.
+    Batches are whole sequences, rounded down, at least one. A ramped arm takes more and smaller
+    steps for the same tokens; under a budget of steps it sees fewer tokens.
     """
 
     start: Annotated[float, Field(gt=0, lt=1)] = 0.01

@@ -8,9 +8,16 @@ from ablab.plugin import Cosine as HalfCosine
 from ablab.plugin import Edit, plugin
 
 
-@plugin(source="Loshchilov & Hutter 2017, arXiv:1608.03983; floor as in GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix B)")
+@plugin(
+    source=(
+        "Loshchilov & Hutter 2017, arXiv:1608.03983; floor as in GPT-3 (Brown et al. 2020, "
+        "arXiv:2005.14165, appendix B)"
+    )
+)
 class Cosine:
-    """Cosine decay of the learning rate from its peak to `floor` of it; what the base recipe has, with options."""
+    """Cosine decay of the learning rate from its peak to `floor` of it; what the base recipe has,
+    with options.
+    """
 
     floor: Annotated[float, Field(ge=0, le=1)] = 0.1
 

@@ -9,7 +9,9 @@ from ablab.plugin import Edit, plugin
 
 @plugin(source="Srivastava et al. 2014; Radford et al. 2018 (GPT-1), section 4.1")
 class Dropout:
-    """Dropout on the embedding, on attention weights and on each branch's output, while training."""
+    """Dropout on the embedding, on attention weights and on each branch's output, while
+    training.
+    """
 
     p: Annotated[float, Field(gt=0, lt=1)] = 0.1
 

@@ -17,7 +17,9 @@ class FanIn(InitStd):
 
 @plugin(source="Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, section 5")
 class FanInInit:
-    """Fan-in init: matrices start at N(0, 1/n_in), embeddings at N(0, 1), the second figure being a variance."""
+    """Fan-in init: matrices start at N(0, 1/n_in), embeddings at N(0, 1), the second figure being a
+    variance.
+    """
 
     def edit(self) -> Edit:
         """Writes the init of matrices and embeddings."""

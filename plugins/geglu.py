@@ -9,7 +9,8 @@ from ablab.plugin import Edit, GatedMlp, Gelu, plugin
 
 @plugin(source="Shazeer 2020, arXiv:2002.05202")
 class Geglu:
-    """GeGLU: a feed-forward gated by GELU, 2/3·4d wide by default, which costs about what GELU at 4d costs.
+    """GeGLU: a feed-forward gated by GELU, 2/3·4d wide by default, which costs about what GELU at
+    4d costs.
 
     The width is `factor` × width, rounded up to a multiple of min(`multiple`, width / 16).
     """

@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from ablab.plugin import Architecture, Dims, Edit, Family, Match, RecipePreset, TiedHead, TransformersForm, UntiedHead
+from ablab.plugin import (
+    Architecture,
+    Dims,
+    Edit,
+    Family,
+    Match,
+    RecipePreset,
+    TiedHead,
+    TransformersForm,
+    UntiedHead,
+)
 
 
 class _InTransformers(TransformersForm):
@@ -10,13 +20,23 @@ class _InTransformers(TransformersForm):
 
     model_type = "openai-gpt"
     free = (
-        "resid_pdrop", "embd_pdrop", "attn_pdrop", "summary_type", "summary_use_proj", "summary_activation",
-        "summary_proj_to_labels", "summary_first_dropout",
-    )  # fmt: skip
+        "resid_pdrop",
+        "embd_pdrop",
+        "attn_pdrop",
+        "summary_type",
+        "summary_use_proj",
+        "summary_activation",
+        "summary_proj_to_labels",
+        "summary_first_dropout",
+    )
     matches = (
         Match("transformer.tokens_embed", ("embedding",)),
         Match("transformer.positions_embed", ("position.table",)),
-        Match("transformer.h.{}.attn.c_attn", ("blocks.{}.mixer.q", "blocks.{}.mixer.k", "blocks.{}.mixer.v"), transposed=True),
+        Match(
+            "transformer.h.{}.attn.c_attn",
+            ("blocks.{}.mixer.q", "blocks.{}.mixer.k", "blocks.{}.mixer.v"),
+            transposed=True,
+        ),
         Match("transformer.h.{}.attn.c_proj", ("blocks.{}.mixer.o",), transposed=True),
         Match("transformer.h.{}.ln_1", ("blocks.{}.join.mixer.norm",)),
         Match("transformer.h.{}.mlp.c_fc", ("blocks.{}.mlp.up",), transposed=True),
@@ -28,7 +48,11 @@ class _InTransformers(TransformersForm):
     def dims(self, config: Any) -> Dims:
         """The sizes; a head is always width / heads wide."""
         return Dims(
-            layers=config.n_layer, width=config.n_embd, heads=config.n_head, vocab=config.vocab_size, context=config.n_positions
+            layers=config.n_layer,
+            width=config.n_embd,
+            heads=config.n_head,
+            vocab=config.vocab_size,
+            context=config.n_positions,
         )
 
     def edit(self, config: Any, base: Architecture) -> Edit:
@@ -40,22 +64,32 @@ class _InTransformers(TransformersForm):
         """Sizes, epsilon, dropout, and whether the head is tied."""
         dims = arch.dims
         return {
-            "n_layer": dims.layers, "n_embd": dims.width, "n_head": dims.heads, "vocab_size": dims.vocab,
-            "n_positions": dims.context, "layer_norm_epsilon": getattr(arch.norm, "eps", 1e-5),
-            "resid_pdrop": arch.dropout, "embd_pdrop": arch.dropout, "attn_pdrop": arch.dropout,
+            "n_layer": dims.layers,
+            "n_embd": dims.width,
+            "n_head": dims.heads,
+            "vocab_size": dims.vocab,
+            "n_positions": dims.context,
+            "layer_norm_epsilon": getattr(arch.norm, "eps", 1e-5),
+            "resid_pdrop": arch.dropout,
+            "embd_pdrop": arch.dropout,
+            "attn_pdrop": arch.dropout,
             "tie_word_embeddings": arch.head == TiedHead(),
-        }  # fmt: skip
+        }
 
 
 GPT1 = Family(
     name="gpt1",
-    summary="Post-norm LayerNorm, learned positions, GELU, multi-head attention, biases, tied embeddings.",
+    summary=(
+        "Post-norm LayerNorm, learned positions, GELU, multi-head attention, biases, tied "
+        "embeddings."
+    ),
     source="Radford et al. 2018, Improving Language Understanding by Generative Pre-Training",
     plugins="",
     sizes={"117M": Dims(layers=12, width=768, heads=12, vocab=40478, context=512)},
     form=_InTransformers(),
-    # Section 4.1. Decay that is apart from the gradient is AdamW's; β are Adam's defaults. 2,000 warm-up updates of about
-    # 3 million (100 epochs) are 0.07 % of them, less than one step of a small budget: 1 % here.
+    # Section 4.1. Decay that is apart from the gradient is AdamW's; β are Adam's defaults. 2,000
+    # warm-up updates of about 3 million (100 epochs) are 0.07 % of them, less than one step of a
+    # small budget: 1 % here.
     recipe=RecipePreset(
         lr=2.5e-4,
         batch_tokens=64 * 512,

@@ -6,7 +6,9 @@ _VOCAB, _CONTEXT = 50257, 2048
 
 
 def _dims(layers: int, width: int, heads: int, head_dim: int) -> Dims:
-    return Dims(layers=layers, width=width, heads=heads, head_dim=head_dim, vocab=_VOCAB, context=_CONTEXT)
+    return Dims(
+        layers=layers, width=width, heads=heads, head_dim=head_dim, vocab=_VOCAB, context=_CONTEXT
+    )
 
 
 GPT3 = Family(
@@ -25,8 +27,8 @@ GPT3 = Family(
         "13B": _dims(40, 5140, 40, 128),
         "175B": _dims(96, 12288, 96, 128),
     },
-    # Appendix B; 125M's learning rate and batch. 375M of 300B tokens of warm-up are 0.13 %, less than a step of a small
-    # budget: 1 % here. The batch grows from 32k tokens over the first 12B.
+    # Appendix B; 125M's learning rate and batch. 375M of 300B tokens of warm-up are 0.13 %, less
+    # than a step of a small budget: 1 % here. The batch grows from 32k tokens over the first 12B.
     recipe=RecipePreset(
         lr=6e-4,
         batch_tokens=2**19,

@@ -9,7 +9,9 @@ from ablab.plugin import Edit, plugin
 
 @plugin(source="Ainslie et al. 2023, arXiv:2305.13245")
 class Gqa:
-    """Grouped-query attention: `groups` key and value heads, each shared by an equal number of query heads."""
+    """Grouped-query attention: `groups` key and value heads, each shared by an equal number of
+    query heads.
+    """
 
     groups: Annotated[int, Field(ge=1)] = 2
 

@@ -11,7 +11,9 @@ from ablab.plugin import Edit, ScheduleSlot, plugin
 
 @dataclass(frozen=True)
 class InverseRootDecay(ScheduleSlot):
-    """1 until `hold` of the budget is spent (or the warm-up is over), then falling as the inverse root of what is spent."""
+    """1 until `hold` of the budget is spent (or the warm-up is over), then falling as the inverse
+    root of what is spent.
+    """
 
     hold: float
 
@@ -26,11 +28,12 @@ class InverseRootDecay(ScheduleSlot):
 
 
 @plugin(
-    source="Vaswani et al. 2017, arXiv:1706.03762, section 5.3; hold as in PaLM (Chowdhery et al. 2022, arXiv:2204.02311, "
-    "section 5): 10,000 of 255,000 steps"
+    source="Vaswani et al. 2017, arXiv:1706.03762, section 5.3; hold as in PaLM (Chowdhery et al. "
+    "2022, arXiv:2204.02311, section 5): 10,000 of 255,000 steps"
 )
 class InverseSqrt:
-    """Inverse square root decay: constant until `hold` of the budget is spent, then the peak × √(hold / share spent).
+    """Inverse square root decay: constant until `hold` of the budget is spent, then the peak ×
+    √(hold / share spent).
 
     A warm-up longer than `hold` takes its place, which is the first Transformer's schedule.
     """

@@ -5,7 +5,9 @@ from ablab.plugin import Edit, LearnedPosition, plugin
 
 @plugin(source="Radford et al. 2018 (GPT-1), section 4.1")
 class Learned:
-    """Learned positions: a vector for each position, added to the embedding; what the base has where nothing else is asked."""
+    """Learned positions: a vector for each position, added to the embedding; what the base has
+    where nothing else is asked.
+    """
 
     def edit(self) -> Edit:
         """Writes the position."""

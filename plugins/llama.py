@@ -2,11 +2,23 @@
 
 from typing import Any
 
-from ablab.plugin import Architecture, Dims, Edit, Family, Match, RecipePreset, TiedHead, TransformersForm, ff_width
+from ablab.plugin import (
+    Architecture,
+    Dims,
+    Edit,
+    Family,
+    Match,
+    RecipePreset,
+    TiedHead,
+    TransformersForm,
+    ff_width,
+)
 
 
 class _InTransformers(TransformersForm):
-    """LlamaForCausalLM, with any grouping of heads, head dimension, rotary base and width, and tied embeddings too."""
+    """LlamaForCausalLM, with any grouping of heads, head dimension, rotary base and width, and tied
+    embeddings too.
+    """
 
     model_type = "llama"
     free = ("attention_dropout", "pretraining_tp")
@@ -31,13 +43,23 @@ class _InTransformers(TransformersForm):
         """The sizes."""
         width, heads, head_dim = config.hidden_size, config.num_attention_heads, config.head_dim
         return Dims(
-            layers=config.num_hidden_layers, width=width, heads=heads, head_dim=None if head_dim * heads == width else head_dim,
-            vocab=config.vocab_size, context=config.max_position_embeddings,
-        )  # fmt: skip
+            layers=config.num_hidden_layers,
+            width=width,
+            heads=heads,
+            head_dim=None if head_dim * heads == width else head_dim,
+            vocab=config.vocab_size,
+            context=config.max_position_embeddings,
+        )
 
     def edit(self, config: Any, base: Architecture) -> Edit:
-        """Epsilon, rotary base, kv heads, the feed-forward's width, and the head where it is tied."""
-        width, hidden, kv_heads = config.hidden_size, config.intermediate_size, config.num_key_value_heads
+        """Epsilon, rotary base, kv heads, the feed-forward's width, and the head where it is
+        tied.
+        """
+        width, hidden, kv_heads = (
+            config.hidden_size,
+            config.intermediate_size,
+            config.num_key_value_heads,
+        )
         edit: dict[str, Any] = {
             "norm.eps": config.rms_norm_eps,
             "mixer.rotate.base": float(config.rope_parameters["rope_theta"]),
@@ -48,26 +70,37 @@ class _InTransformers(TransformersForm):
         return {**edit, "head": TiedHead()} if config.tie_word_embeddings else edit
 
     def settings(self, arch: Architecture) -> dict[str, Any]:
-        """Sizes, epsilon, rotary base, kv heads, the feed-forward's width, and whether the head is tied."""
+        """Sizes, epsilon, rotary base, kv heads, the feed-forward's width, and whether the head is
+        tied.
+        """
         dims, rotate = arch.dims, getattr(arch.mixer, "rotate", None)
         return {
-            "num_hidden_layers": dims.layers, "hidden_size": dims.width, "num_attention_heads": dims.heads,
-            "head_dim": dims.head_width, "vocab_size": dims.vocab, "max_position_embeddings": dims.context,
+            "num_hidden_layers": dims.layers,
+            "hidden_size": dims.width,
+            "num_attention_heads": dims.heads,
+            "head_dim": dims.head_width,
+            "vocab_size": dims.vocab,
+            "max_position_embeddings": dims.context,
             "num_key_value_heads": getattr(arch.mixer, "kv_heads", None) or dims.heads,
             "intermediate_size": self._hidden(arch),
             "rms_norm_eps": getattr(arch.norm, "eps", 1e-5),
-            "rope_parameters": {"rope_type": "default", "rope_theta": getattr(rotate, "base", 10_000.0)},
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": getattr(rotate, "base", 10_000.0),
+            },
             "tie_word_embeddings": arch.head == TiedHead(),
-        }  # fmt: skip
+        }
 
     @staticmethod
     def _hidden(arch: Architecture) -> int:
-        return ff_width(arch.dims.width, getattr(arch.mlp, "factor", 8 / 3), getattr(arch.mlp, "multiple", 256))
+        return ff_width(
+            arch.dims.width, getattr(arch.mlp, "factor", 8 / 3), getattr(arch.mlp, "multiple", 256)
+        )
 
 
 LLAMA = Family(
     name="llama",
-    summary="Pre-norm with RMSNorm, SwiGLU at 2/3·4d, rotary positions, no biases, untied embeddings.",
+    summary="Pre-norm RMSNorm, SwiGLU at 2/3·4d, rotary positions, no biases, untied embeddings.",
     source="Touvron et al. 2023, arXiv:2302.13971",
     plugins="pre_norm + rmsnorm + swiglu + rope + no_bias + untied_embeddings",
     sizes={
@@ -77,8 +110,8 @@ LLAMA = Family(
         "65B": Dims(layers=80, width=8192, heads=64, vocab=32000, context=2048),
     },
     form=_InTransformers(),
-    # Sections 2.3 and 2.4, table 2: 7B's learning rate, batches of 4M tokens. 2,000 warm-up steps of about 240,000 (1.0T
-    # tokens) are 0.8 %.
+    # Sections 2.3 and 2.4, table 2: 7B's learning rate, batches of 4M tokens. 2,000 warm-up steps
+    # of about 240,000 (1.0T tokens) are 0.8 %.
     recipe=RecipePreset(
         lr=3e-4,
         batch_tokens=2048 * 2048,

@@ -17,7 +17,9 @@ class InverseRootWidth(LogitScale):
 
 @plugin(name="logit_scale", source="Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, section 5")
 class ScaledLogits:
-    """Scaled logits: the logits times 1/sqrt(width), which goes with embeddings that start at N(0, 1)."""
+    """Scaled logits: the logits times 1/sqrt(width), which goes with embeddings that start at N(0,
+    1).
+    """
 
     def edit(self) -> Edit:
         """Writes the logits' factor."""

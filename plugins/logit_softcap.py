@@ -7,7 +7,12 @@ from pydantic import Field
 from ablab.plugin import Edit, plugin
 
 
-@plugin(source="Gemma Team 2024 (Gemma 2), arXiv:2408.00118, section 2; Bello et al. 2016, arXiv:1611.09940")
+@plugin(
+    source=(
+        "Gemma Team 2024 (Gemma 2), arXiv:2408.00118, section 2; Bello et al. 2016, "
+        "arXiv:1611.09940"
+    )
+)
 class LogitSoftcap:
     """Soft-capped logits: cap · tanh(logits / cap), so that none is larger than the cap."""
 

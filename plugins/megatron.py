@@ -11,8 +11,11 @@ def _dims(layers: int, width: int, heads: int, context: int = 1024) -> Dims:
 
 MEGATRON = Family(
     name="megatron",
-    summary="GPT-2 with the vocabulary padded for tensor parallelism (51,200 rows for 50,257 tokens).",
-    source="Shoeybi et al. 2019, arXiv:1909.08053, table 1; Smith et al. 2022 (Megatron-Turing), arXiv:2201.11990",
+    summary="GPT-2, vocabulary padded for tensor parallelism (51,200 rows for 50,257 tokens).",
+    source=(
+        "Shoeybi et al. 2019, arXiv:1909.08053, table 1; Smith et al. 2022 (Megatron-Turing), "
+        "arXiv:2201.11990"
+    ),
     plugins="pre_norm + scaled_init + padded_vocab",
     sizes={
         "1.2B": _dims(40, 1536, 16),

@@ -58,18 +58,34 @@ class MuonAdamW(OptimizerSlot):
         rest = [group for group in groups if not group["matrix"]]
         parts: list[Optimizer] = []
         if hidden:
-            # Updates as large as AdamW's, so that one learning rate and one decay serve both (arXiv:2502.16982, 2.2).
-            parts.append(TorchMuon(hidden, lr=lr, momentum=self.momentum, ns_steps=self.steps, adjust_lr_fn="match_rms_adamw"))
+            # Updates as large as AdamW's, so that one learning rate and one decay serve both
+            # (arXiv:2502.16982, 2.2).
+            parts.append(
+                TorchMuon(
+                    hidden,
+                    lr=lr,
+                    momentum=self.momentum,
+                    ns_steps=self.steps,
+                    adjust_lr_fn="match_rms_adamw",
+                )
+            )
         if rest:
             parts.append(TorchAdamW(rest, lr=lr, betas=(self.beta1, self.beta2), fused=True))
         return Together(*parts)
 
 
-@plugin(source="Jordan et al. 2024, kellerjordan.github.io/posts/muon; scaled as in Liu et al. 2025, arXiv:2502.16982")
+@plugin(
+    source=(
+        "Jordan et al. 2024, kellerjordan.github.io/posts/muon; scaled as in Liu et al. 2025, "
+        "arXiv:2502.16982"
+    )
+)
 class Muon:
-    """Muon: hidden matrices step by their orthogonalised momentum, all other weights by AdamW, at one learning rate.
+    """Muon: hidden matrices step by their orthogonalised momentum, all other weights by AdamW, at
+    one learning rate.
 
-    `steps` of Newton-Schulz; `beta1` and `beta2` are AdamW's. A fused projection is orthogonalised as the one matrix it is.
+    `steps` of Newton-Schulz; `beta1` and `beta2` are AdamW's. A fused projection is orthogonalised
+    as the one matrix it is.
     """
 
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95

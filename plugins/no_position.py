@@ -3,7 +3,10 @@
 from ablab.plugin import Edit, NoPosition, plugin
 
 
-@plugin(name="no_position", source="Haviv et al. 2022, arXiv:2203.16634; Kazemnejad et al. 2023, arXiv:2305.19466")
+@plugin(
+    name="no_position",
+    source="Haviv et al. 2022, arXiv:2203.16634; Kazemnejad et al. 2023, arXiv:2305.19466",
+)
 class NoPositions:
     """No positions: the causal mask alone tells the order."""
 

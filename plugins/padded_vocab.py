@@ -9,7 +9,9 @@ from ablab.plugin import Edit, plugin
 
 @plugin(source="Shoeybi et al. 2019 (Megatron-LM), arXiv:1909.08053, section 3")
 class PaddedVocab:
-    """Padded vocabulary: the table is padded to a multiple of 128 × ranks (1024 for 8), and the padding's logits masked."""
+    """Padded vocabulary: the table is padded to a multiple of 128 × ranks (1024 for 8), and the
+    padding's logits masked.
+    """
 
     multiple: Annotated[int, Field(ge=1)] = 1024
 

@@ -3,9 +3,15 @@
 from ablab.plugin import Edit, plugin
 
 
-@plugin(source="Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, section 2; Wang & Komatsuzaki 2021 (GPT-J)")
+@plugin(
+    source=(
+        "Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, section 2; Wang & Komatsuzaki 2021 (GPT-J)"
+    )
+)
 class ParallelBlock:
-    """Parallel block: x + mixer(norm(x)) + mlp(norm(x)) with one shared norm; after post-norm, norm(x + mixer(x) + mlp(x))."""
+    """Parallel block: x + mixer(norm(x)) + mlp(norm(x)) with one shared norm; after post-norm,
+    norm(x + mixer(x) + mlp(x)).
+    """
 
     def edit(self) -> Edit:
         """Writes the wiring."""

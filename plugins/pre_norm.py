@@ -28,7 +28,9 @@ class Before(ResidualJoin):
 
 @plugin(source="Radford et al. 2019 (GPT-2), section 2.3; Xiong et al. 2020, arXiv:2002.04745")
 class PreNorm:
-    """Pre-norm: the norm stands before each branch, off the residual stream, and once more after the last block."""
+    """Pre-norm: the norm stands before each branch, off the residual stream, and once more after
+    the last block.
+    """
 
     def edit(self) -> Edit:
         """Writes the join and the final norm."""

@@ -5,7 +5,9 @@ from typing import Literal
 from ablab.plugin import Edit, LayerNorm, RmsNorm, plugin
 
 
-@plugin(source="Henry et al. 2020, arXiv:2010.04245; Dehghani et al. 2023 (ViT-22B), arXiv:2302.05442")
+@plugin(
+    source="Henry et al. 2020, arXiv:2010.04245; Dehghani et al. 2023 (ViT-22B), arXiv:2302.05442"
+)
 class QkNorm:
     """QK norm: queries and keys are normalised over each head's dimension, before any rotation."""
 

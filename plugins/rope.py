@@ -11,9 +11,11 @@ from ablab.plugin import BuildContext, Edit, NoPosition, Rotate, UserError, plug
 
 
 class _Rotation(nn.Module):
-    """Turns each pair (x[i], x[i + n/2]) of the first n dimensions by position × base^(−2i/n); the others stay.
+    """Turns each pair (x[i], x[i + n/2]) of the first n dimensions by position × base^(−2i/n); the
+    others stay.
 
-    Angles are float32 whatever the model's number format, as the published models were trained with them.
+    Angles are float32 whatever the model's number format, as the published models were trained with
+    them.
     """
 
     def __init__(self, context: int, turned: int, base: float) -> None:
@@ -51,11 +53,17 @@ class Rotary(Rotate):
     share: float
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The rotation with its angles. Raises UserError where an odd number of dimensions, or none, would turn."""
+        """The rotation with its angles. Raises UserError where an odd number of dimensions, or
+        none, would turn.
+        """
         head_dim = site.dims.head_width
         turned = self.share * head_dim
         if turned != int(turned) or turned < 2 or turned % 2:
-            what = "the head dimension" if self.share == 1 else f"share {self.share:g} of the head dimension {head_dim}"
+            what = (
+                "the head dimension"
+                if self.share == 1
+                else f"share {self.share:g} of the head dimension {head_dim}"
+            )
             raise UserError(f"rope turns pairs: {what} must be even, not {turned:g}")
         return _Rotation(site.dims.context, int(turned), self.base)
 
@@ -64,7 +72,8 @@ class Rotary(Rotate):
 class Rope:
     """Rotary positions: rotates queries and keys by their position; no learned table.
 
-    `share`: how much of each head's dimensions turns (Black et al. 2022, arXiv:2204.06745, turn a quarter).
+    `share`: how much of each head's dimensions turns (Black et al. 2022, arXiv:2204.06745, turn a
+    quarter).
     """
 
     base: Annotated[float, Field(gt=1)] = 10_000.0

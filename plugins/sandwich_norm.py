@@ -29,7 +29,9 @@ class Sandwich(ResidualJoin):
 
 @plugin(source="Ding et al. 2021 (CogView), arXiv:2105.13290, section 2.3")
 class SandwichNorm:
-    """Sandwich norm: a norm before each branch and another behind it, and once more after the last block."""
+    """Sandwich norm: a norm before each branch and another behind it, and once more after the last
+    block.
+    """
 
     def edit(self) -> Edit:
         """Writes the join and the final norm."""

@@ -17,7 +17,9 @@ class InverseRoot(ResidualInitScale):
 
 @plugin(source="Radford et al. 2019 (GPT-2), section 2.3")
 class ScaledInit:
-    """Scaled init: weights that write to the residual stream start smaller by 1/sqrt(N), N residual branches in all."""
+    """Scaled init: weights that write to the residual stream start smaller by 1/sqrt(N), N residual
+    branches in all.
+    """
 
     def edit(self) -> Edit:
         """Writes the residual scale of the init."""

@@ -7,7 +7,9 @@ from pydantic import Field
 from ablab.plugin import Banded, Edit, plugin
 
 
-@plugin(source="Beltagy et al. 2020, arXiv:2004.05150; Jiang et al. 2023 (Mistral), arXiv:2310.06825")
+@plugin(
+    source="Beltagy et al. 2020, arXiv:2004.05150; Jiang et al. 2023 (Mistral), arXiv:2310.06825"
+)
 class SlidingWindow:
     """Sliding window: in every layer a query sees itself and the `band` − 1 keys before it."""
 

@@ -7,12 +7,18 @@ from pydantic import Field
 from ablab.plugin import Banded, ByLayer, Causal, Edit, plugin
 
 
-@plugin(source="Brown et al. 2020 (GPT-3), arXiv:2005.14165, section 2.1; Child et al. 2019, arXiv:1904.10509")
+@plugin(
+    source=(
+        "Brown et al. 2020 (GPT-3), arXiv:2005.14165, section 2.1; Child et al. 2019, "
+        "arXiv:1904.10509"
+    )
+)
 class SparseAttention:
     """Sparse attention: layers take turns between dense and locally banded attention.
 
-    `band`: a query sees itself and the band − 1 keys before it (the paper does not say how many). `layers`: which are
-    banded, counted from 0. `strided`: in those layers half the heads are local, half see every band-th key.
+    `band`: a query sees itself and the band − 1 keys before it (the paper does not say how many).
+    `layers`: which are banded, counted from 0. `strided`: in those layers half the heads are local,
+    half see every band-th key.
     """
 
     band: Annotated[int, Field(ge=1)] = 128
@@ -23,5 +29,9 @@ class SparseAttention:
         """Writes the pattern."""
         banded = Banded(self.band, self.strided)
         return {
-            "mixer.pattern": {"odd": ByLayer(Causal(), banded), "even": ByLayer(banded, Causal()), "all": banded}[self.layers]
+            "mixer.pattern": {
+                "odd": ByLayer(Causal(), banded),
+                "even": ByLayer(banded, Causal()),
+                "all": banded,
+            }[self.layers]
         }

@@ -18,12 +18,17 @@ class Silu(Activation):
         return nn.SiLU()
 
 
-@plugin(source="Shazeer 2020, arXiv:2002.05202; width as in LLaMA (Touvron et al. 2023, arXiv:2302.13971)")
+@plugin(
+    source=(
+        "Shazeer 2020, arXiv:2002.05202; width as in LLaMA (Touvron et al. 2023, arXiv:2302.13971)"
+    )
+)
 class Swiglu:
-    """SwiGLU: a gated feed-forward, 2/3·4d wide by default, which costs about what GELU at 4d costs.
+    """SwiGLU: a gated feed-forward, 2/3·4d wide by default, which costs about what GELU at 4d
+    costs.
 
-    The width is `factor` × width, rounded up to a multiple of min(`multiple`, width / 16): LLaMA's own widths at its
-    sizes, and a fair one at small sizes.
+    The width is `factor` × width, rounded up to a multiple of min(`multiple`, width / 16): LLaMA's
+    own widths at its sizes, and a fair one at small sizes.
     """
 
     factor: Annotated[float, Field(gt=0)] = 8 / 3

@@ -5,7 +5,9 @@ from ablab.plugin import Edit, TiedHead, plugin
 
 @plugin(source="Press & Wolf 2017, arXiv:1608.05859")
 class TiedEmbeddings:
-    """Tied embeddings: the output projection is the embedding table. The base decoder's own choice, said aloud."""
+    """Tied embeddings: the output projection is the embedding table. The base decoder's own choice,
+    said aloud.
+    """
 
     def edit(self) -> Edit:
         """Writes the head."""

@@ -31,10 +31,14 @@ class StableDecay(ScheduleSlot):
 
 
 @plugin(
-    source="Hu et al. 2024 (MiniCPM), arXiv:2404.06395, section 4; shapes as in Hägele et al. 2024, arXiv:2405.18392, section 3"
+    source=(
+        "Hu et al. 2024 (MiniCPM), arXiv:2404.06395, section 4; shapes as in Hägele et al. 2024, "
+        "arXiv:2405.18392, section 3"
+    )
 )
 class Wsd:
-    """Warm-up, stable, decay: the peak learning rate until the last `decay` of the budget, then down to `floor` of it.
+    """Warm-up, stable, decay: the peak learning rate until the last `decay` of the budget, then
+    down to `floor` of it.
 
     `shape` of the decay: `linear`, or `sqrt` (1 − √done), which Hägele et al. found the better one.
     """

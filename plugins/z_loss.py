@@ -22,7 +22,9 @@ class SquaredLogZ(LossTerm):
 
 @plugin(name="z_loss", source="Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, section 5")
 class ZLoss:
-    """The z-loss: coefficient · log²Z is added to each token's loss, which keeps the softmax's normaliser near 1."""
+    """The z-loss: coefficient · log²Z is added to each token's loss, which keeps the softmax's
+    normaliser near 1.
+    """
 
     coefficient: Annotated[float, Field(gt=0)] = 1e-4
 

@@ -1,4 +1,6 @@
-"""A headless Chromium that asks no host but this one. Without one, the tests that need it are skipped."""
+"""A headless Chromium that asks no host but this one. Without one, the tests that need it are
+skipped.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -9,15 +11,27 @@ from urllib.parse import urlsplit
 import pytest
 
 _FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 _LOCAL = ("127.0.0.1", "localhost")
 
 
 def chromium() -> str | None:
     """The browser's program; None where there is none."""
-    return next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    return next(
+        (
+            found
+            for name in ("chromium", "chromium-browser", "google-chrome")
+            if (found := shutil.which(name))
+        ),
+        None,
+    )
 
 
 @contextmanager
@@ -36,8 +50,8 @@ def browser() -> Iterator["Browser"]:
 
 
 class Browser:
-    """Gives pages. `asked`: the addresses outside this machine that a page wanted, and did not get. `errors`: what scripts of a
-    page raised.
+    """Gives pages. `asked`: the addresses outside this machine that a page wanted, and did not get.
+    `errors`: what scripts of a page raised.
     """
 
     def __init__(self, started) -> None:
@@ -47,14 +61,18 @@ class Browser:
 
     def page(self, *, scripts: bool = True, width: int = 1400, height: int = 900):
         """A new page, in a context of its own; an offline one where nothing is served."""
-        context = self._started.new_context(java_script_enabled=scripts, viewport={"width": width, "height": height})
+        context = self._started.new_context(
+            java_script_enabled=scripts, viewport={"width": width, "height": height}
+        )
         context.route("**/*", self._route)
         page = context.new_page()
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         return page
 
     def visit(self, file: Path, **options):
-        """A page that shows a file: what it `said` on the console and the `requests` it made are in its lists of these names."""
+        """A page that shows a file: what it `said` on the console and the `requests` it made are in
+        its lists of these names.
+        """
         page = self.page(**options)
         page.said, page.requests = [], []
         page.on("console", lambda message: page.said.append(message.text))

@@ -32,7 +32,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Thirty small files of text with structure that a model can learn."""
     folder = tmp_path_factory.mktemp("corpus")
     for i in range(30):
-        lines = [f"the {a} of line {j} is {(i * j) % 97}\n" for j in range(40) for a in ("size", "weight", "name")]
+        lines = [
+            f"the {a} of line {j} is {(i * j) % 97}\n"
+            for j in range(40)
+            for a in ("size", "weight", "name")
+        ]
         (folder / f"{i:02}.txt").write_text("".join(lines), encoding="utf-8")
     return folder
 
@@ -45,9 +49,13 @@ def store(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
 
 @pytest.fixture
 def ablab(tmp_path: Path):
-    """Runs the real command in an empty folder: `ablab("plan", "x.yaml")` gives status, stdout and stderr."""
+    """Runs the real command in an empty folder: `ablab("plan", "x.yaml")` gives status, stdout and
+    stderr.
+    """
 
-    def run(*arguments: object, cwd: Path | None = None, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+    def run(
+        *arguments: object, cwd: Path | None = None, timeout: float = 240
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command(*arguments),
             cwd=cwd or tmp_path,
@@ -92,10 +100,17 @@ def study_text(corpus: Path) -> str:
 def results(home: Path):
     """Everything a home knows of its runs' numbers, timings apart."""
     return {
-        p.parent.name: (json.loads(p.read_text())["metrics"], losses(p.parent)) for p in sorted(home.glob("runs/*/result.json"))
+        p.parent.name: (json.loads(p.read_text())["metrics"], losses(p.parent))
+        for p in sorted(home.glob("runs/*/result.json"))
     }
 
 
 def losses(folder: Path):
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines() if '"system/' not in line]
-    return [{k: v for k, v in row.items() if k in ("step", "train/loss", "val/bpb")} for row in rows]
+    rows = [
+        json.loads(line)
+        for line in (folder / "metrics.jsonl").read_text().splitlines()
+        if '"system/' not in line
+    ]
+    return [
+        {k: v for k, v in row.items() if k in ("step", "train/loss", "val/bpb")} for row in rows
+    ]

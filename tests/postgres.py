@@ -39,14 +39,34 @@ def server(folder: Path, password: str) -> Iterator[str]:
     if own:
         os.chown(folder, own["user"], own["group"])
         os.chown(secret, own["user"], own["group"])
-    command = [where / "initdb", "-D", data, "-U", "ablab", "--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync"]
+    command = [
+        where / "initdb",
+        "-D",
+        data,
+        "-U",
+        "ablab",
+        "--auth=scram-sha-256",
+        f"--pwfile={secret}",
+        "--no-sync",
+    ]
     subprocess.run(command, check=True, capture_output=True, cwd=folder, **own)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     log = (folder / "log").open("w")
-    options = ["-D", data, "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}"]
-    process = subprocess.Popen([where / "postgres", *options], stdout=log, stderr=log, cwd=folder, **own)
+    options = [
+        "-D",
+        data,
+        "-p",
+        str(port),
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-c",
+        f"unix_socket_directories={folder}",
+    ]
+    process = subprocess.Popen(
+        [where / "postgres", *options], stdout=log, stderr=log, cwd=folder, **own
+    )
     try:
         _wait(port, process)
         yield f"postgresql+psycopg://ablab:{password}@127.0.0.1:{port}/postgres"

@@ -1,4 +1,6 @@
-"""Processes that stand for the ranks of a distributed run, kept for many tests: importing torch takes them seconds."""
+"""Processes that stand for the ranks of a distributed run, kept for many tests: importing torch
+takes them seconds.
+"""
 
 import multiprocessing
 import os
@@ -16,8 +18,9 @@ class RankFailed(Exception):
 
 
 class Crew:
-    """`size` processes. `run(world, function, *arguments)` calls function(rank, *arguments) in `world` of them, which form the
-    default process group (gloo, on loopback), and gives their results in the order of ranks.
+    """`size` processes. `run(world, function, *arguments)` calls function(rank, *arguments) in
+    `world` of them, which form the default process group (gloo, on loopback), and gives their
+    results in the order of ranks.
     """
 
     def __init__(self, size: int, folder: Path) -> None:
@@ -63,7 +66,9 @@ def _serve(pipe: Connection) -> None:
     while True:
         rank, world, meeting, function, arguments = pipe.recv()
         try:
-            dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world)
+            dist.init_process_group(
+                "gloo", init_method=f"file://{meeting}", rank=rank, world_size=world
+            )
             answer = ("", function(rank, *arguments))
         except BaseException:
             answer = (traceback.format_exc(), None)

@@ -1,5 +1,8 @@
-"""A stand-in trainer: an executor whose runs end at once, with results that a function of the run's specification gives."""
+"""A stand-in trainer: an executor whose runs end at once, with results that a function of the run's
+specification gives.
+"""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -18,18 +21,36 @@ Response = Callable[[RunSpec], float | Mapping[str, Any]]
 def result(value: float, **cost: float) -> dict[str, Any]:
     """What a finished run writes."""
     return {
-        "diverged": False, "steps": 4, "precision": "fp32", "device": "cpu", "threads": 1, "versions": {},
-        "metrics": {"train/loss": value, "val/loss": value, "val/bpb": value, "test/loss": value, "test/bpb": value},
-        "cost": {
-            "tokens": 256, "flops": 1e6, "seconds": 1.0, "validation_seconds": 0.1, "tokens_per_second": 256.0,
-            "peak_memory_bytes": 1e6, "parameters": 1000, **cost,
+        "diverged": False,
+        "steps": 4,
+        "precision": "fp32",
+        "device": "cpu",
+        "threads": 1,
+        "versions": {},
+        "metrics": {
+            "train/loss": value,
+            "val/loss": value,
+            "val/bpb": value,
+            "test/loss": value,
+            "test/bpb": value,
         },
-    }  # fmt: skip
+        "cost": {
+            "tokens": 256,
+            "flops": 1e6,
+            "seconds": 1.0,
+            "validation_seconds": 0.1,
+            "tokens_per_second": 256.0,
+            "peak_memory_bytes": 1e6,
+            "parameters": 1000,
+            **cost,
+        },
+    }
 
 
 class StandIn:
-    """Writes what `response` gives for a run into its record: val/bpb, or a whole result; costs with the last step, as a
-    trainer does. `trained`: what it was handed."""
+    """Writes what `response` gives for a run into its record: val/bpb, or a whole result; costs
+    with the last step, as a trainer does. `trained`: what it was handed.
+    """
 
     def __init__(self, root: Path, response: Response, slots: int = 2) -> None:
         self.root, self.response, self.slots, self.rungs = root, response, slots, (1, 2)
@@ -42,7 +63,10 @@ class StandIn:
         for step in self.rungs:
             record.append_metrics(step, {"val/bpb": 5.0 - step, "train/loss": 5.0})
         outcome = result(given) if isinstance(given, int | float) else given
-        record.append_metrics(outcome["steps"], {"cost/tokens": outcome["cost"]["tokens"], "cost/tokens_per_second": 300.0})
+        record.append_metrics(
+            outcome["steps"],
+            {"cost/tokens": outcome["cost"]["tokens"], "cost/tokens_per_second": 300.0},
+        )
         record.finish(outcome)
         future: Future[AttemptOutcome] = Future()
         future.set_result(AttemptOutcome("finished", busy_seconds=1.0))
@@ -70,7 +94,9 @@ class Silent:
 
     def started(self, spec: RunSpec) -> None: ...
 
-    def ended(self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None) -> None: ...
+    def ended(
+        self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None
+    ) -> None: ...
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None: ...
 
@@ -84,10 +110,19 @@ class Silent:
 def carry_out(
     file: Path, home: Path, response: Response, trainer: type[StandIn] = StandIn
 ) -> tuple[Session, StandIn, ExecutionSummary]:
-    """Plans the study in `file` and drives it in `home` by the stand-in trainer, its views included."""
+    """Plans the study in `file` and drives it in `home` by the stand-in trainer, its views
+    included.
+    """
     place = make_home(home)
     session = Session(planned(Request(file, None, (), ()), place.root), place, Silent())
     executor = trainer(place.root, response)
     tally = session.run(lambda setting: executor, Share(1))
     session.close([], complete=True)
     return session, executor, tally
+
+
+def noise_seed(spec: RunSpec) -> int:
+    """A seed for a run's simulated noise that does not depend on how run keys are made."""
+    options = sorted((name, sorted(values.items())) for name, values in spec.plugins)
+    label = f"{options}/{spec.dims}/{spec.batches}/{spec.limit}/{spec.recipe}/{spec.seed}"
+    return int(hashlib.sha256(label.encode()).hexdigest()[:8], 16)

@@ -1,1 +1,3 @@
-"""Effects, verdicts, costs and curves computed from a study's records. No words for people, no figures."""
+"""Effects, verdicts, costs and curves computed from a study's records. No words for people, no
+figures.
+"""

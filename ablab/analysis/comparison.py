@@ -27,7 +27,9 @@ CAUTION = (
 
 @dataclass(frozen=True)
 class Pair:
-    """What both studies say of one effect; None: it is not in that study. `alike`: both contrast the same arms."""
+    """What both studies say of one effect; None: it is not in that study. `alike`: both contrast
+    the same arms.
+    """
 
     name: str
     kind: str
@@ -46,8 +48,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`names`: of both. `differences`: (key, here, there) of the studies' settings. `effects`: none where the metrics differ.
-    `arms`: (name, here, there). `notes`: what is not compared, and why.
+    """`names`: of both. `differences`: (key, here, there) of the studies' settings. `effects`: none
+    where the metrics differ. `arms`: (name, here, there). `notes`: what is not compared, and why.
     """
 
     names: tuple[str, str]
@@ -59,61 +61,105 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
-        pairs = [{"name": p.name, "kind": p.kind, "agreement": p.agreement, **_verdicts(p)} for p in self.effects]
-        names = [{"setting": key, "first": here, "second": there} for key, here, there in self.differences]
+        pairs = [
+            {"name": p.name, "kind": p.kind, "agreement": p.agreement, **_verdicts(p)}
+            for p in self.effects
+        ]
+        names = [
+            {"setting": key, "first": here, "second": there}
+            for key, here, there in self.differences
+        ]
         return {
-            "studies": [s.as_dict() for s in self.studies], "differences": names, "effects": pairs, "notes": self.notes,
-        }  # fmt: skip
+            "studies": [s.as_dict() for s in self.studies],
+            "differences": names,
+            "effects": pairs,
+            "notes": self.notes,
+        }
 
 
 def compare(first: tuple[Summary, StudyRecord], second: tuple[Summary, StudyRecord]) -> Comparison:
-    """Effects are matched by name or by what they contrast, arms by name. Raises UserError for a study in several parts."""
+    """Effects are matched by name or by what they contrast, arms by name. Raises UserError for a
+    study in several parts.
+    """
     (a, one), (b, other) = first, second
     for summary in (a, b):
         if summary.parts:
             told = ", ".join(part.part for part in summary.parts)
-            raise UserError(f"{summary.study} has {len(summary.parts)} parts ({told}): its own report sets them side by side")
-    names = (a.study, b.study) if a.study != b.study else (f"{a.study}:{a.revision}", f"{b.study}:{b.revision}")
+            raise UserError(
+                f"{summary.study} has {len(summary.parts)} parts ({told}): its own report "
+                "sets them side by side"
+            )
+    names = (
+        (a.study, b.study)
+        if a.study != b.study
+        else (f"{a.study}:{a.revision}", f"{b.study}:{b.revision}")
+    )
     here, there = one.read(), other.read()
     pairs = _pairs((a, here), (b, there)) if a.metric == b.metric else []
     arms = [{arm.name: arm for arm in summary.arms} for summary in (a, b)]
     return Comparison(
-        names, (a, b), _differences(here["config"], there["config"]), pairs,
-        [(name, arms[0].get(name), arms[1].get(name)) for name in dict.fromkeys([*arms[0], *arms[1]])],
+        names,
+        (a, b),
+        _differences(here["config"], there["config"]),
+        pairs,
+        [
+            (name, arms[0].get(name), arms[1].get(name))
+            for name in dict.fromkeys([*arms[0], *arms[1]])
+        ],
         _notes(names, ((a, here), (b, there)), pairs),
-    )  # fmt: skip
+    )
 
 
 def _pairs(*studies: tuple[Summary, Mapping[str, Any]]) -> list[Pair]:
     """The effects of both, by name; what one calls otherwise goes by what it contrasts."""
-    a, b = ({(effect.name, effect.kind): effect for effect in summary.effects} for summary, _ in studies)
+    a, b = (
+        {(effect.name, effect.kind): effect for effect in summary.effects} for summary, _ in studies
+    )
     first, second = (_contrasts(content) for _, content in studies)
     called = {str(asked): key for key, asked in second.items() if key not in a}
-    also = {key: other for key, asked in first.items() if key not in b and (other := called.get(str(asked))) is not None}
+    also = {
+        key: other
+        for key, asked in first.items()
+        if key not in b and (other := called.get(str(asked))) is not None
+    }
     pairs = []
     for key in dict.fromkeys([*a, *(key for key in b if key not in also.values())]):
         there = also.get(key, key)
         name = key[0] if there[0] == key[0] else f"{key[0]} = {there[0]}"
-        pairs.append(Pair(name, key[1], a.get(key), b.get(there), alike=first.get(key) == second.get(there)))
+        pairs.append(
+            Pair(name, key[1], a.get(key), b.get(there), alike=first.get(key) == second.get(there))
+        )
     return pairs
 
 
 def _contrasts(content: Mapping[str, Any]) -> dict[tuple[str, str], list[tuple[str, float]]]:
-    """By effect, the arms that it contrasts, as expressions with their weights: what it asks, whatever the arms are called."""
+    """By effect, the arms that it contrasts, as expressions with their weights: what it asks,
+    whatever the arms are called.
+    """
     of = {arm["name"]: arm["expression"] for arm in content["arms"]}
     return {
-        (c["name"], c["kind"]): sorted((of[arm], round(weight, 9)) for arm, weight in c["weights"].items())
+        (c["name"], c["kind"]): sorted(
+            (of[arm], round(weight, 9)) for arm, weight in c["weights"].items()
+        )
         for c in content["contrasts"]
     }
 
 
-def _notes(names: tuple[str, str], studies: Sequence[tuple[Summary, Mapping[str, Any]]], pairs: Sequence[Pair]) -> list[str]:
+def _notes(
+    names: tuple[str, str],
+    studies: Sequence[tuple[Summary, Mapping[str, Any]]],
+    pairs: Sequence[Pair],
+) -> list[str]:
     """What is not compared, and why."""
     metrics = [summary.metric for summary, _ in studies]
     if metrics[0] != metrics[1]:
         what = f"{names[0]} is judged by {metrics[0]}, {names[1]} by {metrics[1]}"
         return [f"Effects are not compared: {what}."]
-    unlike = [pair.name for pair in pairs if pair.first is not None and pair.second is not None and not pair.alike]
+    unlike = [
+        pair.name
+        for pair in pairs
+        if pair.first is not None and pair.second is not None and not pair.alike
+    ]
     if not unlike:
         return []
     asked = [
@@ -121,18 +167,26 @@ def _notes(names: tuple[str, str], studies: Sequence[tuple[Summary, Mapping[str,
         for name, (summary, content) in zip(names, studies, strict=True)
     ]
     return [
-        f"The designs ask different questions ({'; '.join(asked)}): where they contrast other arms for a change, whether the "
+        f"The designs ask different questions ({'; '.join(asked)}): where they contrast other "
+        "arms for a change, whether the "
         "verdicts are the same is not told."
     ]
 
 
 def write_comparison(found: Comparison, record: StudyRecord, other: StudyRecord) -> Path:
     """Writes the page beside the first study's reports, and returns its path."""
-    page = render("templates/comparison.j2", {
-        "c": found, "plot": pair_plot(found.effects, found.names, found.studies[0].metric), "caution": CAUTION,
-        "differences": _settings(found), "effects": _effects(found), "arms": _arms(found),
-        "adjusted": next((told for study in found.studies if (told := adjusted(study))), ""),
-    })  # fmt: skip
+    page = render(
+        "templates/comparison.j2",
+        {
+            "c": found,
+            "plot": pair_plot(found.effects, found.names, found.studies[0].metric),
+            "caution": CAUTION,
+            "differences": _settings(found),
+            "effects": _effects(found),
+            "arms": _arms(found),
+            "adjusted": next((told for study in found.studies if (told := adjusted(study))), ""),
+        },
+    )
     record.reports.mkdir(parents=True, exist_ok=True)
     path = record.reports / f"{record.revision}-beside-{other.name}-{other.revision}.html"
     write_atomically(path, lambda file: file.write(page.encode()))
@@ -144,7 +198,11 @@ def verdict_cells(effect: EffectSummary | None) -> tuple[str, str, str]:
     if effect is None:
         return _NONE, _NONE, "not asked"
     places = places_of(effect)
-    interval = _NONE if effect.low is None else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
+    interval = (
+        _NONE
+        if effect.low is None
+        else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
+    )
     return signed(effect.estimate, places), interval, word(effect.verdict)
 
 
@@ -156,18 +214,33 @@ def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[tupl
 
 def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
     if isinstance(value, Mapping):
-        return [pair for key, inner in value.items() for pair in _flat(inner, f"{path}.{key}" if path else str(key))]
+        return [
+            pair
+            for key, inner in value.items()
+            for pair in _flat(inner, f"{path}.{key}" if path else str(key))
+        ]
     values = value if isinstance(value, list) else [value]
-    return [] if value is None else [(path, ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in values))]
+    return (
+        []
+        if value is None
+        else [(path, ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in values))]
+    )
 
 
 def _verdicts(pair: Pair) -> dict[str, Any]:
-    return {name: asdict(e) if e is not None else None for name, e in (("first", pair.first), ("second", pair.second))}
+    return {
+        name: asdict(e) if e is not None else None
+        for name, e in (("first", pair.first), ("second", pair.second))
+    }
 
 
 def _settings(found: Comparison) -> Table:
     columns = [Column(name, text=True) for name in ("setting", *found.names)]
-    return Table("settings that differ", columns, [[Cell(text, None, "text") for text in row] for row in found.differences])
+    return Table(
+        "settings that differ",
+        columns,
+        [[Cell(text, None, "text") for text in row] for row in found.differences],
+    )
 
 
 def _effects(found: Comparison) -> Table:
@@ -180,17 +253,29 @@ def _effects(found: Comparison) -> Table:
         for effect in (pair.first, pair.second):
             estimate, interval, verdict = verdict_cells(effect)
             kind = (effect.verdict if effect else None) or ""
-            row += [Cell(estimate), Cell(interval), Cell(f"{MARKS.get(kind, '')} {verdict}".strip(), None, kind)]
-        rows.append([*row, Cell(pair.agreement, None, "unequal" if pair.agreement == "differs" else "")])
+            row += [
+                Cell(estimate),
+                Cell(interval),
+                Cell(f"{MARKS.get(kind, '')} {verdict}".strip(), None, kind),
+            ]
+        rows.append(
+            [*row, Cell(pair.agreement, None, "unequal" if pair.agreement == "differs" else "")]
+        )
     return Table("effects", [*columns, Column("verdicts")], rows)
 
 
 def _arms(found: Comparison) -> Table:
     heads = zip(found.names, found.studies, strict=True)
-    columns = [Column("arm", text=True), *(Column(f"{name}, {summary.metric}") for name, summary in heads)]
+    columns = [
+        Column("arm", text=True),
+        *(Column(f"{name}, {summary.metric}") for name, summary in heads),
+    ]
     places = [digits(summary.spread) for summary in found.studies]
     rows = []
     for name, *arms in found.arms:
-        means = [Cell(_NONE, "") if arm is None else mean_cell(arm, place) for arm, place in zip(arms, places, strict=True)]
+        means = [
+            Cell(_NONE, "") if arm is None else mean_cell(arm, place)
+            for arm, place in zip(arms, places, strict=True)
+        ]
         rows.append([Cell(name, None, "text"), *means])
     return Table("arms", columns, rows)

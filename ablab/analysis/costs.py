@@ -1,4 +1,6 @@
-"""What changes cost: time, memory, decoding speed, cache, parameters and FLOPs, as ratios, in words and as a table."""
+"""What changes cost: time, memory, decoding speed, cache, parameters and FLOPs, as ratios, in words
+and as a table.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +21,13 @@ if TYPE_CHECKING:
 TIMED = ("seconds_per_token", "decode_tokens_per_second")
 OF_RUNS = (*TIMED, "peak_memory_bytes", "kv_cache_bytes")
 OF_ARMS = ("parameters", "flops_per_token")
-COSTS = ("seconds_per_token", "peak_memory_bytes", "decode_tokens_per_second", "kv_cache_bytes", *OF_ARMS)
+COSTS = (
+    "seconds_per_token",
+    "peak_memory_bytes",
+    "decode_tokens_per_second",
+    "kv_cache_bytes",
+    *OF_ARMS,
+)
 ONE_PROCESS = "1 process"
 PER_TOKEN = (*TIMED, "flops_per_token")
 TOKENS = "tokens differ"
@@ -29,9 +37,10 @@ _MEASURED_LEAST, _COUNTED_LEAST, _FACTOR = 0.01, 0.001, 1.25
 
 @dataclass(frozen=True)
 class Costs:
-    """A study's costs: `means` over runs, by cost and arm, and of the timed ones the fit to their logarithms. `alike`: whether
-    all runs were carried out alike, so that their costs compare. `first`: by arm, the first of equal value, which alone is in
-    the fits: the same run counts once. `tokenizers`: by arm, that of its own; a token of one is not a token of another.
+    """A study's costs: `means` over runs, by cost and arm, and of the timed ones the fit to their
+    logarithms. `alike`: whether all runs were carried out alike, so that their costs compare.
+    `first`: by arm, the first of equal value, which alone is in the fits: the same run counts once.
+    `tokenizers`: by arm, that of its own; a token of one is not a token of another.
     """
 
     means: Mapping[str, Mapping[str, float | None]]
@@ -42,8 +51,14 @@ class Costs:
 
     @classmethod
     def of(cls, content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> "Costs":
-        """From a study's record and its runs' results by key; one that diverged has its costs too."""
-        runs = [(run["arm"], run["seed"], results[run["key"]]) for run in content["runs"] if run["key"] in results]
+        """From a study's record and its runs' results by key; one that diverged has its costs
+        too.
+        """
+        runs = [
+            (run["arm"], run["seed"], results[run["key"]])
+            for run in content["runs"]
+            if run["key"] in results
+        ]
         arms, first = [arm["name"] for arm in content["arms"]], first_by_runs(content["runs"])
         means: dict[str, dict[str, float | None]] = {}
         fits: dict[str, Fit | None] = {}
@@ -51,19 +66,31 @@ class Costs:
             means[name] = {arm["name"]: arm[name] for arm in content["arms"]}
         for name in (*OF_RUNS, "seconds", "tokens"):
             cells = {(arm, seed): cost_of(result, name) for arm, seed, result in runs}
-            means[name] = {arm: _mean([value for (of, _), value in cells.items() if of == arm]) for arm in arms}
+            means[name] = {
+                arm: _mean([value for (of, _), value in cells.items() if of == arm]) for arm in arms
+            }
             if name in TIMED:
-                # Where one run lacks a figure, its arm has none: the others' seeds may be the fast ones.
+                # Where one run lacks a figure, its arm has none: the others' seeds may be the fast
+                # ones.
                 own = {cell: value for cell, value in cells.items() if first[cell[0]] == cell[0]}
-                fits[name] = log_fit({cell: nan if value is None else value for cell, value in own.items()})
-        settings = {(result["device"], result.get("layout", ONE_PROCESS), result["threads"]) for _, _, result in runs}
+                fits[name] = log_fit(
+                    {cell: nan if value is None else value for cell, value in own.items()}
+                )
+        settings = {
+            (result["device"], result.get("layout", ONE_PROCESS), result["threads"])
+            for _, _, result in runs
+        }
         return cls(means, fits, len(settings) <= 1, first, own_tokenizers(content["arms"]))
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know of them."""
         unlike = [] if self.alike else [f"costs of runs are not compared: {UNLIKE}"]
-        return [*unlike, f"costs per token are not compared between unlike tokenizers: {TOKENS}"] if self._mixed else unlike
+        return (
+            [*unlike, f"costs per token are not compared between unlike tokenizers: {TOKENS}"]
+            if self._mixed
+            else unlike
+        )
 
     @property
     def apart(self) -> dict[str, str]:
@@ -81,14 +108,26 @@ class Costs:
 
     def ratios(self, contrast: Mapping[str, Any]) -> dict[str, Ratio]:
         """A contrast's ratios by cost; none for an interaction."""
-        return {} if contrast["kind"] == "interaction" else {name: self._ratio(name, contrast) for name in COSTS}
+        return (
+            {}
+            if contrast["kind"] == "interaction"
+            else {name: self._ratio(name, contrast) for name in COSTS}
+        )
 
     def of_effect(self, contrast: Mapping[str, Any]) -> dict[str, Any]:
         """The same as an effect's summary holds it, in plain JSON types."""
         found = self.ratios(contrast)
-        known = {name: None if r.low is None or r.high is None else (r.low, r.high) for name, r in found.items() if name in TIMED}
+        known = {
+            name: None if r.low is None or r.high is None else (r.low, r.high)
+            for name, r in found.items()
+            if name in TIMED
+        }
         reasons = {name: r.why for name, r in found.items() if r.why}
-        return {"costs": {name: r.value for name, r in found.items()}, "cost_intervals": known, "cost_reasons": reasons}
+        return {
+            "costs": {name: r.value for name, r in found.items()},
+            "cost_intervals": known,
+            "cost_reasons": reasons,
+        }
 
     def _ratio(self, name: str, contrast: Mapping[str, Any]) -> Ratio:
         # Where the weights cancel for each tokenizer, tokens are held against their like alone.
@@ -97,16 +136,24 @@ class Costs:
         if name in OF_RUNS and not self.alike:
             return Ratio(None)
         if (fitted := self.fits.get(name)) is None:
-            return Ratio(None) if name in self.fits else ratio(self.means[name], contrast["weights"])
+            return (
+                Ratio(None) if name in self.fits else ratio(self.means[name], contrast["weights"])
+            )
         if weights := merged(contrast["weights"], self.first):
-            return measured_ratio(fitted, weights, parts=[merged(part, self.first) for part in contrast.get("parts", ())])
+            return measured_ratio(
+                fitted,
+                weights,
+                parts=[merged(part, self.first) for part in contrast.get("parts", ())],
+            )
         # Of arms of equal value, which are known to cost the same where their cost is known.
         known = all(self.first.get(arm, arm) in fitted.arms for arm in contrast["weights"])
         return Ratio(1.0, 1.0, 1.0) if known else Ratio(None)
 
 
 def uncompared(objectives: Sequence[str], apart: Mapping[str, str]) -> dict[str, str]:
-    """Those of a search's objectives that are costs which are not compared, each with the reason."""
+    """Those of a search's objectives that are costs which are not compared, each with the
+    reason.
+    """
     reasons = {name: apart.get(name.removeprefix("cost/")) for name in objectives}
     return {name: reason for name, reason in reasons.items() if reason}
 
@@ -127,8 +174,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def told(ratios: Mapping[str, Ratio]) -> str:
-    """Ratios in words: `5 % slower a token, KV cache 1/8`. A cost that was timed is told where its interval excludes 1; one that
-    differs by less than 1 % is not, nor parameters and FLOPs below 0.1 %. x % slower: x % more time; faster: more done in it.
+    """Ratios in words: `5 % slower a token, KV cache 1/8`. A cost that was timed is told where its
+    interval excludes 1; one that differs by less than 1 % is not, nor parameters and FLOPs below
+    0.1 %. x % slower: x % more time; faster: more done in it.
     """
     known = {name: found.value for name, found in ratios.items() if found.value is not None}
     if not known:
@@ -137,11 +185,18 @@ def told(ratios: Mapping[str, Ratio]) -> str:
     for name in COSTS:
         least = _COUNTED_LEAST if name in OF_ARMS else _MEASURED_LEAST
         value = known.get(name)
-        if value is not None and abs(value - 1) >= least and (name not in TIMED or ratios[name].differs):
+        if (
+            value is not None
+            and abs(value - 1) >= least
+            and (name not in TIMED or ratios[name].differs)
+        ):
             phrases.append(_phrase(name, value))
     if reasons := dict.fromkeys(found.why for found in ratios.values() if found.why):
         phrases += [f"costs per token not compared: {why}" for why in reasons]
-    elif any(name in ratios and (ratios[name].value is None or ratios[name].low is None) for name in TIMED):
+    elif any(
+        name in ratios and (ratios[name].value is None or ratios[name].low is None)
+        for name in TIMED
+    ):
         phrases.append("times not compared")
     return ", ".join(phrases) or "no difference in cost found"
 
@@ -151,14 +206,24 @@ def _phrase(name: str, value: float) -> str:
     large = not 1 / _FACTOR < value < _FACTOR
     match name:
         case "seconds_per_token":
-            factor = f"{factor} the time a token" if more else f"{_times(1 / value)} as fast a token"
-            percent = f"{percent} slower a token" if more else f"{_percent(1 / value)} faster a token"
+            factor = (
+                f"{factor} the time a token" if more else f"{_times(1 / value)} as fast a token"
+            )
+            percent = (
+                f"{percent} slower a token" if more else f"{_percent(1 / value)} faster a token"
+            )
         case "decode_tokens_per_second":
             factor = percent = f"decodes at {value:.2f} × the speed"
         case "peak_memory_bytes":
-            factor, percent = f"{factor} the memory", f"{percent} {'more' if more else 'less'} memory"
+            factor, percent = (
+                f"{factor} the memory",
+                f"{percent} {'more' if more else 'less'} memory",
+            )
         case "kv_cache_bytes":
-            factor, percent = f"KV cache {factor}", f"KV cache {percent} {'larger' if more else 'smaller'}"
+            factor, percent = (
+                f"KV cache {factor}",
+                f"KV cache {percent} {'larger' if more else 'smaller'}",
+            )
         case _:
             what = "parameters" if name == "parameters" else "FLOPs a token"
             factor, percent = f"{what} {factor}", f"{what} {'+' if more else '-'}{percent}"
@@ -181,7 +246,10 @@ def _times(value: float) -> str:
 def ratios_of(effect: "EffectSummary") -> dict[str, Ratio]:
     """The effect's ratios by cost, with their intervals, or why there are none."""
     ends = {name: effect.cost_intervals.get(name) or (None, None) for name in effect.costs}
-    return {name: Ratio(value, *ends[name], effect.cost_reasons.get(name, "")) for name, value in effect.costs.items()}
+    return {
+        name: Ratio(value, *ends[name], effect.cost_reasons.get(name, ""))
+        for name, value in effect.costs.items()
+    }
 
 
 def costs_table(summary: "Summary") -> Table:
@@ -190,14 +258,19 @@ def costs_table(summary: "Summary") -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("change", overflow="fold", ratio=1)
     shown = {
-        "seconds_per_token": "s/token", "peak_memory_bytes": "memory", "decode_tokens_per_second": "decode",
-        "kv_cache_bytes": "KV cache", "parameters": "params",
-    }  # fmt: skip
+        "seconds_per_token": "s/token",
+        "peak_memory_bytes": "memory",
+        "decode_tokens_per_second": "decode",
+        "kv_cache_bytes": "KV cache",
+        "parameters": "params",
+    }
     for heading in shown.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for effect in (effect for effect in summary.effects if effect.costs):
         ratios = ratios_of(effect)
-        table.add_row(escape(effect.title), *(_cell(name, ratios.get(name, Ratio(None))) for name in shown))
+        table.add_row(
+            escape(effect.title), *(_cell(name, ratios.get(name, Ratio(None))) for name in shown)
+        )
     return table
 
 

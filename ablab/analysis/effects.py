@@ -16,13 +16,15 @@ Results = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class EffectSummary:
-    """A change's effect on the metric: with the change minus without. `p_holm`: adjusted over the study's changes (or its
-    interactions). `verdict`: None where runs are missing. `real`: equivalent, and yet not zero. `seeds`: at which it was judged;
-    `seeds_needed`: that would settle an undecided one. `paired`: the two arms' paired t by itself. `missing`: runs are to come.
-    `unpaired`: between arms on unlike seeds. `shared`: the effect under `one` recipe for all, and under each arm's `own` on the
-    same `seeds`. `aliases`: effects that the arms cannot tell from it. `sampling_se`: see `stats.effects.Effect`. `costs`: by
-    name, the cost with the change over that without, and `cost_intervals`: 95 %, of those that were timed; `cost_reasons`: why
-    some are not compared.
+    """A change's effect on the metric: with the change minus without. `p_holm`: adjusted over the
+    study's changes (or its interactions). `verdict`: None where runs are missing. `real`:
+    equivalent, and yet not zero. `seeds`: at which it was judged; `seeds_needed`: that would settle
+    an undecided one. `paired`: the two arms' paired t by itself. `missing`: runs are to come.
+    `unpaired`: between arms on unlike seeds. `shared`: the effect under `one` recipe for all, and
+    under each arm's `own` on the same `seeds`. `aliases`: effects that the arms cannot tell from
+    it. `sampling_se`: see `stats.effects.Effect`. `costs`: by name, the cost with the change over
+    that without, and `cost_intervals`: 95 %, of those that were timed; `cost_reasons`: why some are
+    not compared.
     """
 
     name: str
@@ -66,8 +68,9 @@ class Question:
 
 @dataclass(frozen=True)
 class Findings:
-    """`noise_floor`: the baseline's standard deviation over its seeds. `sd`: of a run about arm and seed means, over all arms.
-    `detectable`: the smallest effect of a change that is found 4 times in 5. `margin`: within which effects count as nil.
+    """`noise_floor`: the baseline's standard deviation over its seeds. `sd`: of a run about arm and
+    seed means, over all arms. `detectable`: the smallest effect of a change that is found 4 times
+    in 5. `margin`: within which effects count as nil.
     """
 
     effects: list[EffectSummary]
@@ -81,8 +84,8 @@ class Findings:
 
 @dataclass(frozen=True)
 class _Table:
-    """Values by (arm, seed), the arms that diverged, those with runs to come, and by arm the first of equal value: only that one
-    has values, since the same run counts once.
+    """Values by (arm, seed), the arms that diverged, those with runs to come, and by arm the first
+    of equal value: only that one has values, since the same run counts once.
     """
 
     cells: Cells
@@ -92,32 +95,52 @@ class _Table:
 
     def within(self, seeds: Collection[int]) -> "_Table":
         """The same on these seeds alone."""
-        return replace(self, cells={key: value for key, value in self.cells.items() if key[1] in seeds})
+        return replace(
+            self, cells={key: value for key, value in self.cells.items() if key[1] in seeds}
+        )
 
     @property
     def whole(self) -> "_Table":
         """Without the arms that have runs to come."""
-        return replace(self, cells={key: value for key, value in self.cells.items() if key[0] not in self.missing})
+        return replace(
+            self,
+            cells={key: value for key, value in self.cells.items() if key[0] not in self.missing},
+        )
 
     def on(self, question: Question) -> Question:
-        """The question of the arms that have values; one between equal arms is empty, unless they diverged."""
+        """The question of the arms that have values; one between equal arms is empty, unless they
+        diverged.
+        """
         weights = merged(question.weights, self.first)
         if not weights and self.diverged & set(question.weights):
             return question
-        return replace(question, weights=weights, parts=[merged(part, self.first) for part in question.parts])
+        return replace(
+            question, weights=weights, parts=[merged(part, self.first) for part in question.parts]
+        )
 
 
-_SAME = EffectVerdict(Effect(0.0, 0.0, 0.0, 1.0), 1.0, "equivalent", False, None, 0, None)  # between arms of equal value
+_SAME = EffectVerdict(
+    Effect(0.0, 0.0, 0.0, 1.0), 1.0, "equivalent", False, None, 0, None
+)  # between arms of equal value
 
 
 def findings(content: Mapping[str, Any], results: Results) -> Findings:
-    """Judges every effect of a study. `content`: its record; `results`: of its finished runs, by key."""
+    """Judges every effect of a study. `content`: its record; `results`: of its finished runs, by
+    key.
+    """
     table = _table(content["runs"], content, results)
     baseline = content.get("baseline") or next((arm["name"] for arm in content["arms"]), "")
-    of_baseline = [value for (arm, _), value in table.cells.items() if arm == table.first.get(baseline, baseline)]
+    of_baseline = [
+        value
+        for (arm, _), value in table.cells.items()
+        if arm == table.first.get(baseline, baseline)
+    ]
     mean, spread = mean_sd(of_baseline)
     margin = margin_of(content["config"], mean)
-    asked = [Question(c["name"], c["kind"], c["weights"], c.get("parts", ()), c.get("aliases", ())) for c in content["contrasts"]]
+    asked = [
+        Question(c["name"], c["kind"], c["weights"], c.get("parts", ()), c.get("aliases", ()))
+        for c in content["contrasts"]
+    ]
     judgement, sofar = _judged(table, asked, Rules(margin or 0.0, looks_of(content)))
     shared, streams = _shared(content, results, asked, margin), replicates_of(content["config"])
     effects = []
@@ -125,22 +148,28 @@ def findings(content: Mapping[str, Any], results: Results) -> Findings:
         waiting = any(arm in table.missing for arm in table.on(question).weights)
         judged = sofar.effects[i] if waiting else judgement.effects[i]
         found = _effect(question, judged, margin, missing=waiting)
-        unpaired = len({streams.get(arm, 0) for arm, weight in question.weights.items() if weight}) > 1
+        unpaired = (
+            len({streams.get(arm, 0) for arm, weight in question.weights.items() if weight}) > 1
+        )
         effects.append(replace(found, unpaired=unpaired, shared=shared[i] if shared else None))
     error = judgement if judgement.sd is not None else sofar
     return Findings(effects, error.sd, error.dof, spread, error.detectable, margin, baseline)
 
 
 def means_of(content: Mapping[str, Any], results: Results, metric: str) -> dict[str, Estimate]:
-    """The means of a metric (see `stats.effects.arm_means`), of every arm that did not diverge. Equal arms share theirs."""
+    """The means of a metric (see `stats.effects.arm_means`), of every arm that did not diverge.
+    Equal arms share theirs.
+    """
     table = _table(content["runs"], content, results, metric)
     means = arm_means(table.cells)
     return {arm: means[first] for arm, first in table.first.items() if first in means}
 
 
-def _judged(table: _Table, questions: Sequence[Question], rules: Rules) -> tuple[StudyVerdicts, StudyVerdicts]:
-    """The verdicts on arms that are complete, and the estimates so far. While a study adds seeds both are the same: what it sees
-    at a look is complete.
+def _judged(
+    table: _Table, questions: Sequence[Question], rules: Rules
+) -> tuple[StudyVerdicts, StudyVerdicts]:
+    """The verdicts on arms that are complete, and the estimates so far. While a study adds seeds
+    both are the same: what it sees at a look is complete.
     """
     if rules.looks or not table.missing:
         return (found := _judge(table, questions, rules)), found
@@ -161,9 +190,14 @@ def looks_of(content: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def _shared(
-    content: Mapping[str, Any], results: Results, questions: Sequence[Question], margin: float | None
+    content: Mapping[str, Any],
+    results: Results,
+    questions: Sequence[Question],
+    margin: float | None,
 ) -> list[dict[str, Any]] | None:
-    """Each effect with one recipe for all, and with each arm's own on the same seeds, once all these runs are finished."""
+    """Each effect with one recipe for all, and with each arm's own on the same seeds, once all
+    these runs are finished.
+    """
     if not (shared := content.get("shared")):
         return None
     once, rules = _table(shared["runs"], content, results), Rules(margin or 0.0)
@@ -171,29 +205,56 @@ def _shared(
     own = _table([run for run in content["runs"] if run["seed"] in seeds], content, results)
     if once.missing or own.missing:
         return None
-    pairs = zip(_judge(once, questions, rules).effects, _judge(own, questions, rules).effects, strict=True)
+    pairs = zip(
+        _judge(once, questions, rules).effects, _judge(own, questions, rules).effects, strict=True
+    )
     return [{"seeds": len(seeds), "one": _plain(one), "own": _plain(each)} for one, each in pairs]
 
 
-def _table(runs: Sequence[Mapping[str, Any]], content: Mapping[str, Any], results: Results, metric: str | None = None) -> _Table:
+def _table(
+    runs: Sequence[Mapping[str, Any]],
+    content: Mapping[str, Any],
+    results: Results,
+    metric: str | None = None,
+) -> _Table:
     """`metric`: the study's where none is named."""
     metric, first = metric or content["config"]["metric"], first_by_runs(runs)
     arms = {arm["name"] for arm in content["arms"]}  # none, of several parts together
-    ended = [(r["arm"], r["seed"], results[r["key"]]) for r in runs if r["arm"] in arms and r["key"] in results]
+    ended = [
+        (r["arm"], r["seed"], results[r["key"]])
+        for r in runs
+        if r["arm"] in arms and r["key"] in results
+    ]
     diverged = frozenset(arm for arm, _, result in ended if result["diverged"])
-    sound = [(arm, seed, result) for arm, seed, result in ended if arm not in diverged and first[arm] == arm]
+    sound = [
+        (arm, seed, result)
+        for arm, seed, result in ended
+        if arm not in diverged and first[arm] == arm
+    ]
     cells = {(arm, seed): result["metrics"][metric] for arm, seed, result in sound}
-    missing = {run["arm"] for run in runs if run["key"] not in results} | arms - {run["arm"] for run in runs}
+    missing = {run["arm"] for run in runs if run["key"] not in results} | arms - {
+        run["arm"] for run in runs
+    }
     return _Table(cells, diverged, frozenset(missing - diverged), first)
 
 
-def _effect(question: Question, judged: EffectVerdict, margin: float | None, *, missing: bool) -> EffectSummary:
+def _effect(
+    question: Question, judged: EffectVerdict, margin: float | None, *, missing: bool
+) -> EffectSummary:
     return EffectSummary(
-        question.name, question.kind, **asdict(judged.effect),
-        p_holm=None if missing else judged.p_holm, verdict=None if missing else judged.verdict, real=judged.real and not missing,
-        margin=margin, seeds=judged.seeds, seeds_needed=None if missing else judged.seeds_needed,
-        paired=asdict(judged.paired) if judged.paired else None, missing=missing, aliases=list(question.aliases),
-    )  # fmt: skip
+        question.name,
+        question.kind,
+        **asdict(judged.effect),
+        p_holm=None if missing else judged.p_holm,
+        verdict=None if missing else judged.verdict,
+        real=judged.real and not missing,
+        margin=margin,
+        seeds=judged.seeds,
+        seeds_needed=None if missing else judged.seeds_needed,
+        paired=asdict(judged.paired) if judged.paired else None,
+        missing=missing,
+        aliases=list(question.aliases),
+    )
 
 
 def _plain(judged: EffectVerdict) -> dict[str, Any]:

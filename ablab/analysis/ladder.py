@@ -1,4 +1,6 @@
-"""The ladder of a study in several parts: arms' curves, effects foretold, and compute multipliers."""
+"""The ladder of a study in several parts: arms' curves, effects foretold, and compute
+multipliers.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -28,14 +30,25 @@ class Listing:
     rows: list[list[str]]
 
 
-def ladder(results: Sequence["PartResult"], contrasts: Sequence[Mapping[str, Any]], unlike: str | None = None) -> dict[str, Any]:
-    """In plain JSON types: `rungs` by the baseline's training FLOPs, the `curves` of arms, the `outlooks` of effects, and
-    `multipliers`. `results`: from little compute to much. `unlike`: why they are no ladder; then there are neither outlooks nor
-    multipliers.
+def ladder(
+    results: Sequence["PartResult"],
+    contrasts: Sequence[Mapping[str, Any]],
+    unlike: str | None = None,
+) -> dict[str, Any]:
+    """In plain JSON types: `rungs` by the baseline's training FLOPs, the `curves` of arms, the
+    `outlooks` of effects, and `multipliers`. `results`: from little compute to much. `unlike`: why
+    they are no ladder; then there are neither outlooks nor multipliers.
     """
-    rungs = [result for i, result in enumerate(results) if i == 0 or result.compute > _ALIKE * results[i - 1].compute]
+    rungs = [
+        result
+        for i, result in enumerate(results)
+        if i == 0 or result.compute > _ALIKE * results[i - 1].compute
+    ]
     arms = list(dict.fromkeys(arm for result in rungs for arm, _ in result.cells))
-    curves = {arm: curve([(r.flops[a], s, v) for r in rungs for (a, s), v in r.cells.items() if a == arm]) for arm in arms}
+    curves = {
+        arm: curve([(r.flops[a], s, v) for r in rungs for (a, s), v in r.cells.items() if a == arm])
+        for arm in arms
+    }
     return {
         "rungs": [{"part": r.label, "flops": r.compute} for r in rungs],
         "curves": [_told_curve(arm, found) for arm, found in curves.items() if found is not None],
@@ -51,11 +64,17 @@ def ladder_listings(told: Mapping[str, Any]) -> list[Listing]:
     if foretold := [one for one in told["outlooks"] if one["held"] is not None]:
         last, following = (short(foretold[0][name]["compute"]) for name in ("held", "next"))
         columns = ["change", f"foretold at {last}", "came", "inside", f"forecast at {following}"]
-        title = "Effects up the ladder: the largest rung foretold from the others, and the next from all (95 % intervals)"
+        title = (
+            "Effects up the ladder: the largest rung foretold from the others, and the next from "
+            "all (95 % intervals)"
+        )
         found.append(Listing(title, columns, [_outlook_row(one) for one in foretold]))
     if told["curves"]:
         rows = [[one["arm"], _formula(one), _bend(one)] for one in told["curves"]]
-        title = "Loss against training FLOPs C (least squares, seeds as blocks; an exponent's interval by the delta method)"
+        title = (
+            "Loss against training FLOPs C (least squares, seeds as blocks; an exponent's "
+            "interval by the delta method)"
+        )
         found.append(Listing(title, ["arm", "curve", "slope or exponent, 95 %"], rows))
     if rows := [_multiplier_row(one) for one in _shown(told["multipliers"])]:
         title = "How many times its compute the baseline would need for the arm's loss"
@@ -71,38 +90,68 @@ def ladder_lines(told: Mapping[str, Any]) -> list[str]:
             said.append(f"{one['change']}: no forecast: {one['reason']}")
         elif one["kind"] != "interaction":
             places = digits(None if one["low"] is None else (one["high"] - one["low"]) / 2)
-            interval = "" if one["low"] is None else f" ({signed(one['low'], places)} to {signed(one['high'], places)})"
-            misfit = "" if one["misfit"] is None else f"; p that the rungs lie on no straight line {p_value(one['misfit'])}"
-            said.append(f"{one['change']}: {signed(one['slope'], places)} per tenfold compute{interval}{misfit}")
+            interval = (
+                ""
+                if one["low"] is None
+                else f" ({signed(one['low'], places)} to {signed(one['high'], places)})"
+            )
+            misfit = (
+                ""
+                if one["misfit"] is None
+                else f"; p that the rungs lie on no straight line {p_value(one['misfit'])}"
+            )
+            said.append(
+                f"{one['change']}: {signed(one['slope'], places)} per tenfold "
+                f"compute{interval}{misfit}"
+            )
         if one["unequal"] is not None and one["unequal"] < _UNEQUAL:
-            said.append(f"{one['change']}: its spread is not the same on all rungs, so its intervals may be too narrow on some")
+            said.append(
+                f"{one['change']}: its spread is not the same on all rungs, so its intervals "
+                "may be too narrow on some"
+            )
     if any(one["held"] is not None for one in told["outlooks"]):
         said.append(
-            "forecasts: a straight line of the effect in log compute, paired within seeds; an interval is that of the mean of as "
+            "forecasts: a straight line of the effect in log compute, paired within seeds; an "
+            "interval is that of the mean of as "
             "many new seeds as the largest rung has"
         )
     if any(one["value"] is not None for one in told["multipliers"]):
-        said.append("multipliers: the baseline's curve, inverted; Fieller's interval for a straight line, the delta method else")
+        said.append(
+            "multipliers: the baseline's curve, inverted; Fieller's interval for a straight "
+            "line, the delta method else"
+        )
     return said
 
 
 def _told_curve(arm: str, found: Curve) -> dict[str, Any]:
     return {
-        "arm": arm, "form": found.form, "parameters": found.parameters, "intervals": found.intervals(),
-        "sd": found.sd, "dof": found.dof, "lowest": found.lowest, "highest": found.highest,
+        "arm": arm,
+        "form": found.form,
+        "parameters": found.parameters,
+        "intervals": found.intervals(),
+        "sd": found.sd,
+        "dof": found.dof,
+        "lowest": found.lowest,
+        "highest": found.highest,
         "loss_at_highest": found.at(found.highest),
-    }  # fmt: skip
+    }
 
 
 def _told_outlook(contrast: Mapping[str, Any], rungs: Sequence["PartResult"]) -> dict[str, Any]:
     weights = contrast["weights"]
-    found = outlook([(rung.compute, rung.cells) for rung in rungs], weights) if rungs else Extrapolation(reason="no rung is done")
+    found = (
+        outlook([(rung.compute, rung.cells) for rung in rungs], weights)
+        if rungs
+        else Extrapolation(reason="no rung is done")
+    )
     effects = [list(paired(rung.cells, weights).values()) for rung in rungs]
     means = [sum(values) / len(values) if values else None for values in effects]
     return {"change": contrast["name"], "kind": contrast["kind"], "effects": means, **asdict(found)}
 
 
-def _multipliers(rungs: Sequence["PartResult"], curves: Mapping[str, Curve | None]) -> list[dict[str, Any]]:
+def _multipliers(
+    rungs: Sequence["PartResult"], curves: Mapping[str, Curve | None]
+) -> list[dict[str, Any]]:
     """Of every arm on every rung."""
     found = []
     for rung in rungs:
@@ -110,7 +159,12 @@ def _multipliers(rungs: Sequence["PartResult"], curves: Mapping[str, Curve | Non
         for arm in dict.fromkeys(arm for arm, _ in rung.cells if arm != rung.baseline):
             losses = {seed: value for (name, seed), value in rung.cells.items() if name == arm}
             if baseline is None:
-                one = {"value": None, "low": None, "high": None, "reason": "the baseline has results at one compute only"}
+                one = {
+                    "value": None,
+                    "low": None,
+                    "high": None,
+                    "reason": "the baseline has results at one compute only",
+                }
             else:
                 one = asdict(multiplier(baseline, rung.flops[arm], losses))
             found.append({"arm": arm, "part": rung.label, **one})
@@ -118,7 +172,9 @@ def _multipliers(rungs: Sequence["PartResult"], curves: Mapping[str, Curve | Non
 
 
 def _shown(found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of each arm that on the largest rung; where it can't be told there, the last that can be behind it."""
+    """Of each arm that on the largest rung; where it can't be told there, the last that can be
+    behind it.
+    """
     rows = []
     for arm in dict.fromkeys(one["arm"] for one in found):
         own = [one for one in found if one["arm"] == arm]
@@ -131,7 +187,13 @@ def _outlook_row(one: Mapping[str, Any]) -> list[str]:
     held, following = one["held"], one["next"]
     inside = "–" if one["inside"] is None else "yes" if one["inside"] else "no"
     places = digits(None if held["low"] is None else (held["high"] - held["low"]) / 2)
-    return [one["change"], _interval(held), signed(one["came"], places), inside, _interval(following)]
+    return [
+        one["change"],
+        _interval(held),
+        signed(one["came"], places),
+        inside,
+        _interval(following),
+    ]
 
 
 def _interval(found: Mapping[str, Any]) -> str:
@@ -145,7 +207,9 @@ def _formula(one: Mapping[str, Any]) -> str:
     """The curve, told from the largest compute it was fitted on."""
     at, told = one["highest"], one["parameters"]
     if one["form"] == "log_linear":
-        return f"{one['loss_at_highest']:.3f} {_TENFOLD * told['slope']:+.3f} · log10(C / {short(at)})"
+        return (
+            f"{one['loss_at_highest']:.3f} {_TENFOLD * told['slope']:+.3f} · log10(C / {short(at)})"
+        )
     scale = told["scale"] * at ** -told["exponent"]
     return f"{told['floor']:.3f} + {scale:.3f} · (C / {short(at)})^-{told['exponent']:.3f}"
 
@@ -163,7 +227,12 @@ def _bend(one: Mapping[str, Any]) -> str:
 def _multiplier_row(one: Mapping[str, Any]) -> list[str]:
     if one["value"] is None:
         return [one["arm"], one["part"], "–", one["reason"]]
-    return [one["arm"], one["part"], _times(one["value"]), f"{_times(one['low'])} … {_times(one['high'])}"]
+    return [
+        one["arm"],
+        one["part"],
+        _times(one["value"]),
+        f"{_times(one['low'])} … {_times(one['high'])}",
+    ]
 
 
 def _times(value: float | None) -> str:

@@ -26,9 +26,9 @@ Measure = Callable[[Cells], float | None]
 
 @dataclass(frozen=True)
 class Foresight:
-    """`effect`: the smallest true change that `seeds` seeds (at most so many, where `adaptive`) find four times in five. `sd`:
-    run-to-run standard deviation about arm and seed means, or, where the arms share no seeds, about arm means; from the study's
-    `revision`.
+    """`effect`: the smallest true change that `seeds` seeds (at most so many, where `adaptive`)
+    find four times in five. `sd`: run-to-run standard deviation about arm and seed means, or, where
+    the arms share no seeds, about arm means; from the study's `revision`.
     """
 
     effect: float
@@ -41,7 +41,8 @@ class Foresight:
         """It in words."""
         seeds = f"up to {self.seeds}" if self.adaptive else str(self.seeds)
         return (
-            f"with {seeds} seeds a change must be worth ±{self.effect:.2g} {metric} to be found 4 times in 5 "
+            f"with {seeds} seeds a change must be worth ±{self.effect:.2g} {metric} to be found "
+            "4 times in 5 "
             f"(run-to-run sd {self.sd:.2g}, from revision {self.revision})"
         )
 
@@ -56,7 +57,11 @@ def about_arms(cells: Cells) -> float | None:
     own: dict[str, list[float]] = {}
     for (arm, _), value in cells.items():
         own.setdefault(arm, []).append(value)
-    spreads = [(spread**2, len(values) - 1) for values in own.values() if (spread := mean_sd(values)[1]) is not None]
+    spreads = [
+        (spread**2, len(values) - 1)
+        for values in own.values()
+        if (spread := mean_sd(values)[1]) is not None
+    ]
     dof = sum(count for _, count in spreads)
     return sqrt(sum(variance * count for variance, count in spreads) / dof) if dof else None
 
@@ -64,8 +69,9 @@ def about_arms(cells: Cells) -> float | None:
 def noise_floor(
     home: Home, name: str, metric: str, part: str | None = None, measure: Measure = about_both
 ) -> tuple[float, str] | None:
-    """The run-to-run standard deviation of `metric`, from the latest revision of a study whose finished runs give one, and that
-    revision; from 200 runs at most. `part`: the label of the part whose runs count, of a study that has parts.
+    """The run-to-run standard deviation of `metric`, from the latest revision of a study whose
+    finished runs give one, and that revision; from 200 runs at most. `part`: the label of the part
+    whose runs count, of a study that has parts.
     """
     left = _MOST_RUNS
     for record in reversed(revisions(home, name)):
@@ -80,35 +86,52 @@ def noise_floor(
 
 
 def _runs(content: Mapping[str, Any], part: str | None) -> list[Mapping[str, Any]]:
-    """Of the part of that label; of a study with parts none where none is asked for: their noises differ."""
+    """Of the part of that label; of a study with parts none where none is asked for: their noises
+    differ.
+    """
     if part is None:
         return [] if "parts" in content else content["runs"]
     return next((own["runs"] for own in content.get("parts", ()) if own["label"] == part), [])
 
 
 def _cells(home: Home, runs: list[Mapping[str, Any]], metric: str) -> dict[tuple[str, int], float]:
-    """What finished runs came to; arms that diverged are left out, and those that share the runs of another."""
+    """What finished runs came to; arms that diverged are left out, and those that share the runs of
+    another.
+    """
     results = {run["key"]: Record(home.root, run["key"]).result for run in runs}
     known = [(run, result) for run in runs if (result := results[run["key"]]) is not None]
     lost = {run["arm"] for run, result in known if result["diverged"]}
     first = first_by_runs(run for run, _ in known)
-    sound = [(run, result) for run, result in known if run["arm"] not in lost and first[run["arm"]] == run["arm"]]
+    sound = [
+        (run, result)
+        for run, result in known
+        if run["arm"] not in lost and first[run["arm"]] == run["arm"]
+    ]
     return {(run["arm"], run["seed"]): figure(result, metric) for run, result in sound}
 
 
 def foreseen(home: Home, planned: "Planned") -> Foresight | None:
-    """The smallest change that a study can find; None while no noise is known, or where it asks about none, has one seed, or has
-    parts.
+    """The smallest change that a study can find; None while no noise is known, or where it asks
+    about none, has one seed, or has parts.
     """
-    return None if planned.plan.parts else _foreseen(home, planned.request.name, planned.study, planned.plan)
+    return (
+        None
+        if planned.plan.parts
+        else _foreseen(home, planned.request.name, planned.study, planned.plan)
+    )
 
 
 def foreseen_parts(home: Home, planned: "Planned") -> list[Foresight | None]:
     """The same of each part, from the noise of the recorded part of its label alone."""
-    return [_foreseen(home, planned.request.name, part.study, part.plan, part.label) for part in planned.plan.parts]
+    return [
+        _foreseen(home, planned.request.name, part.study, part.plan, part.label)
+        for part in planned.plan.parts
+    ]
 
 
-def _foreseen(home: Home, name: str, study: "Study", plan: "Plan", part: str | None = None) -> Foresight | None:
+def _foreseen(
+    home: Home, name: str, study: "Study", plan: "Plan", part: str | None = None
+) -> Foresight | None:
     seeds, adaptive = len(study.seed_list()), study.adaptive
     if seeds < 2:
         return None
@@ -119,15 +142,28 @@ def _foreseen(home: Home, name: str, study: "Study", plan: "Plan", part: str | N
     found: list[tuple[float, float, str]] = []
     if len(apart) < len(asked) and (known := noise_floor(home, name, study.metric, part)):
         # The tests of the others count in Holm's procedure.
-        within = [replace(contrast, kind="total") if contrast in apart else contrast for contrast in asked]
-        own = len(streams) - len(set(streams.values())) + 1  # the arms whose error is as plentiful in a single stream
+        within = [
+            replace(contrast, kind="total") if contrast in apart else contrast for contrast in asked
+        ]
+        own = (
+            len(streams) - len(set(streams.values())) + 1
+        )  # the arms whose error is as plentiful in a single stream
         if (effect := detectable(within, own, seeds, known[0], rules)) is not None:
             found.append((effect, *known))
     if apart and (known := noise_floor(home, name, study.metric, part, about_arms)):
         family = sum(contrast.kind != "interaction" for contrast in asked)
-        variance = known[0] ** 2 * max(sum(w**2 for w in contrast.weights.values()) for contrast in apart)
+        variance = known[0] ** 2 * max(
+            sum(w**2 for w in contrast.weights.values()) for contrast in apart
+        )
         noise = Noise(variance, 2.0)  # two samples
-        found.append((smallest_found(noise, seeds, PowerTarget(family, rules.level, rules.power, rules.looks)), *known))
+        found.append(
+            (
+                smallest_found(
+                    noise, seeds, PowerTarget(family, rules.level, rules.power, rules.looks)
+                ),
+                *known,
+            )
+        )
     if not found:
         return None
     effect, sd, revision = max(found)
@@ -138,5 +174,7 @@ def _asked(plan: "Plan") -> tuple[list["Contrast"], dict[str, str]]:
     """The contrasts of arms that differ, and by arm the first of equal value."""
     equal = first_by_runs({"arm": run.arm, "key": run.key} for run in plan.runs)
     first = {arm.name: equal.get(arm.name, arm.name) for arm in plan.arms}
-    asked = [replace(contrast, weights=merged(contrast.weights, first)) for contrast in plan.contrasts]
+    asked = [
+        replace(contrast, weights=merged(contrast.weights, first)) for contrast in plan.contrasts
+    ]
     return [contrast for contrast in asked if contrast.weights], first

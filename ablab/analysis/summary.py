@@ -20,13 +20,14 @@ from ablab.stats.front import dominated_by
 
 @dataclass(frozen=True)
 class Summary:
-    """All that a report shows. `overhead`: share of the execution's time not spent in training steps or validation.
-    `survivors`: of a search whose confirming runs are all in, each confirmed arm with the one that beats it, if one does.
-    `objectives`: what runs are judged by. `apart`: by cost, why it is not compared between arms.
-    `margin`, `noise_floor`, `detectable_effect`: see `verdicts.Findings`. `shared`: the parameters of the one recipe for all that
-    every arm was tried with beside its own, if there was one. `spared`: runs fewer than with the most seeds everywhere;
-    `looks`: after how many seeds an adaptive study may end.
-    `parts`: of a study in several parts, each part's figures (`part`: its label); `across`: what only all of them tell.
+    """All that a report shows. `overhead`: share of the execution's time not spent in training
+    steps or validation. `survivors`: of a search whose confirming runs are all in, each confirmed
+    arm with the one that beats it, if one does. `objectives`: what runs are judged by. `apart`: by
+    cost, why it is not compared between arms. `margin`, `noise_floor`, `detectable_effect`: see
+    `verdicts.Findings`. `shared`: the parameters of the one recipe for all that every arm was tried
+    with beside its own, if there was one. `spared`: runs fewer than with the most seeds everywhere;
+    `looks`: after how many seeds an adaptive study may end. `parts`: of a study in several parts,
+    each part's figures (`part`: its label); `across`: what only all of them tell.
     """
 
     study: str
@@ -91,7 +92,9 @@ def summarise(record: StudyRecord) -> Summary:
         return _summarise(record, content)
     parts = [replace(_summarise(record, part), part=part["label"]) for part in parts_alone(content)]
     whole = _summarise(record, content)
-    spared = None if any(part.spared is None for part in parts) else whole.spared  # it has no verdicts of its own
+    spared = (
+        None if any(part.spared is None for part in parts) else whole.spared
+    )  # it has no verdicts of its own
     return replace(whole, parts=parts, across=across(content, parts), spared=spared)
 
 
@@ -104,45 +107,79 @@ def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
     costs = Costs.of(content, results)
     arms = arms_of(content, results, costs)
     found = findings(content, results)
-    effects = [replace(e, **costs.of_effect(c)) for e, c in zip(found.effects, content["contrasts"], strict=True)]
+    effects = [
+        replace(e, **costs.of_effect(c))
+        for e, c in zip(found.effects, content["contrasts"], strict=True)
+    ]
     executions, tried = record.executions, trials_of(content, record)
     tuned = tuning(content, tried)
-    settled_all = all(effect.verdict is not None for effect in effects if effect.kind != "interaction")
+    settled_all = all(
+        effect.verdict is not None for effect in effects if effect.kind != "interaction"
+    )
     chosen = {arm.arm: arm.best for arm in tuned}
     settled = set(results) | settled_keys(root, trials)
     failures = {key: Record(root, key).failure for key in (keys | trials) - set(results)}
     return Summary(
-        study=record.name, revision=record.revision, question=content["config"]["question"],
-        metric=content["config"]["metric"], objectives=objectives_of(content),
-        arms=[replace(arm, tuned=chosen.get(arm.name)) for arm in arms], effects=effects,
+        study=record.name,
+        revision=record.revision,
+        question=content["config"]["question"],
+        metric=content["config"]["metric"],
+        objectives=objectives_of(content),
+        arms=[replace(arm, tuned=chosen.get(arm.name)) for arm in arms],
+        effects=effects,
         infeasible={bare(name): bare(reason) for name, reason in content["infeasible"].items()},
-        runs=content["expected"]["runs"] + content["expected"]["trials"], finished=len(settled),
+        runs=content["expected"]["runs"] + content["expected"]["trials"],
+        finished=len(settled),
         failed={k: f["reason"] for k, f in failures.items() if f},
-        sd=found.sd, dof=found.dof, overhead=_overhead(executions),
+        sd=found.sd,
+        dof=found.dof,
+        overhead=_overhead(executions),
         wall_seconds=sum(e["wall_seconds"] for e in executions) if executions else None,
-        workers=executions[-1]["workers"] if executions else None, scope=scope(content),
+        workers=executions[-1]["workers"] if executions else None,
+        scope=scope(content),
         holds_for=holds_for(content),
-        devices=sorted({_device(result) for result in results.values()}), trials=tried, tuning=tuned,
-        survivors=_survivors(content, results, costs), apart=costs.apart,
-        notes=[*map(bare, content["notes"]), *costs.notes], baseline=found.baseline,
-        margin=found.margin, noise_floor=found.noise_floor, detectable_effect=found.detectable, shared=shared["params"],
-        spared=runs_spared(content) if settled_all else None, looks=list(looks_of(content)),
-    )  # fmt: skip
+        devices=sorted({_device(result) for result in results.values()}),
+        trials=tried,
+        tuning=tuned,
+        survivors=_survivors(content, results, costs),
+        apart=costs.apart,
+        notes=[*map(bare, content["notes"]), *costs.notes],
+        baseline=found.baseline,
+        margin=found.margin,
+        noise_floor=found.noise_floor,
+        detectable_effect=found.detectable,
+        shared=shared["params"],
+        spared=runs_spared(content) if settled_all else None,
+        looks=list(looks_of(content)),
+    )
 
 
-def _survivors(content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], costs: Costs) -> dict[str, str | None]:
-    """Of a search: each confirmed arm with the arm that beats it, None where there is none. Arms that diverged are left out, and
-    no arm is known to beat another where an objective is a cost that is not compared. Nothing before all confirming runs are in.
+def _survivors(
+    content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], costs: Costs
+) -> dict[str, str | None]:
+    """Of a search: each confirmed arm with the arm that beats it, None where there is none. Arms
+    that diverged are left out, and no arm is known to beat another where an objective is a cost
+    that is not compared. Nothing before all confirming runs are in.
     """
-    runs = [(run["arm"], run["seed"], results[run["key"]]) for run in content["runs"] if run["key"] in results]
+    runs = [
+        (run["arm"], run["seed"], results[run["key"]])
+        for run in content["runs"]
+        if run["key"] in results
+    ]
     if content["config"]["design"]["kind"] != "search" or len(runs) < max(1, len(content["runs"])):
         return {}
     lost = {arm for arm, _, result in runs if result["diverged"]}
     sound = [run for run in runs if run[0] not in lost]
     objectives = objectives_of(content)
-    tables = [{(arm, seed): figure(result, objective) for arm, seed, result in sound} for objective in objectives]
+    tables = [
+        {(arm, seed): figure(result, objective) for arm, seed, result in sound}
+        for objective in objectives
+    ]
     compared = not uncompared(objectives, costs.apart)
-    return {arm: dominated_by(tables, arm) if compared else None for arm in dict.fromkeys(arm for arm, _, _ in sound)}
+    return {
+        arm: dominated_by(tables, arm) if compared else None
+        for arm in dict.fromkeys(arm for arm, _, _ in sound)
+    }
 
 
 def _overhead(executions: list[dict[str, Any]]) -> float | None:
@@ -156,14 +193,19 @@ def _device(result: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     layout = result.get("layout", ONE_PROCESS)
     shared = "" if layout == ONE_PROCESS else f"{layout}, "
-    return f"{result['device']} ({shared}{result['precision']}, {result['threads']} thread(s), {versions})"
+    return (
+        f"{result['device']} ({shared}{result['precision']}, {result['threads']} thread(s), "
+        f"{versions})"
+    )
 
 
 def _without_parts(content: dict[str, Any]) -> dict[str, Any]:
     """Less what is empty in a study without parts, and cut where much was left out."""
     content = {**content, "infeasible": some_of(content["infeasible"])}
     empty = {key for key in ("part", "parts", "across") if not content[key]}
-    parts = {"parts": [_without_parts(part) for part in content["parts"]]} if content["parts"] else {}
+    parts = (
+        {"parts": [_without_parts(part) for part in content["parts"]]} if content["parts"] else {}
+    )
     return {key: value for key, value in {**content, **parts}.items() if key not in empty}
 
 

@@ -1,1 +1,3 @@
-"""The architecture value, its plugins, and the models built from it. Knows nothing of Lightning, MLflow or Optuna."""
+"""The architecture value, its plugins, and the models built from it. Knows nothing of Lightning,
+MLflow or Optuna.
+"""

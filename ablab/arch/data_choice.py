@@ -6,7 +6,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TokenizerChoice:
-    """A tokenizer as a study file would say it: its kind and options (`vocab`, …). Checked when the study is planned."""
+    """A tokenizer as a study file would say it: its kind and options (`vocab`, …). Checked when the
+    study is planned.
+    """
 
     kind: str
     options: tuple[tuple[str, Any], ...] = ()
@@ -26,4 +28,8 @@ class DataChoice:
     def sizes(self) -> dict[str, int]:
         """The sizes that follow, as far as they can be known here."""
         vocab = dict(self.tokenizer.options).get("vocab") if self.tokenizer else None
-        return {name: size for name, size in (("vocab", vocab), ("context", self.context)) if size is not None}
+        return {
+            name: size
+            for name, size in (("vocab", vocab), ("context", self.context))
+            if size is not None
+        }

@@ -1,4 +1,6 @@
-"""The training recipe as a frozen value: plugins edit it by the same mechanism as the architecture."""
+"""The training recipe as a frozen value: plugins edit it by the same mechanism as the
+architecture.
+"""
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
@@ -12,16 +14,17 @@ from ablab.arch.value import Slot
 
 
 class OptimizerSlot(Slot):
-    """Which optimizer trains the model. `elementwise`: whether each element of a weight steps by itself, so that processes
-    which hold a part of the weight each can do so.
+    """Which optimizer trains the model. `elementwise`: whether each element of a weight steps by
+    itself, so that processes which hold a part of the weight each can do so.
     """
 
     elementwise: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
-        """The optimizer over parameter `groups`, each with its own `weight_decay` and with `matrix`: whether it holds the
-        hidden matrices (`Weight.hidden_matrix`). The trainer sets each group's `lr` before every step.
+        """The optimizer over parameter `groups`, each with its own `weight_decay` and with
+        `matrix`: whether it holds the hidden matrices (`Weight.hidden_matrix`). The trainer sets
+        each group's `lr` before every step.
         """
 
 
@@ -30,10 +33,13 @@ class ScheduleSlot(Slot):
 
     @abstractmethod
     def factor(self, share: float) -> float:
-        """The factor on the peak learning rate; `share` runs from 0 (end of warm-up) to 1 (end of the budget)."""
+        """The factor on the peak learning rate; `share` runs from 0 (end of warm-up) to 1 (end of
+        the budget).
+        """
 
     def at(self, share: float, warmup: float) -> float:
-        """The factor when `share` of the whole budget is spent, after a warm-up over its first `warmup`.
+        """The factor when `share` of the whole budget is spent, after a warm-up over its first
+        `warmup`.
 
         To be overridden where the form depends on the whole budget.
         """
@@ -58,7 +64,9 @@ class LossTerm(Slot):
 
 @dataclass(frozen=True)
 class AdamW(OptimizerSlot):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101); β as LLaMA's."""
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101); β as
+    LLaMA's.
+    """
 
     beta1: float = 0.9
     beta2: float = 0.95
@@ -103,9 +111,10 @@ class Terms:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained. `batch_tokens`: tokens in a global batch. `warmup`: share of the budget over which the
-    learning rate rises linearly. `clip`: largest gradient norm. `precision`: auto, fp32 or bf16. `checkpointing`: whether
-    the backward pass computes each block's activations again instead of keeping them.
+    """How a model is trained. `batch_tokens`: tokens in a global batch. `warmup`: share of the
+    budget over which the learning rate rises linearly. `clip`: largest gradient norm. `precision`:
+    auto, fp32 or bf16. `checkpointing`: whether the backward pass computes each block's activations
+    again instead of keeping them.
     """
 
     batch_tokens: int = 4096
@@ -129,7 +138,9 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RecipePreset:
-    """A published recipe, in the words of a study's `recipe`; None where the source states nothing that carries over."""
+    """A published recipe, in the words of a study's `recipe`; None where the source states nothing
+    that carries over.
+    """
 
     lr: float | None = None
     batch_tokens: int | None = None

@@ -1,8 +1,8 @@
 """What each weight is for, stated once where the weight is made, and the walk that reads it.
 
-Parameters, initial values, weight decay and the tensor-parallel plan are walks over the built model. A module states its
-roles in `roles`, a mapping from the names of its own parameters; a module without roles is replicated whole and keeps its
-own initial values (`reset_parameters`).
+Parameters, initial values, weight decay and the tensor-parallel plan are walks over the built
+model. A module states its roles in `roles`, a mapping from the names of its own parameters; a
+module without roles is replicated whole and keeps its own initial values (`reset_parameters`).
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,9 @@ class Role:
 
 @dataclass(frozen=True)
 class Weight:
-    """One parameter of a built model, by its full name. `role` is None where its module states none."""
+    """One parameter of a built model, by its full name. `role` is None where its module states
+    none.
+    """
 
     name: str
     parameter: nn.Parameter
@@ -50,14 +52,18 @@ class Weight:
 
     @property
     def decays(self) -> bool:
-        """Whether weight decay applies: to matrices and embeddings; without a role, to what has two dimensions or more."""
+        """Whether weight decay applies: to matrices and embeddings; without a role, to what has two
+        dimensions or more.
+        """
         if self.role is None:
             return self.parameter.ndim >= 2
         return self.role.kind in (Kind.MATRIX, Kind.EMBEDDING)
 
     @property
     def hidden_matrix(self) -> bool:
-        """Whether it is a matrix from activations to activations: no table, no output projection, nothing without a role."""
+        """Whether it is a matrix from activations to activations: no table, no output projection,
+        nothing without a role.
+        """
         if self.role is None or self.parameter.ndim != 2:
             return False
         return self.role.kind is Kind.MATRIX and self.role.parallel is not Parallel.VOCAB
@@ -71,4 +77,6 @@ def weights(model: nn.Module) -> Iterator[Weight]:
         for name, parameter in module.named_parameters(recurse=False):
             if parameter not in seen:
                 seen.add(parameter)
-                yield Weight(f"{prefix}.{name}" if prefix else name, parameter, roles.get(name), module)
+                yield Weight(
+                    f"{prefix}.{name}" if prefix else name, parameter, roles.get(name), module
+                )

@@ -1,7 +1,9 @@
-"""The architecture as a frozen value: sizes, and one slot for each decision that a change may write.
+"""The architecture as a frozen value: sizes, and one slot for each decision that a change may
+write.
 
-A *slot* holds a frozen dataclass that knows how to build its part of the model. Slots never read each other when they
-are written; whatever depends on another slot is worked out when the model is built, from the `BuildContext` that `build` gets.
+A *slot* holds a frozen dataclass that knows how to build its part of the model. Slots never read
+each other when they are written; whatever depends on another slot is worked out when the model is
+built, from the `BuildContext` that `build` gets.
 """
 
 import dataclasses
@@ -16,7 +18,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Dims:
-    """Sizes. `width` is the residual stream's; `head_dim` is its own dimension (None: width / heads)."""
+    """Sizes. `width` is the residual stream's; `head_dim` is its own dimension (None: width /
+    heads).
+    """
 
     layers: int = 12
     width: int = 768
@@ -33,7 +37,9 @@ class Dims:
 
 @dataclass(frozen=True)
 class BuildContext:
-    """Where a part is being built: the whole architecture (this layer's values), and the layer's index or None."""
+    """Where a part is being built: the whole architecture (this layer's values), and the layer's
+    index or None.
+    """
 
     arch: "Architecture"
     layer: int | None = None
@@ -49,15 +55,21 @@ class Slot(ABC):
 
 
 class Position(Slot):
-    """How positions enter the stream. Builds a module (x (batch, time, width), start) -> the same shape."""
+    """How positions enter the stream. Builds a module (x (batch, time, width), start) -> the same
+    shape.
+    """
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module:
-        """The module that adds positions to the embedded tokens; the first of them stands at position `start`."""
+        """The module that adds positions to the embedded tokens; the first of them stands at
+        position `start`.
+        """
 
 
 class Rotate(Slot):
-    """A rotation of queries and keys. Builds a module (q, k, start) -> (q, k), each (batch, heads, time, head_dim)."""
+    """A rotation of queries and keys. Builds a module (q, k, start) -> (q, k), each (batch, heads,
+    time, head_dim).
+    """
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module:
@@ -69,12 +81,16 @@ class ScoreBias(Slot):
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module | None:
-        """A module: distances (...), query's position less key's -> (heads, ...); None where nothing is added."""
+        """A module: distances (...), query's position less key's -> (heads, ...); None where
+        nothing is added.
+        """
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a pattern is built from: the heads of queries and of keys, the score bias's module, the dropout of weights."""
+    """What a pattern is built from: the heads of queries and of keys, the score bias's module, the
+    dropout of weights.
+    """
 
     heads: int
     kv_heads: int
@@ -87,7 +103,9 @@ class Pattern(Slot):
 
     @abstractmethod
     def build(self, scores: Scores) -> nn.Module:
-        """The module that attends: (q, k, v) -> y, each (batch, heads, time, head_dim). Raises UserError if heads don't fit."""
+        """The module that attends: (q, k, v) -> y, each (batch, heads, time, head_dim). Raises
+        UserError if heads don't fit.
+        """
 
 
 class Norm(Slot):
@@ -114,12 +132,14 @@ class Branch(Slot):
         """The branch's module."""
 
     def hidden_width(self, width: int) -> int | None:
-        """How wide a feed-forward is inside, in a stream of `width`; None: it cannot be made wider or narrower."""
+        """How wide a feed-forward is inside, in a stream of `width`; None: it cannot be made wider
+        or narrower.
+        """
         return None
 
     def resized(self, hidden: int, width: int) -> "Branch":
-        """The same feed-forward, `hidden` wide inside in a stream of `width`, or as near to that as it can be. To be overridden
-        together with `hidden_width`.
+        """The same feed-forward, `hidden` wide inside in a stream of `width`, or as near to that as
+        it can be. To be overridden together with `hidden_width`.
         """
         raise NotImplementedError
 
@@ -129,11 +149,15 @@ class ResidualJoin(Slot):
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module:
-        """The module; its `forward` takes the stream and a callable that sums the group's branches."""
+        """The module; its `forward` takes the stream and a callable that sums the group's
+        branches.
+        """
 
 
 class Final(Slot):
-    """What stands between the last block and the head. Builds a module (batch, time, width) -> the same."""
+    """What stands between the last block and the head. Builds a module (batch, time, width) -> the
+    same.
+    """
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module:
@@ -158,7 +182,9 @@ class LogitScale(Slot):
 
 @dataclass(frozen=True)
 class Logits:
-    """What happens to the logits: a factor, and a bound `softcap` · tanh(logits / `softcap`) (None: no bound)."""
+    """What happens to the logits: a factor, and a bound `softcap` · tanh(logits / `softcap`) (None:
+    no bound).
+    """
 
     scale: LogitScale
     softcap: float | None = None
@@ -182,7 +208,9 @@ class ResidualInitScale(Slot):
 
 @dataclass(frozen=True)
 class Init:
-    """Initial values: matrices, embeddings (normal, mean 0), and the scale of weights that write to the stream."""
+    """Initial values: matrices, embeddings (normal, mean 0), and the scale of weights that write to
+    the stream.
+    """
 
     matrix: InitStd
     embedding: InitStd
@@ -226,7 +254,9 @@ class Architecture:
         return -(-self.dims.vocab // self.vocab_multiple) * self.vocab_multiple
 
     def site(self, layer: int | None = None) -> BuildContext:
-        """The site in block `layer`, or outside the blocks (None: the last one's values), with every `ByLayer` resolved."""
+        """The site in block `layer`, or outside the blocks (None: the last one's values), with
+        every `ByLayer` resolved.
+        """
         return BuildContext(at_layer(self, self.dims.layers - 1 if layer is None else layer), layer)
 
 

@@ -5,7 +5,18 @@ import sys
 
 import typer
 
-from ablab.cli import export, generate, manage, models, new_plugin, run, server, status, studies, sync
+from ablab.cli import (
+    export,
+    generate,
+    manage,
+    models,
+    new_plugin,
+    run,
+    server,
+    status,
+    studies,
+    sync,
+)
 from ablab.errors import RunFailed, UserError
 
 app = typer.Typer(
@@ -17,17 +28,35 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 _COMMANDS = (
-    run.run, studies.plan, studies.report, status.status, manage.studies, manage.cancel, manage.retry, manage.rm,
-    server.ui, sync.sync, studies.schema,
-    models.inspect, models.diff, models.plugins, models.families, new_plugin.new_plugin, export.export, generate.generate,
-)  # fmt: skip
+    run.run,
+    studies.plan,
+    studies.report,
+    status.status,
+    manage.studies,
+    manage.cancel,
+    manage.retry,
+    manage.rm,
+    server.ui,
+    sync.sync,
+    studies.schema,
+    models.inspect,
+    models.diff,
+    models.plugins,
+    models.families,
+    new_plugin.new_plugin,
+    export.export,
+    generate.generate,
+)
 for command in _COMMANDS:
     app.command()(command)
 
 
 def main() -> None:
-    """Runs a command. Exit status: 0 done, 1 a run failed, 2 bad input, or no permission for a file, 130 or 143 interrupted."""
-    # Imports make hundreds of thousands of objects that stay: looking through them for garbage takes a tenth of a plan's time.
+    """Runs a command. Exit status: 0 done, 1 a run failed, 2 bad input, or no permission for a
+    file, 130 or 143 interrupted.
+    """
+    # Imports make hundreds of thousands of objects that stay: looking through them for garbage
+    # takes a tenth of a plan's time.
     gc.set_threshold(50_000)
     try:
         app()

@@ -1,4 +1,6 @@
-"""Opens a page in the user's browser when its server answers: `python -m ablab.cli.browse URL`. Silent where there is none."""
+"""Opens a page in the user's browser when its server answers: `python -m ablab.cli.browse URL`.
+Silent where there is none.
+"""
 
 import os
 import sys

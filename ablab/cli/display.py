@@ -45,13 +45,18 @@ class Lines:
         self.runs[spec.key] = spec
         self._ended.discard(spec.key)
 
-    def ended(self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None) -> None:
+    def ended(
+        self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None
+    ) -> None:
         """A line with the outcome and the time left."""
         if report.status != "interrupted":
             self._ended.add(spec.key)
         outcome = report.status if not report.reason else f"{report.status}: {report.reason}"
         if result is not None:
-            outcome = f"{self.metric} {result['metrics'][self.metric]:.4f}  {result['cost']['seconds']:.1f} s"
+            outcome = (
+                f"{self.metric} {result['metrics'][self.metric]:.4f}  "
+                f"{result['cost']['seconds']:.1f} s"
+            )
             outcome += "  DIVERGED" if result["diverged"] else ""
         self.say(f"[{self.done}/{self.total}] {spec.label}: {outcome}{self._left()}")
 
@@ -68,7 +73,9 @@ class Lines:
 
     def _left(self) -> str:
         """Time left, from the steps done and those to do."""
-        share = self.done + sum(share for key, share in self._shares.items() if key not in self._ended)
+        share = self.done + sum(
+            share for key, share in self._shares.items() if key not in self._ended
+        )
         elapsed = time.monotonic() - self.begun
         if share < 0.05 or self.done >= self.total:
             return ""

@@ -9,8 +9,15 @@ from ablab.cli.options import HomeDir, Plugins
 
 
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's key, or as much of it as tells it apart.")],
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that is empty or not there.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A finished run's key, or as much of it as tells it apart."
+        ),
+    ],
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder that is empty or not there.")
+    ],
     home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:

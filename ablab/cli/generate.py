@@ -8,10 +8,19 @@ from ablab.cli.options import HomeDir, Plugins
 
 
 def generate(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A finished run's key, or as much of it as tells it apart.")],
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="A finished run's key, or as much of it as tells it apart."
+        ),
+    ],
     prompt: Annotated[str, typer.Argument(help="What the text begins with.")],
-    tokens: Annotated[int, typer.Option(min=1, help="How many tokens at most; the context ends it too.")] = 100,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0: always the most likely token.")] = 0.8,
+    tokens: Annotated[
+        int, typer.Option(min=1, help="How many tokens at most; the context ends it too.")
+    ] = 100,
+    temperature: Annotated[
+        float, typer.Option(min=0.0, help="0: always the most likely token.")
+    ] = 0.8,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     home: HomeDir = None,
     plugins: Plugins = None,

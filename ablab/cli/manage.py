@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 Targets = Annotated[
     list[str],
     typer.Argument(
-        metavar="TARGET...", help="A study's name, NAME:REVISION or file, or a run's key or its beginning. Several may be given."
+        metavar="TARGET...",
+        help=(
+            "A study's name, NAME:REVISION or file, or a run's key or its beginning. Several may "
+            "be given."
+        ),
     ),
 ]
 
@@ -38,22 +42,36 @@ def studies(as_json: Json = False, home: HomeDir = None, plugins: Plugins = None
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(study["last_used"]))
         failed = f"  {study['failed']} failed" if study["failed"] else ""
         runs = f"{study['done']}/{study['runs']} runs{failed}"
-        print(f"{study['study']}  revision {study['revision']}  {runs}  last run {used}  {study['question']}")
+        print(
+            f"{study['study']}  revision {study['revision']}  {runs}  last run {used}  "
+            f"{study['question']}"
+        )
         if study["earlier"]:
             print(f"  earlier revisions: {', '.join(study['earlier'])}")
 
 
-def cancel(targets: Targets, profile: Profile = None, home: HomeDir = None, plugins: Plugins = None) -> None:
-    """Ask unfinished runs to stop: one under way writes a checkpoint and ends, one that waits is not begun."""
+def cancel(
+    targets: Targets, profile: Profile = None, home: HomeDir = None, plugins: Plugins = None
+) -> None:
+    """Ask unfinished runs to stop: one under way writes a checkpoint and ends, one that waits is
+    not begun.
+    """
     from ablab.execute.manage import cancel as ask
 
     place, found = _found(targets, profile, home)
     running, waiting = ask(place, _keys(found))
-    print(f"asked {_runs(running)} under way and {_runs(waiting)} waiting to stop; `ablab run` or `ablab retry` wants them again")
+    print(
+        f"asked {_runs(running)} under way and {_runs(waiting)} waiting to stop; `ablab run` "
+        "or `ablab retry` wants them again"
+    )
 
 
-def retry(targets: Targets, profile: Profile = None, home: HomeDir = None, plugins: Plugins = None) -> None:
-    """Forget the failures and cancellations of unfinished runs: a driver at work takes them up again."""
+def retry(
+    targets: Targets, profile: Profile = None, home: HomeDir = None, plugins: Plugins = None
+) -> None:
+    """Forget the failures and cancellations of unfinished runs: a driver at work takes them up
+    again.
+    """
     from ablab.execute.manage import retry as forget
 
     place, found = _found(targets, profile, home)
@@ -93,13 +111,20 @@ def _figures(every: "list[StudyRecord]") -> dict[str, Any]:
     runs, trials = listed(content)
     states = [state(record.home.root, key) for key in (*runs, *trials)]
     return {
-        "study": record.name, "revision": record.revision, "question": content["config"]["question"], "runs": len(states),
-        "done": states.count("done"), "failed": states.count("failed"), "last_used": record.last_used,
+        "study": record.name,
+        "revision": record.revision,
+        "question": content["config"]["question"],
+        "runs": len(states),
+        "done": states.count("done"),
+        "failed": states.count("failed"),
+        "last_used": record.last_used,
         "earlier": [older.revision for older in reversed(earlier)],
-    }  # fmt: skip
+    }
 
 
-def _found(targets: list[str], profile: str | None, home: Path | None) -> tuple["Home", list["Target"]]:
+def _found(
+    targets: list[str], profile: str | None, home: Path | None
+) -> tuple["Home", list["Target"]]:
     """All of them are found before anything is done to one."""
     from ablab.execute.manage import find_target
     from ablab.records.home import make_home
@@ -117,7 +142,11 @@ def _described(removal: "Removal") -> str:
     kept = f" ({removal.kept} more stay: other studies list them)" if removal.kept else ""
     parts.append(f"{_runs(len(removal.runs))}{kept}")
     size = float(removal.size)
-    unit = next(unit for unit in ("bytes", "kB", "MB", "GB", "TB") if size < 1000 or unit == "TB" or not (size := size / 1000))
+    unit = next(
+        unit
+        for unit in ("bytes", "kB", "MB", "GB", "TB")
+        if size < 1000 or unit == "TB" or not (size := size / 1000)
+    )
     return f"{', '.join(parts)}: {size:.3g} {unit}"
 
 

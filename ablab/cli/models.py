@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from ablab.arch.counting.rank_account import RankAccount
     from ablab.arch.value import Architecture
 
-Expression = Annotated[str, typer.Argument(metavar="EXPR", help="A model expression: gpt2:124M + rope - scaled_init")]
+Expression = Annotated[
+    str, typer.Argument(metavar="EXPR", help="A model expression: gpt2:124M + rope - scaled_init")
+]
 Size = Annotated[int | None, typer.Option(min=1, help="In place of the family's.")]
 
 
@@ -32,7 +34,10 @@ def inspect(
     vocab: Size = None,
     context: Size = None,
     tensor_parallel: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="And what each of N tensor-parallel ranks holds and says.")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="And what each of N tensor-parallel ranks holds and says."
+        ),
     ] = None,
     plugins: Plugins = None,
     home: HomeDir = None,
@@ -41,7 +46,9 @@ def inspect(
     from ablab.arch.counting.account import account
     from ablab.arch.counting.rank_account import rank_account
 
-    sizes = _sizes(layers=layers, width=width, heads=heads, head_dim=head_dim, vocab=vocab, context=context)
+    sizes = _sizes(
+        layers=layers, width=width, heads=heads, head_dim=head_dim, vocab=vocab, context=context
+    )
     model, arch = _arch(expression, _registry(plugins), sizes)
     counted, rank = account(arch), rank_account(arch, tensor_parallel) if tensor_parallel else None
     if as_json:
@@ -52,7 +59,10 @@ def inspect(
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.print(f"[bold]{expression}[/]: {' + '.join(str(use) for use in model.uses.values()) or 'the base decoder'}")
+    console.print(
+        f"[bold]{expression}[/]: "
+        f"{' + '.join(str(use) for use in model.uses.values()) or 'the base decoder'}"
+    )
     for line in (*_of_model(counted), *(_of_rank(rank) if rank else ())):
         console.print(line)
 
@@ -62,7 +72,10 @@ def _of_model(counted: "Account") -> "Iterator[str]":
 
     parameters, flops = counted.parameters, counted.flops_per_token
     yield "  ".join(f"{name} {value}" for name, value in counted.dims.items())
-    yield f"parameters        {parameters.total:,} ({parameters.embedding:,} embedding, {parameters.non_embedding:,} other)"
+    yield (
+        f"parameters        {parameters.total:,} ({parameters.embedding:,} embedding, "
+        f"{parameters.non_embedding:,} other)"
+    )
     yield f"FLOPs per token   {short(flops.forward)} forward, {short(flops.training)} training"
     yield f"KV cache          {counted.kv_cache_bytes_per_token:,} bytes per token (bf16)"
     yield _memory(counted.memory_bytes)
@@ -73,7 +86,8 @@ def _memory(memory: "Memory") -> str:
 
     total = memory.weights + memory.gradients + memory.optimizer
     return (
-        f"memory (fp32)     {short(memory.weights)}B weights + {short(memory.gradients)}B gradients + "
+        f"memory (fp32)     {short(memory.weights)}B weights + {short(memory.gradients)}B "
+        "gradients + "
         f"{short(memory.optimizer)}B AdamW = {short(total)}B, before activations"
     )
 
@@ -84,9 +98,15 @@ def _of_rank(rank: "RankAccount") -> "Iterator[str]":
     from ablab.report.numbers import short
 
     yield f"\n[bold]each of {rank.size} tensor-parallel ranks[/]"
-    yield f"parameters        {rank.parameters:,} ({rank.whole / rank.parameters:.1%} whole on every rank)"
+    yield (
+        f"parameters        {rank.parameters:,} ({rank.whole / rank.parameters:.1%} whole on "
+        "every rank)"
+    )
     yield _memory(rank.memory_bytes)
-    yield f"all-reduced       {short(rank.bytes_per_token)}B per token; in a ring each sends {short(rank.wire_bytes_per_token)}B"
+    yield (
+        f"all-reduced       {short(rank.bytes_per_token)}B per token; in a ring each sends "
+        f"{short(rank.wire_bytes_per_token)}B"
+    )
     for part in rank.parts:
         forward, backward, weights = part.said.forward, part.said.backward, part.said.weights
         name = part.name + (f" × {part.times}" if part.times > 1 else "")
@@ -95,7 +115,10 @@ def _of_rank(rank: "RankAccount") -> "Iterator[str]":
             f"{forward.bytes:,} + {backward.bytes:,} bytes per token"
         )
         if weights.all_reduces:
-            yield f"  {'':<16}{weights.all_reduces} of weight gradients, {weights.bytes:,} bytes per backward pass"
+            yield (
+                f"  {'':<16}{weights.all_reduces} of weight gradients, {weights.bytes:,} bytes "
+                "per backward pass"
+            )
     yield f"[dim]({COMMUNICATION_CONVENTION})[/]"
 
 
@@ -115,7 +138,9 @@ def diff(
     from rich.console import Console
 
     registry = _registry(plugins)
-    sizes = _sizes(layers=layers, width=width, heads=heads, head_dim=head_dim, vocab=vocab, context=context)
+    sizes = _sizes(
+        layers=layers, width=width, heads=heads, head_dim=head_dim, vocab=vocab, context=context
+    )
     Console(highlight=False).print(_steps(first, second, registry, sizes))
 
 
@@ -130,21 +155,41 @@ def _steps(first: str, second: str, registry: "Registry", sizes: dict[str, int])
 
     start, before = _account(first, registry, sizes)
     end, last = _account(second, registry, sizes)
-    table = Table("change", "writes", "parameters", "FLOPs/token", title=f"from {first} to {second}", title_justify="left")
+    table = Table(
+        "change",
+        "writes",
+        "parameters",
+        "FLOPs/token",
+        title=f"from {first} to {second}",
+        title_justify="left",
+    )
     uses = dict(start.uses)
     whole = [(first, before)]
     for change in difference(start.uses, end.uses):
         uses = change.apply(uses)
         after = account(composite(variant(start, uses), Composite(), sizes).arch)
-        touched = sorted({path for _, use in (*change.removed, *change.added) for path in use.claim().edit})
+        touched = sorted(
+            {path for _, use in (*change.removed, *change.added) for path in use.claim().edit}
+        )
         more = after.flops_per_token.training - before.flops_per_token.training
-        table.add_row(change.name, ", ".join(touched), f"{after.parameters.total - before.parameters.total:+,}", _signed(more))
+        table.add_row(
+            change.name,
+            ", ".join(touched),
+            f"{after.parameters.total - before.parameters.total:+,}",
+            _signed(more),
+        )
         before = after
     table.add_section()
     sized = before.dims == last.dims
-    whole += [(second, last)] if sized else [(f"{second} at the size of {first}", before), (f"{second} at its own size", last)]
+    whole += (
+        [(second, last)]
+        if sized
+        else [(f"{second} at the size of {first}", before), (f"{second} at its own size", last)]
+    )
     for name, counted in whole:
-        table.add_row(name, "", f"{counted.parameters.total:,}", _signed(counted.flops_per_token.training)[1:])
+        table.add_row(
+            name, "", f"{counted.parameters.total:,}", _signed(counted.flops_per_token.training)[1:]
+        )
     return table
 
 
@@ -156,15 +201,22 @@ def plugins(
 ) -> None:
     """The plugins that can be named in expressions."""
     registry = _registry(plugins)
-    chosen = [registry.plugin(name)] if name is not None else [registry.plugins[n] for n in sorted(registry.plugins)]
+    chosen = (
+        [registry.plugin(name)]
+        if name is not None
+        else [registry.plugins[n] for n in sorted(registry.plugins)]
+    )
     if as_json:
         rows = [
             {
-                "name": p.name, "paths": p.paths, "summary": p.summary,
-                "source": p.declared.source, "options": p.options,
+                "name": p.name,
+                "paths": p.paths,
+                "summary": p.summary,
+                "source": p.declared.source,
+                "options": p.options,
             }
             for p in chosen
-        ]  # fmt: skip
+        ]
         print(json.dumps(rows, indent=1, default=str))
         return
     for p in chosen:
@@ -185,7 +237,10 @@ def families(plugins: Plugins = None, home: HomeDir = None) -> None:
         print(f"    = {family.plugins or 'the base decoder'}")
         print(f"    sizes: {', '.join(family.sizes)}")
         if family.recipe is not None:
-            print(f"    recipe: {', '.join(f'{key} {value}' for key, value in family.recipe.settings().items())}")
+            settings = ", ".join(
+                f"{key} {value}" for key, value in family.recipe.settings().items()
+            )
+            print(f"    recipe: {settings}")
         print(f"    source: {family.source}")
 
 
@@ -199,14 +254,18 @@ def _sizes(**sizes: int | None) -> dict[str, int]:
     return {name: value for name, value in sizes.items() if value is not None}
 
 
-def _account(expression: str, registry: "Registry", sizes: dict[str, int]) -> "tuple[Model, Account]":
+def _account(
+    expression: str, registry: "Registry", sizes: dict[str, int]
+) -> "tuple[Model, Account]":
     from ablab.arch.counting.account import account
 
     model, arch = _arch(expression, registry, sizes)
     return model, account(arch)
 
 
-def _arch(expression: str, registry: "Registry", sizes: dict[str, int]) -> "tuple[Model, Architecture]":
+def _arch(
+    expression: str, registry: "Registry", sizes: dict[str, int]
+) -> "tuple[Model, Architecture]":
     from ablab.arch.composition.compose import Composite
     from ablab.arch.composition.expression import resolve
     from ablab.arch.composition.model import composite

@@ -48,7 +48,7 @@ class $cls:
         return {"mlp.activation": ${cls}Activation(self.slope)}
 ''')
 
-_TEST = Template('''"""$title, held to the conformance suite and to a plain version of its arithmetic."""
+_TEST = Template('''"""$title: the conformance suite, and a plain version of its arithmetic."""
 
 from pathlib import Path
 
@@ -66,15 +66,23 @@ class Test$cls(Conformance):
 
 
 def test_arithmetic():
-    model = ablab.build("gpt2 + $name(slope=2)", plugins=[HERE], layers=1, width=16, heads=2, vocab=10, context=8)
+    sizes = {"layers": 1, "width": 16, "heads": 2, "vocab": 10, "context": 8}
+    model = ablab.build("gpt2 + $name(slope=2)", plugins=[HERE], **sizes)
     x = torch.linspace(-3, 3, 7)
     assert torch.allclose(model.blocks[0].mlp.activation(x), x / (1 + torch.exp(-2 * x)))
 ''')
 
 
 def new_plugin(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What expressions will call it: lower case, with underscores.")],
-    directory: Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where NAME.py and test_NAME.py go.")] = Path(),
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="What expressions will call it: lower case, with underscores."
+        ),
+    ],
+    directory: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Where NAME.py and test_NAME.py go.")
+    ] = Path(),
 ) -> None:
     """Write a working plugin, and its test, to start from."""
     from ablab.arch.composition.registry import load_registry
@@ -84,12 +92,18 @@ def new_plugin(
     _check(name)
     registry = load_registry()
     if name in {*registry.plugins, *registry.families}:
-        raise UserError(f"{name!r} is taken: `ablab plugins` and `ablab families` list the names in use")
+        raise UserError(
+            f"{name!r} is taken: `ablab plugins` and `ablab families` list the names in use"
+        )
     files = [directory / f"{name}.py", directory / f"test_{name}.py"]
     for file in files:
         if file.exists():
             raise UserError(f"{file} exists already")
-    words = {"name": name, "cls": "".join(map(str.capitalize, name.split("_"))), "title": name.replace("_", " ").capitalize()}
+    words = {
+        "name": name,
+        "cls": "".join(map(str.capitalize, name.split("_"))),
+        "title": name.replace("_", " ").capitalize(),
+    }
     directory.mkdir(parents=True, exist_ok=True)
     for file, template in zip(files, (_PLUGIN, _TEST), strict=True):
         content = template.substitute(words).encode()
@@ -105,7 +119,17 @@ def _check(name: str) -> None:
 
     from ablab.errors import UserError
 
-    if not fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or iskeyword(name) or name.startswith("test_"):
+    if (
+        not fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name)
+        or iskeyword(name)
+        or name.startswith("test_")
+    ):
         near = sub(r"\W+|_+", "_", sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).strip("_").lower()
-        hint = f" (did you mean {near!r}?)" if near and near != name and near.isidentifier() and not iskeyword(near) else ""
-        raise UserError(f"{name!r} is no name for a plugin: lower-case words joined by underscores{hint}")
+        hint = (
+            f" (did you mean {near!r}?)"
+            if near and near != name and near.isidentifier() and not iskeyword(near)
+            else ""
+        )
+        raise UserError(
+            f"{name!r} is no name for a plugin: lower-case words joined by underscores{hint}"
+        )

@@ -19,13 +19,29 @@ if TYPE_CHECKING:
     from ablab.records.home import Home
     from ablab.train.parallel import ParallelLayout
 
-Workers = Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: one a GPU, or one a CPU core.")]
-Accelerator = Annotated[str | None, typer.Option(help="auto, cpu or cuda. Default: the study's `hardware`.")]
-Devices = Annotated[int | None, typer.Option(min=1, help="Processes that share each run, each on a GPU or on CPU cores.")]
-Nodes = Annotated[int | None, typer.Option(min=1, help="Over how many nodes: `ablab run` is then started on each, by torchrun.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes. Default: one a GPU, or one a CPU core.")
+]
+Accelerator = Annotated[
+    str | None, typer.Option(help="auto, cpu or cuda. Default: the study's `hardware`.")
+]
+Devices = Annotated[
+    int | None,
+    typer.Option(min=1, help="Processes that share each run, each on a GPU or on CPU cores."),
+]
+Nodes = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Over how many nodes: `ablab run` is then started on each, by torchrun."
+    ),
+]
 StrategyName = Annotated[str | None, typer.Option("--strategy", help="auto, ddp, fsdp or tensor.")]
-TensorSize = Annotated[int | None, typer.Option("--tensor", min=1, help="How many of them hold the model together.")]
-Compile = Annotated[bool | None, typer.Option("--compile/--no-compile", help="Whether torch compiles the blocks.")]
+TensorSize = Annotated[
+    int | None, typer.Option("--tensor", min=1, help="How many of them hold the model together.")
+]
+Compile = Annotated[
+    bool | None, typer.Option("--compile/--no-compile", help="Whether torch compiles the blocks.")
+]
 
 
 def run(
@@ -54,23 +70,33 @@ def run(
         together.follow(place.root.resolve(), tuple(folder.resolve() for folder in plugins or ()))
         return
     hardware = {
-        "accelerator": accelerator, "devices": devices, "nodes": nodes, "strategy": strategy, "tensor": tensor,
+        "accelerator": accelerator,
+        "devices": devices,
+        "nodes": nodes,
+        "strategy": strategy,
+        "tensor": tensor,
         "compile": compile,
-    }  # fmt: skip
+    }
     given = [f"hardware.{name}={value}" for name, value in hardware.items() if value is not None]
     request = request_of(file, profile, [*(overrides or []), *given], plugins)
-    fresh = None if place.root.exists() else planned(request, place.root)  # bad input leaves no home behind
+    fresh = (
+        None if place.root.exists() else planned(request, place.root)
+    )  # bad input leaves no home behind
     if fresh is not None:
         check_gang(together, _layout(fresh)[0])
     require_writable([place.root])
     with driving(place, request.name):
-        asked = fresh or planned(request, place.root)  # while nothing that it counts on can be removed
+        asked = fresh or planned(
+            request, place.root
+        )  # while nothing that it counts on can be removed
         check_gang(together, _layout(asked)[0])
         with leading(together):
             _carry_out(asked, place, 1 if together else workers, together)
 
 
-def _carry_out(asked: "Planned", place: "Home", workers: int | None, together: "Gang | None") -> None:
+def _carry_out(
+    asked: "Planned", place: "Home", workers: int | None, together: "Gang | None"
+) -> None:
     from rich.console import Console
 
     from ablab.cli.display import make_display
@@ -86,16 +112,25 @@ def _carry_out(asked: "Planned", place: "Home", workers: int | None, together: "
     expected, missing = asked.plan.expected, session.missing
     total = expected.runs + expected.trials
     machine, (layout, why) = asked.study.hardware, _layout(asked)
-    count, threads = (machine.timed_division if asked.study.timed else machine.division)(workers, missing)
+    count, threads = (machine.timed_division if asked.study.timed else machine.division)(
+        workers, missing
+    )
 
     def executor(setting: "Setting") -> "Executor":
-        return GangExecutor(together, setting) if together else LocalExecutor(count, setting, machine.shares())
+        return (
+            GangExecutor(together, setting)
+            if together
+            else LocalExecutor(count, setting, machine.shares())
+        )
 
     if missing:
         if layout.processes > 1:
             display.say(f"each run on {layout.processes} processes, {layout} ({why})")
         trials = f"{expected.trials} trials and " if expected.trials else ""
-        display.say(f"{trials}{expected.told}, {total - missing} of them finished; {count} workers × {threads} threads")
+        display.say(
+            f"{trials}{expected.told}, {total - missing} of them finished; {count} workers × "
+            f"{threads} threads"
+        )
         display.begin(missing)
     else:
         display.say(f"all {total} runs are finished: nothing to train")
@@ -124,8 +159,14 @@ def _tell(asked: "Planned", tally: "ExecutionSummary", display: "Display") -> No
     if tally.failed:
         total = asked.plan.expected.runs + asked.plan.expected.trials
         trials = len(tally.failed.keys() & {trial.run.key for trial in asked.plan.trials})
-        note = f" ({trials} of them are trials, which count as without a value: `ablab retry`)" if trials else ""
-        raise RunFailed(f"{len(tally.failed)} of {total} runs failed; `ablab run` tries them again{note}")
+        note = (
+            f" ({trials} of them are trials, which count as without a value: `ablab retry`)"
+            if trials
+            else ""
+        )
+        raise RunFailed(
+            f"{len(tally.failed)} of {total} runs failed; `ablab run` tries them again{note}"
+        )
 
 
 def _conclude(session: "Session", console: Any, *, interrupted: bool) -> None:

@@ -13,8 +13,14 @@ from ablab.errors import UserError
 if TYPE_CHECKING:
     from ablab.records.home import Home
 
-Opened = Annotated[str | None, typer.Argument(metavar="[STUDY]", help="A study's name, or its file: whose runs to see.")]
-Browse = Annotated[bool | None, typer.Option("--open/--no-browser", help="Default: where there is a desktop and a terminal.")]
+Opened = Annotated[
+    str | None,
+    typer.Argument(metavar="[STUDY]", help="A study's name, or its file: whose runs to see."),
+]
+Browse = Annotated[
+    bool | None,
+    typer.Option("--open/--no-browser", help="Default: where there is a desktop and a terminal."),
+]
 _START = "`ablab run FILE` first"
 
 
@@ -26,7 +32,9 @@ def ui(
     home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:
-    """Open the MLflow server on the local store, at 127.0.0.1, or a study's page on the server that it is tracked on."""
+    """Open the MLflow server on the local store, at 127.0.0.1, or a study's page on the server that
+    it is tracked on.
+    """
     from ablab.records.home import make_home
     from ablab.tracking.addresses import is_server, without_user
     from ablab.tracking.mlflow.view import available, settings
@@ -46,11 +54,23 @@ def ui(
     print(f"MLflow on {page} (Ctrl-C ends it)", flush=True)
     _browse(page, browse)
     arguments = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--artifacts-destination", str((place.mlflow / "artifacts").resolve()),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--artifacts-destination",
+        str((place.mlflow / "artifacts").resolve()),
+    ]
     # By the environment, since every user of the machine may read a command line.
-    os.execve(sys.executable, arguments, {**os.environ, **settings(), "MLFLOW_BACKEND_STORE_URI": uri})
+    os.execve(
+        sys.executable, arguments, {**os.environ, **settings(), "MLFLOW_BACKEND_STORE_URI": uri}
+    )
 
 
 def _asked(study: str | None, profile: str | None, place: "Home") -> tuple[str | None, str]:
@@ -66,7 +86,9 @@ def _asked(study: str | None, profile: str | None, place: "Home") -> tuple[str |
 
 
 def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
-    """Where the runs stand: of the study, with its parent above them, or all. Raises UserError where the store can't be read."""
+    """Where the runs stand: of the study, with its parent above them, or all. Raises UserError
+    where the store can't be read.
+    """
     from ablab.tracking.addresses import redacted
     from ablab.tracking.mlflow.view import STUDY, MlflowView, NoStore, explained, tagged
 
@@ -77,7 +99,9 @@ def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
     except NoStore as error:
         if study is None:
             raise UserError(f"{error} yet: {_START}") from error
-        raise UserError(f"{study!r} is not in {redacted(uri, uri)} yet: `ablab sync {study}` writes it there") from error
+        raise UserError(
+            f"{study!r} is not in {redacted(uri, uri)} yet: `ablab sync {study}` writes it there"
+        ) from error
     except Exception as error:  # MLflow's clients raise what their transports raise
         raise UserError(explained(error, uri)) from error
     runs = f"{server}/#/experiments/{view.experiment}/runs?workflowType=machine_learning"
@@ -85,13 +109,22 @@ def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
 
 
 def _browse(page: str, wanted: bool | None) -> None:
-    """Has a process of its own open the page when the server answers: this one becomes the server."""
-    desktop = sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    """Has a process of its own open the page when the server answers: this one becomes the
+    server.
+    """
+    desktop = sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
     if wanted or (wanted is None and desktop and sys.stdout.isatty()):
         import subprocess
 
         nothing = subprocess.DEVNULL
-        subprocess.Popen([sys.executable, "-m", "ablab.cli.browse", page], stdin=nothing, stdout=nothing, stderr=nothing)
+        subprocess.Popen(
+            [sys.executable, "-m", "ablab.cli.browse", page],
+            stdin=nothing,
+            stdout=nothing,
+            stderr=nothing,
+        )
 
 
 def _free(port: int) -> bool:

@@ -22,13 +22,18 @@ _SHOWN = 20  # lines of a kind; --json tells all
 
 def status(
     study: StudyName,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again as it changes, until nothing runs or waits.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Show it again as it changes, until nothing runs or waits."),
+    ] = False,
     profile: Profile = None,
     as_json: Json = False,
     home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:
-    """Show how a study stands: what is done, running, waiting, failed, stopped, and the time left."""
+    """Show how a study stands: what is done, running, waiting, failed, stopped, and the time
+    left.
+    """
     from rich.console import Console
 
     from ablab.records.status import StatusReader
@@ -97,7 +102,11 @@ def _shown(now: "StudyStatus") -> "Group":
 
 def _counted(counts: "Counts", what: str) -> str:
     diverged = f" ({counts.diverged} diverged)" if counts.diverged else ""
-    rest = [f"{n} {name}" for name in ("running", "waiting", "failed", "cancelled", "pruned") if (n := getattr(counts, name))]
+    rest = [
+        f"{n} {name}"
+        for name in ("running", "waiting", "failed", "cancelled", "pruned")
+        if (n := getattr(counts, name))
+    ]
     return ", ".join([f"{counts.done} of {counts.total} {what} done{diverged}", *rest])
 
 

@@ -23,9 +23,14 @@ if TYPE_CHECKING:
 
 More = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[STUDY] [KEY=VALUE]...", help="A second study, to set beside the first; settings, with a file."),
+    typer.Argument(
+        metavar="[STUDY] [KEY=VALUE]...",
+        help="A second study, to set beside the first; settings, with a file.",
+    ),
 ]
-Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser, where there is one.")]
+Open = Annotated[
+    bool, typer.Option("--open", help="Open the page in a browser, where there is one.")
+]
 
 
 def plan(
@@ -50,19 +55,30 @@ def plan(
     if as_json:
         parts = [
             {
-                "label": part.label, "baseline": part.baseline, "arms": _arms(part.plan), "runs": part.plan.expected.runs,
-                "trials": part.plan.expected.trials, "training_flops": part.plan.expected.flops, **_power(own),
+                "label": part.label,
+                "baseline": part.baseline,
+                "arms": _arms(part.plan),
+                "runs": part.plan.expected.runs,
+                "trials": part.plan.expected.trials,
+                "training_flops": part.plan.expected.flops,
+                **_power(own),
             }
             for part, own in zip(asked.plan.parts, of_parts, strict=True)
-        ]  # fmt: skip
+        ]
         arms = {"parts": parts} if parts else {"arms": _arms(asked.plan)}
         content = {
-            "study": asked.request.name, "revision": asked.study.revision(), **arms, "runs": expected.runs,
+            "study": asked.request.name,
+            "revision": asked.study.revision(),
+            **arms,
+            "runs": expected.runs,
             "most_runs": expected.most or expected.runs,
-            "trials": expected.trials, "to_train": expected.runs + expected.trials - len(done),
-            "training_flops": expected.flops, "infeasible": dict(asked.plan.infeasible), "notes": list(asked.plan.notes),
+            "trials": expected.trials,
+            "to_train": expected.runs + expected.trials - len(done),
+            "training_flops": expected.flops,
+            "infeasible": dict(asked.plan.infeasible),
+            "notes": list(asked.plan.notes),
             **_power(power),
-        }  # fmt: skip
+        }
         print(json.dumps(content, indent=1))
         return
     _print_plan(asked, done, of_parts or [power])
@@ -83,10 +99,17 @@ def report(
     others = [word for word in more or [] if "=" not in word]
     overrides = [word for word in more or [] if "=" in word]
     if len(others) > 1:
-        raise UserError(f"one study, or two side by side, not {1 + len(others)} (settings are KEY=VALUE)")
+        raise UserError(
+            f"one study, or two side by side, not {1 + len(others)} (settings are KEY=VALUE)"
+        )
     record = study_record(study, profile, overrides, home)
     if others:
-        _beside(record, study_record(others[0], profile, overrides, home), as_json=as_json, open_it=open_it)
+        _beside(
+            record,
+            study_record(others[0], profile, overrides, home),
+            as_json=as_json,
+            open_it=open_it,
+        )
         return
     summary = summarise(record)
     if as_json:
@@ -134,26 +157,38 @@ def schema(home: HomeDir = None, plugins: Plugins = None) -> None:
     content = Study.model_json_schema(by_alias=True)
     content["required"].remove("budget")
     content["anyOf"] = [{"required": [name]} for name in ("budget", "budgets", "scales")]
-    content["properties"]["profiles"] = {"type": "object", "additionalProperties": {"type": "object"}}
+    content["properties"]["profiles"] = {
+        "type": "object",
+        "additionalProperties": {"type": "object"},
+    }
     print(json.dumps(content, indent=1))
 
 
-def request_of(file: Path, profile: str | None, overrides: list[str] | None, plugins: list[Path] | None) -> "Request":
+def request_of(
+    file: Path, profile: str | None, overrides: list[str] | None, plugins: list[Path] | None
+) -> "Request":
     """What was asked for."""
     from ablab.execute.session import Request
 
     return Request(file, profile, tuple(overrides or ()), tuple(plugins or ()))
 
 
-def study_record(study: str, profile: str | None, overrides: list[str] | None, home: Path | None) -> "StudyRecord":
-    """A study's record by file (the exact revision), by NAME:REVISION, or by name (the latest in this home)."""
+def study_record(
+    study: str, profile: str | None, overrides: list[str] | None, home: Path | None
+) -> "StudyRecord":
+    """A study's record by file (the exact revision), by NAME:REVISION, or by name (the latest in
+    this home).
+    """
     from ablab.records.home import label, make_home
     from ablab.records.lookup import is_file, records_of
 
     place = make_home(home)
     record = records_of(place, study, profile, overrides or ())[-1]
     if not is_file(study) and record.name == label(study, profile):
-        print(f"{record.name}: the latest revision in {place.root}, {record.revision}", file=sys.stderr)
+        print(
+            f"{record.name}: the latest revision in {place.root}, {record.revision}",
+            file=sys.stderr,
+        )
     return record
 
 
@@ -164,12 +199,18 @@ def _power(found: "Foresight | None") -> dict[str, float | None]:
 def _arms(plan: "Plan") -> list[dict[str, Any]]:
     return [
         {
-            "name": a.name, "expression": a.expression, "plugins": list(a.plugins), "parameters": a.parameters,
-            "flops_per_token": a.flops_per_token, "tokens": a.tokens, "steps": a.steps, "mismatch": a.mismatch,
+            "name": a.name,
+            "expression": a.expression,
+            "plugins": list(a.plugins),
+            "parameters": a.parameters,
+            "flops_per_token": a.flops_per_token,
+            "tokens": a.tokens,
+            "steps": a.steps,
+            "mismatch": a.mismatch,
             "feed_forward": list(a.feed_forward),
         }
         for a in plan.arms
-    ]  # fmt: skip
+    ]
 
 
 def _plan_table(title: str, plan: "Plan", seeds: int, done: set[str]) -> "Table":
@@ -204,7 +245,10 @@ def _print_plan(asked: "Planned", done: set[str], powers: "Sequence[Foresight | 
     from ablab.report.numbers import short
 
     adaptive = asked.study.adaptive
-    console, seeds = Console(highlight=False), adaptive.start if adaptive else len(asked.study.seed_list())
+    console, seeds = (
+        Console(highlight=False),
+        adaptive.start if adaptive else len(asked.study.seed_list()),
+    )
     title = f"{asked.request.name} (revision {asked.study.revision()})"
     if asked.plan.parts:
         console.print(title, markup=False)
@@ -218,7 +262,9 @@ def _print_plan(asked: "Planned", done: set[str], powers: "Sequence[Foresight | 
     trials = f"{expected.trials} trials and " if expected.trials else ""
     left = expected.runs + expected.trials - len(done)
     least = "at least " if expected.most not in (None, expected.runs) else ""
-    flops = "" if expected.flops is None else f"; {least}{short(expected.flops)} training FLOPs in all"
+    flops = (
+        "" if expected.flops is None else f"; {least}{short(expected.flops)} training FLOPs in all"
+    )
     console.print(f"{trials}{expected.told}, {least}{left} to train{flops}")
     if not asked.plan.parts and powers[0] is not None:
         console.print(powers[0].told(asked.study.metric), markup=False)

@@ -13,10 +13,18 @@ if TYPE_CHECKING:
     from ablab.records.home import StudyRecord
 
 To = Annotated[
-    str | None, typer.Option("--to", metavar="URI", help="A store or server. Default: the one the study is tracked in.")
+    str | None,
+    typer.Option(
+        "--to", metavar="URI", help="A store or server. Default: the one the study is tracked in."
+    ),
 ]
 From = Annotated[
-    str | None, typer.Option("--from", metavar="URI", help="Copy from this store, where the runs' records are not in the home.")
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="URI",
+        help="Copy from this store, where the runs' records are not in the home.",
+    ),
 ]
 
 
@@ -28,7 +36,9 @@ def sync(
     home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:
-    """Bring a study's MLflow store up to date, or write the study into another; what stands there is not sent again."""
+    """Bring a study's MLflow store up to date, or write the study into another; what stands there
+    is not sent again.
+    """
     from ablab.records.home import make_home
     from ablab.records.lookup import records_of
     from ablab.tracking.addresses import redacted
@@ -42,7 +52,10 @@ def sync(
     records = records_of(make_home(home), study, profile)
     records[-1].read()  # which says so where a file's revision was never run
     uri = to or tracked_at(records[-1], study, profile)
-    print(f"{records[-1].name}: {_written(_readable(records), uri)} runs stand in {redacted(uri, uri)}")
+    print(
+        f"{records[-1].name}: {_written(_readable(records), uri)} runs stand in "
+        f"{redacted(uri, uri)}"
+    )
 
 
 def _readable(records: "list[StudyRecord]") -> "list[StudyRecord]":
@@ -73,12 +86,22 @@ def _written(records: "list[StudyRecord]", uri: str) -> int:
     from ablab.tracking.sync import sync as write
 
     shown: set[str] = set()
-    console, columns = Console(stderr=True), ("{task.description}", BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    console, columns = (
+        Console(stderr=True),
+        ("{task.description}", BarColumn(), MofNCompleteColumn()),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
         for record in records:
             task = bar.add_task(f"{record.name}, revision {record.revision}", total=None)
             files = write_files(summarise(record), record)
-            shown |= write(record, uri, files, lambda done, total, task=task: bar.update(task, completed=done, total=total))
+            shown |= write(
+                record,
+                uri,
+                files,
+                lambda done, total, task=task: bar.update(task, completed=done, total=total),
+            )
     return len(shown)
 
 
@@ -99,7 +122,9 @@ def _tell(text: str) -> None:
 
 
 def tracked_at(record: "StudyRecord", study: str, profile: str | None) -> str:
-    """The address of the store that a study is tracked in. Raises UserError where only the study's file knows it."""
+    """The address of the store that a study is tracked in. Raises UserError where only the study's
+    file knows it.
+    """
     from ablab.records.lookup import is_file
 
     if is_file(study):
@@ -108,5 +133,8 @@ def tracked_at(record: "StudyRecord", study: str, profile: str | None) -> str:
         return record.home.tracking_uri(load_study(Path(study), profile, [])[0])
     known = record.read()["sources"].get("tracking")
     if known is not None and "***" in known:
-        raise UserError(f"{known} holds a password, which is not kept: name the study by its file, or give the address with --to")
+        raise UserError(
+            f"{known} holds a password, which is not kept: name the study by its file, or "
+            "give the address with --to"
+        )
     return known or record.home.tracking_uri()

@@ -1,1 +1,3 @@
-"""Corpora, tokenizers, the token store, and batches. Knows nothing of Lightning, MLflow or Optuna."""
+"""Corpora, tokenizers, the token store, and batches. Knows nothing of Lightning, MLflow or
+Optuna.
+"""

@@ -1,4 +1,6 @@
-"""Batches: sequence n of seed s is a pure function of (s, n), whatever the arm, the workers or the devices."""
+"""Batches: sequence n of seed s is a pure function of (s, n), whatever the arm, the workers or the
+devices.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,16 +17,21 @@ from ablab.targets import IGNORED
 
 
 class Sequences(Dataset[Tensor]):
-    """Training sequences of one seed: token ids (context + 1,), inputs and their next tokens overlapping by all but one.
+    """Training sequences of one seed: token ids (context + 1,), inputs and their next tokens
+    overlapping by all but one.
 
-    The corpus is cut into windows of `context` tokens; every epoch takes them in an order of its own.
+    The corpus is cut into windows of `context` tokens; every epoch takes them in an order of its
+    own.
     """
 
     def __init__(self, tokens: np.ndarray, context: int, seed: int) -> None:
         self.tokens, self.context, self.seed = tokens, context, seed
         self.windows = (len(tokens) - 1) // context
         if self.windows < 1:
-            raise ValueError(f"the training split has {len(tokens)} tokens, fewer than one sequence of {context + 1}")
+            raise ValueError(
+                f"the training split has {len(tokens)} tokens, fewer than one sequence of "
+                f"{context + 1}"
+            )
         self._order = lru_cache(maxsize=2)(self._permutation)
 
     def _permutation(self, epoch: int) -> np.ndarray:
@@ -43,7 +50,9 @@ class Sequences(Dataset[Tensor]):
 
 @dataclass(frozen=True)
 class Batches:
-    """The sizes of a run's batches in sequences: `runs` of (size, steps), one after another. A batch takes the next sequences."""
+    """The sizes of a run's batches in sequences: `runs` of (size, steps), one after another. A
+    batch takes the next sequences.
+    """
 
     runs: tuple[tuple[int, int], ...]
 
@@ -63,7 +72,9 @@ class Batches:
         return self.seen(self.steps)
 
     def seen(self, step: int) -> int:
-        """Sequences in the first `step` batches; batches beyond the last are as large as the last."""
+        """Sequences in the first `step` batches; batches beyond the last are as large as the
+        last.
+        """
         total = 0
         for size, steps in self.runs[:-1]:
             if step <= steps:
@@ -94,11 +105,14 @@ class Sized(Protocol):
 
 
 class StepSampler(Sampler[list[int]]):
-    """The sequence numbers of each step's batch, from step `start` on, without end: stateless, so that a resumed run goes
-    on with the sequences it would have had. `share`: which of a batch of n are this process's; the first where none is.
+    """The sequence numbers of each step's batch, from step `start` on, without end: stateless, so
+    that a resumed run goes on with the sequences it would have had. `share`: which of a batch of n
+    are this process's; the first where none is.
     """
 
-    def __init__(self, batches: Sized, start: int = 0, share: Callable[[int], slice] = slice) -> None:
+    def __init__(
+        self, batches: Sized, start: int = 0, share: Callable[[int], slice] = slice
+    ) -> None:
         self.batches, self.start, self.share = batches, start, share
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -107,10 +121,13 @@ class StepSampler(Sampler[list[int]]):
             yield list(batch[self.share(len(batch))] or batch[:1])
 
 
-def scoring_batches(tokens: np.ndarray, context: int, batch: int, end_of_text: int) -> Iterator[tuple[Tensor, Tensor]]:
+def scoring_batches(
+    tokens: np.ndarray, context: int, batch: int, end_of_text: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Inputs and targets (≤ batch, context) that score every token of every document once.
 
-    End-of-text tokens are seen and never scored: what is scored is the documents' bytes. Padding is -100.
+    End-of-text tokens are seen and never scored: what is scored is the documents' bytes. Padding is
+    -100.
     """
     stream = torch.from_numpy(tokens.astype(np.int64))
     inputs, targets = stream[:-1], stream[1:].clone()

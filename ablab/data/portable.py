@@ -16,7 +16,9 @@ _OURS = ("ablab-bpe", "ablab-byte")  # the others split text in ways that the li
 
 
 def portable(store: TokenStore) -> Tokenizer:
-    """The store's tokenizer. Raises UserError where the library cannot say it, found by encoding the validation split anew."""
+    """The store's tokenizer. Raises UserError where the library cannot say it, found by encoding
+    the validation split anew.
+    """
     encoding = store.encoding()
     if isinstance(encoding, SentencePieceEncoding) or encoding.name not in _OURS:
         raise UserError(f"{encoding.name} has no exact form in the tokenizers library")
@@ -31,12 +33,17 @@ def portable(store: TokenStore) -> Tokenizer:
     tokenizer = trainable({**vocab, END_OF_TEXT: encoding.eot_token}, merges)
     tokenizer.add_special_tokens([AddedToken(END_OF_TEXT, normalized=False, special=True)])
     if not _agrees(tokenizer, encoding, store):
-        raise UserError(f"the tokenizers library splits the validation text in other tokens than {encoding.name}")
+        raise UserError(
+            "the tokenizers library splits the validation text in other tokens than "
+            f"{encoding.name}"
+        )
     return tokenizer
 
 
 def _merges(ranks: Mapping[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """The merge that makes each token, in order: its bytes merged by the ranks below its own leave two parts."""
+    """The merge that makes each token, in order: its bytes merged by the ranks below its own leave
+    two parts.
+    """
     made = []
     for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
         parts = [bytes([byte]) for byte in token]
@@ -57,7 +64,9 @@ def _agrees(tokenizer: Tokenizer, encoding: tiktoken.Encoding, store: TokenStore
     """Whether every document of the validation split is encoded to the tokens that are stored."""
     tokens = np.asarray(store.tokens("val"))
     documents = np.split(tokens, np.flatnonzero(tokens == store.end_of_text))
-    stored = [document[1:].tolist() for document in documents if len(document)]  # each stands behind an end-of-text
+    stored = [
+        document[1:].tolist() for document in documents if len(document)
+    ]  # each stands behind an end-of-text
     tokenizer.encode_special_tokens = True  # in a text, even that token's name is text
     encoded = tokenizer.encode_batch_fast([encoding.decode(document) for document in stored])
     tokenizer.encode_special_tokens = False

@@ -1,7 +1,9 @@
-"""SentencePiece, PaLM's and LLaMA's kind of tokenizer, set so that every text decodes to exactly what was encoded.
+"""SentencePiece, PaLM's and LLaMA's kind of tokenizer, set so that every text decodes to exactly
+what was encoded.
 
-Its defaults lose text: they normalise, merge spaces, and write a space as U+2581, so that one in a text comes back as a
-space. Here nothing is normalised, and U+2581 (and NUL, which the library cannot hold) is escaped before it sees the text.
+Its defaults lose text: they normalise, merge spaces, and write a space as U+2581, so that one in a
+text comes back as a space. Here nothing is normalised, and U+2581 (and NUL, which the library
+cannot hold) is escaped before it sees the text.
 """
 
 import base64
@@ -21,7 +23,9 @@ _LONGEST = 4000  # bytes; the library leaves longer sentences out of training
 
 
 class SentencePieceEncoding:
-    """A trained SentencePiece model, with the methods of a `tiktoken.Encoding` that the lab uses."""
+    """A trained SentencePiece model, with the methods of a `tiktoken.Encoding` that the lab
+    uses.
+    """
 
     name = "sentencepiece"
 
@@ -65,23 +69,41 @@ class SentencePieceEncoding:
 
 
 def train(texts: Iterable[str], size: int, kind: str) -> SentencePieceEncoding:
-    """A model (`kind` bpe or unigram) of exactly `size` tokens (Kudo & Richardson 2018, arXiv:1808.06226).
+    """A model (`kind` bpe or unigram) of exactly `size` tokens (Kudo & Richardson 2018,
+    arXiv:1808.06226).
 
-    Digits are split and unknown characters fall back to bytes, as LLaMA's do. Raises UserError for a size that the texts
-    cannot fill or that is too small for their characters.
+    Digits are split and unknown characters fall back to bytes, as LLaMA's do. Raises UserError for
+    a size that the texts cannot fill or that is too small for their characters.
     """
     from sentencepiece import SentencePieceTrainer
 
     model = io.BytesIO()
     try:
         SentencePieceTrainer.train(  # pyright: ignore[reportAttributeAccessIssue]
-            sentence_iterator=_sentences(texts), model_writer=model, model_type=kind, vocab_size=size,
-            normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False,
-            allow_whitespace_only_pieces=True, split_digits=True, byte_fallback=True, character_coverage=0.9995,
-            unk_id=0, eos_id=1, bos_id=-1, pad_id=-1, num_threads=1, shuffle_input_sentence=False, minloglevel=3,
-        )  # fmt: skip
+            sentence_iterator=_sentences(texts),
+            model_writer=model,
+            model_type=kind,
+            vocab_size=size,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            allow_whitespace_only_pieces=True,
+            split_digits=True,
+            byte_fallback=True,
+            character_coverage=0.9995,
+            unk_id=0,
+            eos_id=1,
+            bos_id=-1,
+            pad_id=-1,
+            num_threads=1,
+            shuffle_input_sentence=False,
+            minloglevel=3,
+        )
     except RuntimeError as error:
-        raise UserError(f"data.tokenizer: sentencepiece cannot train a vocabulary of {size}: {_reason(str(error))}") from None
+        raise UserError(
+            f"data.tokenizer: sentencepiece cannot train a vocabulary of {size}: "
+            f"{_reason(str(error))}"
+        ) from None
     return SentencePieceEncoding(model.getvalue())
 
 

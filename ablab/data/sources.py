@@ -1,7 +1,8 @@
-"""Sources: where documents come from. A source yields documents as a `datasets` dataset with columns `name` and `text`.
+"""Sources: where documents come from. A source yields documents as a `datasets` dataset with
+columns `name` and `text`.
 
-The datasets library is imported here and nowhere else, when it is needed: local sources work without it, as a list of
-the same rows.
+The datasets library is imported here and nowhere else, when it is needed: local sources work
+without it, as a list of the same rows.
 """
 
 import hashlib
@@ -18,7 +19,16 @@ from typing import Any, TypedDict
 from ablab.data.spec import HubData, StdlibData, TextData
 from ablab.errors import UserError
 
-_LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__", "_vendor", "_bundled"}
+_LEFT_OUT = {
+    "test",
+    "tests",
+    "idle_test",
+    "site-packages",
+    "dist-packages",
+    "__pycache__",
+    "_vendor",
+    "_bundled",
+}
 _FEW_FILES, _PIECE_BYTES = 20, 16_384
 
 
@@ -30,7 +40,9 @@ class Row(TypedDict):
 
 
 def documents(data: StdlibData | TextData | HubData) -> Iterable[Row]:
-    """The documents of a source, as a `datasets` dataset. Raises UserError where there is nothing to read."""
+    """The documents of a source, as a `datasets` dataset. Raises UserError where there is nothing
+    to read.
+    """
     if isinstance(data, HubData):
         return _hub(data)
     rows = list(_stdlib_rows() if isinstance(data, StdlibData) else _text_rows(data))
@@ -42,13 +54,17 @@ def documents(data: StdlibData | TextData | HubData) -> Iterable[Row]:
 
 
 def fingerprint(data: StdlibData | TextData | HubData) -> str:
-    """A hash of what the source holds: of the files' bytes, or of a remote dataset's name, revision and selection."""
+    """A hash of what the source holds: of the files' bytes, or of a remote dataset's name, revision
+    and selection.
+    """
     digest = hashlib.sha256(data.source.encode())
     for path in _files(data):
         digest.update(f"\0{path.stat().st_size}\0".encode())
         digest.update(path.read_bytes())
     if isinstance(data, HubData):
-        digest.update(data.model_dump_json(exclude={"tokenizer", "holdout", "holdout_bytes"}).encode())
+        digest.update(
+            data.model_dump_json(exclude={"tokenizer", "holdout", "holdout_bytes"}).encode()
+        )
     return digest.hexdigest()
 
 
@@ -84,7 +100,9 @@ def _stdlib_rows() -> Iterator[Row]:
 def _text_files(data: TextData) -> list[Path]:
     found: set[Path] = set()
     for pattern in data.files:
-        matches = {Path(m) for m in glob(os.path.expanduser(pattern), recursive=True) if Path(m).is_file()}
+        matches = {
+            Path(m) for m in glob(os.path.expanduser(pattern), recursive=True) if Path(m).is_file()
+        }
         if not matches:
             raise UserError(f"data.files: {pattern!r} matches no file (looked from {Path.cwd()})")
         found |= matches
@@ -97,12 +115,19 @@ def _text_rows(data: TextData) -> Iterator[Row]:
         try:
             text = path.read_bytes().decode("utf-8")
         except UnicodeDecodeError as error:
-            raise UserError(f"data.files: {path} is not UTF-8 text (byte {error.start}); convert it or leave it out") from None
-        # Too few files to hold some out whole: they are cut at line ends, so that each split gets text.
+            raise UserError(
+                f"data.files: {path} is not UTF-8 text (byte {error.start}); convert it or "
+                "leave it out"
+            ) from None
+        # Too few files to hold some out whole: they are cut at line ends, so that each split gets
+        # text.
         pieces = _cut(text) if len(files) < _FEW_FILES else [text]
         for number, piece in enumerate(pieces):
             if piece:
-                yield {"name": f"{path.as_posix()}#{number}" if len(pieces) > 1 else path.as_posix(), "text": piece}
+                yield {
+                    "name": f"{path.as_posix()}#{number}" if len(pieces) > 1 else path.as_posix(),
+                    "text": piece,
+                }
 
 
 def _cut(text: str) -> list[str]:
@@ -123,12 +148,21 @@ def _hub(data: HubData) -> Iterable[Row]:
     with _reachable(data):
         columns = rows.column_names or list(next(iter(rows), {}))
         if data.column not in columns:
-            raise UserError(f"data.column: {data.name!r} has no column {data.column!r} (columns: {', '.join(columns)})")
-        limited = islice(rows, data.limit) if data.streaming else rows.select(range(min(data.limit or len(rows), len(rows))))
+            raise UserError(
+                f"data.column: {data.name!r} has no column {data.column!r} (columns: "
+                f"{', '.join(columns)})"
+            )
+        limited = (
+            islice(rows, data.limit)
+            if data.streaming
+            else rows.select(range(min(data.limit or len(rows), len(rows))))
+        )
         found = [(i, row[data.column]) for i, row in enumerate(limited) if row[data.column]]
     for i, text in found:
         if not isinstance(text, str):
-            raise UserError(f"data.column: row {i} of {data.column!r} holds {type(text).__name__}, not text")
+            raise UserError(
+                f"data.column: row {i} of {data.column!r} holds {type(text).__name__}, not text"
+            )
     import datasets
 
     named = [{"name": f"{data.split}/{i}", "text": text} for i, text in found]
@@ -137,11 +171,20 @@ def _hub(data: HubData) -> Iterable[Row]:
 
 def _load_hub(data: HubData) -> Any:
     if importlib.util.find_spec("datasets") is None:
-        raise UserError("data.source: hub needs the datasets library (`pip install datasets`); stdlib and text work without")
+        raise UserError(
+            "data.source: hub needs the datasets library (`pip install datasets`); stdlib "
+            "and text work without"
+        )
     import datasets
 
     with _reachable(data):
-        return datasets.load_dataset(data.name, data.config, revision=data.revision, split=data.split, streaming=data.streaming)
+        return datasets.load_dataset(
+            data.name,
+            data.config,
+            revision=data.revision,
+            split=data.split,
+            streaming=data.streaming,
+        )
 
 
 @contextmanager
@@ -154,15 +197,22 @@ def _reachable(data: HubData) -> Iterator[None]:
     except UserError:
         raise
     except (ValueError, FileNotFoundError, DatasetsError) as error:
-        raise UserError(f"data.name: {data.name!r} cannot be loaded: {_first_line(error)}{_offline(data)}") from error
+        raise UserError(
+            f"data.name: {data.name!r} cannot be loaded: {_first_line(error)}{_offline(data)}"
+        ) from error
     except Exception as error:  # the hub client has many network errors and no common base
-        raise UserError(f"data.name: {data.name!r} is out of reach ({_first_line(error)}){_offline(data)}") from error
+        raise UserError(
+            f"data.name: {data.name!r} is out of reach ({_first_line(error)}){_offline(data)}"
+        ) from error
 
 
 def _offline(data: HubData) -> str:
     if Path(data.name).exists():
         return ""
-    return "; without a network these work: source stdlib, source text, and hub with a local folder as its name"
+    return (
+        "; without a network these work: source stdlib, source text, and hub with a local folder "
+        "as its name"
+    )
 
 
 def _first_line(error: Exception) -> str:

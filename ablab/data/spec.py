@@ -11,7 +11,9 @@ class _Spec(BaseModel):
 
 def _defaulting(key: str, default: str) -> BeforeValidator:
     """A union's tag may be left out: it is `default` then."""
-    return BeforeValidator(lambda value: {key: default, **value} if isinstance(value, dict) else value)
+    return BeforeValidator(
+        lambda value: {key: default, **value} if isinstance(value, dict) else value
+    )
 
 
 class ByteTokenizer(_Spec):
@@ -21,15 +23,17 @@ class ByteTokenizer(_Spec):
 
 
 class BpeTokenizer(_Spec):
-    """Byte-level BPE trained on the training split. `vocab` counts every token, the end-of-text token included."""
+    """Byte-level BPE trained on the training split. `vocab` counts every token, the end-of-text
+    token included.
+    """
 
     kind: Literal["bpe"] = "bpe"
     vocab: Annotated[int, Field(ge=258)] = 2048
 
 
 class SentencePieceTokenizer(_Spec):
-    """SentencePiece trained on the training split, with byte fallback. `vocab` counts every token: 256 bytes, the end of
-    text and one for the unknown among them.
+    """SentencePiece trained on the training split, with byte fallback. `vocab` counts every token:
+    256 bytes, the end of text and one for the unknown among them.
     """
 
     kind: Literal["sentencepiece"]
@@ -49,8 +53,8 @@ Tokenizer = Annotated[AnyTokenizer, Discriminator("kind"), _defaulting("kind", "
 
 
 class _Data(_Spec):
-    """`holdout`: the share of the corpus, in bytes, held out for validation, and as much again for the test;
-    at most `holdout_bytes` each.
+    """`holdout`: the share of the corpus, in bytes, held out for validation, and as much again for
+    the test; at most `holdout_bytes` each.
     """
 
     tokenizer: Tokenizer = BpeTokenizer()
@@ -59,14 +63,17 @@ class _Data(_Spec):
 
 
 class StdlibData(_Data):
-    """The source files of the running Python's standard library; its tests and vendored folders are left out."""
+    """The source files of the running Python's standard library; its tests and vendored folders are
+    left out.
+    """
 
     source: Literal["stdlib"] = "stdlib"
 
 
 class TextData(_Data):
-    """UTF-8 text files, by glob patterns relative to the current folder. A file is a document; fewer than 20
-    files are cut at line ends into pieces of about 16 kB, so that each split gets text.
+    """UTF-8 text files, by glob patterns relative to the current folder. A file is a document;
+    fewer than 20 files are cut at line ends into pieces of about 16 kB, so that each split gets
+    text.
     """
 
     source: Literal["text"]
@@ -74,7 +81,9 @@ class TextData(_Data):
 
 
 class HubData(_Data):
-    """A dataset that the datasets library loads, by name or from a local folder. `limit`: documents at most."""
+    """A dataset that the datasets library loads, by name or from a local folder. `limit`: documents
+    at most.
+    """
 
     source: Literal["hub"]
     name: str
@@ -86,4 +95,6 @@ class HubData(_Data):
     limit: Annotated[int, Field(ge=3)] | None = None
 
 
-Data = Annotated[StdlibData | TextData | HubData, Discriminator("source"), _defaulting("source", "stdlib")]
+Data = Annotated[
+    StdlibData | TextData | HubData, Discriminator("source"), _defaulting("source", "stdlib")
+]

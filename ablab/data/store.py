@@ -1,7 +1,9 @@
-"""The token store: a corpus tokenized once, as memory-mapped arrays with a manifest, shared by all runs.
+"""The token store: a corpus tokenized once, as memory-mapped arrays with a manifest, shared by all
+runs.
 
-Documents are ordered by the hash of their text; the first ones are held out for validation, the next for the test, until
-each holds its share of the bytes; the rest trains. Every document stands behind an end-of-text token.
+Documents are ordered by the hash of their text; the first ones are held out for validation, the
+next for the test, until each holds its share of the bytes; the rest trains. Every document stands
+behind an end-of-text token.
 """
 
 import hashlib
@@ -56,8 +58,16 @@ class TokenStore:
 
 
 def store_fingerprint(data: StdlibData | TextData | HubData) -> str:
-    """A hash of all that decides the tokens: the corpus, the tokenizer, the split; cheap, nothing is tokenized."""
-    parts = [_VERSION, sources.fingerprint(data), data.tokenizer.model_dump(), data.holdout, data.holdout_bytes]
+    """A hash of all that decides the tokens: the corpus, the tokenizer, the split; cheap, nothing
+    is tokenized.
+    """
+    parts = [
+        _VERSION,
+        sources.fingerprint(data),
+        data.tokenizer.model_dump(),
+        data.holdout,
+        data.holdout_bytes,
+    ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -65,11 +75,20 @@ def open_store(folder: Path) -> TokenStore:
     """Reads a store's manifest."""
     manifest = json.loads((folder / "manifest.json").read_text())
     splits = {name: Split(**split) for name, split in manifest["splits"].items()}
-    return TokenStore(folder, manifest["fingerprint"], manifest["vocab"], manifest["end_of_text"], manifest["dtype"], splits)
+    return TokenStore(
+        folder,
+        manifest["fingerprint"],
+        manifest["vocab"],
+        manifest["end_of_text"],
+        manifest["dtype"],
+        splits,
+    )
 
 
 def prepare(data: StdlibData | TextData | HubData, cache: Path) -> TokenStore:
-    """The store of `data` under `cache`, made if it is not there. Raises UserError where the corpus can't be read."""
+    """The store of `data` under `cache`, made if it is not there. Raises UserError where the corpus
+    can't be read.
+    """
     fingerprint = store_fingerprint(data)
     folder = cache / fingerprint
     if not (folder / "manifest.json").exists():
@@ -84,12 +103,17 @@ def prepare(data: StdlibData | TextData | HubData, cache: Path) -> TokenStore:
     return open_store(folder)
 
 
-def split_documents(rows: Iterable[Row], holdout: float, holdout_bytes: int) -> dict[str, list[Row]]:
+def split_documents(
+    rows: Iterable[Row], holdout: float, holdout_bytes: int
+) -> dict[str, list[Row]]:
     """Documents by split, in the order of their hashes; documents with the same text count once."""
     ordered = [row for _, row in sorted({_hash(row["text"]): row for row in rows}.items())]
     total = sum(len(row["text"].encode()) for row in ordered)
     if len(ordered) < 3:
-        raise UserError(f"the corpus has {len(ordered)} documents ({total} bytes): too few for train, val and test")
+        raise UserError(
+            f"the corpus has {len(ordered)} documents ({total} bytes): too few for train, "
+            "val and test"
+        )
     target = min(holdout * total, holdout_bytes)
     split: dict[str, list[Row]] = {name: [] for name in SPLITS}
     position = 0
@@ -108,11 +132,19 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write(draft: Path, fingerprint: str, data: StdlibData | TextData | HubData, split: dict[str, list[Row]]) -> None:
+def _write(
+    draft: Path,
+    fingerprint: str,
+    data: StdlibData | TextData | HubData,
+    split: dict[str, list[Row]],
+) -> None:
     encoding = tokenizers.make(data.tokenizer, (row["text"] for row in split["train"]))
     vocab = tokenizers.vocab_size(data.tokenizer)
     dtype = "uint16" if vocab <= 1 << 16 else "uint32"
-    splits = {name: _write_split(draft / f"{name}.bin", rows, encoding, dtype) for name, rows in split.items()}
+    splits = {
+        name: _write_split(draft / f"{name}.bin", rows, encoding, dtype)
+        for name, rows in split.items()
+    }
     tokenizers.save(encoding, draft / "tokenizer.json")
     manifest = {
         "fingerprint": fingerprint,
@@ -144,5 +176,7 @@ def _publish(draft: Path, folder: Path) -> None:
     try:
         os.rename(draft, folder)
     except OSError:
-        if not (folder / "manifest.json").exists():  # else another process was first, with the same tokens
+        if not (
+            folder / "manifest.json"
+        ).exists():  # else another process was first, with the same tokens
             raise

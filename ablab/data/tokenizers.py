@@ -1,4 +1,6 @@
-"""Tokenizers: a `tiktoken.Encoding`, or SentencePiece's with the same methods; each decodes to exactly what it encoded."""
+"""Tokenizers: a `tiktoken.Encoding`, or SentencePiece's with the same methods; each decodes to
+exactly what it encoded.
+"""
 
 import base64
 import json
@@ -29,7 +31,9 @@ def vocab_size(spec: AnyTokenizer) -> int:
 
 
 def make(spec: AnyTokenizer, training_texts: Iterable[str]) -> Encoding:
-    """The tokenizer; a BPE or SentencePiece is trained on `training_texts`. Raises UserError for a size that can't be met."""
+    """The tokenizer; a BPE or SentencePiece is trained on `training_texts`. Raises UserError for a
+    size that can't be met.
+    """
     if isinstance(spec, TiktokenTokenizer):
         return named(spec.name)
     if isinstance(spec, SentencePieceTokenizer):
@@ -40,7 +44,9 @@ def make(spec: AnyTokenizer, training_texts: Iterable[str]) -> Encoding:
 
 
 def named(name: str) -> tiktoken.Encoding:
-    """Tiktoken's encoding of that name. Raises UserError for an unknown name, or where its files can't be fetched."""
+    """Tiktoken's encoding of that name. Raises UserError for an unknown name, or where its files
+    can't be fetched.
+    """
     known = tiktoken.list_encoding_names()
     if name not in known:
         raise unknown("tiktoken encoding", name, known)
@@ -48,16 +54,22 @@ def named(name: str) -> tiktoken.Encoding:
         return tiktoken.get_encoding(name)
     except Exception as error:  # requests' errors, and tiktoken's own ValueError for a damaged file
         raise UserError(
-            f"data.tokenizer: tiktoken cannot fetch {name!r} and it is not in its cache (TIKTOKEN_CACHE_DIR); "
+            f"data.tokenizer: tiktoken cannot fetch {name!r} and it is not in its cache "
+            "(TIKTOKEN_CACHE_DIR); "
             "without a network use kind bpe or byte"
         ) from error
 
 
 def train_bpe(texts: Iterable[str], size: int) -> dict[bytes, int]:
-    """Byte-level BPE's mergeable ranks, at most `size` of them: the 256 bytes, then the merges in order."""
+    """Byte-level BPE's mergeable ranks, at most `size` of them: the 256 bytes, then the merges in
+    order.
+    """
     tokenizer = trainable({}, [])
     trainer = trainers.BpeTrainer(
-        vocab_size=size, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False, special_tokens=[]
+        vocab_size=size,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+        special_tokens=[],
     )  # pyright: ignore[reportCallIssue]
     tokenizer.train_from_iterator(texts, trainer)
     byte_of = byte_of_char()
@@ -85,9 +97,11 @@ def save(encoding: Encoding, path: Path) -> None:
         ranks = [base64.b64encode(token).decode() for token in encoding.token_byte_values()]
         ids = [encoding.encode_single_token(base64.b64decode(token)) for token in ranks]
         content = {
-            "name": encoding.name, "pattern": encoding._pat_str, "end": encoding.eot_token,
+            "name": encoding.name,
+            "pattern": encoding._pat_str,
+            "end": encoding.eot_token,
             "ranks": dict(zip(ranks, ids, strict=True)),
-        }  # fmt: skip
+        }
     path.write_text(json.dumps(content))
 
 
@@ -103,13 +117,23 @@ def load(path: Path) -> Encoding:
 
 
 def _encoding(name: str, pattern: str, ranks: dict[bytes, int], end: int) -> tiktoken.Encoding:
-    return tiktoken.Encoding(f"ablab-{name}" if not name.startswith("ablab-") else name, pat_str=pattern,
-                             mergeable_ranks=ranks, special_tokens={END_OF_TEXT: end})  # fmt: skip
+    return tiktoken.Encoding(
+        f"ablab-{name}" if not name.startswith("ablab-") else name,
+        pat_str=pattern,
+        mergeable_ranks=ranks,
+        special_tokens={END_OF_TEXT: end},
+    )
 
 
 def byte_of_char() -> dict[str, int]:
-    """The byte-level alphabet: printable bytes stand for themselves, the others for characters from U+0100 on."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    """The byte-level alphabet: printable bytes stand for themselves, the others for characters from
+    U+0100 on.
+    """
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
     table = {chr(b): b for b in printable}
     table.update({chr(256 + i): b for i, b in enumerate(_others(printable))})
     return table

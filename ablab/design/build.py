@@ -1,4 +1,6 @@
-"""Designs: from two ends and what varies between them to arms, and to the contrasts of arm means that answer the question."""
+"""Designs: from two ends and what varies between them to arms, and to the contrasts of arm means
+that answer the question.
+"""
 
 from ablab.arch.composition.expression import Model, resolve
 from ablab.arch.composition.registry import Registry
@@ -44,12 +46,17 @@ def lay_out(study: Study, registry: Registry, document: Document) -> DesignLayou
     if isinstance(study.design, Search):  # its arms follow from its trials
         return DesignLayout({start.expression: start}, baseline=start.expression)
     end = _model(study.to, registry, document, "to") if study.to is not None else None
-    task = Task(start, end, factors_of(study, registry, document, start, end), study.design, document)
+    task = Task(
+        start, end, factors_of(study, registry, document, start, end), study.design, document
+    )
     if not task.factors:
         raise task.refusal("`from` and `to` do not differ")
     layout = _DESIGNS[type(study.design)](task)
     # A factorial may lack `from`, where its factors' first levels differ from it.
-    layout.baseline = next((name for name, arm in layout.arms.items() if arm.uses == start.uses), next(iter(layout.arms)))
+    layout.baseline = next(
+        (name for name, arm in layout.arms.items() if arm.uses == start.uses),
+        next(iter(layout.arms)),
+    )
     return layout
 
 
@@ -65,12 +72,18 @@ def _model(text: str | None, registry: Registry, document: Document, *key: str) 
 
 def _compare(study: Study, registry: Registry, document: Document) -> DesignLayout:
     if study.arms is not None:
-        texts = {name: arm if isinstance(arm, str) else arm.model for name, arm in study.arms.items()}
-        arms = {name: _model(text, registry, document, "arms", name) for name, text in texts.items()}
+        texts = {
+            name: arm if isinstance(arm, str) else arm.model for name, arm in study.arms.items()
+        }
+        arms = {
+            name: _model(text, registry, document, "arms", name) for name, text in texts.items()
+        }
     else:
         ends = {"from": study.from_, "to": study.to}
         arms = {str(text): _model(text, registry, document, key) for key, text in ends.items()}
     assert isinstance(study.design, Compare)
     baseline = study.design.baseline or next(iter(arms))
-    contrasts = [Contrast(name, "change", {name: 1.0, baseline: -1.0}) for name in arms if name != baseline]
+    contrasts = [
+        Contrast(name, "change", {name: 1.0, baseline: -1.0}) for name in arms if name != baseline
+    ]
     return DesignLayout(arms, contrasts, baseline=baseline, replicates=study.replicates)

@@ -13,7 +13,9 @@ Uses = Mapping[str, Use]
 
 @dataclass(frozen=True)
 class Change:
-    """A step from one plugin set to another: what goes and what comes. `name` is the effect's name."""
+    """A step from one plugin set to another: what goes and what comes. `name` is the effect's
+    name.
+    """
 
     name: str
     removed: tuple[tuple[str, Use], ...]
@@ -30,7 +32,9 @@ class Change:
 
 
 def listed(text: str, registry: Registry, start: Model) -> Change:
-    """The change from `start` that `text` writes: `rope`, `- scaled_init`, `a + b`. Raises UserError for what cannot be."""
+    """The change from `start` that `text` writes: `rope`, `- scaled_init`, `a + b`. Raises
+    UserError for what cannot be.
+    """
     terms = parse_terms(text)
     if not terms:
         raise UserError("an empty change")
@@ -54,7 +58,9 @@ def shown(text: str, added: Sequence[tuple[str, Use]]) -> str:
 
 
 def difference(start: Uses, end: Uses) -> list[Change]:
-    """The changes that lead from one plugin set to another. A plugin that writes what a removed one wrote replaces it."""
+    """The changes that lead from one plugin set to another. A plugin that writes what a removed one
+    wrote replaces it.
+    """
     gone = {name: use for name, use in start.items() if end.get(name) != use}
     changes = []
     for name, use in sorted(end.items()):
@@ -63,7 +69,9 @@ def difference(start: Uses, end: Uses) -> list[Change]:
         replaced = [n for n in gone if n == name or overlap(gone[n].claim().edit, use.claim().edit)]
         others = [n for n in replaced if n != name]
         removed = tuple((n, gone.pop(n)) for n in replaced)
-        changes.append(Change(f"{name} for {', '.join(others)}" if others else name, removed, ((name, use),)))
+        changes.append(
+            Change(f"{name} for {', '.join(others)}" if others else name, removed, ((name, use),))
+        )
     return changes + [Change(f"- {name}", ((name, use),), ()) for name, use in sorted(gone.items())]
 
 
@@ -75,4 +83,10 @@ def variant(base: Model, uses: Uses) -> Model:
             terms.append(f"- {name}")
         elif base.uses.get(name) != uses[name]:
             terms.append(f"+ {uses[name]}")
-    return Model(" ".join([base.expression, *terms]), base.family, base.size, dict(sorted(uses.items())), base.dims)
+    return Model(
+        " ".join([base.expression, *terms]),
+        base.family,
+        base.size,
+        dict(sorted(uses.items())),
+        base.dims,
+    )

@@ -1,4 +1,6 @@
-"""The parts of a study: the same question at several budgets, or up a ladder of sizes and budgets."""
+"""The parts of a study: the same question at several budgets, or up a ladder of sizes and
+budgets.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,8 +19,8 @@ _POWERS = {"inverse_width": 1.0, "inverse_sqrt_width": 0.5}
 
 @dataclass(frozen=True)
 class Part:
-    """One part: a study of its own. `label`: what people read; empty where a study has no parts. `document`: the file, as if
-    it asked this part alone. `key`: what in the file asks for it.
+    """One part: a study of its own. `label`: what people read; empty where a study has no parts.
+    `document`: the file, as if it asked this part alone. `key`: what in the file asks for it.
     """
 
     label: str
@@ -28,8 +30,8 @@ class Part:
 
 
 def parts_of(study: Study, document: Document) -> list[Part]:
-    """The parts in the order of the file; a study without `budgets` and `scales` is its only part. Raises UserError with the
-    place of what is wrong.
+    """The parts in the order of the file; a study without `budgets` and `scales` is its only part.
+    Raises UserError with the place of what is wrong.
     """
     if study.budgets is None and study.scales is None:
         return [Part("", study, document)]
@@ -38,11 +40,14 @@ def parts_of(study: Study, document: Document) -> list[Part]:
 
 
 def check_order(parts: Sequence[Part], flops: Sequence[float], document: Document) -> None:
-    """Raises UserError where a rung is no larger than the one before it. `flops`: training FLOPs of the baseline at each."""
+    """Raises UserError where a rung is no larger than the one before it. `flops`: training FLOPs of
+    the baseline at each.
+    """
     for part, before, own in zip(parts[1:], flops, flops[1:], strict=False):
         if own <= before:
             raise UserError(
-                f"{document.at(part.key)}: scales out of order: a run of the baseline takes {own:.3g} training FLOPs here, "
+                f"{document.at(part.key)}: scales out of order: a run of the baseline takes "
+                f"{own:.3g} training FLOPs here, "
                 f"{before:.3g} on the rung before; list the rungs from small to large"
             )
 
@@ -61,20 +66,46 @@ def _check(study: Study, document: Document) -> None:
         raise UserError(f"{document.at(key)}: {message}")
 
     if study.budgets is not None and study.scales is not None:
-        refuse(["budgets"], "`budgets` and `scales` together: give each rung of `scales` its budget, or leave one of them out")
+        refuse(
+            ["budgets"],
+            (
+                "`budgets` and `scales` together: give each rung of `scales` its budget, or "
+                "leave one of them out"
+            ),
+        )
     if study.design.kind == "search":
-        refuse([several], f"a search has no {several}: search once, and confirm what it finds in a study with `{several}`")
+        refuse(
+            [several],
+            (
+                f"a search has no {several}: search once, and confirm what it finds in a study "
+                f"with `{several}`"
+            ),
+        )
     if study.budgets is not None and "budget" in document.values:
-        refuse(["budgets"], "`budget` is given as well: leave it out (`budget: null`), or leave `budgets` out")
+        refuse(
+            ["budgets"],
+            "`budget` is given as well: leave it out (`budget: null`), or leave `budgets` out",
+        )
     if study.budgets is not None and len(study.budgets) < 2:
-        refuse(["budgets"], f"it lists {len(study.budgets) or 'none'}: give at least two, or one `budget`")
+        refuse(
+            ["budgets"],
+            f"it lists {len(study.budgets) or 'none'}: give at least two, or one `budget`",
+        )
     if study.scales is None:
         return
     if len(study.scales.rungs) < FEWEST_RUNGS:
         found = len(study.scales.rungs)
-        refuse(["scales"], f"{found} rung(s): at least {FEWEST_RUNGS} are needed, two to fit a line and one to hold it against")
+        refuse(
+            ["scales"],
+            (
+                f"{found} rung(s): at least {FEWEST_RUNGS} are needed, two to fit a line and one "
+                "to hold it against"
+            ),
+        )
     if study.scales.lr is not None and study.tune is not None:
-        refuse(["scales", "lr"], "`tune` chooses the learning rate on each rung: leave one of them out")
+        refuse(
+            ["scales", "lr"], "`tune` chooses the learning rate on each rung: leave one of them out"
+        )
 
 
 def _budgets(study: Study, document: Document) -> Iterator[Part]:
@@ -95,27 +126,48 @@ def _rungs(study: Study, document: Document) -> Iterator[Part]:
         key = ("scales", "rungs", str(i))
         sizes = rung.model.model_dump(exclude_none=True)
         if rung.budget is None and not sizes:
-            raise UserError(f"{document.at(key)}: a rung has a `model` of its own, or a `budget`, or both")
+            raise UserError(
+                f"{document.at(key)}: a rung has a `model` of its own, or a `budget`, or both"
+            )
         if rung.budget is None and "budget" not in document.values:
-            raise UserError(f"{document.at(key)}: it has no budget: give one here, or one `budget` for all")
+            raise UserError(
+                f"{document.at(key)}: it has no budget: give one here, or one `budget` for all"
+            )
         own = study.model_copy(
             update={
-                "budget": rung.budget or study.budget, "model": _sizes(study, rung), "scales": None,
+                "budget": rung.budget or study.budget,
+                "model": _sizes(study, rung),
+                "scales": None,
                 "recipe": _recipe(study, i, document),
             }
-        )  # fmt: skip
+        )
         if own.budget.seconds is not None:
             at = (*key, "budget") if rung.budget else ("budget",)
-            raise UserError(f"{document.at(at)}: a ladder is told by its training compute: give tokens, steps or flops")
-        yield Part(label, own, _moved(document, {(name,): (*key, name) for name in ("model", "budget", "recipe")}), key)
+            raise UserError(
+                f"{document.at(at)}: a ladder is told by its training compute: give tokens, "
+                "steps or flops"
+            )
+        yield Part(
+            label,
+            own,
+            _moved(document, {(name,): (*key, name) for name in ("model", "budget", "recipe")}),
+            key,
+        )
 
 
 def _sizes(study: Study, rung: Rung) -> Sizes:
-    return Sizes(**{**study.model.model_dump(exclude_none=True), **rung.model.model_dump(exclude_none=True)})
+    return Sizes(
+        **{**study.model.model_dump(exclude_none=True), **rung.model.model_dump(exclude_none=True)}
+    )
 
 
 def _merged(study: Study, rung: Rung) -> RecipeConfig:
-    return RecipeConfig(**{**study.recipe.model_dump(exclude_unset=True), **rung.recipe.model_dump(exclude_unset=True)})
+    return RecipeConfig(
+        **{
+            **study.recipe.model_dump(exclude_unset=True),
+            **rung.recipe.model_dump(exclude_unset=True),
+        }
+    )
 
 
 def _recipe(study: Study, i: int, document: Document) -> RecipeConfig:
@@ -128,9 +180,15 @@ def _recipe(study: Study, i: int, document: Document) -> RecipeConfig:
         return recipe
     widths = [_sizes(study, each).width for each in (first, rung)]
     if widths[0] is None or widths[1] is None:
-        raise UserError(f"{document.at(['scales', 'lr'])}: {study.scales.lr} needs the `model.width` of every rung")
+        raise UserError(
+            f"{document.at(['scales', 'lr'])}: {study.scales.lr} needs the `model.width` of "
+            "every rung"
+        )
     if base.preset is not None and "lr" not in base.model_fields_set:
-        raise UserError(f"{document.at(['scales', 'lr'])}: {study.scales.lr} needs `recipe.lr`, the first rung's learning rate")
+        raise UserError(
+            f"{document.at(['scales', 'lr'])}: {study.scales.lr} needs `recipe.lr`, the "
+            "first rung's learning rate"
+        )
     return recipe.model_copy(update={"lr": base.lr * (widths[0] / widths[1]) ** power})
 
 
@@ -138,12 +196,18 @@ def _labels(study: Study, rungs: Sequence[Rung]) -> list[str]:
     """What tells the rungs apart: the sizes that differ, with the budget where those do not do."""
     sizes = [_sizes(study, rung).model_dump(exclude_none=True) for rung in rungs]
     differ = [name for name in Sizes.model_fields if len({found.get(name) for found in sizes}) > 1]
-    labels = [", ".join(f"{name} {found[name]}" for name in differ if name in found) for found in sizes]
+    labels = [
+        ", ".join(f"{name} {found[name]}" for name in differ if name in found) for found in sizes
+    ]
     if len(set(labels)) == len(labels) and all(labels):
         return labels
     budgets = [_told(rung.budget or study.budget) for rung in rungs]
     both = [", ".join(filter(None, pair)) for pair in zip(labels, budgets, strict=True)]
-    return both if len(set(both)) == len(both) else [f"{i}: {label}" for i, label in enumerate(both, start=1)]
+    return (
+        both
+        if len(set(both)) == len(both)
+        else [f"{i}: {label}" for i, label in enumerate(both, start=1)]
+    )
 
 
 def _told(budget: BudgetConfig) -> str:
@@ -156,5 +220,9 @@ def _moved(document: Document, keys: Mapping[Keys, Keys]) -> Document:
     places: dict[Keys, str] = dict(document.places)
     values: dict[str, Any] = dict(document.values)
     for to, at in keys.items():
-        places |= {(*to, *path[len(at) :]): place for path, place in document.places.items() if path[: len(at)] == at}
+        places |= {
+            (*to, *path[len(at) :]): place
+            for path, place in document.places.items()
+            if path[: len(at)] == at
+        }
     return replace(document, values=values, places=places)

@@ -11,12 +11,16 @@ Cells = Mapping[tuple[int, ...], str]
 
 
 def factorial(task: Task) -> DesignLayout:
-    """All legal combinations; main effects of each level against the first, all changes together where both ends are among the
-    combinations, and interactions of pairs of factors.
+    """All legal combinations; main effects of each level against the first, all changes together
+    where both ends are among the combinations, and interactions of pairs of factors.
     """
     sizes = [len(factor.levels) for factor in task.factors]
     if prod(sizes) > MOST_ARMS:
-        way = "ask for kind fractional_factorial" if max(sizes) == 2 else "list fewer factors or levels"
+        way = (
+            "ask for kind fractional_factorial"
+            if max(sizes) == 2
+            else "list fewer factors or levels"
+        )
         what = f"{len(sizes)} factors have {prod(sizes)} combinations, more than {MOST_ARMS}"
         raise task.refusal(f"{what}: {way}, or use leave_one_out or shapley for a list of changes")
     layout = DesignLayout()
@@ -42,11 +46,19 @@ def _changed(levels: tuple[int, ...]) -> tuple[int, list[int]]:
 
 def _check_end(task: Task, cells: Cells) -> None:
     if task.end is not None and task.model(task.end.uses).expression not in cells.values():
-        raise task.refusal(f"no legal combination of the factors is `to` ({task.end.expression!r}): leave `to` out")
+        raise task.refusal(
+            f"no legal combination of the factors is `to` ({task.end.expression!r}): leave `to` out"
+        )
 
 
-def _add_effects(layout: DesignLayout, task: Task, cells: Cells, refused: Mapping[tuple[int, ...], UserError]) -> None:
-    moves = [(i, level) for i, factor in enumerate(task.factors) for level in range(1, len(factor.levels))]
+def _add_effects(
+    layout: DesignLayout, task: Task, cells: Cells, refused: Mapping[tuple[int, ...], UserError]
+) -> None:
+    moves = [
+        (i, level)
+        for i, factor in enumerate(task.factors)
+        for level in range(1, len(factor.levels))
+    ]
     for i, level in moves:
         factor = task.factors[i]
         found = level_contrast(cells, {i: level}, factor.effect(level), "change")
@@ -55,7 +67,9 @@ def _add_effects(layout: DesignLayout, task: Task, cells: Cells, refused: Mappin
             what = f"no two legal combinations differ in {factor.effect(level)!r} alone ({error})"
             raise task.refusal(f"{what}; {task.way_out(error)}", *factor.key[1:])
         layout.contrasts.append(found)
-    if task.end is not None and any(model.uses == task.start.uses for model in layout.arms.values()):
+    if task.end is not None and any(
+        model.uses == task.start.uses for model in layout.arms.values()
+    ):
         total(layout, task)
     for (i, level), (j, other) in combinations(moves, 2):
         if i == j:
@@ -65,14 +79,20 @@ def _add_effects(layout: DesignLayout, task: Task, cells: Cells, refused: Mappin
             layout.contrasts.append(found)
 
 
-def level_contrast(cells: Cells, levels: Mapping[int, int], name: str, kind: str) -> Contrast | None:
-    """The full difference between each factor's level in `levels` and its first (for a pair: how much one's effect grows with
-    the other), averaged over every combination of the other factors for which all the cells it needs exist; None where there
-    is none. `cells`: arms by the factors' level numbers.
+def level_contrast(
+    cells: Cells, levels: Mapping[int, int], name: str, kind: str
+) -> Contrast | None:
+    """The full difference between each factor's level in `levels` and its first (for a pair: how
+    much one's effect grows with the other), averaged over every combination of the other factors
+    for which all the cells it needs exist; None where there is none. `cells`: arms by the factors'
+    level numbers.
     """
 
     def corner(cell: tuple[int, ...], moved: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple((levels[i] if i in moved else 0) if i in levels else level for i, level in enumerate(cell))
+        return tuple(
+            (levels[i] if i in moved else 0) if i in levels else level
+            for i, level in enumerate(cell)
+        )
 
     moves = [moved for size in range(len(levels) + 1) for moved in combinations(levels, size)]
     rests = dict.fromkeys(corner(cell, ()) for cell in cells)
@@ -80,6 +100,8 @@ def level_contrast(cells: Cells, levels: Mapping[int, int], name: str, kind: str
     if not complete:
         return None
     terms = [
-        (cells[corner(rest, moved)], (-1) ** (len(levels) - len(moved)) / len(complete)) for rest in complete for moved in moves
+        (cells[corner(rest, moved)], (-1) ** (len(levels) - len(moved)) / len(complete))
+        for rest in complete
+        for moved in moves
     ]
     return contrast(name, kind, terms)

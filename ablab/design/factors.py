@@ -20,8 +20,9 @@ _Added = tuple[tuple[str, Use], ...]
 
 @dataclass(frozen=True)
 class Factor:
-    """A factor and its levels, each as the change from `from` that makes it; the first is the reference. A listed change is a
-    factor of two levels. `key`: the path in the file that writes it.
+    """A factor and its levels, each as the change from `from` that makes it; the first is the
+    reference. A listed change is a factor of two levels. `key`: the path in the file that writes
+    it.
     """
 
     name: str
@@ -29,9 +30,15 @@ class Factor:
     key: tuple[str, ...]
 
     def label(self, level: int) -> str:
-        """A level's name among other factors' levels: `rope`, or `position: rope` where the factor has a name of its own."""
+        """A level's name among other factors' levels: `rope`, or `position: rope` where the factor
+        has a name of its own.
+        """
         name = self.levels[level].name
-        return name if name.partition("(")[0] == self.name or name == self.name else f"{self.name}: {name}"
+        return (
+            name
+            if name.partition("(")[0] == self.name or name == self.name
+            else f"{self.name}: {name}"
+        )
 
     def effect(self, level: int) -> str:
         """The name of a level's effect against the reference."""
@@ -44,13 +51,19 @@ class Factor:
         return {name for level in self.levels for name, _ in (*level.removed, *level.added)}
 
 
-def factors_of(study: Study, registry: Registry, document: Document, start: Model, end: Model | None) -> tuple[Factor, ...]:
-    """The factors of a design: those it lists, or all changes between its ends. Raises UserError with the place in the file."""
+def factors_of(
+    study: Study, registry: Registry, document: Document, start: Model, end: Model | None
+) -> tuple[Factor, ...]:
+    """The factors of a design: those it lists, or all changes between its ends. Raises UserError
+    with the place in the file.
+    """
     texts: list[str] | None = getattr(study.design, "changes", None)
     named: Mapping[str, Any] = getattr(study.design, "factors", None) or {}
     if texts is None and not named:
         assert end is not None
-        return tuple(_two_levels(change, ("design",)) for change in difference(start.uses, end.uses))
+        return tuple(
+            _two_levels(change, ("design",)) for change in difference(start.uses, end.uses)
+        )
     factors = list(listed_changes(texts or (), registry, document, start))
     factors += [_factor(name, levels, registry, document, start) for name, levels in named.items()]
     check_apart(factors, study.design.kind, document)
@@ -59,8 +72,12 @@ def factors_of(study: Study, registry: Registry, document: Document, start: Mode
     return tuple(factors)
 
 
-def listed_changes(texts: Sequence[str], registry: Registry, document: Document, start: Model) -> Iterator[Factor]:
-    """A factor of two levels for each of `design.changes`. Raises UserError with the place of what is wrong."""
+def listed_changes(
+    texts: Sequence[str], registry: Registry, document: Document, start: Model
+) -> Iterator[Factor]:
+    """A factor of two levels for each of `design.changes`. Raises UserError with the place of what
+    is wrong.
+    """
     for i, text in enumerate(texts):
         key = ("design", "changes", str(i))
         try:
@@ -74,7 +91,9 @@ def _two_levels(change: Change, key: tuple[str, ...]) -> Factor:
 
 
 def check_apart(factors: Sequence[Factor], kind: str, document: Document) -> None:
-    """What is made together must touch different plugins; what is made one at a time must differ in name."""
+    """What is made together must touch different plugins; what is made one at a time must differ in
+    name.
+    """
     alone = kind in ("one_in", "leave_one_out")
     seen: dict[str, Factor] = {}
     for factor in factors:
@@ -82,7 +101,10 @@ def check_apart(factors: Sequence[Factor], kind: str, document: Document) -> Non
             if name in seen:
                 other = seen[name]
                 both = f"{other.name!r} ({document.place(other.key)}) and {factor.name!r}"
-                raise UserError(f"{document.at(factor.key)}: {both} both change {name!r}: name it in one of them only")
+                raise UserError(
+                    f"{document.at(factor.key)}: {both} both change {name!r}: name it in one "
+                    "of them only"
+                )
         seen |= dict.fromkeys([factor.name] if alone else {factor.name} | factor.plugins, factor)
 
 
@@ -100,10 +122,17 @@ def _factor(name: str, levels: Any, registry: Registry, document: Document, star
     if isinstance(levels, list):
         return listed_factor(name, levels, registry, document, start)
     texts, parts = _combined(name, levels, registry, document)
-    return _made(name, [change_to(text, added, {name}, start) for text, added in zip(texts, parts, strict=True)], start, document)
+    return _made(
+        name,
+        [change_to(text, added, {name}, start) for text, added in zip(texts, parts, strict=True)],
+        start,
+        document,
+    )
 
 
-def listed_factor(name: str, levels: Sequence[str], registry: Registry, document: Document, start: Model) -> Factor:
+def listed_factor(
+    name: str, levels: Sequence[str], registry: Registry, document: Document, start: Model
+) -> Factor:
     """A factor of the levels that are listed. Raises UserError with the place of what is wrong."""
     texts, parts = [], []
     for i, text in enumerate(levels):
@@ -114,7 +143,12 @@ def listed_factor(name: str, levels: Sequence[str], registry: Registry, document
         texts.append(shown(text, added))
         parts.append(added)
     own = {t.name for text in texts if text != OFF for t in parse_terms(text)}
-    return _made(name, [change_to(text, added, own, start) for text, added in zip(texts, parts, strict=True)], start, document)
+    return _made(
+        name,
+        [change_to(text, added, own, start) for text, added in zip(texts, parts, strict=True)],
+        start,
+        document,
+    )
 
 
 def _made(name: str, levels: Sequence[Change], start: Model, document: Document) -> Factor:
@@ -122,9 +156,15 @@ def _made(name: str, levels: Sequence[Change], start: Model, document: Document)
     if len(levels) < 2:
         raise UserError(f"{document.at(key)}: a factor has two levels or more (`off` is one)")
     for i, level in enumerate(levels):
-        twin = next((other for other in levels[:i] if other.apply(start.uses) == level.apply(start.uses)), None)
+        twin = next(
+            (other for other in levels[:i] if other.apply(start.uses) == level.apply(start.uses)),
+            None,
+        )
         if twin is not None:
-            raise UserError(f"{document.at((*key, str(i)))}: the levels {twin.name!r} and {level.name!r} are the same")
+            raise UserError(
+                f"{document.at((*key, str(i)))}: the levels {twin.name!r} and {level.name!r} "
+                "are the same"
+            )
     return Factor(name, tuple(levels), key)
 
 
@@ -145,13 +185,15 @@ def _terms(text: str, registry: Registry, start: Model) -> _Added:
 
 
 def change_to(text: str, added: _Added, own: set[str], start: Model) -> Change:
-    """The change to a level: away with the factor's `own` plugins and what in `start` writes the same, then its terms."""
+    """The change to a level: away with the factor's `own` plugins and what in `start` writes the
+    same, then its terms.
+    """
     edits = [use.claim().edit for _, use in added]
     removed = [
         (name, use)
         for name, use in start.uses.items()
         if name in own or any(overlap(use.claim().edit, edit) for edit in edits)
-    ]  # fmt: skip
+    ]
     return Change(text.strip(), tuple(removed), added)
 
 
@@ -163,7 +205,9 @@ def _combined(
     try:
         plugin = registry.plugin(name)
     except UserError as error:
-        raise UserError(f"{document.at(key)}: {error}; a factor with options is named after its plugin") from None
+        raise UserError(
+            f"{document.at(key)}: {error}; a factor with options is named after its plugin"
+        ) from None
     texts: list[str] = [OFF]
     parts: list[_Added] = [()]
     for chosen in _combinations(options):

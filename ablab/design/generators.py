@@ -1,9 +1,11 @@
-"""Generators of regular two-level fractions: which products of the basic factors' columns the added factors take.
+"""Generators of regular two-level fractions: which products of the basic factors' columns the added
+factors take.
 
-A column is a set of basic factors, written as a number whose bits they are; the product of two columns is their exclusive or.
-A fraction has resolution R or more where no fewer than R columns have the product 1 (Box & Hunter 1961). pyDOE3 builds the
-matrix; its own choice of generators is not used, since `fracfact_by_res` passes over fractions that exist (2^(4−1) at IV) and
-returns others below the resolution asked for (seven factors at V).
+A column is a set of basic factors, written as a number whose bits they are; the product of two
+columns is their exclusive or. A fraction has resolution R or more where no fewer than R columns
+have the product 1 (Box & Hunter 1961). pyDOE3 builds the matrix; its own choice of generators is
+not used, since `fracfact_by_res` passes over fractions that exist (2^(4−1) at IV) and returns
+others below the resolution asked for (seven factors at V).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,13 +14,16 @@ from itertools import combinations
 
 import numpy as np
 
-# Nodes of the search tree that are looked at for one number of runs: enough to search the tables of textbooks to their end.
+# Nodes of the search tree that are looked at for one number of runs: enough to search the tables of
+# textbooks to their end.
 _MOST_NODES = 10_000
 
 
 @dataclass(frozen=True)
 class Fraction:
-    """`columns`: each factor's set of basic factors; the first `basic` are the basic factors themselves."""
+    """`columns`: each factor's set of basic factors; the first `basic` are the basic factors
+    themselves.
+    """
 
     basic: int
     columns: tuple[int, ...]
@@ -30,16 +35,22 @@ class Fraction:
 
     @property
     def resolution(self) -> int | None:
-        """The length of the shortest word of the defining relation; None for a full factorial, which has none."""
+        """The length of the shortest word of the defining relation; None for a full factorial,
+        which has none.
+        """
         products: list[set[int]] = [{0}]  # of j different columns, j = 0, 1, …
         for column in self.columns:
             products = _with(products, column, len(products))
-        return next((length for length, found in enumerate(products) if length > 0 and 0 in found), None)
+        return next(
+            (length for length, found in enumerate(products) if length > 0 and 0 in found), None
+        )
 
     @property
     def generator(self) -> str:
         """The generators as pyDOE3 reads them: `a b c ab`."""
-        return " ".join("".join(chr(ord("a") + i) for i in self.letters(n)) for n in range(len(self.columns)))
+        return " ".join(
+            "".join(chr(ord("a") + i) for i in self.letters(n)) for n in range(len(self.columns))
+        )
 
     def letters(self, factor: int) -> list[int]:
         """The basic factors whose product a factor's column is."""
@@ -63,10 +74,12 @@ class Fraction:
 
 
 def find_fraction(factors: int, resolution: int, most_runs: int) -> Fraction | None:
-    """The smallest fraction of at least that resolution; a full factorial where there is none, None above `most_runs`.
+    """The smallest fraction of at least that resolution; a full factorial where there is none, None
+    above `most_runs`.
 
-    Of equal size, those come first that hold the run with every factor off and the run with every factor on (every added
-    factor the product of an odd number of basic ones), then those with the fewest aliased pairs of two-factor interactions.
+    Of equal size, those come first that hold the run with every factor off and the run with every
+    factor on (every added factor the product of an odd number of basic ones), then those with the
+    fewest aliased pairs of two-factor interactions.
     """
     for basic in range(1, factors + 1):
         if 2**basic > most_runs:
@@ -81,7 +94,9 @@ def find_fraction(factors: int, resolution: int, most_runs: int) -> Fraction | N
 
 def _best(factors: int, basic: int, resolution: int, *, odd: bool) -> Fraction | None:
     sizes = [mask.bit_count() for mask in range(2**basic)]
-    candidates = [m for m in range(2**basic) if sizes[m] >= resolution - 1 and (sizes[m] % 2 or not odd)]
+    candidates = [
+        m for m in range(2**basic) if sizes[m] >= resolution - 1 and (sizes[m] % 2 or not odd)
+    ]
     candidates.sort(key=lambda mask: (sizes[mask], mask))
     start = tuple(1 << i for i in range(basic))
     best, fewest = None, None
@@ -94,8 +109,12 @@ def _best(factors: int, basic: int, resolution: int, *, odd: bool) -> Fraction |
     return best
 
 
-def _search(start: tuple[int, ...], candidates: Sequence[int], factors: int, resolution: int) -> Iterator[tuple[int, ...]]:
-    """Sets of `factors` columns of which no fewer than `resolution` have the product 1, as far as the search goes."""
+def _search(
+    start: tuple[int, ...], candidates: Sequence[int], factors: int, resolution: int
+) -> Iterator[tuple[int, ...]]:
+    """Sets of `factors` columns of which no fewer than `resolution` have the product 1, as far as
+    the search goes.
+    """
     products: list[set[int]] = [{0}]
     for column in start:
         products = _with(products, column, resolution - 2)
@@ -107,10 +126,17 @@ def _search(start: tuple[int, ...], candidates: Sequence[int], factors: int, res
         if len(columns) == factors:
             yield columns
             continue
-        # Enough candidates must be left; the last is pushed first, so that the smallest is looked at first.
+        # Enough candidates must be left; the last is pushed first, so that the smallest is looked
+        # at first.
         for i in range(len(candidates) - (factors - len(columns)), first - 1, -1):
             if not any(candidates[i] in found for found in products):
-                stack.append(((*columns, candidates[i]), _with(products, candidates[i], resolution - 2), i + 1))
+                stack.append(
+                    (
+                        (*columns, candidates[i]),
+                        _with(products, candidates[i], resolution - 2),
+                        i + 1,
+                    )
+                )
 
 
 def _with(products: Sequence[set[int]], column: int, most: int) -> list[set[int]]:

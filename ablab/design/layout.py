@@ -1,4 +1,6 @@
-"""What designs are made of: arms, contrasts of their means, and what a design is asked to lay out."""
+"""What designs are made of: arms, contrasts of their means, and what a design is asked to lay
+out.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +19,9 @@ MOST_ARMS = 256
 
 @dataclass(frozen=True)
 class Contrast:
-    """An effect as weights on arm means. `kind`: change, total or interaction. `aliases`: effects that the arms cannot tell from
-    it. `parts`: where it averages over drawn orders, the weights of each draw.
+    """An effect as weights on arm means. `kind`: change, total or interaction. `aliases`: effects
+    that the arms cannot tell from it. `parts`: where it averages over drawn orders, the weights of
+    each draw.
     """
 
     name: str
@@ -30,8 +33,9 @@ class Contrast:
 
 @dataclass
 class DesignLayout:
-    """What a design asks for. `infeasible`: combinations left out, with the reason. `notes`: what a reader must know of it.
-    `baseline`: the arm whose mean a margin in percent refers to. `replicates`: of arms with a seed stream of their own.
+    """What a design asks for. `infeasible`: combinations left out, with the reason. `notes`: what a
+    reader must know of it. `baseline`: the arm whose mean a margin in percent refers to.
+    `replicates`: of arms with a seed stream of their own.
     """
 
     arms: dict[str, Model] = field(default_factory=dict)
@@ -42,7 +46,9 @@ class DesignLayout:
     replicates: dict[str, int] = field(default_factory=dict)
 
     def add(self, model: Model) -> str:
-        """Adds an arm, unless one with the same plugins is there: its runs would be the same. Returns the arm's name."""
+        """Adds an arm, unless one with the same plugins is there: its runs would be the same.
+        Returns the arm's name.
+        """
         known = next((name for name, arm in self.arms.items() if arm.uses == model.uses), None)
         if known is None:
             self.arms[model.expression] = model
@@ -51,7 +57,9 @@ class DesignLayout:
 
 @dataclass(frozen=True)
 class Task:
-    """What a design is to lay out: from `start`, towards `end` if there is one, by `factors`. `document`: says places."""
+    """What a design is to lay out: from `start`, towards `end` if there is one, by `factors`.
+    `document`: says places.
+    """
 
     start: Model
     end: Model | None
@@ -68,11 +76,15 @@ class Task:
     def goal(self) -> Model:
         """`to`, at the sizes of `from`; without it, `from` with all changes."""
         if self.end is not None:
-            return Model(self.end.expression, self.end.family, self.end.size, self.end.uses, self.start.dims)
+            return Model(
+                self.end.expression, self.end.family, self.end.size, self.end.uses, self.start.dims
+            )
         return variant(self.start, self._uses([len(factor.levels) - 1 for factor in self.factors]))
 
     def model(self, uses: Mapping[str, Use], base: Model | None = None) -> Model:
-        """The arm with these plugins: an end under its own name, others as `base` (`from`) with the difference."""
+        """The arm with these plugins: an end under its own name, others as `base` (`from`) with the
+        difference.
+        """
         named = next((end for end in (self.start, self.goal) if end.uses == uses), None)
         return named or variant(base or self.start, uses)
 
@@ -98,7 +110,10 @@ class Task:
         levels = sorted(error.plugins, key=lambda name: name not in self.start.uses)
         shown = ", ".join(levels if levels[0] in self.start.uses else ["off", *levels])
         either = " or ".join(map(repr, levels))
-        return f"leave out {either}, or make them levels of one factor of a factorial (`factors: {{NAME: [{shown}]}}`)"
+        return (
+            f"leave out {either}, or make them levels of one factor of a factorial (`factors: "
+            f"{{NAME: [{shown}]}}`)"
+        )
 
 
 def illegal(model: Model) -> UserError | None:
@@ -110,7 +125,9 @@ def illegal(model: Model) -> UserError | None:
     return None
 
 
-def contrast(name: str, kind: str, terms: Iterable[tuple[str, float]], aliases: Iterable[str] = ()) -> Contrast:
+def contrast(
+    name: str, kind: str, terms: Iterable[tuple[str, float]], aliases: Iterable[str] = ()
+) -> Contrast:
     """A contrast from (arm, weight) terms; the weights of an arm named twice add up."""
     weights: dict[str, float] = {}
     for arm, weight in terms:
@@ -122,4 +139,6 @@ def total(layout: DesignLayout, task: Task) -> None:
     """Adds both ends to the arms, and the effect of all changes together where the ends differ."""
     goal, start = layout.add(task.goal), layout.add(task.start)
     if goal != start:
-        layout.contrasts.append(contrast(f"{goal} vs {start}", "total", [(goal, 1.0), (start, -1.0)]))
+        layout.contrasts.append(
+            contrast(f"{goal} vs {start}", "total", [(goal, 1.0), (start, -1.0)])
+        )

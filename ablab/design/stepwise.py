@@ -38,13 +38,18 @@ def leave_one_out(task: Task) -> DesignLayout:
 
 
 def one_in_one_out(task: Task) -> DesignLayout:
-    """Each change added to `from` and taken from `to`; the difference says how much its effect depends on the others."""
+    """Each change added to `from` and taken from `to`; the difference says how much its effect
+    depends on the others.
+    """
     if len(task.changes) < 2:
         raise task.refusal("one change does the same in and out: list two or more, or use compare")
     layout = DesignLayout()
     start, goal = layout.add(task.start), task.goal.expression
     inside, outside, between = [], [], []
-    added = {change.name: layout.add(task.model(change.apply(task.start.uses))) for change in task.changes}
+    added = {
+        change.name: layout.add(task.model(change.apply(task.start.uses)))
+        for change in task.changes
+    }
     for change in task.changes:
         arm = layout.add(task.model(change.undo(task.goal.uses), task.goal))
         into, out = [(added[change.name], 1.0), (start, -1.0)], [(goal, 1.0), (arm, -1.0)]

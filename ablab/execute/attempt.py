@@ -19,8 +19,9 @@ Status = Literal["finished", "interrupted", "failed", "held", "stopped", "lost",
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """How an attempt ended, and the seconds it spent in training steps and validation. `lost`: with its process, `pid`, where
-    known. `unstarted`: a process could not be set up, which is not the run's fault.
+    """How an attempt ended, and the seconds it spent in training steps and validation. `lost`: with
+    its process, `pid`, where known. `unstarted`: a process could not be set up, which is not the
+    run's fault.
     """
 
     status: Status
@@ -59,12 +60,15 @@ def check_machine(spec: RunSpec) -> None:
     from ablab.train.machine import machine_here
 
     if (planned := spec.limit["machine"]) != (here := machine_here()):
-        raise UserError(f"its seconds are of another machine: planned for {planned!r}, it would train on {here!r}")
+        raise UserError(
+            f"its seconds are of another machine: planned for {planned!r}, it would train on "
+            f"{here!r}"
+        )
 
 
 def attempt(spec: RunSpec, means: Means, team: ParallelContext) -> AttemptOutcome:
-    """Trains a run to its end, or until it is asked to stop; its main process writes the result. Raises MemoryShort where all
-    its processes must begin again.
+    """Trains a run to its end, or until it is asked to stop; its main process writes the result.
+    Raises MemoryShort where all its processes must begin again.
     """
     from ablab.data.store import open_store
     from ablab.train.recorder import Hooks
@@ -75,16 +79,27 @@ def attempt(spec: RunSpec, means: Means, team: ParallelContext) -> AttemptOutcom
     value = rebuild(spec, means.registry)
     check_machine(spec)
     job = Job(
-        arch=value.arch, recipe=value.recipe, store=open_store(means.home / "tokens" / spec.data),
-        batches=spec.allowance, seed=spec.seed, flops_per_token=spec.flops_per_token, folder=record.folder,
-        validate_at=spec.validate_at, checkpoint_seconds=spec.checkpoint_seconds, compile=means.compile,
+        arch=value.arch,
+        recipe=value.recipe,
+        store=open_store(means.home / "tokens" / spec.data),
+        batches=spec.allowance,
+        seed=spec.seed,
+        flops_per_token=spec.flops_per_token,
+        folder=record.folder,
+        validate_at=spec.validate_at,
+        checkpoint_seconds=spec.checkpoint_seconds,
+        compile=means.compile,
         micro_batch=record.micro_batch,
-    )  # fmt: skip
+    )
 
     usage = Usage()
 
     def beat(share: float, metrics: Mapping[str, float]) -> None:
-        write_json(record.folder / "progress.json", {"share": share, "time": time.time(), **metrics}, sync=False)
+        write_json(
+            record.folder / "progress.json",
+            {"share": share, "time": time.time(), **metrics},
+            sync=False,
+        )
         if taken := usage.sample():
             record.append_metrics(int(metrics["step"]), taken)
 
@@ -92,7 +107,11 @@ def attempt(spec: RunSpec, means: Means, team: ParallelContext) -> AttemptOutcom
         return means.stopping() or record.stop_asked
 
     try:
-        outcome = train(job, Hooks(log=record.append_metrics, stop=stop, beat=beat, resumed=record.keep_metrics), team)
+        outcome = train(
+            job,
+            Hooks(log=record.append_metrics, stop=stop, beat=beat, resumed=record.keep_metrics),
+            team,
+        )
     except MemoryShort as short:
         record.note_micro_batch(short.micro_batch)
         raise

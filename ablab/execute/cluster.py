@@ -1,7 +1,9 @@
-"""Runs shared by processes that torchrun or SLURM started, on one node or many: every one of them is `ablab run`.
+"""Runs shared by processes that torchrun or SLURM started, on one node or many: every one of them
+is `ablab run`.
 
-The first is the driver, and trains as well; the others take their orders from it. Where one fails, or is short of memory, it
-ends, and what started them ends the others: the next start goes on from the checkpoint, with smaller micro-batches if need be.
+The first is the driver, and trains as well; the others take their orders from it. Where one fails,
+or is short of memory, it ends, and what started them ends the others: the next start goes on from
+the checkpoint, with smaller micro-batches if need be.
 """
 
 import os
@@ -58,7 +60,11 @@ class Gang:
             torch.cuda.set_device(self._local)
         place = f"tcp://{self._environment.main_address}:{self._environment.main_port}"
         dist.init_process_group(
-            "nccl" if on_gpu else "gloo", init_method=place, rank=self.rank, world_size=self.size, timeout=_PATIENCE
+            "nccl" if on_gpu else "gloo",
+            init_method=place,
+            rank=self.rank,
+            world_size=self.size,
+            timeout=_PATIENCE,
         )
         self._words = dist.new_group(backend="gloo", timeout=_PATIENCE)
 
@@ -71,7 +77,9 @@ class Gang:
         return said[0]
 
     def part(self) -> None:
-        """None leaves before every other has heard that there is nothing more; then it does not matter who leaves first."""
+        """None leaves before every other has heard that there is nothing more; then it does not
+        matter who leaves first.
+        """
         import torch.distributed as dist
 
         with suppress(RuntimeError):
@@ -82,11 +90,15 @@ class Gang:
         import torch
 
         if layout not in self._teams:
-            self._teams[layout] = ParallelContext.join(layout, "cuda" if torch.cuda.is_available() else "cpu")
+            self._teams[layout] = ParallelContext.join(
+                layout, "cuda" if torch.cuda.is_available() else "cpu"
+            )
         return self._teams[layout]
 
     def follow(self, home: Path, plugins: tuple[Path, ...]) -> None:
-        """What the others do: they train what the driver says, until it has nothing more. Signals are the driver's to hear."""
+        """What the others do: they train what the driver says, until it has nothing more. Signals
+        are the driver's to hear.
+        """
         import torch
 
         from ablab.arch.composition.registry import load_registry
@@ -103,13 +115,17 @@ class Gang:
             except MemoryShort:
                 os._exit(1)
             except Exception as error:
-                Record(home, order.spec.key).fail(f"process {self.rank} of {self.size}: {type(error).__name__}: {error}")
+                Record(home, order.spec.key).fail(
+                    f"process {self.rank} of {self.size}: {type(error).__name__}: {error}"
+                )
                 os._exit(1)  # the others wait for this one: what started them ends them
         self.part()
 
 
 def gang() -> Gang | None:
-    """The processes that torchrun or SLURM started this one with; None where it was started alone."""
+    """The processes that torchrun or SLURM started this one with; None where it was started
+    alone.
+    """
     if not {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & set(os.environ):
         return None  # before Lightning is imported, which takes seconds
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
@@ -172,7 +188,11 @@ class _Leader(Worker):
         try:
             return attempt(spec, means, self._gang.team(setting.layout))
         except MemoryShort as short:  # the next start takes no more
-            print(f"ablab: {spec.label}: memory is short, and {short}: start again", file=sys.stderr, flush=True)
+            print(
+                f"ablab: {spec.label}: memory is short, and {short}: start again",
+                file=sys.stderr,
+                flush=True,
+            )
             os._exit(1)
 
 
@@ -180,8 +200,10 @@ def check_gang(together: Gang | None, layout: ParallelLayout) -> None:
     """Raises UserError where the processes that were started are not those that `layout` takes."""
     if together is None and layout.nodes > 1:
         raise UserError(
-            f"hardware.nodes: {layout.nodes}: start `ablab run` on every node, by torchrun or srun, {layout.local} a node: "
-            f"torchrun --nnodes {layout.nodes} --nproc-per-node {layout.local} … -m ablab.cli.app run …"
+            f"hardware.nodes: {layout.nodes}: start `ablab run` on every node, by torchrun or "
+            f"srun, {layout.local} a node: "
+            f"torchrun --nnodes {layout.nodes} --nproc-per-node {layout.local} … -m "
+            "ablab.cli.app run …"
         )
     if together is not None and together.size != layout.processes:
         raise UserError(

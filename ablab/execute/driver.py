@@ -1,4 +1,6 @@
-"""The driver: plans, hands runs to an executor, gathers what comes back, and goes on where it was cut off."""
+"""The driver: plans, hands runs to an executor, gathers what comes back, and goes on where it was
+cut off.
+"""
 
 import signal
 import time
@@ -29,7 +31,9 @@ class Display(Protocol):
         """A run was handed out."""
         ...
 
-    def ended(self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None) -> None:
+    def ended(
+        self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None
+    ) -> None:
         """A run ended."""
         ...
 
@@ -58,8 +62,21 @@ class _InFlight:
 class Driver:
     """Trains what sources ask for, through `executor`; `root` is the home's folder of records."""
 
-    def __init__(self, root: Any, executor: Executor, views: Trackers, display: Display, patience: RetryPolicy) -> None:
-        self.root, self.executor, self.views, self.display, self.patience = root, executor, views, display, patience
+    def __init__(
+        self,
+        root: Any,
+        executor: Executor,
+        views: Trackers,
+        display: Display,
+        patience: RetryPolicy,
+    ) -> None:
+        self.root, self.executor, self.views, self.display, self.patience = (
+            root,
+            executor,
+            views,
+            display,
+            patience,
+        )
         self.tally = ExecutionSummary()
         self._again: deque[RunSpec] = deque()
         self._running: dict[Future[AttemptOutcome], _InFlight] = {}
@@ -70,7 +87,9 @@ class Driver:
         self._began = time.time()
 
     def drive(self, source: Source) -> ExecutionSummary:
-        """Trains every run of `source`; returns when all ended, after a signal, or when no worker starts."""
+        """Trains every run of `source`; returns when all ended, after a signal, or when no worker
+        starts.
+        """
         self._source = source
         with self._signals():
             self._fill()
@@ -125,11 +144,18 @@ class Driver:
                 pid = record.lease().owner.get("pid")
                 del self._running[future]
                 self.executor.cancel(future)
-                self._lose(handed.spec, AttemptOutcome("lost", f"no progress for {self.patience.stall_seconds:g} s", pid=pid))
+                self._lose(
+                    handed.spec,
+                    AttemptOutcome(
+                        "lost", f"no progress for {self.patience.stall_seconds:g} s", pid=pid
+                    ),
+                )
         return seen
 
     def _take_up(self) -> None:
-        """Takes up again what failed or was cancelled, where both are taken back since (`ablab retry`)."""
+        """Takes up again what failed or was cancelled, where both are taken back since (`ablab
+        retry`).
+        """
         if time.monotonic() - self._looked < _LOOK_SECONDS:
             return
         self._looked = time.monotonic()
@@ -143,7 +169,11 @@ class Driver:
     def _fill(self) -> list[RunSpec]:
         """Hands out runs while there are free slots."""
         started: list[RunSpec] = []
-        while not self._ending and len(self._running) < self.executor.slots and (spec := self._next()) is not None:
+        while (
+            not self._ending
+            and len(self._running) < self.executor.slots
+            and (spec := self._next()) is not None
+        ):
             record = Record(self.root, spec.key)
             if record.stop_asked and not record.finished:
                 self._end(spec, AttemptOutcome("stopped", record.stop_reason))
@@ -190,7 +220,9 @@ class Driver:
         if self._ending:
             record.note_attempt(report.reason, report.pid)
             self._end(spec, AttemptOutcome("interrupted", report.reason))
-        elif self._lost[spec.key] <= self.patience.retries or record.lease().held():  # another driver may try it by now
+        elif (
+            self._lost[spec.key] <= self.patience.retries or record.lease().held()
+        ):  # another driver may try it by now
             record.note_attempt(report.reason, report.pid)
             self._again.append(spec)
             self.display.say(f"{spec.label}: {report.reason}; it is tried again")
@@ -215,7 +247,9 @@ class Driver:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first signal lets every run finish its step and write a checkpoint; the second ends everything now."""
+        """The first signal lets every run finish its step and write a checkpoint; the second ends
+        everything now.
+        """
 
         def handle(number: int, frame: Any) -> None:
             if self.tally.signal is not None:
@@ -223,9 +257,13 @@ class Driver:
                 return
             self.tally.signal = number
             self.executor.stop()
-            self.display.say("stopping: every run finishes its step and writes a checkpoint (again to end now)")
+            self.display.say(
+                "stopping: every run finishes its step and writes a checkpoint (again to end now)"
+            )
 
-        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {
+            number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield
         finally:

@@ -1,4 +1,6 @@
-"""Looking after studies and runs in a home: which a name means, asking them to stop, wanting them again, removing them."""
+"""Looking after studies and runs in a home: which a name means, asking them to stop, wanting them
+again, removing them.
+"""
 
 import os
 import shutil
@@ -19,7 +21,9 @@ from ablab.records.status import listed, state
 
 @dataclass(frozen=True)
 class Target:
-    """What a word on the command line means: a revision of a study, or a run. `alone`: that revision, and no other."""
+    """What a word on the command line means: a revision of a study, or a run. `alone`: that
+    revision, and no other.
+    """
 
     keys: tuple[str, ...]
     study: StudyRecord | None = None
@@ -28,7 +32,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Removal:
-    """What would go. `kept`: runs of the studies that others list. `wanted`: studies that stay and list a run that goes."""
+    """What would go. `kept`: runs of the studies that others list. `wanted`: studies that stay and
+    list a run that goes.
+    """
 
     studies: tuple[str, ...]
     runs: tuple[str, ...]
@@ -38,19 +44,25 @@ class Removal:
 
 
 def find_target(home: Home, name: str, profile: str | None) -> Target:
-    """A study by its name (its latest revision), NAME:REVISION or its file, else a run by its key or the beginning of it. Raises
-    UserError with the nearest names.
+    """A study by its name (its latest revision), NAME:REVISION or its file, else a run by its key
+    or the beginning of it. Raises UserError with the nearest names.
     """
     known = study_names(home)
     if is_file(name) or ":" in name or profile is not None or name in known:
         record = records_of(home, name, profile)[-1]
         runs, trials = listed(record.read())
-        return Target((*runs, *trials), record, alone=not is_file(name) and record.name != label(name, profile))
+        return Target(
+            (*runs, *trials),
+            record,
+            alone=not is_file(name) and record.name != label(name, profile),
+        )
     keys = {*run_keys(home.root), *(key for study in known for key in _listed(home, study))}
     if name and any(key.startswith(name) for key in keys):
         return Target((find_record(home.root, name, keys).key,))
     if not known:
-        raise UserError(f"no study has been run in {home.root} yet, and no run's key begins with {name!r}")
+        raise UserError(
+            f"no study has been run in {home.root} yet, and no run's key begins with {name!r}"
+        )
     raise UserError(f"{unknown('study', name, known)}, and no run's key begins with it")
 
 
@@ -69,19 +81,28 @@ def cancel(home: Home, keys: Iterable[str]) -> tuple[int, int]:
 def retry(home: Home, keys: Iterable[str]) -> int:
     """Forgets failures and cancellations: of how many runs."""
     records = [Record(home.root, key) for key in keys]
-    again = [r for r in records if not r.finished and not r.pruned and (r.stop_asked or r.failure is not None)]
+    again = [
+        r
+        for r in records
+        if not r.finished and not r.pruned and (r.stop_asked or r.failure is not None)
+    ]
     for record in again:
         record.reset()
     return len(again)
 
 
 def plan_removal(home: Home, targets: Sequence[Target]) -> Removal:
-    """What removing `targets` takes away. Raises UserError while a run of theirs is being trained, or a study being run that
-    names one, and for a revision alone: a study goes with all it has.
+    """What removing `targets` takes away. Raises UserError while a run of theirs is being trained,
+    or a study being run that names one, and for a revision alone: a study goes with all it has.
     """
     if alone := next((target.study for target in targets if target.alone), None):
-        raise UserError(f"a study goes with all its revisions, not with {alone.revision} alone: `ablab rm {alone.name}`")
-    going = tuple(dict.fromkeys(target.study.name for target in targets if target.study is not None))
+        raise UserError(
+            f"a study goes with all its revisions, not with {alone.revision} alone: `ablab "
+            f"rm {alone.name}`"
+        )
+    going = tuple(
+        dict.fromkeys(target.study.name for target in targets if target.study is not None)
+    )
     theirs = {key for name in going for key in _listed(home, name)}
     named = {key for target in targets if target.study is None for key in target.keys}
     staying = {name: _listed(home, name) for name in study_names(home) if name not in going}
@@ -89,22 +110,33 @@ def plan_removal(home: Home, targets: Sequence[Target]) -> Removal:
     wanted = tuple(name for name, keys in staying.items() if keys & named)
     if at_work := drivers(home, (*going, *wanted)):
         study = at_work[0].owner["study"]
-        raise UserError(f"study {study} is being run by {at_work[0].holder}: let it end, or `ablab cancel {study}`, first")
+        raise UserError(
+            f"study {study} is being run by {at_work[0].holder}: let it end, or `ablab "
+            f"cancel {study}`, first"
+        )
     for key in sorted(theirs | named):
         if (lease := Record(home.root, key).lease()).held():
             raise _trained(key, lease, " ".join(going) or key)
-    runs = tuple(sorted(key for key in (theirs - elsewhere) | named if Record(home.root, key).folder.is_dir()))
+    runs = tuple(
+        sorted(
+            key for key in (theirs - elsewhere) | named if Record(home.root, key).folder.is_dir()
+        )
+    )
     folders = [Record(home.root, key).folder for key in runs]
     return Removal(
-        studies=going, runs=runs, kept=len((theirs & elsewhere) - named), wanted=wanted,
+        studies=going,
+        runs=runs,
+        kept=len((theirs & elsewhere) - named),
+        wanted=wanted,
         size=sum(_size(folder) for folder in [*folders, *_folders(home, going)]),
-    )  # fmt: skip
+    )
 
 
 def remove(home: Home, targets: Sequence[Target], removal: Removal) -> None:
-    """Takes away what `plan_removal` said of `targets`. The studies go last: what is cut off can be removed again. Raises
-    UserError, before anything goes, where they are at work by now, more or less would go, this user may not remove it, or the
-    tracker can't be opened; and where a run is taken up in this very moment.
+    """Takes away what `plan_removal` said of `targets`. The studies go last: what is cut off can be
+    removed again. Raises UserError, before anything goes, where they are at work by now, more or
+    less would go, this user may not remove it, or the tracker can't be opened; and where a run is
+    taken up in this very moment.
     """
     from ablab.tracking.mlflow.mirror import LocalTracker
 
@@ -113,7 +145,9 @@ def remove(home: Home, targets: Sequence[Target], removal: Removal) -> None:
         if (now.studies, now.runs) != (removal.studies, removal.runs):
             raise UserError("what would go is not what it was a moment ago: `ablab rm` again")
         records = [Record(home.root, key) for key in removal.runs]
-        folders = [record.folder for record in records] + [f for f in _folders(home, removal.studies) if f.exists()]
+        folders = [record.folder for record in records] + [
+            f for f in _folders(home, removal.studies) if f.exists()
+        ]
         require_writable([*folders, *(folder.parent for folder in folders)])
         tracker = LocalTracker(home)
         for record in records:
@@ -133,7 +167,9 @@ def _trained(key: str, lease: Lease, target: str) -> UserError:
 
 def _listed(home: Home, name: str) -> set[str]:
     """The runs and trials that any revision of a study names."""
-    return {key for record in revisions(home, name) for keys in listed(record.read()) for key in keys}
+    return {
+        key for record in revisions(home, name) for keys in listed(record.read()) for key in keys
+    }
 
 
 def _folders(home: Home, names: Iterable[str]) -> list[Path]:

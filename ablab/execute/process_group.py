@@ -1,4 +1,6 @@
-"""The processes that share a run, started and looked after by the worker that has it: one that dies ends them all."""
+"""The processes that share a run, started and looked after by the worker that has it: one that dies
+ends them all.
+"""
 
 import os
 import subprocess
@@ -19,8 +21,8 @@ _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
 def train_together(place: Place, stopping: Callable[[], bool]) -> AttemptOutcome:
-    """Trains a run in as many processes as its layout has, with smaller micro-batches where memory is short. Raises RankFailed
-    as soon as one of them fails, when none is left.
+    """Trains a run in as many processes as its layout has, with smaller micro-batches where memory
+    is short. Raises RankFailed as soon as one of them fails, when none is left.
     """
     while True:
         with tempfile.TemporaryDirectory(prefix="ablab-") as folder:
@@ -34,12 +36,19 @@ class _Processes:
     def __init__(self, place: Place) -> None:
         self._places = [replace(place, rank=rank) for rank in range(place.layout.processes)]
         threads = str(place.threads)
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "GLOO_SOCKET_IFNAME": _LOOPBACK, "PYTHONUNBUFFERED": "1"}
+        environment = {
+            **os.environ,
+            "OMP_NUM_THREADS": threads,
+            "GLOO_SOCKET_IFNAME": _LOOPBACK,
+            "PYTHONUNBUFFERED": "1",
+        }
         self._log = (place.meeting.parent / "log").open("w+b")
         command = [sys.executable, "-m", "ablab.execute.rank_main"]
         self._processes: list[subprocess.Popen[bytes]] = []
         for own in self._places:
-            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, env=environment)
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, env=environment
+            )
             self._processes.append(process)
             self._write(process, own.line())
 
@@ -78,12 +87,17 @@ class _Processes:
             return said[0]
         if short := [content for content in said if "again" in content]:
             return short[0]
-        silent = [rank for rank, code in enumerate(codes) if code not in (None, 0) and not said[rank]]
+        silent = [
+            rank for rank, code in enumerate(codes) if code not in (None, 0) and not said[rank]
+        ]
         if silent:  # it died without a word, and the others' faults follow from that
             raise RankFailed(
-                f"process {silent[0]} of {len(codes)} died ({exit_cause(codes[silent[0]] or 0)}){self._last_words()}"
+                f"process {silent[0]} of {len(codes)} died "
+                f"({exit_cause(codes[silent[0]] or 0)}){self._last_words()}"
             )
-        first = min((rank for rank, code in enumerate(codes) if code), key=lambda rank: said[rank]["time"])
+        first = min(
+            (rank for rank, code in enumerate(codes) if code), key=lambda rank: said[rank]["time"]
+        )
         raise RankFailed(said[first]["reason"], said[first].get("traceback", ""))
 
     def _last_words(self) -> str:

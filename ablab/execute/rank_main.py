@@ -1,7 +1,8 @@
-"""One of the processes that share a run: `python -m ablab.execute.rank_main`, with what it needs as JSON in the
-first line it reads.
+"""One of the processes that share a run: `python -m ablab.execute.rank_main`, with what it needs as
+JSON in the first line it reads.
 
-A second line asks it to write a checkpoint and end. When what it reads from closes, nobody wants it: it ends at once.
+A second line asks it to write a checkpoint and end. When what it reads from closes, nobody wants
+it: it ends at once.
 """
 
 import json
@@ -24,8 +25,8 @@ from ablab.train.parallel import MemoryShort, ParallelContext, ParallelLayout
 
 @dataclass(frozen=True)
 class Place:
-    """Which process of which run. `meeting`: the file by which the processes find each other; what a process has to say of the
-    attempt lies beside it, under its rank.
+    """Which process of which run. `meeting`: the file by which the processes find each other; what
+    a process has to say of the attempt lies beside it, under its rank.
     """
 
     home: Path
@@ -47,7 +48,13 @@ class Place:
         content = json.loads(line)
         spec, layout = RunSpec.read(content.pop("spec")), ParallelLayout(**content.pop("layout"))
         paths = {name: Path(content.pop(name)) for name in ("home", "meeting")}
-        return cls(spec=spec, layout=layout, plugins=tuple(map(Path, content.pop("plugins"))), **paths, **content)
+        return cls(
+            spec=spec,
+            layout=layout,
+            plugins=tuple(map(Path, content.pop("plugins"))),
+            **paths,
+            **content,
+        )
 
     @property
     def said(self) -> Path:
@@ -68,7 +75,10 @@ def main() -> None:
         _say(place, {"reason": str(error)})
         os._exit(1)
     except (Exception, SystemExit) as error:  # a plugin may call sys.exit
-        _say(place, {"reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()})
+        _say(
+            place,
+            {"reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()},
+        )
         os._exit(1)  # the others may wait for this one for ever: no goodbyes
     _say(place, asdict(report))
     os._exit(0)
@@ -84,8 +94,10 @@ def _trained(place: Place, stop: threading.Event) -> AttemptOutcome:
         torch.cuda.set_device(place.rank % place.layout.local)
     dist.init_process_group(
         "nccl" if device == "cuda" else "gloo",
-        init_method=f"file://{place.meeting}", rank=place.rank, world_size=place.layout.processes,
-    )  # fmt: skip
+        init_method=f"file://{place.meeting}",
+        rank=place.rank,
+        world_size=place.layout.processes,
+    )
     from ablab.arch.composition.registry import load_registry
 
     means = Means(place.home, load_registry(place.plugins), stop.is_set, place.compile)

@@ -33,7 +33,9 @@ from ablab.train.parallel import ParallelLayout
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for: a study file under a profile and overrides, with plugins from `plugins`."""
+    """What was asked for: a study file under a profile and overrides, with plugins from
+    `plugins`.
+    """
 
     file: Path
     profile: str | None
@@ -50,7 +52,9 @@ class Request:
         """What follows `ablab run` to ask for the same."""
         profile = [f"--profile {self.profile}"] if self.profile else []
         folders = [f"--plugins {folder}" for folder in self.plugins]
-        shown = [override for override in self.overrides if not override.strip().startswith("tracking")]  # it may hold a password
+        shown = [
+            override for override in self.overrides if not override.strip().startswith("tracking")
+        ]  # it may hold a password
         return " ".join([str(self.file), *shown, *profile, *folders])
 
 
@@ -64,7 +68,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Planned:
-    """A validated study and where its runs come from: nothing is created yet. `accounts`: what its arms cost."""
+    """A validated study and where its runs come from: nothing is created yet. `accounts`: what its
+    arms cost.
+    """
 
     request: Request
     study: Study
@@ -78,14 +84,20 @@ class Planned:
 
     def settled(self, root: Path) -> set[str]:
         """The keys of the runs and trials that a new execution leaves as they are."""
-        return finished_keys(root, self.plan.unique) | settled_keys(root, [trial.run.key for trial in self.plan.trials])
+        return finished_keys(root, self.plan.unique) | settled_keys(
+            root, [trial.run.key for trial in self.plan.trials]
+        )
 
 
 def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
-    """Reads, validates and plans. `root`: the home's folder of records. Raises UserError with the place of what is wrong."""
+    """Reads, validates and plans. `root`: the home's folder of records. Raises UserError with the
+    place of what is wrong.
+    """
     study, document = load_study(request.file, request.profile, request.overrides)
     accounts = Accounts(root)
-    source = study_source(Asked(request.name, study, document), load_registry(request.plugins), root, accounts)
+    source = study_source(
+        Asked(request.name, study, document), load_registry(request.plugins), root, accounts
+    )
     return Planned(request, study, source, accounts)
 
 
@@ -96,16 +108,28 @@ class Session:
         self.planned, self.home, self.display = planned, home, display
         study = planned.study
         self.record = StudyRecord(home, planned.request.name, study.revision())
-        self.views = Trackers([view(self.record, study, display.say) for view in (Mirror, OptunaMirror)])
+        self.views = Trackers(
+            [view(self.record, study, display.say) for view in (Mirror, OptunaMirror)]
+        )
         self._expected = 0
         uri = study.tracking.uri if study.tracking is not None else None
         tracked = {"tracking": redacted(uri, uri)} if uri else {}
-        self._sources = {"command": planned.request.command, "flop_convention": FLOP_CONVENTION, **tracked, **provenance()}
+        self._sources = {
+            "command": planned.request.command,
+            "flop_convention": FLOP_CONVENTION,
+            **tracked,
+            **provenance(),
+        }
 
     def require_writable(self) -> None:
-        """Raises UserError where this user may not write what the study needs; runs that another driver holds are its own."""
+        """Raises UserError where this user may not write what the study needs; runs that another
+        driver holds are its own.
+        """
         root = self.home.root
-        records = [Record(root, key) for key in self.planned.plan.unique.keys() - self.planned.settled(root)]
+        records = [
+            Record(root, key)
+            for key in self.planned.plan.unique.keys() - self.planned.settled(root)
+        ]
         folders = [record.folder for record in records if not record.lease().held()]
         require_writable([self.home.tokens, self.record.path.parent, self.record.reports, *folders])
 
@@ -116,14 +140,16 @@ class Session:
         return expected.runs + expected.trials - len(self.planned.settled(self.home.root))
 
     def reset(self) -> None:
-        """A new `ablab run` tries again what failed or was cancelled; a trial that failed counts as one without a value, since
-        others were chosen on it (`ablab retry` tries it again).
+        """A new `ablab run` tries again what failed or was cancelled; a trial that failed counts as
+        one without a value, since others were chosen on it (`ablab retry` tries it again).
         """
         for key in self.planned.plan.unique.keys() - self.planned.settled(self.home.root):
             Record(self.home.root, key).reset()
 
     def run(self, executor: Callable[[Setting], Executor], share: Share) -> ExecutionSummary:
-        """Trains what is not finished, each run on its `share`. The records are complete before the views are."""
+        """Trains what is not finished, each run on its `share`. The records are complete before the
+        views are.
+        """
         source, plan = self.planned.source, self.planned.plan
         if source.done:
             self.write()
@@ -135,9 +161,12 @@ class Session:
         source.changed = self._replanned
         self.write()
         setting = Setting(
-            self.home.root.resolve(), tuple(p.resolve() for p in self.planned.request.plugins), share.threads,
-            layout=share.layout, compile=self.planned.study.hardware.compile,
-        )  # fmt: skip
+            self.home.root.resolve(),
+            tuple(p.resolve() for p in self.planned.request.plugins),
+            share.threads,
+            layout=share.layout,
+            compile=self.planned.study.hardware.compile,
+        )
         patience = RetryPolicy(self.planned.study.retries, self.planned.study.stall_seconds)
         made = executor(setting)
         driver = Driver(self.home.root, made, self.views, self.display, patience)
@@ -167,7 +196,9 @@ class Session:
     def mirrored(self) -> bool:
         """Whether the tracker shows all of this plan already."""
         seen = self.record.mirrored
-        lost = not self.home.tracking_uri(self.planned.study).startswith("http") and not any(self.home.mlflow.glob("*.db"))
+        lost = not self.home.tracking_uri(self.planned.study).startswith("http") and not any(
+            self.home.mlflow.glob("*.db")
+        )
         return not lost and seen == self._view()
 
     def close(self, files: Sequence[Path], *, complete: bool) -> None:
@@ -192,7 +223,10 @@ class Session:
                 self.display.say("preparing the corpus: tokenizing once, for all runs")
             stored = prepare(plan.data[fingerprint], self.home.tokens).splits["train"].tokens
             if stored <= context:
-                raise UserError(f"the training split has {stored} tokens, fewer than one sequence of {context + 1}")
+                raise UserError(
+                    f"the training split has {stored} tokens, fewer than one sequence of "
+                    f"{context + 1}"
+                )
 
     def _execution(self, workers: int, tally: ExecutionSummary) -> dict[str, Any]:
         now = time.time()

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 @dataclass
 class ExecutionSummary:
-    """What an execution came to. `failed`, `stopped` (cancelled), `pruned`: reasons by key. `broken`: why no worker starts."""
+    """What an execution came to. `failed`, `stopped` (cancelled), `pruned`: reasons by key.
+    `broken`: why no worker starts.
+    """
 
     trained: int = 0
     failed: dict[str, str] = field(default_factory=dict)
@@ -19,7 +21,9 @@ class ExecutionSummary:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a run is tried again whose worker died or hung, and after how many seconds without progress it counts as hung."""
+    """How often a run is tried again whose worker died or hung, and after how many seconds without
+    progress it counts as hung.
+    """
 
     retries: int = 1
     stall_seconds: float = 600.0

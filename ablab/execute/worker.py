@@ -19,8 +19,8 @@ _GRACE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Setting:
-    """What a worker needs to know beside its runs. `threads`: of each process of a run, which `layout` shares out. `device`: the
-    GPUs that are its own, as CUDA_VISIBLE_DEVICES names them.
+    """What a worker needs to know beside its runs. `threads`: of each process of a run, which
+    `layout` shares out. `device`: the GPUs that are its own, as CUDA_VISIBLE_DEVICES names them.
     """
 
     home: Path
@@ -51,7 +51,9 @@ class Worker:
         return self._orphaned or self._stop.is_set()
 
     def train(self, spec: RunSpec) -> AttemptOutcome:
-        """Trains one run, or says why not. What goes wrong in a run is that run's failure, with its reason on record."""
+        """Trains one run, or says why not. What goes wrong in a run is that run's failure, with its
+        reason on record.
+        """
         record = Record(self.setting.home, spec.key)
         lease = record.lease()
         if record.finished:
@@ -71,12 +73,26 @@ class Worker:
             from ablab.execute.rank_main import Place
 
             record = Record(setting.home, spec.key)
-            place = Place(setting.home, setting.plugins, Path(), spec, setting.layout, setting.threads, compile=setting.compile)
+            place = Place(
+                setting.home,
+                setting.plugins,
+                Path(),
+                spec,
+                setting.layout,
+                setting.threads,
+                compile=setting.compile,
+            )
             return train_together(place, lambda: self.stopping() or record.stop_asked)
-        return attempt(spec, Means(setting.home, self.registry, self.stopping, setting.compile), ParallelContext())
+        return attempt(
+            spec,
+            Means(setting.home, self.registry, self.stopping, setting.compile),
+            ParallelContext(),
+        )
 
     def _watch(self) -> None:
-        """Ends this process when its driver is gone: after the step and a checkpoint if it can, at once if it can't."""
+        """Ends this process when its driver is gone: after the step and a checkpoint if it can, at
+        once if it can't.
+        """
         while os.getppid() == self._parent:
             time.sleep(0.5)
         self._orphaned = True
@@ -96,7 +112,9 @@ def _failed(record: Record, error: BaseException) -> AttemptOutcome:
 
 
 def _ended(record: Record) -> AttemptOutcome | None:
-    """How the run ended, if it has. Looked at under the lease: another driver may have ended it just now."""
+    """How the run ended, if it has. Looked at under the lease: another driver may have ended it
+    just now.
+    """
     if record.finished:
         return AttemptOutcome("finished")
     if record.stop_asked:
@@ -116,12 +134,19 @@ def initialise(setting: Setting, stop: Any) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = setting.device  # read when CUDA is first used
     try:
         _worker.append(Worker(setting, stop))
-    except (Exception, SystemExit) as error:  # told by `work`: raised here, only a traceback on the terminal would say so
-        _wrong.append(str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}")
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # told by `work`: raised here, only a traceback on the terminal would say so
+        _wrong.append(
+            str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        )
 
 
 def work(spec: RunSpec) -> AttemptOutcome:
     """Trains `spec` in this worker process."""
     if _wrong:
-        return AttemptOutcome("unstarted", f"the worker process could not be set up: {_wrong[0]}", pid=os.getpid())
+        return AttemptOutcome(
+            "unstarted", f"the worker process could not be set up: {_wrong[0]}", pid=os.getpid()
+        )
     return _worker[0].train(spec)

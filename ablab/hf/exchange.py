@@ -1,4 +1,6 @@
-"""Models to and from `transformers`, by the forms that families have there. The one place that imports it, lazily."""
+"""Models to and from `transformers`, by the forms that families have there. The one place that
+imports it, lazily.
+"""
 
 import importlib.util
 import inspect
@@ -25,7 +27,9 @@ _NO_TOKENS = {"bos_token_id": None, "eos_token_id": None}
 
 @dataclass(frozen=True)
 class Fit:
-    """How an architecture sits in a family's form. `misfits`: the paths that have none there; none: it fits."""
+    """How an architecture sits in a family's form. `misfits`: the paths that have none there; none:
+    it fits.
+    """
 
     family: Family
     form: TransformersForm
@@ -33,7 +37,9 @@ class Fit:
 
 
 def nearest_form(arch: Architecture, registry: Registry) -> Fit:
-    """The form that fits `arch`, or the one that it misses at the fewest paths. Raises UserError where there is no form."""
+    """The form that fits `arch`, or the one that it misses at the fewest paths. Raises UserError
+    where there is no form.
+    """
     fits = [
         Fit(family, family.form, tuple(family.form.misfits(arch, architecture(name, registry, {}))))
         for name, family in sorted(registry.families.items())
@@ -44,23 +50,32 @@ def nearest_form(arch: Architecture, registry: Registry) -> Fit:
     return min(fits, key=lambda fit: len(fit.misfits))
 
 
-def to_transformers(module: Decoder, registry: Registry, settings: Mapping[str, Any] | None = None) -> Any:
-    """The `transformers` model with the weights of `module`, bit for bit; `settings` are added to its config.
+def to_transformers(
+    module: Decoder, registry: Registry, settings: Mapping[str, Any] | None = None
+) -> Any:
+    """The `transformers` model with the weights of `module`, bit for bit; `settings` are added to
+    its config.
 
     Raises UserError where the architecture has no form there, or the package is missing.
     """
     arch, fit = module.arch, nearest_form(module.arch, registry)
     if fit.misfits:
-        raise UserError(f"this model has no form in transformers: {fit.form.model_type} cannot say {', '.join(fit.misfits)}")
+        raise UserError(
+            f"this model has no form in transformers: {fit.form.model_type} cannot say "
+            f"{', '.join(fit.misfits)}"
+        )
     transformers = package()
     try:
         config = transformers.AutoConfig.for_model(
-            fit.form.model_type, **{**fit.form.settings(arch.site(0).arch), **_NO_TOKENS, **(settings or {})}
+            fit.form.model_type,
+            **{**fit.form.settings(arch.site(0).arch), **_NO_TOKENS, **(settings or {})},
         )
         with torch.random.fork_rng(devices=[]):  # its own initial values are drawn in vain
             model: nn.Module = transformers.AutoModelForCausalLM.from_config(config)
     except Exception as error:  # its checks of sizes raise classes of their own
-        raise UserError(f"transformers refuses this {fit.form.model_type}: {' '.join(str(error).split())}") from error
+        raise UserError(
+            f"transformers refuses this {fit.form.model_type}: {' '.join(str(error).split())}"
+        ) from error
     first = next(module.parameters())
     model.to(device=first.device, dtype=first.dtype)
     theirs = fit.form.theirs(dict(module.named_parameters()), arch.dims.layers)
@@ -72,16 +87,24 @@ def to_transformers(module: Decoder, registry: Registry, settings: Mapping[str, 
 
 
 def from_transformers(model: Any, registry: Registry) -> Decoder:
-    """The decoder with the logits of a `transformers` model, on its device and in its number format; weights are copied.
+    """The decoder with the logits of a `transformers` model, on its device and in its number
+    format; weights are copied.
 
     Raises UserError for a model type, or a setting of its config, that has no form here.
     """
     config = getattr(model, "config", None)
-    forms = {family.form.model_type: family for _, family in sorted(registry.families.items()) if family.form is not None}
+    forms = {
+        family.form.model_type: family
+        for _, family in sorted(registry.families.items())
+        if family.form is not None
+    }
     kind = getattr(config, "model_type", None)
     if kind not in forms:
         known = ", ".join(sorted(forms)) or "none"
-        raise UserError(f"no family here has the form of transformers' {kind or type(model).__name__!r} (known: {known})")
+        raise UserError(
+            f"no family here has the form of transformers' {kind or type(model).__name__!r} "
+            f"(known: {known})"
+        )
     family = forms[kind]
     form, base = family.form, architecture(family.name, registry, {})
     assert form is not None
@@ -105,11 +128,15 @@ def _check_settings(config: Any, form: TransformersForm, arch: Architecture) -> 
         value, expected = getattr(config, name), getattr(plain, name)
         if name in (*_FREE, *form.free) or value == expected or value in form.same.get(name, ()):
             continue
-        raise UserError(f"{form.model_type} with {name}={value!r} has no form here (only with {expected!r})")
+        raise UserError(
+            f"{form.model_type} with {name}={value!r} has no form here (only with {expected!r})"
+        )
 
 
 def package() -> ModuleType:
-    """`transformers`. Raises UserError where it is not installed, or too old to be given all settings."""
+    """`transformers`. Raises UserError where it is not installed, or too old to be given all
+    settings.
+    """
     if importlib.util.find_spec("transformers") is None:
         raise UserError("transformers is not installed (`pip install 'ablab[hf]'`)")
     import transformers

@@ -22,7 +22,9 @@ from ablab.records.run_record import find_record
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the model's class there, and why there is no tokenizer (empty: there is)."""
+    """What was written: the model's class there, and why there is no tokenizer (empty: there
+    is).
+    """
 
     spec: RunSpec
     model: str
@@ -30,20 +32,30 @@ class Exported:
 
 
 def export(home: Home, run: str, folder: Path, registry: Registry) -> Exported:
-    """Writes the finished run whose key begins with `run` to `folder`, which must be empty or not there: model, configs,
-    and the tokenizer if `transformers` has an exact form of it.
+    """Writes the finished run whose key begins with `run` to `folder`, which must be empty or not
+    there: model, configs, and the tokenizer if `transformers` has an exact form of it.
 
-    Raises UserError, and leaves nothing behind, where the run or its form is missing, or `folder` can't be written.
+    Raises UserError, and leaves nothing behind, where the run or its form is missing, or `folder`
+    can't be written.
     """
     _check_free(folder)
     record = find_record(home.root, run)
     spec, decoder = trained_model(record, registry)
     fit = nearest_form(decoder.arch, registry)
     if fit.misfits:
-        uses = {name: Use(plugin := registry.plugin(name), plugin.configure(options)) for name, options in spec.plugins}
-        raise UserError(f"{spec.arm} has no form in transformers: {_explained(fit, uses, registry)}")
+        uses = {
+            name: Use(plugin := registry.plugin(name), plugin.configure(options))
+            for name, options in spec.plugins
+        }
+        raise UserError(
+            f"{spec.arm} has no form in transformers: {_explained(fit, uses, registry)}"
+        )
     store, reason = _store(home, spec)
-    ends = {} if store is None else {"bos_token_id": store.end_of_text, "eos_token_id": store.end_of_text}
+    ends = (
+        {}
+        if store is None
+        else {"bos_token_id": store.end_of_text, "eos_token_id": store.end_of_text}
+    )
     model = to_transformers(decoder, registry, ends)
     with _whole(folder) as draft:
         with _no_bars():
@@ -66,7 +78,9 @@ def _explained(fit: Fit, uses: Mapping[str, Use], registry: Registry) -> str:
 
 
 def _writer(path: str, uses: Mapping[str, Use]) -> str | None:
-    return next((str(use) for use in uses.values() if overlap({path: None}, use.claim().edit)), None)
+    return next(
+        (str(use) for use in uses.values() if overlap({path: None}, use.claim().edit)), None
+    )
 
 
 def _store(home: Home, spec: RunSpec) -> tuple[TokenStore | None, str]:
@@ -86,7 +100,10 @@ def _write_tokenizer(store: TokenStore, folder: Path, spec: RunSpec) -> str:
     except UserError as error:
         return str(error)
     fast: Any = package().PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT, model_max_length=spec.dims["context"]
+        tokenizer_object=tokenizer,
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        model_max_length=spec.dims["context"],
     )
     fast.save_pretrained(folder)
     return ""
@@ -112,7 +129,9 @@ def _check_free(folder: Path) -> None:
 
 @contextmanager
 def _whole(folder: Path) -> Iterator[Path]:
-    """A draft that becomes `folder` at the end, or leaves nothing. Raises UserError where it cannot be written."""
+    """A draft that becomes `folder` at the end, or leaves nothing. Raises UserError where it cannot
+    be written.
+    """
     anchor = next(parent for parent in folder.absolute().parents if parent.exists())
     draft = anchor / f".{folder.name}.{os.getpid()}"
     try:

@@ -20,7 +20,9 @@ _CUT = "\ufffd"
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn: how many at most, at which temperature (0: the most likely), from which seed."""
+    """How tokens are drawn: how many at most, at which temperature (0: the most likely), from which
+    seed.
+    """
 
     tokens: int
     temperature: float
@@ -28,7 +30,9 @@ class Sampling:
 
 
 def trained_model(record: Record, registry: Registry) -> tuple[RunSpec, Decoder]:
-    """The run's specification and its model with the weights it ended with. Raises UserError if it is not finished."""
+    """The run's specification and its model with the weights it ended with. Raises UserError if it
+    is not finished.
+    """
     content, result = record.spec, record.result
     weights = record.folder / "model.safetensors"
     if content is None or result is None or not weights.is_file():
@@ -36,16 +40,23 @@ def trained_model(record: Record, registry: Registry) -> tuple[RunSpec, Decoder]
     try:
         spec = RunSpec.read(content)
     except TypeError as error:
-        raise UserError(f"run {record.key} was written by another version of ablab: {error}") from error
+        raise UserError(
+            f"run {record.key} was written by another version of ablab: {error}"
+        ) from error
     # As it was trained, on whatever machine: `auto` means another format elsewhere.
-    value = rebuild(replace(spec, recipe={**spec.recipe, "precision": result["precision"]}), registry)
+    value = rebuild(
+        replace(spec, recipe={**spec.recipe, "precision": result["precision"]}), registry
+    )
     decoder = Decoder(value.arch)
     decoder.load_state_dict(load_file(weights))
     return spec, decoder
 
 
-def continuation(home: Home, asked: tuple[str, str], sampling: Sampling, registry: Registry) -> Iterator[str]:
-    """The text that follows, piece by piece, up to the end of a document. `asked`: the run's key or a prefix, the prompt.
+def continuation(
+    home: Home, asked: tuple[str, str], sampling: Sampling, registry: Registry
+) -> Iterator[str]:
+    """The text that follows, piece by piece, up to the end of a document. `asked`: the run's key or
+    a prefix, the prompt.
 
     Raises UserError where the run, its tokens or room for a token is missing.
     """
@@ -54,17 +65,25 @@ def continuation(home: Home, asked: tuple[str, str], sampling: Sampling, registr
     try:
         store = open_store(home.tokens / spec.data)
     except FileNotFoundError:
-        raise UserError(f"the run's tokenizer is gone from {home.tokens}: `ablab run` its study again") from None
+        raise UserError(
+            f"the run's tokenizer is gone from {home.tokens}: `ablab run` its study again"
+        ) from None
     encoding, context = store.encoding(), model.arch.dims.context
     # A document begins behind the end of another.
     tokens = encoding.encode_ordinary(prompt) or [store.end_of_text]
     if len(tokens) > context:
-        raise UserError(f"the prompt is {len(tokens)} tokens long; the model's context is {context}")
-    return _decoded(generate(model, tokens, sampling.temperature, sampling.seed), store, sampling.tokens)
+        raise UserError(
+            f"the prompt is {len(tokens)} tokens long; the model's context is {context}"
+        )
+    return _decoded(
+        generate(model, tokens, sampling.temperature, sampling.seed), store, sampling.tokens
+    )
 
 
 def _decoded(tokens: Iterator[int], store: TokenStore, most: int) -> Iterator[str]:
-    """The text of the tokens as it grows. A character may be cut between tokens: it is held back until it is whole."""
+    """The text of the tokens as it grows. A character may be cut between tokens: it is held back
+    until it is whole.
+    """
     encoding, read, shown = store.encoding(), list[int](), ""
     for token in islice(tokens, most):
         if token == store.end_of_text:

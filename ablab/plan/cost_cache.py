@@ -1,4 +1,6 @@
-"""What a home has counted: the accounts of architectures, in `accounts.json`. `ablab run` writes it, plans read it."""
+"""What a home has counted: the accounts of architectures, in `accounts.json`. `ablab run` writes
+it, plans read it.
+"""
 
 import hashlib
 import json
@@ -29,8 +31,12 @@ class Accounts:
         self._counted: dict[str, dict[str, Any]] = {}
 
     def of(self, arch: Architecture, uses: Mapping[str, Use]) -> Account:
-        """What `arch` costs, which the plugins `uses` wrote. Raises UserError for a model that cannot be built or run."""
-        if self._file is None or not all(use.plugin.digest for use in uses.values()):  # code that is in no file may change
+        """What `arch` costs, which the plugins `uses` wrote. Raises UserError for a model that
+        cannot be built or run.
+        """
+        if self._file is None or not all(
+            use.plugin.digest for use in uses.values()
+        ):  # code that is in no file may change
             return account(arch)
         key = _key(arch, uses)
         try:
@@ -46,7 +52,9 @@ class Accounts:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         # Another driver may have written meanwhile. Unsynced, since what is lost is counted again.
-        write_json(self._file, {"core": _core(), "accounts": {**self._read(), **self._counted}}, sync=False)
+        write_json(
+            self._file, {"core": _core(), "accounts": {**self._read(), **self._counted}}, sync=False
+        )
         self._counted = {}
 
     def _read(self) -> dict[str, Any]:
@@ -54,12 +62,19 @@ class Accounts:
             content = read_json(self._file) if self._file else None
         except ValueError:  # no JSON, or no text
             return {}
-        known = content.get("accounts") if isinstance(content, dict) and content.get("core") == _core() else None
+        known = (
+            content.get("accounts")
+            if isinstance(content, dict) and content.get("core") == _core()
+            else None
+        )
         return known if isinstance(known, dict) else {}
 
 
 def _key(arch: Architecture, uses: Mapping[str, Use]) -> str:
-    parts = {"arch": canonical(arch), "plugins": {name: use.plugin.digest for name, use in uses.items()}}
+    parts = {
+        "arch": canonical(arch),
+        "plugins": {name: use.plugin.digest for name, use in uses.items()},
+    }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -68,4 +83,6 @@ def _core() -> str:
     """A digest of what counts beside the plugins: when it changes, all is counted anew."""
     sources = sorted(Path(accounting.__file__).parent.glob("*.py"))
     versions = f"{__version__} {torch.__version__}".encode()
-    return hashlib.sha256(b"".join([versions, *(source.read_bytes() for source in sources)])).hexdigest()
+    return hashlib.sha256(
+        b"".join([versions, *(source.read_bytes() for source in sources)])
+    ).hexdigest()

@@ -1,6 +1,8 @@
-"""Equal sizes: an arm's feed-forward made so wide that the arm has as much of something as the baseline.
+"""Equal sizes: an arm's feed-forward made so wide that the arm has as much of something as the
+baseline.
 
-Widths are found by counting models, never by a formula: what is counted grows with the width, and nothing else is supposed.
+Widths are found by counting models, never by a formula: what is counted grows with the width, and
+nothing else is supposed.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,8 +27,8 @@ Count = Callable[[Architecture], float]
 
 @dataclass(frozen=True)
 class Matched:
-    """An arm at its size. `widths`: what its feed-forward was made, layer by layer; none where it was left as it is. `mismatch`:
-    by which share of the baseline's it has more (below 0: less).
+    """An arm at its size. `widths`: what its feed-forward was made, layer by layer; none where it
+    was left as it is. `mismatch`: by which share of the baseline's it has more (below 0: less).
     """
 
     arch: Architecture
@@ -37,14 +39,17 @@ class Matched:
 class Matcher:
     """Matches arms to one baseline, each architecture once."""
 
-    def __init__(self, kind: Match, accounts: Accounts, baseline: tuple[Architecture, Mapping[str, Use]]) -> None:
+    def __init__(
+        self, kind: Match, accounts: Accounts, baseline: tuple[Architecture, Mapping[str, Use]]
+    ) -> None:
         self.kind, self._accounts = kind, accounts
         self.target = self._count(baseline[1])(baseline[0])
         self._known: dict[Architecture, Matched] = {}
 
     def matched(self, arch: Architecture, uses: Mapping[str, Use]) -> Matched:
-        """`arch`, which the plugins `uses` wrote: as it is where that is within 1 % of the baseline, else with the feed-forward
-        that comes nearest. Raises UserError where none is within 1 %.
+        """`arch`, which the plugins `uses` wrote: as it is where that is within 1 % of the
+        baseline, else with the feed-forward that comes nearest. Raises UserError where none is
+        within 1 %.
         """
         if arch not in self._known:
             self._known[arch] = self._matched(arch, self._count(uses))
@@ -70,7 +75,8 @@ class Matcher:
 
     def _refusal(self, why: UserError, mismatch: float) -> UserError:
         return UserError(
-            f"match: {self.kind}: it cannot be brought within {TOLERANCE:.0%} of the baseline's {self.target:,.0f}: {why} "
+            f"match: {self.kind}: it cannot be brought within {TOLERANCE:.0%} of the baseline's "
+            f"{self.target:,.0f}: {why} "
             f"({mismatch:+.1%})"
         )
 
@@ -86,11 +92,13 @@ def _parameters(arch: Architecture) -> float:
 
 
 class _Search:
-    """Looks for the width at which `count` is nearest to `target`. A width is that of the widest layer; others keep their
-    proportion to it.
+    """Looks for the width at which `count` is nearest to `target`. A width is that of the widest
+    layer; others keep their proportion to it.
     """
 
-    def __init__(self, arch: Architecture, own: tuple[int, ...], count: Count, target: float) -> None:
+    def __init__(
+        self, arch: Architecture, own: tuple[int, ...], count: Count, target: float
+    ) -> None:
         self.arch, self.own, self.count, self.target = arch, own, count, target
         self._known: dict[int, float] = {}
 
@@ -121,8 +129,12 @@ class _Search:
                 low = middle
             else:
                 high = middle
-            halve = not halve and len(self._known) > 8  # where it grows unevenly, guesses alone could go on for long
-        return min(low * step, high * step, key=lambda widest: abs(self.counted(widest) - self.target))
+            halve = (
+                not halve and len(self._known) > 8
+            )  # where it grows unevenly, guesses alone could go on for long
+        return min(
+            low * step, high * step, key=lambda widest: abs(self.counted(widest) - self.target)
+        )
 
     def _guess(self, low: int, high: int, step: int) -> int:
         """Between two widths, as if the count grew evenly."""

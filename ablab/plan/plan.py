@@ -22,16 +22,18 @@ from ablab.spec.study import Study
 from ablab.train.budget import TimeLimit
 from ablab.train.precision import resolve_precision
 
-# Raised whenever the core's numbers change (a golden-loss test says when): finished runs are then trained anew.
+# Raised whenever the core's numbers change (a golden-loss test says when): finished runs are then
+# trained anew.
 NUMERICS_VERSION = 1
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run, as plain values that any process can rebuild it from. `batches`: see `ablab.data.batches.Batches`; none
-    where there is a `limit`, see `ablab.train.budget.TimeLimit`. `feed_forward`: how wide each layer's was made, where arms are
-    matched. `trial`: which of its arm's trials it is; None for a confirming run. `part`: the part of a study at several
-    budgets or sizes.
+    """A run, as plain values that any process can rebuild it from. `batches`: see
+    `ablab.data.batches.Batches`; none where there is a `limit`, see `ablab.train.budget.TimeLimit`.
+    `feed_forward`: how wide each layer's was made, where arms are matched. `trial`: which of its
+    arm's trials it is; None for a confirming run. `part`: the part of a study at several budgets or
+    sizes.
     """
 
     key: str
@@ -60,12 +62,18 @@ class RunSpec:
     @classmethod
     def read(cls, content: Mapping[str, Any]) -> "RunSpec":
         """From JSON. Raises TypeError for fields that are not its own."""
-        return cls(**{**content, "plugins": tuple((name, options) for name, options in content["plugins"])})
+        return cls(
+            **{**content, "plugins": tuple((name, options) for name, options in content["plugins"])}
+        )
 
     @property
     def label(self) -> str:
         """What people read."""
-        return f"{self.title} · seed {self.seed}" if self.trial is None else f"{self.title} · trial {self.trial}"
+        return (
+            f"{self.title} · seed {self.seed}"
+            if self.trial is None
+            else f"{self.title} · trial {self.trial}"
+        )
 
     @property
     def title(self) -> str:
@@ -83,9 +91,10 @@ class Trial:
 
 @dataclass(frozen=True)
 class Arm:
-    """An arm under test, at its size. `plugins`: its own and the recipe's. `tokens`: what a run trains on, in `steps`; None where
-    the clock decides. `recipe`: how, with the plugins' edits. `params`: what tuning or search chose. `mismatch`: by which share
-    of what is matched it has more than the baseline; None where nothing is. `feed_forward`: see `RunSpec`. `data`: what it has of
+    """An arm under test, at its size. `plugins`: its own and the recipe's. `tokens`: what a run
+    trains on, in `steps`; None where the clock decides. `recipe`: how, with the plugins' edits.
+    `params`: what tuning or search chose. `mismatch`: by which share of what is matched it has more
+    than the baseline; None where nothing is. `feed_forward`: see `RunSpec`. `data`: what it has of
     its own in place of the study's, see `arm_data.own_data`.
     """
 
@@ -111,8 +120,8 @@ class Arm:
 
 @dataclass(frozen=True)
 class SharedRecipe:
-    """All arms under one recipe, beside each under its own: the `params` of one trial point, and every arm's runs with them. An
-    arm whose own best they are has the same runs.
+    """All arms under one recipe, beside each under its own: the `params` of one trial point, and
+    every arm's runs with them. An arm whose own best they are has the same runs.
     """
 
     params: Mapping[str, Any]
@@ -122,9 +131,9 @@ class SharedRecipe:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a study will come to when it is through, as far as can be said beforehand: runs, trials before them, and the
-    training FLOPs of all, None where the clock decides. `most`: where more runs may follow, how many there can be at most; until
-    then `runs` is the least.
+    """What a study will come to when it is through, as far as can be said beforehand: runs, trials
+    before them, and the training FLOPs of all, None where the clock decides. `most`: where more
+    runs may follow, how many there can be at most; until then `runs` is the least.
     """
 
     runs: int
@@ -135,15 +144,20 @@ class Expected:
     @property
     def told(self) -> str:
         """The runs in words."""
-        return f"{self.runs} runs" if self.most in (None, self.runs) else f"at least {self.runs}, at most {self.most} runs"
+        return (
+            f"{self.runs} runs"
+            if self.most in (None, self.runs)
+            else f"at least {self.runs}, at most {self.most} runs"
+        )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a study will do, as far as it is known: trials decide which runs follow. Arms whose values are equal share
-    their runs. `data`: what to tokenize, by fingerprint. `space`: the values that trials try, by parameter: a list, or an
-    interval. `notes`: what a reader must know of the design. `baseline`: the arm whose mean a margin in percent refers to.
-    `shared`: the arms under one recipe, once that is decided. `parts`: the plans that it joins, of a study in several parts.
+    """All that a study will do, as far as it is known: trials decide which runs follow. Arms whose
+    values are equal share their runs. `data`: what to tokenize, by fingerprint. `space`: the values
+    that trials try, by parameter: a list, or an interval. `notes`: what a reader must know of the
+    design. `baseline`: the arm whose mean a margin in percent refers to. `shared`: the arms under
+    one recipe, once that is decided. `parts`: the plans that it joins, of a study in several parts.
     """
 
     arms: tuple[Arm, ...]
@@ -169,7 +183,10 @@ class Plan:
         """The runs and trials by key, each once."""
         if self.parts:
             return {key: run for part in self.parts for key, run in part.plan.unique.items()}
-        return {run.key: run for run in (*(trial.run for trial in self.trials), *self.shared_runs, *self.runs)}
+        return {
+            run.key: run
+            for run in (*(trial.run for trial in self.trials), *self.shared_runs, *self.runs)
+        }
 
     @property
     def arm_of(self) -> dict[str, Arm]:
@@ -178,14 +195,16 @@ class Plan:
             return {key: arm for part in self.parts for key, arm in part.plan.arm_of.items()}
         arms = {arm.name: arm for arm in self.arms}
         alike = {arm.name: arm for arm in self.shared.arms} if self.shared else {}
-        found = {trial.run.key: trial.arm for trial in self.trials} | {run.key: alike[run.arm] for run in self.shared_runs}
+        found = {trial.run.key: trial.arm for trial in self.trials} | {
+            run.key: alike[run.arm] for run in self.shared_runs
+        }
         return found | {run.key: arms[run.arm] for run in self.runs}
 
 
 @dataclass(frozen=True)
 class PartPlan:
-    """The plan of one part of a study. `study`: the study as this part asks it. `baseline`: the arm that the others are held
-    against.
+    """The plan of one part of a study. `study`: the study as this part asks it. `baseline`: the arm
+    that the others are held against.
     """
 
     label: str
@@ -195,7 +214,9 @@ class PartPlan:
 
 
 def recipe_value(config: RecipeConfig) -> Recipe:
-    """The recipe that a study's `recipe` describes, its plugins' edits apart, its precision resolved."""
+    """The recipe that a study's `recipe` describes, its plugins' edits apart, its precision
+    resolved.
+    """
     fields = config.model_dump(exclude={"preset", "optimizer", "schedule", "plugins"})
     return Recipe(**{**fields, "precision": resolve_precision(config.precision)})
 
@@ -204,7 +225,10 @@ def shown_recipe(recipe: Recipe) -> dict[str, Any]:
     """The recipe in force, in plain values."""
     shown = {f.name: getattr(recipe, f.name) for f in fields(recipe) if f.name != "loss"}
     terms = {f"loss.{key}": term for key, term in recipe.loss.entries}
-    return {key: v if isinstance(v, int | float | str) else str(v) for key, v in {**shown, **terms}.items()}
+    return {
+        key: v if isinstance(v, int | float | str) else str(v)
+        for key, v in {**shown, **terms}.items()
+    }
 
 
 def shown_options(options: Mapping[str, Any] | None) -> str:
@@ -214,8 +238,16 @@ def shown_options(options: Mapping[str, Any] | None) -> str:
     return ", ".join(f"{name}={value}" for name, value in options.items()) or "on"
 
 
-def identity(arch: Architecture, recipe: Recipe, uses: Mapping[str, Use], data: str, spent: Batches | TimeLimit) -> str:
-    """Everything but the seed that determines a run's numbers, as a digest. The device layout is in it only where seconds are."""
+def identity(
+    arch: Architecture,
+    recipe: Recipe,
+    uses: Mapping[str, Use],
+    data: str,
+    spent: Batches | TimeLimit,
+) -> str:
+    """Everything but the seed that determines a run's numbers, as a digest. The device layout is in
+    it only where seconds are.
+    """
     parts = {
         "numerics": NUMERICS_VERSION,
         "arch": canonical(arch),
@@ -233,7 +265,9 @@ def run_key(shared: str, seed: int) -> str:
 
 
 def rebuild(spec: RunSpec, registry: Registry) -> Composite:
-    """The run's value, composed anew. Raises UserError where the plugins are not those that made the key."""
+    """The run's value, composed anew. Raises UserError where the plugins are not those that made
+    the key.
+    """
     uses = {}
     for name, options in spec.plugins:
         plugin = registry.plugin(name)
@@ -241,9 +275,17 @@ def rebuild(spec: RunSpec, registry: Registry) -> Composite:
     family = registry.family(spec.family)
     model = Model(spec.arm, spec.family, None, uses, sized(family.dims(None), {}))
     recipe = recipe_value(RecipeConfig.model_validate(spec.recipe))
-    value = composite(model, Composite(recipe=recipe), {k: v for k, v in spec.dims.items() if v is not None})
+    value = composite(
+        model, Composite(recipe=recipe), {k: v for k, v in spec.dims.items() if v is not None}
+    )
     if spec.feed_forward:
         value = replace(value, arch=with_feed_forward_widths(value.arch, spec.feed_forward))
-    if run_key(identity(value.arch, value.recipe, uses, spec.data, spec.allowance), spec.seed) != spec.key:
-        raise UserError(f"{spec.arm}: its plugins' source, or the machine's precision, changed since the study was planned")
+    if (
+        run_key(identity(value.arch, value.recipe, uses, spec.data, spec.allowance), spec.seed)
+        != spec.key
+    ):
+        raise UserError(
+            f"{spec.arm}: its plugins' source, or the machine's precision, changed since the "
+            "study was planned"
+        )
     return value

@@ -20,7 +20,16 @@ from ablab.errors import UserError
 from ablab.plan.arm_data import AnyData, arm_data, own_data
 from ablab.plan.cost_cache import Accounts
 from ablab.plan.matching import Matched, Matcher
-from ablab.plan.plan import Arm, Expected, Plan, RunSpec, identity, recipe_value, run_key, shown_recipe
+from ablab.plan.plan import (
+    Arm,
+    Expected,
+    Plan,
+    RunSpec,
+    identity,
+    recipe_value,
+    run_key,
+    shown_recipe,
+)
 from ablab.plan.recipe import StudyRecipe, study_recipe
 from ablab.records.home import edition
 from ablab.spec.design import Compare
@@ -34,7 +43,9 @@ from ablab.train.budget import Budget, TimeLimit, ramped
 
 @dataclass(frozen=True)
 class Choice:
-    """How an arm is trained where that differs from the study: options of the recipe, and a share of the budget."""
+    """How an arm is trained where that differs from the study: options of the recipe, and a share
+    of the budget.
+    """
 
     recipe: Mapping[str, Any] = field(default_factory=dict)
     share: float = 1.0
@@ -42,8 +53,8 @@ class Choice:
 
 @dataclass(frozen=True)
 class PlannedArm:
-    """An arm with what its runs are made of. `shared`: the identity of its runs, seeds apart. `stream`: what is added to every
-    seed of it, trials' too: a replicate has seeds of its own.
+    """An arm with what its runs are made of. `shared`: the identity of its runs, seeds apart.
+    `stream`: what is added to every seed of it, trials' too: a replicate has seeds of its own.
     """
 
     arm: Arm
@@ -57,15 +68,26 @@ class PlannedArm:
     def runs(self, seeds: Iterable[int], trial: int | None = None) -> list[RunSpec]:
         """A run a seed."""
         own = [self.stream + seed for seed in seeds]
-        return [replace(self.template, key=run_key(self.shared, seed), seed=seed, trial=trial) for seed in own]
+        return [
+            replace(self.template, key=run_key(self.shared, seed), seed=seed, trial=trial)
+            for seed in own
+        ]
 
 
 class Planner:
-    """Plans the arms of one study. What it was given is validated when an arm is planned; nothing is created. `accounts`: what
-    is counted already. `part`: which part of a study this is; `owner` is then the whole study's.
+    """Plans the arms of one study. What it was given is validated when an arm is planned; nothing
+    is created. `accounts`: what is counted already. `part`: which part of a study this is; `owner`
+    is then the whole study's.
     """
 
-    def __init__(self, name: str, study: Study, document: Document, registry: Registry, accounts: Accounts | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        study: Study,
+        document: Document,
+        registry: Registry,
+        accounts: Accounts | None = None,
+    ) -> None:
         self.name, self.study, self.document, self.registry = name, study, document, registry
         self._accounts = accounts or Accounts()
         self.owner = edition(name, study.revision())
@@ -75,7 +97,11 @@ class Planner:
         check(study, document)
         self.layout = lay_out(study, registry, document)
         # In a design all arms have the sizes of its first; in `compare` each has its own.
-        self._dims = None if isinstance(study.design, Compare) else next(iter(self.layout.arms.values())).dims
+        self._dims = (
+            None
+            if isinstance(study.design, Compare)
+            else next(iter(self.layout.arms.values())).dims
+        )
 
     def arm(self, name: str, model: Model, choice: Choice | None = None) -> PlannedArm:
         """Raises UserError with the place of what is wrong."""
@@ -86,7 +112,9 @@ class Planner:
             matched = matcher.matched(value.arch, full.uses) if matcher else None
             value = replace(value, arch=matched.arch) if matched else value
             self.study.hardware.check(value)
-            planned = self._planned(name, full, value, _Setting(choice, recipe.config, data, matched))
+            planned = self._planned(
+                name, full, value, _Setting(choice, recipe.config, data, matched)
+            )
         except UserError as error:
             raise error.at(self._place(name)) from None
         self._tokenizer = self._tokenizer or data.tokenizer
@@ -102,7 +130,9 @@ class Planner:
 
     @cached_property
     def _matcher(self) -> Matcher | None:
-        """What brings arms to the baseline's size: `from`'s in a design, in `compare` its baseline's."""
+        """What brings arms to the baseline's size: `from`'s in a design, in `compare` its
+        baseline's.
+        """
         study = self.study
         if study.match is None:
             return None
@@ -120,48 +150,82 @@ class Planner:
 
     def _recipe(self, options: Mapping[str, Any]) -> StudyRecipe:
         config = self.study.recipe
-        if self.study.hardware.accelerator == "cpu" and config.precision == "auto":  # this machine may have a GPU all the same
+        if (
+            self.study.hardware.accelerator == "cpu" and config.precision == "auto"
+        ):  # this machine may have a GPU all the same
             config = config.model_copy(update={"precision": "fp32"})
         try:
             if options:
-                config = RecipeConfig.model_validate({**config.model_dump(exclude_unset=True), **options})
-            return study_recipe(config, self.registry, self.document, lambda key: ": ".join(self._written(key, options)))
+                config = RecipeConfig.model_validate(
+                    {**config.model_dump(exclude_unset=True), **options}
+                )
+            return study_recipe(
+                config,
+                self.registry,
+                self.document,
+                lambda key: ": ".join(self._written(key, options)),
+            )
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
-            raise UserError(f"{self.document.at(['tune'])}: {where}: {first['msg']}, not {first['input']!r}") from None
+            raise UserError(
+                f"{self.document.at(['tune'])}: {where}: {first['msg']}, not {first['input']!r}"
+            ) from None
 
     def _written(self, key: str, options: Mapping[str, Any]) -> tuple[str, str]:
-        """The place and the name of what gives the recipe's `key` its value: `tune` in a trial that has it among its options."""
+        """The place and the name of what gives the recipe's `key` its value: `tune` in a trial that
+        has it among its options.
+        """
         if key not in options:
             return self.document.place(["recipe", key]), f"recipe.{key}"
         listed = getattr(self.study.tune, key, None)
-        item = [str(listed.index(options[key]))] if isinstance(listed, list) and options[key] in listed else []
+        item = (
+            [str(listed.index(options[key]))]
+            if isinstance(listed, list) and options[key] in listed
+            else []
+        )
         return self.document.place(["tune", key, *item]), f"tune.{key}"
 
     def _place(self, arm: str) -> str:
         study, document = self.study, self.document
         if study.arms is not None:
             return f"{document.place(['arms', arm])}: arms.{arm}"
-        key = next((key for key, text in (("from", study.from_), ("to", study.to)) if text == arm), "design")
+        key = next(
+            (key for key, text in (("from", study.from_), ("to", study.to)) if text == arm),
+            "design",
+        )
         return f"{document.place([key])}: arm {arm!r}"
 
-    def _planned(self, name: str, model: Model, value: Composite, setting: "_Setting") -> PlannedArm:
+    def _planned(
+        self, name: str, model: Model, value: Composite, setting: "_Setting"
+    ) -> PlannedArm:
         counted = self._accounts.of(value.arch, model.uses)
         arm = self._arm(name, model, (value, counted), setting.choice)
         arm = replace(arm, data=own_data(self.study, setting.data, value.data))
         if setting.matched:
-            arm = replace(arm, mismatch=setting.matched.mismatch, feed_forward=setting.matched.widths)
+            arm = replace(
+                arm, mismatch=setting.matched.mismatch, feed_forward=setting.matched.widths
+            )
         fingerprint, spent = self._fingerprint(setting.data), arm.batches
         shared = identity(value.arch, value.recipe, model.uses, fingerprint, spent)
         template = RunSpec(
-            key="", study=self.name, arm=name, seed=0, family=model.family,
-            plugins=tuple((plugin, _options(use)) for plugin, use in model.uses.items()), dims=asdict(value.arch.dims),
-            recipe=setting.recipe.model_dump(), data=fingerprint, batches=spent.runs if isinstance(spent, Batches) else (),
-            flops_per_token=arm.flops_per_token, validate_at=tuple(self.study.validate_at),
-            checkpoint_seconds=self.study.checkpoint_seconds, limit=None if isinstance(spent, Batches) else asdict(spent),
-            feed_forward=arm.feed_forward, part=self.part,
-        )  # fmt: skip
+            key="",
+            study=self.name,
+            arm=name,
+            seed=0,
+            family=model.family,
+            plugins=tuple((plugin, _options(use)) for plugin, use in model.uses.items()),
+            dims=asdict(value.arch.dims),
+            recipe=setting.recipe.model_dump(),
+            data=fingerprint,
+            batches=spent.runs if isinstance(spent, Batches) else (),
+            flops_per_token=arm.flops_per_token,
+            validate_at=tuple(self.study.validate_at),
+            checkpoint_seconds=self.study.checkpoint_seconds,
+            limit=None if isinstance(spent, Batches) else asdict(spent),
+            feed_forward=arm.feed_forward,
+            part=self.part,
+        )
         stream = STREAM * self.layout.replicates.get(name, 0)
         return PlannedArm(arm, model, counted, shared, template, setting.data, stream)
 
@@ -176,15 +240,24 @@ class Planner:
         batch, context = value.recipe.batch_tokens, value.arch.dims.context
         if batch % context:
             place, name = self._written("batch_tokens", choice.recipe)
-            raise UserError(f"{name} ({place}): {batch} is not a multiple of the context of {context} tokens")
+            raise UserError(
+                f"{name} ({place}): {batch} is not a multiple of the context of {context} tokens"
+            )
         per_token = counted.flops_per_token.training
         spent = self._spent(value, per_token, choice.share)
         known = spent if isinstance(spent, Batches) else None
         return Arm(
-            name=name, expression=model.expression, plugins=tuple(str(use) for use in model.uses.values()),
-            parameters=counted.parameters.total, flops_per_token=per_token, tokens=known and known.sequences * context,
-            steps=known and known.steps, batches=spent, recipe=shown_recipe(value.recipe), params=choice.recipe,
-        )  # fmt: skip
+            name=name,
+            expression=model.expression,
+            plugins=tuple(str(use) for use in model.uses.values()),
+            parameters=counted.parameters.total,
+            flops_per_token=per_token,
+            tokens=known and known.sequences * context,
+            steps=known and known.steps,
+            batches=spent,
+            recipe=shown_recipe(value.recipe),
+            params=choice.recipe,
+        )
 
     def _spent(self, value: Composite, flops_per_token: float, share: float) -> Batches | TimeLimit:
         """What a run may spend, which has `share` of the budget."""
@@ -195,7 +268,8 @@ class Planner:
         if budget.kind == "seconds":
             if self.study.hardware.compile and value.recipe.ramp.fraction(0.0) < 1.0:
                 raise UserError(
-                    "a batch ramp is compiled anew at each size, and the clock would count it: no ramp, or no `compile`"
+                    "a batch ramp is compiled anew at each size, and the clock would count "
+                    "it: no ramp, or no `compile`"
                 )
             return TimeLimit(budget.amount, full, *self.study.hardware.identity())
         try:
@@ -225,12 +299,21 @@ def training_flops(arms: Iterable[Arm]) -> float | None:
     return None if None in known else sum(flops for flops in known if flops is not None)
 
 
-def plan_of(layout: DesignLayout, arms: Sequence[PlannedArm], seeds: Callable[[str], Sequence[int]]) -> Plan:
-    """The plan of a design whose arms are all trained as the study says: every arm on its `seeds`, by name."""
+def plan_of(
+    layout: DesignLayout, arms: Sequence[PlannedArm], seeds: Callable[[str], Sequence[int]]
+) -> Plan:
+    """The plan of a design whose arms are all trained as the study says: every arm on its `seeds`,
+    by name.
+    """
     made = [(planned.arm, run) for planned in arms for run in planned.runs(seeds(planned.arm.name))]
     arm_of = {run.key: arm for arm, run in made}
     return Plan(
-        arms=tuple(planned.arm for planned in arms), runs=tuple(run for _, run in made), contrasts=tuple(layout.contrasts),
-        infeasible=layout.infeasible, data={planned.template.data: planned.data for planned in arms},
-        expected=Expected(len(arm_of), 0, training_flops(arm_of.values())), notes=tuple(layout.notes), baseline=layout.baseline,
-    )  # fmt: skip
+        arms=tuple(planned.arm for planned in arms),
+        runs=tuple(run for _, run in made),
+        contrasts=tuple(layout.contrasts),
+        infeasible=layout.infeasible,
+        data={planned.template.data: planned.data for planned in arms},
+        expected=Expected(len(arm_of), 0, training_flops(arm_of.values())),
+        notes=tuple(layout.notes),
+        baseline=layout.baseline,
+    )

@@ -17,13 +17,17 @@ _SLOTS = ("optimizer", "schedule")
 
 @dataclass(frozen=True)
 class StudyRecipe:
-    """What every arm starts from. `config`: the study's recipe over its preset's; `uses`: the plugins that both name."""
+    """What every arm starts from. `config`: the study's recipe over its preset's; `uses`: the
+    plugins that both name.
+    """
 
     config: RecipeConfig
     uses: Mapping[str, Use]
 
     def under(self, model: Model) -> Model:
-        """`model` with these plugins too, less those of which it has its own, or whose paths its own write."""
+        """`model` with these plugins too, less those of which it has its own, or whose paths its
+        own write.
+        """
         own = [use.claim().edit for use in model.uses.values()]
         given = {
             name: use
@@ -34,10 +38,14 @@ class StudyRecipe:
 
 
 def study_recipe(
-    config: RecipeConfig, registry: Registry, document: Document, written: Callable[[str], str] | None = None
+    config: RecipeConfig,
+    registry: Registry,
+    document: Document,
+    written: Callable[[str], str] | None = None,
 ) -> StudyRecipe:
-    """Reads a study's `recipe` against `registry`. `written`: the place and name of what gives a key its value, where that is
-    not `recipe` itself. Raises UserError with the place of what is wrong.
+    """Reads a study's `recipe` against `registry`. `written`: the place and name of what gives a
+    key its value, where that is not `recipe` itself. Raises UserError with the place of what is
+    wrong.
     """
 
     def place(key: str) -> str:
@@ -59,17 +67,25 @@ def study_recipe(
 
 
 def _with_preset(config: RecipeConfig, registry: Registry) -> RecipeConfig:
-    presets = {name: family.recipe for name, family in registry.families.items() if family.recipe is not None}
+    presets = {
+        name: family.recipe
+        for name, family in registry.families.items()
+        if family.recipe is not None
+    }
     if config.preset is None:
         return config
     if config.preset not in presets:
         raise unknown("recipe preset", config.preset, presets)
     try:
-        return RecipeConfig.model_validate({**presets[config.preset].settings(), **config.model_dump(exclude_unset=True)})
+        return RecipeConfig.model_validate(
+            {**presets[config.preset].settings(), **config.model_dump(exclude_unset=True)}
+        )
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise UserError(f"the recipe of {config.preset!r} states {where} {first['input']!r}: {first['msg']}") from None
+        raise UserError(
+            f"the recipe of {config.preset!r} states {where} {first['input']!r}: {first['msg']}"
+        ) from None
 
 
 def _uses(key: str, text: str | None, registry: Registry) -> Iterator[Use]:
@@ -79,7 +95,10 @@ def _uses(key: str, text: str | None, registry: Registry) -> Iterator[Use]:
         return
     for mention in mentions:
         if mention.sign == "-":
-            raise UserError(f"{text!r}: these are given to every arm; what an arm shall not have is left out here")
+            raise UserError(
+                f"{text!r}: these are given to every arm; what an arm shall not have is left "
+                "out here"
+            )
         plugin = registry.plugin(mention.name)
         yield Use(plugin, plugin.configure(mention.options))
 
@@ -98,7 +117,10 @@ def _slot(key: str, text: str, mentions: list[Mention], registry: Registry) -> U
     written = sorted(use.claim().edit)
     if path not in written:
         paths = ", ".join(f"`{p}`" for p in written)
-        raise UserError(f"{mention.name!r} is no {key}: it writes {paths} (known: {', '.join(sorted(known)) or 'none'})")
+        raise UserError(
+            f"{mention.name!r} is no {key}: it writes {paths} (known: "
+            f"{', '.join(sorted(known)) or 'none'})"
+        )
     return use
 
 
@@ -107,4 +129,7 @@ def _check_alone(use: Use, others: Mapping[str, Use]) -> None:
         if name == use.plugin.name:
             raise UserError(f"{name!r} is named twice in the recipe")
         if shared := overlap(use.claim().edit, other.claim().edit):
-            raise UserError(f"{use.plugin.name!r} and {name!r} both write `{shared[0]}`: name one of them in the recipe")
+            raise UserError(
+                f"{use.plugin.name!r} and {name!r} both write `{shared[0]}`: name one of "
+                "them in the recipe"
+            )

@@ -12,8 +12,8 @@ from ablab.records.lease import Lease
 
 @contextmanager
 def driving(home: Home, study: str) -> Iterator[None]:
-    """For as long as the block lasts this process drives `study`, beside others that may do the same. Waits while something is
-    being removed.
+    """For as long as the block lasts this process drives `study`, beside others that may do the
+    same. Waits while something is being removed.
     """
     folder = _folder(home)
     for left in folder.glob("*.json"):

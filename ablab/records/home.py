@@ -30,11 +30,15 @@ class Home:
 
     @property
     def views_lock(self) -> Path:
-        """Locked while something is looked for in a tracker and made where it is not there: another driver may do the same."""
+        """Locked while something is looked for in a tracker and made where it is not there: another
+        driver may do the same.
+        """
         return self.root / ".views.lock"
 
     def identity(self) -> str:
-        """What tells this home from every other, on whatever machine: made when it is first asked for."""
+        """What tells this home from every other, on whatever machine: made when it is first asked
+        for.
+        """
         file = self.root / ".identity"
         if not file.exists():
             write_atomically(file, lambda draft: draft.write(uuid.uuid4().hex.encode()))
@@ -52,7 +56,9 @@ class Home:
 
 
 def make_home(root: Path | None) -> Home:
-    """The home of `--home`; without it `.ablab/`, with MLflow's store in `mlflow/`, of the current folder."""
+    """The home of `--home`; without it `.ablab/`, with MLflow's store in `mlflow/`, of the current
+    folder.
+    """
     if root is None:
         return Home(Path(".ablab"), Path("mlflow"))
     return Home(root, root / "mlflow")
@@ -96,7 +102,8 @@ class StudyRecord:
         content = read_json(self.path)
         if content is None:
             raise UserError(
-                f"{self.name!r} (revision {self.revision}) has not been run in {self.home.root}: `ablab run` it first"
+                f"{self.name!r} (revision {self.revision}) has not been run in "
+                f"{self.home.root}: `ablab run` it first"
             )
         # What studies written before there were trials, notes and shared recipes do not say.
         expected = {"runs": len({run["key"] for run in content["runs"]}), "trials": 0}
@@ -104,14 +111,22 @@ class StudyRecord:
 
     def executed(self, execution: Mapping[str, Any]) -> None:
         """Notes an execution: wall_seconds, workers, busy_seconds, trained."""
-        self._executions.parent.mkdir(parents=True, exist_ok=True)  # somebody may have removed the study meanwhile
-        with self._executions.open("a") as file:  # appended, since two drivers may note theirs at once
+        self._executions.parent.mkdir(
+            parents=True, exist_ok=True
+        )  # somebody may have removed the study meanwhile
+        with self._executions.open(
+            "a"
+        ) as file:  # appended, since two drivers may note theirs at once
             file.write(json.dumps(dict(execution)) + "\n")
 
     @property
     def executions(self) -> list[dict[str, Any]]:
         """How it was executed so far."""
-        lines = self._executions.read_text().splitlines(keepends=True) if self._executions.exists() else []
+        lines = (
+            self._executions.read_text().splitlines(keepends=True)
+            if self._executions.exists()
+            else []
+        )
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
     @property
@@ -135,11 +150,17 @@ def _run(run: "RunSpec") -> dict[str, Any]:
 
 
 def _shared(plan: "Plan") -> dict[str, Any] | None:
-    return {"params": dict(plan.shared.params), "runs": [_run(run) for run in plan.shared.runs]} if plan.shared else None
+    return (
+        {"params": dict(plan.shared.params), "runs": [_run(run) for run in plan.shared.runs]}
+        if plan.shared
+        else None
+    )
 
 
 def _content(study: "Study", plan: "Plan") -> dict[str, Any]:
-    """A study and its plan. Of one in several parts: each as it would be alone, and the runs and trials of all."""
+    """A study and its plan. Of one in several parts: each as it would be alone, and the runs and
+    trials of all.
+    """
     content = {
         "config": study.content("tracking"),  # an address may hold a password
         "arms": [asdict(arm) for arm in plan.arms],
@@ -154,8 +175,12 @@ def _content(study: "Study", plan: "Plan") -> dict[str, Any]:
     }
     if not plan.parts:
         return content
-    content["runs"] = [{"arm": run.title, "seed": run.seed, "key": run.key, "part": run.part} for run in plan.runs]
-    content["trials"] = [{**_trial(trial), "arm": trial.run.title, "part": trial.run.part} for trial in plan.trials]
+    content["runs"] = [
+        {"arm": run.title, "seed": run.seed, "key": run.key, "part": run.part} for run in plan.runs
+    ]
+    content["trials"] = [
+        {**_trial(trial), "arm": trial.run.title, "part": trial.run.part} for trial in plan.trials
+    ]
     parts = [{"label": p.label, **_content(p.study, p.plan)} for p in plan.parts]
     return {**content, "arms": [], "parts": parts}
 
@@ -169,20 +194,29 @@ def parts_alone(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _trial(trial: "Trial") -> dict[str, Any]:
     run = trial.run
     return {
-        "arm": run.arm, "number": run.trial, "seed": run.seed, "key": run.key, "params": dict(trial.arm.params),
+        "arm": run.arm,
+        "number": run.trial,
+        "seed": run.seed,
+        "key": run.key,
+        "params": dict(trial.arm.params),
         "recipe": dict(trial.arm.recipe),
-    }  # fmt: skip
+    }
 
 
 def _plain(contrast: "Contrast") -> dict[str, Any]:
     return {
-        "name": contrast.name, "kind": contrast.kind, "weights": dict(contrast.weights), "aliases": list(contrast.aliases),
+        "name": contrast.name,
+        "kind": contrast.kind,
+        "weights": dict(contrast.weights),
+        "aliases": list(contrast.aliases),
         "parts": [dict(part) for part in contrast.parts],
-    }  # fmt: skip
+    }
 
 
 def study_names(home: Home) -> list[str]:
-    """The studies with a revision in this home: one that was removed beside its driver may have left executions alone."""
+    """The studies with a revision in this home: one that was removed beside its driver may have
+    left executions alone.
+    """
     return sorted({file.parent.name for file in (home.root / "studies").glob("*/*.json")})
 
 

@@ -20,9 +20,10 @@ BEAT_SECONDS = 5.0
 
 
 class Lease:
-    """The right to what `path` stands for. A lease is stale when its process is gone (on this host), or its heart has not beaten
-    for `STALE_SECONDS` (elsewhere, or where the process is hidden from us); a stale lease is taken over. Where the folder was
-    removed there is none, and none is given. `about`: what its file says beside its owner.
+    """The right to what `path` stands for. A lease is stale when its process is gone (on this
+    host), or its heart has not beaten for `STALE_SECONDS` (elsewhere, or where the process is
+    hidden from us); a stale lease is taken over. Where the folder was removed there is none, and
+    none is given. `about`: what its file says beside its owner.
     """
 
     LOCK = ".lease.lock"  # beside the lease: whoever has it looks and writes as one act
@@ -33,9 +34,16 @@ class Lease:
         self._nonce = uuid.uuid4().hex
 
     def acquire(self) -> bool:
-        """Whether we have it now. Raises PermissionError where nobody holds it and its folder may not be written."""
+        """Whether we have it now. Raises PermissionError where nobody holds it and its folder may
+        not be written.
+        """
         me = psutil.Process()
-        owner = {"host": socket.gethostname(), "pid": me.pid, "started": me.create_time(), "nonce": self._nonce}
+        owner = {
+            "host": socket.gethostname(),
+            "pid": me.pid,
+            "started": me.create_time(),
+            "nonce": self._nonce,
+        }
         try:
             with locked(self._lock):
                 if not self.held():
@@ -108,11 +116,15 @@ class Lease:
 
 
 def _running(pid: int, started: float) -> bool | None:
-    """Whether the process runs that was `started` then; None where it is there, and hidden from us as another user's."""
+    """Whether the process runs that was `started` then; None where it is there, and hidden from us
+    as another user's.
+    """
     try:
         process = psutil.Process(pid)
         # Where nothing reaps orphans, a dead process stays in the table.
-        return abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        return (
+            abs(process.create_time() - started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+        )
     except psutil.AccessDenied:
         return None
     except psutil.NoSuchProcess:

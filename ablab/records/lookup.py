@@ -14,10 +14,12 @@ def is_file(study: str) -> bool:
     return study.endswith((".yaml", ".yml"))
 
 
-def records_of(home: Home, study: str, profile: str | None, overrides: Sequence[str] = ()) -> list[StudyRecord]:
-    """The one revision that a study's file (with `overrides`) or NAME:REVISION means; of a name alone all that are in the home,
-    the one written last at the end. As much of a revision as tells it apart is enough. Raises UserError with the names or
-    the revisions that are known.
+def records_of(
+    home: Home, study: str, profile: str | None, overrides: Sequence[str] = ()
+) -> list[StudyRecord]:
+    """The one revision that a study's file (with `overrides`) or NAME:REVISION means; of a name
+    alone all that are in the home, the one written last at the end. As much of a revision as tells
+    it apart is enough. Raises UserError with the names or the revisions that are known.
     """
     if is_file(study):
         from ablab.spec.study import load_study

@@ -6,4 +6,7 @@ from typing import Any
 
 def parameters(given: Mapping[str, Any]) -> str:
     """Parameters in words: `lr 0.002, warmup 0.1`."""
-    return ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in given.items())
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in given.items()
+    )

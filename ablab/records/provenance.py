@@ -1,4 +1,6 @@
-"""Which code, on which machine: what a study's record says so that it can be run again. No paths, and nothing of the user."""
+"""Which code, on which machine: what a study's record says so that it can be run again. No paths,
+and nothing of the user.
+"""
 
 import os
 import platform
@@ -10,13 +12,18 @@ from ablab.spec.hardware import cores
 
 
 def provenance() -> dict[str, Any]:
-    """version, commit of the working folder (None: no repository, or no git), changed (since that commit), machine."""
+    """version, commit of the working folder (None: no repository, or no git), changed (since that
+    commit), machine.
+    """
     commit = _git("rev-parse", "HEAD")
     return {
         "version": __version__,
         "commit": commit or None,
         "changed": bool(commit and _git("status", "--porcelain", "--untracked-files=no")),
-        "machine": f"{platform.system()} {platform.machine()}, {cores()} cores, Python {platform.python_version()}",
+        "machine": (
+            f"{platform.system()} {platform.machine()}, {cores()} cores, Python "
+            f"{platform.python_version()}"
+        ),
     }
 
 
@@ -24,7 +31,14 @@ def _git(*arguments: str) -> str:
     # Looking must not write to a repository that others may be at work in.
     settings = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        found = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=False, env=settings)
+        found = subprocess.run(
+            ["git", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+            env=settings,
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return found.stdout.strip() if found.returncode == 0 else ""

@@ -1,12 +1,16 @@
-"""Run records: a folder a run, under the home. They are the truth; MLflow and Optuna are views that can be rebuilt.
+"""Run records: a folder a run, under the home. They are the truth; MLflow and Optuna are views that
+can be rebuilt.
 
-spec.json       what the run is                 lease.json      who trains it now; its modification time is the heartbeat
-metrics.jsonl   what was measured, by step      progress.json   how far it is
-result.json     there when it is finished       failure.json    why it was given up; gone when the run is wanted again
-attempts.jsonl  every attempt that failed: reason, time, host, pid; kept for good
+spec.json         what the run is
+lease.json        who trains it now; its modification time is the heartbeat
+metrics.jsonl     what was measured, by step
+progress.json     how far it is
+result.json       there when the run is finished
+failure.json      why the run was given up; removed when the run is requested again
+attempts.jsonl    every attempt that failed: reason, time, host, pid; kept for good
 micro_batch.json  how many sequences fit at once, where not all did
-stop.json       there when the run is asked to stop, with the reason. `cancelled` stays until the run is wanted again,
-                `pruned` (a tuning or a search had seen enough) for good
+stop.json         there when the run is asked to stop, with the reason. `cancelled` stays until the
+                  run is requested again, `pruned` (a tuning or search had seen enough) for good
 """
 
 import json
@@ -39,7 +43,9 @@ class Record:
         return Lease(self.folder / "lease.json")
 
     def create(self, spec: "RunSpec") -> None:
-        """Writes the specification, once: unsynced, since what a power cut takes is written again."""
+        """Writes the specification, once: unsynced, since what a power cut takes is written
+        again.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.spec:
             write_json(self.folder / "spec.json", asdict(spec), sync=False)
@@ -95,10 +101,16 @@ class Record:
             (self.folder / "stop.json").unlink(missing_ok=True)
 
     def ask_to_stop(self, reason: str, kind: StopKind = "cancelled", owner: str = "") -> None:
-        """Whoever trains it writes a checkpoint and ends; nobody begins. `owner`: the study that prunes."""
+        """Whoever trains it writes a checkpoint and ends; nobody begins. `owner`: the study that
+        prunes.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         # Unsynced: thousands may be asked at once, and a power cut stops them anyway.
-        write_json(self.folder / "stop.json", {"reason": reason, "kind": kind, "owner": owner, "time": time.time()}, sync=False)
+        write_json(
+            self.folder / "stop.json",
+            {"reason": reason, "kind": kind, "owner": owner, "time": time.time()},
+            sync=False,
+        )
 
     def reset(self) -> None:
         """Takes back a cancellation, and forgets the failure. What was pruned stays so."""
@@ -124,7 +136,9 @@ class Record:
         write_json(self.folder / "micro_batch.json", {"sequences": sequences}, sync=False)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rows measured: step, time (Unix), and metrics by name. A line cut off by a kill is left out."""
+        """The rows measured: step, time (Unix), and metrics by name. A line cut off by a kill is
+        left out.
+        """
         return _rows(self.folder / "metrics.jsonl")
 
     def keep_metrics(self, last_step: int) -> None:
@@ -151,7 +165,9 @@ class Record:
     def fail(self, reason: str, detail: str = "", pid: int | None = None) -> None:
         """Notes why the last attempt failed: nobody tries again until the run is wanted again."""
         self.note_attempt(reason, pid)
-        write_json(self.folder / "failure.json", {"reason": reason, "detail": detail, "time": time.time()})
+        write_json(
+            self.folder / "failure.json", {"reason": reason, "detail": detail, "time": time.time()}
+        )
 
 
 def figure(result: Mapping[str, Any], metric: str) -> float:
@@ -170,7 +186,9 @@ def _unsynced(path: Path) -> dict[str, Any]:
 
 
 def _add(path: Path, row: Mapping[str, Any]) -> None:
-    """Adds a line to a file of JSON lines. The folder is made again: somebody may have removed it since."""
+    """Adds a line to a file of JSON lines. The folder is made again: somebody may have removed it
+    since.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
@@ -193,7 +211,11 @@ def finished_keys(home: Path, keys: Iterable[str]) -> set[str]:
 def settled_keys(home: Path, trials: Iterable[str]) -> set[str]:
     """Those trials that nothing will change by itself: finished, pruned, or failed."""
     records = (Record(home, key) for key in trials)
-    return {record.key for record in records if record.finished or record.pruned or record.failure is not None}
+    return {
+        record.key
+        for record in records
+        if record.finished or record.pruned or record.failure is not None
+    }
 
 
 def run_keys(home: Path) -> list[str]:
@@ -203,12 +225,16 @@ def run_keys(home: Path) -> list[str]:
 
 
 def find_record(home: Path, prefix: str, more: Iterable[str] = ()) -> Record:
-    """The run whose key begins with `prefix`, among those with a folder and `more`. Raises UserError for none, or several."""
+    """The run whose key begins with `prefix`, among those with a folder and `more`. Raises
+    UserError for none, or several.
+    """
     keys = sorted({*run_keys(home), *more})
     found = [key for key in keys if prefix and key.startswith(prefix)]
     if not found:
         raise UserError(f"no run's key in {home} begins with {prefix!r} ({len(keys)} runs there)")
     if len(found) > 1:
         shown = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
-        raise UserError(f"{prefix!r} begins the keys of {len(found)} runs ({shown}): give more of one")
+        raise UserError(
+            f"{prefix!r} begins the keys of {len(found)} runs ({shown}): give more of one"
+        )
     return Record(home, found[0])

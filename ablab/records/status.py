@@ -1,4 +1,6 @@
-"""How a study stands, from its run records alone. Few looks per run: thousands are told in a second or two."""
+"""How a study stands, from its run records alone. Few looks per run: thousands are told in a second
+or two.
+"""
 
 import math
 import os
@@ -30,8 +32,9 @@ class Counts:
 
 @dataclass(frozen=True)
 class RunningRun:
-    """A run under way. `trial`: its number in a tuning or search. `where`: host:pid. `share` of its budget; None while it starts.
-    `attempts`: how many failed before. `stopping`: it is asked to stop.
+    """A run under way. `trial`: its number in a tuning or search. `where`: host:pid. `share` of its
+    budget; None while it starts. `attempts`: how many failed before. `stopping`: it is asked to
+    stop.
     """
 
     arm: str
@@ -61,9 +64,10 @@ class EndedRun:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """How a study stands. `runs`: those of its design; `trials`: those of a tuning or search, None where there is none.
-    `to_come`: how many will follow from what trials decide, as far as can be said; `may_come`: how many more may, where verdicts
-    ask for more seeds or all arms get one recipe. `seconds_left`: None where nothing runs, or nothing is known yet.
+    """How a study stands. `runs`: those of its design; `trials`: those of a tuning or search, None
+    where there is none. `to_come`: how many will follow from what trials decide, as far as can be
+    said; `may_come`: how many more may, where verdicts ask for more seeds or all arms get one
+    recipe. `seconds_left`: None where nothing runs, or nothing is known yet.
     """
 
     study: str
@@ -82,7 +86,9 @@ class StudyStatus:
         """Whether nothing runs or waits, and nothing will follow by itself."""
         every = [self.runs] + ([self.trials] if self.trials else [])
         more = self.to_come or self.may_come
-        return not any(counts.running or counts.waiting for counts in every) and not (more and not self.ended)
+        return not any(counts.running or counts.waiting for counts in every) and not (
+            more and not self.ended
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
@@ -101,8 +107,8 @@ def state(home: Path, key: str) -> State:
 
 
 def listed(content: Mapping[str, Any]) -> tuple[dict[str, Listed], dict[str, Listed]]:
-    """The runs (those with a shared recipe among them) and the trials that a study's record names, by key; one that is both
-    counts as a run.
+    """The runs (those with a shared recipe among them) and the trials that a study's record names,
+    by key; one that is both counts as a run.
     """
     shared = content.get("shared") or {"runs": []}
     runs = {run["key"]: run for run in (*shared["runs"], *content["runs"])}
@@ -128,33 +134,55 @@ class StatusReader:
         for key in files:
             if states[key] == "done" and (result := Record(self._home, key).result) is not None:
                 self._finished[key] = _Finished(result["cost"]["seconds"], result["diverged"])
-        going = [(self._running(run), _rate(Record(self._home, key))) for key, run in every.items() if states[key] == "running"]
-        ended = [self._ended(every[key], now) for key, now in states.items() if now in ("failed", "cancelled", "pruned")]
+        going = [
+            (self._running(run), _rate(Record(self._home, key)))
+            for key, run in every.items()
+            if states[key] == "running"
+        ]
+        ended = [
+            self._ended(every[key], now)
+            for key, now in states.items()
+            if now in ("failed", "cancelled", "pruned")
+        ]
         expected = content["expected"]
         to_come = max(0, expected["runs"] + expected["trials"] - len(every))
-        waiting = [every[key]["arm"] for key, now in states.items() if now == "waiting"] + [""] * to_come
+        waiting = [every[key]["arm"] for key, now in states.items() if now == "waiting"] + [
+            ""
+        ] * to_come
         return StudyStatus(
-            study=self.record.name, revision=self.record.revision, question=content["config"]["question"],
-            runs=self._counts(runs, states), trials=self._counts(trials, states) if trials else None,
-            to_come=to_come, running=[run for run, _ in going], ended=ended, seconds_left=self._left(every, going, waiting),
+            study=self.record.name,
+            revision=self.record.revision,
+            question=content["config"]["question"],
+            runs=self._counts(runs, states),
+            trials=self._counts(trials, states) if trials else None,
+            to_come=to_come,
+            running=[run for run, _ in going],
+            ended=ended,
+            seconds_left=self._left(every, going, waiting),
             may_come=(expected.get("most") or expected["runs"]) - expected["runs"],
-        )  # fmt: skip
+        )
 
     def _counts(self, keys: Iterable[str], states: Mapping[str, State]) -> Counts:
         mine = [states[key] for key in keys]
         diverged = sum(self._finished[key].diverged for key in keys if key in self._finished)
         names: tuple[State, ...] = ("done", "running", "waiting", "failed", "cancelled", "pruned")
-        return Counts(total=len(mine), diverged=diverged, **{name: mine.count(name) for name in names})
+        return Counts(
+            total=len(mine), diverged=diverged, **{name: mine.count(name) for name in names}
+        )
 
     def _running(self, run: Listed) -> RunningRun:
         record = Record(self._home, run["key"])
         owner, progress = record.lease().owner, record.progress
         loss, speed = progress.get("train/loss"), progress.get("cost/tokens_per_second")
         return RunningRun(
-            **_named(run), where=f"{owner.get('host', '?')}:{owner.get('pid', '?')}", share=progress.get("share"),
-            loss=loss if loss is None or math.isfinite(loss) else None, tokens_per_second=speed or None,
-            attempts=len(record.attempts), stopping=record.stop_asked,
-        )  # fmt: skip
+            **_named(run),
+            where=f"{owner.get('host', '?')}:{owner.get('pid', '?')}",
+            share=progress.get("share"),
+            loss=loss if loss is None or math.isfinite(loss) else None,
+            tokens_per_second=speed or None,
+            attempts=len(record.attempts),
+            stopping=record.stop_asked,
+        )
 
     def _ended(self, run: Listed, now: State) -> EndedRun:
         record = Record(self._home, run["key"])
@@ -162,9 +190,14 @@ class StatusReader:
         return EndedRun(**_named(run), state=now, reason=reason, attempts=len(record.attempts))
 
     def _left(
-        self, every: Mapping[str, Listed], going: Sequence[tuple[RunningRun, float | None]], waiting: Sequence[str]
+        self,
+        every: Mapping[str, Listed],
+        going: Sequence[tuple[RunningRun, float | None]],
+        waiting: Sequence[str],
     ) -> float | None:
-        """Seconds, if as many runs go on side by side as do now. A run that waits takes what its arm's runs take, or any."""
+        """Seconds, if as many runs go on side by side as do now. A run that waits takes what its
+        arm's runs take, or any.
+        """
         took: dict[str, list[float]] = {}
         for key, finished in self._finished.items():
             if key in every:
@@ -176,7 +209,10 @@ class StatusReader:
             return None
         any_arm = _mean([seconds for each in took.values() for seconds in each])
         typical = {arm: _mean(each) for arm, each in took.items()}
-        rest = [(1 - (run.share or 0.0)) * (whole or typical.get(run.arm, any_arm)) for run, whole in going]
+        rest = [
+            (1 - (run.share or 0.0)) * (whole or typical.get(run.arm, any_arm))
+            for run, whole in going
+        ]
         total = sum(rest) + sum(typical.get(arm, any_arm) for arm in waiting)
         return max(total / len(going), *rest)
 

@@ -8,16 +8,22 @@ from ablab.analysis.comparison import CAUTION, Comparison, verdict_cells
 
 
 def print_comparison(found: Comparison, console: Console) -> None:
-    """What differs, then what is not compared, then the verdicts and the caution that goes with them."""
+    """What differs, then what is not compared, then the verdicts and the caution that goes with
+    them.
+    """
     for name, summary in zip(found.names, found.studies, strict=True):
-        state = "" if summary.complete else f" (unfinished: {summary.finished} of {summary.runs} runs)"
+        state = (
+            "" if summary.complete else f" (unfinished: {summary.finished} of {summary.runs} runs)"
+        )
         console.print(f"{name}: {summary.question}{state}", highlight=False, markup=False)
     settings = Table(title="What differs between the studies", title_justify="left")
     for name in ("setting", *found.names):
         settings.add_column(escape(name), overflow="fold")
     for row in found.differences:
         settings.add_row(*map(escape, row))
-    console.print(settings if found.differences else "the study files say the same", highlight=False)
+    console.print(
+        settings if found.differences else "the study files say the same", highlight=False
+    )
     for line in found.notes:
         console.print(line, highlight=False, markup=False)
     if found.effects:
@@ -26,7 +32,9 @@ def print_comparison(found: Comparison, console: Console) -> None:
 
 
 def _effects(found: Comparison) -> Table:
-    table = Table(title=f"Effect on {found.studies[0].metric} (with minus without)", title_justify="left")
+    table = Table(
+        title=f"Effect on {found.studies[0].metric} (with minus without)", title_justify="left"
+    )
     table.add_column("change", overflow="fold", ratio=1)
     for name in found.names:
         table.add_column(escape(name), justify="right", overflow="fold", max_width=14)

@@ -1,4 +1,6 @@
-"""What a report shows beside its summary: curves, steps, what was equal, what was left out, how to run it again."""
+"""What a report shows beside its summary: curves, steps, what was equal, what was left out, how to
+run it again.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +18,19 @@ from ablab.report.truncate import bare, some
 
 _UNKNOWN = "not recorded"
 _AXES = {
-    "tokens": "tokens", "flops": "training FLOPs", "seconds": "training seconds", "parameters": "parameters",
+    "tokens": "tokens",
+    "flops": "training FLOPs",
+    "seconds": "training seconds",
+    "parameters": "parameters",
     "peak_memory_bytes": "peak memory (bytes)",
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
 class Range:
-    """What one of the costs came to over the arms: the least and the most, as text, and what that means."""
+    """What one of the costs came to over the arms: the least and the most, as text, and what that
+    means.
+    """
 
     name: str
     least: str
@@ -34,7 +41,9 @@ class Range:
 
 @dataclass(frozen=True)
 class Evidence:
-    """`excluded`: what was left out and why, a line each. `again`: (what, how) of running it again."""
+    """`excluded`: what was left out and why, a line each. `again`: (what, how) of running it
+    again.
+    """
 
     curves: Curves
     steps: Steps | None
@@ -46,9 +55,12 @@ class Evidence:
 def evidence_of(summary: Summary, record: StudyRecord, content: Mapping[str, Any]) -> Evidence:
     """Reads what the records hold of a study, or of one of its parts: `content` is its record."""
     return Evidence(
-        curves_of(summary, content, record), steps_of(summary, content), ranges(summary.arms, summary.apart),
-        excluded(summary, content), again(summary, content, record),
-    )  # fmt: skip
+        curves_of(summary, content, record),
+        steps_of(summary, content),
+        ranges(summary.arms, summary.apart),
+        excluded(summary, content),
+        again(summary, content, record),
+    )
 
 
 def ranges(arms: Sequence[ArmSummary], apart: Mapping[str, str]) -> list[Range]:
@@ -65,22 +77,40 @@ def _range(name: str, values: Sequence[float], apart: str | None) -> Range:
     if least == most:
         return Range(name, short(least), short(most), "equal", True)
     if ratio <= 1.01:
-        return Range(name, short(least), short(most), f"equal within {100 * (ratio - 1):.2g} %", True)
-    return Range(name, short(least), short(most), f"not equal: the most is {ratio:.3g} times the least", False)
+        return Range(
+            name, short(least), short(most), f"equal within {100 * (ratio - 1):.2g} %", True
+        )
+    return Range(
+        name,
+        short(least),
+        short(most),
+        f"not equal: the most is {ratio:.3g} times the least",
+        False,
+    )
 
 
 def excluded(summary: Summary, content: Mapping[str, Any]) -> list[str]:
     """What the figures leave out."""
     runs = {run["key"]: f"{run['arm']}, seed {run['seed']}" for run in content["runs"]}
-    runs |= {trial["key"]: f"{trial['arm']}, trial {trial['number']}" for trial in content["trials"]}
+    runs |= {
+        trial["key"]: f"{trial['arm']}, trial {trial['number']}" for trial in content["trials"]
+    }
     lines = _diverged(summary)
     for part in summary.parts:
         lines += [f"{part.part}: {line}" for line in _diverged(part)]
-    lines += some(f"failed: {runs.get(key, key)}: {bare(reason)}" for key, reason in summary.failed.items())
+    lines += some(
+        f"failed: {runs.get(key, key)}: {bare(reason)}" for key, reason in summary.failed.items()
+    )
     lines += some(f"infeasible: {name}: {reason}" for name, reason in summary.infeasible.items())
-    for state, why in (("pruned", "ended early, since they lagged"), ("diverged", "diverged"), ("failed", "failed")):
+    for state, why in (
+        ("pruned", "ended early, since they lagged"),
+        ("diverged", "diverged"),
+        ("failed", "failed"),
+    ):
         if count := sum(trial.state == state for trial in summary.trials):
-            lines.append(f"trials: {count} of {len(summary.trials)} {why}, and count as without a value")
+            lines.append(
+                f"trials: {count} of {len(summary.trials)} {why}, and count as without a value"
+            )
     if missing := summary.runs - summary.finished:
         lines.append(f"missing: {missing} of {summary.runs} runs are not finished")
     return lines
@@ -88,12 +118,17 @@ def excluded(summary: Summary, content: Mapping[str, Any]) -> list[str]:
 
 def _diverged(summary: Summary) -> list[str]:
     seeds = [(arm.name, ", ".join(map(str, arm.diverged))) for arm in summary.arms if arm.diverged]
-    lines = some(f"diverged: {arm} (seed {numbers}): no mean, and no effect that needs it" for arm, numbers in seeds)
+    lines = some(
+        f"diverged: {arm} (seed {numbers}): no mean, and no effect that needs it"
+        for arm, numbers in seeds
+    )
     lost = [effect.name for effect in summary.effects if effect.verdict == "diverged"]
     return lines + some(f"not estimable: {name}: an arm that it needs diverged" for name in lost)
 
 
-def again(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> list[tuple[str, str]]:
+def again(
+    summary: Summary, content: Mapping[str, Any], record: StudyRecord
+) -> list[tuple[str, str]]:
     """Command, code, machine and data; says so where one is not recorded."""
     sources, config = content["sources"], content["config"]
     commit = sources.get("commit")
@@ -108,6 +143,15 @@ def again(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> 
         ("Code", f"ablab {sources.get('version', f'({_UNKNOWN})')}; {folder}"),
         ("Machine", sources.get("machine") or _UNKNOWN),
         ("Devices", "; ".join(summary.devices) or "nothing ran yet"),
-        ("Data", "; ".join([used, *own_data(content["arms"]), f"fingerprint {', '.join(sorted(prints)) or _UNKNOWN}"])),
+        (
+            "Data",
+            "; ".join(
+                [
+                    used,
+                    *own_data(content["arms"]),
+                    f"fingerprint {', '.join(sorted(prints)) or _UNKNOWN}",
+                ]
+            ),
+        ),
         ("FLOPs", sources["flop_convention"]),
     ]

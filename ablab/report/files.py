@@ -1,4 +1,6 @@
-"""A study's report as files: what stands beside its record, and among its parent's artifacts in MLflow."""
+"""A study's report as files: what stands beside its record, and among its parent's artifacts in
+MLflow.
+"""
 
 from pathlib import Path
 
@@ -9,7 +11,9 @@ from ablab.report.html import write_pages
 
 
 def write_files(summary: Summary, record: StudyRecord) -> list[Path]:
-    """Writes the report as HTML, Markdown and JSON, and its figures: their paths, the HTML's first."""
+    """Writes the report as HTML, Markdown and JSON, and its figures: their paths, the HTML's
+    first.
+    """
     files = [*write_pages(summary, record), record.reports / f"{record.revision}.json"]
     write_json(files[-1], summary.as_dict())
     return files

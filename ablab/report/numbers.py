@@ -34,17 +34,23 @@ def short(value: float | None, significant: int = 3) -> str:
     if value is None:
         return "–"
     for unit, name in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(float(f"{value:.{significant}g}")) >= unit:  # what rounds to the next unit is shown in it
+        if (
+            abs(float(f"{value:.{significant}g}")) >= unit
+        ):  # what rounds to the next unit is shown in it
             return f"{value / unit:.{significant}g}{name}"
     return f"{value:.{significant}g}"
 
 
 def significant_digits(ticks: Sequence[float]) -> int:
-    """How many, three or more, the numbers on an axis take to stand where they say: within a hundredth of the space between
-    them.
+    """How many, three or more, the numbers on an axis take to stand where they say: within a
+    hundredth of the space between them.
     """
     space = min((b - a for a, b in pairwise(sorted({*ticks}))), default=0.0)
-    return next(n for n in range(3, 18) if n == 17 or all(abs(float(f"{x:.{n}g}") - x) <= 0.01 * space for x in ticks))
+    return next(
+        n
+        for n in range(3, 18)
+        if n == 17 or all(abs(float(f"{x:.{n}g}") - x) <= 0.01 * space for x in ticks)
+    )
 
 
 def exact(value: float) -> str:
@@ -58,4 +64,10 @@ def duration(seconds: float) -> str:
     """Hours and minutes, or minutes and seconds: `2 min 5 s`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return (
+        f"{hours} h {minutes} min"
+        if hours
+        else f"{minutes} min {rest} s"
+        if minutes
+        else f"{rest} s"
+    )

@@ -18,8 +18,8 @@ def searched(summary: Summary) -> bool:
 
 
 def survival(summary: Summary) -> list[str]:
-    """Which of a search's confirmed arms survive on fresh seeds: known once all of their runs are in, and with an error term.
-    Nothing of a study that is no search.
+    """Which of a search's confirmed arms survive on fresh seeds: known once all of their runs are
+    in, and with an error term. Nothing of a study that is no search.
     """
     if not searched(summary):
         return []
@@ -31,15 +31,25 @@ def survival(summary: Summary) -> list[str]:
     lines = [f"{looked}; the best of them, trained again on fresh seeds:"]
     lines += [f"  {arm.name}: {_fate(arm, summary)}" for arm in summary.arms]
     if reasons := uncompared(summary.objectives, summary.apart):
-        return [*lines, *(f"  {name} is not compared: {reason}" for name, reason in reasons.items())]
-    return [*lines, "  beaten: another is better in one objective and worse in none, beyond the 95 % intervals"]
+        return [
+            *lines,
+            *(f"  {name} is not compared: {reason}" for name, reason in reasons.items()),
+        ]
+    return [
+        *lines,
+        "  beaten: another is better in one objective and worse in none, beyond the 95 % intervals",
+    ]
 
 
 def trials_listing(summary: Summary) -> Listing:
-    """A search's trials, the lowest in the first objective at the top; among equals, in the next."""
+    """A search's trials, the lowest in the first objective at the top; among equals, in the
+    next.
+    """
     title = f"Trials by {', then '.join(summary.objectives)} (the lowest first)"
     ordered = sorted(summary.trials, key=_rank)
-    return Listing(title, ["arm", "trial", *summary.objectives], [_row(trial, summary) for trial in ordered])
+    return Listing(
+        title, ["arm", "trial", *summary.objectives], [_row(trial, summary) for trial in ordered]
+    )
 
 
 def _fate(arm: ArmSummary, summary: Summary) -> str:
@@ -51,7 +61,11 @@ def _fate(arm: ArmSummary, summary: Summary) -> str:
         return f"beaten by {by}"
     if uncompared(summary.objectives, summary.apart):
         return "not known"
-    return "survives" if summary.sd is not None or len(summary.survivors) == 1 else "not known with one seed"
+    return (
+        "survives"
+        if summary.sd is not None or len(summary.survivors) == 1
+        else "not known with one seed"
+    )
 
 
 def _rank(trial: TrialSummary) -> tuple[bool, Sequence[float]]:
@@ -62,7 +76,11 @@ def _row(trial: TrialSummary, summary: Summary) -> list[str]:
     if trial.values is None:
         return [trial.arm, str(trial.number), trial.state, *["–"] * (len(summary.objectives) - 1)]
     pairs = zip(summary.objectives, trial.values, strict=True)
-    return [trial.arm, str(trial.number), *(_told(objective, value, summary) for objective, value in pairs)]
+    return [
+        trial.arm,
+        str(trial.number),
+        *(_told(objective, value, summary) for objective, value in pairs),
+    ]
 
 
 def _told(objective: str, value: float, summary: Summary) -> str:

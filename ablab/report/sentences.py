@@ -11,48 +11,79 @@ from ablab.report.numbers import digits, p_value, plain, signed
 from ablab.report.truncate import in_a_line
 
 HOW_JUDGED = (
-    "With the change minus without; below zero is better. Intervals are 95 %, unadjusted for the number of effects; verdicts go "
-    "by Holm's p over the changes, and over the interactions. An effect is equivalent by two one-sided tests at 5 %, which are a "
+    "With the change minus without; below zero is better. Intervals are 95 %, unadjusted for the "
+    "number of effects; verdicts go "
+    "by Holm's p over the changes, and over the interactions. An effect is equivalent by two "
+    "one-sided tests at 5 %, which are a "
     "90 % interval within the margin, so that the 95 % interval beside it may cross the margin."
 )
 _TESTS = {False: "the pooled t", True: "Welch's t of unpaired arms"}
 
 
 def sentence(effect: EffectSummary, metric: str) -> str:
-    """What is known of an effect: its verdict, size and interval, what would settle it if it is open, and what it costs."""
-    costs = told(ratios_of(effect)) if any(value is not None for value in effect.costs.values()) else ""
-    return f"{_verdict_told(effect, metric)} {costs[:1].upper()}{costs[1:]}{'.' * bool(costs)}".rstrip()
+    """What is known of an effect: its verdict, size and interval, what would settle it if it is
+    open, and what it costs.
+    """
+    costs = (
+        told(ratios_of(effect)) if any(value is not None for value in effect.costs.values()) else ""
+    )
+    if not costs:
+        return _verdict_told(effect, metric)
+    return f"{_verdict_told(effect, metric)} {costs[:1].upper()}{costs[1:]}."
 
 
 def _verdict_told(effect: EffectSummary, metric: str) -> str:
     name, places = effect.name, places_of(effect)
     interval = _interval(effect, places)
     if effect.verdict == "diverged":
-        return f"{name} diverged: at least one run that it needs came to no finite loss, or ended above its start."
+        return (
+            f"{name} diverged: at least one run that it needs came to no finite loss, or ended "
+            "above its start."
+        )
     if effect.verdict == "equivalent":
         if effect.margin is None:
             return f"{name} makes no difference: its arms are the same."
         real = f"; real all the same (p {_p(effect.p_holm)})" if effect.real else ""
-        return f"{name} makes no difference that matters: within ±{plain(effect.margin, places)} {metric} ({interval}){real}."
+        return (
+            f"{name} makes no difference that matters: within ±{plain(effect.margin, places)} "
+            f"{metric} ({interval}){real}."
+        )
     if effect.verdict == "undecided":
-        return f"{name} is undecided: {signed(effect.estimate, places)} {metric} ({interval}){_needed(effect)}."
+        return (
+            f"{name} is undecided: {signed(effect.estimate, places)} {metric} "
+            f"({interval}){_needed(effect)}."
+        )
     if effect.verdict is None:
         return f"{name}: {_unknown(effect, metric, places)}."
     assert effect.estimate is not None
     way = "lower" if effect.estimate < 0 else "higher"
-    return f"{name} {effect.verdict}: {abs(effect.estimate):.{places}f} {way} {metric} ({interval}; p {_p(effect.p_holm)})."
+    return (
+        f"{name} {effect.verdict}: {abs(effect.estimate):.{places}f} {way} {metric} ({interval}; "
+        f"p {_p(effect.p_holm)})."
+    )
 
 
 def changed_by_tuning(summary: Summary) -> list[str]:
-    """How the verdicts differ between one recipe for all and each arm's own, on the same seeds. Nothing where no such runs were
-    made, or there are no verdicts on them.
+    """How the verdicts differ between one recipe for all and each arm's own, on the same seeds.
+    Nothing where no such runs were made, or there are no verdicts on them.
     """
-    both = [(e, e.shared) for e in summary.effects if e.kind != "interaction" and e.shared is not None]
-    known = [(effect, pair) for effect, pair in both if pair["one"]["verdict"] and pair["own"]["verdict"]]
+    both = [
+        (e, e.shared) for e in summary.effects if e.kind != "interaction" and e.shared is not None
+    ]
+    known = [
+        (effect, pair) for effect, pair in both if pair["one"]["verdict"] and pair["own"]["verdict"]
+    ]
     if summary.shared is None or not known:
         return []
-    lines = [_both(effect, pair) for effect, pair in known if pair["one"]["verdict"] != pair["own"]["verdict"]]
-    once = f"with one recipe for all ({parameters(summary.shared)}), on the same {known[0][1]['seeds']} seeds,"
+    lines = [
+        _both(effect, pair)
+        for effect, pair in known
+        if pair["one"]["verdict"] != pair["own"]["verdict"]
+    ]
+    once = (
+        f"with one recipe for all ({parameters(summary.shared)}), on the same "
+        f"{known[0][1]['seeds']} seeds,"
+    )
     if not lines:
         return [f"{once} every verdict would be the same"]
     return [f"{once} {len(lines)} of {len(known)} verdicts would differ:", *lines]
@@ -60,26 +91,42 @@ def changed_by_tuning(summary: Summary) -> list[str]:
 
 def adjusted(summary: Summary) -> str:
     """What to know of the arms' means where seeds are unequal; else nothing."""
-    return "Arms have unequal seeds: a mean is adjusted for the seeds that its arm lacks." if summary.uneven else ""
+    return (
+        "Arms have unequal seeds: a mean is adjusted for the seeds that its arm lacks."
+        if summary.uneven
+        else ""
+    )
 
 
 def lost(effects: Iterable[EffectSummary]) -> str:
-    """The effects that a figure can't draw since they diverged, in a sentence; nothing where none did."""
+    """The effects that a figure can't draw since they diverged, in a sentence; nothing where none
+    did.
+    """
     names = list(dict.fromkeys(effect.name for effect in effects if effect.verdict == "diverged"))
     return f"Diverged, so without an estimate: {in_a_line(names)}." if names else ""
 
 
 def noise(summary: Summary) -> list[str]:
-    """The noise floor, what can be found above it, and the error term; nothing of a study without effects."""
+    """The noise floor, what can be found above it, and the error term; nothing of a study without
+    effects.
+    """
     if not summary.effects:
         return []
     lines = []
     if summary.sd is not None:
-        lines.append(f"error: run-to-run sd {summary.sd:.2g} about arm and seed means, {summary.dof} degrees of freedom")
+        lines.append(
+            f"error: run-to-run sd {summary.sd:.2g} about arm and seed means, {summary.dof} "
+            "degrees of freedom"
+        )
     if summary.noise_floor is not None:
-        lines.append(f"noise floor: sd {summary.noise_floor:.2g} over the seeds of {summary.baseline}")
+        lines.append(
+            f"noise floor: sd {summary.noise_floor:.2g} over the seeds of {summary.baseline}"
+        )
     if summary.detectable_effect is not None:
-        lines.append(f"a change is found 4 times in 5 if it is worth {summary.detectable_effect:.2g} {summary.metric} or more")
+        lines.append(
+            f"a change is found 4 times in 5 if it is worth {summary.detectable_effect:.2g} "
+            f"{summary.metric} or more"
+        )
     if summary.margin is not None:
         lines.append(f"margin: effects within ±{summary.margin:.2g} {summary.metric} count as none")
     lines.append("p is adjusted by Holm over the changes (interactions: over the interactions)")
@@ -87,15 +134,20 @@ def noise(summary: Summary) -> list[str]:
 
 
 def _looks(summary: Summary) -> list[str]:
-    """How adding seeds is corrected for, and what it spared; nothing where their number was fixed."""
+    """How adding seeds is corrected for, and what it spared; nothing where their number was
+    fixed.
+    """
     if not summary.looks:
         return []
     at = ", ".join(map(str, summary.looks))
-    tests = " and ".join(_TESTS[unpaired] for unpaired in sorted({effect.unpaired for effect in summary.effects}))
+    tests = " and ".join(
+        _TESTS[unpaired] for unpaired in sorted({effect.unpaired for effect in summary.effects})
+    )
     spared = f"{summary.spared} runs fewer than {summary.looks[-1]} seeds of every arm would take"
     told = [] if summary.spared is None else [f"seeds added where verdicts were open: {spared}"]
     return [
-        f"looks at {at} seeds: p and intervals hold over all looks together (a group-sequential test of Pocock's kind for "
+        f"looks at {at} seeds: p and intervals hold over all looks together (a group-sequential "
+        "test of Pocock's kind for "
         f"{tests}, and repeated confidence intervals); a decision stays",
         *told,
     ]
@@ -103,12 +155,17 @@ def _looks(summary: Summary) -> list[str]:
 
 def places_of(effect: EffectSummary) -> int:
     """Decimals that an effect's interval warrants."""
-    return digits(None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2)
+    return digits(
+        None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2
+    )
 
 
 def _both(effect: EffectSummary, pair: Mapping[str, Any]) -> str:
     places = places_of(effect)
-    one, own = (f"{word(pair[k]['verdict'])} ({signed(pair[k]['estimate'], places)})" for k in ("one", "own"))
+    one, own = (
+        f"{word(pair[k]['verdict'])} ({signed(pair[k]['estimate'], places)})"
+        for k in ("one", "own")
+    )
     return f"  {effect.name}: {one} with one recipe, {own} with each arm's own"
 
 
@@ -120,7 +177,10 @@ def word(verdict: str | None) -> str:
 def _needed(effect: EffectSummary) -> str:
     if effect.seeds_needed is None:
         return ""
-    return f"; {effect.seeds_needed} seeds would find an effect of {effect.margin:.2g}, or show that there is none"
+    return (
+        f"; {effect.seeds_needed} seeds would find an effect of {effect.margin:.2g}, or show "
+        "that there is none"
+    )
 
 
 def _unknown(effect: EffectSummary, metric: str, places: int) -> str:

@@ -1,4 +1,6 @@
-"""The tables of a report, as text with what it is sorted by: one form for every page that shows them."""
+"""The tables of a report, as text with what it is sorted by: one form for every page that shows
+them.
+"""
 
 from dataclasses import dataclass
 
@@ -53,18 +55,38 @@ def effects_table(summary: Summary) -> Table:
 
 def _effect(effect: EffectSummary) -> list[Cell]:
     places = places_of(effect)
-    interval = "–" if effect.low is None else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
+    interval = (
+        "–"
+        if effect.low is None
+        else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
+    )
     mark = MARKS.get(effect.verdict or "", "")
-    texts = (effect.kind, signed(effect.estimate, places), interval, p_value(effect.p), p_value(effect.p_holm))
-    return [_text(effect.title), *map(Cell, texts), Cell(f"{mark} {word(effect.verdict)}".strip(), None, effect.verdict or "")]
+    texts = (
+        effect.kind,
+        signed(effect.estimate, places),
+        interval,
+        p_value(effect.p),
+        p_value(effect.p_holm),
+    )
+    return [
+        _text(effect.title),
+        *map(Cell, texts),
+        Cell(f"{mark} {word(effect.verdict)}".strip(), None, effect.verdict or ""),
+    ]
 
 
 def parts_table(summary: Summary) -> Table:
-    """Every change with what each part of the study says of it; interactions are in the parts' own tables."""
+    """Every change with what each part of the study says of it; interactions are in the parts' own
+    tables.
+    """
     told = [{e.name: e for e in part.effects if e.kind != "interaction"} for part in summary.parts]
     columns = [Column("change", text=True), *(Column(part.part) for part in summary.parts)]
     names = dict.fromkeys(name for effects in told for name in effects)
-    return Table("changes part by part", columns, [[_text(name), *(_said(of.get(name)) for of in told)] for name in names])
+    return Table(
+        "changes part by part",
+        columns,
+        [[_text(name), *(_said(of.get(name)) for of in told)] for name in names],
+    )
 
 
 def _said(effect: EffectSummary | None) -> Cell:
@@ -74,13 +96,31 @@ def _said(effect: EffectSummary | None) -> Cell:
         return Cell(f"{MARKS[effect.verdict]} {word(effect.verdict)}", None, effect.verdict)
     places = places_of(effect)
     interval = f"({signed(effect.low, places)} to {signed(effect.high, places)})"
-    return Cell(f"{MARKS[effect.verdict]} {signed(effect.estimate, places)} {interval}", None, effect.verdict)
+    return Cell(
+        f"{MARKS[effect.verdict]} {signed(effect.estimate, places)} {interval}",
+        None,
+        effect.verdict,
+    )
 
 
 def arms_table(summary: Summary) -> Table:
     """Each arm with its results and costs; costs that were measured of no arm are left out."""
-    names = ("sd", "n", summary.metric.replace("val", "test"), "parameters", "tokens", "FLOPs", "seconds", "tokens/s", "memory")
-    extra = [(name, key) for name, key in _MEASURED if any(measured(arm, key) is not None for arm in summary.arms)]
+    names = (
+        "sd",
+        "n",
+        summary.metric.replace("val", "test"),
+        "parameters",
+        "tokens",
+        "FLOPs",
+        "seconds",
+        "tokens/s",
+        "memory",
+    )
+    extra = [
+        (name, key)
+        for name, key in _MEASURED
+        if any(measured(arm, key) is not None for arm in summary.arms)
+    ]
     columns = [
         Column("no."),
         Column("arm", text=True),
@@ -90,29 +130,51 @@ def arms_table(summary: Summary) -> Table:
     ]
     places = digits(summary.spread)
     rows = [
-        _arm(number, arm, places) + [_size(measured(arm, key)) for _, key in extra] for number, arm in enumerate(summary.arms, 1)
+        _arm(number, arm, places) + [_size(measured(arm, key)) for _, key in extra]
+        for number, arm in enumerate(summary.arms, 1)
     ]
     return Table("arms", columns, rows)
 
 
 def _arm(number: int, arm: ArmSummary, places: int) -> list[Cell]:
     return [
-        Cell(str(number), number), _text(arm.name), mean_cell(arm, places),
-        _number(arm.sd, places), Cell(str(arm.n), arm.n), _number(arm.test, places), _size(arm.parameters), _size(arm.tokens),
-        _size(arm.flops), _number(arm.seconds, 1), _size(arm.tokens_per_second), _size(arm.peak_memory_bytes, "B"),
-    ]  # fmt: skip
+        Cell(str(number), number),
+        _text(arm.name),
+        mean_cell(arm, places),
+        _number(arm.sd, places),
+        Cell(str(arm.n), arm.n),
+        _number(arm.test, places),
+        _size(arm.parameters),
+        _size(arm.tokens),
+        _size(arm.flops),
+        _number(arm.seconds, 1),
+        _size(arm.tokens_per_second),
+        _size(arm.peak_memory_bytes, "B"),
+    ]
 
 
 def mean_cell(arm: ArmSummary, places: int) -> Cell:
     """An arm's mean; one that diverged has none, and says so."""
-    return Cell(arm.told(places), "" if arm.mean is None else arm.mean, "diverged" if arm.diverged else "")
+    return Cell(
+        arm.told(places), "" if arm.mean is None else arm.mean, "diverged" if arm.diverged else ""
+    )
 
 
 def ranges_table(evidence: Evidence) -> Table:
     """What was equal between the arms."""
-    columns = [Column("of a run", text=True), Column("least"), Column("most"), Column("between arms", text=True)]
+    columns = [
+        Column("of a run", text=True),
+        Column("least"),
+        Column("most"),
+        Column("between arms", text=True),
+    ]
     rows = [
-        [_text(r.name), Cell(r.least), Cell(r.most), Cell(r.verdict, None, "text" if r.equal else "text unequal")]
+        [
+            _text(r.name),
+            Cell(r.least),
+            Cell(r.most),
+            Cell(r.verdict, None, "text" if r.equal else "text unequal"),
+        ]
         for r in evidence.ranges
     ]
     return Table("what was equal between arms", columns, rows)
@@ -121,20 +183,37 @@ def ranges_table(evidence: Evidence) -> Table:
 def listed_table(listing: Listing) -> Table:
     """A listing as a table."""
     columns = [Column(name, text=i == 0) for i, name in enumerate(listing.columns)]
-    return Table(listing.title, columns, [[_text(first), *map(Cell, rest)] for first, *rest in listing.rows])
+    return Table(
+        listing.title, columns, [[_text(first), *map(Cell, rest)] for first, *rest in listing.rows]
+    )
 
 
 def tuning_table(summary: Summary) -> Table:
     """What was tried for each arm, and what its runs took."""
-    columns = [Column("arm", text=True), Column("took", text=True), Column(f"what was tried: {summary.metric}", text=True)]
-    return Table("trials of tuning", columns, [_tuning(arm, digits(summary.spread)) for arm in summary.tuning])
+    columns = [
+        Column("arm", text=True),
+        Column("took", text=True),
+        Column(f"what was tried: {summary.metric}", text=True),
+    ]
+    return Table(
+        "trials of tuning",
+        columns,
+        [_tuning(arm, digits(summary.spread)) for arm in summary.tuning],
+    )
 
 
 def _tuning(arm: ArmTuning, places: int) -> list[Cell]:
-    tried = [f"{parameters(t.params)}: {t.state if t.values is None else plain(t.values[0], places)}" for t in arm.trials]
+    tried = [
+        f"{parameters(t.params)}: {t.state if t.values is None else plain(t.values[0], places)}"
+        for t in arm.trials
+    ]
     best = "not decided yet" if arm.best is None else parameters(arm.best) or "the study's recipe"
     edges = f" (at the edge: {', '.join(arm.edges)})" if arm.edges else ""
-    return [_text(arm.arm), Cell(best + edges, None, "text edge" if edges else "text"), Cell("; ".join(tried), None, "list")]
+    return [
+        _text(arm.arm),
+        Cell(best + edges, None, "text edge" if edges else "text"),
+        Cell("; ".join(tried), None, "list"),
+    ]
 
 
 def _text(text: str) -> Cell:

@@ -25,11 +25,16 @@ _TRIALS = 12  # of a search are shown
 
 def print_summary(summary: Summary, console: Console) -> None:
     """Prints the effects, the arms, and what the figures hold for."""
-    console.print(f"[bold]{escape(summary.study)}[/] (revision {summary.revision})", highlight=False)
+    console.print(
+        f"[bold]{escape(summary.study)}[/] (revision {summary.revision})", highlight=False
+    )
     if summary.question:
         console.print(f"[italic]{escape(summary.question)}[/]", highlight=False)
     if not summary.complete:
-        console.print(f"[bold]Unfinished:[/] {summary.finished} of {summary.runs} runs are done.", highlight=False)
+        console.print(
+            f"[bold]Unfinished:[/] {summary.finished} of {summary.runs} runs are done.",
+            highlight=False,
+        )
     for key, reason in list(summary.failed.items())[:5]:
         console.print(f"failed: {key}: {reason}", highlight=False, markup=False)
     for part in summary.parts or [summary]:
@@ -64,8 +69,14 @@ def _print_part(summary: Summary, part: Summary, console: Console) -> None:
 
 
 def verdicts(summary: Summary) -> list[str]:
-    """The verdict on each change in a sentence, and what all of them hold for; nothing for a study without changes."""
-    told = [sentence(effect, summary.metric) for effect in summary.effects if effect.kind != "interaction"]
+    """The verdict on each change in a sentence, and what all of them hold for; nothing for a study
+    without changes.
+    """
+    told = [
+        sentence(effect, summary.metric)
+        for effect in summary.effects
+        if effect.kind != "interaction"
+    ]
     return [*told, f"All this is {summary.holds_for}."] if told else []
 
 
@@ -92,7 +103,10 @@ def listing_table(listing: Listing) -> Table:
 
 def effects_table(summary: Summary) -> Table:
     """Each change's effect on the metric."""
-    table = Table(title=f"Effect on {summary.metric} (with minus without; below 0 is better)", title_justify="left")
+    table = Table(
+        title=f"Effect on {summary.metric} (with minus without; below 0 is better)",
+        title_justify="left",
+    )
     table.add_column("change", overflow="fold", ratio=1)
     for name in ("estimate", "95 % interval", "p (Holm)", "verdict"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -102,30 +116,49 @@ def effects_table(summary: Summary) -> Table:
             table.add_section()
         previous = effect.kind
         places = places_of(effect)
-        interval = "–" if effect.low is None else f"{signed(effect.low, places)} … {signed(effect.high, places)}"
+        interval = (
+            "–"
+            if effect.low is None
+            else f"{signed(effect.low, places)} … {signed(effect.high, places)}"
+        )
         p = p_value(effect.p_holm)
-        table.add_row(escape(effect.title), signed(effect.estimate, places), interval, p, word(effect.verdict))
+        table.add_row(
+            escape(effect.title), signed(effect.estimate, places), interval, p, word(effect.verdict)
+        )
     return table
 
 
 def arms_table(summary: Summary) -> Table:
     """Each arm's metric and what a run of it cost."""
-    table = Table(title="Arms (a run's parameters, tokens, FLOPs and training seconds)", title_justify="left")
+    table = Table(
+        title="Arms (a run's parameters, tokens, FLOPs and training seconds)", title_justify="left"
+    )
     table.add_column("arm", overflow="fold", ratio=1)
     for name in (summary.metric, "sd", "n", "params", "tokens", "FLOPs", "sec"):
         table.add_column(name, justify="right", no_wrap=True)
     places = digits(summary.spread)
     for arm in summary.arms:
         table.add_row(
-            escape(arm.name), arm.told(places), plain(arm.sd, places), str(arm.n), short(arm.parameters),
-            short(arm.tokens), short(arm.flops), plain(arm.seconds, 1),
-        )  # fmt: skip
+            escape(arm.name),
+            arm.told(places),
+            plain(arm.sd, places),
+            str(arm.n),
+            short(arm.parameters),
+            short(arm.tokens),
+            short(arm.flops),
+            plain(arm.seconds, 1),
+        )
     return table
 
 
 def tuning_table(summary: Summary) -> Table:
-    """What tuning chose for each arm, what its trials gave, and what says that the best may lie outside."""
-    table = Table(title=f"Tuning (each arm's trials and the best of them, {summary.metric})", title_justify="left")
+    """What tuning chose for each arm, what its trials gave, and what says that the best may lie
+    outside.
+    """
+    table = Table(
+        title=f"Tuning (each arm's trials and the best of them, {summary.metric})",
+        title_justify="left",
+    )
     for name in ("arm", "best", "trials", "note"):
         table.add_column(name, overflow="fold")
     for arm in summary.tuning:
@@ -133,15 +166,22 @@ def tuning_table(summary: Summary) -> Table:
         notes = [f"{name} at the edge" for name in arm.edges]
         notes += [f"{lost} without a value"] if lost and arm.best is not None else []
         best = "open" if arm.best is None else parameters(arm.best) or "as the study says"
-        table.add_row(escape(arm.arm), best, escape(bowl(arm, digits(summary.spread))), "; ".join(notes))
+        table.add_row(
+            escape(arm.arm), best, escape(bowl(arm, digits(summary.spread))), "; ".join(notes)
+        )
     return table
 
 
 def bowl(arm: ArmTuning, places: int) -> str:
-    """The trials' values in the order of what was tried; in their own order where several options were. The best in brackets."""
+    """The trials' values in the order of what was tried; in their own order where several options
+    were. The best in brackets.
+    """
     tried = sorted(arm.trials, key=lambda trial: _place(trial.params))
     best = min((trial.values[0] for trial in tried if trial.values is not None), default=None)
-    shown = [(plain(trial.values[0], places), trial.values[0] == best) if trial.values else ("–", False) for trial in tried]
+    shown = [
+        (plain(trial.values[0], places), trial.values[0] == best) if trial.values else ("–", False)
+        for trial in tried
+    ]
     return " ".join(f"[{value}]" if lowest else value for value, lowest in shown)
 
 
@@ -154,13 +194,20 @@ def footnotes(summary: Summary) -> list[str]:
     """Scope, what the design implies, error term, overhead, and devices."""
     lines = [*summary.scope, *summary.notes]
     lines += noise(summary)
-    if drawn := [f"{e.name} {e.sampling_se:.2g}" for e in summary.effects if e.sampling_se is not None]:
-        lines.append(f"standard errors from drawing orders, within the intervals: {', '.join(drawn)}")
+    if drawn := [
+        f"{e.name} {e.sampling_se:.2g}" for e in summary.effects if e.sampling_se is not None
+    ]:
+        lines.append(
+            f"standard errors from drawing orders, within the intervals: {', '.join(drawn)}"
+        )
     if summary.overhead is not None and summary.wall_seconds is not None:
         lines.append(
             f"time: {summary.wall_seconds:.0f} s on {summary.workers} worker(s); "
             f"{100 * summary.overhead:.0f} % of it was not training or validation"
         )
     if any(interval for effect in summary.effects for interval in effect.cost_intervals.values()):
-        lines.append("times are as they came: other work that the machine had is in them, and their intervals take it for chance")
+        lines.append(
+            "times are as they came: other work that the machine had is in them, and their "
+            "intervals take it for chance"
+        )
     return [*lines, *(f"device: {device}" for device in summary.devices)]

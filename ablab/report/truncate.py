@@ -17,7 +17,9 @@ def bare(text: str) -> str:
 def some(lines: Iterable[str]) -> list[str]:
     """The first lines of one kind, and how many more there are."""
     every = list(lines)
-    return every if len(every) <= _MOST else [*every[:_MOST], f"and {len(every) - _MOST} more like it"]
+    return (
+        every if len(every) <= _MOST else [*every[:_MOST], f"and {len(every) - _MOST} more like it"]
+    )
 
 
 def in_a_line(names: Sequence[str]) -> str:
@@ -29,4 +31,8 @@ def in_a_line(names: Sequence[str]) -> str:
 def some_of(reasons: Mapping[str, str]) -> dict[str, str]:
     """The same of what has a name."""
     kept = dict(list(reasons.items())[:_MOST])
-    return kept if len(kept) == len(reasons) else {**kept, f"and {len(reasons) - _MOST} more": "not listed"}
+    return (
+        kept
+        if len(kept) == len(reasons)
+        else {**kept, f"and {len(reasons) - _MOST} more": "not listed"}
+    )

@@ -1,5 +1,6 @@
-"""Sources whose runs depend on how trials ended. What they decide follows from the records alone: a source that is made
-again, by another driver or another day, decides the same and hands out what is missing.
+"""Sources whose runs depend on how trials ended. What they decide follows from the records alone: a
+source that is made again, by another driver or another day, decides the same and hands out what is
+missing.
 """
 
 from abc import abstractmethod
@@ -21,19 +22,24 @@ def rungs(record: Record, metric: str) -> dict[int, float]:
 
 
 def outcome(record: Record, metrics: Sequence[str], owner: str) -> Outcome | None:
-    """How a trial ended for `owner`: finished (without values if it diverged), pruned by it, failed; None while it may still
-    come to something.
+    """How a trial ended for `owner`: finished (without values if it diverged), pruned by it,
+    failed; None while it may still come to something.
     """
     result, pruned = record.result, record.pruned_by == owner
     if result is None and not pruned and record.failure is None:
         return None
-    values = None if result is None or result["diverged"] else tuple(figure(result, metric) for metric in metrics)
+    values = (
+        None
+        if result is None or result["diverged"]
+        else tuple(figure(result, metric) for metric in metrics)
+    )
     return Outcome(values, rungs(record, metrics[0]), pruned)
 
 
 class Adaptive(Source):
-    """Hands out trials, notes how they end, and hands out what follows from it. `root`: the home's folder of records. `owner`:
-    the study's revision, whose prunings alone count. A trial that failed is one without a value, until `ablab retry`.
+    """Hands out trials, notes how they end, and hands out what follows from it. `root`: the home's
+    folder of records. `owner`: the study's revision, whose prunings alone count. A trial that
+    failed is one without a value, until `ablab retry`.
     """
 
     def __init__(self, root: Path, metrics: Sequence[str], owner: str) -> None:
@@ -65,7 +71,9 @@ class Adaptive(Source):
                 continue
             record = Record(self.root, spec.key)
             if not record.stop_asked and pruner.lags(spec.trial, rungs(record, self.metrics[0])):
-                record.ask_to_stop("pruned: it lagged behind the other trials", "pruned", self.owner)
+                record.ask_to_stop(
+                    "pruned: it lagged behind the other trials", "pruned", self.owner
+                )
 
     def wait(self, runs: Iterable[RunSpec]) -> None:
         """More runs are decided upon."""
@@ -101,7 +109,10 @@ class Adaptive(Source):
             self.wait([spec])
         elif report.status == "stopped" and not record.pruned:
             self._cancelled.add(spec.key)
-        elif spec.trial is not None and (found := outcome(record, self.metrics, self.owner)) is not None:
+        elif (
+            spec.trial is not None
+            and (found := outcome(record, self.metrics, self.owner)) is not None
+        ):
             self.noted(spec, found)
             self._plan_anew()
         elif spec.trial is None and record.finished:

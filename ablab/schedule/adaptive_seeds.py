@@ -12,7 +12,9 @@ from ablab.schedule.source import Listed, in_turn
 
 
 class Growing(Listed):
-    """The first seeds of every arm, then more where verdicts are open. A run that failed or was cancelled keeps it waiting."""
+    """The first seeds of every arm, then more where verdicts are open. A run that failed or was
+    cancelled keeps it waiting.
+    """
 
     def __init__(self, planner: Planner, root: Path) -> None:
         self._layout = planner.layout

@@ -45,8 +45,12 @@ class Asked:
     document: Document
 
 
-def study_source(asked: Asked, registry: Registry, root: Path, accounts: Accounts | None = None) -> Source:
-    """The source of a study's runs: of all its parts, where it has several. Raises UserError with the place of what is wrong."""
+def study_source(
+    asked: Asked, registry: Registry, root: Path, accounts: Accounts | None = None
+) -> Source:
+    """The source of a study's runs: of all its parts, where it has several. Raises UserError with
+    the place of what is wrong.
+    """
     parts = parts_of(asked.study, asked.document)
     if len(parts) == 1 and not parts[0].label:
         return source_of(Planner(asked.name, asked.study, asked.document, registry, accounts), root)
@@ -57,13 +61,17 @@ def study_source(asked: Asked, registry: Registry, root: Path, accounts: Account
         planner.part, planner.owner = part.label, owner
         sources.append((part, _baseline(planner), source_of(planner, root)))
     if asked.study.scales is not None:
-        check_order(parts, [baseline_flops(source.plan, baseline) for _, baseline, source in sources], asked.document)
+        check_order(
+            parts,
+            [baseline_flops(source.plan, baseline) for _, baseline, source in sources],
+            asked.document,
+        )
     return Joined(sources)
 
 
 def make_plan(name: str, study: Study, document: Document, registry: Registry) -> Plan:
-    """Validates the whole study and plans it as if nothing were done; nothing is created. Raises UserError with the place of
-    what is wrong.
+    """Validates the whole study and plans it as if nothing were done; nothing is created. Raises
+    UserError with the place of what is wrong.
     """
     return study_source(Asked(name, study, document), registry, Path("/nowhere")).plan
 

@@ -12,8 +12,9 @@ Member = tuple[Part, str, Source]
 
 
 class Joined(Source):
-    """Hands out the runs of `members` (a part, its baseline, its source), the first part's first. Parts do not wait for each
-    other: what one can't go on with leaves the workers to the next. A run that two parts want is trained once.
+    """Hands out the runs of `members` (a part, its baseline, its source), the first part's first.
+    Parts do not wait for each other: what one can't go on with leaves the workers to the next. A
+    run that two parts want is trained once.
     """
 
     def __init__(self, members: Sequence[Member]) -> None:
@@ -26,7 +27,9 @@ class Joined(Source):
         self.plan = self._joined()
 
     def next(self) -> RunSpec | None:
-        """The next run of the first part that has one. Of one that is under way for another part the end is told to both."""
+        """The next run of the first part that has one. Of one that is under way for another part
+        the end is told to both.
+        """
         for _, _, source in self._members:
             while (spec := source.next()) is not None:
                 self._wanted.setdefault(spec.key, []).append((source, spec))
@@ -40,7 +43,12 @@ class Joined(Source):
     def watch(self, running: Sequence[RunSpec]) -> None:
         """Each part looks at its own."""
         for _, _, source in self._members:
-            own = [spec for run in running for owner, spec in self._wanted.get(run.key, ()) if owner is source]
+            own = [
+                spec
+                for run in running
+                for owner, spec in self._wanted.get(run.key, ())
+                if owner is source
+            ]
             source.watch(own)
 
     def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
@@ -62,10 +70,15 @@ class Joined(Source):
         self.changed(self.plan)
 
     def _joined(self) -> Plan:
-        parts = [PartPlan(part.label, part.study, source.plan, baseline) for part, baseline, source in self._members]
+        parts = [
+            PartPlan(part.label, part.study, source.plan, baseline)
+            for part, baseline, source in self._members
+        ]
         plans = [part.plan for part in parts]
         expected = [plan.expected for plan in plans]
-        shared = sum(len(plan.unique) for plan in plans) - len({key for plan in plans for key in plan.unique})
+        shared = sum(len(plan.unique) for plan in plans) - len(
+            {key for plan in plans for key in plan.unique}
+        )
         return replace(
             plans[0],
             arms=tuple(arm for plan in plans for arm in plan.arms),
@@ -75,13 +88,15 @@ class Joined(Source):
             infeasible={name: reason for plan in plans for name, reason in plan.infeasible.items()},
             data={key: data for plan in plans for key, data in plan.data.items()},
             expected=Expected(
-                runs=sum(e.runs for e in expected) - shared, trials=sum(e.trials for e in expected), flops=_sum(expected),
+                runs=sum(e.runs for e in expected) - shared,
+                trials=sum(e.trials for e in expected),
+                flops=_sum(expected),
                 most=sum(e.runs if e.most is None else e.most for e in expected) - shared,
             ),
             shared=_alike(plans),
             notes=tuple(dict.fromkeys(note for plan in plans for note in plan.notes)),
             parts=tuple(parts),
-        )  # fmt: skip
+        )
 
 
 def _sum(expected: Sequence[Expected]) -> float | None:
@@ -93,5 +108,8 @@ def _sum(expected: Sequence[Expected]) -> float | None:
 def _alike(plans: Sequence[Plan]) -> SharedRecipe | None:
     """The runs of each part's one recipe for all arms; the recipes are the parts' own."""
     shared = [plan.shared for plan in plans if plan.shared is not None]
-    arms, runs = tuple(arm for own in shared for arm in own.arms), tuple(run for own in shared for run in own.runs)
+    arms, runs = (
+        tuple(arm for own in shared for arm in own.arms),
+        tuple(run for own in shared for run in own.runs),
+    )
     return SharedRecipe({}, arms, runs) if shared else None

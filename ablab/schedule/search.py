@@ -1,4 +1,6 @@
-"""Search: trials over plugin sets, then the best of them again beside the baseline, on fresh seeds."""
+"""Search: trials over plugin sets, then the best of them again beside the baseline, on fresh
+seeds.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,12 +16,15 @@ from ablab.spec.search import Search
 from ablab.stats.front import front
 from ablab.tracking.optuna.study import Outcome, Proposer
 
-# Proposals that are no new trial (seen before, illegal, too large) may be this many times the trials.
+# Proposals that are no new trial (seen before, illegal, too large) may be this many times the
+# trials.
 _PATIENCE = 10
 
 
 class Searched(Adaptive):
-    """Proposes trials in rounds: those of a round know the same, so that what is proposed does not hang on who was faster."""
+    """Proposes trials in rounds: those of a round know the same, so that what is proposed does not
+    hang on who was faster.
+    """
 
     def __init__(self, planner: Planner, root: Path, design: Search) -> None:
         super().__init__(root, design.objectives, planner.owner)
@@ -29,7 +34,9 @@ class Searched(Adaptive):
         planner.arm(start.expression, start, Choice(share=design.share))  # a trial's budget must do
         self.space = Space(design, start, planner.registry, planner.document)
         population = max(4, design.trials // 4)
-        self._proposer = Proposer(self.space.parameters, len(design.objectives), design.prune, population)
+        self._proposer = Proposer(
+            self.space.parameters, len(design.objectives), design.prune, population
+        )
         self._trials: dict[str, Trial] = {}  # by run key, in the order of proposals
         self._arms: dict[str, PlannedArm] = {}
         self._numbers: dict[str, list[int]] = {}  # proposals that mean the same run
@@ -45,7 +52,9 @@ class Searched(Adaptive):
         return self._proposer if self.design.prune != "none" else None
 
     def noted(self, spec: RunSpec, outcome: Outcome) -> None:
-        """Tells the sampler; a round that is through is followed by another, or by the confirming runs."""
+        """Tells the sampler; a round that is through is followed by another, or by the confirming
+        runs.
+        """
         if spec.key in self._outcomes:
             return
         self._outcomes[spec.key] = replace(outcome, constraints=self._excess(self._arms[spec.key]))
@@ -67,7 +76,9 @@ class Searched(Adaptive):
         if not self._trials:
             reason = next(iter(self.refused.values()), "nothing is tried")
             where = self.planner.document.at(["design"])
-            raise UserError(f"{where}: of {self._asked} sets that were proposed none can be trained: {reason}")
+            raise UserError(
+                f"{where}: of {self._asked} sets that were proposed none can be trained: {reason}"
+            )
         if len(self._trials) == len(self._outcomes):
             self._decide()
 
@@ -85,7 +96,9 @@ class Searched(Adaptive):
             return False
         excess = self._excess(planned)
         if broken := [name for name, value in excess.items() if value > 0]:
-            self._refuse(number, excess, model.expression, f"above the ceiling of {', '.join(broken)}")
+            self._refuse(
+                number, excess, model.expression, f"above the ceiling of {', '.join(broken)}"
+            )
             return False
         planned = replace(planned, arm=replace(planned.arm, params=params))
         (run,) = planned.runs([self.design.seed], number)
@@ -107,12 +120,17 @@ class Searched(Adaptive):
         """By how much an arm exceeds each ceiling, as a share of it."""
         ceilings = self.design.constraints.model_dump(exclude_none=True)
         memory = planned.account.memory_bytes
-        held = {"parameters": planned.arm.parameters, "memory_bytes": memory.weights + memory.gradients + memory.optimizer}
+        held = {
+            "parameters": planned.arm.parameters,
+            "memory_bytes": memory.weights + memory.gradients + memory.optimizer,
+        }
         return {name: held[name] / ceiling - 1 for name, ceiling in ceilings.items()}
 
     def _decide(self) -> None:
         """The best arms of all trials, at the whole budget."""
-        values = {key: found.values for key, found in self._outcomes.items() if found.values is not None}
+        values = {
+            key: found.values for key, found in self._outcomes.items() if found.values is not None
+        }
         chosen = front(values, self.design.confirm)
         self.members = [self._whole(self._trials[key]) for key in chosen]
         for planned in [self.baseline, *self.members]:
@@ -128,14 +146,27 @@ class Searched(Adaptive):
         members = [m for m in self.members or [] if m.shared != self.baseline.shared]
         plan = plan_of(self.planner.layout, [self.baseline, *members], lambda arm: seeds)
         base = self.baseline.arm.name
-        tried, each = training_flops(trial.arm for trial in trials), self.baseline.arm.training_flops
-        runs = plan.expected.runs if self.members is not None else (1 + self.design.confirm) * len(seeds)
+        tried, each = (
+            training_flops(trial.arm for trial in trials),
+            self.baseline.arm.training_flops,
+        )
+        runs = (
+            plan.expected.runs
+            if self.members is not None
+            else (1 + self.design.confirm) * len(seeds)
+        )
         count = len(trials) if self.members is not None else self.design.trials
-        flops = None if tried is None or each is None else tried * self.design.trials / len(trials) + runs * each
+        flops = (
+            None
+            if tried is None or each is None
+            else tried * self.design.trials / len(trials) + runs * each
+        )
         return replace(
             plan,
             runs=plan.runs if self.members is not None else (),
-            contrasts=tuple(Contrast(m.arm.name, "change", {m.arm.name: 1.0, base: -1.0}) for m in members),
+            contrasts=tuple(
+                Contrast(m.arm.name, "change", {m.arm.name: 1.0, base: -1.0}) for m in members
+            ),
             infeasible=dict(self.refused),
             notes=(self._told(),),
             expected=Expected(runs, count, flops),
@@ -147,6 +178,8 @@ class Searched(Adaptive):
         design = self.design
         budget = f"{100 * design.share:g} % of the budget, seed {design.seed}"
         return (
-            f"trials: {design.trials} over {', '.join(self.space.parameters)}, for low {', '.join(design.objectives)}; {budget}; "
-            f"then at most {design.confirm} arms beside {self.baseline.arm.name} on the study's seeds"
+            f"trials: {design.trials} over {', '.join(self.space.parameters)}, for low "
+            f"{', '.join(design.objectives)}; {budget}; "
+            f"then at most {design.confirm} arms beside {self.baseline.arm.name} on the study's "
+            "seeds"
         )

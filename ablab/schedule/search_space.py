@@ -35,16 +35,26 @@ class Switch:
 
 
 class Space:
-    """All factors of a search over changes to `start`. Raises UserError with the place of what is wrong in the file."""
+    """All factors of a search over changes to `start`. Raises UserError with the place of what is
+    wrong in the file.
+    """
 
-    def __init__(self, design: Search, start: Model, registry: Registry, document: Document) -> None:
+    def __init__(
+        self, design: Search, start: Model, registry: Registry, document: Document
+    ) -> None:
         self.start = start
-        self._lists = {factor.name: factor for factor in listed_changes(design.changes, registry, document, start)}
+        self._lists = {
+            factor.name: factor
+            for factor in listed_changes(design.changes, registry, document, start)
+        }
         self._switches: dict[str, Switch] = {}
         for name in design.factors:
             if name in self._lists or name in ("seed", "stage"):
                 taken = " by a change" if name in self._lists else ""
-                raise UserError(f"{document.at(('design', 'factors', name))}: the name is taken{taken}: name it otherwise")
+                raise UserError(
+                    f"{document.at(('design', 'factors', name))}: the name is taken{taken}: "
+                    "name it otherwise"
+                )
         for name, tried in design.factors.items():
             if isinstance(tried, list):
                 self._lists[name] = listed_factor(name, tried, registry, document, start)
@@ -66,16 +76,27 @@ class Space:
     def model(self, params: Mapping[str, Any]) -> Model:
         """The arm at a point. Raises UserError where an option has no such value."""
         uses: dict[str, Use] = dict(self.start.uses)
-        changes = [next(level for level in f.levels if level.name == params[name]) for name, f in self._lists.items()]
-        for change in [*changes, *(switch.change(params, self.start) for switch in self._switches.values())]:
+        changes = [
+            next(level for level in f.levels if level.name == params[name])
+            for name, f in self._lists.items()
+        ]
+        for change in [
+            *changes,
+            *(switch.change(params, self.start) for switch in self._switches.values()),
+        ]:
             uses = change.apply(uses)
         return variant(self.start, uses)
 
     def _parameters(self) -> dict[str, Any]:
-        found: dict[str, Any] = {name: [level.name for level in f.levels] for name, f in self._lists.items()}
+        found: dict[str, Any] = {
+            name: [level.name for level in f.levels] for name, f in self._lists.items()
+        }
         for name, switch in self._switches.items():
             found[name] = [OFF, _ON]
-            found |= {f"{name}.{option}": _tried(switch.plugin, option, t) for option, t in switch.options.items()}
+            found |= {
+                f"{name}.{option}": _tried(switch.plugin, option, t)
+                for option, t in switch.options.items()
+            }
         return found
 
 
@@ -86,7 +107,9 @@ def _tried(plugin: Plugin, option: str, tried: Any) -> Any:
     return Interval(found.low, found.high, found.log, whole=True) if whole else found
 
 
-def _switch(name: str, options: Mapping[str, Any], registry: Registry, document: Document) -> Switch:
+def _switch(
+    name: str, options: Mapping[str, Any], registry: Registry, document: Document
+) -> Switch:
     def place(*keys: str) -> str:
         return document.at(("design", "factors", name, *keys))
 
@@ -102,9 +125,15 @@ def _switch(name: str, options: Mapping[str, Any], registry: Registry, document:
             try:
                 plugin.configure({option: _as(plugin, option, value)})
             except UserError as error:
-                raise error.at(place(option, *([] if isinstance(tried, Range) else [str(i)]))) from None
+                raise error.at(
+                    place(option, *([] if isinstance(tried, Range) else [str(i)]))
+                ) from None
     return Switch(plugin, options)
 
 
 def _as(plugin: Plugin, option: str, value: Any) -> Any:
-    return int(value) if type(plugin.options[option]) is int and isinstance(value, float) and value.is_integer() else value
+    return (
+        int(value)
+        if type(plugin.options[option]) is int and isinstance(value, float) and value.is_integer()
+        else value
+    )

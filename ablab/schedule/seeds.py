@@ -1,7 +1,8 @@
-"""The confirming runs: every arm on its seeds. All at once, or, where seeds are adaptive, as many as the verdicts need.
+"""The confirming runs: every arm on its seeds. All at once, or, where seeds are adaptive, as many
+as the verdicts need.
 
-What is decided follows from the records alone: stage after stage, from the first look on, and at each look from the seeds of
-that look only, whatever else a home holds.
+What is decided follows from the records alone: stage after stage, from the first look on, and at
+each look from the seeds of that look only, whatever else a home holds.
 """
 
 from collections.abc import Iterable
@@ -19,8 +20,8 @@ from ablab.stats.verdicts import Rules, judge
 
 
 class Confirming:
-    """How many seeds each arm has by now. `settled`: whether no more will follow; while a run of a look is failed or cancelled,
-    none do.
+    """How many seeds each arm has by now. `settled`: whether no more will follow; while a run of a
+    look is failed or cancelled, none do.
     """
 
     def __init__(self, planner: Planner, root: Path) -> None:
@@ -62,7 +63,9 @@ class Confirming:
         return self._hand_out(arm.runs(self.seeds(name)))
 
     def advance(self, finished: str | None = None) -> list[RunSpec] | None:
-        """The runs that follow, now that the run with the key `finished` is; None where nothing new is decided."""
+        """The runs that follow, now that the run with the key `finished` is; None where nothing new
+        is decided.
+        """
         if finished is not None:
             self._pending.discard(finished)
         if self.settled or self._pending or len(self._arms) < len(self._layout.arms):
@@ -80,7 +83,9 @@ class Confirming:
         return new
 
     def _look(self) -> list[RunSpec]:
-        """Judges what all arms came to; more seeds where verdicts are open. Arms that lag behind in looks catch up first."""
+        """Judges what all arms came to; more seeds where verdicts are open. Arms that lag behind in
+        looks catch up first.
+        """
         most = len(self._study.seed_list())
         wanted = {arm: self._counts[arm] for arm in self._open() if self._counts[arm] < most}
         if not wanted:
@@ -109,8 +114,14 @@ class Confirming:
         # Where there is no margin, since the baseline diverged, nothing counts as nil.
         rules = Rules(margin_of({"margin": self._study.margin}, mean) or 0.0, self._looks)
         asked = [replace(c, weights=merged(c.weights, first)) for c in self._layout.contrasts]
-        found = judge(cells, [contrast for contrast in asked if contrast.weights], rules, self._diverged)
-        return [name for name in self._layout.arms if first[name] in found.open and name not in self._diverged]
+        found = judge(
+            cells, [contrast for contrast in asked if contrast.weights], rules, self._diverged
+        )
+        return [
+            name
+            for name in self._layout.arms
+            if first[name] in found.open and name not in self._diverged
+        ]
 
     def _value(self, key: str) -> float | None:
         if key not in self._values:
@@ -125,7 +136,16 @@ class Confirming:
         if not self._looks:
             return []
         margin = self._study.margin
-        of = f"{margin} of the mean of {self._layout.baseline}" if isinstance(margin, str) else f"{margin:g} {self._study.metric}"
+        of = (
+            f"{margin} of the mean of {self._layout.baseline}"
+            if isinstance(margin, str)
+            else f"{margin:g} {self._study.metric}"
+        )
         first, *later = self._looks
         told = ", ".join(map(str, later))
-        return [f"seeds: {first} of every arm, then {told} of those whose verdicts are open; margin {of}"]
+        return [
+            (
+                f"seeds: {first} of every arm, then {told} of those whose verdicts are open; "
+                f"margin {of}"
+            )
+        ]

@@ -1,4 +1,6 @@
-"""One recipe for all arms, beside each arm's own best: the trial point that suits them best on average."""
+"""One recipe for all arms, beside each arm's own best: the trial point that suits them best on
+average.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +16,8 @@ Values = Mapping[tuple[tuple[str, Any], ...], float]
 
 
 def common_point(arms: Sequence[Values]) -> Point | None:
-    """The point with a value in every arm whose mean over the arms is lowest, the first tried of equals; None where no point has
-    one in all.
+    """The point with a value in every arm whose mean over the arms is lowest, the first tried of
+    equals; None where no point has one in all.
     """
     first, *others = arms
     common = [point for point in first if all(point in values for values in others)]
@@ -25,29 +27,45 @@ def common_point(arms: Sequence[Values]) -> Point | None:
 
 def shared_recipe(point: Point, arms: Sequence[PlannedArm], seeds: Sequence[int]) -> SharedRecipe:
     """Every arm, each planned at `point`, on the same seeds."""
-    return SharedRecipe(dict(point), tuple(arm.arm for arm in arms), tuple(run for arm in arms for run in arm.runs(seeds)))
+    return SharedRecipe(
+        dict(point),
+        tuple(arm.arm for arm in arms),
+        tuple(run for arm in arms for run in arm.runs(seeds)),
+    )
 
 
-def sharing(plan: Plan, shared: SharedRecipe | None, seeds: Sequence[int], *, through: bool) -> Plan:
-    """The plan of a tuned study with the runs that one recipe for all arms takes. `through`: whether all trials ended, so that
-    it is decided (None: there is none).
+def sharing(
+    plan: Plan, shared: SharedRecipe | None, seeds: Sequence[int], *, through: bool
+) -> Plan:
+    """The plan of a tuned study with the runs that one recipe for all arms takes. `through`:
+    whether all trials ended, so that it is decided (None: there is none).
     """
     expected = plan.expected
     if not through:
         most = (expected.most or expected.runs) + len(plan.arms) * len(seeds)
-        note = f"one recipe for all arms as well: the point whose mean over their trials is lowest, on {len(seeds)} seeds"
+        note = (
+            "one recipe for all arms as well: the point whose mean over their trials is lowest, "
+            f"on {len(seeds)} seeds"
+        )
         return replace(plan, expected=replace(expected, most=most), notes=(*plan.notes, note))
     if shared is None:
-        note = "no recipe for all arms: no point that all of them tried came to a value in every one"
+        note = (
+            "no recipe for all arms: no point that all of them tried came to a value in every one"
+        )
         return replace(plan, notes=(*plan.notes, note))
     arms = {arm.name: arm for arm in shared.arms}
     own = {run.key for run in plan.runs}
     extra = {run.key: arms[run.arm] for run in shared.runs if run.key not in own}
     theirs = training_flops(extra.values())
     expected = replace(
-        expected, runs=expected.runs + len(extra), most=(expected.most or expected.runs) + len(extra),
+        expected,
+        runs=expected.runs + len(extra),
+        most=(expected.most or expected.runs) + len(extra),
         flops=None if expected.flops is None or theirs is None else expected.flops + theirs,
-    )  # fmt: skip
+    )
     point = parameters(shared.params)
-    note = f"one recipe for all arms as well: {point}, whose mean over their trials is lowest, on {len(seeds)} seeds"
+    note = (
+        f"one recipe for all arms as well: {point}, whose mean over their trials is lowest, on "
+        f"{len(seeds)} seeds"
+    )
     return replace(plan, expected=expected, notes=(*plan.notes, note), shared=shared)

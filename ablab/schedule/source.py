@@ -1,4 +1,6 @@
-"""Where a driver's runs come from. Which run follows may depend on how earlier ones ended (tuning, search)."""
+"""Where a driver's runs come from. Which run follows may depend on how earlier ones ended (tuning,
+search).
+"""
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -13,7 +15,9 @@ Changed = Callable[[Plan], None]
 
 
 class Source(Protocol):
-    """Runs to train, one after another. `plan`: the study as far as it is decided; `changed` hears when more is."""
+    """Runs to train, one after another. `plan`: the study as far as it is decided; `changed` hears
+    when more is.
+    """
 
     plan: Plan
     changed: Changed
@@ -27,9 +31,10 @@ class Source(Protocol):
         ...
 
     def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
-        """A run ended: finished, given up, stopped or interrupted. One that was given up or cancelled may be taken up again
-        while the driver is at work, and end once more. After one that was cancelled (stopped, its record not `pruned`) a source
-        should propose no new runs: people want it to end.
+        """A run ended: finished, given up, stopped or interrupted. One that was given up or
+        cancelled may be taken up again while the driver is at work, and end once more. After one
+        that was cancelled (stopped, its record not `pruned`) a source should propose no new runs:
+        people want it to end.
         """
         ...
 
@@ -40,8 +45,8 @@ class Source(Protocol):
 
 
 class Listed(Source):
-    """Runs that are known beforehand: those of `plan` that are not finished. Seeds in the outer loop, so that an early look
-    sees every arm.
+    """Runs that are known beforehand: those of `plan` that are not finished. Seeds in the outer
+    loop, so that an early look sees every arm.
     """
 
     def __init__(self, plan: Plan, root: Path) -> None:

@@ -1,5 +1,5 @@
-"""Tuning: the same number of trials for every arm, then each arm's confirming runs with the best of its own, and all arms' with
-one recipe.
+"""Tuning: the same number of trials for every arm, then each arm's confirming runs with the best of
+its own, and all arms' with one recipe.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,9 @@ _EVEN = 10
 
 @dataclass
 class ArmTrials:
-    """The trials of one arm. `best`: the arm as it is confirmed, once all trials ended; `untuned` where none came to a value."""
+    """The trials of one arm. `best`: the arm as it is confirmed, once all trials ended; `untuned`
+    where none came to a value.
+    """
 
     name: str
     model: Model
@@ -36,17 +38,25 @@ class ArmTrials:
 
     def winner(self) -> Trial | None:
         """The trial with the lowest value; the earlier one of equals."""
-        values = {i: found.values[0] for i, found in sorted(self.outcomes.items()) if found.values is not None}
+        values = {
+            i: found.values[0]
+            for i, found in sorted(self.outcomes.items())
+            if found.values is not None
+        }
         return self.trials[min(values, key=values.__getitem__)] if values else None
 
     def values(self) -> Values:
         """The value at each point that came to one, in the order of the trials."""
-        found = [(self.trials[i].arm.params, self.outcomes[i].values) for i in sorted(self.outcomes)]
+        found = [
+            (self.trials[i].arm.params, self.outcomes[i].values) for i in sorted(self.outcomes)
+        ]
         return {tuple(params.items()): values[0] for params, values in found if values is not None}
 
 
 class Tuned(Adaptive):
-    """Trials of every arm, then its runs. An arm's trials end before its runs begin; arms do not wait for each other."""
+    """Trials of every arm, then its runs. An arm's trials end before its runs begin; arms do not
+    wait for each other.
+    """
 
     def __init__(self, planner: Planner, root: Path) -> None:
         super().__init__(root, [planner.study.metric], planner.owner)
@@ -54,10 +64,15 @@ class Tuned(Adaptive):
         self.planner, self.tune = planner, planner.study.tune
         self._confirming = Confirming(planner, root)
         self._shared: SharedRecipe | None = None
-        self._arms = {name: ArmTrials(name, m, planner.arm(name, m)) for name, m in planner.layout.arms.items()}
+        self._arms = {
+            name: ArmTrials(name, m, planner.arm(name, m))
+            for name, m in planner.layout.arms.items()
+        }
         # Lists can be tried evenly to the end; the sampler would try the same again.
         finite = not any(isinstance(values, Range) for values in self.tune.space().values())
-        for point in spread(self.tune.space(), self.tune.trials if finite else min(self.tune.trials, _EVEN)):
+        for point in spread(
+            self.tune.space(), self.tune.trials if finite else min(self.tune.trials, _EVEN)
+        ):
             for arm in self._arms.values():
                 self._propose(arm, point)
         self.settle()
@@ -91,7 +106,9 @@ class Tuned(Adaptive):
         if arm.proposer is None and (tune.prune != "none" or tune.trials > _EVEN):
             arm.proposer = Proposer(_space(tune), 1, tune.prune)
         if arm.proposer is not None:
-            _, point = arm.proposer.ask(lambda suggest: [suggest(name) for name in tune.space()], point)
+            _, point = arm.proposer.ask(
+                lambda suggest: [suggest(name) for name in tune.space()], point
+            )
         assert point is not None
         planned = self.planner.arm(arm.name, arm.model, Choice(point, tune.share))
         (run,) = planned.runs([tune.seed], number)
@@ -100,7 +117,11 @@ class Tuned(Adaptive):
 
     def _decide(self, arm: ArmTrials) -> None:
         winner = arm.winner()
-        arm.best = self.planner.arm(arm.name, arm.model, Choice(winner.arm.params)) if winner else arm.untuned
+        arm.best = (
+            self.planner.arm(arm.name, arm.model, Choice(winner.arm.params))
+            if winner
+            else arm.untuned
+        )
         self.wait(self._confirming.add(arm.best))
         if self._through:
             self._share()
@@ -113,12 +134,19 @@ class Tuned(Adaptive):
 
     def _share(self) -> None:
         """One recipe for all arms; an arm whose own best it is has the runs already."""
-        point = common_point([arm.values() for arm in self._arms.values()]) if self._shares else None
+        point = (
+            common_point([arm.values() for arm in self._arms.values()]) if self._shares else None
+        )
         if point is None:
             return
         arms = [self.planner.arm(arm.name, arm.model, Choice(point)) for arm in self._arms.values()]
         self._shared = shared_recipe(point, arms, self._confirming.first)
-        own = {run.key for arm in self._arms.values() if arm.best for run in arm.best.runs(self._confirming.first)}
+        own = {
+            run.key
+            for arm in self._arms.values()
+            if arm.best
+            for run in arm.best.runs(self._confirming.first)
+        }
         self.wait(in_turn([run for run in self._shared.runs if run.key not in own]))
 
     @property
@@ -126,7 +154,9 @@ class Tuned(Adaptive):
         return self.tune.shared and len(self._arms) > 1
 
     def planned(self) -> Plan:
-        """The plan as far as it is decided: arms that are not have the study's recipe still, and no runs."""
+        """The plan as far as it is decided: arms that are not have the study's recipe still, and no
+        runs.
+        """
         arms = [arm.best or arm.untuned for arm in self._arms.values()]
         plan = plan_of(self.planner.layout, arms, self._confirming.seeds)
         decided = {arm.name for arm in self._arms.values() if arm.best is not None}
@@ -143,13 +173,23 @@ class Tuned(Adaptive):
             trials=tuple(trials),
             space=_space(self.tune),
         )
-        return sharing(plan, self._shared, self._confirming.first, through=self._through) if self._shares else plan
+        return (
+            sharing(plan, self._shared, self._confirming.first, through=self._through)
+            if self._shares
+            else plan
+        )
 
     def _alike(self) -> list[str]:
         """Arms whose own plugins write what is tuned: some of their trials are the same run."""
-        counts = {arm.name: (len({t.run.key for t in arm.trials}), len(arm.trials)) for arm in self._arms.values()}
+        counts = {
+            arm.name: (len({t.run.key for t in arm.trials}), len(arm.trials))
+            for arm in self._arms.values()
+        }
         return [
-            f"{name}: only {runs} of {trials} trials differ, since its own plugins write what is tuned"
+            (
+                f"{name}: only {runs} of {trials} trials differ, since its own plugins write "
+                "what is tuned"
+            )
             for name, (runs, trials) in counts.items()
             if runs < trials
         ]
@@ -157,12 +197,19 @@ class Tuned(Adaptive):
     def _told(self) -> str:
         tune = self.tune
         options = "; ".join(f"{name} {_values(values)}" for name, values in tune.space().items())
-        return f"trials: {tune.trials} of each arm over {options}; {100 * tune.share:g} % of the budget, seed {tune.seed}"
+        return (
+            f"trials: {tune.trials} of each arm over {options}; {100 * tune.share:g} % of the "
+            f"budget, seed {tune.seed}"
+        )
 
 
 def _values(values: Any) -> str:
     """A list or a range in words."""
-    return f"{values.low:g} to {values.high:g}" if isinstance(values, Range) else ", ".join(map(str, values))
+    return (
+        f"{values.low:g} to {values.high:g}"
+        if isinstance(values, Range)
+        else ", ".join(map(str, values))
+    )
 
 
 def _space(tune: Tune) -> dict[str, Sequence[Any] | Interval]:

@@ -1,4 +1,6 @@
-"""What is wrong with a study file, in its own words: the place, the key, and the nearest right one."""
+"""What is wrong with a study file, in its own words: the place, the key, and the nearest right
+one.
+"""
 
 from collections.abc import Iterable, Sequence
 from types import UnionType
@@ -15,7 +17,11 @@ from ablab.tracking.addresses import redacted
 def messages(error: ValidationError, document: Document, root: type[BaseModel]) -> Iterable[str]:
     """A line for each error that validating `document` against `root` gave."""
     for item in error.errors():
-        if item["loc"][:1] == ("budget",) and item["type"] != "missing" and "budget" not in document.values:
+        if (
+            item["loc"][:1] == ("budget",)
+            and item["type"] != "missing"
+            and "budget" not in document.values
+        ):
             continue  # said of `budgets` or `scales`, which it is taken from
         path, models = _walk(item["loc"], root)
         key = ".".join(path)
@@ -30,7 +36,11 @@ def messages(error: ValidationError, document: Document, root: type[BaseModel]) 
             message = str(unknown(context["discriminator"].strip("'"), context["tag"], expected))
         elif item["type"] not in ("missing", "value_error", "union_tag_not_found"):
             message = f"{message}, not {_shown(item['input'])}"
-        yield f"{document.place(path)}: {key}: {message}" if key else f"{document.place(path)}: {message}"
+        yield (
+            f"{document.place(path)}: {key}: {message}"
+            if key
+            else f"{document.place(path)}: {message}"
+        )
 
 
 def _shown(value: Any) -> str:
@@ -39,8 +49,12 @@ def _shown(value: Any) -> str:
     return redacted(text, text) if "://" in text else text
 
 
-def _walk(loc: Sequence[str | int], root: type[BaseModel]) -> tuple[list[str], list[type[BaseModel]]]:
-    """The YAML path of a pydantic location (which also names the chosen members of unions), and the models at its end."""
+def _walk(
+    loc: Sequence[str | int], root: type[BaseModel]
+) -> tuple[list[str], list[type[BaseModel]]]:
+    """The YAML path of a pydantic location (which also names the chosen members of unions), and the
+    models at its end.
+    """
     path: list[str] = []
     parents: list[type[BaseModel]] = [root]
     models: list[type[BaseModel]] = [root]
@@ -69,15 +83,25 @@ def _walk(loc: Sequence[str | int], root: type[BaseModel]) -> tuple[list[str], l
 
 def _tag(model: type[BaseModel]) -> Any:
     for name in ("kind", "source"):
-        if name in model.model_fields and get_origin(model.model_fields[name].annotation) is Literal:
+        if (
+            name in model.model_fields
+            and get_origin(model.model_fields[name].annotation) is Literal
+        ):
             return get_args(model.model_fields[name].annotation)[0]
     return None
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
     """The models that a value may be, or in a mapping of names the values."""
-    values = [get_args(leaf)[1] if get_origin(leaf) is dict else leaf for leaf in _leaves(annotation)]
-    return [leaf for value in values for leaf in _leaves(value) if isinstance(leaf, type) and issubclass(leaf, BaseModel)]
+    values = [
+        get_args(leaf)[1] if get_origin(leaf) is dict else leaf for leaf in _leaves(annotation)
+    ]
+    return [
+        leaf
+        for value in values
+        for leaf in _leaves(value)
+        if isinstance(leaf, type) and issubclass(leaf, BaseModel)
+    ]
 
 
 def _leaves(annotation: Any) -> Iterable[Any]:

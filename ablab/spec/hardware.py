@@ -1,5 +1,5 @@
-"""On what a study's runs train: how many processes share a run, and how. The numbers do not depend on it, unless the budget is
-of seconds.
+"""On what a study's runs train: how many processes share a run, and how. The numbers do not depend
+on it, unless the budget is of seconds.
 """
 
 import os
@@ -20,10 +20,11 @@ _SHARE_OF_MEMORY = 0.6  # the rest is for activations
 
 
 class Hardware(Config):
-    """On what each run trains. `devices`: how many processes of a node share it, each on a GPU, or on CPU cores where there is
-    none. `nodes`: over how many nodes; `ablab run` is then started on each, by torchrun or srun.
-    `strategy`: how they do; `auto` picks and says what. `tensor`: how many of them hold the model together, each a part.
-    `compile`: whether blocks are compiled by torch.
+    """On what each run trains. `devices`: how many processes of a node share it, each on a GPU, or
+    on CPU cores where there is none. `nodes`: over how many nodes; `ablab run` is then started on
+    each, by torchrun or srun. `strategy`: how they do; `auto` picks and says what. `tensor`: how
+    many of them hold the model together, each a part. `compile`: whether blocks are compiled by
+    torch.
     """
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
@@ -38,8 +39,13 @@ class Hardware(Config):
         if self.tensor is not None and self.strategy not in ("auto", "tensor"):
             raise ValueError(f"tensor goes with strategy tensor, not {self.strategy}")
         if self.processes % self.tensor_size:
-            fitting = [str(size) for size in range(1, self.processes + 1) if self.processes % size == 0]
-            raise ValueError(f"tensor {self.tensor_size} does not divide devices {self.processes}: take {' or '.join(fitting)}")
+            fitting = [
+                str(size) for size in range(1, self.processes + 1) if self.processes % size == 0
+            ]
+            raise ValueError(
+                f"tensor {self.tensor_size} does not divide devices {self.processes}: take "
+                f"{' or '.join(fitting)}"
+            )
         return self
 
     @property
@@ -58,20 +64,30 @@ class Hardware(Config):
             for rank in range(self.tensor_size):  # one may lie across what the first does not meet
                 on_meta(value.arch).split(Ranks(rank, self.tensor_size))
         if self.processes > 1 and not value.recipe.optimizer.elementwise:
-            strategy, _ = self._strategy(sum(weight.numel() for weight in on_meta(value.arch).parameters()))
+            strategy, _ = self._strategy(
+                sum(weight.numel() for weight in on_meta(value.arch).parameters())
+            )
             if strategy != "ddp":
                 raise UserError(
-                    f"{type(value.recipe.optimizer).__name__} needs whole weights, which strategy {strategy} divides: take "
+                    f"{type(value.recipe.optimizer).__name__} needs whole weights, which "
+                    f"strategy {strategy} divides: take "
                     "strategy ddp, or another optimizer"
                 )
 
     def layout(self, parameters: int) -> tuple[ParallelLayout, str]:
-        """How a run of the largest model, of `parameters`, is shared, and why. Raises UserError for more than the machine has."""
+        """How a run of the largest model, of `parameters`, is shared, and why. Raises UserError for
+        more than the machine has.
+        """
         available, what = self._available()
         if self.devices > available:
-            raise UserError(f"hardware.devices: {self.devices} are more than this machine has: {available} {what}")
+            raise UserError(
+                f"hardware.devices: {self.devices} are more than this machine has: "
+                f"{available} {what}"
+            )
         strategy, why = self._strategy(parameters)
-        return ParallelLayout(strategy, self.processes // self.tensor_size, self.tensor_size, self.nodes), why
+        return ParallelLayout(
+            strategy, self.processes // self.tensor_size, self.tensor_size, self.nodes
+        ), why
 
     def _strategy(self, parameters: int) -> tuple[Strategy, str]:
         if self.processes == 1:
@@ -84,21 +100,31 @@ class Hardware(Config):
             return "ddp", "tensor is 1"
         need, memory = parameters * _BYTES_A_PARAMETER, self._memory()
         fits = memory is None or need <= _SHARE_OF_MEMORY * memory
-        said = f"weights, gradients and optimizer state of {need / 1e6:.3g} MB {'fit' if fits else 'do not fit'} one device"
+        said = (
+            f"weights, gradients and optimizer state of {need / 1e6:.3g} MB "
+            f"{'fit' if fits else 'do not fit'} one device"
+        )
         return ("ddp" if fits else "fsdp"), said
 
     def _available(self) -> tuple[int, str]:
         if gpus := self.gpus():
             return len(gpus), "GPU(s)"
         if self.accelerator == "cuda":
-            raise UserError("hardware.accelerator: cuda: this machine has no GPU that torch can use; take cpu or auto")
+            raise UserError(
+                "hardware.accelerator: cuda: this machine has no GPU that torch can use; "
+                "take cpu or auto"
+            )
         return cores(), "CPU core(s)"
 
     def gpus(self) -> list[str]:
         """The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them."""
         import torch
 
-        count = torch.cuda.device_count() if self.accelerator != "cpu" and torch.cuda.is_available() else 0
+        count = (
+            torch.cuda.device_count()
+            if self.accelerator != "cpu" and torch.cuda.is_available()
+            else 0
+        )
         given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
         return given[:count] or [str(i) for i in range(count)]
 
@@ -109,37 +135,48 @@ class Hardware(Config):
         return torch.cuda.get_device_properties(0).total_memory if self.gpus() else None
 
     def division(self, workers: int | None, runs: int) -> tuple[int, int]:
-        """Worker processes, and threads for each process of a run: as many workers as the devices suffice for."""
+        """Worker processes, and threads for each process of a run: as many workers as the devices
+        suffice for.
+        """
         workers = workers or (len(self.gpus()) or cores()) // self.devices
         workers = max(1, min(workers, runs))
         return workers, max(1, cores() // (workers * self.devices))
 
     def timed_division(self, workers: int | None, runs: int) -> tuple[int, int]:
-        """Worker processes, and threads for each process of a run, under a budget of seconds: the threads are those of a machine
-        that is fully used, however many workers and runs there are, since every run must have as many. Raises UserError for
-        workers that would share a device.
+        """Worker processes, and threads for each process of a run, under a budget of seconds: the
+        threads are those of a machine that is fully used, however many workers and runs there are,
+        since every run must have as many. Raises UserError for workers that would share a device.
         """
         most = max(1, (len(self.gpus()) or cores()) // self.devices)
         if workers is not None and workers > most:
             raise UserError(
-                f"--workers: {workers} would share devices, and under a budget of seconds a run needs its own: {most} at most"
+                f"--workers: {workers} would share devices, and under a budget of seconds a "
+                f"run needs its own: {most} at most"
             )
         return max(1, min(workers or most, runs)), max(1, cores() // (most * self.devices))
 
     def identity(self) -> tuple[str, str]:
-        """What decides beside the recipe how far a run comes in a second: the machine, and how it is shared out."""
+        """What decides beside the recipe how far a run comes in a second: the machine, and how it
+        is shared out.
+        """
         import torch
 
         device = torch.cuda.get_device_name() if self.gpus() else "cpu"
         compiled = ", compiled" if self.compile else ""
         shared = (
-            f"{self.devices} device(s) on {self.nodes} node(s), strategy {self.strategy}, tensor {self.tensor_size}{compiled}"
+            f"{self.devices} device(s) on {self.nodes} node(s), strategy {self.strategy}, tensor "
+            f"{self.tensor_size}{compiled}"
         )
         return told(device, cores(), self.timed_division(None, 1)[1]), shared
 
     def shares(self) -> list[str]:
-        """The devices of each worker, as CUDA_VISIBLE_DEVICES names them; none where nothing is to be said."""
+        """The devices of each worker, as CUDA_VISIBLE_DEVICES names them; none where nothing is to
+        be said.
+        """
         gpus = self.gpus()
         if self.accelerator == "cpu":
             return [""]
-        return [",".join(gpus[i : i + self.devices]) for i in range(0, len(gpus) - self.devices + 1, self.devices)]
+        return [
+            ",".join(gpus[i : i + self.devices])
+            for i in range(0, len(gpus) - self.devices + 1, self.devices)
+        ]

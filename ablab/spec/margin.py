@@ -1,4 +1,6 @@
-"""The margin: within which effects count as nil. It is fixed before any run, so that no result can move it."""
+"""The margin: within which effects count as nil. It is fixed before any run, so that no result can
+move it.
+"""
 
 import math
 import re
@@ -15,19 +17,31 @@ def _margin(value: Any) -> Any:
     """A positive number, or text in percent in one spelling."""
     if isinstance(value, str) and (found := _PERCENT.fullmatch(value)) and float(found[1]) > 0:
         return f"{float(found[1]):g} %"
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
+    if (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value > 0
+    ):
         return float(value)
-    raise ValueError(f"a number above 0 in the metric's units, or a percentage of the baseline's mean ('0.5 %'), not {value!r}")
+    raise ValueError(
+        "a number above 0 in the metric's units, or a percentage of the baseline's mean "
+        f"('0.5 %'), not {value!r}"
+    )
 
 
 Margin = Annotated[Any, BeforeValidator(_margin, json_schema_input_type=float | str)]
 
 
 def margin_of(config: Mapping[str, Any], baseline_mean: float | None) -> float | None:
-    """The margin in the metric's units, of a study's `config` as its record keeps it; None where it is a percentage of a mean
-    that is not known.
+    """The margin in the metric's units, of a study's `config` as its record keeps it; None where it
+    is a percentage of a mean that is not known.
     """
     margin = config.get("margin", DEFAULT)
     if not isinstance(margin, str):
         return margin
-    return None if baseline_mean is None else float(margin.removesuffix("%")) / 100 * abs(baseline_mean)
+    return (
+        None
+        if baseline_mean is None
+        else float(margin.removesuffix("%")) / 100 * abs(baseline_mean)
+    )

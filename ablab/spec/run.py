@@ -1,4 +1,6 @@
-"""What a study may say of its runs: sizes, budget and recipe, and the rungs of a ladder, which have their own."""
+"""What a study may say of its runs: sizes, budget and recipe, and the rungs of a ladder, which have
+their own.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -10,7 +12,8 @@ from ablab.train.budget import KINDS, Budget
 
 
 class Sizes(Config):
-    """The model's sizes, in place of the family's: of `from` in a design, of each arm's own in `compare`.
+    """The model's sizes, in place of the family's: of `from` in a design, of each arm's own in
+    `compare`.
 
     The vocabulary follows from the tokenizer.
     """
@@ -38,13 +41,16 @@ class BudgetConfig(Config):
 
     def budget(self) -> Budget:
         """The budget as a value."""
-        return next(Budget(kind, amount) for kind in KINDS if (amount := getattr(self, kind)) is not None)
+        return next(
+            Budget(kind, amount) for kind in KINDS if (amount := getattr(self, kind)) is not None
+        )
 
 
 class RecipeConfig(Config):
-    """How every arm is trained. `preset`: a family whose published recipe fills in what is not given here. `optimizer`,
-    `schedule`: a plugin that writes it, with options (`name(option=value)`); the base recipe's by default. `plugins`: terms
-    given to every arm that has no own in their place. `batch_tokens`: tokens a full step. `warmup`: share of the budget.
+    """How every arm is trained. `preset`: a family whose published recipe fills in what is not
+    given here. `optimizer`, `schedule`: a plugin that writes it, with options
+    (`name(option=value)`); the base recipe's by default. `plugins`: terms given to every arm that
+    has no own in their place. `batch_tokens`: tokens a full step. `warmup`: share of the budget.
     `clip`: gradient norm, 0 for none.
     """
 
@@ -65,11 +71,15 @@ def _preset(value: Any) -> Any:
     return {"preset": value} if isinstance(value, str) else value
 
 
-RecipeField = Annotated[RecipeConfig, BeforeValidator(_preset, json_schema_input_type=RecipeConfig | str)]
+RecipeField = Annotated[
+    RecipeConfig, BeforeValidator(_preset, json_schema_input_type=RecipeConfig | str)
+]
 
 
 class Rung(Config):
-    """What one part of a study that goes up a ladder has of its own: sizes, budget, recipe, each over the study's."""
+    """What one part of a study that goes up a ladder has of its own: sizes, budget, recipe, each
+    over the study's.
+    """
 
     model: Sizes = Sizes()
     budget: BudgetConfig | None = None
@@ -77,8 +87,9 @@ class Rung(Config):
 
 
 class Scales(Config):
-    """A ladder: the study at each of `rungs`, from small to large. `lr`: how the learning rate follows from the first rung's as
-    the model gets wider, where a rung has none of its own; constant by default.
+    """A ladder: the study at each of `rungs`, from small to large. `lr`: how the learning rate
+    follows from the first rung's as the model gets wider, where a rung has none of its own;
+    constant by default.
     """
 
     rungs: list[Rung]
@@ -88,15 +99,23 @@ class Scales(Config):
 def as_ladder(value: Any) -> Any:
     """A list is that of the rungs."""
     if not isinstance(value, list | Mapping | Scales):
-        raise ValueError(f"a list of rungs is expected, or {{rungs: [...], lr: ...}}, not {value!r}")
+        raise ValueError(
+            f"a list of rungs is expected, or {{rungs: [...], lr: ...}}, not {value!r}"
+        )
     return {"rungs": value} if isinstance(value, list) else value
 
 
 def first_budget(several: Any, ladder: Any) -> Any:
-    """What a study's first part may spend; of lists that are refused later, in better words, anything that is sound."""
+    """What a study's first part may spend; of lists that are refused later, in better words,
+    anything that is sound.
+    """
     if several is None:
         rungs = ladder.get("rungs") if isinstance(ladder, Mapping) else ladder
-        several = [rung.get("budget") for rung in rungs if isinstance(rung, Mapping)] if isinstance(rungs, list) else None
+        several = (
+            [rung.get("budget") for rung in rungs if isinstance(rung, Mapping)]
+            if isinstance(rungs, list)
+            else None
+        )
     return (several[0] if isinstance(several, list) and several else None) or {"steps": 1.0}
 
 

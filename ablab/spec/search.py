@@ -9,17 +9,29 @@ from ablab.spec.base import Config
 from ablab.spec.tune import Prune, Range
 
 Objective = Literal[
-    "val/bpb", "val/loss", "cost/seconds", "cost/parameters", "cost/flops", "cost/tokens", "cost/peak_memory_bytes"
+    "val/bpb",
+    "val/loss",
+    "cost/seconds",
+    "cost/parameters",
+    "cost/flops",
+    "cost/tokens",
+    "cost/peak_memory_bytes",
 ]
 
 
 def _values(value: Any) -> Any:
     """A list of levels, or a mapping of options to lists and ranges."""
-    if isinstance(value, list) and len(value) > 1 and all(isinstance(level, str) for level in value):
+    if (
+        isinstance(value, list)
+        and len(value) > 1
+        and all(isinstance(level, str) for level in value)
+    ):
         return value
     if isinstance(value, Mapping):
         return {name: _option(name, tried) for name, tried in value.items()}
-    raise ValueError(f"a list of two levels or more, or a mapping of options to lists or ranges, not {value!r}")
+    raise ValueError(
+        f"a list of two levels or more, or a mapping of options to lists or ranges, not {value!r}"
+    )
 
 
 def _option(name: str, tried: Any) -> Any:
@@ -29,15 +41,19 @@ def _option(name: str, tried: Any) -> Any:
         return TypeAdapter(Range).validate_python(tried)
     except ValidationError as error:
         first = error.errors()[0]
-        raise ValueError(f"{name}: a list of values or {{low, high}} is expected: {first['msg']}") from None
+        raise ValueError(
+            f"{name}: a list of values or {{low, high}} is expected: {first['msg']}"
+        ) from None
 
 
-Tried = Annotated[Any, BeforeValidator(_values, json_schema_input_type=list[str] | dict[str, list[Any] | Range])]
+Tried = Annotated[
+    Any, BeforeValidator(_values, json_schema_input_type=list[str] | dict[str, list[Any] | Range])
+]
 
 
 class Constraints(Config):
-    """Ceilings that no trial may exceed; one that would is not trained. `parameters`: of the model. `memory_bytes`: of weights,
-    gradients and optimizer state in float32, activations apart.
+    """Ceilings that no trial may exceed; one that would is not trained. `parameters`: of the model.
+    `memory_bytes`: of weights, gradients and optimizer state in float32, activations apart.
     """
 
     parameters: Annotated[float, Field(gt=0)] | None = None
@@ -45,15 +61,15 @@ class Constraints(Config):
 
 
 class Search(Config):
-    """Looks for the best plugin sets with Optuna: TPE for one objective, NSGA-II for several. The best arms of the trials are
-    then trained again beside `from`, on the study's seeds.
+    """Looks for the best plugin sets with Optuna: TPE for one objective, NSGA-II for several. The
+    best arms of the trials are then trained again beside `from`, on the study's seeds.
 
-    `changes`: terms that are made or not (`swiglu`, `- scaled_init`). `factors`: a plugin's name with the options to be tried
-    where it is on (`rope: {base: {low: 1e3, high: 1e6}}`), or a name of yours with a list of levels
-    (`position: [learned, rope, alibi]`). `objectives`: all to be made small. `trials`: how
-    many are trained, each on `share` of the budget and on `seed`. `at_once`: trials proposed together, from the same
-    knowledge. `prune`: ends trials early that lag behind (one objective only). `confirm`: how many arms are trained again at
-    most.
+    `changes`: terms that are made or not (`swiglu`, `- scaled_init`). `factors`: a plugin's name
+    with the options to be tried where it is on (`rope: {base: {low: 1e3, high: 1e6}}`), or a name
+    of yours with a list of levels (`position: [learned, rope, alibi]`). `objectives`: all to be
+    made small. `trials`: how many are trained, each on `share` of the budget and on `seed`.
+    `at_once`: trials proposed together, from the same knowledge. `prune`: ends trials early that
+    lag behind (one objective only). `confirm`: how many arms are trained again at most.
     """
 
     kind: Literal["search"]

@@ -1,4 +1,6 @@
-"""The seeds of a study: a number, a list, or as many as its verdicts need; and the streams that replicates draw theirs from."""
+"""The seeds of a study: a number, a list, or as many as its verdicts need; and the streams that
+replicates draw theirs from.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -12,7 +14,9 @@ STREAM = 1_000_000
 
 
 class AdaptiveSeeds(Config):
-    """`start` seeds of every arm, then more of the arms whose verdicts are open, up to `max` of each."""
+    """`start` seeds of every arm, then more of the arms whose verdicts are open, up to `max` of
+    each.
+    """
 
     start: Annotated[int, Field(ge=2)] = 3
     max: Annotated[int, Field(le=1000)]
@@ -21,15 +25,24 @@ class AdaptiveSeeds(Config):
     @model_validator(mode="after")
     def _more(self) -> "AdaptiveSeeds":
         if self.max <= self.start:
-            raise ValueError(f"max {self.max} is not above start {self.start}: for a fixed number give it alone (`seeds: 3`)")
+            raise ValueError(
+                f"max {self.max} is not above start {self.start}: for a fixed number give it "
+                "alone (`seeds: 3`)"
+            )
         return self
 
 
 def _fixed(value: Any) -> Any:
     """Accepts a count or a list of distinct seeds."""
     several = isinstance(value, list) and len(value) > 0 and len(set(map(str, value))) == len(value)
-    if not all(type(seed) is int and seed >= 0 for seed in (value if several else [value])) or value == 0:
-        forms = "a number of seeds (at least 1), or a list of different whole numbers, or {start, max, until: decided}"
+    if (
+        not all(type(seed) is int and seed >= 0 for seed in (value if several else [value]))
+        or value == 0
+    ):
+        forms = (
+            "a number of seeds (at least 1), or a list of different whole numbers, or {start, "
+            "max, until: decided}"
+        )
         raise ValueError(f"{forms}, not {value!r}")
     return value
 
@@ -38,13 +51,15 @@ def _form(value: Any) -> str:
     return "[mapping]" if isinstance(value, Mapping | Config) else "[list]"
 
 
-_Fixed = Annotated[Any, BeforeValidator(_fixed, json_schema_input_type=int | list[int]), Tag("[list]")]
+_Fixed = Annotated[
+    Any, BeforeValidator(_fixed, json_schema_input_type=int | list[int]), Tag("[list]")
+]
 Seeds = Annotated[_Fixed | Annotated[AdaptiveSeeds, Tag("[mapping]")], Discriminator(_form)]
 
 
 class Replicate(Config):
-    """An arm of `compare` with a seed stream of its own: the same `model` under another `replicate` is an A/A arm, whose runs
-    take the seeds + replicate × 1,000,000.
+    """An arm of `compare` with a seed stream of its own: the same `model` under another `replicate`
+    is an A/A arm, whose runs take the seeds + replicate × 1,000,000.
     """
 
     model: str
@@ -55,11 +70,15 @@ def _arm_form(value: Any) -> str:
     return "[mapping]" if isinstance(value, Mapping | Config) else "[text]"
 
 
-ArmText = Annotated[Annotated[str, Tag("[text]")] | Annotated[Replicate, Tag("[mapping]")], Discriminator(_arm_form)]
+ArmText = Annotated[
+    Annotated[str, Tag("[text]")] | Annotated[Replicate, Tag("[mapping]")], Discriminator(_arm_form)
+]
 
 
 def seed_list(seeds: Any) -> list[int]:
-    """The seeds that there can be: 1 to n where a number is given, 1 to the most where they are adaptive."""
+    """The seeds that there can be: 1 to n where a number is given, 1 to the most where they are
+    adaptive.
+    """
     if isinstance(seeds, AdaptiveSeeds):
         seeds = seeds.max
     return list(range(1, seeds + 1)) if isinstance(seeds, int) else list(seeds)
@@ -68,18 +87,28 @@ def seed_list(seeds: Any) -> list[int]:
 def told(seeds: Any) -> str:
     """A study's seeds in words, as its record keeps them."""
     if isinstance(seeds, Mapping):
-        return f"{seeds['start']} of every arm, more where verdicts were open, at most {seeds['max']}"
+        return (
+            f"{seeds['start']} of every arm, more where verdicts were open, at most {seeds['max']}"
+        )
     return str(seeds)
 
 
 def replicates_of(config: Mapping[str, Any]) -> dict[str, int]:
-    """Of a study's `config` as its record keeps it: the replicate of each arm that has seeds of its own."""
+    """Of a study's `config` as its record keeps it: the replicate of each arm that has seeds of its
+    own.
+    """
     arms = (config.get("arms") or {}).items()
-    return {name: arm["replicate"] for name, arm in arms if isinstance(arm, Mapping) and arm["replicate"]}
+    return {
+        name: arm["replicate"]
+        for name, arm in arms
+        if isinstance(arm, Mapping) and arm["replicate"]
+    }
 
 
 def runs_spared(content: Mapping[str, Any]) -> int | None:
-    """Of a study's record: how many runs fewer it has than with the most seeds of every arm; None where its seeds are fixed."""
+    """Of a study's record: how many runs fewer it has than with the most seeds of every arm; None
+    where its seeds are fixed.
+    """
     seeds = content["config"]["seeds"]
     if not isinstance(seeds, Mapping):
         return None

@@ -1,4 +1,6 @@
-"""What a study may say: pydantic models, strict, unknown keys refused, every error with its place in the file."""
+"""What a study may say: pydantic models, strict, unknown keys refused, every error with its place
+in the file.
+"""
 
 import hashlib
 import json
@@ -37,8 +39,8 @@ def _valid(require: Callable[[str], None]) -> Callable[[str], str]:
 
 
 class Tracking(Config):
-    """`uri`: an MLflow tracking server or store in place of the local one. `optuna`: a database that a team shares
-    (`postgresql+psycopg://user@host/name`) in place of a journal file.
+    """`uri`: an MLflow tracking server or store in place of the local one. `optuna`: a database
+    that a team shares (`postgresql+psycopg://user@host/name`) in place of a journal file.
     """
 
     uri: Annotated[str, AfterValidator(_valid(require_tracker))] | None = None
@@ -57,16 +59,20 @@ MATCHES: tuple[Match, ...] = get_args(Match)
 Share = Annotated[float, Field(gt=0, lt=1)]
 # Keys that came later: at their defaults a study is the revision that it was without them.
 _LATER: dict[tuple[str, ...], Any] = {
-    ("margin",): DEFAULT, ("tune", "shared"): True, ("match",): None, ("budget", "seconds"): None,
-}  # fmt: skip
+    ("margin",): DEFAULT,
+    ("tune", "shared"): True,
+    ("match",): None,
+    ("budget", "seconds"): None,
+}
 
 
 class Study(Config):
-    """A study file, resolved. `match`: what every arm has as much of as the baseline (`from`; in `compare` its `baseline`), to
-    within 1 %: its feed-forward is made as wide as that takes. `budgets`, `scales`: the same question at several budgets, or up
-    a ladder; `budget` is then the first's, where none is given for all. `retries`: how often a run is tried again whose worker
-    process died or hung. `stall_seconds`: without progress for so long, starting and validation included, a run's worker counts
-    as hung.
+    """A study file, resolved. `match`: what every arm has as much of as the baseline (`from`; in
+    `compare` its `baseline`), to within 1 %: its feed-forward is made as wide as that takes.
+    `budgets`, `scales`: the same question at several budgets, or up a ladder; `budget` is then the
+    first's, where none is given for all. `retries`: how often a run is tried again whose worker
+    process died or hung. `stall_seconds`: without progress for so long, starting and validation
+    included, a run's worker counts as hung.
     """
 
     question: str = ""
@@ -98,23 +104,34 @@ class Study(Config):
         if not isinstance(values, dict) or "budget" in values:
             return values
         several, ladder = values.get("budgets"), values.get("scales")
-        return values if several is None and ladder is None else {**values, "budget": first_budget(several, ladder)}
+        return (
+            values
+            if several is None and ladder is None
+            else {**values, "budget": first_budget(several, ladder)}
+        )
 
     @model_validator(mode="after")
     def _has_arms(self) -> "Study":
         if isinstance(self.design, Compare) and self.arms is not None:
             if self.design.baseline is not None and self.design.baseline not in self.arms:
-                raise ValueError(f"design.baseline: {unknown('arm', self.design.baseline, self.arms)}")
+                raise ValueError(
+                    f"design.baseline: {unknown('arm', self.design.baseline, self.arms)}"
+                )
             return self
         if self.arms is not None:
-            raise ValueError(f"arms go with design compare; {self.design.kind} makes its own from `from` and `to`")
+            raise ValueError(
+                f"arms go with design compare; {self.design.kind} makes its own from `from` "
+                "and `to`"
+            )
         changes = getattr(self.design, "changes", None) or getattr(self.design, "factors", None)
         if self.from_ is None or (self.to is None and not changes):
             raise ValueError(f"design {self.design.kind} needs `from` and `to`")
         return self
 
     def seed_list(self) -> list[int]:
-        """The seeds that there can be, replicates' apart: 1 to n where a number is given, or the most there may be."""
+        """The seeds that there can be, replicates' apart: 1 to n where a number is given, or the
+        most there may be.
+        """
         return seed_list(self.seeds)
 
     @property
@@ -125,13 +142,21 @@ class Study(Config):
     @property
     def replicates(self) -> dict[str, int]:
         """The replicate of each arm that names one above 0."""
-        arms = {name: arm.replicate for name, arm in (self.arms or {}).items() if isinstance(arm, Replicate)}
+        arms = {
+            name: arm.replicate
+            for name, arm in (self.arms or {}).items()
+            if isinstance(arm, Replicate)
+        }
         return {name: replicate for name, replicate in arms.items() if replicate}
 
     def every_seed(self) -> list[int]:
         """All seeds that runs and trials may have, over all streams."""
         own = [*self.seed_list(), *([] if self.trial_seed is None else [self.trial_seed])]
-        return [stream * STREAM + seed for stream in sorted({0, *self.replicates.values()}) for seed in own]
+        return [
+            stream * STREAM + seed
+            for stream in sorted({0, *self.replicates.values()})
+            for seed in own
+        ]
 
     @property
     def timed(self) -> bool:
@@ -150,8 +175,9 @@ class Study(Config):
         return trials.seed if isinstance(trials, Tune | Search) else None
 
     def content(self, *apart: str) -> dict[str, Any]:
-        """In plain JSON types, less `apart`; `budgets` and `scales` only where there are some. Of a rung's recipe, and of the
-        study's under a preset, only what is given: a default that is written out is not what a preset or the study would say.
+        """In plain JSON types, less `apart`; `budgets` and `scales` only where there are some. Of a
+        rung's recipe, and of the study's under a preset, only what is given: a default that is
+        written out is not what a preset or the study would say.
         """
         none = {name for name in ("budgets", "scales") if getattr(self, name) is None}
         content = self.model_dump(mode="json", by_alias=True, exclude={*apart, *none})
@@ -163,8 +189,8 @@ class Study(Config):
         return content
 
     def revision(self) -> str:
-        """A hash of the resolved study; where it is tracked, how workers are cared for and, but for a budget of seconds, what it
-        trains on does not count.
+        """A hash of the resolved study; where it is tracked, how workers are cared for and, but for
+        a budget of seconds, what it trains on does not count.
         """
         apart = ("tracking", "checkpoint_seconds", "retries", "stall_seconds")
         content = self.content(*apart) if self.timed else self.content(*apart, "hardware")
@@ -177,7 +203,9 @@ class Study(Config):
 
 
 def load_study(file: Path, profile: str | None, overrides: Sequence[str]) -> tuple[Study, Document]:
-    """Reads and validates a study file. Raises UserError: `file:line:column: key: what is wrong`."""
+    """Reads and validates a study file. Raises UserError: `file:line:column: key: what is
+    wrong`.
+    """
     document = read(file, profile, overrides)
     try:
         return Study.model_validate(document.values), document

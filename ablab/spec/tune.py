@@ -3,7 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from ablab.spec.base import Config
 
@@ -45,7 +53,9 @@ def _within(each: Any) -> AfterValidator:
             try:
                 adapter.validate_python(getattr(found, name))
             except ValidationError as error:
-                raise ValueError(f"{name} {getattr(found, name):g}: {error.errors()[0]['msg']}") from None
+                raise ValueError(
+                    f"{name} {getattr(found, name):g}: {error.errors()[0]['msg']}"
+                ) from None
         return found
 
     return AfterValidator(check)
@@ -59,19 +69,30 @@ Names = Annotated[list[str], *_Several]
 Counts = Annotated[list[Annotated[int, Field(ge=1)]], *_Several]
 # A list of values, or a range: which of the two a value was meant to be is told by its form.
 _Form = Discriminator(_form)
-Rates = Annotated[Annotated[list[Positive], *_Several, Tag("list")] | Annotated[Range, _within(Positive), Tag("range")], _Form]
-Weights = Annotated[
-    Annotated[list[NotNegative], *_Several, Tag("list")] | Annotated[Range, _within(NotNegative), Tag("range")], _Form
+Rates = Annotated[
+    Annotated[list[Positive], *_Several, Tag("list")]
+    | Annotated[Range, _within(Positive), Tag("range")],
+    _Form,
 ]
-Parts = Annotated[Annotated[list[PartOfOne], *_Several, Tag("list")] | Annotated[Range, _within(PartOfOne), Tag("range")], _Form]
+Weights = Annotated[
+    Annotated[list[NotNegative], *_Several, Tag("list")]
+    | Annotated[Range, _within(NotNegative), Tag("range")],
+    _Form,
+]
+Parts = Annotated[
+    Annotated[list[PartOfOne], *_Several, Tag("list")]
+    | Annotated[Range, _within(PartOfOne), Tag("range")],
+    _Form,
+]
 Space = Mapping[str, list[float] | list[int] | list[str] | Range]
 
 
 class Tune(Config):
-    """Trials of every arm before its confirming runs, each with other values of the recipe's options: a list of values, or a
-    range (`{low, high}`). `trials`: of each arm. `share`: of a run's budget that a trial may spend. `seed`: of all trials, apart
-    from the study's. `prune`: ends trials early that lag behind the arm's others. `shared`: whether all arms are confirmed with
-    one recipe too, the trial point whose mean over the arms is lowest.
+    """Trials of every arm before its confirming runs, each with other values of the recipe's
+    options: a list of values, or a range (`{low, high}`). `trials`: of each arm. `share`: of a
+    run's budget that a trial may spend. `seed`: of all trials, apart from the study's. `prune`:
+    ends trials early that lag behind the arm's others. `shared`: whether all arms are confirmed
+    with one recipe too, the trial point whose mean over the arms is lowest.
     """
 
     trials: Annotated[int, Field(ge=2)]
@@ -99,7 +120,8 @@ class Tune(Config):
             combinations *= len(values)
         if combinations < self.trials:
             raise ValueError(
-                f"its lists have {combinations} combinations, fewer than {self.trials} trials; a range is {{low, high}}"
+                f"its lists have {combinations} combinations, fewer than {self.trials} "
+                "trials; a range is {low, high}"
             )
         return self
 
@@ -107,5 +129,7 @@ class Tune(Config):
         """The options that are tried."""
         apart = {"trials", "share", "seed", "prune", "shared"}
         return {
-            name: value for name in type(self).model_fields if name not in apart and (value := getattr(self, name)) is not None
+            name: value
+            for name in type(self).model_fields
+            if name not in apart and (value := getattr(self, name)) is not None
         }

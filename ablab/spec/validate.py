@@ -14,22 +14,48 @@ def check(study: Study, document: Document) -> None:
         raise UserError(f"{document.at(key)}: {message}")
 
     if study.tune is not None and study.design.kind == "search":
-        refuse(("tune",), "a search has trials of its own: leave `tune` out, or confirm its best arms in a study with `tune`")
+        refuse(
+            ("tune",),
+            (
+                "a search has trials of its own: leave `tune` out, or confirm its best arms in a "
+                "study with `tune`"
+            ),
+        )
     if study.adaptive is not None and study.design.kind == "search":
-        refuse(("seeds",), "a search confirms its best arms on a fixed number of seeds: give a count or a list")
+        refuse(
+            ("seeds",),
+            "a search confirms its best arms on a fixed number of seeds: give a count or a list",
+        )
     if study.replicates:
         own = [(("seeds",), max(study.seed_list())), (("tune", "seed"), study.trial_seed or 0)]
         if high := [(key, seed) for key, seed in own if seed >= STREAM]:
             (key, seed), *_ = high
-            refuse(key, f"seed {seed}: replicates take seeds from {STREAM:,} on, so the study's own are below")
+            refuse(
+                key,
+                (
+                    f"seed {seed}: replicates take seeds from {STREAM:,} on, so the study's own "
+                    "are below"
+                ),
+            )
     if (seed := study.trial_seed) is not None and seed in study.seed_list():
         key = ("tune", "seed") if study.tune is not None else ("design", "seed")
         where = key if document.places.get(key) else ("seeds",)
-        refuse(where, f"seed {seed} is of the trials: confirming runs need other seeds, since its result chose the recipe")
+        refuse(
+            where,
+            (
+                f"seed {seed} is of the trials: confirming runs need other seeds, since its "
+                "result chose the recipe"
+            ),
+        )
 
 
 def check_metric(study: Study, document: Document, first: AnyTokenizer, own: AnyTokenizer) -> None:
-    """Raises UserError where the metric is a loss per token, and an arm's `own` tokenizer is not the `first` arm's."""
+    """Raises UserError where the metric is a loss per token, and an arm's `own` tokenizer is not
+    the `first` arm's.
+    """
     if study.metric == "val/loss" and own != first:
-        told = "it is nats per token, and the arms' tokenizers differ: give `val/bpb`, which is of the same text"
+        told = (
+            "it is nats per token, and the arms' tokenizers differ: give `val/bpb`, which is of "
+            "the same text"
+        )
         raise UserError(f"{document.at(('metric',))}: {told}")

@@ -1,7 +1,8 @@
-"""Loss against training compute: an arm's curve, and how much compute a baseline would need for another's loss.
+"""Loss against training compute: an arm's curve, and how much compute a baseline would need for
+another's loss.
 
-Seeds are blocks: a seed's effect is the same at every compute, and what is left of a run is its error, with one standard
-deviation for all of the curve.
+Seeds are blocks: a seed's effect is the same at every compute, and what is left of a run is its
+error, with one standard deviation for all of the curve.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,8 @@ Form = Literal["log_linear", "power_law"]
 Points = Sequence[tuple[float, int, float]]
 
 _FEWEST_FOR_FLOOR = 4
-# The share of the curve's fall that one e-fold leaves is looked for between these, as α × the range of ln C.
+# The share of the curve's fall that one e-fold leaves is looked for between these, as α × the range
+# of ln C.
 _BENDS = (0.05, 30.0)
 _BEYOND = 4.0
 _ROUNDING = 1e-9
@@ -24,9 +26,10 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Curve:
-    """`log_linear`: L = a + b·z. `power_law`: L = E + A·exp(−α·z), a power law with floor (Hoffmann et al. 2022). z = ln(C /
-    `centre`). `values`: (a, b) or (E, A, α) with their `covariance`; `seeds`: what each seed adds. `sd`: of one run about the
-    curve and its seed; None with no degrees of freedom. `lowest`, `highest`: the compute it was fitted on.
+    """`log_linear`: L = a + b·z. `power_law`: L = E + A·exp(−α·z), a power law with floor (Hoffmann
+    et al. 2022). z = ln(C / `centre`). `values`: (a, b) or (E, A, α) with their `covariance`;
+    `seeds`: what each seed adds. `sd`: of one run about the curve and its seed; None with no
+    degrees of freedom. `lowest`, `highest`: the compute it was fitted on.
     """
 
     form: Form
@@ -41,7 +44,9 @@ class Curve:
 
     @property
     def parameters(self) -> dict[str, float]:
-        """In units of the compute itself: `intercept` and `slope` (per e-fold), or `floor`, `scale` and `exponent`."""
+        """In units of the compute itself: `intercept` and `slope` (per e-fold), or `floor`, `scale`
+        and `exponent`.
+        """
         if self.form == "log_linear":
             a, b = self.values
             return {"intercept": a - b * float(np.log(self.centre)), "slope": b}
@@ -49,19 +54,32 @@ class Curve:
         return {"floor": floor, "scale": scale * self.centre**exponent, "exponent": exponent}
 
     def intervals(self, level: float = 0.95) -> dict[str, tuple[float, float]]:
-        """Of the `slope`, or of the `floor` and the `exponent` (by the delta method); none with no degrees of freedom."""
+        """Of the `slope`, or of the `floor` and the `exponent` (by the delta method); none with no
+        degrees of freedom.
+        """
         if self.sd is None:
             return {}
         places = {"slope": 1} if self.form == "log_linear" else {"floor": 0, "exponent": 2}
-        halves = {name: _quantile(self.dof, level) * float(np.sqrt(self.covariance[i, i])) for name, i in places.items()}
-        return {name: (self.values[i] - halves[name], self.values[i] + halves[name]) for name, i in places.items()}
+        halves = {
+            name: _quantile(self.dof, level) * float(np.sqrt(self.covariance[i, i]))
+            for name, i in places.items()
+        }
+        return {
+            name: (self.values[i] - halves[name], self.values[i] + halves[name])
+            for name, i in places.items()
+        }
 
     def at(self, compute: float) -> float:
         """The loss there, for the mean of the seeds."""
-        return float(_basis(self.form, self.values, np.array([self._z(compute)]))[0] @ np.array(self.values[:2]))
+        return float(
+            _basis(self.form, self.values, np.array([self._z(compute)]))[0]
+            @ np.array(self.values[:2])
+        )
 
     def interval(self, compute: float, level: float = 0.95) -> tuple[float | None, float | None]:
-        """The curve's interval there (delta method, for a power law); None with no degrees of freedom."""
+        """The curve's interval there (delta method, for a power law); None with no degrees of
+        freedom.
+        """
         if self.sd is None:
             return None, None
         gradient = _gradient(self.form, self.values, np.array([self._z(compute)]))[0]
@@ -73,9 +91,9 @@ class Curve:
 
 
 def curve(points: Points) -> Curve | None:
-    """Least squares: the power law where four computes or more identify it (it fits better than the straight line, its limit
-    for α → 0, with p < 0.05 by the extra-sum-of-squares F test, falls, and has no floor below zero), else the straight line in
-    ln C. None with fewer than two computes.
+    """Least squares: the power law where four computes or more identify it (it fits better than the
+    straight line, its limit for α → 0, with p < 0.05 by the extra-sum-of-squares F test, falls, and
+    has no floor below zero), else the straight line in ln C. None with fewer than two computes.
     """
     computes = np.array([compute for compute, _, _ in points])
     if len(set(computes.tolist())) < 2:
@@ -91,12 +109,24 @@ def curve(points: Points) -> Curve | None:
     size = len(values)
     covariance = (sd or 0.0) ** 2 * np.linalg.pinv(jacobian.T @ jacobian)[:size, :size]
     by_seed = dict(zip(seeds, [*added.tolist(), -float(np.sum(added))], strict=True))
-    return Curve(form, values, covariance, centre, by_seed, sd, dof, float(computes.min()), float(computes.max()))
+    return Curve(
+        form,
+        values,
+        covariance,
+        centre,
+        by_seed,
+        sd,
+        dof,
+        float(computes.min()),
+        float(computes.max()),
+    )
 
 
 @dataclass(frozen=True)
 class Multiplier:
-    """How many times its compute the baseline would need, with the 95 % interval; None with the `reason`."""
+    """How many times its compute the baseline would need, with the 95 % interval; None with the
+    `reason`.
+    """
 
     value: float | None
     low: float | None = None
@@ -104,18 +134,29 @@ class Multiplier:
     reason: str = ""
 
 
-def multiplier(baseline: Curve, compute: float, losses: Mapping[int, float], level: float = 0.95) -> Multiplier:
-    """How many times `compute` the baseline would need for the losses (by seed) that an arm came to with it.
+def multiplier(
+    baseline: Curve, compute: float, losses: Mapping[int, float], level: float = 0.95
+) -> Multiplier:
+    """How many times `compute` the baseline would need for the losses (by seed) that an arm came to
+    with it.
 
-    The interval takes in the error of the curve and of the arm's runs, which vary as the baseline's do: Fieller's (1954) for a
-    straight line, the delta method on the logarithm for a power law.
+    The interval takes in the error of the curve and of the arm's runs, which vary as the baseline's
+    do: Fieller's (1954) for a straight line, the delta method on the logarithm for a power law.
     """
-    values = [loss - baseline.seeds[seed] for seed, loss in losses.items() if seed in baseline.seeds]
+    values = [
+        loss - baseline.seeds[seed] for seed, loss in losses.items() if seed in baseline.seeds
+    ]
     if not values:
         return Multiplier(None, reason="no seed in common with the baseline")
     if baseline.sd is None:
-        return Multiplier(None, reason="too few runs to tell how far the baseline's curve can be trusted")
-    loss, variance, z = float(np.mean(values)), baseline.sd**2 / len(values), float(np.log(compute / baseline.centre))
+        return Multiplier(
+            None, reason="too few runs to tell how far the baseline's curve can be trusted"
+        )
+    loss, variance, z = (
+        float(np.mean(values)),
+        baseline.sd**2 / len(values),
+        float(np.log(compute / baseline.centre)),
+    )
     solve = _fieller if baseline.form == "log_linear" else _delta
     found = solve(baseline, loss, variance, (z, _quantile(baseline.dof, level)))
     if isinstance(found, str):
@@ -123,7 +164,10 @@ def multiplier(baseline: Curve, compute: float, losses: Mapping[int, float], lev
     needed = compute * float(np.exp(min(found[0], 500.0)))
     if not baseline.lowest / _BEYOND <= needed <= baseline.highest * _BEYOND:
         side = "below the smallest" if needed < baseline.lowest else "beyond the largest"
-        return Multiplier(None, reason=f"it lies more than {_BEYOND:g} times {side} compute of the baseline's runs")
+        return Multiplier(
+            None,
+            reason=f"it lies more than {_BEYOND:g} times {side} compute of the baseline's runs",
+        )
     value, low, high = (float(np.exp(np.clip(end, -500.0, 500.0))) for end in found)
     return Multiplier(value, low, high)
 
@@ -154,7 +198,9 @@ def _delta(law: Curve, loss: float, variance: float, at: tuple[float, float]) ->
         return "it lies below the floor of the baseline's curve"
     needed = -float(np.log(above / scale)) / exponent
     gradient = np.array([1 / above, 1 / scale, -needed]) / exponent
-    error = float(np.sqrt(variance / (exponent * above) ** 2 + gradient @ law.covariance @ gradient))
+    error = float(
+        np.sqrt(variance / (exponent * above) ** 2 + gradient @ law.covariance @ gradient)
+    )
     return needed - z, needed - z - t * error, needed - z + t * error
 
 
@@ -176,14 +222,23 @@ class _Task:
         bent = self._power_law()
         _, (floor, scale, _), _, rss_bent = bent
         dof = len(self.losses) - int(np.linalg.matrix_rank(self.jacobian("power_law", bent[1])))
-        return bent if dof > 0 and floor >= 0 and scale > 0 and _better(rss, rss_bent, dof) else straight
+        return (
+            bent
+            if dof > 0 and floor >= 0 and scale > 0 and _better(rss, rss_bent, dof)
+            else straight
+        )
 
     def _solved(self, form: Form, bend: tuple[float, ...]) -> _Solved:
         """For a given bend the rest is linear."""
         design = np.hstack([_basis(form, (0.0, 0.0, *bend), self.z), self.blocks])
         solution = np.linalg.lstsq(design, self.losses, rcond=None)[0]
         residual = self.losses - design @ solution
-        return form, (float(solution[0]), float(solution[1]), *bend), solution[2:], float(residual @ residual)
+        return (
+            form,
+            (float(solution[0]), float(solution[1]), *bend),
+            solution[2:],
+            float(residual @ residual),
+        )
 
     def _power_law(self) -> _Solved:
         """The exponent is looked for alone (variable projection)."""

@@ -1,7 +1,8 @@
 """Effects as contrasts of arm means, with seeds as blocks.
 
-One error term serves every design: the arm × seed residual after arm and seed means are removed, with
-(arms − 1)(seeds − 1) degrees of freedom. Missing cells are handled by least squares on the same two-way model.
+One error term serves every design: the arm × seed residual after arm and seed means are removed,
+with (arms − 1)(seeds − 1) degrees of freedom. Missing cells are handled by least squares on the
+same two-way model.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,14 @@ import numpy as np
 from scipy import special
 
 Cells = Mapping[tuple[str, int], float]
-# Singular values below this share of the largest are nil, and so are weights that a projection changes by less.
+# Singular values below this share of the largest are nil, and so are weights that a projection
+# changes by less.
 _NIL = 1e-9
 
 
 class Question(Protocol):
-    """An effect as weights on arm means. `kind`: change, total or interaction. `parts`: where it averages over drawn orders, the
-    weights of each draw.
+    """An effect as weights on arm means. `kind`: change, total or interaction. `parts`: where it
+    averages over drawn orders, the weights of each draw.
     """
 
     @property
@@ -34,9 +36,9 @@ class Question(Protocol):
 
 @dataclass(frozen=True)
 class Effect:
-    """A contrast's estimate, its 95 % interval (unadjusted for the number of effects) and two-sided p. None: not estimable,
-    or with one seed no interval. `sampling_se`: the standard error that drawing a part of the orders leaves, within the
-    interval; None where nothing was drawn.
+    """A contrast's estimate, its 95 % interval (unadjusted for the number of effects) and two-sided
+    p. None: not estimable, or with one seed no interval. `sampling_se`: the standard error that
+    drawing a part of the orders leaves, within the interval; None where nothing was drawn.
     """
 
     estimate: float | None
@@ -48,8 +50,8 @@ class Effect:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A contrast's value, its standard error (None: no degrees of freedom) and the degrees of freedom of that. `drawn`: the
-    standard error that drawing orders leaves, within `error`.
+    """A contrast's value, its standard error (None: no degrees of freedom) and the degrees of
+    freedom of that. `drawn`: the standard error that drawing orders leaves, within `error`.
     """
 
     value: float
@@ -61,7 +63,11 @@ class Estimate:
         """Two-sided, by Student's t."""
         if self.error is None:
             return None
-        return float(2 * special.stdtr(self.dof, -abs(self.value) / self.error)) if self.error > 0 else float(self.value == 0)
+        return (
+            float(2 * special.stdtr(self.dof, -abs(self.value) / self.error))
+            if self.error > 0
+            else float(self.value == 0)
+        )
 
     def interval(self, level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
         """The two-sided interval of that confidence."""
@@ -78,8 +84,9 @@ def _quantile(dof: float, level: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """All of a fit that depends on which cells there are, and not on their values. `solver` (coefficients, cells): least
-    squares. `streams`: the arms that are linked by common seeds, directly or by others, together.
+    """All of a fit that depends on which cells there are, and not on their values. `solver`
+    (coefficients, cells): least squares. `streams`: the arms that are linked by common seeds,
+    directly or by others, together.
     """
 
     arms: tuple[str, ...]
@@ -89,10 +96,14 @@ class Pattern:
     covariance: np.ndarray
     estimable: np.ndarray
     rank: int
-    known: dict[tuple[tuple[str, float], ...], tuple[np.ndarray, float] | None] = field(default_factory=dict)
+    known: dict[tuple[tuple[str, float], ...], tuple[np.ndarray, float] | None] = field(
+        default_factory=dict
+    )
 
     def contrast(self, weights: Mapping[str, float]) -> tuple[np.ndarray, float] | None:
-        """The weights (arms,) and the variance of the contrast for cells of variance one; None where it is not estimable."""
+        """The weights (arms,) and the variance of the contrast for cells of variance one; None
+        where it is not estimable.
+        """
         key = tuple(weights.items())
         if key not in self.known:
             self.known[key] = self._contrast(weights)
@@ -106,13 +117,16 @@ class Pattern:
         whole = np.pad(vector, (0, len(self.estimable) - len(vector)))
         if not np.allclose(whole @ self.estimable, whole):
             return None
-        return vector, round(float(vector @ self.covariance @ vector), 12)  # equal ones come out equal
+        return vector, round(
+            float(vector @ self.covariance @ vector), 12
+        )  # equal ones come out equal
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The two-way additive fit. `sd`: of one run about its arm and seed means; None with no degrees of freedom. `estimable`
-    projects onto the contrasts (over arms and seeds) that the cells there are can estimate.
+    """The two-way additive fit. `sd`: of one run about its arm and seed means; None with no degrees
+    of freedom. `estimable` projects onto the contrasts (over arms and seeds) that the cells there
+    are can estimate.
     """
 
     means: dict[str, float]
@@ -137,22 +151,33 @@ class Fit:
 
 
 def fit(cells: Cells) -> Fit:
-    """Fits arm + seed to values by (arm, seed); the arms' means are adjusted for seeds that are missing somewhere."""
+    """Fits arm + seed to values by (arm, seed); the arms' means are adjusted for seeds that are
+    missing somewhere.
+    """
     pattern = _pattern(tuple(cells))
     values = np.fromiter(cells.values(), float, len(cells))
     solution = pattern.solver @ values
     dof = len(values) - pattern.rank
     residual = values - pattern.design @ solution
     sd = float(np.sqrt(residual @ residual / dof)) if dof > 0 else None
-    return Fit(dict(zip(pattern.arms, solution[: len(pattern.arms)].tolist(), strict=True)), sd, dof, pattern)
+    return Fit(
+        dict(zip(pattern.arms, solution[: len(pattern.arms)].tolist(), strict=True)),
+        sd,
+        dof,
+        pattern,
+    )
 
 
 @lru_cache(maxsize=256)
 def _pattern(keys: tuple[tuple[str, int], ...]) -> Pattern:
     arms = tuple(dict.fromkeys(arm for arm, _ in keys))
     seeds = tuple(dict.fromkeys(seed for _, seed in keys))
-    row_of, column_of = {arm: i for i, arm in enumerate(arms)}, {seed: i for i, seed in enumerate(seeds, start=len(arms))}
-    # Columns: one an arm; seeds as deviations that sum to zero, so that an arm's coefficient is its mean over the seeds.
+    row_of, column_of = (
+        {arm: i for i, arm in enumerate(arms)},
+        {seed: i for i, seed in enumerate(seeds, start=len(arms))},
+    )
+    # Columns: one an arm; seeds as deviations that sum to zero, so that an arm's coefficient is its
+    # mean over the seeds.
     design = np.zeros((len(keys), len(arms) + len(seeds) - 1))
     for row, (arm, seed) in enumerate(keys):
         design[row, row_of[arm]] = 1.0
@@ -164,7 +189,9 @@ def _pattern(keys: tuple[tuple[str, int], ...]) -> Pattern:
     rank = int(np.sum(sizes > _NIL * sizes[0]))
     solver = (right[:rank].T / sizes[:rank]) @ left[:, :rank].T
     covariance = (solver @ solver.T)[: len(arms), : len(arms)]
-    return Pattern(arms, _streams(keys), design, solver, covariance, right[:rank].T @ right[:rank], rank)
+    return Pattern(
+        arms, _streams(keys), design, solver, covariance, right[:rank].T @ right[:rank], rank
+    )
 
 
 def _streams(keys: Sequence[tuple[str, int]]) -> tuple[frozenset[str], ...]:
@@ -180,12 +207,14 @@ def _streams(keys: Sequence[tuple[str, int]]) -> tuple[frozenset[str], ...]:
     return tuple(frozenset(stream[0]) for stream in streams)
 
 
-def estimate(fitted: Fit, weights: Mapping[str, float], parts: Sequence[Mapping[str, float]] = ()) -> Estimate | None:
+def estimate(
+    fitted: Fit, weights: Mapping[str, float], parts: Sequence[Mapping[str, float]] = ()
+) -> Estimate | None:
     """The contrast Σ weight × arm mean with its error; None where the cells cannot estimate it.
 
-    `parts`: where the contrast is a mean over draws, the weights of each; the spread of their estimates over √draws is added
-    to its error, on the safe side, since the arms' own noise is part of that spread. Degrees of freedom are then
-    Satterthwaite's (1946).
+    `parts`: where the contrast is a mean over draws, the weights of each; the spread of their
+    estimates over √draws is added to its error, on the safe side, since the arms' own noise is part
+    of that spread. Degrees of freedom are then Satterthwaite's (1946).
     """
     if (found := fitted.pattern.contrast(weights)) is None:
         return None
@@ -201,7 +230,12 @@ def estimate(fitted: Fit, weights: Mapping[str, float], parts: Sequence[Mapping[
     return Estimate(value, float(np.sqrt(variance)), dof, drawn)
 
 
-def effect(fitted: Fit, weights: Mapping[str, float], level: float = 0.95, parts: Sequence[Mapping[str, float]] = ()) -> Effect:
+def effect(
+    fitted: Fit,
+    weights: Mapping[str, float],
+    level: float = 0.95,
+    parts: Sequence[Mapping[str, float]] = (),
+) -> Effect:
     """The contrast Σ weight × arm mean, its interval and p; `parts` as of `estimate`."""
     if (found := estimate(fitted, weights, parts)) is None:
         return Effect(None, None, None, None)
@@ -209,11 +243,13 @@ def effect(fitted: Fit, weights: Mapping[str, float], level: float = 0.95, parts
 
 
 def arm_means(cells: Cells) -> dict[str, Estimate]:
-    """Each arm's mean, adjusted for the seeds that it lacks and others of its stream have: no other stream tells of them. What a
-    seed does to all arms alike is not in its error.
+    """Each arm's mean, adjusted for the seeds that it lacks and others of its stream have: no other
+    stream tells of them. What a seed does to all arms alike is not in its error.
     """
     streams = fit(cells).pattern.streams if cells else ()
-    fits = [fit({key: value for key, value in cells.items() if key[0] in stream}) for stream in streams]
+    fits = [
+        fit({key: value for key, value in cells.items() if key[0] in stream}) for stream in streams
+    ]
     found = {arm: estimate(fitted, {arm: 1.0}) for fitted in fits for arm in fitted.arms}
     return {arm: mean for arm, mean in found.items() if mean is not None}
 

@@ -1,4 +1,6 @@
-"""What the runs say of one question at one look: its estimate, interval, p, and whether it lies within the margin."""
+"""What the runs say of one question at one look: its estimate, interval, p, and whether it lies
+within the margin.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,8 +31,9 @@ class Tests:
 
 @dataclass(frozen=True)
 class Look:
-    """`effect`: as shown; its p is the smallest so far, where `sign` is that of the estimate it belongs to. `nil`: both
-    one-sided tests pass. `noise`: None without an error term. `seeds`: the fewest of its arms.
+    """`effect`: as shown; its p is the smallest so far, where `sign` is that of the estimate it
+    belongs to. `nil`: both one-sided tests pass. `noise`: None without an error term. `seeds`: the
+    fewest of its arms.
     """
 
     effect: Effect
@@ -41,8 +44,14 @@ class Look:
     paired: Effect | None = None
 
     def after(self, earlier: "Look | None") -> "Look":
-        """With the p of an earlier look where that was smaller: such a p keeps its error (Maurer & Bretz 2013)."""
-        if earlier is None or earlier.effect.p is None or (self.effect.p is not None and self.effect.p <= earlier.effect.p):
+        """With the p of an earlier look where that was smaller: such a p keeps its error (Maurer &
+        Bretz 2013).
+        """
+        if (
+            earlier is None
+            or earlier.effect.p is None
+            or (self.effect.p is not None and self.effect.p <= earlier.effect.p)
+        ):
             return self
         return replace(self, effect=replace(self.effect, p=earlier.effect.p), sign=earlier.sign)
 
@@ -85,25 +94,41 @@ class Table:
             return Look(effect, seeds=seeds)
         low, high = found.interval(1 - 2 * nominal(tests.level, pool, tests.looks, sides=1))
         nil = low is not None and high is not None and -tests.margin < low and high < tests.margin
-        return Look(effect, float(np.sign(found.value)), nil, noise, seeds, self._paired(question, tests.looks))
+        return Look(
+            effect,
+            float(np.sign(found.value)),
+            nil,
+            noise,
+            seeds,
+            self._paired(question, tests.looks),
+        )
 
     def _pooled(self, question: Question, seeds: int) -> tuple[Estimate | None, Noise | None, int]:
-        """Within blocks, where the cells can estimate it; with the arms that its error is pooled over."""
+        """Within blocks, where the cells can estimate it; with the arms that its error is pooled
+        over.
+        """
         found = estimate(self.fit, question.weights, question.parts)
         unit = self.fit.pattern.contrast(question.weights)
         if found is None or unit is None or self.fit.sd is None:
             return found, None, 2
         variance, own = self.fit.sd**2, spread(question) * self.fit.sd**2
         drawn = max(0.0, (found.drawn or 0.0) ** 2 - own / seeds)
-        return found, Noise(variance * unit[1] * seeds, self.dof, len(question.parts), own, drawn), self.dof + 1
+        return (
+            found,
+            Noise(variance * unit[1] * seeds, self.dof, len(question.parts), own, drawn),
+            self.dof + 1,
+        )
 
     def _unpaired(self, question: Question) -> tuple[Estimate | None, Noise | None, int]:
-        """Between streams of seeds that have none in common: Welch's t (1947), with Satterthwaite's degrees of freedom (1946),
-        on each stream's own weighted sums by seed. None where an arm has no run.
+        """Between streams of seeds that have none in common: Welch's t (1947), with Satterthwaite's
+        degrees of freedom (1946), on each stream's own weighted sums by seed. None where an arm has
+        no run.
         """
         sums = [self._sums(question.weights, stream) for stream in self.fit.pattern.streams]
         samples = [own for own in sums if own is not None]
-        if not set(arms_of(question)) <= self.values.keys() or any(len(own) == 0 for own in samples):
+        if not set(arms_of(question)) <= self.values.keys() or any(
+            len(own) == 0 for own in samples
+        ):
             return None, None, 2
         value = float(sum(own.mean() for own in samples))
         if any(len(own) < 2 for own in samples):
@@ -111,13 +136,22 @@ class Table:
         ones = np.array([own.var(ddof=1) for own in samples])
         sizes = np.array([len(own) for own in samples])
         shares = ones / sizes
-        dof = float(shares.sum() ** 2 / (shares**2 / (sizes - 1)).sum()) if shares.any() else float(sizes.min() - 1)
+        dof = (
+            float(shares.sum() ** 2 / (shares**2 / (sizes - 1)).sum())
+            if shares.any()
+            else float(sizes.min() - 1)
+        )
         each = float(ones.sum() ** 2 / (ones**2).sum()) if ones.any() else 1.0
-        # Fewer arms make the looks' correction larger: that of two is on the safe side of any variances.
+        # Fewer arms make the looks' correction larger: that of two is on the safe side of any
+        # variances.
         return Estimate(value, float(np.sqrt(shares.sum())), dof), Noise(float(ones.sum()), each), 2
 
     def _sums(self, weights: Mapping[str, float], stream: frozenset[str]) -> np.ndarray | None:
-        used = [(self.values[arm], weight) for arm, weight in weights.items() if weight and arm in stream]
+        used = [
+            (self.values[arm], weight)
+            for arm, weight in weights.items()
+            if weight and arm in stream
+        ]
         if not used:
             return None
         common = [seed for seed in used[0][0] if all(seed in values for values, _ in used)]

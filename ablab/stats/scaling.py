@@ -1,7 +1,9 @@
-"""Effects up a ladder: a straight line of each effect against the logarithm of training compute, and what it foretells.
+"""Effects up a ladder: a straight line of each effect against the logarithm of training compute,
+and what it foretells.
 
-An effect is taken within each seed of each rung, so that what a seed does to every arm cancels; its error is one standard
-deviation for the whole ladder. Intervals are those of ordinary least squares, with a new measurement's error in a forecast.
+An effect is taken within each seed of each rung, so that what a seed does to every arm cancels; its
+error is one standard deviation for the whole ladder. Intervals are those of ordinary least squares,
+with a new measurement's error in a forecast.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +20,8 @@ Effects = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Line:
-    """effect = `level` + `slope`·log10(C / `centre`), with the covariance of the two. `sd`: of one seed's effect about it; None
-    with no degrees of freedom.
+    """effect = `level` + `slope`·log10(C / `centre`), with the covariance of the two. `sd`: of one
+    seed's effect about it; None with no degrees of freedom.
     """
 
     level: float
@@ -32,7 +34,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Forecast:
-    """An effect foretold at a compute, as the mean of `runs` seeds, with the interval that such a mean falls into."""
+    """An effect foretold at a compute, as the mean of `runs` seeds, with the interval that such a
+    mean falls into.
+    """
 
     compute: float
     runs: int
@@ -43,11 +47,12 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """How an effect goes up the ladder. `slope`: per tenfold compute, with its interval. `misfit`: p that the rungs lie on no
-    straight line (lack of fit against the spread within rungs). `unequal`: p that one spread does not fit all rungs, as the
-    intervals take it to (Bartlett's test). `held`: the last rung, foretold from the others; `came`: what it came to; `inside`:
-    whether that lies in the interval. `next`: the ladder continued by its last ratio, from all rungs. None: it cannot be told.
-    `reason`: why there is no forecast.
+    """How an effect goes up the ladder. `slope`: per tenfold compute, with its interval. `misfit`:
+    p that the rungs lie on no straight line (lack of fit against the spread within rungs).
+    `unequal`: p that one spread does not fit all rungs, as the intervals take it to (Bartlett's
+    test). `held`: the last rung, foretold from the others; `came`: what it came to; `inside`:
+    whether that lies in the interval. `next`: the ladder continued by its last ratio, from all
+    rungs. None: it cannot be told. `reason`: why there is no forecast.
     """
 
     slope: float | None = None
@@ -81,11 +86,20 @@ def line(effects: Effects) -> Line | None:
     (level, slope), *_ = np.linalg.lstsq(design, values, rcond=None)
     residual, dof = values - design @ (level, slope), len(effects) - 2
     sd = float(np.sqrt(residual @ residual / dof)) if dof else None
-    return Line(float(level), float(slope), (sd or 0.0) ** 2 * np.linalg.inv(design.T @ design), centre, sd, dof)
+    return Line(
+        float(level),
+        float(slope),
+        (sd or 0.0) ** 2 * np.linalg.inv(design.T @ design),
+        centre,
+        sd,
+        dof,
+    )
 
 
 def forecast(fitted: Line, compute: float, runs: int, level: float = 0.95) -> Forecast:
-    """The effect at `compute`: the interval is of the mean of `runs` new seeds, so it takes in their error and the line's."""
+    """The effect at `compute`: the interval is of the mean of `runs` new seeds, so it takes in
+    their error and the line's.
+    """
     at = np.array([1.0, np.log10(compute / fitted.centre)])
     estimate = float(at @ (fitted.level, fitted.slope))
     if fitted.sd is None:
@@ -95,9 +109,12 @@ def forecast(fitted: Line, compute: float, runs: int, level: float = 0.95) -> Fo
     return Forecast(compute, runs, estimate, estimate - half, estimate + half)
 
 
-def outlook(rungs: Sequence[tuple[float, Cells]], weights: Mapping[str, float], level: float = 0.95) -> Extrapolation:
-    """A contrast up the ladder. `rungs`: the baseline's training FLOPs and the values by (arm, seed) of each, from small to
-    large. Rungs on which the contrast has no value are left out; with fewer than three there is no forecast.
+def outlook(
+    rungs: Sequence[tuple[float, Cells]], weights: Mapping[str, float], level: float = 0.95
+) -> Extrapolation:
+    """A contrast up the ladder. `rungs`: the baseline's training FLOPs and the values by (arm,
+    seed) of each, from small to large. Rungs on which the contrast has no value are left out; with
+    fewer than three there is no forecast.
     """
     found = [(compute, list(paired(cells, weights).values())) for compute, cells in rungs]
     if found and not found[-1][1]:
@@ -106,23 +123,35 @@ def outlook(rungs: Sequence[tuple[float, Cells]], weights: Mapping[str, float], 
     every = [(compute, value) for compute, values in told for value in values]
     fitted, before = line(every), line([(c, value) for c, values in told[:-1] for value in values])
     if fitted is None or before is None:
-        return Extrapolation(reason=f"{len(told)} rung(s) have a value of it: a forecast needs three")
+        return Extrapolation(
+            reason=f"{len(told)} rung(s) have a value of it: a forecast needs three"
+        )
     (previous, _), (last, values) = told[-2:]
     groups = [values for _, values in told]
     held, came = forecast(before, last, len(values), level), float(np.mean(values))
     inside = None if held.low is None or held.high is None else held.low <= came <= held.high
     half = None
     if fitted.sd is not None:
-        half = float(special.stdtrit(fitted.dof, 0.5 + level / 2) * np.sqrt(fitted.covariance[1, 1]))
+        half = float(
+            special.stdtrit(fitted.dof, 0.5 + level / 2) * np.sqrt(fitted.covariance[1, 1])
+        )
     return Extrapolation(
-        slope=fitted.slope, low=None if half is None else fitted.slope - half, high=None if half is None else fitted.slope + half,
-        misfit=_misfit(groups, fitted), unequal=_unequal(groups), held=held, came=came, inside=inside,
+        slope=fitted.slope,
+        low=None if half is None else fitted.slope - half,
+        high=None if half is None else fitted.slope + half,
+        misfit=_misfit(groups, fitted),
+        unequal=_unequal(groups),
+        held=held,
+        came=came,
+        inside=inside,
         next=forecast(fitted, last * last / previous, len(values), level),
-    )  # fmt: skip
+    )
 
 
 def _misfit(groups: Sequence[Sequence[float]], fitted: Line) -> float | None:
-    """The lack-of-fit F test: what the rungs' means miss the line by, against the spread within rungs."""
+    """The lack-of-fit F test: what the rungs' means miss the line by, against the spread within
+    rungs.
+    """
     within = float(sum(np.sum((np.array(values) - np.mean(values)) ** 2) for values in groups))
     free, inner = len(groups) - 2, sum(map(len, groups)) - len(groups)
     if fitted.sd is None or free < 1 or inner < 1 or within <= 0:
@@ -132,8 +161,12 @@ def _misfit(groups: Sequence[Sequence[float]], fitted: Line) -> float | None:
 
 
 def _unequal(groups: Sequence[Sequence[float]]) -> float | None:
-    """Bartlett's (1937) test of equal variances; None with fewer than two rungs of two seeds and a spread."""
-    spread = [(len(values) - 1, float(np.var(values, ddof=1))) for values in groups if len(values) > 1]
+    """Bartlett's (1937) test of equal variances; None with fewer than two rungs of two seeds and a
+    spread.
+    """
+    spread = [
+        (len(values) - 1, float(np.var(values, ddof=1))) for values in groups if len(values) > 1
+    ]
     if len(spread) < 2 or any(variance <= 0 for _, variance in spread):
         return None
     free = sum(dof for dof, _ in spread)

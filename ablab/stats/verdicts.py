@@ -1,16 +1,20 @@
 """What a study's runs say of its questions: helps, hurts, equivalent, undecided or diverged.
 
-*Fixed studies.* Effects are contrasts of arm means over one pooled error term (`effects`); arms without a common seed are
-compared unpaired. Holm (1979) over the primary family, which is every kind but interactions, and over the interactions apart.
-Equivalent: two one-sided tests (Schuirmann 1987) within the margin.
+*Fixed studies.* Effects are contrasts of arm means over one pooled error term (`effects`); arms
+without a common seed are compared unpaired. Holm (1979) over the primary family, which is every
+kind but interactions, and over the interactions apart. Equivalent: two one-sided tests (Schuirmann
+1987) within the margin.
 
-*Adaptive studies* look after the planned numbers of seeds, each look on the first seeds of each arm's stream. The looks are those
-of a group-sequential test of Pocock's kind: a p is the chance, under the null hypothesis, that any planned look would give one
-as small (`sequential.ever`); a question's p is the smallest of the looks done, to which Holm's procedure applies as to a single
-one (Maurer & Bretz 2013). Intervals are repeated confidence intervals (Jennison & Turnbull 1989): 95 % over all looks together,
-whatever made the study stop. The one-sided tests are corrected in the same way, each to err with `level` over all looks.
-Unpaired comparisons take the correction of two arms, the largest. The pooled error of a look holds what arms that stopped earlier
-gave. A decision stays, with the figures of the look that took it.
+*Adaptive studies* look after the planned numbers of seeds, each look on the first seeds of each
+arm's stream. The looks are those of a group-sequential test of Pocock's kind: a p is the chance,
+under the null hypothesis, that any
+planned look would give one as small (`sequential.ever`); a question's p is the smallest of the
+looks done, to which Holm's procedure applies as to a single one (Maurer & Bretz 2013). Intervals
+are repeated confidence intervals (Jennison & Turnbull 1989): 95 % over all looks together, whatever
+made the study stop. The one-sided tests are corrected in the same way, each to err with `level`
+over all looks. Unpaired comparisons take the correction of two arms, the largest. The pooled error
+of a look holds what arms that stopped earlier gave. A decision stays, with the figures of the look
+that took it.
 """
 
 import math
@@ -22,15 +26,25 @@ from ablab.stats.effects import Cells, Effect, Question
 from ablab.stats.look import Look, Table, Tests, arms_of
 from ablab.stats.power import Noise, PowerTarget, seeds_needed, smallest_found, spread
 
-__all__ = ["EffectVerdict", "Question", "Rules", "StudyVerdicts", "Verdict", "detectable", "holm", "judge"]
+__all__ = [
+    "EffectVerdict",
+    "Question",
+    "Rules",
+    "StudyVerdicts",
+    "Verdict",
+    "detectable",
+    "holm",
+    "judge",
+]
 
 Verdict = Literal["helps", "hurts", "equivalent", "undecided", "diverged"]
 
 
 @dataclass(frozen=True)
 class Rules:
-    """`margin`: within which effects count as nil, in the metric's units. `looks`: after how many seeds of an arm an adaptive
-    study looks, ascending; () for a study of a fixed number. `level`: of Holm's procedure and of each one-sided test.
+    """`margin`: within which effects count as nil, in the metric's units. `looks`: after how many
+    seeds of an arm an adaptive study looks, ascending; () for a study of a fixed number. `level`:
+    of Holm's procedure and of each one-sided test.
     """
 
     margin: float
@@ -41,11 +55,13 @@ class Rules:
 
 @dataclass(frozen=True)
 class EffectVerdict:
-    """A question's answer. `effect`: its interval is 95 %, unadjusted for the number of effects, and over all looks of an
-    adaptive study, as p is. `p_holm`: within its family. `verdict`: None while it is not known (runs missing, or fewer than two
-    seeds). `real`: Holm's p is below the level: of an equivalent one, "real, but below the margin". `seeds_needed`: of an
-    undecided one, seeds of a fixed study that would settle it, more than it has; None also above 10,000. `seeds`: of its arms,
-    the fewest. `paired`: of a plain difference of two arms, the paired t of these alone, a check for unequal variances.
+    """A question's answer. `effect`: its interval is 95 %, unadjusted for the number of effects,
+    and over all looks of an adaptive study, as p is. `p_holm`: within its family. `verdict`: None
+    while it is not known (runs missing, or fewer than two seeds). `real`: Holm's p is below the
+    level: of an equivalent one, "real, but below the margin". `seeds_needed`: of an undecided one,
+    seeds of a fixed study that would settle it, more than it has; None also above 10,000. `seeds`:
+    of its arms, the fewest. `paired`: of a plain difference of two arms, the paired t of these
+    alone, a check for unequal variances.
     """
 
     effect: Effect
@@ -59,9 +75,10 @@ class EffectVerdict:
 
 @dataclass(frozen=True)
 class StudyVerdicts:
-    """`effects`: in the order of the questions. `sd`, `dof`: the pooled error term of the last look. `open`: arms that an
-    adaptive study needs more seeds of. `detectable`: the smallest effect that a change must have to be found with `power`, at
-    these seeds; in an adaptive study at its last planned look.
+    """`effects`: in the order of the questions. `sd`, `dof`: the pooled error term of the last
+    look. `open`: arms that an adaptive study needs more seeds of. `detectable`: the smallest effect
+    that a change must have to be found with `power`, at these seeds; in an adaptive study at its
+    last planned look.
     """
 
     effects: tuple[EffectVerdict, ...]
@@ -71,17 +88,23 @@ class StudyVerdicts:
     detectable: float | None
 
 
-def judge(cells: Cells, questions: Sequence[Question], rules: Rules, diverged: Collection[str] = ()) -> StudyVerdicts:
-    """The verdicts that the runs so far give; the same runs always give the same. `diverged`: arms with a diverged run, whose
-    cells are left out, from the error too.
+def judge(
+    cells: Cells, questions: Sequence[Question], rules: Rules, diverged: Collection[str] = ()
+) -> StudyVerdicts:
+    """The verdicts that the runs so far give; the same runs always give the same. `diverged`: arms
+    with a diverged run, whose cells are left out, from the error too.
 
-    An adaptive study takes a look once all arms of its open questions have the look's seeds; until then it is going on, and its
-    open questions have no verdict. To go on without an arm that failed, leave its questions out. Raises ValueError where the
-    value of an arm that has not diverged is not finite.
+    An adaptive study takes a look once all arms of its open questions have the look's seeds; until
+    then it is going on, and its open questions have no verdict. To go on without an arm that
+    failed, leave its questions out. Raises ValueError where the value of an arm that has not
+    diverged is not finite.
     """
     sound = {key: value for key, value in cells.items() if key[0] not in diverged}
     if wrong := next((key for key, value in sound.items() if not math.isfinite(value)), None):
-        raise ValueError(f"arm {wrong[0]!r}, seed {wrong[1]}: {sound[wrong]} is no value of an arm that has not diverged")
+        raise ValueError(
+            f"arm {wrong[0]!r}, seed {wrong[1]}: {sound[wrong]} is no value of an arm that "
+            "has not diverged"
+        )
     replay = _Replay(questions, rules, diverged)
     if rules.looks:
         replay.adaptive(sound)
@@ -91,14 +114,19 @@ def judge(cells: Cells, questions: Sequence[Question], rules: Rules, diverged: C
     return replay.judgement()
 
 
-def detectable(questions: Sequence[Question], arms: int, seeds: int, sd: float, rules: Rules) -> float | None:
-    """The smallest true effect that every change is found with, by the power that the rules ask for: before any run, from the
-    noise of one run (`sd`, about arm and seed means), for two seeds or more of every arm. Drawn orders are taken to agree.
+def detectable(
+    questions: Sequence[Question], arms: int, seeds: int, sd: float, rules: Rules
+) -> float | None:
+    """The smallest true effect that every change is found with, by the power that the rules ask
+    for: before any run, from the noise of one run (`sd`, about arm and seed means), for two seeds
+    or more of every arm. Drawn orders are taken to agree.
     """
     primary = [question for question in questions if question.kind != "interaction"]
     demand = PowerTarget(len(primary), rules.level, rules.power, rules.looks)
     noises = [
-        Noise(sd**2 * sum(w**2 for w in q.weights.values()), arms - 1, len(q.parts), sd**2 * spread(q))
+        Noise(
+            sd**2 * sum(w**2 for w in q.weights.values()), arms - 1, len(q.parts), sd**2 * spread(q)
+        )
         for q in primary
         if q.kind == "change"
     ]
@@ -106,7 +134,9 @@ def detectable(questions: Sequence[Question], arms: int, seeds: int, sd: float, 
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Holm's adjusted p (1979). One that is not known yet counts as 1, so that others do not grow when it comes."""
+    """Holm's adjusted p (1979). One that is not known yet counts as 1, so that others do not grow
+    when it comes.
+    """
     order = sorted((p, i) for i, p in enumerate(values) if p is not None)
     adjusted: list[float | None] = [None] * len(values)
     largest = 0.0
@@ -118,10 +148,16 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 class _Replay:
     """The study's looks, one after another. Questions go by their number."""
 
-    def __init__(self, questions: Sequence[Question], rules: Rules, diverged: Collection[str]) -> None:
+    def __init__(
+        self, questions: Sequence[Question], rules: Rules, diverged: Collection[str]
+    ) -> None:
         self.questions, self.rules = questions, rules
         self.tests = Tests(rules.margin, rules.level, rules.looks)
-        self.lost = {i for i, question in enumerate(questions) if any(arm in diverged for arm in arms_of(question))}
+        self.lost = {
+            i
+            for i, question in enumerate(questions)
+            if any(arm in diverged for arm in arms_of(question))
+        }
         known = [i for i in range(len(questions)) if i not in self.lost]
         self.primary = [i for i in known if questions[i].kind != "interaction"]
         self.interactions = [i for i in known if questions[i].kind == "interaction"]
@@ -142,12 +178,21 @@ class _Replay:
         whole = Table(cells)
         seeds = _seeds(whole)
         for seen in self.rules.looks:
-            there = {arm for arm, own in seeds.items() if len(own) >= seen and self._has(whole, arm, own[:seen])}
+            there = {
+                arm
+                for arm, own in seeds.items()
+                if len(own) >= seen and self._has(whole, arm, own[:seen])
+            }
             if not self._arms(self.pending) <= there:
                 break
             first = {arm: set(own[:seen]) for arm, own in seeds.items()}
-            extra = [i for i in self.interactions if i not in self.verdicts and self._arms([i]) <= there]
-            self.look(Table({key: value for key, value in cells.items() if key[1] in first[key[0]]}), self.pending + extra)
+            extra = [
+                i for i in self.interactions if i not in self.verdicts and self._arms([i]) <= there
+            ]
+            self.look(
+                Table({key: value for key, value in cells.items() if key[1] in first[key[0]]}),
+                self.pending + extra,
+            )
             if not self.pending:
                 break
         else:
@@ -155,7 +200,8 @@ class _Replay:
         self.over |= not self.pending
         if self.table is None:
             self.readings = {
-                i: whole.read(self.questions[i], self.tests).without_error() for i in self.primary + self.interactions
+                i: whole.read(self.questions[i], self.tests).without_error()
+                for i in self.primary + self.interactions
             }
 
     def look(self, table: Table, asked: Iterable[int]) -> None:
@@ -176,7 +222,9 @@ class _Replay:
             tuple(self._judged(i, adjusted.get(i)) for i in range(len(self.questions))),
             fitted.sd if fitted else None,
             fitted.dof if fitted else 0,
-            frozenset() if self.over or not self.rules.looks else frozenset(self._arms(self.pending)),
+            frozenset()
+            if self.over or not self.rules.looks
+            else frozenset(self._arms(self.pending)),
             self._detectable(),
         )
 
@@ -200,7 +248,8 @@ class _Replay:
             return "equivalent"
         if adjusted is None or adjusted >= self.rules.level or reading.effect.estimate is None:
             return None
-        # The smallest p may be an earlier look's: where the sign has changed since, nothing is claimed.
+        # The smallest p may be an earlier look's: where the sign has changed since, nothing is
+        # claimed.
         if reading.sign * reading.effect.estimate <= 0:
             return None
         return "helps" if reading.effect.estimate < 0 else "hurts"
@@ -214,15 +263,25 @@ class _Replay:
             needed = seeds_needed(reading.noise, self.rules.margin, self._demand(len(family)))
             needed = None if needed is None else max(needed, reading.seeds + 1)
         real = adjusted is not None and adjusted < self.rules.level
-        return EffectVerdict(reading.effect, adjusted, verdict, real, needed, reading.seeds, reading.paired)
+        return EffectVerdict(
+            reading.effect, adjusted, verdict, real, needed, reading.seeds, reading.paired
+        )
 
     def _demand(self, family: int, looks: tuple[int, ...] = ()) -> PowerTarget:
         return PowerTarget(family, self.rules.level, self.rules.power, looks)
 
     def _detectable(self) -> float | None:
-        changes = [self.readings[i] for i in self.primary if i in self.readings and self.questions[i].kind == "change"]
+        changes = [
+            self.readings[i]
+            for i in self.primary
+            if i in self.readings and self.questions[i].kind == "change"
+        ]
         last = self.rules.looks[-1] if self.rules.looks else 0
-        noises = [(reading.noise, last or reading.seeds) for reading in changes if reading.noise is not None]
+        noises = [
+            (reading.noise, last or reading.seeds)
+            for reading in changes
+            if reading.noise is not None
+        ]
         if not noises:
             return None
         noise, seeds = max(noises, key=lambda at: at[0].at(at[1])[0])
@@ -231,5 +290,8 @@ class _Replay:
 
 def _seeds(table: Table) -> dict[str, list[int]]:
     """By arm, the seeds of its stream, ascending."""
-    streams = [(stream, sorted({s for arm in stream for s in table.values[arm]})) for stream in table.fit.pattern.streams]
+    streams = [
+        (stream, sorted({s for arm in stream for s in table.values[arm]}))
+        for stream in table.fit.pattern.streams
+    ]
     return {arm: seeds for stream, seeds in streams for arm in stream}

@@ -7,8 +7,9 @@ A plugin's own tests need three lines:
     class TestMine(Conformance):
         expression = "gpt2 + mine"
 
-Give `plugins` the folders of loose plugin files, if the plugin is not installed; `dims` in place of the small default sizes;
-and in `without_gradient` the names of weights whose gradient is rightly zero (patterns such as `*.mixer.shift`), with the reason.
+Give `plugins` the folders of loose plugin files, if the plugin is not installed; `dims` in place of
+the small default sizes; and in `without_gradient` the names of weights whose gradient is rightly
+zero (patterns such as `*.mixer.shift`), with the reason.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,15 +28,20 @@ from ablab.arch.decoder.decoder import Decoder, on_meta
 from ablab.arch.modules.context import KVCache
 from ablab.arch.value import Architecture
 
-# A key's bias adds the same to all scores of a query, which the softmax takes off, unless keys are normed or turned.
+# A key's bias adds the same to all scores of a query, which the softmax takes off, unless keys are
+# normed or turned.
 WITHOUT_GRADIENT = ("*.mixer.k.bias",)
 _SEQUENCES = 16
-_ROUNDING = 1e-9  # of the largest gradient; that of a weight that takes part is more than 1e-3 of it in models so small
+# Relative to the largest gradient; a weight that takes part has more than 1e-3 of it in models
+# this small.
+_ROUNDING = 1e-9
 SMALL: Mapping[str, int] = {"layers": 2, "width": 32, "heads": 4, "vocab": 61, "context": 12}
 
 
 def check_meta(arch: Architecture) -> None:
-    """The same parameters on the meta device and for real, each with a role or values of its own."""
+    """The same parameters on the meta device and for real, each with a role or values of its
+    own.
+    """
     real, meta = build_model(arch, 0), on_meta(arch)
     shapes = {name: p.shape for name, p in real.named_parameters()}
     assert shapes == {name: p.shape for name, p in meta.named_parameters()}
@@ -67,9 +73,11 @@ def check_causal(arch: Architecture) -> None:
 
 
 def check_gradients(arch: Architecture, without: Sequence[str] = ()) -> None:
-    """The loss gives every parameter a finite gradient, which is not zero for some sequence: each weight takes part.
+    """The loss gives every parameter a finite gradient, which is not zero for some sequence: each
+    weight takes part.
 
-    `without`: patterns (as of file names) of parameters whose gradient may be zero beside `WITHOUT_GRADIENT`; state why there.
+    `without`: patterns (as of file names) of parameters whose gradient may be zero beside
+    `WITHOUT_GRADIENT`; state why there.
     """
     model = _lively(arch)
     generator = torch.Generator().manual_seed(2)
@@ -86,14 +94,20 @@ def check_gradients(arch: Architecture, without: Sequence[str] = ()) -> None:
 
 
 def _still(model: Decoder, without: Sequence[str]) -> list[str]:
-    """The parameters whose gradient is no larger than rounding, but for those that `without` names."""
+    """The parameters whose gradient is no larger than rounding, but for those that `without`
+    names.
+    """
     sizes: dict[str, float] = {}
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, f"{name} gets no gradient"
         assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
         sizes[name] = parameter.grad.abs().max().item()
     least = _ROUNDING * max(sizes.values())
-    return [n for n, size in sizes.items() if size <= least and not any(fnmatchcase(n, pattern) for pattern in without)]
+    return [
+        n
+        for n, size in sizes.items()
+        if size <= least and not any(fnmatchcase(n, pattern) for pattern in without)
+    ]
 
 
 def check_flops(arch: Architecture) -> None:
@@ -108,7 +122,9 @@ def check_flops(arch: Architecture) -> None:
 
 
 def visible_pairs(attend: Any, arch: Architecture) -> int:
-    """How many (head, query, key) triples of one sequence are connected, found by moving each value and looking at each sum."""
+    """How many (head, query, key) triples of one sequence are connected, found by moving each value
+    and looking at each sum.
+    """
     generator = torch.Generator().manual_seed(3)
     time, width = arch.dims.context, arch.dims.head_width
     q, k, v = (
@@ -126,7 +142,9 @@ def visible_pairs(attend: Any, arch: Architecture) -> int:
 
 
 def check_cached(arch: Architecture) -> None:
-    """Read in pieces, with a memory between them, a sequence gives the logits of being read at once."""
+    """Read in pieces, with a memory between them, a sequence gives the logits of being read at
+    once.
+    """
     model = _lively(arch)
     generator = torch.Generator().manual_seed(5)
     tokens = torch.randint(0, arch.dims.vocab, (2, arch.dims.context), generator=generator)
@@ -135,7 +153,9 @@ def check_cached(arch: Architecture) -> None:
         whole = model(tokens)
         pieces = [model(tokens[:, a:b], memory) for a, b in pairwise(_cuts(arch.dims.context))]
     difference = (torch.cat(pieces, dim=1) - whole).abs().max().item()
-    assert difference < 1e-9 * max(1.0, whole.abs().max().item()), f"cached logits are {difference:.3g} away"
+    assert difference < 1e-9 * max(1.0, whole.abs().max().item()), (
+        f"cached logits are {difference:.3g} away"
+    )
 
 
 def _cuts(time: int) -> list[int]:
@@ -150,7 +170,9 @@ def _lively(arch: Architecture) -> Decoder:
     generator = torch.Generator().manual_seed(4)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, dtype=torch.float64, generator=generator), alpha=0.2)
+            parameter.add_(
+                torch.randn(parameter.shape, dtype=torch.float64, generator=generator), alpha=0.2
+            )
     return model
 
 

@@ -1,4 +1,6 @@
-"""Views of a study beside its records: kept in step by a thread of their own, so that no run waits for a tracker."""
+"""Views of a study beside its records: kept in step by a thread of their own, so that no run waits
+for a tracker.
+"""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -39,7 +41,9 @@ class View(Protocol):
 
 
 class Trackers:
-    """Several views as one. Each call returns at once, but for `close`, which waits until the views are in step."""
+    """Several views as one. Each call returns at once, but for `close`, which waits until the views
+    are in step.
+    """
 
     def __init__(self, views: Sequence[View]) -> None:
         self._views = views
@@ -96,6 +100,8 @@ class Trackers:
             for view in self._views:
                 try:
                     call(view)
-                except Exception:  # a view catches what its tracker raises; this is a fault of its own
+                except (
+                    Exception
+                ):  # a view catches what its tracker raises; this is a fault of its own
                     logging.getLogger(__name__).exception("a view failed")
                     self._failed = True

@@ -1,4 +1,5 @@
-"""What a trained model costs to use, and to train: decoding speed, KV cache and peak memory, measured after its last step.
+"""What a trained model costs to use, and to train: decoding speed, KV cache and peak memory,
+measured after its last step.
 
 The run's numbers are settled by then, so that nothing measured here can change them.
 """
@@ -27,8 +28,9 @@ _BYTES = {"fp64": 8, "fp32": 4, "bf16": 2}
 
 
 class LiveBytes(TorchDispatchMode):
-    """While it is entered, adds up the storages of all tensors that are alive, `held` and what operations make. `peak`: bytes at
-    most. What a kernel takes and gives back within itself is not seen.
+    """While it is entered, adds up the storages of all tensors that are alive, `held` and what
+    operations make. `peak`: bytes at most. What a kernel takes and gives back within itself is not
+    seen.
     """
 
     def __init__(self, held: list[Tensor]) -> None:
@@ -45,15 +47,22 @@ class LiveBytes(TorchDispatchMode):
     def _note(self, tensors: list[Tensor]) -> None:
         before = len(self._alive)
         for tensor in tensors:
-            self._alive[(tensor.to_local() if isinstance(tensor, DTensor) else tensor).untyped_storage()] = True
-        if len(self._alive) > before:  # FSDP empties storages and fills them again, so their sizes are asked for each time
+            self._alive[
+                (tensor.to_local() if isinstance(tensor, DTensor) else tensor).untyped_storage()
+            ] = True
+        if (
+            len(self._alive) > before
+        ):  # FSDP empties storages and fills them again, so their sizes are asked for each time
             self.peak = max(self.peak, sum(storage.nbytes() for storage in self._alive))
 
 
-def training_peak(model: Decoder, optimizer: Optimizer, losses: Callable[[], Iterator[Tensor]]) -> int:
-    """Bytes of tensors at the peak of a training step: weights, optimizer state, gradients, and what the backward pass of each
-    of `losses` (scalars, made one at a time; gradients add up) needs. Blocks run uncompiled; what the optimizer takes for a
-    moment is left out. All processes that hold a part of the model call it together; the figure is of this one's part.
+def training_peak(
+    model: Decoder, optimizer: Optimizer, losses: Callable[[], Iterator[Tensor]]
+) -> int:
+    """Bytes of tensors at the peak of a training step: weights, optimizer state, gradients, and
+    what the backward pass of each of `losses` (scalars, made one at a time; gradients add up)
+    needs. Blocks run uncompiled; what the optimizer takes for a moment is left out. All processes
+    that hold a part of the model call it together; the figure is of this one's part.
     """
     training = model.training
     model.train()
@@ -69,19 +78,27 @@ def training_peak(model: Decoder, optimizer: Optimizer, losses: Callable[[], Ite
 
 @torch.no_grad()
 def decoding(model: Decoder, tokens: Tensor, precision: str) -> dict[str, float | None]:
-    """`decode_tokens_per_second`: greedy decoding with the KV cache, one sequence, behind a prompt of half the context: the
-    median over spans of up to 8 tokens, 3 or more, for a quarter of a second at most. `kv_cache_bytes`: what the cache holds of
-    one sequence of the full context, its room to grow apart. `tokens` (context,) on the model's device.
+    """`decode_tokens_per_second`: greedy decoding with the KV cache, one sequence, behind a prompt
+    of half the context: the median over spans of up to 8 tokens, 3 or more, for a quarter of a
+    second at most. `kv_cache_bytes`: what the cache holds of one sequence of the full context, its
+    room to grow apart. `tokens` (context,) on the model's device.
 
-    None for a model that cannot decode: it may be a plugin's, and its run is worth more than this figure.
+    None for a model that cannot decode: it may be a plugin's, and its run is worth more than this
+    figure.
     """
     training = model.training
     model.eval()
     try:
-        with torch.autocast(tokens.device.type, torch.bfloat16, enabled=precision == "bf16"), _uncompiled(model):
+        with (
+            torch.autocast(tokens.device.type, torch.bfloat16, enabled=precision == "bf16"),
+            _uncompiled(model),
+        ):
             memory = KVCache()
             model(tokens.unsqueeze(0), memory)
-            return {"decode_tokens_per_second": _speed(model, tokens), "kv_cache_bytes": memory.held()}
+            return {
+                "decode_tokens_per_second": _speed(model, tokens),
+                "kv_cache_bytes": memory.held(),
+            }
     except Exception:  # whatever a plugin's module raises
         return {"decode_tokens_per_second": None, "kv_cache_bytes": None}
     finally:
@@ -89,7 +106,9 @@ def decoding(model: Decoder, tokens: Tensor, precision: str) -> dict[str, float 
 
 
 def decoding_on_parts(model: Decoder, precision: str) -> dict[str, float | None]:
-    """The same of a model that no process holds whole: its parts do not decode, and the cache is counted, not measured."""
+    """The same of a model that no process holds whole: its parts do not decode, and the cache is
+    counted, not measured.
+    """
     values = cache_values(on_meta(model.arch), model.arch.dims.context)
     return {"decode_tokens_per_second": None, "kv_cache_bytes": _BYTES[precision] * values}
 
@@ -98,7 +117,11 @@ def _speed(model: Decoder, tokens: Tensor) -> float | None:
     context = model.arch.dims.context
     if context < 2:
         return None
-    spans, seconds, start = _spans(model, tokens[None, : context // 2]), list[float](), perf_counter()
+    spans, seconds, start = (
+        _spans(model, tokens[None, : context // 2]),
+        list[float](),
+        perf_counter(),
+    )
     for span in islice(spans, 1, 1 + _MOST):  # the first warms up
         seconds.append(span)
         if len(seconds) >= _FEWEST and perf_counter() - start > _SECONDS:
@@ -107,7 +130,9 @@ def _speed(model: Decoder, tokens: Tensor) -> float | None:
 
 
 def _spans(model: Decoder, prompt: Tensor) -> Iterator[float]:
-    """Seconds a token, of one span after another; where the context is full they begin again behind the prompt (1, time)."""
+    """Seconds a token, of one span after another; where the context is full they begin again behind
+    the prompt (1, time).
+    """
     context = model.arch.dims.context
     length = min(_SPAN, max(1, (context - prompt.shape[1]) // 4))
     while True:
@@ -129,5 +154,7 @@ def _wait() -> None:
 
 def _uncompiled(model: nn.Module) -> AbstractContextManager[Any]:
     """Each length of the cache would be compiled anew."""
-    compiled = any(getattr(module, "_compiled_call_impl", None) is not None for module in model.modules())
+    compiled = any(
+        getattr(module, "_compiled_call_impl", None) is not None for module in model.modules()
+    )
     return torch.compiler.set_stance("force_eager") if compiled else nullcontext()

@@ -30,7 +30,11 @@ def machine_here() -> str:
 def cpu_model() -> str:
     """The CPU's name, where the system tells it, else its architecture."""
     if _CPUINFO.exists():
-        names = (line.partition(":")[2].strip() for line in _CPUINFO.read_text().splitlines() if line.startswith("model name"))
+        names = (
+            line.partition(":")[2].strip()
+            for line in _CPUINFO.read_text().splitlines()
+            if line.startswith("model name")
+        )
         if name := next(names, ""):
             return name
     return platform.processor() or platform.machine()

@@ -1,4 +1,6 @@
-"""The processes that train one run together: data ranks, which share its batches, times tensor ranks, which share its model."""
+"""The processes that train one run together: data ranks, which share its batches, times tensor
+ranks, which share its model.
+"""
 
 from dataclasses import dataclass, field
 from math import ceil
@@ -16,9 +18,9 @@ Strategy = Literal["single", "ddp", "fsdp", "tensor"]
 
 @dataclass(frozen=True)
 class ParallelLayout:
-    """How the processes of a run share it. `ddp`: each data rank holds the model; `fsdp`: they hold a shard of it each; `tensor`:
-    `tensor` ranks hold a part of it each, and where there are several data ranks as well, these shard the parts. `local`: how
-    many of the processes are on one node.
+    """How the processes of a run share it. `ddp`: each data rank holds the model; `fsdp`: they hold
+    a shard of it each; `tensor`: `tensor` ranks hold a part of it each, and where there are several
+    data ranks as well, these shard the parts. `local`: how many of the processes are on one node.
     """
 
     strategy: Strategy = "single"
@@ -46,13 +48,14 @@ class ParallelLayout:
             "single": "1 process",
             "ddp": f"ddp over {self.data}",
             "fsdp": f"fsdp over {self.data}",
-            "tensor": f"tensor over {self.tensor}" + (f", fsdp over {self.data}" if self.data > 1 else ""),
+            "tensor": f"tensor over {self.tensor}"
+            + (f", fsdp over {self.data}" if self.data > 1 else ""),
         }[self.strategy]
 
 
 class MemoryShort(Exception):
-    """A micro-batch did not fit into a process's memory. All of them begin again, with `micro_batch` sequences at once: where
-    one fails the others wait for it, and cannot be told.
+    """A micro-batch did not fit into a process's memory. All of them begin again, with
+    `micro_batch` sequences at once: where one fails the others wait for it, and cannot be told.
     """
 
     def __init__(self, micro_batch: int) -> None:
@@ -62,7 +65,9 @@ class MemoryShort(Exception):
 
 @dataclass(frozen=True)
 class ParallelContext:
-    """The process's place among the run's processes. `mesh`: data × tensor; `control`: a group for words between CPUs."""
+    """The process's place among the run's processes. `mesh`: data × tensor; `control`: a group for
+    words between CPUs.
+    """
 
     layout: ParallelLayout = field(default_factory=ParallelLayout)
     rank: int = 0
@@ -74,7 +79,9 @@ class ParallelContext:
         """The place of this process in the default process group, which has as many as `layout`."""
         if layout.strategy == "single":
             return cls()
-        mesh = init_device_mesh(device, (layout.data, layout.tensor), mesh_dim_names=("data", "tensor"))
+        mesh = init_device_mesh(
+            device, (layout.data, layout.tensor), mesh_dim_names=("data", "tensor")
+        )
         return cls(layout, dist.get_rank(), mesh, dist.new_group(backend="gloo"))
 
     @property
@@ -92,10 +99,14 @@ class ParallelContext:
         """Its tensor ranks."""
         if self.mesh is None or self.layout.tensor == 1:
             return ALONE
-        return Ranks(self.rank % self.layout.tensor, self.layout.tensor, self.mesh.get_group("tensor"))
+        return Ranks(
+            self.rank % self.layout.tensor, self.layout.tensor, self.mesh.get_group("tensor")
+        )
 
     def share(self, size: int) -> slice:
-        """Which of a batch's `size` sequences are its own: as equal shares as can be, none where there are too few."""
+        """Which of a batch's `size` sequences are its own: as equal shares as can be, none where
+        there are too few.
+        """
         each, left = divmod(size, self.layout.data)
         start = self.data_rank * each + min(self.data_rank, left)
         return slice(start, start + each + (self.data_rank < left))

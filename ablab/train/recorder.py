@@ -1,4 +1,5 @@
-"""What is measured while a run trains: loss, validation, time, memory; and when it checkpoints or stops.
+"""What is measured while a run trains: loss, validation, time, memory; and when it checkpoints or
+stops.
 
 Losses stay on the device until an interval ends, so that no step waits for a figure.
 """
@@ -25,9 +26,9 @@ Log = Callable[[int, Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a run is given from outside. `log(step, metrics)`; `stop()`, asked after every step: whether to end now and go on
-    another day; `beat(share, metrics)`: called about once a second; `resumed(step)`: the run goes on from there. `clock`: seconds
-    since some moment.
+    """What a run is given from outside. `log(step, metrics)`; `stop()`, asked after every step:
+    whether to end now and go on another day; `beat(share, metrics)`: called about once a second;
+    `resumed(step)`: the run goes on from there. `clock`: seconds since some moment.
     """
 
     log: Log
@@ -37,12 +38,16 @@ class Hooks:
     clock: Callable[[], float] = perf_counter
 
 
-SILENT = Hooks(lambda step, metrics: None, lambda: False, lambda share, metrics: None, lambda step: None)
+SILENT = Hooks(
+    lambda step, metrics: None, lambda: False, lambda share, metrics: None, lambda step: None
+)
 
 
 @dataclass(frozen=True)
 class Cadence:
-    """When things happen: the run's course, seconds between checkpoints, and where they go. `context`: tokens in a sequence."""
+    """When things happen: the run's course, seconds between checkpoints, and where they go.
+    `context`: tokens in a sequence.
+    """
 
     course: Progress
     context: int
@@ -67,10 +72,16 @@ class Tally:
 
 
 class Recorder(L.Callback):
-    """Measures a run and decides when it checkpoints, validates and stops: in every process of it, at the same step."""
+    """Measures a run and decides when it checkpoints, validates and stops: in every process of it,
+    at the same step.
+    """
 
     def __init__(
-        self, hooks: Hooks, cadence: Cadence, validate: Callable[[], Mapping[str, float]], team: ParallelContext
+        self,
+        hooks: Hooks,
+        cadence: Cadence,
+        validate: Callable[[], Mapping[str, float]],
+        team: ParallelContext,
     ) -> None:
         self.hooks, self.cadence, self.validate, self.team = hooks, cadence, validate, team
         self.tally = Tally()
@@ -84,14 +95,21 @@ class Recorder(L.Callback):
         self.hooks.resumed(trainer.global_step)
         assert isinstance(pl_module, TrainedDecoder)
         timed = isinstance(self.cadence.course, TimeProgress)
-        if isinstance(self.cadence.course, TimeProgress) and self.cadence.course.over:  # the checkpoint is of its end
+        if (
+            isinstance(self.cadence.course, TimeProgress) and self.cadence.course.over
+        ):  # the checkpoint is of its end
             trainer.should_stop = True
         elif timed or pl_module.compiled:
             pl_module.rehearse()
         self._mark = self._beat = self._saved = self.hooks.clock()
 
     def on_train_batch_end(
-        self, trainer: L.Trainer, pl_module: L.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         """After each step."""
         step = trainer.global_step
@@ -112,7 +130,9 @@ class Recorder(L.Callback):
             figures = {"step": step, "train/loss": self.tally.last_loss, **self.speed(step)}
             self.hooks.beat(course.share(step), figures)
             self._mark += self.hooks.clock() - now  # telling how far it is is no training
-        self.interrupted, save = self.team.agreed(stop, now - self._saved >= self.cadence.checkpoint_seconds)
+        self.interrupted, save = self.team.agreed(
+            stop, now - self._saved >= self.cadence.checkpoint_seconds
+        )
         if self.interrupted or save:
             self._checkpoint(trainer, step)
         if self.interrupted or self.diverged or moment.last:
@@ -121,17 +141,25 @@ class Recorder(L.Callback):
     def speed(self, step: int) -> dict[str, float]:
         """Tokens and tokens a second so far."""
         tokens = self.cadence.tokens(step)
-        return {"cost/tokens": tokens, "cost/tokens_per_second": tokens / self.tally.seconds if self.tally.seconds else 0.0}
+        return {
+            "cost/tokens": tokens,
+            "cost/tokens_per_second": tokens / self.tally.seconds if self.tally.seconds else 0.0,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """The tally, and where the clock stood, for the checkpoint."""
         course = self.cadence.course
-        return {**vars(self.tally), **({"course": course.state()} if isinstance(course, TimeProgress) else {})}
+        return {
+            **vars(self.tally),
+            **({"course": course.state()} if isinstance(course, TimeProgress) else {}),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """What `state_dict` gave."""
         tally = dict(state_dict)
-        if (state := tally.pop("course", None)) is not None and isinstance(self.cadence.course, TimeProgress):
+        if (state := tally.pop("course", None)) is not None and isinstance(
+            self.cadence.course, TimeProgress
+        ):
             self.cadence.course.restore(state)
         self.tally = Tally(**tally)
         self._earlier = self._spent()
@@ -184,5 +212,7 @@ class Recorder(L.Callback):
 
 
 def _memory() -> int:
-    """Bytes: the device's peak on CUDA; elsewhere it is measured at the end (see `ablab.train.costs`)."""
+    """Bytes: the device's peak on CUDA; elsewhere it is measured at the end (see
+    `ablab.train.costs`).
+    """
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0

@@ -38,9 +38,10 @@ _PAUSE_SECONDS = 0.2  # between readings of the clock on CUDA, which must wait f
 
 @dataclass(frozen=True)
 class Job:
-    """All that one run is made of. `batches`: so many, or as many as a time limit gives. `validate_at`: shares of the budget at
-    which the validation split is scored. `compile`: whether blocks are compiled. `micro_batch`: the most sequences to take at
-    once; None: as many as there are.
+    """All that one run is made of. `batches`: so many, or as many as a time limit gives.
+    `validate_at`: shares of the budget at which the validation split is scored. `compile`: whether
+    blocks are compiled. `micro_batch`: the most sequences to take at once; None: as many as there
+    are.
     """
 
     arch: Architecture
@@ -65,7 +66,10 @@ class Job:
         if isinstance(self.batches, Batches):
             return TokenProgress(self.batches, self.validate_at)
         return TimeProgress(
-            self.batches, self.recipe.ramp, self.validate_at, _PAUSE_SECONDS if torch.cuda.is_available() else 0.0
+            self.batches,
+            self.recipe.ramp,
+            self.validate_at,
+            _PAUSE_SECONDS if torch.cuda.is_available() else 0.0,
         )
 
     @property
@@ -76,18 +80,22 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`result`: None if the run was stopped early. `busy_seconds`: spent in training steps and validations by this call."""
+    """`result`: None if the run was stopped early. `busy_seconds`: spent in training steps and
+    validations by this call.
+    """
 
     result: dict[str, Any] | None
     busy_seconds: float
 
 
 def train(job: Job, hooks: Hooks, team: ParallelContext | None = None) -> Outcome:
-    """Trains `job`, as one process of `team`; only the main one's hooks are asked and told. If `hooks.stop` ends it early there
-    is no result, but a checkpoint that the next call goes on from, on whatever layout.
+    """Trains `job`, as one process of `team`; only the main one's hooks are asked and told. If
+    `hooks.stop` ends it early there is no result, but a checkpoint that the next call goes on from,
+    on whatever layout.
 
-    A run that diverges (a loss that is not finite, or a final one above its start) is a result: `diverged` is true. Raises
-    UserError for a layout that the model or its optimizer cannot be shared over.
+    A run that diverges (a loss that is not finite, or a final one above its start) is a result:
+    `diverged` is true. Raises UserError for a layout that the model or its optimizer cannot be
+    shared over.
     """
     run = _Run.set_up(job, hooks, team or ParallelContext())
     run.fit()
@@ -120,7 +128,10 @@ class _Run:
         parts = None
         if team.layout.sharded:
             if not job.recipe.optimizer.elementwise:
-                raise UserError(f"{type(job.recipe.optimizer).__name__} needs whole weights: take ddp, or another optimizer")
+                raise UserError(
+                    f"{type(job.recipe.optimizer).__name__} needs whole weights: take ddp, "
+                    "or another optimizer"
+                )
             parts = Parts.of(model.to(_device(team)), team)
         sequences = Sequences(job.store.tokens("train"), job.arch.dims.context, job.seed)
         module = TrainedDecoder(model, job.recipe, job.course(), sequences)
@@ -132,13 +143,21 @@ class _Run:
             module.compiled = True
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
-        return cls(job, team, precision, parameters, module, _recorder(job, hooks if team.main else SILENT, module, precision))
+        return cls(
+            job,
+            team,
+            precision,
+            parameters,
+            module,
+            _recorder(job, hooks if team.main else SILENT, module, precision),
+        )
 
     def fit(self) -> None:
         """Takes the steps."""
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         with warnings.catch_warnings():
-            # Advice about loader workers and unused devices; batches here are slices of a memory map.
+            # Advice about loader workers and unused devices; batches here are slices of a memory
+            # map.
             warnings.filterwarnings("ignore", module="lightning")
             trainer = L.Trainer(
                 accelerator="cuda" if torch.cuda.is_available() else "cpu",
@@ -154,12 +173,17 @@ class _Run:
                 enable_model_summary=False,
                 use_distributed_sampler=False,
                 callbacks=[self.recorder],
-                plugins=[AtomicCheckpointIO(), *([] if self.team.mesh is None else [TeamEnvironment(self.team)])],
+                plugins=[
+                    AtomicCheckpointIO(),
+                    *([] if self.team.mesh is None else [TeamEnvironment(self.team)]),
+                ],
                 default_root_dir=self.job.folder,
             )
             resume = str(self.job.checkpoint) if self.job.checkpoint.exists() else None
             trainer.fit(self.module, ckpt_path=resume, weights_only=True)
-        if self.module.parts is None:  # Lightning leaves such a model on the CPU: slow to score, and NCCL sums nothing there
+        if (
+            self.module.parts is None
+        ):  # Lightning leaves such a model on the CPU: slow to score, and NCCL sums nothing there
             self.module.to(_device(self.team))
 
     def _strategy(self) -> Any:
@@ -172,11 +196,16 @@ class _Run:
         recorder, steps = self.recorder, self.module.global_step
         tally = recorder.tally
         with recorder.validating():
-            val, test = (score(self.module.model, self.job.store, split, self.precision, self.team) for split in ("val", "test"))
+            val, test = (
+                score(self.module.model, self.job.store, split, self.precision, self.team)
+                for split in ("val", "test")
+            )
             used = self._use()
         tokens = recorder.cadence.tokens(steps)
         return {
-            "diverged": recorder.diverged or not math.isfinite(val.loss) or tally.last_loss > tally.first_loss,
+            "diverged": recorder.diverged
+            or not math.isfinite(val.loss)
+            or tally.last_loss > tally.first_loss,
             "steps": steps,
             "precision": self.precision,
             "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -215,16 +244,24 @@ class _Run:
         return {"peak_memory_bytes": max(self.team.everyones(peak)), **decoded}
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights, whole, by name: every process asks for them, and the main one writes them."""
+        """The weights, whole, by name: every process asks for them, and the main one writes
+        them.
+        """
         parts = self.module.parts
         return {
-            name: parts.whole(name, weight).contiguous() if parts else weight.detach().cpu().contiguous()
+            name: parts.whole(name, weight).contiguous()
+            if parts
+            else weight.detach().cpu().contiguous()
             for name, weight in self.module.model.named_parameters()
         }
 
 
 def _device(team: ParallelContext) -> torch.device:
-    return torch.device("cuda", team.rank % team.layout.local) if torch.cuda.is_available() else torch.device("cpu")
+    return (
+        torch.device("cuda", team.rank % team.layout.local)
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
 
 
 def _recorder(job: Job, hooks: Hooks, module: TrainedDecoder, precision: str) -> Recorder:

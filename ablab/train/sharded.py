@@ -1,6 +1,8 @@
-"""Models that no process holds whole: split over tensor ranks by roles, sharded over data ranks by FSDP2, whole in checkpoints.
+"""Models that no process holds whole: split over tensor ranks by roles, sharded over data ranks by
+FSDP2, whole in checkpoints.
 
-A checkpoint is the one that a single process writes, whatever the layout, so that any layout goes on from it.
+A checkpoint is the one that a single process writes, whatever the layout, so that any layout goes
+on from it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -20,18 +22,24 @@ from ablab.train.parallel import ParallelContext
 
 @dataclass(frozen=True)
 class Parts:
-    """Which part of each weight this process holds. `dims`: by name, the dimension that the tensor ranks share, if they do."""
+    """Which part of each weight this process holds. `dims`: by name, the dimension that the tensor
+    ranks share, if they do.
+    """
 
     team: ParallelContext
     dims: Mapping[str, int | None]
 
     @classmethod
     def of(cls, model: Decoder, team: ParallelContext) -> "Parts":
-        """Leaves in `model` what this process holds of it. Raises UserError where it cannot be split."""
+        """Leaves in `model` what this process holds of it. Raises UserError where it cannot be
+        split.
+        """
         whole = {name: weight.shape for name, weight in model.named_parameters()}
         if team.layout.tensor > 1:
             model.split(team.ranks)
-        dims = {name: _differing(whole[name], weight.shape) for name, weight in model.named_parameters()}
+        dims = {
+            name: _differing(whole[name], weight.shape) for name, weight in model.named_parameters()
+        }
         if team.layout.sharded and team.layout.data > 1:
             assert team.mesh is not None
             for block in model.blocks:
@@ -41,7 +49,9 @@ class Parts:
         return cls(team, dims)
 
     def whole(self, name: str, part: Tensor) -> Tensor:
-        """All of what `part` is this process's part of; every process asks for the same at the same time."""
+        """All of what `part` is this process's part of; every process asks for the same at the same
+        time.
+        """
         tensor, dim = part.detach(), self.dims[name]
         if isinstance(tensor, DTensor):
             tensor = tensor.full_tensor()
@@ -52,14 +62,27 @@ class Parts:
         dim, ranks = self.dims[name], self.team.ranks
         own = whole if dim is None else whole.chunk(ranks.size, dim)[ranks.rank]
         own = own.to(device=like.device, dtype=like.dtype).contiguous()
-        return distribute_tensor(own, like.device_mesh, like.placements) if isinstance(like, DTensor) else own
+        return (
+            distribute_tensor(own, like.device_mesh, like.placements)
+            if isinstance(like, DTensor)
+            else own
+        )
 
     def clip(self, weights: Iterable[tuple[str, nn.Parameter]], limit: float) -> None:
         """Scales all gradients so that the norm of the whole model's is at most `limit`."""
         grads = [(name, _local(weight.grad)) for name, weight in weights if weight.grad is not None]
         zero = torch.zeros((), dtype=grads[0][1].dtype, device=grads[0][1].device)
         split, whole = (
-            torch.stack([zero, *(g.square().sum() for name, g in grads if (self.dims[name] is None) is unsplit)]).sum()
+            torch.stack(
+                [
+                    zero,
+                    *(
+                        g.square().sum()
+                        for name, g in grads
+                        if (self.dims[name] is None) is unsplit
+                    ),
+                ]
+            ).sum()
             for unsplit in (False, True)
         )
         squares = self.team.ranks.sum(split) + whole
@@ -87,24 +110,39 @@ class ShardedStrategy(ModelParallelStrategy):
 
     @property
     def lightning_restore_optimizer(self) -> bool:
-        """Lightning asks for the optimizer's state to be restored, rather than leaving it to the loading."""
+        """Lightning asks for the optimizer's state to be restored, rather than leaving it to the
+        loading.
+        """
         return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         """The weights, whole, by their names in the LightningModule."""
-        return {f"model.{name}": self._parts.whole(name, weight) for name, weight in self._decoder.named_parameters()}
+        return {
+            f"model.{name}": self._parts.whole(name, weight)
+            for name, weight in self._decoder.named_parameters()
+        }
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """The optimizer's state, whole."""
-        return self._mapped(optimizer, optimizer.state_dict(), lambda name, _, tensor: self._parts.whole(name, tensor))
+        return self._mapped(
+            optimizer,
+            optimizer.state_dict(),
+            lambda name, _, tensor: self._parts.whole(name, tensor),
+        )
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None) -> None:
-        """The main process writes; the others wait, so that none goes on with half a checkpoint behind it."""
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], filepath: Any, storage_options: Any = None
+    ) -> None:
+        """The main process writes; the others wait, so that none goes on with half a checkpoint
+        behind it.
+        """
         if self.is_global_zero:
             self.checkpoint_io.save_checkpoint(checkpoint, filepath)
         self.barrier()
 
-    def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, checkpoint_path: Any, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         """The checkpoint, whole, in every process."""
         return self.checkpoint_io.load_checkpoint(checkpoint_path)
 
@@ -118,18 +156,29 @@ class ShardedStrategy(ModelParallelStrategy):
         """Takes this process's part of the optimizers' state."""
         for optimizer, state in zip(self.optimizers, checkpoint["optimizer_states"], strict=True):
             optimizer.load_state_dict(
-                self._mapped(optimizer, state, lambda name, like, tensor: self._parts.part(name, tensor, like))
+                self._mapped(
+                    optimizer,
+                    state,
+                    lambda name, like, tensor: self._parts.part(name, tensor, like),
+                )
             )
 
     def _mapped(
-        self, optimizer: Optimizer, state: dict[str, Any], change: Callable[[str, Tensor, Tensor], Tensor]
+        self,
+        optimizer: Optimizer,
+        state: dict[str, Any],
+        change: Callable[[str, Tensor, Tensor], Tensor],
     ) -> dict[str, Any]:
-        """An optimizer's state dict with `change(name, weight, tensor)` for every tensor that stands for a weight's elements."""
+        """An optimizer's state dict with `change(name, weight, tensor)` for every tensor that
+        stands for a weight's elements.
+        """
         names = {weight: name for name, weight in self._decoder.named_parameters()}
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
         changed = {
             index: {
-                key: change(names[weights[index]], weights[index], value) if torch.is_tensor(value) and value.ndim else value
+                key: change(names[weights[index]], weights[index], value)
+                if torch.is_tensor(value) and value.ndim
+                else value
                 for key, value in kept.items()
             }
             for index, kept in state["state"].items()

@@ -1,4 +1,6 @@
-"""What the process that trains takes of its machine, under names that MLflow shows as system metrics."""
+"""What the process that trains takes of its machine, under names that MLflow shows as system
+metrics.
+"""
 
 from time import perf_counter
 
@@ -16,8 +18,9 @@ class Usage:
         self._cpu, self._at, self._next = self._spent(), perf_counter(), 0.0
 
     def sample(self) -> dict[str, float]:
-        """Empty until `SECONDS_BETWEEN` have passed since the last one; CPU: 100 is one core; memory in 1e6 bytes: the resident
-        of this process, and what its allocator holds of the GPU; the GPU's own utilization, where nvidia-ml-py is installed.
+        """Empty until `SECONDS_BETWEEN` have passed since the last one; CPU: 100 is one core;
+        memory in 1e6 bytes: the resident of this process, and what its allocator holds of the GPU;
+        the GPU's own utilization, where nvidia-ml-py is installed.
         """
         now = perf_counter()
         if now < self._next:
@@ -26,7 +29,11 @@ class Usage:
         share = 100 * (cpu - self._cpu) / max(now - self._at, 1e-3)
         self._cpu, self._at = cpu, now
         memory = self._process.memory_info().rss / 1e6
-        return {"system/cpu_utilization_percentage": share, "system/memory_usage_megabytes": memory, **_gpu()}
+        return {
+            "system/cpu_utilization_percentage": share,
+            "system/memory_usage_megabytes": memory,
+            **_gpu(),
+        }
 
     def _spent(self) -> float:
         times = self._process.cpu_times()
@@ -39,5 +46,7 @@ def _gpu() -> dict[str, float]:
     held = {"system/gpu_memory_usage_megabytes": torch.cuda.memory_reserved() / 1e6}
     try:
         return {**held, "system/gpu_utilization_percentage": float(torch.cuda.utilization())}
-    except Exception:  # without nvidia-ml-py, or what that raises: a figure is missing, no run fails
+    except (
+        Exception
+    ):  # without nvidia-ml-py, or what that raises: a figure is missing, no run fails
         return held

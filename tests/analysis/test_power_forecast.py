@@ -1,4 +1,6 @@
-"""What `ablab plan` says a study will find, against power worked out by scipy from records whose noise is known."""
+"""What `ablab plan` says a study will find, against power worked out by scipy from records whose
+noise is known.
+"""
 
 import json
 import time
@@ -18,14 +20,18 @@ from tests.standin import Silent, StandIn, result
 
 @pytest.fixture
 def trained(tmp_path, study_text):
-    """A comparison of three arms, trained by a stand-in under these overrides: its values (arms, seeds), and its revision."""
+    """A comparison of three arms, trained by a stand-in under these overrides: its values (arms,
+    seeds), and its revision.
+    """
     arms = "arms: {a: gpt2, b: gpt2 + rope, c: gpt2 + rmsnorm}\n"
     text = study_text.replace("from: gpt2\nto: llama\n", arms).replace("leave_one_out", "compare")
     (tmp_path / "x.yaml").write_text(text)
 
     def call(*overrides, response=lambda spec: 3.0 + noise(spec)):
         home = make_home(tmp_path / ".ablab")
-        session = Session(planned(Request(tmp_path / "x.yaml", None, overrides, ()), home.root), home, Silent())
+        session = Session(
+            planned(Request(tmp_path / "x.yaml", None, overrides, ()), home.root), home, Silent()
+        )
         session.run(lambda setting: StandIn(home.root, response), Share(1))
         runs = session.planned.plan.runs
         return np.array([3.0 + noise(run) for run in runs]).reshape(3, -1), session.record.revision
@@ -51,12 +57,19 @@ def test_a_plan_says_what_can_be_found_once_the_noise_is_known(trained, ablab):
     values, revision = trained("seeds=3")
     content = json.loads(ablab("plan", "x.yaml", "seeds=6", "--json").stdout)
     assert content["sd"] == pytest.approx(residual_sd(values))
-    assert content["detectable_effect"] == pytest.approx(detectable(residual_sd(values), 3, 6, 2), rel=1e-6)
+    assert content["detectable_effect"] == pytest.approx(
+        detectable(residual_sd(values), 3, 6, 2), rel=1e-6
+    )
     shown = " ".join(ablab("plan", "x.yaml", "seeds=6").stdout.split())
-    assert f"with 6 seeds a change must be worth ±{content['detectable_effect']:.2g} val/bpb to be found 4 times in 5" in shown
+    assert (
+        f"with 6 seeds a change must be worth ±{content['detectable_effect']:.2g} val/bpb to "
+        "be found 4 times in 5"
+    ) in shown
     assert f"from revision {revision})" in shown
     adaptive = json.loads(ablab("plan", "x.yaml", "seeds={start: 3, max: 6}", "--json").stdout)
-    assert adaptive["detectable_effect"] > content["detectable_effect"]  # looking several times has its price
+    assert (
+        adaptive["detectable_effect"] > content["detectable_effect"]
+    )  # looking several times has its price
 
 
 def test_the_noise_is_of_the_latest_revision_that_has_some(trained, tmp_path):
@@ -77,21 +90,29 @@ def test_arms_that_share_runs_count_once(tmp_path, study_text):
     text = study_text.replace("from: gpt2\nto: llama\n", arms).replace("leave_one_out", "compare")
     (tmp_path / "x.yaml").write_text(text.replace("seeds: 2", "seeds: 3"))
     home = make_home(tmp_path / ".ablab")
-    session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent())
+    session = Session(
+        planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
+    )
     session.run(lambda setting: StandIn(home.root, lambda spec: 3.0 + noise(spec)), Share(1))
     runs = {(run.arm, run.seed): run for run in session.planned.plan.unique.values()}
     first = next(arm for arm, _ in runs if arm != "b")
-    values = np.array([[3.0 + noise(runs[arm, seed]) for seed in (1, 2, 3)] for arm in (first, "b")])
+    values = np.array(
+        [[3.0 + noise(runs[arm, seed]) for seed in (1, 2, 3)] for arm in (first, "b")]
+    )
     found = noise_floor(home, "x", "val/bpb")
     assert found is not None
     assert found[0] == pytest.approx(residual_sd(values))
 
 
 def carried(tmp_path, text, response=lambda spec: 3.0 + noise(spec)):
-    """Carries out what is planned as `x.yaml` in the home that the command uses; by arm and seed its values, and the session."""
+    """Carries out what is planned as `x.yaml` in the home that the command uses; by arm and seed
+    its values, and the session.
+    """
     (tmp_path / "x.yaml").write_text(text)
     home = make_home(tmp_path / ".ablab")
-    session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent())
+    session = Session(
+        planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
+    )
     session.views = Trackers([])
     session.run(lambda setting: StandIn(home.root, response), Share(1))
     return session
@@ -110,7 +131,11 @@ def foreseen_of(tmp_path, *overrides):
 
 def test_each_part_is_foretold_from_its_own_noise(tmp_path, study_text, ablab):
     arms = "arms: {a: gpt2, b: gpt2 + rope, c: gpt2 + rmsnorm}\n"
-    text = study_text.replace("from: gpt2\nto: llama\n", arms).replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 3")
+    text = (
+        study_text.replace("from: gpt2\nto: llama\n", arms)
+        .replace("leave_one_out", "compare")
+        .replace("seeds: 2", "seeds: 3")
+    )
     text = text.replace("budget: {steps: 4}", "budgets: [{steps: 4}, {steps: 8}]")
 
     def response(spec):
@@ -121,21 +146,28 @@ def test_each_part_is_foretold_from_its_own_noise(tmp_path, study_text, ablab):
     assert foreseen_of(tmp_path) == (None, [None, None])
     session = carried(tmp_path, text, response)
     runs = session.planned.plan.runs
-    sds = [residual_sd(np.array([response(run) for run in part.plan.runs]).reshape(3, 3)) for part in session.planned.plan.parts]
+    sds = [
+        residual_sd(np.array([response(run) for run in part.plan.runs]).reshape(3, 3))
+        for part in session.planned.plan.parts
+    ]
     assert len(runs) == 18
     assert sds[1] > 5 * sds[0]
     whole, found = foreseen_of(tmp_path, "seeds=6")
     parts = [part for part in found if part is not None]
     assert (whole, len(parts)) == (None, 2)
     assert [part.sd for part in parts] == pytest.approx(sds)
-    assert [part.effect for part in parts] == pytest.approx([detectable(sd, 3, 6, 2) for sd in sds], rel=1e-6)
+    assert [part.effect for part in parts] == pytest.approx(
+        [detectable(sd, 3, 6, 2) for sd in sds], rel=1e-6
+    )
     # A part that was not there has no noise of its own, wherever it stands in the list.
     _, moved = foreseen_of(tmp_path, "budgets=[{steps: 16}, {steps: 8}]")
     assert moved[0] is None
     assert moved[1] is not None
     assert moved[1].sd == pytest.approx(sds[1])
     content = json.loads(ablab("plan", "x.yaml", "seeds=6", "--json").stdout)
-    assert [part["detectable_effect"] for part in content["parts"]] == [part.effect for part in parts]
+    assert [part["detectable_effect"] for part in content["parts"]] == [
+        part.effect for part in parts
+    ]
     assert [part["sd"] for part in content["parts"]] == [part.sd for part in parts]
     assert (content["detectable_effect"], content["sd"]) == (None, None)
     shown = " ".join(ablab("plan", "x.yaml", "seeds=6").stdout.split())
@@ -148,7 +180,9 @@ AA = "arms: {a: gpt2, b: {model: gpt2, replicate: 1}MORE}\n"
 
 def test_streams_apart_are_told_by_two_samples(tmp_path, study_text):
     """Two arms without a common seed leave no residual about arm and seed means."""
-    text = study_text.replace("from: gpt2\nto: llama\n", AA.replace("MORE", "")).replace("leave_one_out", "compare")
+    text = study_text.replace("from: gpt2\nto: llama\n", AA.replace("MORE", "")).replace(
+        "leave_one_out", "compare"
+    )
     session = carried(tmp_path, text.replace("seeds: 2", "seeds: 4"))
     values = np.array([3.0 + noise(run) for run in session.planned.plan.runs]).reshape(2, 4)
     sd = np.sqrt(values.var(axis=1, ddof=1).mean())
@@ -161,27 +195,42 @@ def test_streams_apart_are_told_by_two_samples(tmp_path, study_text):
 
 
 def test_a_replicate_beside_other_arms_is_told_by_its_own_spread(tmp_path, study_text):
-    """Of the changes, tested together, the one that is hardest to find: here that without common seeds, which vary a lot."""
+    """Of the changes, tested together, the one that is hardest to find: here that without common
+    seeds, which vary a lot.
+    """
     more = ", c: gpt2 + rope, d: gpt2 + rmsnorm, twin: gpt2"
-    text = study_text.replace("from: gpt2\nto: llama\n", AA.replace("MORE", more)).replace("leave_one_out", "compare")
+    text = study_text.replace("from: gpt2\nto: llama\n", AA.replace("MORE", more)).replace(
+        "leave_one_out", "compare"
+    )
 
     def response(spec):
         return 3.0 + spec.seed % 1_000_000 + of_key(spec)
 
     session = carried(tmp_path, text.replace("seeds: 2", "seeds: 4"), response)
-    own = {arm: [response(run) for run in session.planned.plan.runs if run.arm == arm] for arm in "abcd"}
+    own = {
+        arm: [response(run) for run in session.planned.plan.runs if run.arm == arm]
+        for arm in "abcd"
+    }
     sd = np.sqrt(np.var(list(own.values()), axis=1, ddof=1).mean())
     found, _ = foreseen_of(tmp_path)
     assert found is not None
     assert found.sd == pytest.approx(sd)
-    assert found.effect == pytest.approx(TTestIndPower().solve_power(nobs1=4, alpha=0.05 / 3, power=0.8) * sd, rel=1e-3)
+    assert found.effect == pytest.approx(
+        TTestIndPower().solve_power(nobs1=4, alpha=0.05 / 3, power=0.8) * sd, rel=1e-3
+    )
 
 
 def test_an_arm_twice_adds_no_degrees_of_freedom_and_no_test(tmp_path, study_text):
     arms = "arms: {a: gpt2, b: gpt2 + rope, twin: gpt2}\n"
-    text = study_text.replace("from: gpt2\nto: llama\n", arms).replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 3")
+    text = (
+        study_text.replace("from: gpt2\nto: llama\n", arms)
+        .replace("leave_one_out", "compare")
+        .replace("seeds: 2", "seeds: 3")
+    )
     session = carried(tmp_path, text, lambda spec: 3.0 + of_key(spec))
-    values = np.array([3.0 + of_key(run) for run in session.planned.plan.runs if run.arm in "ab"]).reshape(2, 3)
+    values = np.array(
+        [3.0 + of_key(run) for run in session.planned.plan.runs if run.arm in "ab"]
+    ).reshape(2, 3)
     found, _ = foreseen_of(tmp_path, "seeds=5")
     assert found is not None
     assert found.sd == pytest.approx(residual_sd(values))

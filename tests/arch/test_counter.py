@@ -33,7 +33,10 @@ def nothing_known(monkeypatch):
 
 def legal():
     registry = load_registry()
-    for name in [*registry.families, *(f"{end} + {name}" for end in ("gpt2", "llama") for name in registry.plugins)]:
+    for name in [
+        *registry.families,
+        *(f"{end} + {name}" for end in ("gpt2", "llama") for name in registry.plugins),
+    ]:
         try:
             yield name, architecture(name, registry, SIZES)
         except UserError:
@@ -60,21 +63,35 @@ def test_an_operation_on_known_shapes_is_charged_again_and_looks_the_same(nothin
         c = meta(4, 8, dtype=torch.bfloat16) @ meta(8, 2, dtype=torch.bfloat16)
         d = meta(4, 8) @ meta(2, 8).T
     assert counted.total == 4 * 2 * 4 * 8 * 2
-    assert [x.dtype for x in (a, b, c, d)] == [torch.float32, torch.float32, torch.bfloat16, torch.float32]
+    assert [x.dtype for x in (a, b, c, d)] == [
+        torch.float32,
+        torch.float32,
+        torch.bfloat16,
+        torch.float32,
+    ]
     assert a is not b
-    assert all((x.shape, x.stride(), x.device) == (a.shape, a.stride(), a.device) for x in (b, c, d))
+    assert all(
+        (x.shape, x.stride(), x.device) == (a.shape, a.stride(), a.device) for x in (b, c, d)
+    )
 
 
 def test_equal_numbers_of_other_types_are_other_operations(nothing_known):
     x = meta(3, dtype=torch.long)
     with Counter():
-        assert [torch.add(x, n).dtype for n in (1, 1.0, True, 1)] == [torch.long, torch.float32, torch.long, torch.long]
+        assert [torch.add(x, n).dtype for n in (1, 1.0, True, 1)] == [
+            torch.long,
+            torch.float32,
+            torch.long,
+            torch.long,
+        ]
 
 
 def test_a_result_may_depend_on_the_values_of_a_tensor_that_has_some(nothing_known):
     x = meta(3, 2)
     with Counter():
-        chosen = [x[torch.tensor(mask)].shape[0] for mask in ([True, False, False], [True, True, False])]
+        chosen = [
+            x[torch.tensor(mask)].shape[0] for mask in ([True, False, False], [True, True, False])
+        ]
     assert chosen == [1, 2]
 
 

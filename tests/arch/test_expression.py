@@ -16,7 +16,10 @@ def test_families_and_terms(registry):
     assert names("gpt1", registry) == []
     assert names("gpt2", registry) == ["pre_norm", "scaled_init"]
     assert names("gpt2+rope-scaled_init", registry) == ["pre_norm", "rope"]
-    assert names("gpt2:355M  +  swiglu(multiple=64, factor=4)", registry)[2] == "swiglu(factor=4.0, multiple=64)"
+    assert (
+        names("gpt2:355M  +  swiglu(multiple=64, factor=4)", registry)[2]
+        == "swiglu(factor=4.0, multiple=64)"
+    )
     assert names("llama + rope(base=5e5)", registry)[3] == "rope(base=500000.0)"
     assert resolve("gpt2:355M", registry).dims.width == 1024
 

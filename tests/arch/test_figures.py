@@ -1,4 +1,6 @@
-"""Parameters and FLOPs against independent sources: published counts, and plain formulas written here."""
+"""Parameters and FLOPs against independent sources: published counts, and plain formulas written
+here.
+"""
 
 import pytest
 import torch
@@ -21,7 +23,8 @@ PUBLISHED = {
     "llama:33B": 32_528_943_616,
     "llama:65B": 65_285_660_672,
 }
-# From the papers' own size tables (GPT-3 table 2.1, Megatron-LM table 1, Megatron-Turing section 3).
+# From the papers' own size tables (GPT-3 table 2.1, Megatron-LM table 1, Megatron-Turing section
+# 3).
 TABLED = {
     "gpt3:125M": 125_226_240,
     "gpt3:350M": 355_871_744,
@@ -72,25 +75,38 @@ def test_flops_against_the_matmuls_written_out(expression, gated, registry):
 @pytest.mark.parametrize("time", [1, 2, 7, 64])
 def test_pairs_are_the_sum_of_the_mask(time):
     dense = torch.ones(time, time).tril()
-    band = torch.stack([torch.stack([torch.tensor(0 <= q - k < 5) for k in range(time)]) for q in range(time)])
-    stride = torch.stack([torch.stack([torch.tensor(q >= k and (q - k) % 5 == 0) for k in range(time)]) for q in range(time)])
+    band = torch.stack(
+        [torch.stack([torch.tensor(0 <= q - k < 5) for k in range(time)]) for q in range(time)]
+    )
+    stride = torch.stack(
+        [
+            torch.stack([torch.tensor(q >= k and (q - k) % 5 == 0) for k in range(time)])
+            for q in range(time)
+        ]
+    )
     scores = Scores(heads=4, kv_heads=2)
     assert Causal().build(scores).pairs(time) == 4 * dense.sum().item()
     assert Banded(5).build(scores).pairs(time) == 4 * band.sum().item()
-    assert Banded(5, strided=True).build(scores).pairs(time) == 2 * band.sum().item() + 2 * stride.sum().item()
+    assert (
+        Banded(5, strided=True).build(scores).pairs(time)
+        == 2 * band.sum().item() + 2 * stride.sum().item()
+    )
 
 
 def test_kv_cache_and_memory(registry):
     counted = account(architecture("gpt1", registry, {}))
     assert counted.kv_cache_bytes_per_token == 12 * 2 * 768 * 2
     memory = counted.memory_bytes
-    # The arithmetic of GPT-1's paper-scale estimate: weights and two Adam moments, 4 bytes each, come to 12 a parameter.
+    # The arithmetic of GPT-1's paper-scale estimate: weights and two Adam moments, 4 bytes each,
+    # come to 12 a parameter.
     assert memory.weights + memory.optimizer == 12 * 116_534_784
     assert memory.gradients == memory.weights
 
 
 def test_counting_does_not_depend_on_the_chunks_of_the_loss(registry, monkeypatch):
-    arch = architecture("llama", registry, {"layers": 1, "width": 32, "heads": 2, "vocab": 400, "context": 128})
+    arch = architecture(
+        "llama", registry, {"layers": 1, "width": 32, "heads": 2, "vocab": 400, "context": 128}
+    )
     whole = count_flops(on_meta(arch))
     monkeypatch.setattr("ablab.arch.modules.loss._LOGITS_PER_CHUNK", 1)
     assert count_flops(on_meta(arch)) == whole

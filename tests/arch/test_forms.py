@@ -16,9 +16,9 @@ from ablab.errors import UserError
 from ablab.hf.exchange import nearest_form
 
 LOOSE = """
-from ablab.plugin import Dims, Family, Form, Match
+from ablab.plugin import Dims, Family, TransformersForm, Match
 
-class Mine(Form):
+class Mine(TransformersForm):
     model_type = "mine"
     matches = (Match("table", ("embedding",)),)
     def dims(self, config):
@@ -102,5 +102,7 @@ def test_a_strangers_family_brings_its_own_form(tmp_path):
     (tmp_path / "mine.py").write_text(LOOSE)
     with pytest.raises(UserError, match="mine with odd=True has no form here"):
         ablab.from_hf(MyModel(MyConfig(odd=True)), plugins=[tmp_path])
-    with pytest.raises(UserError, match=r"those of mine with its language-model head: blocks\.0\..* has no match"):
+    with pytest.raises(
+        UserError, match=r"those of mine with its language-model head: blocks\.0\..* has no match"
+    ):
         ablab.from_hf(MyModel(MyConfig()), plugins=[tmp_path])

@@ -23,7 +23,9 @@ def test_a_weight_that_two_arms_share_starts_equal():
 def test_up_to_the_scale_of_its_init():
     plain, scaled = parameters("gpt2 - scaled_init"), parameters("gpt2")
     for name in plain:
-        factor = 8**-0.5 if name.endswith(("mixer.o.weight", "mlp.down.weight")) else 1.0  # 2 × 4 residual branches
+        factor = (
+            8**-0.5 if name.endswith(("mixer.o.weight", "mlp.down.weight")) else 1.0
+        )  # 2 × 4 residual branches
         assert torch.allclose(plain[name] * factor, scaled[name], rtol=1e-6), name
 
 

@@ -42,9 +42,18 @@ def test_gpt1_block_against_loops():
         norm = block.join["mixer"].norm
         x = F.layer_norm(x + attention(x, weights, biases, 3), (24,), norm.weight, norm.bias)
         hidden = x @ block.mlp.up.weight.T + block.mlp.up.bias
-        hidden = 0.5 * hidden * (1 + torch.tanh(math.sqrt(2 / math.pi) * (hidden + 0.044715 * hidden**3)))
+        hidden = (
+            0.5
+            * hidden
+            * (1 + torch.tanh(math.sqrt(2 / math.pi) * (hidden + 0.044715 * hidden**3)))
+        )
         norm = block.join["mlp"].norm
-        x = F.layer_norm(x + hidden @ block.mlp.down.weight.T + block.mlp.down.bias, (24,), norm.weight, norm.bias)
+        x = F.layer_norm(
+            x + hidden @ block.mlp.down.weight.T + block.mlp.down.bias,
+            (24,),
+            norm.weight,
+            norm.bias,
+        )
     assert torch.allclose(model(tokens[None])[0], x @ model.embedding.weight.T, atol=1e-10)
 
 
@@ -66,7 +75,9 @@ def test_values_by_layer_alternate():
     assert [at_layer(arch, i).norm for i in range(4)] == ["even", "odd", "even", "odd"]
 
 
-@pytest.mark.parametrize(("width", "expected"), [(4096, 11008), (5120, 13824), (6656, 17920), (8192, 22016)])
+@pytest.mark.parametrize(
+    ("width", "expected"), [(4096, 11008), (5120, 13824), (6656, 17920), (8192, 22016)]
+)
 def test_llama_feed_forward_widths(width, expected):
     assert ff_width(width, 8 / 3, 256) == expected
 
@@ -78,7 +89,8 @@ def test_tokens_beyond_the_context_are_refused():
 
 
 @pytest.mark.parametrize(
-    "expression", ["llama", "palm + qk_norm", "gpt3 - sparse_attention + sliding_window(band=2)", "gpt2 + alibi"]
+    "expression",
+    ["llama", "palm + qk_norm", "gpt3 - sparse_attention + sliding_window(band=2)", "gpt2 + alibi"],
 )
 def test_every_block_compiles_without_a_graph_break(expression):
     from torch._dynamo import explain

@@ -27,24 +27,35 @@ def test_loss_and_gradients_equal_cross_entropy(case, logits_per_chunk, monkeypa
     gradients = torch.autograd.grad(expected, (hidden, weight))
     result = head_loss(F.linear, (hidden, weight), targets)
     assert torch.allclose(result.total, expected, atol=1e-12)
-    for mine, theirs in zip(torch.autograd.grad(result.total, (hidden, weight)), gradients, strict=True):
+    for mine, theirs in zip(
+        torch.autograd.grad(result.total, (hidden, weight)), gradients, strict=True
+    ):
         assert torch.allclose(mine, theirs, atol=1e-12)
     with torch.no_grad():
-        assert torch.allclose(head_loss(F.linear, (hidden, weight), targets).total, expected, atol=1e-12)
+        assert torch.allclose(
+            head_loss(F.linear, (hidden, weight), targets).total, expected, atol=1e-12
+        )
 
 
 def test_a_term_of_log_z_is_added_and_differentiated(case):
     hidden, weight, targets = case
     logits = F.linear(hidden, weight)
     kept = targets != IGNORED
-    expected = F.cross_entropy(logits, targets, ignore_index=IGNORED) + 0.01 * (logits.logsumexp(-1)[kept] ** 2).mean()
+    expected = (
+        F.cross_entropy(logits, targets, ignore_index=IGNORED)
+        + 0.01 * (logits.logsumexp(-1)[kept] ** 2).mean()
+    )
     gradients = torch.autograd.grad(expected, (hidden, weight))
     result = head_loss(F.linear, (hidden, weight), targets, [lambda log_z, target: 0.01 * log_z**2])
     assert torch.allclose(result.total, expected, atol=1e-12)
-    for mine, theirs in zip(torch.autograd.grad(result.total, (hidden, weight)), gradients, strict=True):
+    for mine, theirs in zip(
+        torch.autograd.grad(result.total, (hidden, weight)), gradients, strict=True
+    ):
         assert torch.allclose(mine, theirs, atol=1e-12)
     # What is reported is the cross entropy alone.
-    assert result.nll.item() == pytest.approx(F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum").item())
+    assert result.nll.item() == pytest.approx(
+        F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum").item()
+    )
 
 
 def test_the_full_logits_never_exist(monkeypatch):
@@ -55,7 +66,10 @@ def test_the_full_logits_never_exist(monkeypatch):
         return F.linear(hidden, weight)
 
     monkeypatch.setattr(module, "_LOGITS_PER_CHUNK", 64 * 100)
-    hidden, weight = torch.randn(1000, 8, requires_grad=True), torch.randn(100, 8, requires_grad=True)
+    hidden, weight = (
+        torch.randn(1000, 8, requires_grad=True),
+        torch.randn(100, 8, requires_grad=True),
+    )
     head_loss(project, (hidden, weight), torch.zeros(1000, dtype=torch.long)).total.backward()
     assert max(sizes) == 64
     assert sum(sizes) == 1000

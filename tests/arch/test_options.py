@@ -70,7 +70,10 @@ def test_what_is_taken(many, option, given, value):
 @pytest.mark.parametrize(
     ("option", "given"),
     [
-        *(("real", bad) for bad in (inf, -inf, nan, True, "4", None, 0, -1.0, [1], 1j, {1}, 10**400)),
+        *(
+            ("real", bad)
+            for bad in (inf, -inf, nan, True, "4", None, 0, -1.0, [1], 1j, {1}, 10**400)
+        ),
         *(("whole", bad) for bad in (inf, nan, True, "4", 4.5, None, 0)),
         *(("flag", bad) for bad in (1, 0, "true", 1.0)),
         *(("word", bad) for bad in ("c", 1, None)),
@@ -101,10 +104,17 @@ def test_every_plugin_takes_what_it_has_by_default(name):
 @pytest.mark.parametrize(
     "terms",
     [
-        "adafactor(beta1=None)", "adafactor(factored=true)", "adafactor(beta1=0)", "qk_norm(kind=layer)", "wsd(shape=sqrt)",
-        "sparse_attention(layers=even, strided=True)", "sentencepiece(model=unigram)", "rope(base=500000)", "rope(base=5e5)",
+        "adafactor(beta1=None)",
+        "adafactor(factored=true)",
+        "adafactor(beta1=0)",
+        "qk_norm(kind=layer)",
+        "wsd(shape=sqrt)",
+        "sparse_attention(layers=even, strided=True)",
+        "sentencepiece(model=unigram)",
+        "rope(base=500000)",
+        "rope(base=5e5)",
         "swiglu(factor=4)",
     ],
-)  # fmt: skip
+)
 def test_what_studies_write_configures(terms):
     assert resolve(f"gpt2 + {terms}", BUILT_IN)

@@ -62,7 +62,11 @@ def test_a_loose_plugin_passes_the_conformance_suite(folder):
 
 def test_the_digest_ignores_comments_and_layout_only(tmp_path):
     digests = []
-    changes = {"a": LOOSE, "b": LOOSE.replace("\n@plugin", "\n# a comment\n@plugin"), "c": LOOSE.replace("ReLU()", "SiLU()")}
+    changes = {
+        "a": LOOSE,
+        "b": LOOSE.replace("\n@plugin", "\n# a comment\n@plugin"),
+        "c": LOOSE.replace("ReLU()", "SiLU()"),
+    }
     for name, text in changes.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / f"relu_{name}.py").write_text(text)
@@ -76,7 +80,11 @@ def test_a_name_taken_twice_is_refused_with_both_places(folder):
         load_registry([folder])
 
 
-BROKEN = {"x = (": "line 1: SyntaxError", "import nothing_there": "nothing_there", "1/0": "ZeroDivisionError"}
+BROKEN = {
+    "x = (": "line 1: SyntaxError",
+    "import nothing_there": "nothing_there",
+    "1/0": "ZeroDivisionError",
+}
 
 
 @pytest.mark.parametrize(("text", "message"), BROKEN.items())
@@ -93,7 +101,9 @@ def test_a_folder_that_is_not_there():
 
 
 def test_a_strangers_installed_package(tmp_path, folder):
-    """An installed distribution is a folder on the path with its metadata; its plugins are found by the entry point."""
+    """An installed distribution is a folder on the path with its metadata; its plugins are found by
+    the entry point.
+    """
     site = tmp_path / "site"
     (site / "stranger").mkdir(parents=True)
     (site / "stranger" / "__init__.py").write_text("")
@@ -103,10 +113,13 @@ def test_a_strangers_installed_package(tmp_path, folder):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[ablab.plugins]\nstranger = stranger\n")
     code = (
-        f"import sys; sys.path.insert(0, {str(site)!r}); from ablab.arch.composition.registry import load_registry; "
+        f"import sys; sys.path.insert(0, {str(site)!r}); from ablab.arch.composition.registry "
+        "import load_registry; "
         "print(*load_registry().plugins)"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert "loose_relu" in found
     assert "rope" in found
 

@@ -11,7 +11,11 @@ import pytest
 
 from tests.conftest import STUDY, command, environment, results
 
-LONG = {"leave_one_out": "compare", "steps: 4": "steps: 600", "seeds: 2": "seeds: 2\ncheckpoint_seconds: 0.1"}
+LONG = {
+    "leave_one_out": "compare",
+    "steps: 4": "steps: 600",
+    "seeds: 2": "seeds: 2\ncheckpoint_seconds: 0.1",
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +31,16 @@ def long_study(tmp_path_factory, corpus):
 
 @pytest.fixture(scope="module")
 def uninterrupted(long_study):
-    """What the four runs come to. Always two workers: how many threads a sum is split over moves its last digits."""
+    """What the four runs come to. Always two workers: how many threads a sum is split over moves
+    its last digits.
+    """
     home = long_study.parent / "whole"
-    subprocess.run(command("run", long_study, "--home", home, "--workers", 2), check=True, capture_output=True, env=environment())
+    subprocess.run(
+        command("run", long_study, "--home", home, "--workers", 2),
+        check=True,
+        capture_output=True,
+        env=environment(),
+    )
     return results(home)
 
 
@@ -68,7 +79,9 @@ def alive(session: int) -> list[int]:
 
 
 @pytest.mark.parametrize("group", [True, False], ids=["everything", "driver"])
-def test_a_study_killed_in_the_middle_ends_with_the_same_numbers(ablab, long_study, uninterrupted, tmp_path, group):
+def test_a_study_killed_in_the_middle_ends_with_the_same_numbers(
+    ablab, long_study, uninterrupted, tmp_path, group
+):
     home = tmp_path / "home"
     process = start("run", long_study, "--home", home, "--workers", 2, cwd=tmp_path)
     until(lambda: list(home.glob("runs/*/checkpoint.ckpt")))
@@ -92,14 +105,18 @@ def test_ctrl_c_writes_checkpoints_and_ends_with_130(ablab, long_study, uninterr
     assert "stopping" in output
     assert "Traceback" not in output
     assert list(home.glob("runs/*/checkpoint.ckpt"))
-    until(lambda: not alive(process.pid), 10)  # the last helper process ends a moment after its parent
+    until(
+        lambda: not alive(process.pid), 10
+    )  # the last helper process ends a moment after its parent
     assert ablab("run", long_study, "--home", home, "--workers", 2).returncode == 0
     assert results(home) == uninterrupted
 
 
 def test_two_drivers_train_nothing_twice(long_study, uninterrupted, tmp_path):
     home = tmp_path / "home"
-    both = [start("run", long_study, "--home", home, "--workers", 2, cwd=tmp_path) for _ in range(2)]
+    both = [
+        start("run", long_study, "--home", home, "--workers", 2, cwd=tmp_path) for _ in range(2)
+    ]
     outputs = [process.communicate(timeout=200)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert results(home) == uninterrupted
@@ -117,4 +134,6 @@ def test_sigterm_to_the_whole_group_writes_checkpoints_and_ends_with_143(long_st
     assert process.returncode == 143, output
     assert list(home.glob("runs/*/checkpoint.ckpt"))
     assert not list(home.glob("runs/*/failure.json"))
-    until(lambda: not alive(process.pid), 10)  # the last helper process ends a moment after its parent
+    until(
+        lambda: not alive(process.pid), 10
+    )  # the last helper process ends a moment after its parent

@@ -19,22 +19,31 @@ def test_inspect_json(ablab):
     content = json.loads(out(ablab("inspect", "gpt2:124M + rope", "--json", "--layers", 2)))
     assert content["expression"] == "gpt2:124M + rope"
     assert content["plugins"] == ["pre_norm", "rope", "scaled_init"]
-    assert content["parameters"]["total"] == content["parameters"]["embedding"] + content["parameters"]["non_embedding"]
+    assert (
+        content["parameters"]["total"]
+        == content["parameters"]["embedding"] + content["parameters"]["non_embedding"]
+    )
     assert content["parameters"]["embedding"] == 50257 * 768
     assert set(content["flops_per_token"]) == {"forward", "training"}
     assert set(content["memory_bytes"]) == {"weights", "gradients", "optimizer"}
     assert content["kv_cache_bytes_per_token"] == 2 * 2 * 768 * 2
-    assert (content["dims"]["layers"], content["dims"]["width"], content["dims"]["head_dim"]) == (2, 768, 64)
+    assert (content["dims"]["layers"], content["dims"]["width"], content["dims"]["head_dim"]) == (
+        2,
+        768,
+        64,
+    )
 
 
 def usage(tmp_path, *arguments):
-    """What a command prints, its CPU seconds, and its peak memory in kB. A small process stands between, since a child's peak
-    begins with what its parent held when it was started.
+    """What a command prints, its CPU seconds, and its peak memory in kB. A small process stands
+    between, since a child's peak begins with what its parent held when it was started.
     """
     code = (
-        "import json, resource, subprocess, sys\ndone = subprocess.run(sys.argv[2:], stdout=subprocess.PIPE, check=True)\n"
+        "import json, resource, subprocess, sys\ndone = subprocess.run(sys.argv[2:], "
+        "stdout=subprocess.PIPE, check=True)\n"
         "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-        "json.dump([done.stdout.decode(), used.ru_utime + used.ru_stime, used.ru_maxrss], open(sys.argv[1], 'w'))\n"
+        "json.dump([done.stdout.decode(), used.ru_utime + used.ru_stime, used.ru_maxrss], "
+        "open(sys.argv[1], 'w'))\n"
     )
     file = tmp_path / "usage.json"
     measured = [sys.executable, "-c", code, str(file), *command(*arguments)]
@@ -42,13 +51,22 @@ def usage(tmp_path, *arguments):
     return json.loads(file.read_text())
 
 
-# Tied table, final gain, and 118 blocks: queries and output, one key and one value head, a gated feed-forward, one gain.
-PALM = 256_000 * 18432 + 18432 + 118 * (2 * 18432 * 48 * 256 + 2 * 18432 * 256 + 3 * 18432 * 73728 + 18432)
+# Tied table, final gain, and 118 blocks: queries and output, one key and one value head, a gated
+# feed-forward, one gain.
+PALM = (
+    256_000 * 18432
+    + 18432
+    + 118 * (2 * 18432 * 48 * 256 + 2 * 18432 * 256 + 3 * 18432 * 73728 + 18432)
+)
 
 
 @pytest.mark.parametrize(
     ("model", "parameters", "more"),
-    [("palm:540B", PALM, []), ("llama:65B", 65_285_660_672, []), ("palm:540B", PALM, ["--tensor-parallel", "8"])],
+    [
+        ("palm:540B", PALM, []),
+        ("llama:65B", 65_285_660_672, []),
+        ("palm:540B", PALM, ["--tensor-parallel", "8"]),
+    ],
 )
 def test_the_largest_models_take_seconds_and_little_memory(tmp_path, model, parameters, more):
     text, seconds, kilobytes = usage(tmp_path, "inspect", model, "--json", *more)
@@ -60,13 +78,35 @@ def test_the_largest_models_take_seconds_and_little_memory(tmp_path, model, para
 
 def test_the_head_dimension_is_a_size_of_its_own(ablab):
     plain, wide = (
-        json.loads(out(ablab("inspect", "gpt2", "--json", "--layers", 2, "--width", 64, "--heads", 4, *more)))
+        json.loads(
+            out(
+                ablab(
+                    "inspect", "gpt2", "--json", "--layers", 2, "--width", 64, "--heads", 4, *more
+                )
+            )
+        )
         for more in ((), ("--head-dim", 24))
     )
     assert (plain["dims"]["head_dim"], wide["dims"]["head_dim"]) == (16, 24)
     # Eight more dimensions for each of four heads: three projections in with their biases, one out.
-    assert wide["parameters"]["total"] - plain["parameters"]["total"] == 2 * 32 * (3 * (64 + 1) + 64)
-    text = out(ablab("diff", "gpt2", "gpt2 + no_bias", "--layers", 2, "--width", 64, "--heads", 4, "--head-dim", 24))
+    assert wide["parameters"]["total"] - plain["parameters"]["total"] == 2 * 32 * (
+        3 * (64 + 1) + 64
+    )
+    text = out(
+        ablab(
+            "diff",
+            "gpt2",
+            "gpt2 + no_bias",
+            "--layers",
+            2,
+            "--width",
+            64,
+            "--heads",
+            4,
+            "--head-dim",
+            24,
+        )
+    )
     assert f"{wide['parameters']['total']:,}" in text
     assert ablab("inspect", "gpt2", "--head-dim", 0).returncode == 2
 
@@ -80,7 +120,20 @@ def test_inspect_and_diff_for_people(ablab):
 
 
 def test_inspect_says_what_a_tensor_parallel_rank_costs(ablab):
-    given = ["inspect", "palm", "--tensor-parallel", 2, "--layers", 3, "--width", 64, "--heads", 4, "--vocab", 304]
+    given = [
+        "inspect",
+        "palm",
+        "--tensor-parallel",
+        2,
+        "--layers",
+        3,
+        "--width",
+        64,
+        "--heads",
+        4,
+        "--vocab",
+        304,
+    ]
     text = out(ablab(*given))
     assert "each of 2 tensor-parallel ranks" in text
     assert "block × 3       1 forward + 1 backward, 128 + 128 bytes per token" in text
@@ -112,7 +165,8 @@ def test_help_imports_nothing_heavy():
     code = (
         "import sys\nsys.argv = ['ablab', '--help']\nfrom ablab.cli.app import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
-        "heavy = {'torch', 'lightning', 'mlflow', 'optuna', 'datasets', 'numpy'} & set(sys.modules)\nassert not heavy, heavy\n"
+        "heavy = {'torch', 'lightning', 'mlflow', 'optuna', 'datasets', 'numpy'} & "
+        "set(sys.modules)\nassert not heavy, heavy\n"
     )
     subprocess.run([*command()[:1], "-c", code], check=True, capture_output=True)
     # The best of a few: a loaded machine makes one start slow, never fast.
@@ -157,7 +211,10 @@ def test_a_wrong_study_creates_nothing(ablab, tmp_path, study_text):
     for name in ("plan", "run"):
         result = ablab(name, "x.yaml")
         assert result.returncode == 2
-        assert "x.yaml:3:1: to: 'llama + rop': no plugin named 'rop' (did you mean 'rope'" in result.stderr
+        assert (
+            "x.yaml:3:1: to: 'llama + rop': no plugin named 'rop' (did you mean 'rope'"
+            in result.stderr
+        )
     assert [p.name for p in tmp_path.iterdir()] == ["x.yaml"]
 
 
@@ -167,8 +224,21 @@ def test_plan(ablab, tmp_path, study_text):
     assert content["study"] == "x"
     assert (content["runs"], content["to_train"]) == (16, 16)
     assert content["arms"][1]["name"] == "llama - no_bias"
-    assert content["arms"][1]["plugins"] == ["pre_norm", "rmsnorm", "rope", "swiglu", "untied_embeddings"]
-    assert set(content["arms"][0]) >= {"name", "plugins", "parameters", "flops_per_token", "tokens", "steps"}
+    assert content["arms"][1]["plugins"] == [
+        "pre_norm",
+        "rmsnorm",
+        "rope",
+        "swiglu",
+        "untied_embeddings",
+    ]
+    assert set(content["arms"][0]) >= {
+        "name",
+        "plugins",
+        "parameters",
+        "flops_per_token",
+        "tokens",
+        "steps",
+    }
     assert content["training_flops"] > 0
     text = out(ablab("plan", "x.yaml"))
     assert all(len(line) <= 80 for line in text.splitlines())

@@ -49,14 +49,19 @@ def test_a_study_at_work_is_watched_cancelled_and_removed(ablab, endless, begin)
     until(lambda: len(fast(endless)) == 2)
     told = json.loads(ablab("status", "x", "--json").stdout)
     assert (told["runs"]["total"], told["runs"]["running"], told["runs"]["waiting"]) == (4, 2, 2)
-    assert all(run["where"].partition(":")[2].isdigit() and 0 < run["share"] < 1 for run in told["running"])
+    assert all(
+        run["where"].partition(":")[2].isdigit() and 0 < run["share"] < 1 for run in told["running"]
+    )
     assert told["seconds_left"] > 0
     assert "0 of 4 runs done, 2 running, 2 waiting; about" in ablab("status", "x.yaml").stdout
     watching = begin("status", "x", "--watch")
     for arguments in (["x", "--yes"], [told["running"][0]["key"], "--yes"]):
         refused = ablab("rm", *arguments)
         assert refused.returncode == 2
-        assert f"study x is being run by process {driver.pid} on {socket.gethostname()}: let it end, or" in refused.stderr
+        assert (
+            f"study x is being run by process {driver.pid} on {socket.gethostname()}: let it "
+            "end, or"
+        ) in refused.stderr
     assert "asked 2 runs under way and 2 runs waiting to stop" in ablab("cancel", "x").stdout
     output, _ = driver.communicate(timeout=100)
     assert driver.returncode == 0, output
@@ -71,7 +76,9 @@ def test_a_study_at_work_is_watched_cancelled_and_removed(ablab, endless, begin)
     assert "0 of 4 runs done, 1 waiting, 3 cancelled" in ablab("status", "x").stdout
     (listed,) = json.loads(ablab("studies", "--json").stdout)
     assert (listed["study"], listed["runs"], listed["done"], listed["failed"]) == ("x", 4, 0, 0)
-    assert re.search(r"x  revision \w+  0/4 runs  last run \d{4}-\d\d-\d\d .*Does any", ablab("studies").stdout)
+    assert re.search(
+        r"x  revision \w+  0/4 runs  last run \d{4}-\d\d-\d\d .*Does any", ablab("studies").stdout
+    )
     asked = ablab("rm", "x")
     assert asked.returncode == 2
     assert "give --yes" in asked.stderr
@@ -85,8 +92,12 @@ def test_a_study_at_work_is_watched_cancelled_and_removed(ablab, endless, begin)
 @pytest.mark.parametrize("name", ["status", "cancel", "retry", "rm"])
 def test_unknown_targets(tmp_path, name):
     (tmp_path / "studies" / "flagship").mkdir(parents=True)
-    (tmp_path / "studies" / "flagship" / "r1.json").write_text(json.dumps({"runs": [], "config": {"question": ""}}))
+    (tmp_path / "studies" / "flagship" / "r1.json").write_text(
+        json.dumps({"runs": [], "config": {"question": ""}})
+    )
     arguments = command(name, "flagshp", "--home", tmp_path)
-    result = subprocess.run(arguments, capture_output=True, text=True, env=environment(), check=False, cwd=tmp_path)
+    result = subprocess.run(
+        arguments, capture_output=True, text=True, env=environment(), check=False, cwd=tmp_path
+    )
     assert result.returncode == 2
     assert "no study named 'flagshp' (did you mean 'flagship'?)" in result.stderr

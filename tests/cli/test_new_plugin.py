@@ -10,22 +10,52 @@ from tests.conftest import environment, results
 def test_the_skeleton_passes_its_own_test_and_stands_in_a_study(ablab, tmp_path, study_text):
     result = ablab("new-plugin", "my_idea", "--dir", tmp_path / "ideas")
     assert result.returncode == 0, result.stderr
-    assert sorted(p.name for p in (tmp_path / "ideas").iterdir()) == ["my_idea.py", "test_my_idea.py"]
+    assert sorted(p.name for p in (tmp_path / "ideas").iterdir()) == [
+        "my_idea.py",
+        "test_my_idea.py",
+    ]
     tested = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "test_my_idea.py"],
-        cwd=tmp_path / "ideas", check=False, capture_output=True, text=True, env=environment(),
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-W",
+            "error",
+            "-p",
+            "no:cacheprovider",
+            "test_my_idea.py",
+        ],
+        cwd=tmp_path / "ideas",
+        check=False,
+        capture_output=True,
+        text=True,
+        env=environment(),
+    )
     assert tested.returncode == 0, tested.stdout
     assert "7 passed" in tested.stdout
-    inspected = ablab("inspect", "gpt2 + my_idea(slope=2)", "--plugins", tmp_path / "ideas", "--layers", "1")
+    inspected = ablab(
+        "inspect", "gpt2 + my_idea(slope=2)", "--plugins", tmp_path / "ideas", "--layers", "1"
+    )
     assert inspected.returncode == 0, inspected.stderr
-    study = study_text.replace("to: llama", "to: gpt2 + my_idea(slope=2)").replace("leave_one_out", "compare")
+    study = study_text.replace("to: llama", "to: gpt2 + my_idea(slope=2)").replace(
+        "leave_one_out", "compare"
+    )
     (tmp_path / "x.yaml").write_text(study.replace("seeds: 2", "seeds: 1"))
     planned = ablab("plan", "x.yaml", "--plugins", tmp_path / "ideas", "--json")
     assert planned.returncode == 0, planned.stderr
     base, mine = json.loads(planned.stdout)["arms"]
     assert set(mine["plugins"]) - set(base["plugins"]) == {"my_idea(slope=2.0)"}
-    done = ablab("run", "x.yaml", "--plugins", tmp_path / "ideas", "--home", tmp_path / "home", "--workers", 1)
+    done = ablab(
+        "run",
+        "x.yaml",
+        "--plugins",
+        tmp_path / "ideas",
+        "--home",
+        tmp_path / "home",
+        "--workers",
+        1,
+    )
     assert done.returncode == 0, done.stderr
     (first, _), (second, _) = results(tmp_path / "home").values()
     assert first["val/bpb"] != second["val/bpb"]

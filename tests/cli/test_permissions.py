@@ -17,15 +17,23 @@ from tests.standin import Silent, StandIn
 # Root may write everywhere, unless it gives that up.
 CAPABILITIES = "-dac_override,-dac_read_search,-fowner"
 UNPRIVILEGED = ["setpriv", "--bounding-set", CAPABILITIES, "--inh-caps", CAPABILITIES]
-pytestmark = pytest.mark.skipif(os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may write everywhere")
+pytestmark = pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root may write everywhere"
+)
 
 
 @pytest.fixture
 def theirs(tmp_path, study_text):
-    """A home with a study whose first run is not done, and a command line of a user who may only read it."""
-    (tmp_path / "x.yaml").write_text(study_text.replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 1"))
+    """A home with a study whose first run is not done, and a command line of a user who may only
+    read it.
+    """
+    (tmp_path / "x.yaml").write_text(
+        study_text.replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 1")
+    )
     home = make_home(tmp_path / "home")
-    session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent())
+    session = Session(
+        planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
+    )
     session.views = Trackers([])
     with driving(home, "x"):
         session.run(lambda setting: StandIn(home.root, lambda spec: 3.0), Share(1))
@@ -35,7 +43,9 @@ def theirs(tmp_path, study_text):
 
     def unprivileged(*arguments):
         line = [*prefix, *command(*arguments, "--home", "home")]
-        return subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+        return subprocess.run(
+            line, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+        )
 
     return folder, unprivileged
 
@@ -57,16 +67,35 @@ def test_who_may_not_write_a_home_reads_it_and_is_told_why_nothing_else_goes(the
     before = files(home)
     locked = lock(*(path for path in (home, *home.rglob("*")) if path.is_dir()))
     try:
-        told = {name: unprivileged(name, *more) for name, more in {
-            "run": ["x.yaml"], "rm": ["x", "--yes"], "retry": ["x"], "status": ["x"], "plan": ["x.yaml"],
-        }.items()}  # fmt: skip
+        told = {
+            name: unprivileged(name, *more)
+            for name, more in {
+                "run": ["x.yaml"],
+                "rm": ["x", "--yes"],
+                "retry": ["x"],
+                "status": ["x"],
+                "plan": ["x.yaml"],
+            }.items()
+        }
     finally:
         for path in locked:
             path.chmod(0o755)
-    assert "ablab: you may not write in home: those who share a home must all be able to" in told["run"].stderr
+    assert (
+        "ablab: you may not write in home: those who share a home must all be able to"
+        in told["run"].stderr
+    )
     assert "ablab: you may not write in home/runs/" in told["rm"].stderr
-    assert told["retry"].stderr == f"ablab: {folder.relative_to(tmp_path)}/failure.json: permission denied\n"
-    assert {name: result.returncode for name, result in told.items()} == {"run": 2, "rm": 2, "retry": 2, "status": 0, "plan": 0}
+    assert (
+        told["retry"].stderr
+        == f"ablab: {folder.relative_to(tmp_path)}/failure.json: permission denied\n"
+    )
+    assert {name: result.returncode for name, result in told.items()} == {
+        "run": 2,
+        "rm": 2,
+        "retry": 2,
+        "status": 0,
+        "plan": 0,
+    }
     assert not any("Traceback" in result.stderr for result in told.values())
     assert files(home) == before
 
@@ -81,7 +110,10 @@ def test_what_another_user_alone_may_write_is_named_before_anything_begins(their
         for arguments in (("run", "x.yaml"), ("rm", "x", "--yes")):
             result = unprivileged(*arguments)
             assert result.returncode == 2
-            assert f"ablab: you may not write in {locked.relative_to(tmp_path)}: those who share" in result.stderr
+            assert (
+                f"ablab: you may not write in {locked.relative_to(tmp_path)}: those who share"
+                in result.stderr
+            )
     finally:
         locked.chmod(0o755)
     assert files(home) == before

@@ -17,16 +17,21 @@ COUNTING = "torch._dynamo"
 def loaded(tmp_path, *arguments):
     """What the command prints, and the modules that it has imported at its end."""
     code = (
-        "import json, sys\nfrom ablab.cli.app import app\napp(sys.argv[2:], standalone_mode=False)\n"
+        "import json, sys\nfrom ablab.cli.app import app\napp(sys.argv[2:], "
+        "standalone_mode=False)\n"
         "json.dump(sorted(sys.modules), open(sys.argv[1], 'w'))\n"
     )
     file = tmp_path / "modules.json"
     started = [sys.executable, "-c", code, str(file), *map(str, arguments)]
-    done = subprocess.run(started, cwd=tmp_path, check=True, capture_output=True, text=True, env=environment())
+    done = subprocess.run(
+        started, cwd=tmp_path, check=True, capture_output=True, text=True, env=environment()
+    )
     return done.stdout, set(json.loads(file.read_text()))
 
 
-def test_a_plan_imports_no_more_than_it_needs_and_counts_only_what_its_home_has_not(tmp_path, study_text):
+def test_a_plan_imports_no_more_than_it_needs_and_counts_only_what_its_home_has_not(
+    tmp_path, study_text
+):
     file = tmp_path / "x.yaml"
     file.write_text(study_text.replace("leave_one_out", "fractional_factorial, resolution: 4"))
     asked = ("plan", file, "--json", "--home", tmp_path / "home")

@@ -1,4 +1,6 @@
-"""Studies whose runs follow from trials, carried out by two drivers on one home: what one driver alone would come to."""
+"""Studies whose runs follow from trials, carried out by two drivers on one home: what one driver
+alone would come to.
+"""
 
 import json
 import os
@@ -26,7 +28,10 @@ from tests.tracking.stores import check_whole, shown
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 TUNED = "design: {kind: compare}\nto: llama\ntune: {lr: {low: 1.0e-4, high: 1.0e-2}, trials: 11}\n"
-PRUNED = "design: {kind: compare}\nto: llama\ntune: {lr: [3.0, 1.0e-3, 3.0e-3], trials: 3, prune: asha}\n"
+PRUNED = (
+    "design: {kind: compare}\nto: llama\ntune: {lr: [3.0, 1.0e-3, 3.0e-3], trials: 3, prune: "
+    "asha}\n"
+)
 SEARCHED = """\
 design:
   kind: search
@@ -39,7 +44,9 @@ design:
 
 
 class Here(Worker):
-    """A worker, and an executor that trains where it is asked: one driver's study without the start of a process."""
+    """A worker, and an executor that trains where it is asked: one driver's study without the start
+    of a process.
+    """
 
     slots = 1
 
@@ -62,7 +69,9 @@ def study(tmp_path, study_text):
     """Writes a study with this design, and gives its file."""
 
     def write(design):
-        text = study_text.replace("to: llama\n", "").replace("design: {kind: leave_one_out}\n", design)
+        text = study_text.replace("to: llama\n", "").replace(
+            "design: {kind: leave_one_out}\n", design
+        )
         (tmp_path / "x.yaml").write_text(text)
         return tmp_path / "x.yaml"
 
@@ -71,7 +80,9 @@ def study(tmp_path, study_text):
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a driver with one worker on a core of its own, so that all numbers come from one thread."""
+    """Starts a driver with one worker on a core of its own, so that all numbers come from one
+    thread.
+    """
     cores, begun = sorted(os.sched_getaffinity(0)), []
 
     def one():
@@ -100,7 +111,9 @@ def record(home):
     """The study as it was decided."""
     (file,) = home.glob("studies/x/*.json")
     content = json.loads(file.read_text())
-    return {name: content[name] for name in ("arms", "runs", "trials", "shared", "contrasts", "notes")}
+    return {
+        name: content[name] for name in ("arms", "runs", "trials", "shared", "contrasts", "notes")
+    }
 
 
 def trained(home):
@@ -110,7 +123,9 @@ def trained(home):
 
 def reported(output):
     """The report that a driver printed, but for how long it took."""
-    return [line for line in output[output.index("┏") :].splitlines() if not line.startswith("time:")]
+    return [
+        line for line in output[output.index("┏") :].splitlines() if not line.startswith("time:")
+    ]
 
 
 def in_optuna(home):
@@ -143,7 +158,9 @@ def test_two_drivers_share_a_study_and_come_to_what_one_comes_to(study, start, t
 
 def test_where_one_of_two_drivers_is_killed_the_other_ends_the_study(study, start, tmp_path):
     file, home = study(PRUNED), tmp_path / "home"
-    file.write_text(file.read_text().replace("[0.5]", "[0.2, 0.4, 0.8]").replace("steps: 4", "steps: 40"))
+    file.write_text(
+        file.read_text().replace("[0.5]", "[0.2, 0.4, 0.8]").replace("steps: 4", "steps: 40")
+    )
     victim, other = (start() for _ in range(2))
     until(lambda: len(list(home.glob("runs/*/result.json"))) >= 3)
     os.killpg(victim.pid, signal.SIGKILL)
@@ -159,7 +176,9 @@ def test_where_one_of_two_drivers_is_killed_the_other_ends_the_study(study, star
     for key in results(home):
         assert len(found.children[key].outputs.model_outputs) == 1
         # A figure that was measured again stands as it was first.
-        assert set(Counter((name, step) for name, step, _ in found.history[key].elements()).values()) == {1}
+        assert set(
+            Counter((name, step) for name, step, _ in found.history[key].elements()).values()
+        ) == {1}
     assert not list(home.glob("runs/*/lease.json"))
     place = make_home(home)
     assert Session(planned(Request(file, None, (), ()), home), place, Silent()).missing == 0

@@ -60,8 +60,22 @@ def smoke(tmp_path_factory):
     """The flagship's smoke profile, run once by the real command."""
     folder = tmp_path_factory.mktemp("smoke")
     start = time.monotonic()
-    arguments = ("run", ROOT / "studies" / "gpt2_vs_llama.yaml", "--profile", "smoke", "--home", folder / "home")
-    result = subprocess.run(command(*arguments), cwd=folder, capture_output=True, text=True, env=environment(), check=False)
+    arguments = (
+        "run",
+        ROOT / "studies" / "gpt2_vs_llama.yaml",
+        "--profile",
+        "smoke",
+        "--home",
+        folder / "home",
+    )
+    result = subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=False,
+    )
     assert result.returncode == 0, result.stderr
     return folder / "home", result.stdout, time.monotonic() - start
 
@@ -71,7 +85,14 @@ def test_the_smoke_study_ends_within_a_minute(smoke):
 
 
 def test_it_prints_effects_arms_and_overhead(smoke):
-    for text in ("rope", "llama vs gpt2", "95 % interval", "not training or validation", "no arm was", "report: "):
+    for text in (
+        "rope",
+        "llama vs gpt2",
+        "95 % interval",
+        "not training or validation",
+        "no arm was",
+        "report: ",
+    ):
         assert text in smoke[1]
     tables = [line for line in smoke[1].splitlines() if line.startswith(("│", "┃"))]
     assert max(map(len, tables)) <= 80
@@ -80,7 +101,9 @@ def test_it_prints_effects_arms_and_overhead(smoke):
 def test_a_second_run_trains_nothing_in_ten_seconds(smoke, ablab):
     before = results(smoke[0])
     start = time.monotonic()
-    result = ablab("run", ROOT / "studies" / "gpt2_vs_llama.yaml", "--profile", "smoke", "--home", smoke[0])
+    result = ablab(
+        "run", ROOT / "studies" / "gpt2_vs_llama.yaml", "--profile", "smoke", "--home", smoke[0]
+    )
     seconds = time.monotonic() - start
     assert "all 18 runs are finished" in result.stdout
     assert results(smoke[0]) == before
@@ -88,7 +111,9 @@ def test_a_second_run_trains_nothing_in_ten_seconds(smoke, ablab):
 
 
 def test_report_json(smoke, ablab):
-    content = json.loads(ablab("report", "gpt2_vs_llama@smoke", "--json", "--home", smoke[0]).stdout)
+    content = json.loads(
+        ablab("report", "gpt2_vs_llama@smoke", "--json", "--home", smoke[0]).stdout
+    )
     assert content["metric"] == "val/bpb"
     arms = {a["name"]: a for a in content["arms"]}
     assert arms["gpt2"]["n"] == 2
@@ -99,15 +124,22 @@ def test_report_json(smoke, ablab):
     assert effects["rope"]["kind"] == "change"
     # GPT-2 itself is no part of the fraction of resolution III.
     with_rope = [a["mean"] for name, a in arms.items() if name == "llama" or "+ rope" in name]
-    without = [a["mean"] for name, a in arms.items() if name not in ("gpt2", "llama") and "+ rope" not in name]
+    without = [
+        a["mean"]
+        for name, a in arms.items()
+        if name not in ("gpt2", "llama") and "+ rope" not in name
+    ]
     assert len(with_rope) == len(without) == 4
     assert effects["rope"]["estimate"] == pytest.approx((sum(with_rope) - sum(without)) / 4)
     assert effects["rope"]["low"] < effects["rope"]["estimate"] < effects["rope"]["high"]
     changes = {"no_bias", "rmsnorm", "rope", "swiglu", "untied_embeddings", "- scaled_init"}
     assert {name for name, e in effects.items() if e["kind"] == "change"} == changes
-    assert effects["llama vs gpt2"]["estimate"] == pytest.approx(arms["llama"]["mean"] - arms["gpt2"]["mean"])
+    assert effects["llama vs gpt2"]["estimate"] == pytest.approx(
+        arms["llama"]["mean"] - arms["gpt2"]["mean"]
+    )
     assert {e["kind"] for e in effects.values()} == {"change", "total", "interaction"}
-    # Fifteen pairs of changes: each main effect is aliased with two, and one class of three is clear.
+    # Fifteen pairs of changes: each main effect is aliased with two, and one class of three is
+    # clear.
     pairs = {name for e in effects.values() for name in (e["name"], *e["aliases"]) if "×" in name}
     assert (len(pairs), [len(effects[change]["aliases"]) for change in changes]) == (15, [2] * 6)
 
@@ -138,20 +170,31 @@ def test_mlflow_shows_the_study(smoke):
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len(children) == 18
     assert all(r.info.status == "FINISHED" for r in runs)
-    assert {r.info.run_name for r in children} >= {"gpt2 · seed 1", "gpt2 + no_bias - scaled_init · seed 2"}
+    assert {r.info.run_name for r in children} >= {
+        "gpt2 · seed 1",
+        "gpt2 + no_bias - scaled_init · seed 2",
+    }
     by_name = {r.info.run_name: r for r in children}
     assert by_name["llama · seed 1"].data.params["plugin.rope"] == "on"
     assert by_name["gpt2 · seed 1"].data.params["plugin.rope"] == "off"
-    assert len({frozenset(k for k in r.data.params if k.startswith("plugin.")) for r in children}) == 1
+    assert (
+        len({frozenset(k for k in r.data.params if k.startswith("plugin.")) for r in children}) == 1
+    )
     for r in children:
-        record = json.loads((smoke[0] / "runs" / r.data.tags["ablab.run_key"] / "result.json").read_text())
+        record = json.loads(
+            (smoke[0] / "runs" / r.data.tags["ablab.run_key"] / "result.json").read_text()
+        )
         assert r.data.metrics["final/val/bpb"] == record["metrics"]["val/bpb"]
         assert r.data.metrics["cost/flops"] == record["cost"]["flops"]
         assert r.data.params["budget.tokens"] == "20000.0"
-        assert r.data.metrics["system/memory_usage_megabytes"] > 50  # a process that has torch loaded
+        assert (
+            r.data.metrics["system/memory_usage_megabytes"] > 50
+        )  # a process that has torch loaded
         history = client.get_metric_history(r.info.run_id, "train/loss")
         assert [(m.step, m.value) for m in history] == [
-            (row["step"], row["train/loss"]) for row in losses(smoke[0] / "runs" / record_key(r)) if "train/loss" in row
+            (row["step"], row["train/loss"])
+            for row in losses(smoke[0] / "runs" / record_key(r))
+            if "train/loss" in row
         ]
     names = {a.path for a in client.list_artifacts(parent.info.run_id)}
     for ending in (".html", ".md", ".json", "-forest.svg", "-forest.png"):
@@ -174,9 +217,13 @@ def test_a_run_reused_by_another_study_is_a_light_copy(smoke, ablab, tmp_path):
     assert "all 4 runs are finished" in result.stdout
     client = MlflowClient(f"sqlite:///{smoke[0].resolve()}/mlflow/mlflow.db")
     (experiment,) = client.search_experiments(filter_string="name = 'ablab'")
-    copies = client.search_runs([experiment.experiment_id], "tags.reused_from = 'gpt2_vs_llama@smoke'")
+    copies = client.search_runs(
+        [experiment.experiment_id], "tags.reused_from = 'gpt2_vs_llama@smoke'"
+    )
     assert len(copies) == 4
-    assert all("final/val/bpb" in r.data.metrics and "train/loss" not in r.data.metrics for r in copies)
+    assert all(
+        "final/val/bpb" in r.data.metrics and "train/loss" not in r.data.metrics for r in copies
+    )
 
 
 @quiet
@@ -210,7 +257,12 @@ def test_a_crash_costs_the_run_that_crashed(ablab, tmp_path, study_text):
     assert reasons[0] == "RuntimeError: this model cannot run"
     assert reasons[1] == "the worker process died (exit code 9)"
     status = json.loads(ablab("status", "x", "--json").stdout)
-    assert sorted(run["attempts"] for run in status["ended"]) == [1, 1, 2, 2]  # what a model raises is not tried again
+    assert sorted(run["attempts"] for run in status["ended"]) == [
+        1,
+        1,
+        2,
+        2,
+    ]  # what a model raises is not tried again
     effects = {e["name"]: e["estimate"] for e in content["effects"]}
     assert effects["dead"] is None
     assert effects["fine"] is not None
@@ -227,7 +279,9 @@ def test_a_diverged_arm_is_a_result(ablab, tmp_path, study_text):
 
 def test_a_tracker_that_does_not_answer_costs_no_run(ablab, tmp_path, study_text, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    text = study_text.replace("leave_one_out", "compare") + "tracking: {uri: 'http://127.0.0.1:9'}\n"
+    text = (
+        study_text.replace("leave_one_out", "compare") + "tracking: {uri: 'http://127.0.0.1:9'}\n"
+    )
     (tmp_path / "x.yaml").write_text(text)
     result = ablab("run", "x.yaml")
     assert result.returncode == 0, result.stderr

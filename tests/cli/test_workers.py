@@ -1,4 +1,6 @@
-"""Workers that die, hang or are killed at any moment, in real processes: the numbers come out the same."""
+"""Workers that die, hang or are killed at any moment, in real processes: the numbers come out the
+same.
+"""
 
 import json
 import os
@@ -66,11 +68,17 @@ class Die:
 
 @pytest.fixture
 def once(tmp_path, study_text):
-    """The command that runs a study of one seed. A file named after what was done once appears in the folder."""
+    """The command that runs a study of one seed. A file named after what was done once appears in
+    the folder.
+    """
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "once.py").write_text(ONCE.format(folder=str(tmp_path)))
-    text = study_text.replace("from: gpt2\nto: llama\n", "arms: {base: gpt2, hung: gpt2 + hang, killed: gpt2 + die}\n")
-    (tmp_path / "x.yaml").write_text(text.replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 1"))
+    text = study_text.replace(
+        "from: gpt2\nto: llama\n", "arms: {base: gpt2, hung: gpt2 + hang, killed: gpt2 + die}\n"
+    )
+    (tmp_path / "x.yaml").write_text(
+        text.replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 1")
+    )
     return ("run", "x.yaml", "--plugins", "more", "--home", "home", "--workers", 2)
 
 
@@ -105,7 +113,9 @@ def test_without_retries_a_killed_worker_is_a_failed_run(ablab, once, tmp_path):
     assert "1 of 2 runs failed" in result.stderr
     shown = ablab("status", "x", "--home", "home").stdout
     assert "1 of 2 runs done, 1 failed" in shown
-    assert "failed: killed · seed 1: the worker process died (killed by SIGKILL" in shown.replace("\n", " ")
+    assert "failed: killed · seed 1: the worker process died (killed by SIGKILL" in shown.replace(
+        "\n", " "
+    )
     again = ablab(*once, "retries=0", "arms.hung=null")
     assert again.returncode == 0, again.stderr
 
@@ -131,7 +141,9 @@ def test_a_second_ctrl_c_ends_now_and_the_next_run_goes_on(ablab, once, tmp_path
 def workers(driver):
     try:
         children = psutil.Process(driver.pid).children()
-        return [child for child in children if any("spawn_main" in part for part in child.cmdline())]
+        return [
+            child for child in children if any("spawn_main" in part for part in child.cmdline())
+        ]
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return []
 
@@ -144,7 +156,10 @@ def test_kills_at_random_moments_change_no_number(ablab, long_study, uninterrupt
     def look():
         for file in home.glob("runs/*/result.json"):
             stat = file.stat()
-            assert finished.setdefault(file, (stat.st_ino, stat.st_mtime_ns)) == (stat.st_ino, stat.st_mtime_ns)
+            assert finished.setdefault(file, (stat.st_ino, stat.st_mtime_ns)) == (
+                stat.st_ino,
+                stat.st_mtime_ns,
+            )
 
     while len(finished) < 4 and len(kills) < 6 and time.monotonic() < end:
         driver = start(*command, cwd=tmp_path)

@@ -13,12 +13,24 @@ from hypothesis import strategies as st
 
 from ablab.data import sources, tokenizers
 from ablab.data.batches import Batches, Sequences, StepSampler, scoring_batches
-from ablab.data.spec import BpeTokenizer, ByteTokenizer, HubData, StdlibData, TextData, TiktokenTokenizer
+from ablab.data.spec import (
+    BpeTokenizer,
+    ByteTokenizer,
+    HubData,
+    StdlibData,
+    TextData,
+    TiktokenTokenizer,
+)
 from ablab.data.store import prepare, store_fingerprint
 from ablab.errors import UserError
 
 TIKTOKEN_CACHE = Path(__file__).parents[3] / "shared" / "data" / "tiktoken"
-TEXTS = ["def f(x):\n    return x  # ☃ \U0001f600\r\n", "the the the theme", " \t\n \x00 <|endoftext|>", "naïve café — “quoted”"]
+TEXTS = [
+    "def f(x):\n    return x  # ☃ \U0001f600\r\n",
+    "the the the theme",
+    " \t\n \x00 <|endoftext|>",
+    "naïve café — “quoted”",
+]
 BPE = tokenizers.make(BpeTokenizer(vocab=300), TEXTS * 5)
 BYTE = tokenizers.make(ByteTokenizer(), [])
 
@@ -40,11 +52,15 @@ def test_bytes_are_bytes():
 
 
 def test_bpe_encodes_as_the_library_that_trained_it():
-    """tiktoken carries the ranks; the tokenizers library, given the same merges, is the reference."""
+    """tiktoken carries the ranks; the tokenizers library, given the same merges, is the
+    reference.
+    """
     from tokenizers import pre_tokenizers, trainers
 
     reference = tokenizers.trainable({}, [])
-    trainer = trainers.BpeTrainer(vocab_size=299, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=299, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
     reference.train_from_iterator(TEXTS * 5, trainer)
     for text in [*TEXTS, "a theme of the cafés, return x"]:
         assert BPE.encode_ordinary(text) == reference.encode(text).ids
@@ -57,7 +73,9 @@ def test_a_saved_tokenizer_is_the_same(tmp_path):
     assert again.eot_token == BPE.eot_token == 299
 
 
-@pytest.mark.skipif(not TIKTOKEN_CACHE.is_dir(), reason="the cached files of tiktoken's gpt2 encoding are not here")
+@pytest.mark.skipif(
+    not TIKTOKEN_CACHE.is_dir(), reason="the cached files of tiktoken's gpt2 encoding are not here"
+)
 def test_a_named_encoding(tmp_path, monkeypatch):
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(TIKTOKEN_CACHE))
     spec = TiktokenTokenizer(kind="tiktoken", name="gpt2")
@@ -85,7 +103,11 @@ def test_stdlib_is_real_text_without_tests_and_vendored_folders():
     names = {row["name"] for row in rows}
     assert "ast.py" in names
     assert "json/decoder.py" in names
-    assert not [n for n in names if {"test", "tests", "site-packages", "_vendor", "_bundled"} & set(Path(n).parts)]
+    assert not [
+        n
+        for n in names
+        if {"test", "tests", "site-packages", "_vendor", "_bundled"} & set(Path(n).parts)
+    ]
     assert sum(len(row["text"]) for row in rows) > 5_000_000
     assert type(rows[0]) is dict
     assert type(sources.documents(StdlibData())).__module__.startswith("datasets")
@@ -132,7 +154,9 @@ def json_lines(folder, rows):
 def test_hub_reads_local_folders(tmp_path, write, streaming, monkeypatch):
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     write(tmp_path / "set", [{"body": f"document {i}\n" * 3, "n": i} for i in range(12)])
-    data = HubData(source="hub", name=str(tmp_path / "set"), column="body", streaming=streaming, limit=7)
+    data = HubData(
+        source="hub", name=str(tmp_path / "set"), column="body", streaming=streaming, limit=7
+    )
     rows = list(sources.documents(data))
     assert [row["text"] for row in rows] == [f"document {i}\n" * 3 for i in range(7)]
     with pytest.raises(UserError, match=r"no column 'text' \(columns: body, n\)"):
@@ -157,7 +181,9 @@ def test_hub_without_a_network_names_what_works(monkeypatch):
         raise ConnectionError("Couldn't reach it")
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(UserError, match=r"out of reach.*without a network these work: source stdlib"):
+    with pytest.raises(
+        UserError, match=r"out of reach.*without a network these work: source stdlib"
+    ):
         sources.documents(HubData(source="hub", name="some/thing"))
 
 
@@ -186,7 +212,9 @@ def test_the_fingerprint_follows_the_bytes_and_the_tokenizer(tmp_path):
     data = TextData(source="text", files=[str(tmp_path / "*.txt")])
     before = store_fingerprint(data)
     assert store_fingerprint(data) == before
-    assert store_fingerprint(data.model_copy(update={"tokenizer": BpeTokenizer(vocab=500)})) != before
+    assert (
+        store_fingerprint(data.model_copy(update={"tokenizer": BpeTokenizer(vocab=500)})) != before
+    )
     (tmp_path / "a.txt").write_text("hellO\n" * 100)
     assert store_fingerprint(data) != before
 
@@ -201,7 +229,9 @@ def test_too_small_a_corpus(tmp_path):
 def test_sequences_are_a_pure_function_of_seed_and_number():
     tokens = np.arange(1000, dtype=np.uint16)
     first, second = Sequences(tokens, 9, seed=1), Sequences(tokens, 9, seed=1)
-    assert torch.equal(first.__getitems__([500, 3, 77]), torch.stack([second[500], second[3], second[77]]))
+    assert torch.equal(
+        first.__getitems__([500, 3, 77]), torch.stack([second[500], second[3], second[77]])
+    )
     assert not torch.equal(first[0], Sequences(tokens, 9, seed=2)[0])
     epoch = torch.stack([first[n] for n in range(first.windows)])
     assert sorted(epoch[:, 0].tolist()) == [9 * i for i in range(111)]
@@ -215,7 +245,12 @@ def test_batches_are_equal_however_many_workers_load_them(workers):
     from torch.utils.data import DataLoader
 
     sequences = Sequences(np.arange(1000, dtype=np.uint16), 9, seed=1)
-    loader = DataLoader(sequences, batch_sampler=StepSampler(Batches(((4, 9),))), num_workers=workers, collate_fn=lambda x: x)
+    loader = DataLoader(
+        sequences,
+        batch_sampler=StepSampler(Batches(((4, 9),))),
+        num_workers=workers,
+        collate_fn=lambda x: x,
+    )
     batches = [batch for batch, _ in zip(loader, range(6), strict=False)]
     plain = [torch.stack([sequences[n] for n in range(4 * i, 4 * i + 4)]) for i in range(6)]
     assert all(torch.equal(a, b) for a, b in zip(batches, plain, strict=True))
@@ -223,7 +258,9 @@ def test_batches_are_equal_however_many_workers_load_them(workers):
 
 def test_a_sampler_goes_on_where_it_left_off():
     whole = [batch for batch, _ in zip(StepSampler(Batches(((3, 5),))), range(5), strict=False)]
-    rest = [batch for batch, _ in zip(StepSampler(Batches(((3, 5),)), start=2), range(3), strict=False)]
+    rest = [
+        batch for batch, _ in zip(StepSampler(Batches(((3, 5),)), start=2), range(3), strict=False)
+    ]
     assert rest == whole[2:]
 
 

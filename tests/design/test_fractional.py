@@ -1,4 +1,6 @@
-"""Fractional factorials against planted responses, and against the full factorial on the same response."""
+"""Fractional factorials against planted responses, and against the full factorial on the same
+response.
+"""
 
 import re
 
@@ -8,13 +10,24 @@ from ablab.errors import UserError
 from ablab.stats.effects import effect, fit
 
 SIX = ["no_bias", "rmsnorm", "rope", "swiglu", "untied_embeddings", "mqa"]
-PLANTED = {"rmsnorm": -0.1, "rope": -0.5, "swiglu": -0.3, "no_bias": 0.05, "untied_embeddings": 0.2, "mqa": 0.07}
+PLANTED = {
+    "rmsnorm": -0.1,
+    "rope": -0.5,
+    "swiglu": -0.3,
+    "no_bias": 0.05,
+    "untied_embeddings": 0.2,
+    "mqa": 0.07,
+}
 PAIRS = {("rope", "swiglu"): -0.04, ("mqa", "rope"): 0.03, ("rmsnorm", "untied_embeddings"): 0.02}
 
 
 def response(model):
     names = set(model.uses)
-    return 3 + sum(PLANTED.get(n, 0.0) for n in names) + sum(v for pair, v in PAIRS.items() if set(pair) <= names)
+    return (
+        3
+        + sum(PLANTED.get(n, 0.0) for n in names)
+        + sum(v for pair, v in PAIRS.items() if set(pair) <= names)
+    )
 
 
 def estimates(layout):
@@ -38,7 +51,9 @@ def test_effects_are_the_full_factorials_summed_over_each_alias_class(laid):
         assert c.aliases == ()
         assert found[c.name] == pytest.approx(full[c.name])
     classes = [(c.name, *c.aliases) for c in layout.contrasts if c.kind == "interaction"]
-    assert sorted(name for names in classes for name in names) == sorted(n for n in full if "×" in n)
+    assert sorted(name for names in classes for name in names) == sorted(
+        n for n in full if "×" in n
+    )
     for names in classes:
         assert found[names[0]] == pytest.approx(sum(full[name] for name in names))
     planted = next(names for names in classes if "rope × swiglu" in names)
@@ -51,7 +66,9 @@ def test_at_resolution_v_each_interaction_comes_back(laid):
     found = estimates(layout)
     assert found["rope × swiglu"] == pytest.approx(-0.04)
     assert found["rope × mqa"] == pytest.approx(0.03)
-    assert found["rope × no_bias" if "rope × no_bias" in found else "no_bias × rope"] == pytest.approx(0)
+    assert found[
+        "rope × no_bias" if "rope × no_bias" in found else "no_bias × rope"
+    ] == pytest.approx(0)
     assert found["rope"] == pytest.approx(-0.5 - 0.02 + 0.015)
     assert not any(c.aliases for c in layout.contrasts)
 
@@ -60,7 +77,8 @@ def test_at_resolution_iii_main_effects_carry_their_aliases(laid):
     layout = laid(study(3, ["rope", "swiglu", "rmsnorm"]))
     by_name = {c.name: c for c in layout.contrasts}
     assert by_name["rmsnorm"].aliases == ("rope × swiglu",)
-    # Half of an interaction, as a difference of differences, is what it adds to a difference between levels.
+    # Half of an interaction, as a difference of differences, is what it adds to a difference
+    # between levels.
     assert estimates(layout)["rmsnorm"] == pytest.approx(-0.1 + -0.04 / 2)
     assert [c.kind for c in layout.contrasts] == ["change"] * 3 + ["total"]
 
@@ -91,17 +109,34 @@ def test_two_level_factors(laid):
     more = "changes: [mqa, '- no_bias'], factors: {p: [learned, rope]}"
     layout = laid(f"from: llama\ndesign: {{kind: fractional_factorial, resolution: 3, {more}}}\n")
     assert [c.name for c in layout.contrasts][:3] == ["mqa", "- no_bias", "p: rope vs learned"]
-    assert estimates(layout)["p: rope vs learned"] == pytest.approx(-0.5 - 0.04 + 0.03 / 2)  # swiglu in all runs, mqa in half
+    assert estimates(layout)["p: rope vs learned"] == pytest.approx(
+        -0.5 - 0.04 + 0.03 / 2
+    )  # swiglu in all runs, mqa in half
 
 
 @pytest.mark.parametrize(
     ("design", "message"),
     [
-        ("factors: {p: [off, rope, alibi]}", "x.yaml:4:48: design.factors.p: a fractional factorial takes factors of two levels"),
-        ("changes: [rope, alibi, swiglu, no_bias]", "x.yaml:4:1: design: the fraction needs 'gpt2 + alibi + rope', which cannot"),
-        ("changes: [rope, alibi, swiglu, no_bias]", "leave out 'alibi' or 'rope', or make them levels of one factor"),
-        ("resolution: 6, changes: [rope]", "x.yaml:4:38: design.resolution: Input should be less than or equal to 5, not 6"),
-        ("resolution: 2, changes: [rope]", "design.resolution: Input should be greater than or equal to 3"),
+        (
+            "factors: {p: [off, rope, alibi]}",
+            "x.yaml:4:48: design.factors.p: a fractional factorial takes factors of two levels",
+        ),
+        (
+            "changes: [rope, alibi, swiglu, no_bias]",
+            "x.yaml:4:1: design: the fraction needs 'gpt2 + alibi + rope', which cannot",
+        ),
+        (
+            "changes: [rope, alibi, swiglu, no_bias]",
+            "leave out 'alibi' or 'rope', or make them levels of one factor",
+        ),
+        (
+            "resolution: 6, changes: [rope]",
+            "x.yaml:4:38: design.resolution: Input should be less than or equal to 5, not 6",
+        ),
+        (
+            "resolution: 2, changes: [rope]",
+            "design.resolution: Input should be greater than or equal to 3",
+        ),
         ("changes: [rope], orders: 4", "'orders' goes with design shapley"),
     ],
 )
@@ -116,10 +151,16 @@ def test_more_factors_than_the_arms_can_hold(laid, tmp_path):
 
     text = "from ablab.plugin import plugin\n"
     for i in range(19):
-        text += f"@plugin(source='a test')\nclass Mine{i}:\n    '''Nothing.'''\n    def edit(self):\n        return {{}}\n"
+        text += (
+            f"@plugin(source='a test')\nclass Mine{i}:\n    '''Nothing.'''\n    def "
+            "edit(self):\n        return {}\n"
+        )
     (tmp_path / "many.py").write_text(text)
     changes = [f"mine{i}" for i in range(19)]
     registry = load_registry([tmp_path])
-    with pytest.raises(UserError, match=r"19 factors at resolution V take more than 256 arms: ask for resolution 4, or list"):
+    with pytest.raises(
+        UserError,
+        match=r"19 factors at resolution V take more than 256 arms: ask for resolution 4, or list",
+    ):
         laid(study(5, changes), registry)
     assert len(laid(study(4, changes), registry).arms) == 64

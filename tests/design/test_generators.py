@@ -9,7 +9,8 @@ import pytest
 
 from ablab.design.generators import Fraction, find_fraction
 
-# Montgomery, Design and Analysis of Experiments, table 8.14: the fewest runs of a regular fraction of a resolution.
+# Montgomery, Design and Analysis of Experiments, table 8.14: the fewest runs of a regular fraction
+# of a resolution.
 FEWEST = {
     3: {3: 4, 4: 8, 5: 8, 6: 8, 7: 8, 8: 16, 9: 16, 10: 16, 11: 16, 12: 16, 15: 16},
     4: {4: 8, 5: 16, 6: 16, 7: 16, 8: 16, 9: 32, 10: 32, 11: 32, 12: 32, 15: 32},
@@ -46,7 +47,10 @@ def shortest_word(matrix):
     return None
 
 
-@pytest.mark.parametrize(("factors", "resolution"), [(5, 3), (6, 3), (7, 3), (4, 4), (6, 4), (7, 4), (8, 4), (6, 5), (8, 5)])
+@pytest.mark.parametrize(
+    ("factors", "resolution"),
+    [(5, 3), (6, 3), (7, 3), (4, 4), (6, 4), (7, 4), (8, 4), (6, 5), (8, 5)],
+)
 def test_alias_classes_are_pydoe3s(factors, resolution):
     found = fraction(factors, resolution)
     lines, _ = pyDOE3.fracfact_aliasing(found.matrix())
@@ -56,8 +60,9 @@ def test_alias_classes_are_pydoe3s(factors, resolution):
         if names:
             expected.add(frozenset(names))
     mine = {
-        frozenset("".join(chr(ord("a") + i) for i in pair) for pair in pairs) for pairs in found.aliased().values()
-    }  # fmt: skip
+        frozenset("".join(chr(ord("a") + i) for i in pair) for pair in pairs)
+        for pairs in found.aliased().values()
+    }
     assert mine == expected
 
 
@@ -73,7 +78,9 @@ def test_of_equal_fractions_the_one_with_the_fewest_aliased_pairs_is_taken():
         found = fraction(factors, 4)
         odd = [m for m in range(found.runs) if m.bit_count() in (3, 5)]
         basic = [1 << i for i in range(found.basic)]
-        fewest = min(aliased([*basic, *added]) for added in combinations(odd, factors - found.basic))
+        fewest = min(
+            aliased([*basic, *added]) for added in combinations(odd, factors - found.basic)
+        )
         assert sum(len(p) * (len(p) - 1) // 2 for p in found.aliased().values()) == fewest
 
 

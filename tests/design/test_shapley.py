@@ -1,4 +1,6 @@
-"""Shapley values against the textbook's formula over subsets, and the drawn ones against the exact."""
+"""Shapley values against the textbook's formula over subsets, and the drawn ones against the
+exact.
+"""
 
 import re
 from itertools import combinations, permutations
@@ -22,7 +24,11 @@ def response(names):
     names = set(names)
     value = 3 - 0.5 * ("rope" in names) - 0.3 * ("swiglu" in names) + 0.05 * ("no_bias" in names)
     value -= 0.12 * ({"rope", "swiglu"} <= names) + 0.2 * ({"rope", "no_bias", "rmsnorm"} <= names)
-    return value + 0.07 * ({"mqa", "qk_norm"} <= names) - 0.3 * ({"untied_embeddings", "rmsnorm"} <= names)
+    return (
+        value
+        + 0.07 * ({"mqa", "qk_norm"} <= names)
+        - 0.3 * ({"untied_embeddings", "rmsnorm"} <= names)
+    )
 
 
 def study(changes, more=""):
@@ -50,7 +56,10 @@ def textbook(changes, value=response):
     for change in changes:
         rest = [c for c in changes if c != change]
         values[change] = sum(
-            factorial(size) * factorial(n - size - 1) / factorial(n) * (value({*s, change}) - value(s))
+            factorial(size)
+            * factorial(n - size - 1)
+            / factorial(n)
+            * (value({*s, change}) - value(s))
             for size in range(n)
             for s in combinations(rest, size)
         )
@@ -87,7 +96,8 @@ def test_drawn_values_lie_about_the_exact_within_their_error(laid):
             assert found.estimate == pytest.approx(np.mean(own))
             assert found.sampling_se == pytest.approx(np.std(own, ddof=1) / 4)
             off.append((found.estimate - expected[c.name]) / found.sampling_se)
-    # About a t of 15 degrees of freedom, whose standard deviation is 1.07; the values of one draw are dependent.
+    # About a t of 15 degrees of freedom, whose standard deviation is 1.07; the values of one draw
+    # are dependent.
     assert abs(np.mean(off)) < 0.4
     assert 0.85 < np.std(off) < 1.3
 
@@ -96,7 +106,8 @@ def test_draws_are_pairs_of_an_order_and_its_reverse_by_a_seed(laid):
     first, again, other = (laid(study(SEVEN, f", seed: {s}")) for s in (1, 1, 2))
     assert first.contrasts == again.contrasts
     assert first.contrasts != other.contrasts
-    # A change first in one order is last in the reverse: what a pair weighs does not sum to more than the two orders.
+    # A change first in one order is last in the reverse: what a pair weighs does not sum to more
+    # than the two orders.
     for part in first.contrasts[0].parts:
         positive = [arm for arm, weight in part.items() if weight > 0]
         sizes = sorted(len(set(first.arms[arm].uses) & set(SEVEN)) for arm in positive)
@@ -106,7 +117,8 @@ def test_draws_are_pairs_of_an_order_and_its_reverse_by_a_seed(laid):
 
 def test_only_legal_orders_count(laid, tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from ablab.plugin import plugin\n@plugin(source='a test', requires=('rope',))\nclass Mine:\n"
+        "from ablab.plugin import plugin\n@plugin(source='a test', requires=('rope',))\nclass "
+        "Mine:\n"
         "    '''Nothing.'''\n    def edit(self):\n        return {}\n"
     )
     registry = load_registry([tmp_path])
@@ -115,7 +127,9 @@ def test_only_legal_orders_count(laid, tmp_path):
     orders = [o for o in permutations(changes) if o.index("rope") < o.index("mine")]
     found = estimates(layout)
     for change in changes:
-        gains = [response(o[: o.index(change) + 1]) - response(o[: o.index(change)]) for o in orders]
+        gains = [
+            response(o[: o.index(change) + 1]) - response(o[: o.index(change)]) for o in orders
+        ]
         assert found[change] == pytest.approx(np.mean(gains))
     assert layout.notes == ["Shapley values over the 12 of 24 orders whose every step is legal"]
     assert "'mine' needs 'rope'" in layout.infeasible["gpt2 + mine"]
@@ -135,9 +149,15 @@ def test_only_legal_orders_count(laid, tmp_path):
         ),
         ("changes: [rope, alibi, swiglu]", "leave out 'alibi' or 'rope'"),
         (f"changes: [alibi, {', '.join(SEVEN)}]", "no order in which"),
-        ("changes: [rope], orders: 5", "x.yaml:4:42: design.orders: Input should be a multiple of 2, not 5"),
+        (
+            "changes: [rope], orders: 5",
+            "x.yaml:4:42: design.orders: Input should be a multiple of 2, not 5",
+        ),
         ("changes: [rope], orders: 2", "design.orders: Input should be greater than or equal to 4"),
-        ("changes: [rope], factors: {p: [off, rope]}", "'factors' goes with design factorial or fractional_factorial"),
+        (
+            "changes: [rope], factors: {p: [off, rope]}",
+            "'factors' goes with design factorial or fractional_factorial",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(laid, design, message):
@@ -150,8 +170,11 @@ def test_all_runs_are_a_factorials(tmp_path, registry, study_text):
     keys = []
     for kind in ("factorial", "shapley"):
         file = tmp_path / "x.yaml"
-        file.write_text(study_text.replace("{kind: leave_one_out}", f"{{kind: {kind}, changes: [rope, swiglu, no_bias]}}"
-        ).replace("to: llama\n", ""))  # fmt: skip
+        file.write_text(
+            study_text.replace(
+                "{kind: leave_one_out}", f"{{kind: {kind}, changes: [rope, swiglu, no_bias]}}"
+            ).replace("to: llama\n", "")
+        )
         made, document = load_study(file, None, [])
         plan = make_plan("x", made, document, registry)
         keys.append({(run.arm, run.seed): run.key for run in plan.runs})

@@ -8,13 +8,24 @@ from ablab.design.changes import difference
 from ablab.errors import UserError
 from ablab.stats.effects import effect, fit
 
-PLANTED = {"rmsnorm": -0.1, "rope": -0.5, "swiglu": -0.3, "no_bias": 0.05, "untied_embeddings": 0.2, "scaled_init": 0.07}
+PLANTED = {
+    "rmsnorm": -0.1,
+    "rope": -0.5,
+    "swiglu": -0.3,
+    "no_bias": 0.05,
+    "untied_embeddings": 0.2,
+    "scaled_init": 0.07,
+}
 
 
 def response(model):
     """Additive, but for rope and swiglu, which help each other by 0.04."""
     names = set(model.uses)
-    return 3 + sum(PLANTED.get(name, 0.0) for name in names) - (0.04 if {"rope", "swiglu"} <= names else 0)
+    return (
+        3
+        + sum(PLANTED.get(name, 0.0) for name in names)
+        - (0.04 if {"rope", "swiglu"} <= names else 0)
+    )
 
 
 def response_of(family):
@@ -59,7 +70,11 @@ def test_one_in_one_out(laid):
     assert found["- scaled_init (out)"] == pytest.approx(-0.07)
     assert found["llama vs gpt2"] == pytest.approx(response_of("llama") - response_of("gpt2"))
     kinds = {c.name: c.kind for c in layout.contrasts}
-    assert (kinds["rope (in)"], kinds["rope (out)"], kinds["rope (out − in)"]) == ("change", "change", "interaction")
+    assert (kinds["rope (in)"], kinds["rope (out)"], kinds["rope (out − in)"]) == (
+        "change",
+        "change",
+        "interaction",
+    )
 
 
 def test_an_arm_that_two_ways_lead_to_is_one_arm(laid):
@@ -85,7 +100,9 @@ def test_compare(laid):
     text = "arms: {base: gpt2, mine: gpt2 + rope, other: 'llama'}\n"
     assert list(estimates(laid(text))) == ["mine", "other"]
     assert estimates(laid(text))["mine"] == pytest.approx(-0.5)
-    assert estimates(laid(text + "design: {kind: compare, baseline: mine}\n"))["base"] == pytest.approx(0.5)
+    assert estimates(laid(text + "design: {kind: compare, baseline: mine}\n"))[
+        "base"
+    ] == pytest.approx(0.5)
     assert list(laid("from: gpt1\nto: gpt2\n").arms) == ["gpt1", "gpt2"]
 
 
@@ -107,7 +124,9 @@ def test_what_writes_the_same_path_is_replaced(registry, tmp_path):
     both = load_registry([tmp_path])
     changes = difference(resolve("llama", both).uses, resolve("llama - rope + mine", both).uses)
     assert [c.name for c in changes] == ["mine for rope"]
-    assert set(changes[0].undo(resolve("llama - rope + mine", both).uses)) == set(resolve("llama", both).uses)
+    assert set(changes[0].undo(resolve("llama - rope + mine", both).uses)) == set(
+        resolve("llama", both).uses
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,13 +135,22 @@ def test_what_writes_the_same_path_is_replaced(registry, tmp_path):
         ("arms:\n  mine: gpt2 + thteta\n", "x.yaml:4:3: arms.mine: no plugin named 'thteta'"),
         ("from: gpt2\nto: lama\n", "x.yaml:4:1: to: no family named 'lama' (did you mean 'llama'"),
         ("from: gpt2\nto: gpt2\ndesign: {kind: one_in}\n", "`from` and `to` do not differ"),
-        ("from: gpt2\ndesign: {kind: one_in, changes: [rope, rop]}\n", "x.yaml:4:40: design.changes.1: no plugin named 'rop'"),
-        ("from: gpt2\ndesign: {kind: one_in, changes: ['- rope']}\n", "'gpt2' has no 'rope' to remove"),
+        (
+            "from: gpt2\ndesign: {kind: one_in, changes: [rope, rop]}\n",
+            "x.yaml:4:40: design.changes.1: no plugin named 'rop'",
+        ),
+        (
+            "from: gpt2\ndesign: {kind: one_in, changes: ['- rope']}\n",
+            "'gpt2' has no 'rope' to remove",
+        ),
         ("from: llama\ndesign: {kind: one_in, changes: [rope]}\n", "has 'rope' already"),
         ("from: gpt2\nto: llama\ndesign: {kind: path, changes: [rope]}\n", "missing no_bias"),
         ("from: gpt2\ndesign: {kind: path, changes: [rope, rope]}\n", "both change 'rope'"),
         ("from: gpt2\ndesign: {kind: one_in, changes: [rope, + rope]}\n", "both change 'rope'"),
-        ("from: gpt2\ndesign: {kind: one_in_one_out, changes: [rope]}\n", "x.yaml:4:1: design: one change does the same"),
+        (
+            "from: gpt2\ndesign: {kind: one_in_one_out, changes: [rope]}\n",
+            "x.yaml:4:1: design: one change does the same",
+        ),
         (
             "from: gpt2\ndesign: {kind: path, factors: {a: [off, rope]}}\n",
             "x.yaml:4:22: design.factors: 'factors' goes with design fac",
@@ -135,7 +163,10 @@ def test_what_writes_the_same_path_is_replaced(registry, tmp_path):
             "from: gpt2\ndesign: {kind: path, changes: [rope, swiglu, rope]}\n",
             "design.changes.2: 'rope' (x.yaml:4:32) and 'rope' both",
         ),
-        ("arms: {a: gpt2}\nfrom: gpt2\nto: llama\ndesign: {kind: path}\n", "arms go with design compare"),
+        (
+            "arms: {a: gpt2}\nfrom: gpt2\nto: llama\ndesign: {kind: path}\n",
+            "arms go with design compare",
+        ),
         ("arms: {a: gpt2}\ndesign: {kind: compare, baseline: b}\n", "no arm named 'b'"),
     ],
 )

@@ -40,7 +40,9 @@ class Silent:
 
 
 class Scripted:
-    """Gives each run the outcomes that `script` holds for it, in turn: a report, an error, something to call, or HANG."""
+    """Gives each run the outcomes that `script` holds for it, in turn: a report, an error,
+    something to call, or HANG.
+    """
 
     def __init__(self, script, slots=1):
         self.script = {key: deque(outcomes) for key, outcomes in script.items()}
@@ -77,7 +79,14 @@ def drive(root, script, *, retries=1, slots=1, stall=600.0):
     display = Silent()
     executor = Scripted(script, slots)
     driver = Driver(root, executor, Silent(), display, RetryPolicy(retries, stall))
-    plan = Plan((), tuple(replace(SPEC, key=key) for key in script), (), {}, {}, Expected(len(script), 0, 0.0))
+    plan = Plan(
+        (),
+        tuple(replace(SPEC, key=key) for key in script),
+        (),
+        {},
+        {},
+        Expected(len(script), 0, 0.0),
+    )
     tally = driver.drive(Listed(plan, root))
     return tally, executor, display
 
@@ -94,7 +103,10 @@ def test_a_run_whose_process_died_is_tried_again_with_the_reason_on_record(tmp_p
     assert (tally.trained, tally.failed) == (2, {})
     assert executor.handed == ["a", "a", "b"]
     (attempt,) = Record(tmp_path, "a").attempts
-    assert (attempt["reason"], attempt["pid"]) == ("the worker process died (killed by SIGKILL: was memory short?)", 123)
+    assert (attempt["reason"], attempt["pid"]) == (
+        "the worker process died (killed by SIGKILL: was memory short?)",
+        123,
+    )
     assert "tried again" in display.said[0]
     assert display.endings == [("a", "finished"), ("b", "finished")]
 
@@ -110,16 +122,22 @@ def test_retries_are_counted(tmp_path, retries):
 
 
 def test_what_a_run_raises_is_not_tried_again(tmp_path):
-    tally, executor, _ = drive(tmp_path, {"a": [AttemptOutcome("failed", "ValueError: no")]}, retries=3)
+    tally, executor, _ = drive(
+        tmp_path, {"a": [AttemptOutcome("failed", "ValueError: no")]}, retries=3
+    )
     assert tally.failed == {"a": "ValueError: no"}
     assert executor.handed == ["a"]
 
 
 def test_a_run_that_makes_no_progress_is_ended_and_tried_again(tmp_path):
-    tally, executor, _ = drive(tmp_path, {"a": [HANG, FINISHED], "b": [FINISHED]}, slots=2, stall=0.2)
+    tally, executor, _ = drive(
+        tmp_path, {"a": [HANG, FINISHED], "b": [FINISHED]}, slots=2, stall=0.2
+    )
     assert tally.trained == 2
     assert len(executor.cancelled) == 1
-    assert [attempt["reason"] for attempt in Record(tmp_path, "a").attempts] == ["no progress for 0.2 s"]
+    assert [attempt["reason"] for attempt in Record(tmp_path, "a").attempts] == [
+        "no progress for 0.2 s"
+    ]
     assert Record(tmp_path, "b").attempts == []
 
 
@@ -156,7 +174,11 @@ def test_a_driver_at_work_takes_up_what_is_wanted_again(tmp_path):
         return HANG  # ended by the stall, so that the driver is at work for a while
 
     Record(tmp_path, "a").ask_to_stop("enough")
-    script = {"a": [FINISHED], "b": [AttemptOutcome("failed", "no"), FINISHED], "c": [retry, FINISHED]}
+    script = {
+        "a": [FINISHED],
+        "b": [AttemptOutcome("failed", "no"), FINISHED],
+        "c": [retry, FINISHED],
+    }
     tally, executor, _ = drive(tmp_path, script, stall=0.3)
     assert tally.trained == 3
     assert (tally.stopped, tally.failed) == ({}, {})

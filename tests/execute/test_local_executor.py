@@ -42,7 +42,12 @@ def test_each_process_has_a_gpu_and_they_are_shared_evenly(local):
     assert held(made) == ["0", "1", "0", "1"]
     made.cancel(futures[1])
     made.submit(None)
-    assert sorted(held(made)) == ["0", "0", "1", "1"]  # the new one takes the place of the one that is gone
+    assert sorted(held(made)) == [
+        "0",
+        "0",
+        "1",
+        "1",
+    ]  # the new one takes the place of the one that is gone
 
 
 def test_without_gpus_nothing_is_set(local):
@@ -51,7 +56,9 @@ def test_without_gpus_nothing_is_set(local):
     assert held(made) == [None]
 
 
-@pytest.mark.parametrize(("visible", "found"), [(None, ["0", "1"]), ("3,5", ["3", "5"]), ("", ["0", "1"])])
+@pytest.mark.parametrize(
+    ("visible", "found"), [(None, ["0", "1"]), ("3,5", ["3", "5"]), ("", ["0", "1"])]
+)
 def test_the_gpus_that_are_visible(monkeypatch, visible, found):
     import torch
 

@@ -24,7 +24,9 @@ def home(tmp_path, study_text):
     """A home with a study of sixteen runs that are done."""
     (tmp_path / "x.yaml").write_text(study_text)
     place = make_home(tmp_path / "home")
-    session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), place.root), place, Silent())
+    session = Session(
+        planned(Request(tmp_path / "x.yaml", None, (), ()), place.root), place, Silent()
+    )
     session.views = Trackers([])
     session.run(lambda setting: StandIn(place.root, lambda spec: 3.0), Share(1))
     return place
@@ -35,7 +37,11 @@ def targets(home, *names):
 
 
 def files(home):
-    return sorted(path for path in home.root.rglob("*") if path.name != ".lease.lock" and "drivers" not in path.parts)
+    return sorted(
+        path
+        for path in home.root.rglob("*")
+        if path.name != ".lease.lock" and "drivers" not in path.parts
+    )
 
 
 def test_nothing_is_removed_beneath_a_driver_that_trains_nothing_now(home):

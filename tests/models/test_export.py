@@ -34,7 +34,8 @@ ARMS = {
 }
 WITHOUT = {
     "gpt2 + swiglu": "gpt2 is the nearest, and has no place for swiglu (mlp)",
-    "llama - rope": "llama is the nearest, and has no place for the lack of rope (position, mixer.rotate)",
+    "llama - rope": "llama is the nearest, and has no place for the lack of rope "
+    "(position, mixer.rotate)",
 }
 
 
@@ -43,7 +44,11 @@ def trained(tmp_path_factory, corpus):
     """A home with a finished run of each arm, by expression."""
     folder = tmp_path_factory.mktemp("export")
     arms = json.dumps({str(i): text for i, text in enumerate([*ARMS, *WITHOUT])})
-    text = STUDY.format(corpus=corpus).replace("from: gpt2\nto: llama\n", f"arms: {arms}\n").replace("leave_one_out", "compare")
+    text = (
+        STUDY.format(corpus=corpus)
+        .replace("from: gpt2\nto: llama\n", f"arms: {arms}\n")
+        .replace("leave_one_out", "compare")
+    )
     (folder / "x.yaml").write_text(text.replace("seeds: 2", "seeds: 1"))
     asked = planned(Request(folder / "x.yaml", None, (), ()))
     home = Home(folder / "home", folder / "home" / "mlflow")
@@ -59,10 +64,20 @@ def finish(spec, record, store):
     record.create(spec)
     value = rebuild(spec, load_registry())
     job = Job(
-        value.arch, value.recipe, store, batches=Batches(spec.batches), seed=spec.seed, flops_per_token=spec.flops_per_token,
+        value.arch,
+        value.recipe,
+        store,
+        batches=Batches(spec.batches),
+        seed=spec.seed,
+        flops_per_token=spec.flops_per_token,
         folder=record.folder,
-    )  # fmt: skip
-    hooks = Hooks(log=record.append_metrics, stop=lambda: False, beat=lambda *_: None, resumed=record.keep_metrics)
+    )
+    hooks = Hooks(
+        log=record.append_metrics,
+        stop=lambda: False,
+        beat=lambda *_: None,
+        resumed=record.keep_metrics,
+    )
     record.finish(train(job, hooks).result)
 
 
@@ -83,10 +98,14 @@ def cli(capsys, monkeypatch):
 def logits_apart(folder, spec, home):
     """Their model and ours with the run's weights, over the whole context."""
     theirs = transformers.AutoModelForCausalLM.from_pretrained(folder)
-    tokens = torch.from_numpy(open_store(home.tokens / spec.data).tokens("val")[:16].astype("int64"))[None]
+    tokens = torch.from_numpy(
+        open_store(home.tokens / spec.data).tokens("val")[:16].astype("int64")
+    )[None]
     ours = ablab.from_hf(theirs)
     weights = load_file(home.root / "runs" / spec.key / "model.safetensors")
-    assert {name: w.shape for name, w in weights.items()} == {name: p.shape for name, p in ours.named_parameters()}
+    assert {name: w.shape for name, w in weights.items()} == {
+        name: p.shape for name, p in ours.named_parameters()
+    }
     assert all(torch.equal(weights[name], p) for name, p in ours.named_parameters())
     with torch.no_grad():
         return theirs, (theirs(tokens).logits - ours(tokens)).abs().max().item()
@@ -126,7 +145,9 @@ def test_its_tokenizer_is_the_runs(trained, cli, tmp_path, corpus):
 
 
 @pytest.mark.parametrize(("expression", "message"), WITHOUT.items())
-def test_an_arm_without_a_form_is_refused_by_its_change(trained, cli, tmp_path, expression, message):
+def test_an_arm_without_a_form_is_refused_by_its_change(
+    trained, cli, tmp_path, expression, message
+):
     home, specs = trained
     status, out, err = cli("export", specs[expression].key, tmp_path / "m", "--home", home.root)
     assert (status, out) == (2, "")
@@ -137,16 +158,28 @@ def test_an_arm_without_a_form_is_refused_by_its_change(trained, cli, tmp_path, 
 def test_a_run_is_named_by_a_prefix_that_tells_it_apart(trained, cli, tmp_path):
     home, specs = trained
     key = specs["llama"].key
-    length = next(n for n in range(1, 25) if sum(s.key.startswith(key[:n]) for s in specs.values()) == 1)
+    length = next(
+        n for n in range(1, 25) if sum(s.key.startswith(key[:n]) for s in specs.values()) == 1
+    )
     assert cli("export", key[:length], tmp_path / "m", "--home", home.root)[0] == 0
-    for prefix, message in (("zz", "no run's key in"), ("", "no run's key in"), ("../", "no run's key in")):
+    for prefix, message in (
+        ("zz", "no run's key in"),
+        ("", "no run's key in"),
+        ("../", "no run's key in"),
+    ):
         status, _, err = cli("export", prefix, tmp_path / "n", "--home", home.root)
         assert status == 2
         assert message in err
     (tmp_path / "home" / "runs" / "aa1").mkdir(parents=True)
     (tmp_path / "home" / "runs" / "aa2").mkdir()
-    assert "'aa' begins the keys of 2 runs (aa1, aa2)" in cli("export", "aa", tmp_path / "n", "--home", tmp_path / "home")[2]
-    assert "run aa1 is not finished" in cli("export", "aa1", tmp_path / "n", "--home", tmp_path / "home")[2]
+    assert (
+        "'aa' begins the keys of 2 runs (aa1, aa2)"
+        in cli("export", "aa", tmp_path / "n", "--home", tmp_path / "home")[2]
+    )
+    assert (
+        "run aa1 is not finished"
+        in cli("export", "aa1", tmp_path / "n", "--home", tmp_path / "home")[2]
+    )
     assert not (tmp_path / "n").exists()
 
 
@@ -157,7 +190,11 @@ def test_a_folder_that_is_not_free_is_left_as_it_is(trained, cli, tmp_path):
     empty.mkdir()
     (full / "kept.txt").write_text("kept")
     file.write_text("kept")
-    for taken, message in ((full, "is not an empty folder"), (file, "is not an empty folder"), (file / "m", "cannot be written")):
+    for taken, message in (
+        (full, "is not an empty folder"),
+        (file, "is not an empty folder"),
+        (file / "m", "cannot be written"),
+    ):
         status, out, err = cli("export", specs["gpt2"].key, taken, "--home", home.root)
         assert (status, out) == (2, "")
         assert message in err
@@ -204,8 +241,12 @@ def test_a_tokenizer_that_the_library_cannot_say_is_left_out(moved, tmp_path):
     content = json.loads(file.read_text())
     file.write_text(json.dumps({**content, "pattern": "(?s:.)"}))
     tokens = open_store(home.tokens / spec.data)
-    rows = tokens.encoding().encode_ordinary(tokens.encoding().decode(tokens.tokens("val")[1:200].tolist()))
-    (home.tokens / spec.data / "val.bin").write_bytes(torch.tensor([299, *rows]).numpy().astype(tokens.dtype).tobytes())
+    rows = tokens.encoding().encode_ordinary(
+        tokens.encoding().decode(tokens.tokens("val")[1:200].tolist())
+    )
+    (home.tokens / spec.data / "val.bin").write_bytes(
+        torch.tensor([299, *rows]).numpy().astype(tokens.dtype).tobytes()
+    )
     done = exporting.export(home, spec.key, tmp_path / "m", load_registry())
     assert "other tokens" in done.no_tokenizer
     file.write_text(json.dumps({**content, "name": "ablab-other"}))
@@ -215,8 +256,13 @@ def test_a_tokenizer_that_the_library_cannot_say_is_left_out(moved, tmp_path):
 
 def test_a_run_is_exported_where_auto_means_another_precision(moved, tmp_path, monkeypatch):
     home, spec = moved
-    monkeypatch.setattr("ablab.plan.plan.resolve_precision", lambda precision: "bf16" if precision == "auto" else precision)
-    assert exporting.export(home, spec.key, tmp_path / "m", load_registry()).model == "GPT2LMHeadModel"
+    monkeypatch.setattr(
+        "ablab.plan.plan.resolve_precision",
+        lambda precision: "bf16" if precision == "auto" else precision,
+    )
+    assert (
+        exporting.export(home, spec.key, tmp_path / "m", load_registry()).model == "GPT2LMHeadModel"
+    )
 
 
 def test_a_run_of_other_plugins_is_refused(moved, tmp_path):
@@ -234,7 +280,9 @@ def test_a_run_of_other_plugins_is_refused(moved, tmp_path):
 
 
 def test_bytes_are_a_tokenizer_there_too(corpus, tmp_path):
-    store = prepare(TextData(source="text", files=[str(corpus / "*.txt")], tokenizer=ByteTokenizer()), tmp_path)
+    store = prepare(
+        TextData(source="text", files=[str(corpus / "*.txt")], tokenizer=ByteTokenizer()), tmp_path
+    )
     tokenizer = portable(store)
     for text in ("a  b\n", "é 漢字 🙂\x00\x7f"):
         assert tokenizer.encode(text).ids == list(text.encode())
@@ -245,7 +293,9 @@ def test_bytes_are_a_tokenizer_there_too(corpus, tmp_path):
 def test_a_run_continues_a_prompt(trained, cli):
     home, specs = trained
     key = specs["llama"].key
-    status, out, err = cli("generate", key, "The ", "--tokens", 5, "--temperature", 0, "--home", home.root)
+    status, out, err = cli(
+        "generate", key, "The ", "--tokens", 5, "--temperature", 0, "--home", home.root
+    )
     assert (status, err) == (0, "")
     _, model = trained_model(Record(home.root, key), load_registry())
     store = open_store(home.tokens / specs["llama"].data)
@@ -254,7 +304,9 @@ def test_a_run_continues_a_prompt(trained, cli):
         tokens.append(model(torch.tensor([tokens]))[0, -1].argmax().item())
     assert store.end_of_text not in tokens
     assert out == store.encoding().decode(tokens) + "\n"
-    drawn = [cli("generate", key, "The ", "--seed", seed, "--home", home.root)[1] for seed in (1, 1, 2)]
+    drawn = [
+        cli("generate", key, "The ", "--seed", seed, "--home", home.root)[1] for seed in (1, 1, 2)
+    ]
     assert drawn[0] == drawn[1] != drawn[2]
 
 

@@ -17,33 +17,49 @@ from ablab.train.run import Job, train
 
 DIMS = {"layers": 2, "width": 32, "heads": 4, "vocab": 304, "context": 16}
 SINGLE = ParallelLayout()
-DDP, FSDP, TENSOR = ParallelLayout("ddp", 2), ParallelLayout("fsdp", 2), ParallelLayout("tensor", 1, 2)
+DDP, FSDP, TENSOR = (
+    ParallelLayout("ddp", 2),
+    ParallelLayout("fsdp", 2),
+    ParallelLayout("tensor", 1, 2),
+)
 GRID = ParallelLayout("tensor", 2, 2)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A run of `expression` on the tokens in `store`, in `folder`. `stop_after`: how many steps it takes this time. `plugins`: a
-    folder of them. `micro_batch`: the most sequences at once.
+    """A run of `expression` on the tokens in `store`, in `folder`. `stop_after`: how many steps it
+    takes this time. `plugins`: a folder of them. `micro_batch`: the most sequences at once.
     """
 
     expression: str
     store: Path
     folder: Path
     batches: Batches = Batches(((8, 20),))
-    recipe: Recipe = field(default_factory=lambda: Recipe(batch_tokens=128, lr=1e-3, precision="fp64"))
+    recipe: Recipe = field(
+        default_factory=lambda: Recipe(batch_tokens=128, lr=1e-3, precision="fp64")
+    )
     stop_after: int | None = None
     checkpoint_seconds: float = 30.0
     plugins: Path | None = None
     micro_batch: int | None = None
 
     def job(self) -> Job:
-        arch = architecture(self.expression, load_registry((self.plugins,) if self.plugins else ()), DIMS)
+        arch = architecture(
+            self.expression, load_registry((self.plugins,) if self.plugins else ()), DIMS
+        )
         store = open_store(self.store)
         return Job(
-            arch, self.recipe, store, self.batches, 1, 1.0, self.folder, (0.5,), self.checkpoint_seconds,
+            arch,
+            self.recipe,
+            store,
+            self.batches,
+            1,
+            1.0,
+            self.folder,
+            (0.5,),
+            self.checkpoint_seconds,
             micro_batch=self.micro_batch,
-        )  # fmt: skip
+        )
 
 
 def trained(rank: int, task: Task, layout: ParallelLayout) -> dict[str, Any]:

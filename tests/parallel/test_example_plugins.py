@@ -1,4 +1,6 @@
-"""Plugins that need more than the stream, on any layout: an added loss, a value carried across layers, a mixer of one's own."""
+"""Plugins that need more than the stream, on any layout: an added loss, a value carried across
+layers, a mixer of one's own.
+"""
 
 from dataclasses import replace
 
@@ -11,13 +13,23 @@ from tests.parallel.runs import DDP, FSDP, GRID, SINGLE, TENSOR, Task, losses, t
 PLUGINS = ROOT / "docs" / "example_package" / "ablab_example"
 # Uneven shares, the last of which leaves a data rank with nothing; an added loss of some size.
 UNEVEN = Batches(((8, 4), (3, 2), (7, 3), (1, 2)))
-EXPRESSIONS = ["gpt2 + experts(balance=0.3) + value_residual", "gpt2 + decay_mixer + experts(balance=0.3) + parallel_block"]
+EXPRESSIONS = [
+    "gpt2 + experts(balance=0.3) + value_residual",
+    "gpt2 + decay_mixer + experts(balance=0.3) + parallel_block",
+]
 
 
 @pytest.fixture(scope="module")
 def task(store, tmp_path_factory):
     def made(expression, **changes):
-        return Task(expression, store.folder, tmp_path_factory.mktemp("run"), UNEVEN, plugins=PLUGINS, **changes)
+        return Task(
+            expression,
+            store.folder,
+            tmp_path_factory.mktemp("run"),
+            UNEVEN,
+            plugins=PLUGINS,
+            **changes,
+        )
 
     return made
 

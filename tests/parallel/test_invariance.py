@@ -1,4 +1,6 @@
-"""The same run on any layout gives the same numbers: in float64, to what the order of sums leaves."""
+"""The same run on any layout gives the same numbers: in float64, to what the order of sums
+leaves.
+"""
 
 import re
 from dataclasses import replace
@@ -33,7 +35,9 @@ def one(crew, task):
     def run(expression):
         if expression not in known:
             its = task(expression)
-            known[expression] = crew.run(1, trained, its, SINGLE)[0] | {"weights": load_file(its.folder / "model.safetensors")}
+            known[expression] = crew.run(1, trained, its, SINGLE)[0] | {
+                "weights": load_file(its.folder / "model.safetensors")
+            }
         return known[expression]
 
     return run
@@ -52,7 +56,9 @@ def test_losses_metrics_and_weights_are_those_of_one_process(crew, task, one, la
         assert main["result"]["cost"][figure] == expected["result"]["cost"][figure]
     weights = load_file(its.folder / "model.safetensors")
     assert weights.keys() == expected["weights"].keys()
-    assert all((weights[name] - weight).abs().max() < 1e-9 for name, weight in expected["weights"].items())
+    assert all(
+        (weights[name] - weight).abs().max() < 1e-9 for name, weight in expected["weights"].items()
+    )
     assert all(not other["rows"] for other in others)  # one process speaks
 
 
@@ -61,7 +67,9 @@ def test_batches_that_do_not_divide_are_shared_without_bias(crew, task, layout):
     """Seven sequences, three, and one, which leaves a data rank with nothing."""
     changes = {"batches": Batches(((1, 2), (3, 2), (7, 3)))}
     expected = crew.run(1, trained, task("llama", **changes), SINGLE)[0]
-    found = crew.run(LAYOUTS[layout].processes, trained, task("llama", **changes), LAYOUTS[layout])[0]
+    found = crew.run(LAYOUTS[layout].processes, trained, task("llama", **changes), LAYOUTS[layout])[
+        0
+    ]
     assert losses(found["rows"]) == pytest.approx(losses(expected["rows"]), rel=1e-9)
     assert found["result"]["metrics"] == pytest.approx(expected["result"]["metrics"], rel=1e-9)
     assert found["result"]["cost"]["tokens"] == (2 + 6 + 21) * 16
@@ -72,7 +80,9 @@ def test_batches_that_do_not_divide_are_shared_without_bias(crew, task, layout):
 def test_float32_losses_are_those_of_one_process(crew, task, layout, expression):
     recipe = Recipe(batch_tokens=128, lr=1e-3, precision="fp32")
     expected = crew.run(1, trained, task(expression, recipe=recipe), SINGLE)[0]
-    found = crew.run(LAYOUTS[layout].processes, trained, task(expression, recipe=recipe), LAYOUTS[layout])[0]
+    found = crew.run(
+        LAYOUTS[layout].processes, trained, task(expression, recipe=recipe), LAYOUTS[layout]
+    )[0]
     assert losses(found["rows"]) == pytest.approx(losses(expected["rows"]), rel=1e-5)
 
 
@@ -81,7 +91,9 @@ def test_float32_losses_are_those_of_one_process(crew, task, layout, expression)
 def test_other_precisions_and_activation_checkpointing(crew, task, layout, precision):
     recipe = Recipe(batch_tokens=128, lr=1e-3, precision=precision, checkpointing=True)
     expected = crew.run(1, trained, task("palm", recipe=recipe), SINGLE)[0]
-    found = crew.run(LAYOUTS[layout].processes, trained, task("palm", recipe=recipe), LAYOUTS[layout])[0]
+    found = crew.run(
+        LAYOUTS[layout].processes, trained, task("palm", recipe=recipe), LAYOUTS[layout]
+    )[0]
     bound = {"fp32": 1e-5, "bf16": 1e-2}[precision]
     assert losses(found["rows"]) == pytest.approx(losses(expected["rows"]), rel=bound)
     assert found["result"]["precision"] == precision
@@ -94,7 +106,9 @@ def test_a_run_goes_on_from_its_checkpoint_on_any_layout(crew, task, one, first,
     begun = task("llama", stop_after=7)
     cut = crew.run(layouts[first].processes, trained, begun, layouts[first])
     assert all(rank["result"] is None for rank in cut)  # the main one was asked; all stopped
-    found = crew.run(layouts[second].processes, trained, replace(begun, stop_after=None), layouts[second])[0]
+    found = crew.run(
+        layouts[second].processes, trained, replace(begun, stop_after=None), layouts[second]
+    )[0]
     expected = one("llama")
     assert found["rows"][0] == (7, {"resumed": 7})
     after = {step: loss for step, loss in losses(expected["rows"]).items() if step > 7}
@@ -108,7 +122,9 @@ def test_a_run_goes_on_from_its_checkpoint_on_any_layout(crew, task, one, first,
 def test_a_run_that_is_stopped_while_it_validates_goes_on(crew, task, one, layout):
     begun = task("gpt2", stop_after=10)  # the step of the validation
     crew.run(LAYOUTS[layout].processes, trained, begun, LAYOUTS[layout])
-    found = crew.run(LAYOUTS[layout].processes, trained, replace(begun, stop_after=None), LAYOUTS[layout])[0]
+    found = crew.run(
+        LAYOUTS[layout].processes, trained, replace(begun, stop_after=None), LAYOUTS[layout]
+    )[0]
     assert found["result"]["metrics"] == pytest.approx(one("gpt2")["result"]["metrics"], rel=1e-9)
 
 
@@ -129,7 +145,9 @@ def test_a_run_with_dropout_does_not_go_on_on_another_layout(crew, task):
         crew.run(1, trained, begun, SINGLE)
 
 
-def test_an_optimizer_that_needs_whole_weights_is_refused_where_they_are_shared(crew, task, registry):
+def test_an_optimizer_that_needs_whole_weights_is_refused_where_they_are_shared(
+    crew, task, registry
+):
     muon = registry.plugin("muon").configure({}).edit()["recipe.optimizer"]
     recipe = Recipe(batch_tokens=128, lr=1e-3, precision="fp32", optimizer=muon)
     with pytest.raises(RankFailed, match="needs whole weights"):
@@ -139,7 +157,9 @@ def test_an_optimizer_that_needs_whole_weights_is_refused_where_they_are_shared(
     assert losses(found["rows"]) == pytest.approx(losses(expected["rows"]), rel=1e-4)
 
 
-def _with_little_memory(rank: int, task: Task, layout: ParallelLayout, most: int) -> tuple[dict, list[int]]:
+def _with_little_memory(
+    rank: int, task: Task, layout: ParallelLayout, most: int
+) -> tuple[dict, list[int]]:
     """A run where more than `most` sequences at once do not fit, and how many were tried."""
     whole, tried = Decoder.loss, []
 
@@ -171,7 +191,9 @@ def test_processes_begin_again_with_micro_batches_of_half_the_size(crew, task, o
             found = crew.run(layout.processes, _with_little_memory, its, layout, 2)[0][0]
             break
         except RankFailed as fault:
-            said += map(int, re.findall(r"MemoryShort: (\d+) sequences at once may fit", str(fault)))
+            said += map(
+                int, re.findall(r"MemoryShort: (\d+) sequences at once may fit", str(fault))
+            )
             its = replace(its, micro_batch=said[-1])
     assert said == {4: [2], 8: [4, 2]}[8 // layout.data]
     assert losses(found["rows"]) == pytest.approx(losses(one("gpt2")["rows"]), rel=1e-9)

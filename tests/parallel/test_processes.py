@@ -35,7 +35,9 @@ def study(tmp_path_factory, corpus):
 @pytest.fixture(scope="module")
 def alone(study):
     home = study.parent / "alone"
-    subprocess.run(command("run", study, "--home", home), check=True, capture_output=True, env=environment())
+    subprocess.run(
+        command("run", study, "--home", home), check=True, capture_output=True, env=environment()
+    )
     return results(home)
 
 
@@ -56,7 +58,9 @@ LONG = "steps: 100000"
 
 
 def _begun(study, tmp_path, *options):
-    """A study of long runs, each on two processes, under way; and the processes that share the first."""
+    """A study of long runs, each on two processes, under way; and the processes that share the
+    first.
+    """
     long = tmp_path / "long.yaml"
     long.write_text(study.read_text().replace("steps: 4", LONG))
     home = tmp_path / "home"
@@ -68,7 +72,9 @@ def _begun(study, tmp_path, *options):
 
 def _ranks(driver):
     found = psutil.Process(driver).children(recursive=True)
-    return sorted((p for p in found if "ablab.execute.rank_main" in p.cmdline()), key=lambda p: p.pid)
+    return sorted(
+        (p for p in found if "ablab.execute.rank_main" in p.cmdline()), key=lambda p: p.pid
+    )
 
 
 def test_a_process_that_dies_ends_its_run_with_the_reason_and_leaves_none_behind(study, tmp_path):
@@ -107,7 +113,7 @@ PLUGINS = """
 import os, torch
 from dataclasses import dataclass
 from torch import Tensor, nn
-from ablab.plugin import Branch, Edit, PlainMlp, Site, plugin
+from ablab.plugin import Branch, Edit, PlainMlp, BuildContext, plugin
 
 
 class _Odd(nn.Module):
@@ -116,7 +122,8 @@ class _Odd(nn.Module):
         self.inner, self.most = inner, most
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.most == 0 and torch.distributed.is_initialized() and torch.distributed.get_rank() == 1:
+        distributed = torch.distributed
+        if self.most == 0 and distributed.is_initialized() and distributed.get_rank() == 1:
             raise ValueError("rank 1 says no")
         if self.most and torch.is_grad_enabled() and x.shape[0] > self.most:
             raise torch.OutOfMemoryError("too many")
@@ -127,13 +134,13 @@ class _Odd(nn.Module):
 class OddMlp(Branch):
     most: int
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         return _Odd(PlainMlp().build(site), self.most)
 
 
 @plugin(source="a test")
 class Odd:
-    '''An MLP that takes no more than `most` sequences at once; at 0 it fails in one process of a run.'''
+    '''An MLP that takes at most `most` sequences at once; at 0 it fails in one process.'''
 
     most: int = 0
 
@@ -149,9 +156,15 @@ def plugins(tmp_path):
     return tmp_path / "odd"
 
 
-def test_micro_batches_are_halved_when_a_process_is_short_of_memory(ablab, study, plugins, tmp_path):
+def test_micro_batches_are_halved_when_a_process_is_short_of_memory(
+    ablab, study, plugins, tmp_path
+):
     """A global batch of 16 sequences: 8 a process, of which 3 at once fit."""
-    text = study.read_text().replace("to: llama\n", "").replace("from: gpt2\n", "arms: {few: gpt2 + odd(most=3)}\n")
+    text = (
+        study.read_text()
+        .replace("to: llama\n", "")
+        .replace("from: gpt2\n", "arms: {few: gpt2 + odd(most=3)}\n")
+    )
     (tmp_path / "few.yaml").write_text(text)
     given = ["few.yaml", "recipe.batch_tokens=256", "--plugins", plugins]
     shared = ablab("run", *given, "--home", tmp_path / "two", *SHARED)
@@ -162,7 +175,11 @@ def test_micro_batches_are_halved_when_a_process_is_short_of_memory(ablab, study
 
 
 def test_the_reason_is_that_of_the_process_that_failed_first(ablab, study, plugins, tmp_path):
-    text = study.read_text().replace("to: llama\n", "").replace("from: gpt2\n", "arms: {odd: gpt2 + odd}\n")
+    text = (
+        study.read_text()
+        .replace("to: llama\n", "")
+        .replace("from: gpt2\n", "arms: {odd: gpt2 + odd}\n")
+    )
     (tmp_path / "odd.yaml").write_text(text)
     result = ablab("run", "odd.yaml", "--plugins", plugins, "--home", tmp_path / "home", *SHARED)
     assert result.returncode == 1
@@ -173,7 +190,9 @@ def test_the_reason_is_that_of_the_process_that_failed_first(ablab, study, plugi
 
 
 # Of three ranks the second alone has heads of both halves; a vocabulary that three divide.
-STRIDED = ["to=gpt2 + sparse_attention(band=4, strided=true, layers=all) + padded_vocab(multiple=3)"]
+STRIDED = [
+    "to=gpt2 + sparse_attention(band=4, strided=true, layers=all) + padded_vocab(multiple=3)"
+]
 STRIDED += ["from=gpt2", "model.heads=6", "model.width=48", "design.kind=compare"]
 
 
@@ -184,7 +203,10 @@ STRIDED += ["from=gpt2", "model.heads=6", "model.width=48", "design.kind=compare
         (["--devices", 2, "--tensor", 3], "tensor 3 does not divide devices 2: take 1 or 2"),
         (["--devices", 3, "--strategy", "tensor"], "a tensor size of 3 does not divide"),
         (["--devices", 3, "--strategy", "tensor", *STRIDED], "split between its halves"),
-        (["--devices", 2, "--strategy", "ddp", "--tensor", 2], "tensor goes with strategy tensor, not ddp"),
+        (
+            ["--devices", 2, "--strategy", "ddp", "--tensor", 2],
+            "tensor goes with strategy tensor, not ddp",
+        ),
         (["--devices", 2, "--strategy", "fsdp", "recipe.optimizer=muon"], "needs whole weights"),
         (["--devices", 2, "--strategy", "megatron"], "hardware.strategy"),
         (["--accelerator", "cuda"], "this machine has no GPU"),
@@ -206,7 +228,20 @@ def _torchrun(port, nodes):
     rendezvous = ["--rdzv-backend", "static", "--master-addr", "127.0.0.1", "--master-port", port]
     count = ["--nproc-per-node", 2 // nodes, "--nnodes", nodes]
     return [
-        ([sys.executable, "-m", "torch.distributed.run", *rendezvous, *count, "--node-rank", n, "-m"], {}) for n in range(nodes)
+        (
+            [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                *rendezvous,
+                *count,
+                "--node-rank",
+                n,
+                "-m",
+            ],
+            {},
+        )
+        for n in range(nodes)
     ]
 
 
@@ -220,7 +255,10 @@ def _srun(port):
         "SLURM_NODEID": "0",
     }
     said |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    return [([sys.executable, "-m"], {**said, "SLURM_PROCID": str(n), "SLURM_LOCALID": str(n)}) for n in range(2)]
+    return [
+        ([sys.executable, "-m"], {**said, "SLURM_PROCID": str(n), "SLURM_LOCALID": str(n)})
+        for n in range(2)
+    ]
 
 
 def _started(commands, *given):
@@ -229,10 +267,13 @@ def _started(commands, *given):
     processes = [
         subprocess.Popen(
             [*map(str, command), "ablab.cli.app", "run", *map(str, given)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=base | said,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=base | said,
         )
         for command, said in commands
-    ]  # fmt: skip
+    ]
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     return [process.returncode for process in processes], "\n".join(outputs)
 
@@ -248,7 +289,16 @@ def test_processes_that_torchrun_or_slurm_started(study, alone, tmp_path, by):
     """Every one is `ablab run`: the first speaks, all train."""
     nodes = 2 if "two" in by else 1
     started = _srun(_port()) if by == "srun" else _torchrun(_port(), nodes)
-    given = ["--home", tmp_path / "home", "--devices", 2 // nodes, "--nodes", nodes, "--strategy", "fsdp"]
+    given = [
+        "--home",
+        tmp_path / "home",
+        "--devices",
+        2 // nodes,
+        "--nodes",
+        nodes,
+        "--strategy",
+        "fsdp",
+    ]
     codes, output = _started(started, study, *given)
     assert not any(codes), output
     assert output.count("each run on 2 processes, fsdp over 2") == 1
@@ -258,10 +308,25 @@ def test_processes_that_torchrun_or_slurm_started(study, alone, tmp_path, by):
         assert found[key][0] == pytest.approx(metrics, rel=1e-4)
 
 
-def test_started_together_they_take_smaller_micro_batches_at_the_next_start(study, plugins, tmp_path):
-    text = study.read_text().replace("to: llama\n", "").replace("from: gpt2\n", "arms: {few: gpt2 + odd(most=4)}\n")
+def test_started_together_they_take_smaller_micro_batches_at_the_next_start(
+    study, plugins, tmp_path
+):
+    text = (
+        study.read_text()
+        .replace("to: llama\n", "")
+        .replace("from: gpt2\n", "arms: {few: gpt2 + odd(most=4)}\n")
+    )
     (tmp_path / "few.yaml").write_text(text)
-    given = [tmp_path / "few.yaml", "recipe.batch_tokens=256", "--plugins", plugins, "--home", tmp_path / "home", "--devices", 2]
+    given = [
+        tmp_path / "few.yaml",
+        "recipe.batch_tokens=256",
+        "--plugins",
+        plugins,
+        "--home",
+        tmp_path / "home",
+        "--devices",
+        2,
+    ]
     codes, output = _started(_torchrun(_port(), 1), *given)
     assert any(codes)
     assert "4 sequences at once may fit: start again" in output

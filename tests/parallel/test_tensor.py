@@ -33,7 +33,9 @@ EXPRESSIONS = [
     "gpt1 + parallel_block + geglu + no_bias + sandwich_norm",
     "palm + padded_vocab(multiple=64)",
 ]
-SAMPLE = [names for names in [*((name,) for name in NAMES), *larger(24)] if not {"dropout"} & set(names)]
+SAMPLE = [
+    names for names in [*((name,) for name in NAMES), *larger(24)] if not {"dropout"} & set(names)
+]
 
 
 def _arch(expression: str) -> Architecture:
@@ -44,23 +46,31 @@ def _lively(arch: Architecture) -> Decoder:
     model = build_model(arch, 3).double()
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():  # nothing hides in zeros and ones
-        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        parameter.data += 0.2 * torch.randn(
+            parameter.shape, generator=generator, dtype=torch.float64
+        )
     return model
 
 
 def _tokens() -> Tensor:
-    return torch.randint(0, SIZES["vocab"], (3, SIZES["context"] + 1), generator=torch.Generator().manual_seed(1))
+    return torch.randint(
+        0, SIZES["vocab"], (3, SIZES["context"] + 1), generator=torch.Generator().manual_seed(1)
+    )
 
 
 def _gradients(model: Decoder) -> tuple[float, dict[str, Tensor]]:
     tokens = _tokens()
-    loss = model.loss(tokens[:, :-1], tokens[:, 1:], [lambda log_z, target: 1e-3 * log_z.square()]).total
+    loss = model.loss(
+        tokens[:, :-1], tokens[:, 1:], [lambda log_z, target: 1e-3 * log_z.square()]
+    ).total
     loss.backward()
     return loss.item(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
 def _worst(rank: int, arch: Architecture, size: int) -> tuple[float, float]:
-    """The largest differences of loss (relative) and gradients (of the largest) between `size` ranks and one process."""
+    """The largest differences of loss (relative) and gradients (of the largest) between `size`
+    ranks and one process.
+    """
     whole = _lively(arch)
     split = copy.deepcopy(whole)
     split.split(Ranks(rank, size, dist.group.WORLD))
@@ -93,16 +103,24 @@ def _worst_of_set(rank: int, names: tuple[str, ...], size: int) -> tuple[float, 
 @pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_gradients_are_those_of_one_process(crew, expression, size):
-    assert all(loss < 1e-12 and gradients < 1e-12 for loss, gradients in crew.run(size, _worst_of, expression, size))
+    assert all(
+        loss < 1e-12 and gradients < 1e-12
+        for loss, gradients in crew.run(size, _worst_of, expression, size)
+    )
 
 
 @pytest.mark.parametrize("names", SAMPLE, ids="+".join)
 def test_every_plugin_and_a_sample_of_sets_have_the_gradients_of_one_process(crew, names):
-    assert all(loss < 1e-12 and gradients < 1e-12 for loss, gradients in crew.run(2, _worst_of_set, names, 2))
+    assert all(
+        loss < 1e-12 and gradients < 1e-12
+        for loss, gradients in crew.run(2, _worst_of_set, names, 2)
+    )
 
 
 class _Parts(torch.nn.Module):
-    """A model in three parts, each with a graph of its own. As a module: the counter follows one tree of modules only."""
+    """A model in three parts, each with a graph of its own. As a module: the counter follows one
+    tree of modules only.
+    """
 
     def __init__(self, model: Decoder) -> None:
         super().__init__()
@@ -137,8 +155,8 @@ def _counts(rank: int, expression: str) -> dict[str, int]:
     return found
 
 
-# Embedding: one forward (Shoeybi et al. 2019, section 3). Loss: the largest logit, and the sums, forward; the gradient of what
-# the head reads, backward.
+# Embedding: one forward (Shoeybi et al. 2019, section 3). Loss: the largest logit, and the sums,
+# forward; the gradient of what the head reads, backward.
 OUTSIDE = {"embedding": 1, "embedding backward": 0, "loss": 2, "loss backward": 1}
 
 
@@ -161,13 +179,17 @@ def test_all_reduces_are_as_many_as_the_paper_says(crew, expression, forward, ba
 
 
 def _draws(rank: int) -> tuple[list[int], int, float, float]:
-    """The generator's state where each attention draws and at the end, and the sums of the stream and of a second one."""
+    """The generator's state where each attention draws and at the end, and the sums of the stream
+    and of a second one.
+    """
     model = _lively(_arch("gpt2 + dropout(p=0.5) + mqa"))
     model.split(Ranks(rank, 2, dist.group.WORLD))
     model.checkpointing, states = True, []
     torch.manual_seed(5)
     for block in model.blocks:
-        block.mixer.attend.register_forward_pre_hook(lambda *_: states.append(torch.randint(1 << 40, ()).item()))
+        block.mixer.attend.register_forward_pre_hook(
+            lambda *_: states.append(torch.randint(1 << 40, ()).item())
+        )
     hidden = model.hidden(_tokens()[:, :-1], ForwardContext())
     hidden.sum().backward()
     again = model.hidden(_tokens()[:, :-1], ForwardContext())
@@ -177,7 +199,9 @@ def _draws(rank: int) -> tuple[list[int], int, float, float]:
 def test_ranks_drop_other_attention_weights_and_the_same_of_the_stream(crew):
     (first, end, hidden, again), (second, other_end, other_hidden, _) = crew.run(2, _draws)
     assert not set(first) & set(second)
-    assert first[:2] == first[3:1:-1]  # the backward pass drew the same once more, the last block first
+    assert (
+        first[:2] == first[3:1:-1]
+    )  # the backward pass drew the same once more, the last block first
     assert end == other_end
     assert hidden == pytest.approx(other_hidden, rel=1e-12)
     assert hidden != again

@@ -1,4 +1,6 @@
-"""Several processes that share seconds: the main one's clock decides, and all end with the same step."""
+"""Several processes that share seconds: the main one's clock decides, and all end with the same
+step.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,7 +44,9 @@ class Straight(RampSlot):
 
 
 def timed(rank: int, task: Task, layout: ParallelLayout, seconds: float) -> dict[str, Any]:
-    """A run of `seconds` by the main process's clock, of which a step takes a quarter. The others' clocks are real."""
+    """A run of `seconds` by the main process's clock, of which a step takes a quarter. The others'
+    clocks are real.
+    """
     clock, rows = Clock(), list[tuple[int, dict[str, float]]]()
     asked = iter(range(10_000))
     hooks = Hooks(

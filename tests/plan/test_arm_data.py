@@ -44,17 +44,26 @@ def test_each_arm_has_its_own_vocabulary_and_store(study):
 
 def test_what_an_arm_has_of_its_own_is_in_its_plan(study):
     byte, piece = plan(study()).arms
-    assert (byte.data, piece.data) == ({}, {"tokenizer": {"kind": "sentencepiece", "vocab": 320, "model": "bpe"}})
+    assert (byte.data, piece.data) == (
+        {},
+        {"tokenizer": {"kind": "sentencepiece", "vocab": 320, "model": "bpe"}},
+    )
 
 
 def test_losses_per_token_of_unlike_tokens_are_refused(study):
-    with pytest.raises(UserError, match=r"x.yaml:9:\d+: metric: it is nats per token.*tokenizers differ: give `val/bpb`"):
+    with pytest.raises(
+        UserError,
+        match=r"x.yaml:9:\d+: metric: it is nats per token.*tokenizers differ: give `val/bpb`",
+    ):
         plan(study("seeds: 2\n", "seeds: 2\nmetric: val/loss\n"))
 
 
 @pytest.mark.parametrize("budget", ["tokens: 1.0e+4", "steps: 20"])
 def test_an_unequal_budget_is_refused(study, budget):
-    with pytest.raises(UserError, match=r"x.yaml:4:\d+: arms.piece: its tokenizer is not the study's.*`flops` budget"):
+    with pytest.raises(
+        UserError,
+        match=r"x.yaml:4:\d+: arms.piece: its tokenizer is not the study's.*`flops` budget",
+    ):
         plan(study("flops: 2.0e+8", budget))
 
 
@@ -104,7 +113,9 @@ def test_the_study_runs_and_scores_the_same_bytes(ablab, study, tmp_path):
     assert len(results(tmp_path / "home")) == 4
     from ablab.data.store import open_store
 
-    byte, piece = (open_store(folder) for folder in sorted((tmp_path / "home" / "tokens").iterdir()))
+    byte, piece = (
+        open_store(folder) for folder in sorted((tmp_path / "home" / "tokens").iterdir())
+    )
     for split in ("val", "test"):
         assert byte.splits[split].bytes == piece.splits[split].bytes
         assert byte.splits[split].tokens != piece.splits[split].tokens
@@ -114,4 +125,6 @@ def test_inspect_knows_the_vocabulary(registry):
     from ablab.arch.composition.model import architecture
 
     assert architecture("gpt2 + sentencepiece(vocab=500)", registry, {}).dims.vocab == 500
-    assert architecture("gpt2 + sentencepiece(vocab=500)", registry, {"vocab": 700}).dims.vocab == 700
+    assert (
+        architecture("gpt2 + sentencepiece(vocab=500)", registry, {"vocab": 700}).dims.vocab == 700
+    )

@@ -36,7 +36,7 @@ validate_at: []
 PLUGINS = '''
 from dataclasses import dataclass
 from torch import nn
-from ablab.plugin import Branch, ByLayer, Edit, PlainMlp, Site, plugin
+from ablab.plugin import Branch, ByLayer, Edit, PlainMlp, BuildContext, plugin
 
 
 @plugin(source="a test")
@@ -51,7 +51,7 @@ class Tapered:
 class OwnMlp(Branch):
     hidden: int
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         return PlainMlp(factor=self.hidden / site.dims.width).build(site)
 
 
@@ -67,7 +67,7 @@ class Own:
 class CoarseMlp(Branch):
     parts: int
 
-    def build(self, site: Site) -> nn.Module:
+    def build(self, site: BuildContext) -> nn.Module:
         return PlainMlp(factor=2.0 * self.parts).build(site)
 
     def hidden_width(self, width: int) -> int:
@@ -98,7 +98,12 @@ def strangers(tmp_path):
 @pytest.fixture
 def plan(tmp_path, registry, corpus):
     def call(to, match="params", *overrides, registry=registry, **changes):
-        settings = {"design": "{kind: compare}", "budget": "{steps: 4}", "more": f"match: {match}" if match else "", **changes}
+        settings = {
+            "design": "{kind: compare}",
+            "budget": "{steps: 4}",
+            "more": f"match: {match}" if match else "",
+            **changes,
+        }
         (tmp_path / "x.yaml").write_text(STUDY.format(corpus=corpus, to=to, **settings))
         study, document = load_study(tmp_path / "x.yaml", None, overrides)
         return make_plan("x", study, document, registry)
@@ -107,8 +112,8 @@ def plan(tmp_path, registry, corpus):
 
 
 def gpt2_parameters(hidden=4 * D):
-    """Tables of tokens and positions; in each layer two norms, four projections, two of the feed-forward, all with biases; a norm
-    at the end; a tied head.
+    """Tables of tokens and positions; in each layer two norms, four projections, two of the
+    feed-forward, all with biases; a norm at the end; a tied head.
     """
     layer = 2 * 2 * D + 4 * (D * D + D) + (D * hidden + hidden) + (hidden * D + D)
     return V * D + C * D + LAYERS * layer + 2 * D
@@ -121,7 +126,9 @@ def gated_parameters(hidden):
 
 
 def gpt2_flops(feed_forward):
-    """Of training a token: 2 FLOPs a weight forward and 4 backward, and the pairs (query, key ≤ query), twice D each."""
+    """Of training a token: 2 FLOPs a weight forward and 4 backward, and the pairs (query, key ≤
+    query), twice D each.
+    """
     weights = LAYERS * (4 * D * D + feed_forward) + V * D
     pairs = C * (C + 1) / 2 / C
     return 6 * weights + LAYERS * 3 * 2 * 2 * D * pairs
@@ -164,7 +171,10 @@ def test_every_arm_of_a_design_is_as_large_as_from(plan, match):
 
 
 def test_the_baseline_of_compare_is_the_one_it_names(plan):
-    text = {"design": "{kind: compare, baseline: b}", "more": "match: params\narms: {a: gpt2, b: gpt2 + swiglu(factor=4)}"}
+    text = {
+        "design": "{kind: compare, baseline: b}",
+        "more": "match: params\narms: {a: gpt2, b: gpt2 + swiglu(factor=4)}",
+    }
     a, b = plan("null", "params", **text).arms
     assert (b.feed_forward, b.mismatch, b.parameters) == ((), 0.0, gated_parameters(256))
     assert a.mismatch == pytest.approx(a.parameters / gated_parameters(256) - 1)
@@ -186,26 +196,43 @@ def test_an_arm_that_is_near_enough_stays_as_it_is_and_so_does_its_key(plan):
 def test_layers_keep_their_proportions(plan, strangers, tmp_path):
     (_, arm) = plan("gpt2 + tapered", registry=strangers).arms
     assert arm.feed_forward in ((170, 341), (171, 342))  # 512 together would be exact
-    assert arm.mismatch == pytest.approx((sum(arm.feed_forward) - 512) * (2 * D + 1) / gpt2_parameters())
+    assert arm.mismatch == pytest.approx(
+        (sum(arm.feed_forward) - 512) * (2 * D + 1) / gpt2_parameters()
+    )
 
 
 def test_a_branch_that_says_nothing_of_its_width_is_refused(plan, strangers):
     with pytest.raises(UserError) as error:
         plan("gpt2 + own", registry=strangers)
     message = str(error.value)
-    assert "x.yaml:2:1: arm 'gpt2 + own': match: params: it cannot be brought within 1% of the baseline's 120,320" in message
-    assert "OwnMlp has no `hidden_width` and `resized` (+9.4%)" in message  # 300 in place of 256: 44 · 129 · 2
+    assert (
+        "x.yaml:2:1: arm 'gpt2 + own': match: params: it cannot be brought within 1% of the "
+        "baseline's 120,320"
+    ) in message
+    assert (
+        "OwnMlp has no `hidden_width` and `resized` (+9.4%)" in message
+    )  # 300 in place of 256: 44 · 129 · 2
 
 
 def test_steps_that_are_too_coarse_are_refused_with_the_nearest(plan, strangers):
-    """Parts of 128: two are GPT-2's feed-forward. At three quarters of the baseline's width none fits."""
+    """Parts of 128: two are GPT-2's feed-forward. At three quarters of the baseline's width none
+    fits.
+    """
     exact = plan("gpt2 + coarse", registry=strangers).arms[1]
     assert (exact.parameters, exact.mismatch) == (gpt2_parameters(), 0.0)
-    text = {"design": "{kind: compare}", "more": "match: params\narms: {a: gpt2 + swiglu(factor=2), b: gpt2 + coarse}"}
+    text = {
+        "design": "{kind: compare}",
+        "more": "match: params\narms: {a: gpt2 + swiglu(factor=2), b: gpt2 + coarse}",
+    }
     with pytest.raises(UserError) as error:
         plan("null", "params", registry=strangers, **text)
-    nearest = min((gpt2_parameters(128), gpt2_parameters(256)), key=lambda n: abs(n - gated_parameters(128)))
-    assert f"b: match: params: it cannot be brought within 1% of the baseline's {gated_parameters(128):,}" in str(error.value)
+    nearest = min(
+        (gpt2_parameters(128), gpt2_parameters(256)), key=lambda n: abs(n - gated_parameters(128))
+    )
+    assert (
+        "b: match: params: it cannot be brought within 1% of the baseline's "
+        f"{gated_parameters(128):,}"
+    ) in str(error.value)
     assert f"with {nearest:,} ({nearest / gated_parameters(128) - 1:+.1%})" in str(error.value)
 
 
@@ -216,11 +243,16 @@ def test_too_small_a_baseline_is_refused_with_the_nearest(plan):
 
 
 def test_an_unknown_match_is_refused_with_the_nearest(plan):
-    with pytest.raises(UserError, match=r"x\.yaml:10:1: match: no match named 'flops' \(did you mean 'flops_per_token'\?\)"):
+    with pytest.raises(
+        UserError,
+        match=r"x\.yaml:10:1: match: no match named 'flops' \(did you mean 'flops_per_token'\?\)",
+    ):
         plan("llama", "flops")
 
 
-@pytest.mark.parametrize("budget", ["{steps: 4}", "{tokens: 256}", "{flops: 1.0e+9}", "{seconds: 1}"])
+@pytest.mark.parametrize(
+    "budget", ["{steps: 4}", "{tokens: 256}", "{flops: 1.0e+9}", "{seconds: 1}"]
+)
 @pytest.mark.parametrize("match", ["params", "flops_per_token"])
 def test_runs_are_rebuilt_at_their_size_from_plain_values(plan, registry, match, budget):
     made = plan("gpt2 + swiglu(factor=4)", match, budget=budget)
@@ -241,11 +273,16 @@ def trained(plan, registry, tmp_path):
     arm, spec = made.arms[1], made.runs[1]
     prepare(made.data[spec.data], home.tokens)
     Record(home.root, spec.key).create(spec)
-    assert attempt(spec, Means(home.root, registry, lambda: False), ParallelContext()).status == "finished"
+    assert (
+        attempt(spec, Means(home.root, registry, lambda: False), ParallelContext()).status
+        == "finished"
+    )
     return home, arm, spec
 
 
-def test_a_finished_run_of_a_matched_arm_is_generated_from_and_exported(trained, registry, tmp_path):
+def test_a_finished_run_of_a_matched_arm_is_generated_from_and_exported(
+    trained, registry, tmp_path
+):
     home, arm, spec = trained
     assert len(set(arm.feed_forward)) == 1
     assert arm.feed_forward[0] > 171  # one kv head leaves more to the feed-forward
@@ -260,7 +297,10 @@ def test_a_finished_run_of_a_matched_arm_is_generated_from_and_exported(trained,
 
     exported = export(home, spec.key, tmp_path / "out", registry)
     assert exported.model == "LlamaForCausalLM"
-    assert json.loads((tmp_path / "out" / "config.json").read_text())["intermediate_size"] == arm.feed_forward[0]
+    assert (
+        json.loads((tmp_path / "out" / "config.json").read_text())["intermediate_size"]
+        == arm.feed_forward[0]
+    )
 
 
 def test_the_command_shows_what_is_left(plan, ablab, tmp_path):

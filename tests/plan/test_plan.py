@@ -41,15 +41,26 @@ def test_arms_and_runs(plan):
     assert len(made.arms) == 8
     assert len(made.unique) == 16
     llama = made.arms[0]
-    assert llama.plugins == ("no_bias", "pre_norm", "rmsnorm", "rope", "swiglu", "untied_embeddings")
+    assert llama.plugins == (
+        "no_bias",
+        "pre_norm",
+        "rmsnorm",
+        "rope",
+        "swiglu",
+        "untied_embeddings",
+    )
     assert (llama.steps, llama.tokens) == (4, 256)
-    assert made.expected.flops == pytest.approx(2 * sum(a.tokens * a.flops_per_token for a in made.arms))
+    assert made.expected.flops == pytest.approx(
+        2 * sum(a.tokens * a.flops_per_token for a in made.arms)
+    )
 
 
 def test_equal_flops_means_tokens_by_cost(plan):
     made = plan(("budget: {steps: 4}", "budget: {flops: 1e9}"))
     for arm in made.arms:
-        assert arm.tokens * arm.flops_per_token == pytest.approx(1e9, rel=0.5 * 64 * arm.flops_per_token / 1e9)
+        assert arm.tokens * arm.flops_per_token == pytest.approx(
+            1e9, rel=0.5 * 64 * arm.flops_per_token / 1e9
+        )
     assert len({arm.steps for arm in made.arms}) > 1
 
 
@@ -75,7 +86,9 @@ def test_designs_share_the_runs_of_equal_arms(plan):
     second = keys(plan(("kind: leave_one_out", "kind: one_in")))
     assert second["gpt2", 1] == first["gpt2", 1]
     # llama written out is llama
-    spelled = plan(("to: llama", "to: gpt1 + pre_norm + rmsnorm + swiglu + rope + no_bias + untied_embeddings"))
+    spelled = plan(
+        ("to: llama", "to: gpt1 + pre_norm + rmsnorm + swiglu + rope + no_bias + untied_embeddings")
+    )
     assert keys(spelled)[spelled.arms[0].name, 2] == first["llama", 2]
 
 
@@ -106,7 +119,10 @@ def test_a_run_is_rebuilt_from_plain_values(plan, registry):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("batch_tokens: 64", "batch_tokens: 40"), "40 is not a multiple of the context of 16 tokens"),
+        (
+            ("batch_tokens: 64", "batch_tokens: 40"),
+            "40 is not a multiple of the context of 16 tokens",
+        ),
         (("budget: {steps: 4}", "budget: {tokens: 3}"), "below one step, which takes 64"),
         (("heads: 2", "heads: 3"), "width 16 is not a multiple of heads 3"),
         (("width: 16, heads: 2", "width: 15, heads: 3"), "the head dimension must be even"),
@@ -133,7 +149,9 @@ TIMED = ("budget: {steps: 4}", "budget: {seconds: 2.5}")
 
 def test_under_a_budget_of_seconds_the_clock_decides(plan, registry):
     made = plan(TIMED)
-    assert {(arm.steps, arm.tokens, arm.training_flops) for arm in made.arms} == {(None, None, None)}
+    assert {(arm.steps, arm.tokens, arm.training_flops) for arm in made.arms} == {
+        (None, None, None)
+    }
     assert made.expected.flops is None
     for spec in made.runs:
         read = RunSpec.read(json.loads(json.dumps(asdict(spec))))
@@ -149,14 +167,19 @@ def test_what_a_run_of_seconds_trains_on_is_in_its_key(plan, monkeypatch):
     base = keys(plan(TIMED))
     assert keys(plan(TIMED)) == base
     assert keys(plan(TIMED, ("question: Does", "question: What does"))) == base
-    others = [plan(TIMED, overrides=[f"hardware.{given}"]) for given in ("devices=2", "strategy=ddp", "compile=true")]
+    others = [
+        plan(TIMED, overrides=[f"hardware.{given}"])
+        for given in ("devices=2", "strategy=ddp", "compile=true")
+    ]
     others.append(plan(("budget: {steps: 4}", "budget: {seconds: 2.6}")))
     monkeypatch.setattr(hardware, "cores", lambda: 96)
     others.append(plan(TIMED))
     monkeypatch.undo()
     monkeypatch.setattr("ablab.train.machine.cpu_model", lambda: "another CPU")
     others.append(plan(TIMED))
-    found = [set(keys(other).values()) for other in (plan(TIMED, ("seeds: 2", "seeds: [7]")), *others)]
+    found = [
+        set(keys(other).values()) for other in (plan(TIMED, ("seeds: 2", "seeds: [7]")), *others)
+    ]
     monkeypatch.undo()
     every = [set(base.values()), *found]
     assert sum(map(len, every)) == len(set.union(*every))
@@ -165,22 +188,38 @@ def test_what_a_run_of_seconds_trains_on_is_in_its_key(plan, monkeypatch):
 def test_a_run_of_seconds_is_not_trained_on_another_machine(plan, monkeypatch):
     spec = plan(TIMED).runs[0]
     assert spec.limit is not None
-    monkeypatch.setattr("ablab.train.machine.cores", lambda: 1)  # each of one process, as the tests have it
+    monkeypatch.setattr(
+        "ablab.train.machine.cores", lambda: 1
+    )  # each of one process, as the tests have it
     here = replace(spec, limit={**spec.limit, "machine": machine_here()})
     check_machine(here)
     check_machine(plan().runs[0])
     monkeypatch.setattr("ablab.train.machine.cpu_model", lambda: "another CPU")
     with pytest.raises(
-        UserError, match=r"its seconds are of another machine: planned for 'cpu; .*it would train on 'cpu; another CPU"
+        UserError,
+        match=(
+            r"its seconds are of another machine: planned for 'cpu; .*it would train on 'cpu; "
+            r"another CPU"
+        ),
     ):
         check_machine(here)
 
 
 def test_a_trial_has_its_share_of_the_seconds(plan):
-    made = plan(TIMED, ("kind: leave_one_out", "kind: compare"), overrides=["tune={lr: [1e-3, 2e-3], trials: 2, share: 0.2}"])
+    made = plan(
+        TIMED,
+        ("kind: leave_one_out", "kind: compare"),
+        overrides=["tune={lr: [1e-3, 2e-3], trials: 2, share: 0.2}"],
+    )
     assert {trial.run.allowance.seconds for trial in made.trials} == {0.5}
     assert made.expected.flops is None
     assert made.expected.trials == 4
-    made = plan(TIMED, overrides=["design={kind: search, trials: 4, share: 0.5, changes: [rope, rmsnorm]}", "to=null"])
+    made = plan(
+        TIMED,
+        overrides=[
+            "design={kind: search, trials: 4, share: 0.5, changes: [rope, rmsnorm]}",
+            "to=null",
+        ],
+    )
     assert {trial.run.allowance.seconds for trial in made.trials} == {1.25}
     assert made.expected.flops is None

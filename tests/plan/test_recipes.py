@@ -71,7 +71,9 @@ def test_without_names_the_core_needs_no_plugin(registry, monkeypatch):
     assert (value.optimizer, value.schedule) == (AdamW(), Cosine())
     assert canonical(value) == canonical(Recipe(precision=value.precision))
     for key in ("optimizer", "schedule"):
-        with pytest.raises(UserError, match=f"recipe.{key}: no {key} named 'adamw' \\(known: none\\)"):
+        with pytest.raises(
+            UserError, match=f"recipe.{key}: no {key} named 'adamw' \\(known: none\\)"
+        ):
             study_recipe(RecipeConfig(**{key: "adamw"}), empty, Document({}))
 
 
@@ -88,19 +90,31 @@ def test_an_optimizer_and_a_schedule_are_named_with_options(plan, registry):
 
 
 def test_terms_for_every_arm_and_an_arms_own_in_their_place(plan, registry):
-    arms = ("{a: gpt2, b: gpt2 + rope}", "{a: gpt2, b: 'gpt2 + z_loss(coefficient=0.01)', c: gpt2 + adam + fp32}")
+    arms = (
+        "{a: gpt2, b: gpt2 + rope}",
+        "{a: gpt2, b: 'gpt2 + z_loss(coefficient=0.01)', c: gpt2 + adam + fp32}",
+    )
     made = plan(arms, given("optimizer: muon, plugins: z_loss + activation_checkpointing + bf16"))
     found = recipes(made, registry)
     assert [dict(r.loss.entries)["z"].coefficient for r in found.values()] == [1e-4, 0.01, 1e-4]
-    assert [type(r.optimizer).__name__ for r in found.values()] == ["MuonAdamW", "MuonAdamW", "L2Adam"]
+    assert [type(r.optimizer).__name__ for r in found.values()] == [
+        "MuonAdamW",
+        "MuonAdamW",
+        "L2Adam",
+    ]
     assert [r.precision for r in found.values()] == ["bf16", "bf16", "fp32"]
     assert all(r.checkpointing for r in found.values())
 
 
 def test_a_recipe_plugin_can_be_what_a_study_asks_about(plan, registry):
-    arms = ("arms: {a: gpt2, b: gpt2 + rope}", "from: gpt2\nto: gpt2 + muon + rope\ndesign: {kind: factorial}")
+    arms = (
+        "arms: {a: gpt2, b: gpt2 + rope}",
+        "from: gpt2\nto: gpt2 + muon + rope\ndesign: {kind: factorial}",
+    )
     made = plan(arms, given("optimizer: adam"))
-    found = {name: type(recipe.optimizer).__name__ for name, recipe in recipes(made, registry).items()}
+    found = {
+        name: type(recipe.optimizer).__name__ for name, recipe in recipes(made, registry).items()
+    }
     assert set(found.values()) == {"L2Adam", "MuonAdamW"}
     assert found["gpt2"] == "L2Adam"
 
@@ -134,7 +148,9 @@ def test_a_recipe_plugins_source_is_in_the_key(plan, tmp_path):
         folder.mkdir()
         text = "from ablab.plugin import AdamW, plugin\n\n" + extra
         text += "@plugin(source='a test')\nclass Mine:\n    '''Mine.'''\n    def edit(self):\n"
-        (folder / f"mine_{name}.py").write_text(text + "        return {'recipe.optimizer': AdamW(eps=1e-6)}\n")
+        (folder / f"mine_{name}.py").write_text(
+            text + "        return {'recipe.optimizer': AdamW(eps=1e-6)}\n"
+        )
         found.append(keys(plan(given("optimizer: mine"), registry=load_registry([folder]))))
     assert found[0]["a"] != found[1]["a"]
 
@@ -145,7 +161,9 @@ def test_a_ramp_makes_more_steps_of_the_same_tokens(plan, registry):
     plain, made = plan(tokens), plan(tokens, given(text))
     assert [arm.steps for arm in plain.arms] == [40, 40]
     assert all(arm.steps > 40 and abs(arm.tokens - 2560) < 64 for arm in made.arms)
-    assert all(spec.batches == made.arms[0].batches.runs and spec.batches[0][0] == 1 for spec in made.runs)
+    assert all(
+        spec.batches == made.arms[0].batches.runs and spec.batches[0][0] == 1 for spec in made.runs
+    )
     by_steps = plan(given(text))
     assert all(arm.steps == 40 and arm.tokens < 2560 for arm in by_steps.arms)
     assert keys(by_steps) != keys(made)
@@ -164,7 +182,9 @@ def test_a_preset_is_what_a_study_asks_for(load, registry):
         assert recipe.config.model_dump(include=set(PRESET)) == PRESET
         assert recipe.config.batch_tokens == 2048 * 2048
         assert sorted(recipe.uses) == ["activation_checkpointing", "adamw", "cosine"]
-    own = settled((RECIPE, "{preset: llama, lr: 1e-3, batch_tokens: 512, optimizer: adam, plugins: ''}"))
+    own = settled(
+        (RECIPE, "{preset: llama, lr: 1e-3, batch_tokens: 512, optimizer: adam, plugins: ''}")
+    )
     assert (own.config.lr, own.config.batch_tokens, own.config.weight_decay) == (1e-3, 512, 0.1)
     assert sorted(own.uses) == ["adam", "cosine"]
 
@@ -201,7 +221,8 @@ def test_every_preset_resolves(registry):
 def test_a_preset_is_equal_to_itself_written_out(plan):
     preset = given("preset: gpt1")
     spelled = given(
-        "lr: 2.5e-4, optimizer: adamw(beta2=0.999), schedule: cosine(floor=0), warmup: 0.01, weight_decay: 0.01, "
+        "lr: 2.5e-4, optimizer: adamw(beta2=0.999), schedule: cosine(floor=0), warmup: 0.01, "
+        "weight_decay: 0.01, "
         "plugins: dropout(p=0.1)"
     )
     assert keys(plan(preset)) == keys(plan(spelled))
@@ -210,25 +231,64 @@ def test_a_preset_is_equal_to_itself_written_out(plan):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("optimizer: rope", "x.yaml:6:28: recipe.optimizer: 'rope' is no optimizer: it writes `mixer.rotate`, `position` (known"),
+        (
+            "optimizer: rope",
+            (
+                "x.yaml:6:28: recipe.optimizer: 'rope' is no optimizer: it writes "
+                "`mixer.rotate`, `position` (known"
+            ),
+        ),
         ("optimizer: cosine", "'cosine' is no optimizer: it writes `recipe.schedule`"),
-        ("optimizer: adamv", "x.yaml:6:28: recipe.optimizer: no optimizer named 'adamv' (did you mean 'adam' or 'adamw'?)"),
-        ("schedule: cosin", "x.yaml:6:28: recipe.schedule: no schedule named 'cosin' (did you mean 'cosine'?)"),
-        ("optimizer: muon(momentun=0.9)", "recipe.optimizer: no option of muon named 'momentun' (did you mean 'momentum'?)"),
-        ("optimizer: muon(momentum=2)", "recipe.optimizer: muon(momentum=2): Input should be less than 1"),
-        ("optimizer: adam + muon", "recipe.optimizer: one optimizer is expected, `name` or `name(option=value)`, not 'adam"),
+        (
+            "optimizer: adamv",
+            (
+                "x.yaml:6:28: recipe.optimizer: no optimizer named 'adamv' (did you mean 'adam' "
+                "or 'adamw'?)"
+            ),
+        ),
+        (
+            "schedule: cosin",
+            "x.yaml:6:28: recipe.schedule: no schedule named 'cosin' (did you mean 'cosine'?)",
+        ),
+        (
+            "optimizer: muon(momentun=0.9)",
+            "recipe.optimizer: no option of muon named 'momentun' (did you mean 'momentum'?)",
+        ),
+        (
+            "optimizer: muon(momentum=2)",
+            "recipe.optimizer: muon(momentum=2): Input should be less than 1",
+        ),
+        (
+            "optimizer: adam + muon",
+            (
+                "recipe.optimizer: one optimizer is expected, `name` or `name(option=value)`, "
+                "not 'adam"
+            ),
+        ),
         ("optimizer: '- adam'", "one optimizer is expected"),
         ("optimizer: ''", "one optimizer is expected"),
         ("optimizer: 3", "x.yaml:6:28: recipe.optimizer: Input should be a valid string, not 3"),
-        ("plugins: z_los", "x.yaml:6:28: recipe.plugins: no plugin named 'z_los' (did you mean 'z_loss'?)"),
+        (
+            "plugins: z_los",
+            "x.yaml:6:28: recipe.plugins: no plugin named 'z_los' (did you mean 'z_loss'?)",
+        ),
         ("plugins: '- rope'", "recipe.plugins: '- rope': these are given to every arm"),
         ("plugins: z_loss + z_loss", "recipe.plugins: 'z_loss' is named twice in the recipe"),
-        ("plugins: bf16 + fp32", "recipe.plugins: 'fp32' and 'bf16' both write `recipe.precision`: name one of them"),
-        ("optimizer: muon, plugins: adam", "x.yaml:6:45: recipe.plugins: 'adam' and 'muon' both write `recipe.optimizer`"),
-        ("preset: lama", "x.yaml:6:28: recipe.preset: no recipe preset named 'lama' (did you mean 'llama'"),
+        (
+            "plugins: bf16 + fp32",
+            "recipe.plugins: 'fp32' and 'bf16' both write `recipe.precision`: name one of them",
+        ),
+        (
+            "optimizer: muon, plugins: adam",
+            "x.yaml:6:45: recipe.plugins: 'adam' and 'muon' both write `recipe.optimizer`",
+        ),
+        (
+            "preset: lama",
+            "x.yaml:6:28: recipe.preset: no recipe preset named 'lama' (did you mean 'llama'",
+        ),
         ("presett: llama", "recipe.presett: no key named 'presett' (did you mean 'preset' or"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_with_its_place(plan, text, message):
     with pytest.raises(UserError) as error:
         plan(given(text))
@@ -236,9 +296,13 @@ def test_what_is_wrong_is_said_with_its_place(plan, text, message):
 
 
 def test_a_wrong_preset_as_a_plain_string_has_its_place(plan):
-    with pytest.raises(UserError, match=r"x\.yaml:6:1: recipe\.preset: no recipe preset named 'rope'"):
+    with pytest.raises(
+        UserError, match=r"x\.yaml:6:1: recipe\.preset: no recipe preset named 'rope'"
+    ):
         plan((RECIPE, "rope"))
-    with pytest.raises(UserError, match=r"command line: recipe\.preset: no recipe preset named 'lama'"):
+    with pytest.raises(
+        UserError, match=r"command line: recipe\.preset: no recipe preset named 'lama'"
+    ):
         plan(overrides=["recipe=lama"])
 
 
@@ -246,7 +310,9 @@ def test_a_preset_that_states_nonsense_is_the_familys_fault(plan, tmp_path):
     text = "from ablab.plugin import Family, RecipePreset\n"
     text += "ODD = Family('odd', 'Odd.', 'a test', '', recipe=RecipePreset(lr=-1.0))\n"
     (tmp_path / "odd_family.py").write_text(text)
-    with pytest.raises(UserError, match=r"the recipe of 'odd' states lr -1\.0: Input should be greater than 0"):
+    with pytest.raises(
+        UserError, match=r"the recipe of 'odd' states lr -1\.0: Input should be greater than 0"
+    ):
         plan(given("preset: odd"), registry=load_registry([tmp_path]))
 
 

@@ -18,7 +18,9 @@ def write(tmp_path, study_text):
     """A study file with these arms, and more."""
 
     def call(arms=AA, more="", seeds="2"):
-        text = study_text.replace("from: gpt2\nto: llama\n", arms).replace("leave_one_out", "compare")
+        text = study_text.replace("from: gpt2\nto: llama\n", arms).replace(
+            "leave_one_out", "compare"
+        )
         (tmp_path / "x.yaml").write_text(text.replace("seeds: 2", f"seeds: {seeds}") + more)
         return tmp_path / "x.yaml"
 
@@ -36,7 +38,10 @@ def plan(write, registry):
 
 def test_a_replicate_has_seeds_and_keys_of_its_own(plan):
     made = plan()
-    seeds, keys = ({arm: [getattr(r, of) for r in made.runs if r.arm == arm] for arm in "abc"} for of in ("seed", "key"))
+    seeds, keys = (
+        {arm: [getattr(r, of) for r in made.runs if r.arm == arm] for arm in "abc"}
+        for of in ("seed", "key")
+    )
     assert seeds == {"a": [1, 2], "b": [1_000_001, 1_000_002], "c": [1, 2]}
     assert not set(keys["a"]) & set(keys["b"])
     assert keys["a"] == keys["c"]
@@ -47,7 +52,9 @@ def test_a_replicate_has_seeds_and_keys_of_its_own(plan):
 
 def test_its_trials_have_them_too(plan):
     made = plan(more="tune: {lr: [1.0e-3, 2.0e-3], trials: 2}\n")
-    trials = {arm: [(t.run.seed, t.run.key) for t in made.trials if t.run.arm == arm] for arm in "abc"}
+    trials = {
+        arm: [(t.run.seed, t.run.key) for t in made.trials if t.run.arm == arm] for arm in "abc"
+    }
     assert [seed for seed, _ in trials["a"]] == [10_001] * 2
     assert [seed for seed, _ in trials["b"]] == [1_010_001] * 2
     assert trials["a"] == trials["c"]
@@ -56,20 +63,31 @@ def test_its_trials_have_them_too(plan):
 
 def test_seeds_are_added_to_both_streams(write, tmp_path):
     arms = "arms: {a: gpt2, b: {model: gpt2, replicate: 1}}\n"
-    file, home = write(arms, "margin: 0.00001\n", "{start: 2, max: 4}"), make_home(tmp_path / "home")
+    file, home = (
+        write(arms, "margin: 0.00001\n", "{start: 2, max: 4}"),
+        make_home(tmp_path / "home"),
+    )
     session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
     executor = StandIn(home.root, response)
     session.run(lambda setting: executor, Share(1))
     assert session.close([], complete=True) is None
-    assert seeds_of(executor) == {"a": [1, 2, 3, 4], "b": [1_000_001, 1_000_002, 1_000_003, 1_000_004]}
+    assert seeds_of(executor) == {
+        "a": [1, 2, 3, 4],
+        "b": [1_000_001, 1_000_002, 1_000_003, 1_000_004],
+    }
     (view,) = [view for view in session.views._views if type(view).__name__ == "OptunaMirror"]
-    assert view._view is not None, session.display.said  # every seed is among the values that it was told of
+    assert view._view is not None, (
+        session.display.said
+    )  # every seed is among the values that it was told of
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"seeds": "[1, 1000000]"}, "x.yaml:7:1: seeds: seed 1000000: replicates take seeds from 1,000,000 on"),
+        (
+            {"seeds": "[1, 1000000]"},
+            "x.yaml:7:1: seeds: seed 1000000: replicates take seeds from 1,000,000 on",
+        ),
         (
             {"more": "tune: {lr: [1.0e-3, 2.0e-3], trials: 2, seed: 1000001}\n"},
             "x.yaml:10:41: tune.seed: seed 1000001: replicates take seeds",
@@ -79,8 +97,14 @@ def test_seeds_are_added_to_both_streams(write, tmp_path):
             "arms.a.replicat: no key named 'replicat' (did you mean 'replicate'?)",
         ),
         ({"arms": "arms: {a: {replicate: 1}}\n"}, "x.yaml:2:8: arms.a.model: Field required"),
-        ({"arms": "arms: {a: {model: gpt2, replicate: -1}}\n"}, "arms.a.replicate: Input should be greater than or equal to 0"),
-        ({"arms": "from: {model: gpt2, replicate: 1}\nto: llama\n"}, "x.yaml:2:1: from: Input should be a valid string"),
+        (
+            {"arms": "arms: {a: {model: gpt2, replicate: -1}}\n"},
+            "arms.a.replicate: Input should be greater than or equal to 0",
+        ),
+        (
+            {"arms": "from: {model: gpt2, replicate: 1}\nto: llama\n"},
+            "x.yaml:2:1: from: Input should be a valid string",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(write, changes, message, tmp_path):

@@ -21,15 +21,23 @@ OPTIONS = {
     "sparse_attention": {"band": 3, "layers": "all", "strided": True},
 }
 EVERY = sorted(REGISTRY.plugins)
-# Plugins of the recipe and the data leave the model alone: it need not be held to the suite again with each of them.
+# Plugins of the recipe and the data leave the model alone: it need not be held to the suite again
+# with each of them.
 OUTSIDE = ("recipe.", "data.")
-RECIPE = [name for name in EVERY if all(path.startswith(OUTSIDE) for path in REGISTRY.plugin(name).configure({}).edit())]
+RECIPE = [
+    name
+    for name in EVERY
+    if all(path.startswith(OUTSIDE) for path in REGISTRY.plugin(name).configure({}).edit())
+]
 NAMES = [name for name in EVERY if name not in RECIPE]
 BASE_SMALL = Composite(arch=replace(BASE, dims=Dims(**SMALL)))
 
 
 def claims(names):
-    return [EditClaim(n, REGISTRY.plugin(n).configure(OPTIONS.get(n, {})).edit(), *requirements(n)) for n in names]
+    return [
+        EditClaim(n, REGISTRY.plugin(n).configure(OPTIONS.get(n, {})).edit(), *requirements(n))
+        for n in names
+    ]
 
 
 def requirements(name):
@@ -49,7 +57,9 @@ TRIPLES = [t for t in combinations(NAMES, 3) if all(p in set(PAIRS) for p in com
 
 
 def larger(count):
-    """Legal sets of more than three, by a fixed seed: plugins in random order, each kept if it goes with those before."""
+    """Legal sets of more than three, by a fixed seed: plugins in random order, each kept if it goes
+    with those before.
+    """
     draw, found = Random(0), set()
     while len(found) < count:
         kept = []

@@ -23,7 +23,9 @@ def test_pre_norm_keeps_the_stream_clean_and_norms_once_more():
     block = lively("gpt1 + pre_norm").blocks[0]
     x = torch.randn(1, 10, 16, dtype=torch.float64)
     after = x + block.mixer(block.join["mixer"].norm(x))
-    assert torch.allclose(block(x, ForwardContext()), after + block.mlp(block.join["mlp"].norm(after)))
+    assert torch.allclose(
+        block(x, ForwardContext()), after + block.mlp(block.join["mlp"].norm(after))
+    )
     model = lively("gpt1 + pre_norm")
     assert model.final.weight.shape == (16,)
 
@@ -31,7 +33,9 @@ def test_pre_norm_keeps_the_stream_clean_and_norms_once_more():
 def test_rmsnorm():
     norm = lively("gpt2 + rmsnorm").blocks[0].join["mixer"].norm
     x = torch.randn(3, 16, dtype=torch.float64)
-    assert torch.allclose(norm(x), norm.weight * x / (x.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt())
+    assert torch.allclose(
+        norm(x), norm.weight * x / (x.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
+    )
     assert norm.bias is None if hasattr(norm, "bias") else True
 
 
@@ -71,7 +75,9 @@ def test_untied_head_is_a_weight_of_its_own():
     model = lively("gpt2 + untied_embeddings")
     assert model.head.output.weight.shape == (30, 16)
     tokens = torch.randint(0, 30, (1, 10))
-    assert torch.allclose(model(tokens), model.hidden(tokens, ForwardContext()) @ model.head.output.weight.T)
+    assert torch.allclose(
+        model(tokens), model.hidden(tokens, ForwardContext()) @ model.head.output.weight.T
+    )
 
 
 def test_no_bias_leaves_none():
@@ -80,16 +86,26 @@ def test_no_bias_leaves_none():
 
 
 def attention(mixer, x, heads, allowed, bias=lambda head, q, k: 0.0):
-    """Loops over heads, queries and keys: what attention is, without a matmul over them. `allowed(head, q, k)`."""
+    """Loops over heads, queries and keys: what attention is, without a matmul over them.
+    `allowed(head, q, k)`.
+    """
     batch, time, _ = x.shape
-    q, k, v = ((x @ p.weight.T + p.bias).unflatten(-1, (-1, mixer.head_dim)) for p in (mixer.q, mixer.k, mixer.v))
+    q, k, v = (
+        (x @ p.weight.T + p.bias).unflatten(-1, (-1, mixer.head_dim))
+        for p in (mixer.q, mixer.k, mixer.v)
+    )
     kv_heads, out = k.shape[2], torch.zeros(batch, time, heads, mixer.head_dim, dtype=x.dtype)
     for head in range(heads):
         shared = head // (heads // kv_heads)
         for t in range(time):
             keys = [s for s in range(t + 1) if allowed(head, t, s)]
             scores = torch.stack(
-                [(q[:, t, head] * k[:, s, shared]).sum(-1) / math.sqrt(mixer.head_dim) + bias(head, t, s) for s in keys], -1
+                [
+                    (q[:, t, head] * k[:, s, shared]).sum(-1) / math.sqrt(mixer.head_dim)
+                    + bias(head, t, s)
+                    for s in keys
+                ],
+                -1,
             )
             weights = scores.exp() / scores.exp().sum(-1, keepdim=True)
             out[:, t, head] = sum(weights[:, i, None] * v[:, s, shared] for i, s in enumerate(keys))
@@ -121,13 +137,21 @@ def halves(head, q, k):
 @pytest.mark.parametrize("alibi", [False, True])
 def test_attention_is_the_loop(terms, allowed, alibi):
     time = 70  # more than two chunks of the banded form
-    mixer = lively(f"gpt2 {terms} {'+ alibi' if alibi else ''}", heads=4, width=16, context=time).blocks[0].mixer
+    mixer = (
+        lively(f"gpt2 {terms} {'+ alibi' if alibi else ''}", heads=4, width=16, context=time)
+        .blocks[0]
+        .mixer
+    )
     x = torch.randn(2, time, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
 
-    def bias(head, q, k):  # four heads: slopes 1/4, 1/16, 1/64, 1/256 (the paper's example for eight, every other)
+    def bias(
+        head, q, k
+    ):  # four heads: slopes 1/4, 1/16, 1/64, 1/256 (the paper's example for eight, every other)
         return -(q - k) * 0.25 ** (head + 1) if alibi else 0.0
 
-    assert torch.allclose(mixer(x), attention(mixer, x, 4, allowed, bias), atol=1e-6 if alibi else 1e-12)
+    assert torch.allclose(
+        mixer(x), attention(mixer, x, 4, allowed, bias), atol=1e-6 if alibi else 1e-12
+    )
 
 
 def test_alibi_slopes_are_the_papers():
@@ -158,11 +182,15 @@ def test_the_parallel_block_is_palms():
 def test_the_parallel_block_after_post_norm():
     block = lively("gpt1 + parallel_block").blocks[0]
     x = torch.randn(1, 10, 16, dtype=torch.float64)
-    assert torch.allclose(block(x), block.join["mixer"].norm(x + block.mixer(x) + block.mlp(x)), atol=1e-12)
+    assert torch.allclose(
+        block(x), block.join["mixer"].norm(x + block.mixer(x) + block.mlp(x)), atol=1e-12
+    )
 
 
 def test_logits_of_palm_and_gemma():
-    plain, scaled, capped = (lively(f"gpt2 {terms}") for terms in ("", "+ logit_scale", "+ logit_softcap(cap=2)"))
+    plain, scaled, capped = (
+        lively(f"gpt2 {terms}") for terms in ("", "+ logit_scale", "+ logit_softcap(cap=2)")
+    )
     tokens = torch.randint(0, 30, (1, 10))
     assert torch.allclose(scaled(tokens), plain(tokens) / 4)
     assert torch.allclose(capped(tokens), 2 * torch.tanh(plain(tokens) / 2))
@@ -174,14 +202,20 @@ def test_a_padded_vocabulary_changes_no_figure():
     for (_, a), (_, b) in zip(plain.named_parameters(), padded.named_parameters(), strict=True):
         b.data[: len(a)] = a.data
     tokens = torch.randint(0, 30, (1, 10), generator=torch.Generator().manual_seed(1))
-    assert torch.allclose(plain(tokens), padded(tokens), atol=1e-12)  # a matmul of 32 columns may round otherwise than one of 30
-    assert torch.allclose(plain.loss(tokens, tokens).total, padded.loss(tokens, tokens).total, atol=1e-12)
+    assert torch.allclose(
+        plain(tokens), padded(tokens), atol=1e-12
+    )  # a matmul of 32 columns may round otherwise than one of 30
+    assert torch.allclose(
+        plain.loss(tokens, tokens).total, padded.loss(tokens, tokens).total, atol=1e-12
+    )
 
 
 def test_qk_norm_acts_on_each_head():
     mixer = lively("gpt2 + qk_norm").blocks[0].mixer
     q = torch.randn(1, 2, 10, 8, dtype=torch.float64)
-    assert torch.allclose(mixer.q_norm(q), mixer.q_norm.weight * q / (q.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt())
+    assert torch.allclose(
+        mixer.q_norm(q), mixer.q_norm.weight * q / (q.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
+    )
 
 
 def test_rope_turns_a_share_of_the_head():

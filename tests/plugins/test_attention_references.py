@@ -1,4 +1,6 @@
-"""Who sees whom, from where and how far, against dense masks and formulas written here; and how long it takes."""
+"""Who sees whom, from where and how far, against dense masks and formulas written here; and how
+long it takes.
+"""
 
 import math
 import time
@@ -18,8 +20,14 @@ def normal(*shape, seed=1):
 
 
 def test_alibi_slopes_where_heads_are_no_power_of_two():
-    """Press et al.: those of 8 heads, 2^-1 … 2^-8, then every other of those of 16 heads, 2^-0.5, 2^-1.5, …"""
-    slopes = ablab.build("gpt2 + alibi", **{**DIMS, "width": 24, "heads": 12}).blocks[0].mixer.attend.bias.slopes
+    """Press et al.: those of 8 heads, 2^-1 … 2^-8, then every other of those of 16 heads, 2^-0.5,
+    2^-1.5, …
+    """
+    slopes = (
+        ablab.build("gpt2 + alibi", **{**DIMS, "width": 24, "heads": 12})
+        .blocks[0]
+        .mixer.attend.bias.slopes
+    )
     expected = [2.0**-i for i in range(1, 9)] + [2.0**-x for x in (0.5, 1.5, 2.5, 3.5)]
     assert slopes.tolist() == pytest.approx(expected, rel=1e-6)
 
@@ -38,16 +46,28 @@ def test_alibi_slopes_where_heads_are_no_power_of_two():
 def test_wide_bands_are_a_dense_mask(terms, band, length):
     attend = ablab.build(f"gpt2 + {terms}", **{**DIMS, "context": length}).blocks[0].mixer.attend
     kv_heads = 1 if "mqa" in terms else 2
-    q, k, v = (normal(2, heads, length, 8, seed=i) for i, heads in enumerate((2, kv_heads, kv_heads)))
+    q, k, v = (
+        normal(2, heads, length, 8, seed=i) for i, heads in enumerate((2, kv_heads, kv_heads))
+    )
     distance = torch.arange(length).unsqueeze(1) - torch.arange(length)
-    slopes = torch.tensor([2.0**-4, 2.0**-8], dtype=DOUBLE) if "alibi" in terms else torch.zeros(2, dtype=DOUBLE)
+    slopes = (
+        torch.tensor([2.0**-4, 2.0**-8], dtype=DOUBLE)
+        if "alibi" in terms
+        else torch.zeros(2, dtype=DOUBLE)
+    )
     scores = q @ k.expand_as(q).transpose(-1, -2) / math.sqrt(8) - slopes.view(2, 1, 1) * distance
     scores = scores.masked_fill((distance < 0) | (distance >= band), -math.inf)
-    assert torch.allclose(attend(q, k, v), scores.softmax(-1) @ v.expand_as(q), atol=1e-6 if "alibi" in terms else 1e-12)
+    assert torch.allclose(
+        attend(q, k, v),
+        scores.softmax(-1) @ v.expand_as(q),
+        atol=1e-6 if "alibi" in terms else 1e-12,
+    )
 
 
 def reach(mixer, length):
-    """How far back the last token looks: its distance from the first token whose change it notices."""
+    """How far back the last token looks: its distance from the first token whose change it
+    notices.
+    """
     x = normal(1, length, 16)
     with torch.no_grad():
         before = mixer(x)[:, -1]
@@ -70,33 +90,54 @@ def reach(mixer, length):
     ],
 )
 def test_which_layers_are_banded(terms, expected):
-    """By default the odd ones, counted from 0: dense and banded layers alternate, and the first is dense."""
-    assert [reach(block.mixer, 10) for block in lively(f"gpt2 + {terms}", layers=5).blocks] == expected
+    """By default the odd ones, counted from 0: dense and banded layers alternate, and the first is
+    dense.
+    """
+    assert [
+        reach(block.mixer, 10) for block in lively(f"gpt2 + {terms}", layers=5).blocks
+    ] == expected
 
 
 @pytest.mark.parametrize("kind", ["rms", "layer"])
 def test_queries_and_keys_are_normed_before_they_are_turned(kind):
     terms = "qk_norm" if kind == "rms" else "qk_norm(kind=layer)"
     mixer, x = lively(f"gpt2 + {terms} + rope(base=100)").blocks[0].mixer, normal(1, 10, 16)
-    q, k, v = ((x @ p.weight.T + p.bias).unflatten(-1, (2, 8)).transpose(1, 2) for p in (mixer.q, mixer.k, mixer.v))
-    q, k = (turned(normed(part, norm, kind)) for part, norm in ((q, mixer.q_norm), (k, mixer.k_norm)))
+    q, k, v = (
+        (x @ p.weight.T + p.bias).unflatten(-1, (2, 8)).transpose(1, 2)
+        for p in (mixer.q, mixer.k, mixer.v)
+    )
+    q, k = (
+        turned(normed(part, norm, kind)) for part, norm in ((q, mixer.q_norm), (k, mixer.k_norm))
+    )
     y = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
-    assert torch.allclose(mixer(x), y @ mixer.o.weight.T + mixer.o.bias, atol=1e-5)  # its angles are float32
+    assert torch.allclose(
+        mixer(x), y @ mixer.o.weight.T + mixer.o.bias, atol=1e-5
+    )  # its angles are float32
 
 
 def normed(x, norm, kind):
     if kind == "rms":
         return norm.weight * x / (x.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt()
-    return norm.bias + norm.weight * (x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+    return (
+        norm.bias
+        + norm.weight
+        * (x - x.mean(-1, keepdim=True))
+        / (x.var(-1, correction=0, keepdim=True) + 1e-5).sqrt()
+    )
 
 
 def turned(x):
-    angle = torch.outer(torch.arange(10, dtype=DOUBLE), 100.0 ** (-2 * torch.arange(4, dtype=DOUBLE) / 8))
+    angle = torch.outer(
+        torch.arange(10, dtype=DOUBLE), 100.0 ** (-2 * torch.arange(4, dtype=DOUBLE) / 8)
+    )
     pair = torch.complex(x[..., :4], x[..., 4:]) * torch.polar(torch.ones_like(angle), angle)
     return torch.cat((pair.real, pair.imag), dim=-1)
 
 
-@pytest.mark.parametrize(("terms", "alike"), [("+ no_position", True), ("", False), ("+ rope", False), ("+ sinusoidal", False)])
+@pytest.mark.parametrize(
+    ("terms", "alike"),
+    [("+ no_position", True), ("", False), ("+ rope", False), ("+ sinusoidal", False)],
+)
 def test_without_positions_the_order_of_what_came_before_is_unknown(terms, alike):
     """In one layer: keys and values are their own token's, and the last one sums over them."""
     model = lively(f"gpt2 {terms}")
@@ -105,12 +146,16 @@ def test_without_positions_the_order_of_what_came_before_is_unknown(terms, alike
     with torch.no_grad():
         assert torch.allclose(model(tokens)[:, -1], model(other)[:, -1], atol=1e-10) == alike
     if alike:
-        assert not [name for name, _ in [*model.named_parameters(), *model.named_buffers()] if "position" in name]
+        assert not [
+            name
+            for name, _ in [*model.named_parameters(), *model.named_buffers()]
+            if "position" in name
+        ]
 
 
 def test_banded_attention_takes_at_most_a_third_of_the_time():
-    """At 4,096 tokens and a band of 128, forward and backward, on one thread. The best of interleaved rounds, in the
-    processor's time: other processes make a round slow, never fast.
+    """At 4,096 tokens and a band of 128, forward and backward, on one thread. The best of
+    interleaved rounds, in the processor's time: other processes make a round slow, never fast.
     """
     attends = {"dense": Causal().build(Scores(4, 4)), "banded": Banded(128).build(Scores(4, 4))}
     seconds = {name: [] for name in attends}

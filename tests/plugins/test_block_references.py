@@ -40,7 +40,11 @@ def test_geglu():
 @pytest.mark.parametrize("name", ["geglu", "swiglu"])
 def test_the_width_of_a_gated_feed_forward(name, options, hidden):
     mlp = ablab.build(f"gpt2 + {name}{options}", **{**DIMS, "width": 64}).blocks[0].mlp
-    assert (mlp.gate.out_features, mlp.up.out_features, mlp.down.in_features) == (hidden, hidden, hidden)
+    assert (mlp.gate.out_features, mlp.up.out_features, mlp.down.in_features) == (
+        hidden,
+        hidden,
+        hidden,
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,9 @@ def test_sandwich_norm_norms_what_a_branch_gives_before_the_sum():
     for name in ("mixer", "mlp"):
         join, branch = block.join[name], getattr(block, name)
         before = F.layer_norm(expected, (16,), join.norm.weight, join.norm.bias)
-        expected = expected + F.layer_norm(branch(before), (16,), join.after.weight, join.after.bias)
+        expected = expected + F.layer_norm(
+            branch(before), (16,), join.after.weight, join.after.bias
+        )
     assert torch.allclose(block(x, ForwardContext()), expected, atol=1e-12)
     tokens = torch.arange(10).unsqueeze(0)
     last = block(model.position(model.embedding(tokens)), ForwardContext())
@@ -69,7 +75,10 @@ def test_sandwich_norm_norms_what_a_branch_gives_before_the_sum():
 
 
 def test_fan_in_init():
-    model = ablab.build("gpt2 - scaled_init + fan_in_init + swiglu(factor=4)", **{**DIMS, "width": 64, "heads": 2, "vocab": 500})
+    model = ablab.build(
+        "gpt2 - scaled_init + fan_in_init + swiglu(factor=4)",
+        **{**DIMS, "width": 64, "heads": 2, "vocab": 500},
+    )
     block = model.blocks[0]
     for matrix, inputs in (
         (block.mixer.q, 64),
@@ -84,10 +93,16 @@ def test_fan_in_init():
 
 
 def test_tied_embeddings():
-    tied, untied = (lively(f"llama {terms}") for terms in ("- untied_embeddings + tied_embeddings", ""))
+    tied, untied = (
+        lively(f"llama {terms}") for terms in ("- untied_embeddings + tied_embeddings", "")
+    )
     tokens = torch.arange(10).unsqueeze(0)
-    assert torch.allclose(tied(tokens), tied.hidden(tokens, ForwardContext()) @ tied.embedding.weight.T, atol=1e-12)
-    assert set(dict(untied.named_parameters())) - set(dict(tied.named_parameters())) == {"head.output.weight"}
+    assert torch.allclose(
+        tied(tokens), tied.hidden(tokens, ForwardContext()) @ tied.embedding.weight.T, atol=1e-12
+    )
+    assert set(dict(untied.named_parameters())) - set(dict(tied.named_parameters())) == {
+        "head.output.weight"
+    }
 
 
 # What each family is, from its paper (see the changes in the order that the field made them).
@@ -96,7 +111,16 @@ FAMILIES = {
     "gpt2": {"pre_norm", "scaled_init"},
     "gpt3": {"pre_norm", "scaled_init", "sparse_attention"},
     "megatron": {"pre_norm", "scaled_init", "padded_vocab"},
-    "palm": {"pre_norm", "parallel_block", "mqa", "swiglu(factor=4.0)", "rope", "no_bias", "fan_in_init", "logit_scale"},
+    "palm": {
+        "pre_norm",
+        "parallel_block",
+        "mqa",
+        "swiglu(factor=4.0)",
+        "rope",
+        "no_bias",
+        "fan_in_init",
+        "logit_scale",
+    },
     "llama": {"pre_norm", "rmsnorm", "swiglu", "rope", "no_bias", "untied_embeddings"},
 }
 
@@ -109,11 +133,20 @@ def test_what_a_family_is(name, plugins, registry):
 def test_palms_logits_and_initial_values():
     model = ablab.build("palm", **{**DIMS, "width": 64, "vocab": 500})
     assert model.embedding.weight.std().item() == pytest.approx(1, rel=0.05)
-    assert model.blocks[0].mlp.down.weight.std().item() == pytest.approx(1 / math.sqrt(256), rel=0.05)
+    assert model.blocks[0].mlp.down.weight.std().item() == pytest.approx(
+        1 / math.sqrt(256), rel=0.05
+    )
     tokens = torch.arange(10).unsqueeze(0)
-    assert torch.allclose(model(tokens), model.hidden(tokens, ForwardContext()) @ model.embedding.weight.T / 8, atol=1e-5)
+    assert torch.allclose(
+        model(tokens),
+        model.hidden(tokens, ForwardContext()) @ model.embedding.weight.T / 8,
+        atol=1e-5,
+    )
 
 
 def test_gpt3_alternates():
     patterns = [block.mixer.attend for block in ablab.build("gpt3", **{**DIMS, "layers": 4}).blocks]
-    assert [attend.pairs(500) for attend in patterns] == [2 * 500 * 501 // 2, 2 * (128 * 129 // 2 + 372 * 128)] * 2
+    assert [attend.pairs(500) for attend in patterns] == [
+        2 * 500 * 501 // 2,
+        2 * (128 * 129 // 2 + 372 * 128),
+    ] * 2

@@ -28,7 +28,12 @@ def test_it_holds_the_band_only():
 
 @pytest.mark.parametrize("band", [1, 2, 32])
 @pytest.mark.parametrize(
-    "terms", ["sliding_window(band={})", "sliding_window(band={}) + mqa", "sparse_attention(band={}, layers='all')"]
+    "terms",
+    [
+        "sliding_window(band={})",
+        "sliding_window(band={}) + mqa",
+        "sparse_attention(band={}, layers='all')",
+    ],
 )
 def test_a_long_prompt_leaves_no_more_behind_than_the_band(terms, band):
     model, memory = ablab.build(f"gpt2 + {terms.format(band)}", **DIMS).eval(), KVCache()
@@ -47,12 +52,19 @@ def test_a_dense_cache_has_little_room_to_spare():
         for time in (2000, *[1] * 20):
             model(torch.zeros(1, time, dtype=torch.long), memory)
     assert memory.values() == 2020 * 2 * 16
-    assert memory.values() * FLOAT32 <= memory.bytes() == allocated(memory) <= 1.2 * 2020 * 2 * 16 * FLOAT32
+    assert (
+        memory.values() * FLOAT32
+        <= memory.bytes()
+        == allocated(memory)
+        <= 1.2 * 2020 * 2 * 16 * FLOAT32
+    )
 
 
 @pytest.mark.parametrize("keep", [None, 31])
 def test_rows_are_copied_seldom(keep):
-    """A step writes its own row: over a thousand steps, the buffers made anew have few rows in all for each step."""
+    """A step writes its own row: over a thousand steps, the buffers made anew have few rows in all
+    for each step.
+    """
     memory, buffers = KVCache(), []
     for step in range(1000):
         memory.append("k", torch.full((1, 1, 1, 1), float(step)), keep)
@@ -72,9 +84,15 @@ def test_rows_come_back_in_order(keep):
             plain = plain[:, :, max(0, plain.shape[2] - keep) :]
 
 
-@pytest.mark.parametrize("terms", ["sliding_window(band=32)", "sparse_attention(band=32, layers='all', strided=True)", "alibi"])
+@pytest.mark.parametrize(
+    "terms",
+    ["sliding_window(band=32)", "sparse_attention(band=32, layers='all', strided=True)", "alibi"],
+)
 def test_long_prompts_and_steps_behind_them_give_the_logits_of_one_pass(terms):
-    model, memory = ablab.build(f"gpt2 + {terms}", **{**DIMS, "layers": 2, "context": 300}).double().eval(), KVCache()
+    model, memory = (
+        ablab.build(f"gpt2 + {terms}", **{**DIMS, "layers": 2, "context": 300}).double().eval(),
+        KVCache(),
+    )
     draw = torch.Generator().manual_seed(0)
     for p in model.parameters():
         p.data.add_(torch.randn(p.shape, generator=draw, dtype=p.dtype), alpha=0.3)
@@ -86,7 +104,10 @@ def test_long_prompts_and_steps_behind_them_give_the_logits_of_one_pass(terms):
 
 def storages(memory):
     """The address and the bytes of every buffer, found in the memory's own attributes."""
-    rows = {rows._buffer.untyped_storage().data_ptr(): rows._buffer.untyped_storage().nbytes() for rows in memory._rows.values()}
+    rows = {
+        rows._buffer.untyped_storage().data_ptr(): rows._buffer.untyped_storage().nbytes()
+        for rows in memory._rows.values()
+    }
     for part in memory.parts.values():
         rows |= storages(part)
     return rows

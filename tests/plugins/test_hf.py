@@ -15,19 +15,29 @@ llama_code = pytest.importorskip("transformers.models.llama.modeling_llama")
 
 GPT = {"vocab_size": 101, "n_positions": 33, "n_embd": 48, "n_layer": 3, "n_head": 3}
 LLAMA = {
-    "vocab_size": 101, "max_position_embeddings": 33, "hidden_size": 48, "intermediate_size": 77, "num_hidden_layers": 3,
+    "vocab_size": 101,
+    "max_position_embeddings": 33,
+    "hidden_size": 48,
+    "intermediate_size": 77,
+    "num_hidden_layers": 3,
     "num_attention_heads": 6,
-}  # fmt: skip
+}
 NO_TOKENS = {"bos_token_id": None, "eos_token_id": None}
 CASES = {
     "gpt1": ("openai-gpt", GPT),
     "gpt1 eps": ("openai-gpt", {**GPT, "layer_norm_epsilon": 1e-2}),
-    "gpt1 tiny": ("openai-gpt", {**GPT, "vocab_size": 3, "n_positions": 2, "n_embd": 6, "n_head": 1, "n_layer": 1}),
+    "gpt1 tiny": (
+        "openai-gpt",
+        {**GPT, "vocab_size": 3, "n_positions": 2, "n_embd": 6, "n_head": 1, "n_layer": 1},
+    ),
     "gpt2": ("gpt2", GPT),
     "gpt2 inner eps": ("gpt2", {**GPT, "n_inner": 101, "layer_norm_epsilon": 1e-2}),
     "gpt2 same gelu": ("gpt2", {**GPT, "activation_function": "gelu_pytorch_tanh"}),
     "gpt2 same inner": ("gpt2", {**GPT, "n_inner": 192}),
-    "gpt2 tiny": ("gpt2", {**GPT, "vocab_size": 3, "n_positions": 2, "n_embd": 6, "n_head": 1, "n_layer": 1}),
+    "gpt2 tiny": (
+        "gpt2",
+        {**GPT, "vocab_size": 3, "n_positions": 2, "n_embd": 6, "n_head": 1, "n_layer": 1},
+    ),
     "gpt1 untied": ("openai-gpt", {**GPT, "tie_word_embeddings": False}),
     "gpt2 untied": ("gpt2", {**GPT, "tie_word_embeddings": False}),
     "llama": ("llama", LLAMA),
@@ -96,7 +106,9 @@ def test_the_same_logits_in_float64(kind, settings):
     assert distance(theirs, ablab.from_hf(theirs)) <= (1e-5 if kind == "llama" else 1e-9)
 
 
-@pytest.mark.parametrize("settings", [settings for kind, settings in CASES.values() if kind == "llama"])
+@pytest.mark.parametrize(
+    "settings", [settings for kind, settings in CASES.values() if kind == "llama"]
+)
 def test_nothing_but_the_float32_of_its_norm_parts_us_from_llama(settings, monkeypatch):
     monkeypatch.setattr(llama_code.LlamaRMSNorm, "forward", exact_norm)
     theirs = made("llama", settings, torch.float64)
@@ -139,7 +151,9 @@ def test_our_models_there_and_back(expression, kind, registry):
 @pytest.mark.parametrize("family", ["gpt1", "gpt2", "llama"])
 def test_whatever_is_added_is_said_or_refused(family, name):
     try:
-        ours = lively(ablab.build(f"{family} + {name}", layers=2, width=32, heads=4, vocab=61, context=12)).eval()
+        ours = lively(
+            ablab.build(f"{family} + {name}", layers=2, width=32, heads=4, vocab=61, context=12)
+        ).eval()
         theirs = ablab.to_hf(ours)
     except UserError:
         return  # it is there already, or has no form
@@ -148,7 +162,9 @@ def test_whatever_is_added_is_said_or_refused(family, name):
 
 @pytest.mark.parametrize("family", ["gpt1", "gpt2"])
 def test_dropout_is_said_where_there_is_a_place_for_it(family):
-    config = ablab.to_hf(ablab.build(f"{family} + dropout(p=0.2)", layers=1, width=16, heads=2, vocab=11, context=4)).config
+    config = ablab.to_hf(
+        ablab.build(f"{family} + dropout(p=0.2)", layers=1, width=16, heads=2, vocab=11, context=4)
+    ).config
     assert (config.resid_pdrop, config.embd_pdrop, config.attn_pdrop) == (0.2, 0.2, 0.2)
 
 
@@ -163,11 +179,15 @@ def test_weights_are_copies():
 
 @pytest.mark.parametrize("name", ["gpt1:117M", "gpt2:355M", "llama:7B", "llama:65B"])
 def test_named_sizes_are_their_usual_configs(name, registry):
-    """Nothing but the initial values and what a plugin's option says is lost on the way, whatever the size."""
+    """Nothing but the initial values and what a plugin's option says is lost on the way, whatever
+    the size.
+    """
     arch = architecture(name, registry, {})
     fit = nearest_form(arch, registry)
     assert fit.misfits == ()
-    config = transformers.AutoConfig.for_model(fit.form.model_type, **NO_TOKENS, **fit.form.settings(arch))
+    config = transformers.AutoConfig.for_model(
+        fit.form.model_type, **NO_TOKENS, **fit.form.settings(arch)
+    )
     assert fit.form.architecture(config, architecture(fit.family.name, registry, {})) == arch
 
 
@@ -177,13 +197,21 @@ def test_named_sizes_are_their_usual_configs(name, registry):
         ("openai-gpt", {**GPT, "afn": "relu"}, "afn='relu'"),
         ("gpt2", {**GPT, "activation_function": "gelu"}, "activation_function='gelu'"),
         ("gpt2", {**GPT, "scale_attn_weights": False}, "scale_attn_weights=False"),
-        ("gpt2", {**GPT, "scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx=True"),
+        (
+            "gpt2",
+            {**GPT, "scale_attn_by_inverse_layer_idx": True},
+            "scale_attn_by_inverse_layer_idx=True",
+        ),
         ("gpt2", {**GPT, "reorder_and_upcast_attn": True}, "reorder_and_upcast_attn=True"),
         ("gpt2", {**GPT, "add_cross_attention": True}, "add_cross_attention=True"),
         ("llama", {**LLAMA, "hidden_act": "gelu"}, "hidden_act='gelu'"),
         ("llama", {**LLAMA, "attention_bias": True}, "attention_bias=True"),
         ("llama", {**LLAMA, "mlp_bias": True}, "mlp_bias=True"),
-        ("llama", {**LLAMA, "rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}}, "rope_parameters="),
+        (
+            "llama",
+            {**LLAMA, "rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}},
+            "rope_parameters=",
+        ),
     ],
 )
 def test_a_setting_without_a_form_is_named(kind, settings, name):
@@ -192,11 +220,25 @@ def test_a_setting_without_a_form_is_named(kind, settings, name):
 
 
 def test_models_without_a_form_are_refused():
-    with pytest.raises(UserError, match=r"transformers' 'gpt_neox' \(known: gpt2, llama, openai-gpt\)"):
-        ablab.from_hf(made("gpt_neox", {"vocab_size": 11, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}))
+    with pytest.raises(
+        UserError, match=r"transformers' 'gpt_neox' \(known: gpt2, llama, openai-gpt\)"
+    ):
+        ablab.from_hf(
+            made(
+                "gpt_neox",
+                {
+                    "vocab_size": 11,
+                    "hidden_size": 8,
+                    "num_hidden_layers": 1,
+                    "num_attention_heads": 1,
+                },
+            )
+        )
     with pytest.raises(UserError, match="transformers' 'Linear'"):
         ablab.from_hf(torch.nn.Linear(1, 1))
-    with pytest.raises(UserError, match=r"language-model head: h\.0\.attn\.c_attn\.bias has no match"):
+    with pytest.raises(
+        UserError, match=r"language-model head: h\.0\.attn\.c_attn\.bias has no match"
+    ):
         ablab.from_hf(made("gpt2", GPT).transformer)
 
 
@@ -223,12 +265,18 @@ def test_an_architecture_without_a_form_is_refused_by_path(expression, message):
 
 
 def test_sizes_that_transformers_refuses(registry):
-    arch = architecture("llama", registry, {"layers": 1, "width": 18, "heads": 4, "head_dim": 6, "vocab": 11, "context": 4})
+    arch = architecture(
+        "llama",
+        registry,
+        {"layers": 1, "width": 18, "heads": 4, "head_dim": 6, "vocab": 11, "context": 4},
+    )
     with pytest.raises(UserError, match=r"transformers refuses this llama: .*not a multiple"):
         ablab.to_hf(build_model(arch, 0))
 
 
 def test_without_transformers(monkeypatch):
     monkeypatch.setattr("ablab.hf.exchange.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"transformers is not installed \(`pip install 'ablab\[hf\]'`\)"):
+    with pytest.raises(
+        UserError, match=r"transformers is not installed \(`pip install 'ablab\[hf\]'`\)"
+    ):
         ablab.to_hf(ablab.build("gpt2", layers=1, width=16, heads=2, vocab=11, context=4))

@@ -1,4 +1,6 @@
-"""Each optimizer against a plain slow version written here, on a small model with weights of every role."""
+"""Each optimizer against a plain slow version written here, on a small model with weights of every
+role.
+"""
 
 import copy
 import math
@@ -22,7 +24,11 @@ def optimizer_of(registry, text, model):
     from ablab.arch.composition.compose import Composite
     from ablab.arch.composition.expression import resolve
 
-    recipe = resolve(f"gpt2 + {text}", registry).compose(Composite(recipe=Recipe(lr=LR, weight_decay=DECAY))).recipe
+    recipe = (
+        resolve(f"gpt2 + {text}", registry)
+        .compose(Composite(recipe=Recipe(lr=LR, weight_decay=DECAY)))
+        .recipe
+    )
     optimizer = TrainedDecoder(model, recipe, None, Batches(((1, 1),))).configure_optimizers()
     for group in optimizer.param_groups:
         assert group["lr"] == LR
@@ -57,9 +63,19 @@ def check(registry, text, rule, steps=4):
             for w in weights(slow):
                 hidden = w.parameter.ndim == 2 and ".blocks." in f".{w.name}"
                 decay = DECAY if w.parameter.ndim == 2 else 0.0
-                w.parameter.copy_(rule(w.parameter.clone(), w.parameter.grad, states[w.name], step + 1, decay, hidden))
+                w.parameter.copy_(
+                    rule(
+                        w.parameter.clone(),
+                        w.parameter.grad,
+                        states[w.name],
+                        step + 1,
+                        decay,
+                        hidden,
+                    )
+                )
     for a, b in zip(mine.parameters(), slow.parameters(), strict=True):
-        # The bias of the keys has no gradient but rounding, which these optimizers blow up: hence no smaller tolerance.
+        # The bias of the keys has no gradient but rounding, which these optimizers blow up: hence
+        # no smaller tolerance.
         assert torch.allclose(a, b, rtol=0, atol=1e-8)
     assert not torch.allclose(mine.embedding.weight, model_of().embedding.weight)
 
@@ -127,7 +143,8 @@ def newton_schulz(g, steps=5):
 
 
 def test_muon_on_hidden_matrices_and_adamw_on_the_rest(registry, monkeypatch):
-    # In float64 the two must agree to the last digits; bfloat16 would hide a mistake behind its rounding.
+    # In float64 the two must agree to the last digits; bfloat16 would hide a mistake behind its
+    # rounding.
     monkeypatch.setattr(torch.Tensor, "bfloat16", torch.Tensor.double)
     adamw = adam_rule(0.9, 0.95, decoupled=True)
 
@@ -151,7 +168,9 @@ def test_muon_orthogonalises_every_hidden_matrix_and_nothing_else(registry):
     hidden = [w.name for w in weights(model) if "momentum_buffer" in optimizer.state[w.parameter]]
     assert hidden == [n for n, p in before.items() if p.ndim == 2 and n.startswith("blocks.")]
     for name in hidden:
-        change = (model.get_parameter(name) - before[name]) / (0.2 * LR * math.sqrt(max(before[name].shape)))
+        change = (model.get_parameter(name) - before[name]) / (
+            0.2 * LR * math.sqrt(max(before[name].shape))
+        )
         values = torch.linalg.svdvals(change.detach())
         assert values.max() < 1.3
         assert values.median() > 0.6

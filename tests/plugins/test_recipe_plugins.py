@@ -1,4 +1,6 @@
-"""Schedules at named points, the z-loss, precision and activation checkpointing, against what the papers say."""
+"""Schedules at named points, the z-loss, precision and activation checkpointing, against what the
+papers say.
+"""
 
 import math
 
@@ -16,7 +18,11 @@ DIMS = {"layers": 3, "width": 16, "heads": 2, "vocab": 30, "context": 8}
 
 
 def recipe_of(registry, text, **settings):
-    return resolve(f"gpt2 + {text}", registry).compose(Composite(recipe=Recipe(lr=1.0, **settings))).recipe
+    return (
+        resolve(f"gpt2 + {text}", registry)
+        .compose(Composite(recipe=Recipe(lr=1.0, **settings)))
+        .recipe
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,7 +66,9 @@ def test_the_z_loss_and_its_gradient_on_whole_logits(registry):
     expected = F.cross_entropy(logits, targets) + 1e-4 * (logits.exp().sum(-1).log() ** 2).mean()
     result = head_loss(F.linear, (hidden, weight), targets, terms)
     assert result.total.item() == pytest.approx(expected.item(), abs=1e-12)
-    mine, theirs = (torch.autograd.grad(loss, (hidden, weight)) for loss in (result.total, expected))
+    mine, theirs = (
+        torch.autograd.grad(loss, (hidden, weight)) for loss in (result.total, expected)
+    )
     assert all(torch.allclose(a, b, rtol=0, atol=1e-12) for a, b in zip(mine, theirs, strict=True))
     plain = torch.autograd.grad(head_loss(F.linear, (hidden, weight), targets).total, hidden)[0]
     assert not torch.allclose(mine[0], plain)
@@ -81,7 +89,9 @@ def test_checkpointing_computes_blocks_again_and_changes_no_gradient(registry):
         count, sizes = [], []
         for block in model.blocks:
             block.register_forward_pre_hook(lambda *_, count=count: count.append(1))
-        with torch.autograd.graph.saved_tensors_hooks(lambda t, s=sizes: (s.append(t.numel()), t)[1], lambda t: t):
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, s=sizes: (s.append(t.numel()), t)[1], lambda t: t
+        ):
             loss = model.loss(tokens[:, :-1], tokens[:, 1:]).total
         kept.append(sum(sizes))
         loss.backward()

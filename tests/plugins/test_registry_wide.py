@@ -1,4 +1,6 @@
-"""Every registered plugin alone, and every legal pair, is held to the conformance suite: registering is being tested."""
+"""Every registered plugin alone, and every legal pair, is held to the conformance suite:
+registering is being tested.
+"""
 
 from dataclasses import replace
 from itertools import combinations, permutations
@@ -13,7 +15,18 @@ from ablab.arch.roles import Kind, weights
 from ablab.arch.value import Dims
 from ablab.errors import UserError
 from ablab.testing import CHECKS
-from tests.plugins.legal import BASE_SMALL, EVERY, NAMES, PAIRS, RECIPE, REGISTRY, TRIPLES, claims, larger, legal
+from tests.plugins.legal import (
+    BASE_SMALL,
+    EVERY,
+    NAMES,
+    PAIRS,
+    RECIPE,
+    REGISTRY,
+    TRIPLES,
+    claims,
+    larger,
+    legal,
+)
 
 TINY = Dims(layers=2, width=16, heads=4, vocab=19, context=7)
 SETS = [(), *((n,) for n in NAMES), *PAIRS]
@@ -35,10 +48,14 @@ def test_larger_sets_conform(names):
 
 @pytest.mark.parametrize("names", SETS, ids=lambda names: " + ".join(names) or "base")
 def test_forward_flops_are_two_for_each_weight_used(names):
-    """Independent of the counter: every matrix multiplies each token once; a tied table does so at the head."""
+    """Independent of the counter: every matrix multiplies each token once; a tied table does so at
+    the head.
+    """
     arch = compose(BASE_SMALL, claims(names)).arch
     model = on_meta(arch)
-    matrices = [w.parameter.numel() for w in weights(model) if w.role and w.role.kind is Kind.MATRIX]
+    matrices = [
+        w.parameter.numel() for w in weights(model) if w.role and w.role.kind is Kind.MATRIX
+    ]
     tied = arch.head == BASE.head
     attention = sum(m.attention_flops(12) for m in model.modules() if hasattr(m, "attention_flops"))
     expected = 2 * (sum(matrices) + (arch.table_vocab * 32 if tied else 0)) + attention / 12

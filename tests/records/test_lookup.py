@@ -1,4 +1,6 @@
-"""Which revisions a word on the command line means, in a home made by hand; and the commands that take such a word."""
+"""Which revisions a word on the command line means, in a home made by hand; and the commands that
+take such a word.
+"""
 
 import json
 import os
@@ -18,12 +20,18 @@ REVISIONS = ("abcd11111111", "abcd22222222", "ef0033333333")  # the latest last
 @pytest.fixture
 def home(tmp_path):
     """A study of three revisions, its smoke profile, and a study whose name has a colon."""
-    for name, revisions in (("x", REVISIONS), ("x@smoke", REVISIONS[:1]), ("odd:abcd", REVISIONS[1:2])):
+    for name, revisions in (
+        ("x", REVISIONS),
+        ("x@smoke", REVISIONS[:1]),
+        ("odd:abcd", REVISIONS[1:2]),
+    ):
         for when, revision in enumerate(revisions, start=1):
             path = tmp_path / "studies" / name / f"{revision}.json"
             path.parent.mkdir(parents=True, exist_ok=True)
             runs = [{"arm": "a", "seed": 1, "key": f"{revision}-run"}]
-            path.write_text(json.dumps({"runs": runs, "trials": [], "config": {"question": "Why?"}}))
+            path.write_text(
+                json.dumps({"runs": runs, "trials": [], "config": {"question": "Why?"}})
+            )
             os.utime(path, (when, when))
     return make_home(tmp_path)
 
@@ -54,7 +62,9 @@ def ask(home, monkeypatch, capsys):
 )
 def test_what_a_word_means(home, word, profile, name, revisions):
     found = records_of(home, word, profile)
-    assert [(record.name, record.revision) for record in found] == [(name, revision) for revision in revisions]
+    assert [(record.name, record.revision) for record in found] == [
+        (name, revision) for revision in revisions
+    ]
 
 
 @pytest.mark.parametrize(
@@ -89,8 +99,14 @@ def test_commands_take_it(ask, home):
 
 
 def test_studies_lists_the_revisions(ask):
-    (_, _, x) = sorted(json.loads(ask("studies", "--json")[1]), key=lambda study: len(study["earlier"]))
-    assert (x["study"], x["revision"], x["earlier"]) == ("x", "ef0033333333", ["abcd22222222", "abcd11111111"])
+    (_, _, x) = sorted(
+        json.loads(ask("studies", "--json")[1]), key=lambda study: len(study["earlier"])
+    )
+    assert (x["study"], x["revision"], x["earlier"]) == (
+        "x",
+        "ef0033333333",
+        ["abcd22222222", "abcd11111111"],
+    )
     lines = ask("studies")[1].splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("x  revision ef0033333333"))
     assert lines[at + 1] == "  earlier revisions: abcd22222222, abcd11111111"
@@ -98,6 +114,9 @@ def test_studies_lists_the_revisions(ask):
 
 def test_a_revision_is_not_removed_alone(home):
     """Else all of the study would go."""
-    with pytest.raises(UserError, match="a study goes with all its revisions, not with abcd11111111 alone: `ablab rm x`"):
+    with pytest.raises(
+        UserError,
+        match="a study goes with all its revisions, not with abcd11111111 alone: `ablab rm x`",
+    ):
         plan_removal(home, [find_target(home, "x:abcd1", None)])
     assert plan_removal(home, [find_target(home, "x", None)]).studies == ("x",)

@@ -12,7 +12,8 @@ import psutil
 import pytest
 import torch
 
-from ablab.execute.worker import Report, Setting, Worker
+from ablab.execute.attempt import AttemptOutcome
+from ablab.execute.worker import Setting, Worker
 from ablab.plan.plan import RunSpec
 from ablab.records import lease as lease_module
 from ablab.records.home import StudyRecord, make_home, study_names
@@ -164,7 +165,9 @@ def test_a_study_that_was_removed_beside_its_driver_notes_its_execution(tmp_path
 
 
 def test_a_process_that_is_hidden_from_us_lives_as_long_as_its_heart_beats(record, monkeypatch):
-    """Where /proc shows other users' processes to nobody (hidepid), only a signal tells that there is one."""
+    """Where /proc shows other users' processes to nobody (hidepid), only a signal tells that there
+    is one.
+    """
     lease = record.lease()
     lease.path.write_text(json.dumps({"host": socket.gethostname(), "pid": 1, "started": 1.0}))
 
@@ -224,6 +227,6 @@ def test_a_run_that_another_driver_has_ended_is_not_trained(tmp_path, record, st
     end[status]()
     spec = RunSpec(record.key, "x", "base", 1, "gpt2", (), {}, {}, "data", ((1, 1),), 1.0, (), 30.0)
     report = Steady(Setting(tmp_path, (), torch.get_num_threads()), threading.Event()).train(spec)
-    assert report == Report(status, "" if status == "finished" else "no")
+    assert report == AttemptOutcome(status, "" if status == "finished" else "no")
     assert not record.lease().path.exists()
     assert len(record.attempts) == (status == "failed")

@@ -21,7 +21,9 @@ def study(root, name, keys, trials=(), revision="r1"):
     more = [{"number": i, "arm": key[0], "seed": 1, "key": key} for i, key in enumerate(trials)]
     path = root / "studies" / name / f"{revision}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"runs": runs, "trials": more, "config": {"question": "Does it help?"}}))
+    path.write_text(
+        json.dumps({"runs": runs, "trials": more, "config": {"question": "Does it help?"}})
+    )
     return StudyRecord(make_home(root), name, revision)
 
 
@@ -38,12 +40,19 @@ def finish(root, key, *, seconds=10.0, diverged=False):
 def progress(root, key, share, seconds):
     """A run under way in this process."""
     assert run(root, key).lease().acquire()
-    told = {"share": share, "train/loss": math.nan, "cost/tokens": 100 * seconds, "cost/tokens_per_second": 100.0}
+    told = {
+        "share": share,
+        "train/loss": math.nan,
+        "cost/tokens": 100 * seconds,
+        "cost/tokens_per_second": 100.0,
+    }
     (Record(root, key).folder / "progress.json").write_text(json.dumps(told))
 
 
 def test_every_state_is_told(tmp_path):
-    record = study(tmp_path, "x", ["a1", "a2", "a3", "a4", "b1", "b2", "b3", "c1"], trials=["t1", "t2", "a1"])
+    record = study(
+        tmp_path, "x", ["a1", "a2", "a3", "a4", "b1", "b2", "b3", "c1"], trials=["t1", "t2", "a1"]
+    )
     finish(tmp_path, "a1")
     finish(tmp_path, "a2", diverged=True)
     progress(tmp_path, "a3", 0.5, 20.0)
@@ -54,15 +63,37 @@ def test_every_state_is_told(tmp_path):
     run(tmp_path, "c1").lease().path.write_text(json.dumps({"host": "elsewhere", "pid": 5}))
     now = StatusReader(record).read()
     counts = now.runs
-    assert (counts.total, counts.done, counts.diverged, counts.running, counts.waiting) == (8, 2, 1, 2, 2)
+    assert (counts.total, counts.done, counts.diverged, counts.running, counts.waiting) == (
+        8,
+        2,
+        1,
+        2,
+        2,
+    )
     assert (counts.failed, counts.cancelled, counts.pruned) == (1, 1, 0)
     assert now.trials is not None
-    assert (now.trials.total, now.trials.pruned, now.trials.waiting) == (2, 1, 1)  # a1 is a run of the design
+    assert (now.trials.total, now.trials.pruned, now.trials.waiting) == (
+        2,
+        1,
+        1,
+    )  # a1 is a run of the design
     ended = {e.key: e for e in now.ended}
-    assert (ended["b1"].reason, ended["b1"].attempts, ended["b1"].trial) == ("killed again", 2, None)
-    assert (ended["t1"].state, ended["t1"].reason, ended["t1"].trial) == ("pruned", "worse than half", 0)
+    assert (ended["b1"].reason, ended["b1"].attempts, ended["b1"].trial) == (
+        "killed again",
+        2,
+        None,
+    )
+    assert (ended["t1"].state, ended["t1"].reason, ended["t1"].trial) == (
+        "pruned",
+        "worse than half",
+        0,
+    )
     running = {r.key: r for r in now.running}
-    assert (running["a3"].share, running["a3"].loss, running["a3"].tokens_per_second) == (0.5, None, 100.0)
+    assert (running["a3"].share, running["a3"].loss, running["a3"].tokens_per_second) == (
+        0.5,
+        None,
+        100.0,
+    )
     assert (running["c1"].where, running["c1"].share) == ("elsewhere:5", None)
     assert not now.settled
     json.dumps(now.as_dict(), allow_nan=False)
@@ -85,13 +116,19 @@ def test_a_reader_sees_what_changes(tmp_path):
     finish(tmp_path, "a1", diverged=True)
     assert (reader.read().runs.done, reader.read().runs.diverged) == (1, 1)
     finish(tmp_path, "a2")
-    assert (reader.read().runs.done, reader.read().runs.diverged, reader.read().settled) == (2, 1, True)
+    assert (reader.read().runs.done, reader.read().runs.diverged, reader.read().settled) == (
+        2,
+        1,
+        True,
+    )
 
 
 def test_ten_thousand_runs_are_told_in_three_seconds(tmp_path):
     keys = [f"a{i:05}" for i in range(10_000)]
     record = study(tmp_path, "x", keys)
-    result = json.dumps({"cost": {"seconds": 1.0}, "diverged": False, "metrics": {f"m{i}": 1.0 for i in range(20)}})
+    result = json.dumps(
+        {"cost": {"seconds": 1.0}, "diverged": False, "metrics": {f"m{i}": 1.0 for i in range(20)}}
+    )
     for key in keys[:9_000]:
         run(tmp_path, key)
         (tmp_path / "runs" / key / "result.json").write_text(result)
@@ -110,9 +147,17 @@ def test_cancel_asks_what_is_unfinished_and_retry_takes_it_back(tmp_path):
     keys = find_target(home, "x", None).keys
     assert set(keys) == {"a1", "a2", "a3", "a4", "t1"}
     assert cancel(home, keys) == (1, 1)
-    assert [Record(tmp_path, key).stop_asked for key in ("a1", "a2", "a3", "a4")] == [False, True, False, True]
+    assert [Record(tmp_path, key).stop_asked for key in ("a1", "a2", "a3", "a4")] == [
+        False,
+        True,
+        False,
+        True,
+    ]
     assert retry(home, keys) == 3
-    assert not any(Record(tmp_path, key).stop_asked or Record(tmp_path, key).failure for key in ("a2", "a3", "a4"))
+    assert not any(
+        Record(tmp_path, key).stop_asked or Record(tmp_path, key).failure
+        for key in ("a2", "a3", "a4")
+    )
     assert Record(tmp_path, "t1").pruned
     assert retry(home, keys) == 0
 
@@ -146,7 +191,12 @@ def test_removing_a_study_leaves_what_others_list(tmp_path):
     (tmp_path / "reports" / "x" / "r1.html").write_text("x" * 1000)
     targets = [find_target(home, "x", None)]
     removal = plan_removal(home, targets)
-    assert (removal.studies, removal.runs, removal.kept, removal.wanted) == (("x",), ("a1", "a3", "t1"), 1, ())
+    assert (removal.studies, removal.runs, removal.kept, removal.wanted) == (
+        ("x",),
+        ("a1", "a3", "t1"),
+        1,
+        (),
+    )
     sizes = [p.stat().st_size for key in removal.runs for p in (tmp_path / "runs" / key).iterdir()]
     records = [p.stat().st_size for p in (tmp_path / "studies" / "x").iterdir()]
     assert removal.size == sum(sizes) + sum(records) + 1000
@@ -166,6 +216,7 @@ def test_removing_a_run_says_who_wants_it_and_waits_for_its_training_to_end(tmp_
     assert (removal.studies, removal.runs, removal.wanted) == ((), ("a1",), ("x",))
     progress(tmp_path, "a2", 0.5, 1.0)
     for name in ("a2", "x"):
-        with pytest.raises(UserError, match=f"a2 is being trained by process {os.getpid()} on .*: `ablab cancel {name}` first"):
+        owner = f"a2 is being trained by process {os.getpid()} on .*"
+        with pytest.raises(UserError, match=f"{owner}: `ablab cancel {name}` first"):
             plan_removal(home, [find_target(home, name, None)])
     assert (tmp_path / "runs" / "a1" / "result.json").exists()

@@ -9,11 +9,15 @@ from ablab.records.home import StudyRecord, make_home
 from ablab.report.files import write_files
 from tests.report.realistic import TUNED, carry_out
 
-UNTUNED = "\n".join(line for line in TUNED.splitlines() if not line.startswith("tune")).replace("seeds: 3", "seeds: 2")
+UNTUNED = "\n".join(line for line in TUNED.splitlines() if not line.startswith("tune")).replace(
+    "seeds: 3", "seeds: 2"
+)
 
 
 @pytest.fixture(scope="session")
-def studies(tmp_path_factory: pytest.TempPathFactory, corpus: Path) -> tuple[StudyRecord, StudyRecord]:
+def studies(
+    tmp_path_factory: pytest.TempPathFactory, corpus: Path
+) -> tuple[StudyRecord, StudyRecord]:
     """A tuned fraction of sixteen arms on three seeds, and the same untuned on two."""
     folder = tmp_path_factory.mktemp("studies")
     made = []

@@ -1,4 +1,6 @@
-"""Studies that look like real ones: planned by the lab, with curves, bowls, noise and costs from known functions."""
+"""Studies that look like real ones: planned by the lab, with curves, bowls, noise and costs from
+known functions.
+"""
 
 import math
 import random
@@ -11,10 +13,17 @@ from ablab.plan.plan import RunSpec
 from ablab.records.home import Home, StudyRecord
 from ablab.records.run_record import Record
 from ablab.tracking.trackers import Trackers
-from tests.standin import Silent, StandIn, result
+from tests.standin import Silent, StandIn, noise_seed, result
 
 # What each plugin is worth, and what two of them are worth more together.
-WORTH = {"rope": -0.055, "swiglu": -0.02, "rmsnorm": 0.0008, "no_bias": -0.001, "untied_embeddings": 0.018, "mqa": 0.009}
+WORTH = {
+    "rope": -0.055,
+    "swiglu": -0.02,
+    "rmsnorm": 0.0008,
+    "no_bias": -0.001,
+    "untied_embeddings": 0.018,
+    "mqa": 0.009,
+}
 TOGETHER = {("rope", "swiglu"): -0.012, ("swiglu", "mqa"): 0.006}
 BEST_RATE = {"rope": 1.4, "rmsnorm": 1.2, "swiglu": 1.1}
 NOISE = 0.004
@@ -40,26 +49,40 @@ def bits(spec: RunSpec) -> float:
     return (
         value
         + 0.03 * math.log2(spec.recipe["lr"] / best) ** 2
-        + random.Random(spec.key).gauss(0, NOISE)
+        + random.Random(noise_seed(spec)).gauss(0, NOISE)
         + 0.003 * (spec.seed % 5)
     )
 
 
 def leave(record: Record, spec: RunSpec) -> None:
-    """The record of a run that is through: a hundred rows of training loss, three validations, a result."""
-    end, noise = bits(spec), random.Random(spec.key + "curve")
+    """The record of a run that is through: a hundred rows of training loss, three validations, a
+    result.
+    """
+    end, noise = bits(spec), random.Random(f"{noise_seed(spec)} curve")
     steps = sum(count for _, count in spec.batches)
     tokens = sum(size * count for size, count in spec.batches) * (spec.dims["context"] or 1)
     rows = []
     for share in (i / 100 for i in range(1, 101)):
-        loss = 0.72 * (end + 2.2 * math.exp(-12 * share) + 0.5 * math.exp(-4 * share)) * 1.9 + noise.gauss(0, 0.01)
-        rows.append({"step": round(share * steps), "time": 0.0, "train/loss": loss, "cost/tokens": round(share * tokens)})
+        loss = 0.72 * (
+            end + 2.2 * math.exp(-12 * share) + 0.5 * math.exp(-4 * share)
+        ) * 1.9 + noise.gauss(0, 0.01)
+        rows.append(
+            {
+                "step": round(share * steps),
+                "time": 0.0,
+                "train/loss": loss,
+                "cost/tokens": round(share * tokens),
+            }
+        )
     rows += [
-        {"step": round(share * steps), "time": 0.0, "val/bpb": end + 1.5 * math.exp(-5 * share)} for share in (0.25, 0.5, 0.75)
+        {"step": round(share * steps), "time": 0.0, "val/bpb": end + 1.5 * math.exp(-5 * share)}
+        for share in (0.25, 0.5, 0.75)
     ]
     record.folder.mkdir(parents=True, exist_ok=True)
     lines = sorted(rows, key=lambda row: row["step"])
-    (record.folder / "metrics.jsonl").write_text("".join(f"{row}\n".replace("'", '"') for row in lines))
+    (record.folder / "metrics.jsonl").write_text(
+        "".join(f"{row}\n".replace("'", '"') for row in lines)
+    )
     slow = (
         1
         + 0.12 * ("rope" in dict(spec.plugins))
@@ -67,7 +90,12 @@ def leave(record: Record, spec: RunSpec) -> None:
         - 0.07 * ("mqa" in dict(spec.plugins))
     )
     seconds = tokens * spec.flops_per_token / 4e10 * slow * (1 + 0.02 * noise.random())
-    cost = {"tokens": tokens, "seconds": seconds, "tokens_per_second": tokens / seconds, "peak_memory_bytes": 4.1e8 * slow}
+    cost = {
+        "tokens": tokens,
+        "seconds": seconds,
+        "tokens_per_second": tokens / seconds,
+        "peak_memory_bytes": 4.1e8 * slow,
+    }
     cost |= {"decode_tokens_per_second": 900 / slow, "kv_cache_bytes": 294_912.0}
     made = result(end, **cost)
     made |= {"versions": {"torch": "2.13.0", "lightning": "2.6.6"}, "steps": steps}

@@ -24,7 +24,16 @@ from tests.report.test_parts_report import summary_of  # noqa: F401
 from tests.report.test_report import record, result  # noqa: F401
 
 LONG = [f"gpt2 + {'long_option_' * 24}{i:05}" for i in range(3)]
-ODD = ["base", "$x_1^2$ | <b>&amp;", "_hidden", "`a` [b](c) # *d*", "模型 甲乙丙", "界" * 60, "اللغة", "Ωμέγα"]
+ODD = [
+    "base",
+    "$x_1^2$ | <b>&amp;",
+    "_hidden",
+    "`a` [b](c) # *d*",
+    "模型 甲乙丙",
+    "界" * 60,
+    "اللغة",
+    "Ωμέγα",
+]
 SIZES = {
     "one arm": (["only"], 3),
     "one seed": (["base", "more", "less"], 1),
@@ -41,11 +50,24 @@ def made(record, request):
     names, seeds = SIZES[request.param]
     content = record.read()
     arm = content["arms"][0]
-    runs = [{"arm": name, "seed": s, "key": f"{i}-{s}"} for i, name in enumerate(names) for s in range(seeds)]
-    contrasts = [{"name": name, "kind": "change", "weights": {name: 1.0, names[0]: -1.0}} for name in names[1:]]
-    arms = [{**arm, "name": name, "expression": name, "parameters": 5000 + 70 * i} for i, name in enumerate(names)]
+    runs = [
+        {"arm": name, "seed": s, "key": f"{i}-{s}"}
+        for i, name in enumerate(names)
+        for s in range(seeds)
+    ]
+    contrasts = [
+        {"name": name, "kind": "change", "weights": {name: 1.0, names[0]: -1.0}}
+        for name in names[1:]
+    ]
+    arms = [
+        {**arm, "name": name, "expression": name, "parameters": 5000 + 70 * i}
+        for i, name in enumerate(names)
+    ]
     expected = {"runs": len(runs), "trials": 0}
-    write_json(record.path, {**content, "arms": arms, "runs": runs, "contrasts": contrasts, "expected": expected})
+    write_json(
+        record.path,
+        {**content, "arms": arms, "runs": runs, "contrasts": contrasts, "expected": expected},
+    )
     for number, run in enumerate(runs):
         value = 2.5 + 0.01 * (number * 7919 % 100)
         rows = [{"step": s, "train/loss": value + 1 / s, "cost/tokens": 20 * s} for s in (1, 3, 5)]
@@ -81,7 +103,9 @@ def test_a_legend_names_what_begins_with_an_underscore(record):
     runs = [{**run, "arm": renamed.get(run["arm"], run["arm"])} for run in content["runs"]]
     write_json(record.path, {**content, "arms": arms, "runs": runs, "contrasts": []})
     measure(record, "00", [{"step": s, "train/loss": 3.0, "cost/tokens": 20 * s} for s in (1, 5)])
-    (drawing,) = [file for file in write_pages(summarise(record), record) if file.name.endswith("-losses.svg")]
+    (drawing,) = [
+        file for file in write_pages(summarise(record), record) if file.name.endswith("-losses.svg")
+    ]
     assert re.search(r">_base</text>", drawing.read_text())
 
 
@@ -118,7 +142,9 @@ def test_a_study_in_parts_in_a_browser(visit, summary_of):
     file = write_pages(summary, record)[0]
     visit(file, width=1440)
     page = visit(file, width=390)
-    levels = page.eval_on_selector_all("h1, h2, h3, h4", "all => all.map(one => Number(one.tagName[1]))")
+    levels = page.eval_on_selector_all(
+        "h1, h2, h3, h4", "all => all.map(one => Number(one.tagName[1]))"
+    )
     assert max(b - a for a, b in pairwise(levels)) == 1
     ids = page.eval_on_selector_all("[id]", "all => all.map(element => element.id)")
     assert len(ids) == len(set(ids)) > 4

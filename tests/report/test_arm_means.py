@@ -1,4 +1,6 @@
-"""Arms' means where seeds are unequal or runs diverged, and the figures and tables that show them."""
+"""Arms' means where seeds are unequal or runs diverged, and the figures and tables that show
+them.
+"""
 
 # ruff: noqa: F811  (the fixture `record` is another module's)
 
@@ -19,13 +21,19 @@ from tests.report.test_evidence import change
 from tests.report.test_report import VALUES, finish, printed, record  # noqa: F401
 
 SHORT = {"base": (2.50, 2.60, 2.64), "mine <b>": (2.40, 2.51), "worse": (2.60, 2.70, 2.71)}
-# Yates (1933): the missing value of a table of arms and seeds, (3 × 4.91 + 3 × 5.35 − 20.66) / (2 × 2).
+# Yates (1933): the missing value of a table of arms and seeds, (3 × 4.91 + 3 × 5.35 − 20.66) / (2 ×
+# 2).
 MISSING = 2.53
 
 
 def sized(record, *counts):
     """Gives the arms unequal numbers of parameters, so that there is a front."""
-    change(record, arms=[{**arm, "parameters": n} for arm, n in zip(record.read()["arms"], counts, strict=True)])
+    change(
+        record,
+        arms=[
+            {**arm, "parameters": n} for arm, n in zip(record.read()["arms"], counts, strict=True)
+        ],
+    )
 
 
 def shown(record):
@@ -55,7 +63,10 @@ class TestDiverged:
         row = arms_table(summary).rows[1]
         assert [cell.text for cell in row[1:4]] == ["mine <b>", "diverged", "–"]
         assert row[2].value == ""  # sorted behind every number
-        rows = [[cell.strip() for cell in line.split("│")[1:4]] for line in printed(summary).splitlines()]
+        rows = [
+            [cell.strip() for cell in line.split("│")[1:4]]
+            for line in printed(summary).splitlines()
+        ]
         assert ["mine <b>", "diverged", "–"] in rows
         files = shown(lost)
         assert "| 2 | mine \\<b\\> | diverged | – |" in files[".md"].read_text()
@@ -89,16 +100,22 @@ class TestUnequalSeeds:
         assert mine.sd == pytest.approx(np.std([2.40, 2.51], ddof=1))
 
     def test_its_interval_is_that_of_least_squares(self, record):
-        """Against the same model written out with indicators, the mean as an average over the three seeds."""
+        """Against the same model written out with indicators, the mean as an average over the three
+        seeds.
+        """
         finish(record, SHORT)
         cells = [(arm, s, v) for arm, own in SHORT.items() for s, v in enumerate(own)]
-        x = np.array([[arm == "mine <b>", arm == "worse", s == 1, s == 2, 1] for arm, s, _ in cells], float)
+        x = np.array(
+            [[arm == "mine <b>", arm == "worse", s == 1, s == 2, 1] for arm, s, _ in cells], float
+        )
         y = np.array([v for *_, v in cells])
         (beta, (rest,), rank, _), at = np.linalg.lstsq(x, y), np.array([1, 0, 1 / 3, 1 / 3, 1])
         error = np.sqrt(rest / (len(y) - rank) * at @ np.linalg.inv(x.T @ x) @ at)
         half = stats.t.isf(0.025, len(y) - rank) * error
         mine = summarise(record).arms[1]
-        assert (mine.mean, mine.low, mine.high) == pytest.approx((at @ beta, at @ beta - half, at @ beta + half))
+        assert (mine.mean, mine.low, mine.high) == pytest.approx(
+            (at @ beta, at @ beta - half, at @ beta + half)
+        )
 
     def test_means_of_equal_seeds_are_plain(self, record):
         finish(record)
@@ -116,11 +133,18 @@ class TestUnequalSeeds:
         assert all(note in file.read_text() for file in shown(record).values())
         finish(record)
         assert adjusted(summarise(record)) == ""
-        assert "unequal seeds" not in printed(summarise(record)) + shown(record)[".html"].read_text()
+        assert (
+            "unequal seeds" not in printed(summarise(record)) + shown(record)[".html"].read_text()
+        )
 
     def test_arms_on_streams_apart_are_not_adjusted(self, record):
         runs = record.read()["runs"]
-        change(record, runs=[{**run, "seed": run["seed"] + 1_000_000 * (run["arm"] == "base")} for run in runs])
+        change(
+            record,
+            runs=[
+                {**run, "seed": run["seed"] + 1_000_000 * (run["arm"] == "base")} for run in runs
+            ],
+        )
         finish(record)
         base, mine, _ = summarise(record).arms
         assert (base.mean, mine.mean) == pytest.approx((2.55, 2.45))
@@ -131,8 +155,13 @@ class TestUnequalSeeds:
         sized(record, 5, 6, 7)
         finish(record, SHORT)
         (plot,) = fronts(summarise(record))
-        assert "Bars: 95 % intervals of the means; what a seed does to all arms alike is not in them." in plot.caption
-        drawn = [line.get_ydata() for line in plot.figure.axes[0].lines if len(line.get_ydata()) == 2]
+        assert (
+            "Bars: 95 % intervals of the means; what a seed does to all arms alike is not in them."
+            in plot.caption
+        )
+        drawn = [
+            line.get_ydata() for line in plot.figure.axes[0].lines if len(line.get_ydata()) == 2
+        ]
         for arm in summarise(record).arms:
             assert any(ends == pytest.approx((arm.low, arm.high)) for ends in drawn)
         finish(record, {})

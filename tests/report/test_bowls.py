@@ -23,7 +23,9 @@ def tuned(**arms):
 
 def over(option, *values, lost=()):
     """Trials of one option, those of `lost` without a value."""
-    return [({option: value}, None if value in lost else 2.0 + i % 2) for i, value in enumerate(values)]
+    return [
+        ({option: value}, None if value in lost else 2.0 + i % 2) for i, value in enumerate(values)
+    ]
 
 
 def grid_of(summary):
@@ -52,12 +54,16 @@ def axes_of(summary):
 def test_a_tick_stands_where_it_says(values, labels):
     for axes in axes_of(tuned(a=over("lr", *values), b=over("lr", *values))):
         assert [label.get_text() for label in axes.get_xticklabels()] == labels
-        assert list(axes.get_xticks()) == pytest.approx([float(label) for label in labels], rel=1e-12)
+        assert list(axes.get_xticks()) == pytest.approx(
+            [float(label) for label in labels], rel=1e-12
+        )
         assert axes.get_xscale() == "log"
 
 
 def test_one_scale_for_all_where_0_was_tried():
-    """Also for an arm whose trial at 0 came to no value, which alone could be on a logarithmic axis."""
+    """Also for an arm whose trial at 0 came to no value, which alone could be on a logarithmic
+    axis.
+    """
     values = (0.0, 0.01, 0.1)
     summary = tuned(a=over("weight_decay", *values), b=over("weight_decay", *values, lost=(0.0,)))
     for axes in axes_of(summary):
@@ -69,7 +75,11 @@ def test_one_scale_for_all_where_0_was_tried():
 
 
 def test_the_first_option_that_is_a_number_is_drawn():
-    trials = [({"optimizer": name, "lr": lr}, 2.0 + lr) for name in ("adamw", "muon") for lr in (0.001, 0.002)]
+    trials = [
+        ({"optimizer": name, "lr": lr}, 2.0 + lr)
+        for name in ("adamw", "muon")
+        for lr in (0.001, 0.002)
+    ]
     summary = tuned(a=trials)
     assert grid_of(summary).caption.startswith("val/bpb by lr.")
     assert no_bowl(summary) == ""
@@ -80,7 +90,10 @@ def test_where_there_is_nothing_to_draw_a_line_says_why():
     assert (bowls(words), single_bowls(words)) == (None, [])
     assert no_bowl(words) == "No bowl to draw: what was tried are no numbers. The table has all."
     unfinished = tuned(a=over("lr", 0.001, 0.002, lost=(0.002,)))
-    assert no_bowl(unfinished) == "No bowl to draw yet: no arm has values at two points of what was tried."
+    assert (
+        no_bowl(unfinished)
+        == "No bowl to draw yet: no arm has values at two points of what was tried."
+    )
     assert no_bowl(tuned()) == ""
 
 
@@ -90,6 +103,11 @@ def test_an_axis_of_sizes_has_the_digits_that_it_takes():
         axes.plot([1.0e6, 1.0125e6], [0, 1])
         in_sizes(axes.xaxis)
     figure.canvas.draw()
-    ticks = dict(zip(axes.get_xticks(), (label.get_text() for label in axes.get_xticklabels()), strict=True))
+    ticks = dict(
+        zip(axes.get_xticks(), (label.get_text() for label in axes.get_xticklabels()), strict=True)
+    )
     assert len(set(ticks.values())) == len(ticks) > 3
-    assert all(float(text.rstrip("Mk")) * (1e6 if "M" in text else 1e3) == pytest.approx(at, abs=1) for at, text in ticks.items())
+    assert all(
+        float(text.rstrip("Mk")) * (1e6 if "M" in text else 1e3) == pytest.approx(at, abs=1)
+        for at, text in ticks.items()
+    )

@@ -32,7 +32,9 @@ def ask(studies, monkeypatch, capsys):
         for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("COLUMNS", "80")
-        monkeypatch.setattr(sys, "argv", ["ablab", "report", *arguments, "--home", str(studies[0].home.root)])
+        monkeypatch.setattr(
+            sys, "argv", ["ablab", "report", *arguments, "--home", str(studies[0].home.root)]
+        )
         with pytest.raises(SystemExit) as ended:
             main()
         return ended.value.code or 0, *capsys.readouterr()
@@ -82,7 +84,9 @@ def asked_otherwise(record, **keys):
 
 def test_other_metrics_are_on_no_axis_together(studies):
     first, second = studies
-    found = compare((summarise(first), first), (replace(summarise(second), metric="val/loss"), second))
+    found = compare(
+        (summarise(first), first), (replace(summarise(second), metric="val/loss"), second)
+    )
     assert found.effects == []
     why = "Effects are not compared: tuned is judged by val/bpb, untuned by val/loss."
     assert found.as_dict()["notes"] == [why]
@@ -98,11 +102,17 @@ def test_other_metrics_are_on_no_axis_together(studies):
 def test_no_agreement_is_told_where_an_effect_is_of_other_arms(found, studies):
     first, second = studies
     contrasts = second.read()["contrasts"]
-    against = [{**c, "weights": {"llama": 1.0, "gpt2": -1.0}} if c["name"] == "rope" else c for c in contrasts]
+    against = [
+        {**c, "weights": {"llama": 1.0, "gpt2": -1.0}} if c["name"] == "rope" else c
+        for c in contrasts
+    ]
     config = {**second.read()["config"], "design": {"kind": "one_in"}}
     unlike = compare(
         (summarise(first), first),
-        (replace(summarise(second), baseline="llama"), asked_otherwise(second, contrasts=against, config=config)),
+        (
+            replace(summarise(second), baseline="llama"),
+            asked_otherwise(second, contrasts=against, config=config),
+        ),
     )
     told = {pair.name: pair.agreement for pair in unlike.effects}
     assert told["rope"] == "–"
@@ -120,21 +130,34 @@ def test_arms_are_known_by_what_they_are_not_by_their_names(found, studies):
     content = second.read()
     arms = [{**arm, "name": f"arm {i}"} for i, arm in enumerate(content["arms"])]
     names = {arm["name"]: f"arm {i}" for i, arm in enumerate(content["arms"])}
-    contrasts = [{**c, "weights": {names[arm]: w for arm, w in c["weights"].items()}} for c in content["contrasts"]]
-    again = compare((summarise(first), first), (summarise(second), asked_otherwise(second, arms=arms, contrasts=contrasts)))
+    contrasts = [
+        {**c, "weights": {names[arm]: w for arm, w in c["weights"].items()}}
+        for c in content["contrasts"]
+    ]
+    again = compare(
+        (summarise(first), first),
+        (summarise(second), asked_otherwise(second, arms=arms, contrasts=contrasts)),
+    )
     assert [pair.agreement for pair in again.effects] == [pair.agreement for pair in found.effects]
 
 
 def test_what_the_other_calls_otherwise_goes_by_what_it_contrasts(found, studies):
     first, second = studies
-    contrasts = [{**c, "name": "mine"} if c["name"] == "rope" else c for c in second.read()["contrasts"]]
+    contrasts = [
+        {**c, "name": "mine"} if c["name"] == "rope" else c for c in second.read()["contrasts"]
+    ]
     summary = summarise(second)
     effects = [replace(e, name="mine") if e.name == "rope" else e for e in summary.effects]
     renamed = compare(
-        (summarise(first), first), (replace(summary, effects=effects), asked_otherwise(second, contrasts=contrasts))
+        (summarise(first), first),
+        (replace(summary, effects=effects), asked_otherwise(second, contrasts=contrasts)),
     )
-    assert [pair.name.replace("rope = mine", "rope") for pair in renamed.effects] == [pair.name for pair in found.effects]
-    assert [pair.agreement for pair in renamed.effects] == [pair.agreement for pair in found.effects]
+    assert [pair.name.replace("rope = mine", "rope") for pair in renamed.effects] == [
+        pair.name for pair in found.effects
+    ]
+    assert [pair.agreement for pair in renamed.effects] == [
+        pair.agreement for pair in found.effects
+    ]
     assert "rope = mine" in text_of(renamed)
 
 
@@ -157,7 +180,10 @@ def test_a_file_with_settings_beside_a_file(ask, studies, tmp_path):
     ("arguments", "message"),
     [
         (("tuned", "untned"), "no study named 'untned' (did you mean 'untuned'"),
-        (("tuned", "untuned", "tuned"), "one study, or two side by side, not 3 (settings are KEY=VALUE)"),
+        (
+            ("tuned", "untuned", "tuned"),
+            "one study, or two side by side, not 3 (settings are KEY=VALUE)",
+        ),
         (("tuned", "tuned"), "is named twice: nothing to compare"),
         (("tuned", "seeds=3"), "overrides go with a study file"),
         (("tunde",), "no study named 'tunde' (did you mean 'tuned'"),

@@ -17,9 +17,13 @@ CHANGE = {"name": "mqa", "kind": "change", "weights": {"mqa": 1.0, "base": -1.0}
 
 def result(speed, decode, *, memory=1000, cache=64, **changes):
     cost = {
-        "tokens": 100, "seconds": 100 / speed, "tokens_per_second": speed, "peak_memory_bytes": memory,
-        "decode_tokens_per_second": decode, "kv_cache_bytes": cache,
-    }  # fmt: skip
+        "tokens": 100,
+        "seconds": 100 / speed,
+        "tokens_per_second": speed,
+        "peak_memory_bytes": memory,
+        "decode_tokens_per_second": decode,
+        "kv_cache_bytes": cache,
+    }
     return {"device": "cpu", "layout": "1 process", "threads": 1, "cost": cost, **changes}
 
 
@@ -30,42 +34,59 @@ DECODES = {"base": (50.0, 60.0, 40.0), "mqa": (55.0, 50.0, 60.0)}
 def study(change=lambda made, arm, seed: made):
     runs = [(arm, seed) for arm in ARMS for seed in range(3)]
     content = {
-        "arms": [{"name": name, "parameters": p, "flops_per_token": f} for name, (p, f) in ARMS.items()],
+        "arms": [
+            {"name": name, "parameters": p, "flops_per_token": f} for name, (p, f) in ARMS.items()
+        ],
         "runs": [{"arm": arm, "seed": seed, "key": f"{arm}{seed}"} for arm, seed in runs],
     }
     memory, cache = {"base": 1000, "mqa": 970}, {"base": 64, "mqa": 8}
     results = {
         f"{arm}{seed}": change(
-            result(SPEEDS[arm][seed], DECODES[arm][seed], memory=memory[arm], cache=cache[arm]), arm, seed
+            result(SPEEDS[arm][seed], DECODES[arm][seed], memory=memory[arm], cache=cache[arm]),
+            arm,
+            seed,
         )
         for arm, seed in runs
-    }  # fmt: skip
+    }
     return content, results
 
 
 def of_change(**study_changes):
     costs = Costs.of(*study(**study_changes))
-    return costs, EffectSummary("mqa", "change", -0.0214, -0.03, -0.01, 0.01, **costs.of_effect(CHANGE))
+    return costs, EffectSummary(
+        "mqa", "change", -0.0214, -0.03, -0.01, 0.01, **costs.of_effect(CHANGE)
+    )
 
 
 def test_ratios_means_and_words():
     costs, effect = of_change()
     assert costs.of_arm("mqa") == pytest.approx(
         {
-            "seconds_per_token": (1 / 90 + 1 / 91 + 1 / 89) / 3, "peak_memory_bytes": 970, "decode_tokens_per_second": 55,
-            "kv_cache_bytes": 8, "parameters": 900, "flops_per_token": 9.0, "tokens": 100,
+            "seconds_per_token": (1 / 90 + 1 / 91 + 1 / 89) / 3,
+            "peak_memory_bytes": 970,
+            "decode_tokens_per_second": 55,
+            "kv_cache_bytes": 8,
+            "parameters": 900,
+            "flops_per_token": 9.0,
+            "tokens": 100,
             "seconds": 100 * (1 / 90 + 1 / 91 + 1 / 89) / 3,
         }
-    )  # fmt: skip
+    )
     assert effect.costs == pytest.approx(
         {
-            "seconds_per_token": (100 * 101 * 99 / (90 * 91 * 89)) ** (1 / 3), "peak_memory_bytes": 0.97, "kv_cache_bytes": 1 / 8,
-            "decode_tokens_per_second": (55 * 50 * 60 / (50 * 60 * 40)) ** (1 / 3), "parameters": 0.9, "flops_per_token": 0.9,
+            "seconds_per_token": (100 * 101 * 99 / (90 * 91 * 89)) ** (1 / 3),
+            "peak_memory_bytes": 0.97,
+            "kv_cache_bytes": 1 / 8,
+            "decode_tokens_per_second": (55 * 50 * 60 / (50 * 60 * 40)) ** (1 / 3),
+            "parameters": 0.9,
+            "flops_per_token": 0.9,
         }
-    )  # fmt: skip
+    )
     assert effect.cost_intervals.keys() == {"seconds_per_token", "decode_tokens_per_second"}
     # Decoding is 11 % faster on average and cannot be told from noise, so nothing is said of it.
-    words = "11 % slower a token, 3 % less memory, KV cache 1/8, parameters -10 %, FLOPs a token -10 %"
+    words = (
+        "11 % slower a token, 3 % less memory, KV cache 1/8, parameters -10 %, FLOPs a token -10 %"
+    )
     assert told(ratios_of(effect)) == words
     assert json.loads(json.dumps(effect.costs)) == effect.costs
 
@@ -79,15 +100,23 @@ def test_an_interaction_has_no_costs():
 
 
 def test_runs_carried_out_unlike_are_not_compared():
-    costs, effect = of_change(change=lambda made, arm, seed: made | ({"device": "H100"} if arm == "mqa" else {}))
+    costs, effect = of_change(
+        change=lambda made, arm, seed: made | ({"device": "H100"} if arm == "mqa" else {})
+    )
     assert costs.notes == [f"costs of runs are not compared: {UNLIKE}"]
-    assert {name for name, value in effect.costs.items() if value is not None} == {"parameters", "flops_per_token"}
+    assert {name for name, value in effect.costs.items() if value is not None} == {
+        "parameters",
+        "flops_per_token",
+    }
 
 
 def test_results_of_earlier_versions_are_read():
     def earlier(made, arm, seed):
         kept = ("tokens", "seconds", "tokens_per_second", "peak_memory_bytes")
-        return {**{k: v for k, v in made.items() if k != "layout"}, "cost": {k: made["cost"][k] for k in kept}}
+        return {
+            **{k: v for k, v in made.items() if k != "layout"},
+            "cost": {k: made["cost"][k] for k in kept},
+        }
 
     costs, effect = of_change(change=earlier)
     # Their peak memory on a CPU was that of a worker that had trained others before.
@@ -101,10 +130,18 @@ def test_results_of_earlier_versions_are_read():
 
 def test_one_run_without_a_figure_leaves_its_arm_without():
     def change(made, arm, seed):
-        return {**made, "cost": {**made["cost"], "decode_tokens_per_second": None}} if (arm, seed) == ("mqa", 1) else made
+        return (
+            {**made, "cost": {**made["cost"], "decode_tokens_per_second": None}}
+            if (arm, seed) == ("mqa", 1)
+            else made
+        )
 
     costs, effect = of_change(change=change)
-    assert effect.costs["decode_tokens_per_second"] is costs.of_arm("mqa")["decode_tokens_per_second"] is None
+    assert (
+        effect.costs["decode_tokens_per_second"]
+        is costs.of_arm("mqa")["decode_tokens_per_second"]
+        is None
+    )
     assert costs.of_arm("base")["decode_tokens_per_second"] == 50
 
 
@@ -138,12 +175,30 @@ def test_words(name, found, words):
 
 def test_the_table_fits_80_columns_and_brackets_what_is_not_told_from_1():
     _, effect = of_change()
-    long = EffectSummary("untied_embeddings [in the middle]", "change", *[None] * 4, costs=dict.fromkeys(effect.costs))
+    long = EffectSummary(
+        "untied_embeddings [in the middle]",
+        "change",
+        *[None] * 4,
+        costs=dict.fromkeys(effect.costs),
+    )
     console = Console(width=80, record=True, file=StringIO())
-    console.print(costs_table(SimpleNamespace(effects=[effect, long, EffectSummary("a × b", "interaction", *[None] * 4)])))
+    console.print(
+        costs_table(
+            SimpleNamespace(
+                effects=[effect, long, EffectSummary("a × b", "interaction", *[None] * 4)]
+            )
+        )
+    )
     text = console.export_text()
     assert all(len(line) <= 80 for line in text.splitlines())
     row = next(line for line in text.splitlines() if "mqa" in line)
-    assert [cell.strip() for cell in row.split("│")[1:-1]] == ["mqa", "×1.11", "×0.970", "(×1.11)", "×0.125", "×0.900"]
+    assert [cell.strip() for cell in row.split("│")[1:-1]] == [
+        "mqa",
+        "×1.11",
+        "×0.970",
+        "(×1.11)",
+        "×0.125",
+        "×0.900",
+    ]
     assert "[in the" in text
     assert "a × b" not in text

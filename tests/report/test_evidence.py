@@ -25,7 +25,9 @@ from tests.report.test_report import VALUES, finish, record  # noqa: F401
 def measure(record, key, rows):
     folder = record.home.root / "runs" / key
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.jsonl").write_text("".join(json.dumps({"time": 0.0, **row}) + "\n" for row in rows))
+    (folder / "metrics.jsonl").write_text(
+        "".join(json.dumps({"time": 0.0, **row}) + "\n" for row in rows)
+    )
 
 
 def change(record, **keys):
@@ -37,11 +39,18 @@ class TestCurves:
         finish(record, {"base": (2.5, 2.7)})
         for seed, losses in enumerate(((4.0, 3.0, 2.0), (4.4, 3.2, 2.6))):
             at = zip((1, 3, 5), losses, strict=True)
-            rows = [{"step": step, "train/loss": loss, "cost/tokens": 20 * step} for step, loss in at]
+            rows = [
+                {"step": step, "train/loss": loss, "cost/tokens": 20 * step} for step, loss in at
+            ]
             measure(record, f"0{seed}", [*rows, {"step": 3, "val/bpb": 3.0 + seed}])
         found = curves_of(summarise(record), record.read(), record)
         train, validation = found.curves
-        assert (found.axis, found.seeds, train.arm, train.metric) == ("tokens", 2, "base", "train/loss")
+        assert (found.axis, found.seeds, train.arm, train.metric) == (
+            "tokens",
+            2,
+            "base",
+            "train/loss",
+        )
         assert train.x == pytest.approx([20, 60, 100])
         assert train.mean == pytest.approx([4.2, 3.1, 2.3])
         assert train.low == pytest.approx([4.0, 3.0, 2.0])
@@ -54,43 +63,68 @@ class TestCurves:
         arms = record.read()["arms"]
         change(record, arms=[arms[0], {**arms[1], "tokens": 400}, arms[2]])
         for key, tokens in (("00", 100), ("10", 400)):
-            measure(record, key, [{"step": s, "train/loss": 3.0, "cost/tokens": tokens * s / 4} for s in (1, 2, 4)])
+            measure(
+                record,
+                key,
+                [{"step": s, "train/loss": 3.0, "cost/tokens": tokens * s / 4} for s in (1, 2, 4)],
+            )
         found = curves_of(summarise(record), record.read(), record)
         assert found.axis == "share of the budget"
         assert [list(curve.x) for curve in found.curves] == [[0.25, 0.5, 1.0]] * 2
 
     def test_long_curves_are_thinned_and_keep_their_ends(self, record):
-        measure(record, "00", [{"step": s, "train/loss": 1 / s, "cost/tokens": s / 10} for s in range(1, 1001)])
+        measure(
+            record,
+            "00",
+            [{"step": s, "train/loss": 1 / s, "cost/tokens": s / 10} for s in range(1, 1001)],
+        )
         (curve,) = curves_of(summarise(record), record.read(), record).curves
         assert len(curve.x) == 100
         assert (curve.mean[0], curve.mean[-1]) == (1.0, 0.001)
 
     def test_a_seed_that_was_cut_off_counts_as_far_as_it_goes(self, record):
         for key, last in (("00", 4), ("01", 2)):
-            measure(record, key, [{"step": s, "train/loss": 1.0 + int(key), "cost/tokens": 25 * s} for s in range(1, last + 1)])
+            measure(
+                record,
+                key,
+                [
+                    {"step": s, "train/loss": 1.0 + int(key), "cost/tokens": 25 * s}
+                    for s in range(1, last + 1)
+                ],
+            )
         (curve,) = curves_of(summarise(record), record.read(), record).curves
         assert curve.mean == pytest.approx([1.5, 1.5, 1.0, 1.0])
 
     def test_under_a_budget_of_seconds_a_run_goes_as_far_as_its_seconds(self, record):
-        """Half of four seconds are spent; the run that says no seconds is shown once it is finished, and not before."""
+        """Half of four seconds are spent; the run that says no seconds is shown once it is
+        finished, and not before.
+        """
         content = record.read()
         arms = [{**arm, "tokens": None} for arm in content["arms"]]
         change(record, arms=arms, config={**content["config"], "budget": {"seconds": 4.0}})
-        rows = [{"step": s, "train/loss": 3.0, "cost/tokens": 30 * s, "cost/tokens_per_second": 60} for s in (1, 2, 4)]
+        rows = [
+            {"step": s, "train/loss": 3.0, "cost/tokens": 30 * s, "cost/tokens_per_second": 60}
+            for s in (1, 2, 4)
+        ]
         measure(record, "00", rows)
-        measure(record, "10", [{"step": s, "train/loss": 3.0, "cost/tokens": 30 * s} for s in (1, 2, 4)])
+        measure(
+            record, "10", [{"step": s, "train/loss": 3.0, "cost/tokens": 30 * s} for s in (1, 2, 4)]
+        )
         (curve,) = curves_of(summarise(record), record.read(), record).curves
         assert (curve.arm, list(curve.x)) == ("base", [0.125, 0.25, 0.5])
         finish(record, {"mine <b>": (2.5,)})
         curves = curves_of(summarise(record), record.read(), record).curves
         assert [(c.arm, list(c.x)) for c in curves if c.metric == "train/loss"] == [
-            ("base", [0.125, 0.25, 0.5]), ("mine <b>", [0.25, 0.5, 1.0]),
-        ]  # fmt: skip
+            ("base", [0.125, 0.25, 0.5]),
+            ("mine <b>", [0.25, 0.5, 1.0]),
+        ]
 
     def test_losses_that_are_not_finite_are_left_out(self, record):
         finish(record, {"base": (float("nan"),)}, diverged={("base", 0)})
         losses = ((1, 3.0), (2, 2.0), (3, float("nan")))
-        measure(record, "00", [{"step": s, "train/loss": v, "cost/tokens": 20 * s} for s, v in losses])
+        measure(
+            record, "00", [{"step": s, "train/loss": v, "cost/tokens": 20 * s} for s, v in losses]
+        )
         (curve,) = curves_of(summarise(record), record.read(), record).curves
         assert curve.mean == pytest.approx([3.0, 2.0])
 
@@ -110,19 +144,30 @@ class TestSteps:
 
     def test_the_steps_of_a_path_sum_to_the_whole(self, record):
         arms = [("base", "mine <b>"), ("mine <b>", "worse")]
-        path = [(f"step {i}", "change", {after: 1.0, before: -1.0}) for i, (before, after) in enumerate(arms)]
+        path = [
+            (f"step {i}", "change", {after: 1.0, before: -1.0})
+            for i, (before, after) in enumerate(arms)
+        ]
         found = self.make(record, "path", [*path, ("all", "total", {"worse": 1.0, "base": -1.0})])
         assert found is not None
         means = {arm: np.mean(values) for arm, values in VALUES.items()}
-        assert [step.estimate for step in found.changes] == pytest.approx([means[b] - means[a] for a, b in arms])
+        assert [step.estimate for step in found.changes] == pytest.approx(
+            [means[b] - means[a] for a, b in arms]
+        )
         assert not any(step.rest for step in found.changes)
         assert (found.start, found.end, found.first) == ("base", "worse", pytest.approx(2.55))
 
     def test_what_the_changes_do_together_is_said(self, record):
-        weights = [("a", "change", {"worse": 1.0, "mine <b>": -1.0}), ("all", "total", {"worse": 1.0, "base": -1.0})]
+        weights = [
+            ("a", "change", {"worse": 1.0, "mine <b>": -1.0}),
+            ("all", "total", {"worse": 1.0, "base": -1.0}),
+        ]
         found = self.make(record, "leave_one_out", weights)
         assert found is not None
-        assert [(step.name, step.rest) for step in found.changes] == [("a", False), ("together (interactions)", True)]
+        assert [(step.name, step.rest) for step in found.changes] == [
+            ("a", False),
+            ("together (interactions)", True),
+        ]
         assert found.first + sum(step.estimate for step in found.changes) == pytest.approx(2.65)
         assert "do not sum to the whole" in found.caption
 
@@ -132,14 +177,26 @@ class TestSteps:
 
 
 def arm(**costs):
-    return SimpleNamespace(**{"tokens": 100, "flops": 1e9, "seconds": None, "parameters": 10, "peak_memory_bytes": 1.0, **costs})
+    return SimpleNamespace(
+        **{
+            "tokens": 100,
+            "flops": 1e9,
+            "seconds": None,
+            "parameters": 10,
+            "peak_memory_bytes": 1.0,
+            **costs,
+        }
+    )
 
 
 def test_what_was_equal_and_what_was_not():
     found = {r.name: r for r in ranges([arm(), arm(parameters=1000, flops=1.005e9)], {})}
     assert [(r.verdict, r.equal) for r in found.values()] == [
-        ("equal", True), ("equal within 0.5 %", True), ("not equal: the most is 100 times the least", False), ("equal", True),
-    ]  # fmt: skip
+        ("equal", True),
+        ("equal within 0.5 %", True),
+        ("not equal: the most is 100 times the least", False),
+        ("equal", True),
+    ]
     assert (found["parameters"].least, found["parameters"].most) == ("10", "1k")
     assert "training seconds" not in found  # nothing ran: nothing is claimed
 
@@ -149,7 +206,11 @@ def test_what_was_left_out_and_why(record):
     folder = record.home.root / "runs" / "21"
     folder.mkdir(parents=True)
     write_json(folder / "failure.json", {"reason": "no space left on /mnt/big/disk.img"})
-    change(record, infeasible={"gpt2 + x": "x and y both write norm"}, expected={"runs": 9, "trials": 0})
+    change(
+        record,
+        infeasible={"gpt2 + x": "x and y both write norm"},
+        expected={"runs": 9, "trials": 0},
+    )
     assert excluded(summarise(record), record.read()) == [
         "diverged: worse (seed 0): no mean, and no effect that needs it",
         "not estimable: worse: an arm that it needs diverged",
@@ -162,12 +223,16 @@ def test_what_was_left_out_and_why(record):
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("/home/me/studies/x.yaml seeds=3", "x.yaml seeds=3"), ("studies/x.yaml", "studies/x.yaml"),
+        ("/home/me/studies/x.yaml seeds=3", "x.yaml seeds=3"),
+        ("studies/x.yaml", "studies/x.yaml"),
         ("a/b and c / d", "a/b and c / d"),
-        ("data.files=['/data/own/*.txt']", "data.files=['*.txt']"), ("~/books/*.txt", "*.txt"), ("val/bpb", "val/bpb"),
-        ("see https://example.org/a/b", "see https://example.org/a/b"), ("../up/x.yaml", "../up/x.yaml"),
+        ("data.files=['/data/own/*.txt']", "data.files=['*.txt']"),
+        ("~/books/*.txt", "*.txt"),
+        ("val/bpb", "val/bpb"),
+        ("see https://example.org/a/b", "see https://example.org/a/b"),
+        ("../up/x.yaml", "../up/x.yaml"),
     ],
-)  # fmt: skip
+)
 def test_no_folder_of_this_machine_is_shown(text, shown):
     assert bare(text) == shown
 
@@ -181,7 +246,9 @@ def test_the_front_is_what_none_dominates():
             (xa, ya), (xb, yb) = ((-sign * x, y) for x, y in (a, b))
             return xa <= xb and ya <= yb and (xa, ya) != (xb, yb)
 
-        best = {points[i] for i in points if not any(dominates(points[j], points[i]) for j in points)}
+        best = {
+            points[i] for i in points if not any(dominates(points[j], points[i]) for j in points)
+        }
         found = [points[i] for i in on_front(points, better)]
         assert set(found) == best
         assert len(found) == len(best)  # of equal points, one
@@ -190,15 +257,27 @@ def test_the_front_is_what_none_dominates():
 
 def test_costs_that_are_the_same_have_no_front(studies):
     summary = summarise(studies[0])
-    assert [plot.name for plot in fronts(summary)] == ["front-seconds", "front-memory", "front-decode", "front-parameters"]
+    assert [plot.name for plot in fronts(summary)] == [
+        "front-seconds",
+        "front-memory",
+        "front-decode",
+        "front-parameters",
+    ]
     assert same_costs(summary) == ["training FLOPs", "KV cache (bytes a sequence)"]
 
 
 def test_costs_measured_beside_the_summary_are_shown(studies):
     summary = summarise(studies[0])
     for number, found in enumerate(summary.arms):
-        object.__setattr__(found, "cost", {"decode_tokens_per_second": 100.0 + number, "kv_cache_bytes": 512.0})
-    assert [plot.name for plot in fronts(summary)] == ["front-seconds", "front-memory", "front-decode", "front-parameters"]
+        object.__setattr__(
+            found, "cost", {"decode_tokens_per_second": 100.0 + number, "kv_cache_bytes": 512.0}
+        )
+    assert [plot.name for plot in fronts(summary)] == [
+        "front-seconds",
+        "front-memory",
+        "front-decode",
+        "front-parameters",
+    ]
 
 
 def test_every_file_is_whole(written, studies):
@@ -233,7 +312,9 @@ def test_the_markdown_gives_no_meaning_to_names(record):
     finish(record)
     from ablab.report.files import write_files
 
-    text = next(file for file in write_files(summarise(record), record) if file.suffix == ".md").read_text()
+    text = next(
+        file for file in write_files(summarise(record), record) if file.suffix == ".md"
+    ).read_text()
     assert r"Does \<i\>it\</i\> help?" in text
     assert "<i>" not in text
 

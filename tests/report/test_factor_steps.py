@@ -23,10 +23,16 @@ def steps(tmp_path, registry):
         file.write_text(f"{HEAD}to: {end}\ndesign: {{kind: factorial, factors: {factors}}}\n")
         study, document = load_study(file, None, [])
         layout = lay_out(study, registry, document)
-        means = {name: 3 + sum(WORTH.get(used, 0.0) for used in arm.uses) for name, arm in layout.arms.items()}
-        worth = [sum(weight * means[arm] for arm, weight in c.weights.items()) for c in layout.contrasts]
+        means = {
+            name: 3 + sum(WORTH.get(used, 0.0) for used in arm.uses)
+            for name, arm in layout.arms.items()
+        }
+        worth = [
+            sum(weight * means[arm] for arm, weight in c.weights.items()) for c in layout.contrasts
+        ]
         effects = [
-            EffectSummary(c.name, c.kind, estimate, None, None, None) for c, estimate in zip(layout.contrasts, worth, strict=True)
+            EffectSummary(c.name, c.kind, estimate, None, None, None)
+            for c, estimate in zip(layout.contrasts, worth, strict=True)
         ]
         arms = [SimpleNamespace(name=name, mean=mean) for name, mean in means.items()]
         content = {"config": study.content(), "contrasts": [asdict(c) for c in layout.contrasts]}
@@ -38,7 +44,9 @@ def steps(tmp_path, registry):
 def test_factors_of_two_levels_lead_from_one_end_to_the_other(steps):
     found = steps("gpt2 + rope + swiglu", "{position: [off, rope], feed: [off, swiglu]}")
     assert (found.start, found.end, found.first) == ("gpt2", "gpt2 + rope + swiglu", 3)
-    assert {step.name: step.estimate for step in found.changes} == pytest.approx({"position: rope": -0.5, "feed: swiglu": -0.3})
+    assert {step.name: step.estimate for step in found.changes} == pytest.approx(
+        {"position: rope": -0.5, "feed: swiglu": -0.3}
+    )
 
 
 @pytest.mark.parametrize(

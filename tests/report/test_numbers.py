@@ -5,13 +5,25 @@ from ablab.report.numbers import digits, exact, p_value, plain, short, signed, s
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(None, "–"), (0, "0"), (12, "12"), (999.6, "1k"), (1234, "1.23k"), (999.6e9, "1T"), (999e9, "999G"), (3e15, "3P")],
+    [
+        (None, "–"),
+        (0, "0"),
+        (12, "12"),
+        (999.6, "1k"),
+        (1234, "1.23k"),
+        (999.6e9, "1T"),
+        (999e9, "999G"),
+        (3e15, "3P"),
+    ],
 )
 def test_short(value, text):
     assert short(value) == text
 
 
-@pytest.mark.parametrize(("spread", "places"), [(0.0123, 3), (0.15, 2), (1.2, 1), (30.0, 1), (None, 4), (0.0, 4), (1e-9, 6)])
+@pytest.mark.parametrize(
+    ("spread", "places"),
+    [(0.0123, 3), (0.15, 2), (1.2, 1), (30.0, 1), (None, 4), (0.0, 4), (1e-9, 6)],
+)
 def test_digits_follow_the_uncertainty(spread, places):
     assert digits(spread) == places
 
@@ -25,9 +37,19 @@ def test_words():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(4096, "4096"), (4096.0, "4096"), (1000, "1000"), (280_000.0, "280000"), (4e11, "4e+11"), (0.2, "0.2"), (0.0, "0"),
-     (12_345_678, "12345678"), (1.5e6, "1.5e+06"), (0.0012345678, "0.0012345678")],
-)  # fmt: skip
+    [
+        (4096, "4096"),
+        (4096.0, "4096"),
+        (1000, "1000"),
+        (280_000.0, "280000"),
+        (4e11, "4e+11"),
+        (0.2, "0.2"),
+        (0.0, "0"),
+        (12_345_678, "12345678"),
+        (1.5e6, "1.5e+06"),
+        (0.0012345678, "0.0012345678"),
+    ],
+)
 def test_all_of_a_number(value, text):
     assert exact(value) == text
     assert float(text) == value

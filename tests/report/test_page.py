@@ -7,9 +7,11 @@ import pytest
 
 from tests.browser import browser
 
-# Of every letter in a figure: whether it lies within its figure, and its contrast with the ground (WCAG 2.1, 1.4.3).
+# Of every letter in a figure: whether it lies within its figure, and its contrast with the ground
+# (WCAG 2.1, 1.4.3).
 LETTERS = """() => {
-  const light = (rgb) => rgb.map((c) => { c /= 255; return c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4; })
+  const linear = (c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+  const light = (rgb) => rgb.map((c) => linear(c / 255))
     .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
   const parts = (text) => text.match(/[\\d.]+/g).slice(0, 3).map(Number);
   const ground = light(parts(getComputedStyle(document.body).backgroundColor));
@@ -24,8 +26,14 @@ LETTERS = """() => {
     });
   });
 }"""
-COLUMN = "i => [...document.querySelectorAll('table.sortable tbody tr')].map(row => row.cells[i].textContent)"
-SORTED = "() => [...document.querySelectorAll('table.sortable th')].map(th => th.getAttribute('aria-sort'))"
+COLUMN = (
+    "i => [...document.querySelectorAll('table.sortable tbody tr')].map(row => "
+    "row.cells[i].textContent)"
+)
+SORTED = (
+    "() => [...document.querySelectorAll('table.sortable th')].map(th => "
+    "th.getAttribute('aria-sort'))"
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +72,9 @@ def test_every_figure_is_there_and_says_what_it_shows(shown):
     assert names[:4] == ["forest", "waterfall", "interactions", "losses"]
     fronts = [f"front-{cost}" for cost in ("seconds", "memory", "decode", "parameters")]
     assert [name for name in names if name.startswith("front-")] == fronts
-    labels = page.eval_on_selector_all("svg", "all => all.map(s => [s.getAttribute('role'), s.getAttribute('aria-label')])")
+    labels = page.eval_on_selector_all(
+        "svg", "all => all.map(s => [s.getAttribute('role'), s.getAttribute('aria-label')])"
+    )
     titles = page.eval_on_selector_all("svg > title", "all => all.map(title => title.textContent)")
     assert len(labels) == len(titles) == len(names) + 16
     assert all(role == "img" and len(label) > 20 for role, label in labels)
@@ -94,10 +104,16 @@ def test_the_arms_are_sorted_by_the_column_that_is_pressed(shown):
 
 def test_the_cost_of_the_front_is_chosen(shown):
     page = shown()
-    visible = [page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "decode", "parameters")]
+    visible = [
+        page.locator(f"#front-{name}").is_visible()
+        for name in ("seconds", "memory", "decode", "parameters")
+    ]
     assert visible == [True, False, False, False]
     page.get_by_label("Cost:").select_option("parameters")
-    visible = [page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "decode", "parameters")]
+    visible = [
+        page.locator(f"#front-{name}").is_visible()
+        for name in ("seconds", "memory", "decode", "parameters")
+    ]
     assert visible == [False, False, False, True]
 
 
@@ -112,12 +128,17 @@ def test_on_paper_every_front_is_shown_on_white(shown):
     page = shown(width=700)  # A4 at 96 pixels an inch, less its margins
     page.emulate_media(media="print", color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") <= 700
-    assert all(page.locator(f"#front-{name}").is_visible() for name in ("seconds", "memory", "decode", "parameters"))
+    assert all(
+        page.locator(f"#front-{name}").is_visible()
+        for name in ("seconds", "memory", "decode", "parameters")
+    )
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert not page.locator(".choice").is_visible()
 
 
-CLOSED = "() => [...document.querySelectorAll('details table')].map(table => table.checkVisibility())"
+CLOSED = (
+    "() => [...document.querySelectorAll('details table')].map(table => table.checkVisibility())"
+)
 
 
 def test_on_paper_nothing_is_closed(shown):

@@ -1,4 +1,6 @@
-"""The page and the Markdown of a study in several parts: what each part has of its own, and the outline."""
+"""The page and the Markdown of a study in several parts: what each part has of its own, and the
+outline.
+"""
 
 # ruff: noqa: F811  (the fixture `summary_of` is another module's)
 
@@ -19,7 +21,9 @@ ADAPTIVE = "{start: 2, max: 3, until: decided}"
 
 @pytest.fixture
 def made(summary_of):
-    """A study of two budgets whose seeds are added as verdicts need them: its summary, page and Markdown."""
+    """A study of two budgets whose seeds are added as verdicts need them: its summary, page and
+    Markdown.
+    """
     summary, record = summary_of(BUDGETS, seeds=ADAPTIVE)
     page, markdown = (file.read_text() for file in write_pages(summary, record)[:2])
     return summary, page, markdown
@@ -27,7 +31,14 @@ def made(summary_of):
 
 def test_each_part_tells_its_own_noise_margin_looks_and_what_was_equal(made):
     summary, page, markdown = made
-    kinds = ("error: run-to-run sd", "noise floor", "a change is found", "margin:", "looks at 2, 3 seeds", "seeds added where")
+    kinds = (
+        "error: run-to-run sd",
+        "noise floor",
+        "a change is found",
+        "margin:",
+        "looks at 2, 3 seeds",
+        "seeds added where",
+    )
     plain = re.sub(r"\\(.)", r"\1", markdown)
     for text, begins in ((page, '<h2 class="part">'), (plain, "\n## steps ")):
         _, *parts = text.split(begins)
@@ -35,7 +46,9 @@ def test_each_part_tells_its_own_noise_margin_looks_and_what_was_equal(made):
         for part, own in zip(parts, summary.parts, strict=True):
             told = part.split("Across budgets and scales")[0]
             assert [kind for kind in kinds if kind not in told] == []
-            assert all(line.replace("'", "&#39;" if text is page else "'") in told for line in noise(own))
+            assert all(
+                line.replace("'", "&#39;" if text is page else "'") in told for line in noise(own)
+            )
             assert "What was equal between arms, and what was not" in told
             assert "training FLOPs" in told
 
@@ -46,15 +59,21 @@ def outline(page):
 
 def test_the_outline_goes_down_a_level_at_a_time(made):
     _, page, markdown = made
-    for levels in (outline(page), [len(marks) for marks in re.findall(r"^(#+) ", markdown, flags=re.MULTILINE)]):
+    for levels in (
+        outline(page),
+        [len(marks) for marks in re.findall(r"^(#+) ", markdown, flags=re.MULTILINE)],
+    ):
         assert levels[0] == 1
         assert levels.count(1) == 1
         assert max(b - a for a, b in pairwise(levels)) == 1
     sections = page[page.index('<h2 class="part">') :].split("<section>")[0].split("</section>")[0]
     assert set(outline(sections)) == {2, 3}
     assert re.findall(r"^## (.*)$", markdown, flags=re.MULTILINE)[:4] == [
-        "What each change did to val/bpb, part by part", "Across budgets and scales", "steps 4", "steps 8",
-    ]  # fmt: skip
+        "What each change did to val/bpb, part by part",
+        "Across budgets and scales",
+        "steps 4",
+        "steps 8",
+    ]
 
 
 def test_no_id_is_given_twice(made):

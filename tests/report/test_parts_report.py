@@ -15,15 +15,18 @@ from ablab.records.home import make_home
 from ablab.report.html import write_report
 from ablab.report.tables import MARKS
 from ablab.report.terminal import print_summary
-from tests.standin import Silent, StandIn, result
+from tests.standin import Silent, StandIn, noise_seed, result
 
 BUDGETS = "budgets: [{steps: 16}, {steps: 4}, {steps: 8}, {steps: 32}]"
-LADDER = "scales: [{budget: {steps: 4}}, {model: {width: 32}, budget: {steps: 8}}, {model: {width: 64}, budget: {steps: 16}}]"
+LADDER = (
+    "scales: [{budget: {steps: 4}}, {model: {width: 32}, budget: {steps: 8}}, {model: {width: "
+    "64}, budget: {steps: 16}}]"
+)
 
 
 def noise(spec):
     """Small, and the same for a key whenever it is asked."""
-    return np.random.default_rng(int(spec.key[:8], 16)).normal(0, 0.002)
+    return np.random.default_rng(noise_seed(spec)).normal(0, 0.0005)
 
 
 def flops(spec):
@@ -32,7 +35,9 @@ def flops(spec):
 
 
 def law(spec):
-    """gpt2's loss falls by 0.3 a tenfold; llama starts above it and falls faster: they meet at 2.5e7 FLOPs."""
+    """gpt2's loss falls by 0.3 a tenfold; llama starts above it and falls faster: they meet at
+    2.5e7 FLOPs.
+    """
     x = math.log10(flops(spec) / 2.5e7)
     return 3 - 0.3 * x - 0.2 * x * ("rope" in dict(spec.plugins)) + 0.05 * spec.seed + noise(spec)
 
@@ -43,7 +48,9 @@ def summary_of(tmp_path, study_text):
         text = study_text.replace("leave_one_out", "compare").replace("budget: {steps: 4}", parts)
         (tmp_path / "x.yaml").write_text(text.replace("seeds: 2", f"seeds: {seeds}"))
         home = make_home(tmp_path / "home")
-        session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent())
+        session = Session(
+            planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
+        )
         executor = StandIn(home.root, response)
         session.run(lambda setting: executor, Share(1))
         for spec in session.planned.plan.unique.values():
@@ -91,29 +98,49 @@ def test_each_part_has_effects_and_arms_of_its_own(summary_of):
 def test_rankings_run_from_little_compute_to_much_and_say_where_they_change(summary_of):
     summary, _ = summary_of(BUDGETS)
     rankings = summary.across["rankings"]
-    assert [ranking["part"] for ranking in rankings] == ["steps 4", "steps 8", "steps 16", "steps 32"]
+    assert [ranking["part"] for ranking in rankings] == [
+        "steps 4",
+        "steps 8",
+        "steps 16",
+        "steps 32",
+    ]
     best = [ranking["arms"][0]["arm"] for ranking in rankings]
     assert best == ["gpt2", "llama", "llama", "llama"]
     (change,) = summary.across["changes"]
     assert change["arms"] == ["gpt2", "llama"]
     assert change["between"] == [["steps 4", "steps 8"]]
     assert change["clear"]
-    assert change["ahead"] == {"steps 4": "gpt2", "steps 8": "llama", "steps 16": "llama", "steps 32": "llama"}
+    assert change["ahead"] == {
+        "steps 4": "gpt2",
+        "steps 8": "llama",
+        "steps 16": "llama",
+        "steps 32": "llama",
+    }
     text = words(printed(summary))
-    assert "gpt2 and llama change places between steps 4 and steps 8 (each is ahead beyond its interval once)" in text
+    assert (
+        "gpt2 and llama change places between steps 4 and steps 8 (each is ahead beyond its "
+        "interval once)"
+    ) in text
 
 
 def test_a_crossing_within_the_error_is_no_finding_and_none_is_said(summary_of):
     def close(spec):
-        """llama is behind by 0.01 with few steps, ahead by 0.01 with many, and seeds differ by ten times that."""
+        """llama is behind by 0.01 with few steps, ahead by 0.01 with many, and seeds differ by ten
+        times that.
+        """
         few = sum(count for _, count in spec.batches) == 4
-        return 3 + ("rope" in dict(spec.plugins)) * ((0.01 if few else -0.01) + 0.1 * (spec.seed - 2))
+        return 3 + ("rope" in dict(spec.plugins)) * (
+            (0.01 if few else -0.01) + 0.1 * (spec.seed - 2)
+        )
 
     unclear, _ = summary_of("budgets: [{steps: 4}, {steps: 8}]", close)
     (change,) = unclear.across["changes"]
     assert (change["between"], change["clear"]) == ([["steps 4", "steps 8"]], False)
     assert "within the error: not a finding" in words(printed(unclear))
-    alike, _ = summary_of("budgets: [{steps: 5}, {steps: 6}]", lambda s: 3 - 0.1 * ("rope" in dict(s.plugins)) + noise(s))
+    alike, _ = summary_of(
+        "budgets: [{steps: 5}, {steps: 6}]",
+        lambda s: 3 - 0.1 * ("rope" in dict(s.plugins)) + noise(s),
+    )
     assert alike.across["changes"] == []
     assert "the arms rank alike in all 2 parts" in printed(alike)
 
@@ -121,16 +148,31 @@ def test_a_crossing_within_the_error_is_no_finding_and_none_is_said(summary_of):
 def test_the_ladder_recovers_what_was_planted(summary_of):
     summary, _ = summary_of(BUDGETS)
     ladder = summary.across["ladder"]
-    assert [rung["part"] for rung in ladder["rungs"]] == ["steps 4", "steps 8", "steps 16", "steps 32"]
+    assert [rung["part"] for rung in ladder["rungs"]] == [
+        "steps 4",
+        "steps 8",
+        "steps 16",
+        "steps 32",
+    ]
     (found,) = ladder["outlooks"]
-    # llama's own compute differs a little from the baseline's, whose logarithm the line is drawn against.
+    # llama's own compute differs a little from the baseline's, whose logarithm the line is drawn
+    # against.
     assert found["low"] - 0.01 <= -0.2 <= found["high"] + 0.01
     assert found["slope"] == pytest.approx(-0.2, abs=0.02)
     assert found["inside"]
     assert found["next"]["compute"] == pytest.approx(2 * ladder["rungs"][-1]["flops"])
-    assert {one["arm"]: one["form"] for one in ladder["curves"]} == {"gpt2": "log_linear", "llama": "log_linear"}
-    assert ladder["curves"][0]["parameters"]["slope"] * math.log(10) == pytest.approx(-0.3, abs=0.02)
-    for one, part in zip(ladder["multipliers"], sorted(summary.parts, key=lambda part: part.arms[0].flops), strict=True):
+    assert {one["arm"]: one["form"] for one in ladder["curves"]} == {
+        "gpt2": "log_linear",
+        "llama": "log_linear",
+    }
+    assert ladder["curves"][0]["parameters"]["slope"] * math.log(10) == pytest.approx(
+        -0.3, abs=0.02
+    )
+    for one, part in zip(
+        ladder["multipliers"],
+        sorted(summary.parts, key=lambda part: part.arms[0].flops),
+        strict=True,
+    ):
         x = math.log10(part.arms[1].flops / 2.5e7)
         if one["value"] is not None:
             assert one["value"] == pytest.approx(10 ** (0.2 * x / 0.3), rel=0.1)
@@ -144,12 +186,25 @@ def test_the_page_and_the_terminal_show_it_in_80_columns(summary_of):
     assert all(len(line) <= 80 for line in text.splitlines())
     assert "Effects up the ladder" in text
     assert "Loss against training FLOPs" in text
-    assert text.index("width 16\n") < text.index("width 32\n") < text.index("width 64\n") < text.index("Rank of each arm")
+    assert (
+        text.index("width 16\n")
+        < text.index("width 32\n")
+        < text.index("width 64\n")
+        < text.index("Rank of each arm")
+    )
     page = Path(write_report(summary, record)).read_text()
-    for shown in ("width 16", "width 64", "Across budgets and scales", "Effects up the ladder", "per tenfold compute"):
+    for shown in (
+        "width 16",
+        "width 64",
+        "Across budgets and scales",
+        "Effects up the ladder",
+        "per tenfold compute",
+    ):
         assert shown in page
     assert all(f'id="part{number}-forest"' in page for number in (1, 2, 3))
-    first = page[page.index("part by part") : page.index("Across budgets and scales")]  # before any part's own section
+    first = page[
+        page.index("part by part") : page.index("Across budgets and scales")
+    ]  # before any part's own section
     assert [name for name in ("width 16", "width 32", "width 64") if f">{name}</th>" in first] == [
         "width 16",
         "width 32",
@@ -157,7 +212,10 @@ def test_the_page_and_the_terminal_show_it_in_80_columns(summary_of):
     ]
     told = [effect for part in summary.parts for effect in part.effects]
     assert {mark for mark in "▼▲■●" if mark in first} == {MARKS[effect.verdict] for effect in told}
-    assert all(f"{effect.estimate:+.4f} (" in first or f"{effect.estimate:+.3f} (" in first for effect in told)
+    assert all(
+        f"{effect.estimate:+.4f} (" in first or f"{effect.estimate:+.3f} (" in first
+        for effect in told
+    )
     assert page.index("Across budgets and scales") < page.index('<h2 class="part">')
     content = json.loads(json.dumps(summary.as_dict()))
     assert [part["part"] for part in content["parts"]] == ["width 16", "width 32", "width 64"]
@@ -203,7 +261,10 @@ def test_two_budgets_give_a_ranking_and_no_forecast(summary_of):
     assert "a forecast needs three" in summary.across["ladder"]["outlooks"][0]["reason"]
     assert summary.across["changes"][0]["between"] == [["steps 4", "steps 16"]]
     one_seed, _ = summary_of("budgets: [{steps: 5}, {steps: 20}]", seeds=1)
-    assert all(one["value"] is None and "too few runs" in one["reason"] for one in one_seed.across["ladder"]["multipliers"])
+    assert all(
+        one["value"] is None and "too few runs" in one["reason"]
+        for one in one_seed.across["ladder"]["multipliers"]
+    )
     assert "no forecast" in printed(one_seed)
 
 

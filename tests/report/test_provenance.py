@@ -16,7 +16,14 @@ from tests.report.test_report import record  # noqa: F401
 def git(folder, *arguments):
     env = {"HOME": str(folder), "PATH": os.environ["PATH"], "GIT_CONFIG_NOSYSTEM": "1"}
     identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-    return subprocess.run(["git", *identity, *arguments], cwd=folder, env=env, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        ["git", *identity, *arguments],
+        cwd=folder,
+        env=env,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git on this machine")
@@ -51,7 +58,9 @@ def test_what_is_not_recorded_is_said(record):  # noqa: F811
 
 def test_a_study_that_was_run_says_all(studies):
     shown = dict(again(summarise(studies[0]), studies[0].read(), studies[0]))
-    assert re.fullmatch(r"ablab 0\.1\.0; the working folder's commit at the last run: [0-9a-f]{40}.*", shown["Code"])
+    assert re.fullmatch(
+        r"ablab 0\.1\.0; the working folder's commit at the last run: [0-9a-f]{40}.*", shown["Code"]
+    )
     assert re.search(r"fingerprint [0-9a-f]{12,}$", shown["Data"])
     assert "torch 2.13.0" in shown["Devices"]
     assert shown["Command"] == "ablab run tuned.yaml"

@@ -26,10 +26,15 @@ VALUES = {"base": (2.50, 2.60, 2.55), "mine <b>": (2.40, 2.51, 2.44), "worse": (
 
 def result(value, diverged=False):
     return {
-        "diverged": diverged, "steps": 5, "precision": "fp32", "device": "cpu", "threads": 1, "versions": {"torch": "x"},
+        "diverged": diverged,
+        "steps": 5,
+        "precision": "fp32",
+        "device": "cpu",
+        "threads": 1,
+        "versions": {"torch": "x"},
         "metrics": {"val/bpb": value, "test/bpb": value + 0.01},
         "cost": {"seconds": 2.0, "tokens_per_second": 10.0, "peak_memory_bytes": 1e9},
-    }  # fmt: skip
+    }
 
 
 @pytest.fixture
@@ -38,18 +43,35 @@ def record(tmp_path):
     made = StudyRecord(home, "x", "abc")
     made.path.parent.mkdir(parents=True)
     config = {
-        "question": "Does <i>it</i> help?", "metric": "val/bpb", "budget": {"tokens": 100.0, "steps": None},
+        "question": "Does <i>it</i> help?",
+        "metric": "val/bpb",
+        "budget": {"tokens": 100.0, "steps": None},
         "design": {"kind": "compare"},
-        "model": {"layers": 1, "width": None}, "data": {"source": "text", "tokenizer": {"kind": "byte"}}, "seeds": 3,
-    }  # fmt: skip
-    arm = {"parameters": 5, "tokens": 100, "flops_per_token": 10.0, "steps": 10, "plugins": [], "recipe": {"lr": 0.001}}
-    contrasts = [{"name": name, "kind": "change", "weights": {name: 1.0, "base": -1.0}} for name in ARMS[1:]]
+        "model": {"layers": 1, "width": None},
+        "data": {"source": "text", "tokenizer": {"kind": "byte"}},
+        "seeds": 3,
+    }
+    arm = {
+        "parameters": 5,
+        "tokens": 100,
+        "flops_per_token": 10.0,
+        "steps": 10,
+        "plugins": [],
+        "recipe": {"lr": 0.001},
+    }
+    contrasts = [
+        {"name": name, "kind": "change", "weights": {name: 1.0, "base": -1.0}} for name in ARMS[1:]
+    ]
     content = {
-        "config": config, "arms": [{"name": name, "expression": name, **arm} for name in ARMS],
-        "contrasts": contrasts, "infeasible": {},
-        "runs": [{"arm": a, "seed": s, "key": f"{i}{s}"} for i, a in enumerate(ARMS) for s in range(3)],
+        "config": config,
+        "arms": [{"name": name, "expression": name, **arm} for name in ARMS],
+        "contrasts": contrasts,
+        "infeasible": {},
+        "runs": [
+            {"arm": a, "seed": s, "key": f"{i}{s}"} for i, a in enumerate(ARMS) for s in range(3)
+        ],
         "sources": {"command": "x.yaml", "flop_convention": "counted"},
-    }  # fmt: skip
+    }
     write_json(made.path, content)
     made.executed({"wall_seconds": 10.0, "workers": 2, "busy_seconds": 15.0, "trained": 9})
     return made
@@ -106,7 +128,10 @@ def test_replicates_are_said_to_be_unpaired(record):
     content = record.read()
     told = "replicates: worse on seeds of their own, compared unpaired"
     assert told not in scope(content)
-    content["config"]["arms"] = {"base": {"model": "gpt2", "replicate": 0}, "worse": {"model": "gpt2", "replicate": 1}}
+    content["config"]["arms"] = {
+        "base": {"model": "gpt2", "replicate": 0},
+        "worse": {"model": "gpt2", "replicate": 1},
+    }
     assert told in scope(content)
 
 
@@ -150,9 +175,16 @@ def test_figures_that_are_not_finite_are_null(record):
 def test_aliases_notes_and_what_drawing_leaves_are_shown_in_80_columns(record):
     content = record.read()
     first, second = content["contrasts"]
-    first |= {"name": "rope × swiglu", "kind": "interaction", "aliases": ["no_bias × untied_embeddings", "mqa × rmsnorm"]}
+    first |= {
+        "name": "rope × swiglu",
+        "kind": "interaction",
+        "aliases": ["no_bias × untied_embeddings", "mqa × rmsnorm"],
+    }
     halves = [{"worse": 0.5, "base": -0.5}, {"worse": 1.5, "base": -1.5}]
-    content |= {"contrasts": [first, {**second, "parts": halves}], "notes": ["generator: a = b × c"]}
+    content |= {
+        "contrasts": [first, {**second, "parts": halves}],
+        "notes": ["generator: a = b × c"],
+    }
     write_json(record.path, content)
     finish(record)
     summary = summarise(record)
@@ -161,8 +193,12 @@ def test_aliases_notes_and_what_drawing_leaves_are_shown_in_80_columns(record):
     assert summary.effects[1].sampling_se == pytest.approx(0.05)
     text = printed(summary)
     assert all(len(line) <= 80 for line in text.splitlines())
-    folded = " ".join(line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│"))
-    assert "rope × swiglu (= no_bias × untied_embeddings = mqa × rmsnorm)" in folded.replace("  ", " ")
+    folded = " ".join(
+        line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")
+    )
+    assert "rope × swiglu (= no_bias × untied_embeddings = mqa × rmsnorm)" in folded.replace(
+        "  ", " "
+    )
     assert "generator: a = b × c" in text
     assert "standard errors from drawing orders, within the intervals: worse 0.05" in text
     page = Path(write_report(summary, record)).read_text()
@@ -171,9 +207,13 @@ def test_aliases_notes_and_what_drawing_leaves_are_shown_in_80_columns(record):
 
 
 def test_long_names_leave_the_plot_its_room(record):
-    """Names are folded, so that the axis keeps most of the width; a name is read off the picture's own text."""
+    """Names are folded, so that the axis keeps most of the width; a name is read off the picture's
+    own text.
+    """
     content = json.loads(record.path.read_text())
-    name = " + ".join(["gpt2", "geglu", "parallel_block", "qk_norm", "rmsnorm", "rope", "untied_embeddings"])
+    name = " + ".join(
+        ["gpt2", "geglu", "parallel_block", "qk_norm", "rmsnorm", "rope", "untied_embeddings"]
+    )
     content["contrasts"][0]["name"] = name
     record.path.write_text(json.dumps(content))
     finish(record)
@@ -187,7 +227,10 @@ def test_long_names_leave_the_plot_its_room(record):
 def test_what_was_left_out_is_told_once_short_and_without_this_machines_folders(record):
     """On the page under its heading alone; elsewhere cut, too."""
     finish(record)
-    left = {f"gpt2 + x{i}": f"x{i} (/home/me/plugins/x{i}.py) and y both write `norm`" for i in range(23)}
+    left = {
+        f"gpt2 + x{i}": f"x{i} (/home/me/plugins/x{i}.py) and y both write `norm`"
+        for i in range(23)
+    }
     write_json(record.path, {**record.read(), "infeasible": left})
     summary = summarise(record)
     page, markdown = (file.read_text() for file in write_pages(summary, record)[:2])
@@ -197,12 +240,15 @@ def test_what_was_left_out_is_told_once_short_and_without_this_machines_folders(
         found = re.findall(r"gpt2 \+ x(\d+)", text)
         assert found == [str(i) for i in range(20)]
     assert list(summary.as_dict()["infeasible"].items())[19:] == [
-        ("gpt2 + x19", "x19 (x19.py) and y both write `norm`"), ("and 3 more", "not listed"),
-    ]  # fmt: skip
+        ("gpt2 + x19", "x19 (x19.py) and y both write `norm`"),
+        ("and 3 more", "not listed"),
+    ]
     assert "infeasible: gpt2 + x0" in page[page.index("What was left out") :]
 
 
-@pytest.mark.parametrize(("budget", "told"), [({"steps": 4096}, "4096 steps"), ({"tokens": 1.25e6}, "1.25e+06 tokens")])
+@pytest.mark.parametrize(
+    ("budget", "told"), [({"steps": 4096}, "4096 steps"), ({"tokens": 1.25e6}, "1.25e+06 tokens")]
+)
 def test_the_budget_is_told_in_full(record, budget, told):
     content = record.read()
     write_json(record.path, {**content, "config": {**content["config"], "budget": budget}})

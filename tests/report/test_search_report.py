@@ -1,4 +1,6 @@
-"""What the report says of a search: finished, half-confirmed, unfinished, and without a trial that came to a value."""
+"""What the report says of a search: finished, half-confirmed, unfinished, and without a trial that
+came to a value.
+"""
 
 import re
 from io import StringIO
@@ -16,7 +18,10 @@ from ablab.report.terminal import print_summary
 from tests.schedule.test_search import HEAD, noise
 from tests.standin import Silent, StandIn, result
 
-DESIGN = "  changes: [swiglu, rope]\n  objectives: [val/bpb, cost/parameters, cost/seconds]\n  trials: 4\n  confirm: 2\n"
+DESIGN = (
+    "  changes: [swiglu, rope]\n  objectives: [val/bpb, cost/parameters, cost/seconds]\n  "
+    "trials: 4\n  confirm: 2\n"
+)
 WORTH = {"swiglu": -0.3, "rope": -0.5}
 
 
@@ -24,12 +29,18 @@ def response(spec):
     """RoPE costs time, and SwiGLU parameters."""
     used = [name for name, _ in spec.plugins]
     parameters, seconds = 431_232 + 1000 * ("swiglu" in used), 1.23456 + ("rope" in used)
-    return result(3.0 + sum(WORTH.get(name, 0.0) for name in used) + noise(spec), parameters=parameters, seconds=seconds)
+    return result(
+        3.0 + sum(WORTH.get(name, 0.0) for name in used) + noise(spec),
+        parameters=parameters,
+        seconds=seconds,
+    )
 
 
 @pytest.fixture
 def search(tmp_path, corpus):
-    """The record of a search that was carried out; a run it has no result of is as if it had not ended."""
+    """The record of a search that was carried out; a run it has no result of is as if it had not
+    ended.
+    """
 
     def call(answer=response):
         file = tmp_path / "x.yaml"
@@ -59,14 +70,22 @@ def shown(record):
 def test_trials_are_in_order_with_digits_of_their_own(search):
     summary = summarise(search())
     listing = trials_listing(summary)
-    assert listing.title == "Trials by val/bpb, then cost/parameters, then cost/seconds (the lowest first)"
+    assert (
+        listing.title
+        == "Trials by val/bpb, then cost/parameters, then cost/seconds (the lowest first)"
+    )
     assert listing.columns == ["arm", "trial", "val/bpb", "cost/parameters", "cost/seconds"]
     arms = [row[0] for row in listing.rows]
     assert arms == ["gpt2 + rope + swiglu", "gpt2 + rope", "gpt2 + swiglu", "gpt2"]
     assert [row[3:] for row in listing.rows] == [
-        ["432,232", "2.235"], ["431,232", "2.235"], ["432,232", "1.235"], ["431,232", "1.235"],
-    ]  # fmt: skip
-    assert all(re.fullmatch(r"\d\.\d{4}", row[2]) for row in listing.rows)  # the noise is of a thousandth
+        ["432,232", "2.235"],
+        ["431,232", "2.235"],
+        ["432,232", "1.235"],
+        ["431,232", "1.235"],
+    ]
+    assert all(
+        re.fullmatch(r"\d\.\d{4}", row[2]) for row in listing.rows
+    )  # the noise is of a thousandth
 
 
 def test_a_search_tells_who_survives_once_all_runs_are_in(search):
@@ -90,7 +109,10 @@ def test_an_unfinished_search_shows_its_trials(search):
     lose(record, [run["key"] for run in content["runs"]] + [content["trials"][-1]["key"]])
     write_json(record.path, {**content, "runs": [], "arms": content["arms"][:1], "contrasts": []})
     assert survival(summarise(record)) == [
-        "4 trials looked for low val/bpb, cost/parameters, cost/seconds so far: which are the best is not known yet"
+        (
+            "4 trials looked for low val/bpb, cost/parameters, cost/seconds so far: which are "
+            "the best is not known yet"
+        )
     ]
     for text in shown(record):
         assert "which are the best is not known yet" in " ".join(text.split())
@@ -101,7 +123,10 @@ def test_an_unfinished_search_shows_its_trials(search):
 def test_without_a_value_nothing_survives(search):
     record = search(lambda spec: 3.0 if spec.trial is None else {**result(9.9), "diverged": True})
     assert survival(summarise(record)) == [
-        "4 trials looked for low val/bpb, cost/parameters, cost/seconds: no trial came to a value, so nothing is confirmed"
+        (
+            "4 trials looked for low val/bpb, cost/parameters, cost/seconds: no trial came to a "
+            "value, so nothing is confirmed"
+        )
     ]
     assert trials_listing(summarise(record)).rows[0][2:] == ["diverged", "–", "–"]
 

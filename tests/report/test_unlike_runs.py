@@ -54,11 +54,12 @@ def test_what_was_measured_has_no_range(unlike):
     summary = summarise(unlike)
     found = {r.name: (r.least, r.most, r.verdict) for r in ranges(summary.arms, summary.apart)}
     assert found == {
-        "tokens": ("100", "100", "equal"), "training FLOPs": ("1k", "1k", "equal"),
+        "tokens": ("100", "100", "equal"),
+        "training FLOPs": ("1k", "1k", "equal"),
         "training seconds": ("–", "–", f"not compared: {UNLIKE}"),
         "parameters": ("5", "7", "not equal: the most is 1.4 times the least"),
         "peak memory (bytes)": ("–", "–", f"not compared: {UNLIKE}"),
-    }  # fmt: skip
+    }
 
 
 def test_a_result_without_a_layout_is_of_one_process(record):

@@ -1,4 +1,6 @@
-"""Seeds that are added until verdicts are decided, with a stand-in trainer whose answers are known."""
+"""Seeds that are added until verdicts are decided, with a stand-in trainer whose answers are
+known.
+"""
 
 import hashlib
 import json
@@ -81,7 +83,9 @@ def test_only_the_open_arm_and_the_baseline_get_more(carry_out):
 
 
 def test_nothing_within_a_wide_margin_ends_as_equivalent_before_the_most(carry_out):
-    _, executor, _ = carry_out(ADAPTIVE, "arms: {base: gpt2, near: gpt2 + rmsnorm}\n", more="margin: 3 %\n")
+    _, executor, _ = carry_out(
+        ADAPTIVE, "arms: {base: gpt2, near: gpt2 + rmsnorm}\n", more="margin: 3 %\n"
+    )
     seeds = seeds_of(executor)
     assert seeds["base"] == seeds["near"]
     assert 3 <= len(seeds["base"]) < 12
@@ -104,14 +108,18 @@ def test_arms_of_equal_value_share_what_is_added(carry_out):
     assert trained == len({spec.key for spec in executor.trained})
     expected = session.planned.plan.expected
     assert (expected.runs, expected.most) == (trained, trained)
-    counts = [sum(run.arm == arm for run in session.planned.plan.runs) for arm in ("base", "twin", "near")]
+    counts = [
+        sum(run.arm == arm for run in session.planned.plan.runs) for arm in ("base", "twin", "near")
+    ]
     assert trained == max(counts[0], counts[1]) + counts[2]
     assert runs_spared(session.record.read()) == 8 - trained
 
 
 def test_a_factorial_adds_all_its_arms(carry_out):
     design = "factorial, changes: [rmsnorm, no_bias]"
-    session, executor, _ = carry_out("{start: 2, max: 4}", "from: gpt2\n", more="margin: 0.0001\n", design=design)
+    session, executor, _ = carry_out(
+        "{start: 2, max: 4}", "from: gpt2\n", more="margin: 0.0001\n", design=design
+    )
     assert list(seeds_of(executor).values()) == [[1, 2, 3, 4]] * 4
     assert session.record.read()["baseline"] == "gpt2"
 
@@ -170,7 +178,11 @@ def test_a_cancelled_run_holds_it_too_and_the_others_are_trained(carry_out, tmp_
 
 def test_a_diverged_arm_gets_no_more_seeds(carry_out):
     def diverging(spec):
-        return {**result(9.9), "diverged": True} if "rope" in dict(spec.plugins) and spec.seed == 2 else response(spec)
+        return (
+            {**result(9.9), "diverged": True}
+            if "rope" in dict(spec.plugins) and spec.seed == 2
+            else response(spec)
+        )
 
     _, executor, _ = carry_out("{start: 3, max: 5}", response=diverging, more="margin: 0.001\n")
     seeds = seeds_of(executor)
@@ -204,11 +216,16 @@ def test_the_best_recipes_of_a_tuning_are_confirmed_adaptively(carry_out, tmp_pa
 
 
 def test_a_plan_says_what_there_is_at_least_and_at_most(ablab, tmp_path, study_text):
-    text = study_text.replace("leave_one_out", "compare").replace("seeds: 2", "seeds: {start: 4, max: 12}")
+    text = study_text.replace("leave_one_out", "compare").replace(
+        "seeds: 2", "seeds: {start: 4, max: 12}"
+    )
     (tmp_path / "x.yaml").write_text(text)
     shown = " ".join(ablab("plan", "x.yaml").stdout.split())
     assert "at least 8, at most 24 runs, at least 8 to train" in shown
-    assert "seeds: 4 of every arm, then 5, 7, 9, 12 of those whose verdicts are open; margin 0.5 % of the mean of gpt2" in shown
+    assert (
+        "seeds: 4 of every arm, then 5, 7, 9, 12 of those whose verdicts are open; margin "
+        "0.5 % of the mean of gpt2"
+    ) in shown
     content = json.loads(ablab("plan", "x.yaml", "--json").stdout)
     assert (content["runs"], content["most_runs"], content["detectable_effect"]) == (8, 24, None)
 
@@ -216,15 +233,27 @@ def test_a_plan_says_what_there_is_at_least_and_at_most(ablab, tmp_path, study_t
 @pytest.mark.parametrize(
     ("seeds", "more", "message"),
     [
-        ("{start: 1, max: 4}", "", "x.yaml:8:9: seeds.start: Input should be greater than or equal to 2, not 1"),
+        (
+            "{start: 1, max: 4}",
+            "",
+            "x.yaml:8:9: seeds.start: Input should be greater than or equal to 2, not 1",
+        ),
         ("{start: 3, max: 3}", "", "x.yaml:8:1: seeds: max 3 is not above start 3"),
         ("{start: 3}", "", "seeds.max: Field required"),
-        ("{start: 3, max: 5, until: done}", "", "x.yaml:8:27: seeds.until: Input should be 'decided', not 'done'"),
+        (
+            "{start: 3, max: 5, until: done}",
+            "",
+            "x.yaml:8:27: seeds.until: Input should be 'decided', not 'done'",
+        ),
         ("{start: 3, most: 5}", "", "seeds.most: no key named 'most'"),
         ("3", "margin: 0\n", "x.yaml:11:1: margin: a number above 0"),
         ("3", "margin: -1 %\n", "x.yaml:11:1: margin: a number above 0"),
         ("3", "margin: half\n", "x.yaml:11:1: margin: a number above 0"),
-        ("{start: 3, max: 9}", "tune: {lr: [1.0e-3, 2.0e-3], trials: 2, seed: 9}\n", "tune.seed: seed 9 is of the trials"),
+        (
+            "{start: 3, max: 9}",
+            "tune: {lr: [1.0e-3, 2.0e-3], trials: 2, seed: 9}\n",
+            "tune.seed: seed 9 is of the trials",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(carry_out, tmp_path, seeds, more, message):
@@ -235,22 +264,34 @@ def test_what_cannot_be_is_refused_with_its_place(carry_out, tmp_path, seeds, mo
 
 
 def test_a_search_takes_a_fixed_number(carry_out):
-    with pytest.raises(UserError, match=r"seeds: a search confirms its best arms on a fixed number"):
-        carry_out(ADAPTIVE, "from: gpt2\n", design="search, changes: [rope, rmsnorm], trials: 4, confirm: 1")
+    with pytest.raises(
+        UserError, match=r"seeds: a search confirms its best arms on a fixed number"
+    ):
+        carry_out(
+            ADAPTIVE,
+            "from: gpt2\n",
+            design="search, changes: [rope, rmsnorm], trials: 4, confirm: 1",
+        )
 
 
 @pytest.mark.parametrize("salt", [0.001, 0.002, 0.003, 0.004])
 def test_a_twin_brings_no_verdict_forward(tmp_path, study_text, salt):
-    """In the error it would halve the spread and double the degrees of freedom, so that verdicts came too soon."""
+    """In the error it would halve the spread and double the degrees of freedom, so that verdicts
+    came too soon.
+    """
 
     def noisy(spec):
-        digest = hashlib.sha256(f"{salt}/{sorted(dict(spec.plugins))}/{spec.seed}".encode()).digest()
+        digest = hashlib.sha256(
+            f"{salt}/{sorted(dict(spec.plugins))}/{spec.seed}".encode()
+        ).digest()
         return 3.0 + random.Random(digest).gauss(0.0, 0.02)
 
     counts = []
     for name, twin in (("alone", ""), ("twin", ", twin: gpt2, third: gpt2")):
         arms = f"arms: {{base: gpt2, near: gpt2 + rmsnorm{twin}}}\nmargin: 0.02\n"
-        text = study_text.replace("from: gpt2\nto: llama\n", arms).replace("leave_one_out", "compare")
+        text = study_text.replace("from: gpt2\nto: llama\n", arms).replace(
+            "leave_one_out", "compare"
+        )
         file, home = tmp_path / "x.yaml", make_home(tmp_path / name)
         file.write_text(text.replace("seeds: 2", f"seeds: {ADAPTIVE}"))
         session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
@@ -265,7 +306,10 @@ def test_runs_are_spared_once_all_verdicts_are_there(carry_out):
     session, executor, _ = carry_out(ADAPTIVE, "arms: {base: gpt2, far: gpt2 + rope}\n")
     done = summarise(session.record)
     assert done.spared == 18
-    assert any(line.startswith("seeds added where verdicts were open: 18 runs fewer than 12") for line in sentences.noise(done))
+    assert any(
+        line.startswith("seeds added where verdicts were open: 18 runs fewer than 12")
+        for line in sentences.noise(done)
+    )
     (session.home.root / "runs" / executor.trained[-1].key / "result.json").unlink()
     missing = summarise(session.record)
     assert (missing.spared, missing.effects[0].verdict) == (None, None)

@@ -15,11 +15,25 @@ from ablab.schedule.initial_points import spread
 from ablab.spec.study import load_study
 from ablab.spec.tune import Range
 
-SHAPES = [(2,), (9,), (2, 3), (4, 2), (4, 4), (3, 9), (12, 2), (2, 2, 2), (4, 6, 2), (6, 10, 15), (2, 3, 4, 6)]
+SHAPES = [
+    (2,),
+    (9,),
+    (2, 3),
+    (4, 2),
+    (4, 4),
+    (3, 9),
+    (12, 2),
+    (2, 2, 2),
+    (4, 6, 2),
+    (6, 10, 15),
+    (2, 3, 4, 6),
+]
 
 
 def lists(shape):
-    return {f"option {i}": [10.0 * i + level for level in range(size)] for i, size in enumerate(shape)}
+    return {
+        f"option {i}": [10.0 * i + level for level in range(size)] for i, size in enumerate(shape)
+    }
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -55,7 +69,10 @@ def test_lists_do_not_rise_together():
 @pytest.mark.parametrize("log", [True, False])
 def test_no_range_is_left_by_rounding(log):
     random.seed(1)
-    ends = [(0.08, 0.21), *(sorted((random.uniform(0.01, 1), random.uniform(0.01, 1))) for _ in range(300))]
+    ends = [
+        (0.08, 0.21),
+        *(sorted((random.uniform(0.01, 1), random.uniform(0.01, 1))) for _ in range(300)),
+    ]
     for low, high in ends:
         found = [point["lr"] for point in spread({"lr": Range(low=low, high=high, log=log)}, 5)]
         assert low <= min(found)
@@ -79,17 +96,44 @@ def write(tmp_path, study_text):
 @pytest.mark.parametrize(
     ("tune", "message"),
     [
-        ("{optimizer: [adamw, sdg], trials: 2}", "x.yaml:11:27: tune.optimizer: no optimizer named 'sdg'"),
-        ("{schedule: [rope, cosine], trials: 2}", "x.yaml:11:19: tune.schedule: 'rope' is no schedule"),
-        ("{batch_tokens: [64, 97], trials: 2}", "x.yaml:11:27): 97 is not a multiple of the context"),
-        ("{batch_tokens: [], trials: 2}", "x.yaml:11:8: tune.batch_tokens: List should have at least 1 item"),
+        (
+            "{optimizer: [adamw, sdg], trials: 2}",
+            "x.yaml:11:27: tune.optimizer: no optimizer named 'sdg'",
+        ),
+        (
+            "{schedule: [rope, cosine], trials: 2}",
+            "x.yaml:11:19: tune.schedule: 'rope' is no schedule",
+        ),
+        (
+            "{batch_tokens: [64, 97], trials: 2}",
+            "x.yaml:11:27): 97 is not a multiple of the context",
+        ),
+        (
+            "{batch_tokens: [], trials: 2}",
+            "x.yaml:11:8: tune.batch_tokens: List should have at least 1 item",
+        ),
         ("{lr: [], trials: 2}", "x.yaml:11:8: tune.lr: List should have at least 1 item"),
         ("{lr: [1.0e-3, 1.0e-3], trials: 2}", "x.yaml:11:8: tune.lr: 0.001 is listed twice"),
-        ("{optimizer: [adamw, adamw], trials: 2}", "x.yaml:11:8: tune.optimizer: 'adamw' is listed twice"),
-        ("{warmup: {low: 0.1, high: 1.5}, trials: 2}", "x.yaml:11:8: tune.warmup: high 1.5: Input should be less than 1"),
-        ("{lr: {low: -1.0, high: 1.0, log: false}, trials: 2}", "x.yaml:11:8: tune.lr: low -1: Input should be greater than 0"),
-        ("{clip: {low: -1.0, high: 1.0, log: false}, trials: 2}", "tune.clip: low -1: Input should be greater than or equal to"),
-        ("{weight_decay: {low: -0.1, high: 1.0, log: false}, trials: 2}", "x.yaml:11:8: tune.weight_decay: low -0.1: Input"),
+        (
+            "{optimizer: [adamw, adamw], trials: 2}",
+            "x.yaml:11:8: tune.optimizer: 'adamw' is listed twice",
+        ),
+        (
+            "{warmup: {low: 0.1, high: 1.5}, trials: 2}",
+            "x.yaml:11:8: tune.warmup: high 1.5: Input should be less than 1",
+        ),
+        (
+            "{lr: {low: -1.0, high: 1.0, log: false}, trials: 2}",
+            "x.yaml:11:8: tune.lr: low -1: Input should be greater than 0",
+        ),
+        (
+            "{clip: {low: -1.0, high: 1.0, log: false}, trials: 2}",
+            "tune.clip: low -1: Input should be greater than or equal to",
+        ),
+        (
+            "{weight_decay: {low: -0.1, high: 1.0, log: false}, trials: 2}",
+            "x.yaml:11:8: tune.weight_decay: low -0.1: Input",
+        ),
     ],
 )
 def test_what_cannot_be_tuned_is_told_at_its_option(write, tmp_path, tune, message):
@@ -100,7 +144,10 @@ def test_what_cannot_be_tuned_is_told_at_its_option(write, tmp_path, tune, messa
 
 
 def test_zero_is_an_end_of_ranges_that_may_hold_it(write, tmp_path):
-    asked = planned(Request(write("{warmup: {low: 0.0, high: 0.5, log: false}, trials: 3}"), None, (), ()), tmp_path / "home")
+    asked = planned(
+        Request(write("{warmup: {low: 0.0, high: 0.5, log: false}, trials: 3}"), None, (), ()),
+        tmp_path / "home",
+    )
     assert [trial.arm.params["warmup"] for trial in asked.plan.trials][:3] == [0.0, 0.25, 0.5]
 
 

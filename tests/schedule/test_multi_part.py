@@ -32,7 +32,9 @@ class Heard(Listed):
 def joined(tmp_path, study_text, registry):
     """Two parts that want the same four runs, and a third with four of its own."""
     parts = "budgets: [{steps: 4}, {tokens: 256}, {steps: 8}]"
-    (tmp_path / "x.yaml").write_text(study_text.replace("leave_one_out", "compare").replace("budget: {steps: 4}", parts))
+    (tmp_path / "x.yaml").write_text(
+        study_text.replace("leave_one_out", "compare").replace("budget: {steps: 4}", parts)
+    )
     study, document = load_study(tmp_path / "x.yaml", None, [])
     members = []
     for part in parts_of(study, document):

@@ -1,4 +1,6 @@
-"""One recipe for all arms beside each arm's own best, with a stand-in trainer whose answers are known."""
+"""One recipe for all arms beside each arm's own best, with a stand-in trainer whose answers are
+known.
+"""
 
 import math
 
@@ -16,14 +18,22 @@ LISTED = "{lr: [5.0e-4, 1.0e-3, 2.0e-3, 4.0e-3, 8.0e-3], trials: 5}"
 
 
 def response(spec):
-    """Bowls over the logarithm of the learning rate; gpt2's is three times as steep, so that 1e-3 is best for both together."""
+    """Bowls over the logarithm of the learning rate; gpt2's is three times as steep, so that 1e-3
+    is best for both together.
+    """
     arm = "llama" if "rope" in dict(spec.plugins) else "gpt2"
-    return 2.5 + (0.3 if arm == "gpt2" else 0.1) * math.log2(spec.recipe["lr"] / BEST[arm]) ** 2 + 0.001 * spec.seed % 3
+    return (
+        2.5
+        + (0.3 if arm == "gpt2" else 0.1) * math.log2(spec.recipe["lr"] / BEST[arm]) ** 2
+        + 0.001 * spec.seed % 3
+    )
 
 
 @pytest.fixture
 def carry_out(tmp_path, study_text):
-    """Plans and carries out a tuned comparison of gpt2 and llama in a home of its own, as often as it is called."""
+    """Plans and carries out a tuned comparison of gpt2 and llama in a home of its own, as often as
+    it is called.
+    """
 
     def call(tune, response=response, seeds="2", more=""):
         text = study_text.replace("leave_one_out", "compare").replace("seeds: 2", f"seeds: {seeds}")
@@ -45,10 +55,17 @@ def test_every_arm_is_confirmed_with_one_recipe_too(carry_out):
     assert common not in (BEST["llama"], 5e-4)
     shared = session.record.read()["shared"]
     assert shared["params"] == {"lr": common}
-    assert [(run["arm"], run["seed"]) for run in shared["runs"]] == [("gpt2", 1), ("gpt2", 2), ("llama", 1), ("llama", 2)]
+    assert [(run["arm"], run["seed"]) for run in shared["runs"]] == [
+        ("gpt2", 1),
+        ("gpt2", 2),
+        ("llama", 1),
+        ("llama", 2),
+    ]
     trained = {(s.arm, s.recipe["lr"], s.seed) for s in executor.trained if s.trial is None}
     wanted = {("gpt2", lr, seed) for lr in {common, BEST["gpt2"]} for seed in (1, 2)}
-    assert trained == wanted | {("llama", lr, seed) for lr in (common, BEST["llama"]) for seed in (1, 2)}
+    assert trained == wanted | {
+        ("llama", lr, seed) for lr in (common, BEST["llama"]) for seed in (1, 2)
+    }
     expected = session.planned.plan.expected
     assert expected.runs == expected.most == len(trained)
     assert len(executor.trained) == len({spec.key for spec in executor.trained})
@@ -57,14 +74,23 @@ def test_every_arm_is_confirmed_with_one_recipe_too(carry_out):
     assert len(same) == (2 if common == BEST["gpt2"] else 0)
     assert summarise(session.record).complete
     now = StatusReader(session.record).read()
-    assert (now.runs.total, now.runs.done, now.to_come, now.may_come) == (len(trained), len(trained), 0, 0)
+    assert (now.runs.total, now.runs.done, now.to_come, now.may_come) == (
+        len(trained),
+        len(trained),
+        0,
+        0,
+    )
 
 
 def test_arms_that_share_their_best_need_no_more_runs(carry_out):
-    session, executor = carry_out(LISTED, lambda spec: 2.5 + math.log2(spec.recipe["lr"] / 2e-3) ** 2)
+    session, executor = carry_out(
+        LISTED, lambda spec: 2.5 + math.log2(spec.recipe["lr"] / 2e-3) ** 2
+    )
     assert len([spec for spec in executor.trained if spec.trial is None]) == 4
     record = session.record.read()
-    assert sorted(run["key"] for run in record["shared"]["runs"]) == sorted(run["key"] for run in record["runs"])
+    assert sorted(run["key"] for run in record["shared"]["runs"]) == sorted(
+        run["key"] for run in record["runs"]
+    )
     assert summarise(session.record).complete
 
 
@@ -87,7 +113,10 @@ def test_it_can_be_left_out(carry_out):
 def test_only_points_with_a_value_in_every_arm_count(carry_out):
     def diverging(spec):
         arm = "llama" if "rope" in dict(spec.plugins) else "gpt2"
-        bad = spec.trial is not None and spec.recipe["lr"] in {"gpt2": (1e-3, 2e-3), "llama": (4e-3,)}[arm]
+        bad = (
+            spec.trial is not None
+            and spec.recipe["lr"] in {"gpt2": (1e-3, 2e-3), "llama": (4e-3,)}[arm]
+        )
         return {**result(9.9), "diverged": True} if bad else response(spec)
 
     session, _ = carry_out(LISTED, diverging)

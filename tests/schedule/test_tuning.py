@@ -22,15 +22,22 @@ BEST = {"gpt2": 1e-3, "llama": 4e-3}
 
 
 def response(spec):
-    """A bowl over the logarithm of the learning rate, whose bottom each arm has elsewhere; llama is better by 0.2."""
+    """A bowl over the logarithm of the learning rate, whose bottom each arm has elsewhere; llama is
+    better by 0.2.
+    """
     arm = "llama" if "rope" in dict(spec.plugins) else "gpt2"
-    return 2.5 - 0.2 * (arm == "llama") + 0.1 * math.log2(spec.recipe["lr"] / BEST[arm]) ** 2 + 0.001 * spec.seed % 3
+    return (
+        2.5
+        - 0.2 * (arm == "llama")
+        + 0.1 * math.log2(spec.recipe["lr"] / BEST[arm]) ** 2
+        + 0.001 * spec.seed % 3
+    )
 
 
 @pytest.fixture
 def carry_out(tmp_path, study_text):
-    """Plans and carries out a tuned comparison of gpt2 and llama in a home of its own, as often as it is called; each arm with
-    its own best recipe only.
+    """Plans and carries out a tuned comparison of gpt2 and llama in a home of its own, as often as
+    it is called; each arm with its own best recipe only.
     """
 
     def call(tune, response=response, trainer=StandIn):
@@ -66,7 +73,9 @@ def test_a_best_value_at_the_edge_is_said(carry_out):
 
 def test_a_trial_spends_its_share_of_the_budget(carry_out):
     _, executor, _ = carry_out("{lr: [1.0e-3, 2.0e-3], trials: 2, share: 0.5}")
-    steps = {spec.trial is None: sum(count for _, count in spec.batches) for spec in executor.trained}
+    steps = {
+        spec.trial is None: sum(count for _, count in spec.batches) for spec in executor.trained
+    }
     assert steps == {True: 4, False: 2}
 
 
@@ -107,33 +116,55 @@ def test_trials_that_diverge_decide_nothing(carry_out):
 
 
 def test_where_no_trial_has_a_value_the_studys_recipe_stands(carry_out):
-    _, executor, _ = carry_out("{lr: [2.0e-3, 4.0e-3], trials: 2}", lambda spec: {**result(9.9), "diverged": True})
+    _, executor, _ = carry_out(
+        "{lr: [2.0e-3, 4.0e-3], trials: 2}", lambda spec: {**result(9.9), "diverged": True}
+    )
     assert {spec.recipe["lr"] for spec in executor.trained if spec.trial is None} == {1e-3}
 
 
 def test_several_options_at_once(carry_out):
     _, executor, _ = carry_out("{lr: [1.0e-3, 4.0e-3], optimizer: [adamw, muon], trials: 4}")
-    tried = {(s.recipe["lr"], s.recipe["optimizer"]) for s in executor.trained if s.trial is not None and s.arm == "gpt2"}
+    tried = {
+        (s.recipe["lr"], s.recipe["optimizer"])
+        for s in executor.trained
+        if s.trial is not None and s.arm == "gpt2"
+    }
     assert tried == {(lr, name) for lr in (1e-3, 4e-3) for name in ("adamw", "muon")}
 
 
 def test_points_are_spread_evenly():
-    assert [p["lr"] for p in spread({"lr": Range(low=1.0, high=100.0)}, 3)] == pytest.approx([1, 10, 100])
+    assert [p["lr"] for p in spread({"lr": Range(low=1.0, high=100.0)}, 3)] == pytest.approx(
+        [1, 10, 100]
+    )
     assert [p["w"] for p in spread({"w": Range(low=0.0, high=1.0, log=False)}, 3)] == [0, 0.5, 1]
     many = spread({"lr": Range(low=1e-4, high=1e-2), "clip": [0.5, 1.0]}, 8)
-    assert sorted(p["clip"] for p in many) == [0.5] * 4 + [1.0] * 4  # a Latin hypercube: as many in each half
+    assert (
+        sorted(p["clip"] for p in many) == [0.5] * 4 + [1.0] * 4
+    )  # a Latin hypercube: as many in each half
     assert sorted(int(4 * math.log10(p["lr"] / 1e-4)) for p in many) == list(range(8))
 
 
 @pytest.mark.parametrize(
     ("tune", "message"),
     [
-        ("{lr: [1.0e-3, 2.0e-3], trials: 2, seed: 2}", "x.yaml:11:41: tune.seed: seed 2 is of the trials"),
-        ("{lr: [1.0e-3, 2.0e-3], trials: 3}", "x.yaml:11:1: tune: its lists have 2 combinations, fewer than 3 trials"),
+        (
+            "{lr: [1.0e-3, 2.0e-3], trials: 2, seed: 2}",
+            "x.yaml:11:41: tune.seed: seed 2 is of the trials",
+        ),
+        (
+            "{lr: [1.0e-3, 2.0e-3], trials: 3}",
+            "x.yaml:11:1: tune: its lists have 2 combinations, fewer than 3 trials",
+        ),
         ("{trials: 3}", "x.yaml:11:1: tune: it names no option of the recipe"),
-        ("{lr: {low: 1.0e-2, high: 1.0e-3}, trials: 3}", "x.yaml:11:8: tune.lr: low 0.01 is not below high 0.001"),
+        (
+            "{lr: {low: 1.0e-2, high: 1.0e-3}, trials: 3}",
+            "x.yaml:11:8: tune.lr: low 0.01 is not below high 0.001",
+        ),
         ("{lr: [1.0e-3, 2.0e-3], trials: 2, share: 0.1}", "below one step"),
-        ("{lr: [1.0e-3, -2.0e-3], trials: 2}", "x.yaml:11:21: tune.lr.1: Input should be greater than 0"),
+        (
+            "{lr: [1.0e-3, -2.0e-3], trials: 2}",
+            "x.yaml:11:21: tune.lr.1: Input should be greater than 0",
+        ),
         ("{rate: [1.0e-3], trials: 2}", "tune.rate: no key named 'rate'"),
         ("{optimizer: [adamw, sdg], trials: 2}", "no optimizer named 'sdg'"),
     ],
@@ -146,8 +177,14 @@ def test_what_cannot_be_tuned_is_refused_with_its_place(carry_out, tmp_path, tun
 
 
 def test_pruning_and_resuming_with_real_processes(ablab, tmp_path, study_text):
-    text = study_text.replace("leave_one_out", "compare").replace("steps: 4", "steps: 60").replace("[0.5]", "[0.2, 0.4, 0.8]")
-    (tmp_path / "x.yaml").write_text(text + "tune: {lr: [3.0, 1.0e-3, 3.0e-3, 1.0e-2], trials: 4, prune: asha}\n")
+    text = (
+        study_text.replace("leave_one_out", "compare")
+        .replace("steps: 4", "steps: 60")
+        .replace("[0.5]", "[0.2, 0.4, 0.8]")
+    )
+    (tmp_path / "x.yaml").write_text(
+        text + "tune: {lr: [3.0, 1.0e-3, 3.0e-3, 1.0e-2], trials: 4, prune: asha}\n"
+    )
     first = ablab("run", "x.yaml", "--workers", 2)
     assert first.returncode == 0, first.stderr
     assert "each arm was tuned alike: 4 trials over lr" in " ".join(first.stdout.split())
@@ -156,7 +193,9 @@ def test_pruning_and_resuming_with_real_processes(ablab, tmp_path, study_text):
     states = {t["state"] for arm in content["tuning"] for t in arm["trials"]}
     assert states <= {"finished", "pruned", "diverged"}
     for arm in content["tuning"]:
-        values = {t["params"]["lr"]: t["values"][0] for t in arm["trials"] if t["values"] is not None}
+        values = {
+            t["params"]["lr"]: t["values"][0] for t in arm["trials"] if t["values"] is not None
+        }
         assert arm["best"]["lr"] == min(values, key=values.get)
     again = ablab("run", "x.yaml")
     assert "nothing to train" in again.stdout
@@ -170,11 +209,17 @@ def test_lists_are_tried_without_repeating(carry_out):
     assert summarise(session.record).complete
 
 
-def test_an_arm_whose_own_plugin_writes_what_is_tuned_is_named_and_the_study_ends(tmp_path, study_text):
-    text = study_text.replace("from: gpt2\nto: llama\n", "arms: {a: gpt2, b: gpt2 + muon}\n").replace("leave_one_out", "compare")
+def test_an_arm_whose_own_plugin_writes_what_is_tuned_is_named_and_the_study_ends(
+    tmp_path, study_text
+):
+    text = study_text.replace(
+        "from: gpt2\nto: llama\n", "arms: {a: gpt2, b: gpt2 + muon}\n"
+    ).replace("leave_one_out", "compare")
     (tmp_path / "x.yaml").write_text(text + "tune: {optimizer: [adamw, adam], trials: 2}\n")
     home = make_home(tmp_path / "home")
-    session = Session(planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent())
+    session = Session(
+        planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
+    )
     session.run(lambda setting: StandIn(home.root, lambda spec: 3.0), Share(1))
     assert any("b: only 1 of 2 trials differ" in note for note in session.planned.plan.notes)
     assert summarise(session.record).complete
@@ -189,7 +234,11 @@ def fail(root, spec):
 def test_a_trial_that_failed_has_no_value_until_it_is_retried(carry_out, tmp_path):
     tune = "{lr: [1.0e-3, 2.0e-3], trials: 2}"
     _, first, _ = carry_out(tune)
-    best = next(s for s in first.trained if s.trial is not None and s.arm == "gpt2" and s.recipe["lr"] == 1e-3)
+    best = next(
+        s
+        for s in first.trained
+        if s.trial is not None and s.arm == "gpt2" and s.recipe["lr"] == 1e-3
+    )
     fail(tmp_path / "home", best)
     session, executor, _ = carry_out(tune)
     assert {s.recipe["lr"] for s in executor.trained} == {2e-3}  # gpt2 is confirmed with the other
@@ -225,7 +274,9 @@ def test_what_one_study_prunes_is_a_whole_run_in_another(carry_out, tmp_path):
     session, executor, _ = carry_out(pruning)
     victim = next(s for s in executor.trained if s.trial == 1 and s.arm == "gpt2")
     (tmp_path / "home" / "runs" / victim.key / "result.json").unlink()
-    Record(tmp_path / "home", victim.key).ask_to_stop("it lagged", "pruned", session.planned.source.owner)
+    Record(tmp_path / "home", victim.key).ask_to_stop(
+        "it lagged", "pruned", session.planned.source.owner
+    )
     _, same, _ = carry_out(pruning)
     assert same.trained == []
     _, other, _ = carry_out("{lr: [1.0e-3, 2.0e-3], trials: 2}")  # tunes alike, and prunes nothing
@@ -234,13 +285,25 @@ def test_what_one_study_prunes_is_a_whole_run_in_another(carry_out, tmp_path):
 
 
 def test_a_search_for_several_objectives_and_with_a_pruner_in_real_processes(ablab, tmp_path):
-    base = ("run", ROOT / "studies" / "block_search.yaml", "--profile", "smoke", "--home", tmp_path / "home")
+    base = (
+        "run",
+        ROOT / "studies" / "block_search.yaml",
+        "--profile",
+        "smoke",
+        "--home",
+        tmp_path / "home",
+    )
     result = ablab(*base)
     assert result.returncode == 0, result.stderr
     shown = " ".join(result.stdout.split())
     assert "4 trials looked for low val/bpb, cost/seconds" in shown
     assert "survives" in shown
-    result = ablab(*base, "design.objectives=[val/bpb]", "design.prune=hyperband", "validate_at=[0.2, 0.4, 0.6]")
+    result = ablab(
+        *base,
+        "design.objectives=[val/bpb]",
+        "design.prune=hyperband",
+        "validate_at=[0.2, 0.4, 0.6]",
+    )
     assert result.returncode == 0, result.stderr
 
 
@@ -264,7 +327,9 @@ def test_a_lagging_trial_is_asked_to_stop(carry_out, tmp_path):
     source = planned(session.planned.request, tmp_path / "home").source
     for spec in trials:
         for rung in (1, 2):
-            Record(tmp_path / "home", spec.key).append_metrics(rung, {"val/bpb": response(spec) + 1 / rung})
+            Record(tmp_path / "home", spec.key).append_metrics(
+                rung, {"val/bpb": response(spec) + 1 / rung}
+            )
     source.watch(trials)
     asked = [Record(tmp_path / "home", spec.key).pruned for spec in trials]
     assert asked == [False, True, False, True]  # the better half of those that came as far

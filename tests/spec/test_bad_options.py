@@ -1,4 +1,6 @@
-"""Options out of range are refused when the study is read: by status 2, the place, the arm's name; nothing is created."""
+"""Options out of range are refused when the study is read: by status 2, the place, the arm's name;
+nothing is created.
+"""
 
 import pytest
 
@@ -17,20 +19,37 @@ budget: {{steps: 4}}
 recipe: {{batch_tokens: 64}}
 """
 ENDS = ARMS.replace(
-    "design: {{kind: compare, baseline: plain}}\narms:\n  plain: gpt2\n  mine: {expression}", "from: gpt2\nto: {expression}"
+    "design: {{kind: compare, baseline: plain}}\narms:\n  plain: gpt2\n  mine: {expression}",
+    "from: gpt2\nto: {expression}",
 )
-FINITE, NUMBER, WHOLE = "Input should be a finite number", "Input should be a valid number", "Input should be a valid integer"
+FINITE, NUMBER, WHOLE = (
+    "Input should be a finite number",
+    "Input should be a valid number",
+    "Input should be a valid integer",
+)
 STUDY = {"width": 16, "heads": 4}
 # Expression, what is said, and sizes where they differ.
 CASES = [
-    ("sliding_window(band=0)", "sliding_window(band=0): Input should be greater than or equal to 1", {}),
+    (
+        "sliding_window(band=0)",
+        "sliding_window(band=0): Input should be greater than or equal to 1",
+        {},
+    ),
     ("gqa(groups=3)", "3 kv heads do not divide 4 heads", {}),
     ("rope", "the head dimension must be even, not 5", {"width": 20}),
     ("rope(share=0.5)", "share 0.5 of the head dimension 6 must be even, not 3", {"width": 24}),
-    ("sparse_attention(strided=True)", "needs an even number of heads, not 3", {"width": 18, "heads": 3}),
+    (
+        "sparse_attention(strided=True)",
+        "needs an even number of heads, not 3",
+        {"width": 18, "heads": 3},
+    ),
 ]
 MORE = [
-    ("sparse_attention(band=0)", "sparse_attention(band=0): Input should be greater than or equal to 1", {}),
+    (
+        "sparse_attention(band=0)",
+        "sparse_attention(band=0): Input should be greater than or equal to 1",
+        {},
+    ),
     ("sliding_window(band=2.5)", f"sliding_window(band=2.5): {WHOLE}", {}),
     ("sliding_window(band=true)", f"sliding_window(band=True): {WHOLE}", {}),
     ("sliding_window(band='4')", f"sliding_window(band='4'): {WHOLE}", {}),
@@ -41,9 +60,17 @@ MORE = [
     ("rope(base=1e999)", f"rope(base=inf): {FINITE}", {}),
     ("logit_softcap(cap=1e999)", f"logit_softcap(cap=inf): {FINITE}", {}),
     ("dropout(p=true)", f"dropout(p=True): {NUMBER}", {}),
-    ("sparse_attention(strided=1)", "sparse_attention(strided=1): Input should be a valid boolean", {}),
+    (
+        "sparse_attention(strided=1)",
+        "sparse_attention(strided=1): Input should be a valid boolean",
+        {},
+    ),
     ("sparse_attention(strided=True)", "needs an even number of heads, not 1", {"heads": 1}),
-    ("sparse_attention(strided=True) + gqa(groups=3)", "one kv head or an even number, not 3", {"width": 24, "heads": 6}),
+    (
+        "sparse_attention(strided=True) + gqa(groups=3)",
+        "one kv head or an even number, not 3",
+        {"width": 24, "heads": 6},
+    ),
 ]
 
 
@@ -95,7 +122,9 @@ def test_an_end_is_refused_by_its_expression(write, terms, message, sizes):
 def test_so_is_the_end_of_a_design(write, kind):
     file = write(ENDS, expression="gpt2 + sliding_window(band=0)")
     file.write_text(file.read_text() + f"design: {{kind: {kind}}}\n")
-    assert "b.yaml:2:1: to: 'gpt2 + sliding_window(band=0)': sliding_window(band=0): " in refusal(file)
+    assert "b.yaml:2:1: to: 'gpt2 + sliding_window(band=0)': sliding_window(band=0): " in refusal(
+        file
+    )
 
 
 def test_an_expression_is_said_once(write):
@@ -122,10 +151,16 @@ recipe: {{batch_tokens: 64}}
 
 def test_a_yaml_number_may_be_written_either_way(write):
     made = plan(Request(write(FACTORS, values="5e5, 400000, 3.0e+5"), None, (), ())).plan
-    assert [arm.plugins[-2] for arm in made.arms[1:]] == ["rope(base=500000.0)", "rope(base=400000.0)", "rope(base=300000.0)"]
+    assert [arm.plugins[-2] for arm in made.arms[1:]] == [
+        "rope(base=500000.0)",
+        "rope(base=400000.0)",
+        "rope(base=300000.0)",
+    ]
 
 
-@pytest.mark.parametrize(("value", "message"), [(".inf", FINITE), (".nan", FINITE), ("true", NUMBER), ('"4"', NUMBER)])
+@pytest.mark.parametrize(
+    ("value", "message"), [(".inf", FINITE), (".nan", FINITE), ("true", NUMBER), ('"4"', NUMBER)]
+)
 def test_a_level_out_of_range_is_refused_at_its_place(write, value, message):
     said = refusal(write(FACTORS, values=f"5e5, {value}"))
     assert "b.yaml:5:24: design.factors.rope.base.1: rope(base=" in said

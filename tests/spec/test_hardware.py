@@ -36,10 +36,20 @@ def machine(monkeypatch):
     [
         ({}, 10**6, ParallelLayout(), "one device"),
         ({"devices": 4}, 10**8, ParallelLayout("ddp", 4), "1.6e+03 MB fit one device"),
-        ({"devices": 4}, 10**9, ParallelLayout("fsdp", 4), "1.6e+04 MB do not fit one device"),  # 16 bytes a parameter
+        (
+            {"devices": 4},
+            10**9,
+            ParallelLayout("fsdp", 4),
+            "1.6e+04 MB do not fit one device",
+        ),  # 16 bytes a parameter
         ({"devices": 4, "tensor": 2}, 10**6, ParallelLayout("tensor", 2, 2), "tensor is 2"),
         ({"devices": 4, "strategy": "tensor"}, 10**6, ParallelLayout("tensor", 1, 4), "as asked"),
-        ({"devices": 4, "strategy": "tensor", "tensor": 1}, 10**6, ParallelLayout("ddp", 4), "tensor is 1"),
+        (
+            {"devices": 4, "strategy": "tensor", "tensor": 1},
+            10**6,
+            ParallelLayout("ddp", 4),
+            "tensor is 1",
+        ),
         ({"devices": 2, "strategy": "fsdp"}, 10**6, ParallelLayout("fsdp", 2), "as asked"),
     ],
 )
@@ -81,7 +91,9 @@ def test_more_devices_than_there_are(machine):
 
 
 def test_sizes_that_do_not_fit():
-    with pytest.raises(ValidationError, match="tensor 3 does not divide devices 4: take 1 or 2 or 4"):
+    with pytest.raises(
+        ValidationError, match="tensor 3 does not divide devices 4: take 1 or 2 or 4"
+    ):
         Hardware(devices=4, tensor=3)
 
 
@@ -108,7 +120,9 @@ def test_auto_is_refused_where_it_would_divide_what_an_optimizer_needs_whole(reg
     assert Hardware(devices=2).layout(10_000)[0].strategy == "fsdp"
     Hardware(devices=2).check(value("llama"))
     Hardware(devices=2, strategy="ddp").check(value("llama + muon"))
-    with pytest.raises(UserError, match="needs whole weights, which strategy fsdp divides: take strategy ddp"):
+    with pytest.raises(
+        UserError, match="needs whole weights, which strategy fsdp divides: take strategy ddp"
+    ):
         Hardware(devices=2).check(value("llama + muon"))
 
 
@@ -129,7 +143,9 @@ def test_more_workers_than_gpus_share_them_evenly(machine):
         ((0, 4), 4, None, 9, (1, 1)),
     ],
 )
-def test_under_a_budget_of_seconds_every_run_has_the_same_threads(machine, has, devices, workers, runs, division):
+def test_under_a_budget_of_seconds_every_run_has_the_same_threads(
+    machine, has, devices, workers, runs, division
+):
     machine(*has)
     assert Hardware(devices=devices).timed_division(workers, runs) == division
 
@@ -145,15 +161,20 @@ def test_what_a_machine_is_called(machine, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "a GPU")
     monkeypatch.setattr("ablab.train.machine.cpu_model", lambda: "a CPU")
     assert Hardware().identity() == (
-        "a GPU; a CPU, 8 core(s), 4 thread(s) a process", "1 device(s) on 1 node(s), strategy auto, tensor 1"
-    )  # fmt: skip
+        "a GPU; a CPU, 8 core(s), 4 thread(s) a process",
+        "1 device(s) on 1 node(s), strategy auto, tensor 1",
+    )
     on_cpu = Hardware(accelerator="cpu", devices=2, compile=True).identity()
     assert on_cpu == (
-        "cpu; a CPU, 8 core(s), 1 thread(s) a process", "2 device(s) on 1 node(s), strategy auto, tensor 1, compiled"
-    )  # fmt: skip
+        "cpu; a CPU, 8 core(s), 1 thread(s) a process",
+        "2 device(s) on 1 node(s), strategy auto, tensor 1, compiled",
+    )
 
 
 def test_what_it_trains_on_is_part_of_a_revision_under_a_budget_of_seconds(tmp_path, study_text):
     (tmp_path / "x.yaml").write_text(study_text.replace("steps: 4", "seconds: 4"))
-    revisions = {load_study(tmp_path / "x.yaml", None, given)[0].revision() for given in ((), ("hardware.devices=2",))}
+    revisions = {
+        load_study(tmp_path / "x.yaml", None, given)[0].revision()
+        for given in ((), ("hardware.devices=2",))
+    }
     assert len(revisions) == 2

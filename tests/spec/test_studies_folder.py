@@ -11,7 +11,14 @@ STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 
 
 def test_there_is_a_study_for_each_step_of_the_lineage():
-    steps = {"gpt1_to_gpt2", "gpt2_to_gpt3", "gpt2_to_palm", "gpt2_vs_llama", "palm_vs_llama", "claims"}
+    steps = {
+        "gpt1_to_gpt2",
+        "gpt2_to_gpt3",
+        "gpt2_to_palm",
+        "gpt2_vs_llama",
+        "palm_vs_llama",
+        "claims",
+    }
     steps |= {"gpt2_vs_llama_tuned", "block_search", "megatron_tp", "scaling"}
     assert steps <= {file.stem for file in STUDIES}
 

@@ -1,4 +1,6 @@
-"""Studies with known answers: layouts by the study's own code, and tables of values with seed effects and noise."""
+"""Studies with known answers: layouts by the study's own code, and tables of values with seed
+effects and noise.
+"""
 
 import numpy as np
 
@@ -12,13 +14,17 @@ FOUR = "[rope, swiglu, no_bias, rmsnorm]"
 SIX = "[rope, swiglu, no_bias, rmsnorm, mqa, qk_norm]"
 SEVEN = "[rope, swiglu, no_bias, rmsnorm, mqa, untied_embeddings, qk_norm]"
 DESIGNS = {
-    "compare": "arms: {a: gpt2, b: gpt2 + rope, c: gpt2 + swiglu, d: gpt2 + no_bias}\ndesign: {kind: compare}\n",
+    "compare": (
+        "arms: {a: gpt2, b: gpt2 + rope, c: gpt2 + swiglu, d: gpt2 + no_bias}\ndesign: {kind: "
+        "compare}\n"
+    ),
     "path": "from: gpt2\nto: llama\ndesign: {kind: path}\n",
     "one_in": "from: gpt2\nto: llama\ndesign: {kind: one_in}\n",
     "leave_one_out": "from: gpt2\nto: llama\ndesign: {kind: leave_one_out}\n",
     "one_in_one_out": f"from: gpt2\ndesign: {{kind: one_in_one_out, changes: {FOUR}}}\n",
     "factorial": "from: gpt2\ndesign: {kind: factorial, changes: [rope, swiglu, no_bias]}\n",
-    "fractional_factorial": f"from: gpt2\ndesign: {{kind: fractional_factorial, changes: {SIX}, resolution: 4}}\n",
+    "fractional_factorial": "from: gpt2\n"
+    f"design: {{kind: fractional_factorial, changes: {SIX}, resolution: 4}}\n",
     "shapley": f"from: gpt2\ndesign: {{kind: shapley, changes: {FOUR}}}\n",
     "shapley_sampled": f"from: gpt2\ndesign: {{kind: shapley, changes: {SEVEN}, orders: 8}}\n",
 }
@@ -33,10 +39,14 @@ def layout(name, folder, more=""):
 
 
 def mean_of(names, effects, together=0.0):
-    """An arm's true mean: 10, what each plugin adds, and `together` times a normal draw that is its own (interactions of every
-    order).
+    """An arm's true mean: 10, what each plugin adds, and `together` times a normal draw that is its
+    own (interactions of every order).
     """
-    own = together * np.random.default_rng([5, *"".join(sorted(names)).encode()]).normal() if together else 0.0
+    own = (
+        together * np.random.default_rng([5, *"".join(sorted(names)).encode()]).normal()
+        if together
+        else 0.0
+    )
     return 10 + sum(effects.get(name, 0.0) for name in names) + own
 
 
@@ -46,10 +56,16 @@ def arm_means(layout, effects, together=0.0):
 
 
 def run(rng, means, seeds, sd=1.0):
-    """A table of values: arm means, an effect of each seed three times the noise, and noise. Seeds count from 1."""
+    """A table of values: arm means, an effect of each seed three times the noise, and noise. Seeds
+    count from 1.
+    """
     of_seed = 3 * rng.normal(size=seeds)
     noise = sd * rng.normal(size=(len(means), seeds))
-    return {(arm, s + 1): mean + of_seed[s] + noise[i, s] for i, (arm, mean) in enumerate(means.items()) for s in range(seeds)}
+    return {
+        (arm, s + 1): mean + of_seed[s] + noise[i, s]
+        for i, (arm, mean) in enumerate(means.items())
+        for s in range(seeds)
+    }
 
 
 def adaptively(rng, means, questions, rules):
@@ -60,7 +76,9 @@ def adaptively(rng, means, questions, rules):
     for n in rules.looks[1:]:
         if not judgement.open:
             break
-        cells |= {key: value for key, value in drawn.items() if key[0] in judgement.open and key[1] <= n}
+        cells |= {
+            key: value for key, value in drawn.items() if key[0] in judgement.open and key[1] <= n
+        }
         judgement = judge(cells, questions, rules)
     assert not judgement.open
     return cells, judgement

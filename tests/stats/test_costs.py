@@ -8,14 +8,20 @@ from ablab.stats.costs import Ratio, log_fit, measured_ratio, ratio
 
 
 def test_a_ratio_of_two_arms():
-    assert ratio({"mqa": 3.0, "base": 24.0}, {"mqa": 1.0, "base": -1.0}) == Ratio(pytest.approx(1 / 8))
+    assert ratio({"mqa": 3.0, "base": 24.0}, {"mqa": 1.0, "base": -1.0}) == Ratio(
+        pytest.approx(1 / 8)
+    )
 
 
 def test_a_main_effect_is_a_ratio_of_geometric_means():
     # rope costs 5 % and swiglu 20 %, and costs multiply: the factorial gives both back.
     costs = {"base": 10.0, "rope": 10.5, "swiglu": 12.0, "both": 12.6}
-    assert ratio(costs, {"rope": 0.5, "both": 0.5, "base": -0.5, "swiglu": -0.5}).value == pytest.approx(1.05)
-    assert ratio(costs, {"swiglu": 0.5, "both": 0.5, "base": -0.5, "rope": -0.5}).value == pytest.approx(1.2)
+    assert ratio(
+        costs, {"rope": 0.5, "both": 0.5, "base": -0.5, "swiglu": -0.5}
+    ).value == pytest.approx(1.05)
+    assert ratio(
+        costs, {"swiglu": 0.5, "both": 0.5, "base": -0.5, "rope": -0.5}
+    ).value == pytest.approx(1.2)
 
 
 @pytest.mark.parametrize("base", [None, 0.0, -1.0, float("nan")])
@@ -38,7 +44,9 @@ def test_nothing_measured_has_no_ratio():
 
 def test_the_interval_of_two_arms_is_that_of_a_paired_t_test_of_logarithms():
     a, b = np.array([1.1, 1.3, 1.05, 1.2]), np.array([1.0, 1.1, 1.0, 1.12])
-    cells = {(arm, seed): cost for arm, costs in (("a", a), ("b", b)) for seed, cost in enumerate(costs)}
+    cells = {
+        (arm, seed): cost for arm, costs in (("a", a), ("b", b)) for seed, cost in enumerate(costs)
+    }
     found = measured_ratio(log_fit(cells), {"a": 1.0, "b": -1.0})
     interval = stats.ttest_rel(np.log(a), np.log(b)).confidence_interval(0.95)
     assert found.value == pytest.approx(stats.gmean(a) / stats.gmean(b))
@@ -54,10 +62,14 @@ def test_one_seed_gives_a_ratio_that_nothing_is_said_of():
 
 @pytest.mark.parametrize("true", [1.0, 1.2])
 def test_intervals_of_simulated_timings_cover_the_ratio(true):
-    """2,000 studies of three arms and three seeds with 5 % of noise; the standard error of the coverage is 0.5 %."""
+    """2,000 studies of three arms and three seeds with 5 % of noise; the standard error of the
+    coverage is 0.5 %.
+    """
     rng, covered = np.random.default_rng(7), 0
     for _ in range(2000):
-        times = rng.lognormal(0.0, 0.05, (3, 3)) * rng.lognormal(0.0, 0.1, 3)  # a seed's runs share a slow hour
+        times = rng.lognormal(0.0, 0.05, (3, 3)) * rng.lognormal(
+            0.0, 0.1, 3
+        )  # a seed's runs share a slow hour
         times[1] *= true
         cells = {("abc"[i], seed): times[i, seed] for i in range(3) for seed in range(3)}
         found = measured_ratio(log_fit(cells), {"b": 1.0, "a": -1.0})

@@ -1,4 +1,6 @@
-"""Effects against scipy and statsmodels called directly, and against simulated studies with known answers."""
+"""Effects against scipy and statsmodels called directly, and against simulated studies with known
+answers.
+"""
 
 import numpy as np
 import pytest
@@ -13,7 +15,11 @@ RNG = np.random.default_rng(0)
 
 def simulated(arms, seeds, effects=None, rng=RNG):
     of_seed = rng.normal(0, 3, seeds)
-    return {(a, s): 10 + (effects or {}).get(a, 0.0) + of_seed[s] + rng.normal(0, 1) for a in arms for s in range(seeds)}
+    return {
+        (a, s): 10 + (effects or {}).get(a, 0.0) + of_seed[s] + rng.normal(0, 1)
+        for a in arms
+        for s in range(seeds)
+    }
 
 
 def test_two_arms_are_a_paired_t_test():
@@ -38,7 +44,9 @@ def test_contrasts_are_those_of_a_two_way_model(missing):
         result = effect(fitted, {arm: 1.0, "a": -1.0})
         assert result.estimate == pytest.approx(model.params[f"C(arm)[T.{arm}]"])
         assert result.p == pytest.approx(model.pvalues[f"C(arm)[T.{arm}]"])
-        assert (result.low, result.high) == pytest.approx(tuple(model.conf_int().loc[f"C(arm)[T.{arm}]"]))
+        assert (result.low, result.high) == pytest.approx(
+            tuple(model.conf_int().loc[f"C(arm)[T.{arm}]"])
+        )
 
 
 def test_means_of_complete_arms_are_their_averages():
@@ -81,7 +89,11 @@ def test_intervals_cover_and_null_effects_are_rarely_found():
 
 
 def test_an_average_over_draws_carries_what_drawing_leaves():
-    cells = {(arm, seed): value + 0.1 * seed for arm, value in {"a": 0.0, "b": 1.0, "c": 5.0}.items() for seed in range(3)}
+    cells = {
+        (arm, seed): value + 0.1 * seed
+        for arm, value in {"a": 0.0, "b": 1.0, "c": 5.0}.items()
+        for seed in range(3)
+    }
     cells |= {("a", 0): 0.02, ("b", 1): 1.15}
     parts = [{"b": 1.0, "a": -1.0}, {"c": 1.0, "b": -1.0}, {"c": 0.5, "a": -0.5}]
     weights = {"a": -0.5, "b": 0.0, "c": 0.5}

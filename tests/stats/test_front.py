@@ -16,9 +16,12 @@ def test_the_front_is_what_none_dominates():
     random.seed(1)
     points = {i: (random.random(), random.random(), random.random()) for i in range(60)}
     slow = {
-        i for i, p in points.items()
-        if not any(all(q[k] <= p[k] for k in range(3)) and q != p for j, q in points.items() if j != i)
-    }  # fmt: skip
+        i
+        for i, p in points.items()
+        if not any(
+            all(q[k] <= p[k] for k in range(3)) and q != p for j, q in points.items() if j != i
+        )
+    }
     assert set(front(points, 100)) == slow
     few = front(points, 3)
     assert len(few) == 3
@@ -44,7 +47,9 @@ def test_beaten_needs_a_difference_beyond_the_noise():
     assert dominated_by([table], "b") == "a"
     assert dominated_by([table], "a") is None
     assert dominated_by([table], "c") is None
-    seconds = {(arm, s): 5.0 - 3 * (arm == "b") + turned[s] * (arm == "c") + noise[s] for arm, s in table}
+    seconds = {
+        (arm, s): 5.0 - 3 * (arm == "b") + turned[s] * (arm == "c") + noise[s] for arm, s in table
+    }
     assert dominated_by([table, seconds], "b") is None  # worse, but faster
 
 
@@ -70,7 +75,11 @@ def test_one_seed_tells_nobody_apart():
 @pytest.mark.parametrize(
     ("sd", "survivors", "told"),
     [
-        (None, {"a": None, "b": None}, ["a: not known with one seed", "b: not known with one seed"]),
+        (
+            None,
+            {"a": None, "b": None},
+            ["a: not known with one seed", "b: not known with one seed"],
+        ),
         (0.1, {"a": None, "b": "a"}, ["a: survives", "b: beaten by a"]),
         (None, {"a": None}, ["a: survives"]),
     ],

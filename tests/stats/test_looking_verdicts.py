@@ -1,4 +1,6 @@
-"""The rules of studies that look several times, on tables whose answers are worked out by statsmodels and by hand."""
+"""The rules of studies that look several times, on tables whose answers are worked out by
+statsmodels and by hand.
+"""
 
 import pytest
 import statsmodels.formula.api as smf
@@ -23,11 +25,17 @@ def test_looks_see_the_first_seeds_and_correct_for_all_looks():
             part = first(cells, dict.fromkeys("abc", n))
             frame = DataFrame([{"arm": a, "seed": s, "y": y} for (a, s), y in part.items()])
             model = smf.ols("y ~ C(arm) + C(seed)", frame).fit()
-            looked = {"value": model.params[f"C(arm)[T.{arm}]"], "se": model.bse[f"C(arm)[T.{arm}]"], "dof": model.df_resid}
+            looked = {
+                "value": model.params[f"C(arm)[T.{arm}]"],
+                "se": model.bse[f"C(arm)[T.{arm}]"],
+                "dof": model.df_resid,
+            }
             nominals.append(model.pvalues[f"C(arm)[T.{arm}]"])
         assert own.effect.p == pytest.approx(min(ever(p, 3, LOOKS) for p in nominals), abs=1e-5)
         half = stats.t.isf(nominal(0.05, 3, LOOKS) / 2, looked["dof"]) * looked["se"]
-        assert (own.effect.low, own.effect.high) == pytest.approx((looked["value"] - half, looked["value"] + half))
+        assert (own.effect.low, own.effect.high) == pytest.approx(
+            (looked["value"] - half, looked["value"] + half)
+        )
         assert (own.verdict, own.seeds) == (None, 4)
 
 
@@ -45,7 +53,9 @@ def test_a_study_goes_on_with_the_arms_of_open_questions_and_their_baseline():
     assert end.effects[1].verdict in ("undecided", "hurts")
     assert end.effects[2] == start.effects[2]
     differences = column(cells, "c") - column(cells, "a")
-    assert end.effects[1].effect.estimate == pytest.approx(differences.mean())  # equal seeds: as if paired
+    assert end.effects[1].effect.estimate == pytest.approx(
+        differences.mean()
+    )  # equal seeds: as if paired
     frame = DataFrame([{"arm": a, "seed": s, "y": y} for (a, s), y in cells.items()])
     model = smf.ols("y ~ C(arm) + C(seed)", frame).fit()
     assert (end.sd, end.dof) == (pytest.approx(model.mse_resid**0.5), model.df_resid)
@@ -57,8 +67,12 @@ def test_a_look_waits_for_all_that_it_needs():
     at_three = judge(first(whole, dict.fromkeys("abc", 3)), questions, rules)
     late = judge(first(whole, {"a": 6, "b": 6, "c": 3}), questions, rules)
     assert late == at_three
-    gap = {key: value for key, value in whole.items() if key != ("b", 2)}  # counts enough, but not these
-    assert all(own.effect.p is None and own.verdict is None for own in judge(gap, questions, rules).effects)
+    gap = {
+        key: value for key, value in whole.items() if key != ("b", 2)
+    }  # counts enough, but not these
+    assert all(
+        own.effect.p is None and own.verdict is None for own in judge(gap, questions, rules).effects
+    )
 
 
 def test_later_runs_do_not_change_what_was_decided():
@@ -70,7 +84,9 @@ def test_later_runs_do_not_change_what_was_decided():
 
 
 def test_a_diverged_arm_keeps_no_study_going():
-    cells = {key: value for key, value in table({"a": 10, "b": 20, "c": 5}, 3).items() if key[0] != "c"}
+    cells = {
+        key: value for key, value in table({"a": 10, "b": 20, "c": 5}, 3).items() if key[0] != "c"
+    }
     judgement = judge(cells, [change("b"), change("c")], Rules(0.1, LOOKS), {"c"})
     assert [own.verdict for own in judgement.effects] == ["hurts", "diverged"]
     assert judgement.open == frozenset()
@@ -86,8 +102,8 @@ def test_no_study_goes_on_for_an_interaction():
 
 
 def test_a_difference_that_turned_round_is_not_claimed():
-    """b and c are alike at the first look, neither found by Holm. At the second c is, so that b is tested at the whole level:
-    its first p would do, but by then its estimate has the other sign.
+    """b and c are alike at the first look, neither found by Holm. At the second c is, so that b is
+    tested at the whole level: its first p would do, but by then its estimate has the other sign.
     """
     rules, questions, d = Rules(1e-3, (4, 12)), [change("b"), change("c")], 2.2
     cells = {("a", s): 0.0 for s in range(1, 13)}

@@ -6,12 +6,22 @@ from scipy import integrate, optimize, stats
 from statsmodels.stats.power import TTestPower
 
 from ablab.design.layout import Contrast
-from ablab.stats.power import Noise, PowerTarget, finds, seeds_needed, shows_nil, smallest_found, spread
+from ablab.stats.power import (
+    Noise,
+    PowerTarget,
+    finds,
+    seeds_needed,
+    shows_nil,
+    smallest_found,
+    spread,
+)
 from ablab.stats.sequential import looks, nominal
 from ablab.stats.verdicts import Rules, detectable
 
 
-@pytest.mark.parametrize(("effect", "n", "level"), [(1.0, 3, 0.05), (0.7, 10, 0.01), (0.0, 5, 0.05), (2.5, 4, 0.05 / 7)])
+@pytest.mark.parametrize(
+    ("effect", "n", "level"), [(1.0, 3, 0.05), (0.7, 10, 0.01), (0.0, 5, 0.05), (2.5, 4, 0.05 / 7)]
+)
 def test_finding_is_the_power_of_a_paired_t_test(effect, n, level):
     expected = TTestPower().power(effect_size=effect, nobs=n, alpha=level, alternative="two-sided")
     assert finds(-effect, 1 / n**0.5, n - 1, level) == pytest.approx(expected, abs=1e-6)
@@ -19,10 +29,18 @@ def test_finding_is_the_power_of_a_paired_t_test(effect, n, level):
 
 @pytest.mark.parametrize(
     ("effect", "seeds", "arms", "tests", "expected"),
-    [(9.22, 2, 2, 1, 0.53), (9.22, 2, 2, 2, 0.28), (9.22, 3, 2, 1, None), (30, 2, 2, 6, None), (12, 2, 4, 3, None)],
+    [
+        (9.22, 2, 2, 1, 0.53),
+        (9.22, 2, 2, 2, 0.28),
+        (9.22, 3, 2, 1, None),
+        (30, 2, 2, 6, None),
+        (12, 2, 4, 3, None),
+    ],
 )
 def test_finding_is_known_where_scipys_noncentral_t_is_not(effect, seeds, arms, tests, expected):
-    """Differences of two arms with few degrees of freedom, against the integral over the estimated error."""
+    """Differences of two arms with few degrees of freedom, against the integral over the estimated
+    error.
+    """
     dof, shift = (arms - 1) * (seeds - 1), effect / (2 / seeds) ** 0.5
     t = stats.t.isf(0.025 / tests, dof)
 
@@ -36,7 +54,9 @@ def test_finding_is_known_where_scipys_noncentral_t_is_not(effect, seeds, arms, 
     assert expected is None or found == pytest.approx(expected, abs=0.005)
 
 
-@pytest.mark.parametrize(("margin", "n", "dof"), [(1.5, 3, 6), (1.5, 3, 2), (1.0, 12, 33), (0.4, 40, 39), (0.1, 4, 9)])
+@pytest.mark.parametrize(
+    ("margin", "n", "dof"), [(1.5, 3, 6), (1.5, 3, 2), (1.0, 12, 33), (0.4, 40, 39), (0.1, 4, 9)]
+)
 def test_showing_nothing_is_the_integral_over_the_estimated_error(margin, n, dof):
     error, t = 1 / n**0.5, stats.t.isf(0.05, dof)
 
@@ -52,16 +72,25 @@ def test_showing_nothing_is_the_integral_over_the_estimated_error(margin, n, dof
 
 
 @pytest.mark.parametrize("family", [1, 6])
-@pytest.mark.parametrize(("arms", "sd", "margin"), [(2, 1.0, 1.0), (8, 1.0, 2.0), (8, 0.3, 0.1), (16, 0.01, 1.0)])
+@pytest.mark.parametrize(
+    ("arms", "sd", "margin"), [(2, 1.0, 1.0), (8, 1.0, 2.0), (8, 0.3, 0.1), (16, 0.01, 1.0)]
+)
 def test_seeds_needed_is_the_first_that_serves_both(arms, sd, margin, family):
-    """Of the difference of two arms; against a plain search with scipy's noncentral t, and simulated one-sided tests."""
+    """Of the difference of two arms; against a plain search with scipy's noncentral t, and
+    simulated one-sided tests.
+    """
     rng = np.random.default_rng(1)
 
     def serves(n):
         error, dof = sd * (2 / n) ** 0.5, (arms - 1) * (n - 1)
         critical = stats.t.isf(0.025 / family, dof)
-        found = stats.nct.sf(critical, dof, margin / error) + stats.nct.cdf(-critical, dof, margin / error)
-        estimate, s = error * rng.normal(size=100_000), error * np.sqrt(rng.chisquare(dof, 100_000) / dof)
+        found = stats.nct.sf(critical, dof, margin / error) + stats.nct.cdf(
+            -critical, dof, margin / error
+        )
+        estimate, s = (
+            error * rng.normal(size=100_000),
+            error * np.sqrt(rng.chisquare(dof, 100_000) / dof),
+        )
         return min(found, (abs(estimate) < margin - stats.t.isf(0.05, dof) * s).mean())
 
     n = seeds_needed(Noise(2 * sd**2, arms - 1), margin, PowerTarget(family))
@@ -90,7 +119,9 @@ def test_the_smallest_effect_found():
 
 
 def test_the_protocols_figures():
-    """Three seeds and Holm over six: 3.3 run-SDs by the pooled error of seven arms, 11 by a paired t."""
+    """Three seeds and Holm over six: 3.3 run-SDs by the pooled error of seven arms, 11 by a paired
+    t.
+    """
     questions = [Contrast(str(i), "change", {str(i): 1.0, "0": -1.0}) for i in range(1, 7)]
     assert detectable(questions, 7, 3, 1.0, Rules(1.0)) == pytest.approx(3.3, abs=0.1)
     assert smallest_found(Noise(2.0, 1), 3, PowerTarget(6)) == pytest.approx(11, abs=0.6)
@@ -105,7 +136,9 @@ def test_looks_cost_power():
 
 
 def test_nothing_to_detect():
-    assert detectable([Contrast("t", "total", {"b": 1.0, "a": -1.0})], 2, 3, 1.0, Rules(1.0)) is None
+    assert (
+        detectable([Contrast("t", "total", {"b": 1.0, "a": -1.0})], 2, 3, 1.0, Rules(1.0)) is None
+    )
 
 
 def test_the_noise_in_the_spread_of_drawn_parts():
@@ -113,7 +146,9 @@ def test_the_noise_in_the_spread_of_drawn_parts():
     mean = {arm: sum(p.get(arm, 0.0) for p in parts) / 3 for arm in "abc"}
     values = np.random.default_rng(0).normal(size=(200_000, 3))
     drawn = np.array([[p.get(arm, 0.0) for arm in "abc"] for p in parts])
-    expected = (values @ drawn.T).var(axis=1, ddof=1).mean() / 3  # squared standard errors of the mean over draws
+    expected = (values @ drawn.T).var(
+        axis=1, ddof=1
+    ).mean() / 3  # squared standard errors of the mean over draws
     assert spread(Contrast("x", "change", mean, parts=parts)) == pytest.approx(expected, rel=0.02)
     assert spread(Contrast("x", "change", mean)) == 0.0
 

@@ -41,11 +41,18 @@ def ladder(rng, effect=lambda x: -0.1 + 0.05 * x, loss=lambda x: 3 - 0.4 * x, se
 
 
 def runs(rungs, arm):
-    return [(compute, seed, value) for compute, cells in rungs for (name, seed), value in cells.items() if name == arm]
+    return [
+        (compute, seed, value)
+        for compute, cells in rungs
+        for (name, seed), value in cells.items()
+        if name == arm
+    ]
 
 
 def table(rungs):
-    rows = [(tenfold(c), s, cells["arm", s] - cells["base", s]) for c, cells in rungs for s in range(3)]
+    rows = [
+        (tenfold(c), s, cells["arm", s] - cells["base", s]) for c, cells in rungs for s in range(3)
+    ]
     return DataFrame(rows, columns=["x", "seed", "effect"])
 
 
@@ -53,15 +60,23 @@ def test_a_forecast_is_the_prediction_interval_of_least_squares():
     rungs = ladder(np.random.default_rng(0))
     frame = table(rungs)
     model = smf.ols("effect ~ x", frame).fit()
-    (told,) = model.get_prediction(DataFrame({"x": [tenfold(1.6e12)]})).summary_frame(alpha=0.05).itertuples()
-    one = forecast(line([(c, e) for c, cells in rungs for e in paired(cells, CHANGE).values()]), 1.6e12, 1)
+    (told,) = (
+        model.get_prediction(DataFrame({"x": [tenfold(1.6e12)]}))
+        .summary_frame(alpha=0.05)
+        .itertuples()
+    )
+    one = forecast(
+        line([(c, e) for c, cells in rungs for e in paired(cells, CHANGE).values()]), 1.6e12, 1
+    )
     assert one.estimate == pytest.approx(told.mean)
     assert (one.low, one.high) == pytest.approx((told.obs_ci_lower, told.obs_ci_upper))
     found = outlook(rungs, CHANGE)
     half = stats.t.ppf(0.975, 10) * (told.mean_se**2 + model.scale / 3) ** 0.5
     assert (found.next.compute, found.next.runs) == (1.6e12, 3)
     assert (found.next.low, found.next.high) == pytest.approx((told.mean - half, told.mean + half))
-    assert (found.slope, found.low, found.high) == pytest.approx((model.params["x"], *model.conf_int().loc["x"]))
+    assert (found.slope, found.low, found.high) == pytest.approx(
+        (model.params["x"], *model.conf_int().loc["x"])
+    )
 
 
 def test_the_last_rung_is_held_out():
@@ -93,7 +108,10 @@ def test_unequal_spread_is_found_by_bartletts_test():
 
 def test_what_a_seed_does_to_all_arms_cancels():
     rungs = ladder(np.random.default_rng(3))
-    shifted = [(c, {(a, s): v + (s == 1) * 7 + (s == 2) * c / 1e11 for (a, s), v in cells.items()}) for c, cells in rungs]
+    shifted = [
+        (c, {(a, s): v + (s == 1) * 7 + (s == 2) * c / 1e11 for (a, s), v in cells.items()})
+        for c, cells in rungs
+    ]
     assert outlook(shifted, CHANGE).next.low == pytest.approx(outlook(rungs, CHANGE).next.low)
 
 
@@ -122,13 +140,20 @@ def test_too_few_rungs_give_no_forecast_and_say_so():
 
 def test_a_straight_line_is_the_model_with_seeds_as_blocks():
     points = runs(ladder(np.random.default_rng(6)), "base")
-    frame = DataFrame(points, columns=["c", "seed", "loss"]).assign(x=lambda f: np.log(f.c / f.c.min()))
+    frame = DataFrame(points, columns=["c", "seed", "loss"]).assign(
+        x=lambda f: np.log(f.c / f.c.min())
+    )
     model = smf.ols("loss ~ x + C(seed, Sum)", frame).fit()
     fitted = curve(points)
     assert fitted.form == "log_linear"
-    assert (fitted.parameters["slope"], fitted.dof) == (pytest.approx(model.params["x"]), model.df_resid)
+    assert (fitted.parameters["slope"], fitted.dof) == (
+        pytest.approx(model.params["x"]),
+        model.df_resid,
+    )
     at = np.array([1.0, 0.0, 0.0, np.log(16)])
-    (error,) = (at @ model.cov_params() @ at) ** 0.5 * stats.t.ppf(0.975, model.df_resid) * np.ones(1)
+    (error,) = (
+        (at @ model.cov_params() @ at) ** 0.5 * stats.t.ppf(0.975, model.df_resid) * np.ones(1)
+    )
     mean = model.params["Intercept"] + model.params["x"] * np.log(16)
     assert fitted.at(1.6e12) == pytest.approx(mean)
     assert fitted.interval(1.6e12) == pytest.approx((mean - error, mean + error))
@@ -143,7 +168,10 @@ def test_a_power_law_without_noise_is_recovered():
     fitted = curve(points)
     assert fitted.form == "power_law"
     told = fitted.parameters
-    assert (told["floor"], told["exponent"]) == (pytest.approx(1.75, rel=1e-5), pytest.approx(0.35, rel=1e-5))
+    assert (told["floor"], told["exponent"]) == (
+        pytest.approx(1.75, rel=1e-5),
+        pytest.approx(0.35, rel=1e-5),
+    )
     assert told["scale"] * 1e11**-0.35 == pytest.approx(0.9, rel=1e-5)
     found = multiplier(fitted, 1e12, {0: law(2.5e12), 1: law(2.5e12) + 0.1})
     assert found.value == pytest.approx(2.5, rel=1e-4)
@@ -158,8 +186,10 @@ def test_intervals_of_parameters_are_those_of_other_least_squares():
     bent = [(1e11 * 3.0**i, 0, law(1e11 * 3.0**i) + rng.normal(0, 0.005)) for i in range(8)]
     (floor, _, exponent), covariance = optimize.curve_fit(
         lambda c, floor, scale, exponent: floor + scale * c**-exponent,
-        [c / 1e11 for c, _, _ in bent], [v for _, _, v in bent], p0=[1.7, 0.9, 0.35],
-    )  # fmt: skip
+        [c / 1e11 for c, _, _ in bent],
+        [v for _, _, v in bent],
+        p0=[1.7, 0.9, 0.35],
+    )
     half = stats.t.ppf(0.975, 5) * np.diag(covariance) ** 0.5
     told = curve(bent).intervals()
     assert told["floor"] == pytest.approx((floor - half[0], floor + half[0]), rel=1e-3)
@@ -175,7 +205,9 @@ def test_a_power_law_covers_and_so_do_its_multipliers():
         bent += fitted.form == "power_law"
         low, high = fitted.interval(computes[-1] * 3)
         laws += low <= law(computes[-1] * 3) <= high
-        found = multiplier(fitted, computes[3], {s: law(1.5 * computes[3]) + rng.normal(0, 0.01) for s in range(3)})
+        found = multiplier(
+            fitted, computes[3], {s: law(1.5 * computes[3]) + rng.normal(0, 0.01) for s in range(3)}
+        )
         multipliers += found.low <= 1.5 <= found.high
     assert bent > 290
     assert laws / 300 >= 0.9
@@ -184,7 +216,9 @@ def test_a_power_law_covers_and_so_do_its_multipliers():
 
 def test_three_computes_or_a_straight_line_identify_no_floor():
     assert curve([(c, s, law(c)) for c in COMPUTES[:3] for s in (0, 1)]).form == "log_linear"
-    assert curve([(c, s, 3 - 0.2 * tenfold(c)) for c in COMPUTES for s in (0, 1)]).form == "log_linear"
+    assert (
+        curve([(c, s, 3 - 0.2 * tenfold(c)) for c in COMPUTES for s in (0, 1)]).form == "log_linear"
+    )
     assert curve([(1e11, 0, 3.0), (1e11, 1, 3.1)]) is None
 
 
@@ -200,8 +234,12 @@ def test_a_multipliers_interval_is_where_the_line_could_meet_the_loss():
     error = (model.scale / 3 + np.einsum("ij,jk,ik->i", at, model.cov_params(), at)) ** 0.5
     inside = tried[np.abs(loss - at @ model.params) <= stats.t.ppf(0.975, model.df_resid) * error]
     found = multiplier(curve(points), 4e11, {s: rungs[2][1]["arm", s] for s in range(3)})
-    assert (found.low, found.high) == pytest.approx((np.exp(inside.min()), np.exp(inside.max())), rel=1e-3)
-    assert found.value == pytest.approx(np.exp((loss - model.params["Intercept"]) / model.params["x"]))
+    assert (found.low, found.high) == pytest.approx(
+        (np.exp(inside.min()), np.exp(inside.max())), rel=1e-3
+    )
+    assert found.value == pytest.approx(
+        np.exp((loss - model.params["Intercept"]) / model.params["x"])
+    )
 
 
 def test_multipliers_cover():
@@ -209,7 +247,9 @@ def test_multipliers_cover():
     covered, true = 0, 10 ** ((-0.1 + 0.05 * tenfold(4e11)) / -0.4)
     for _ in range(1000):
         rungs = ladder(rng)
-        found = multiplier(curve(runs(rungs, "base")), 4e11, {s: rungs[2][1]["arm", s] for s in range(3)})
+        found = multiplier(
+            curve(runs(rungs, "base")), 4e11, {s: rungs[2][1]["arm", s] for s in range(3)}
+        )
         covered += found.value is not None and found.low <= true <= found.high
     assert 0.93 <= covered / 1000 <= 0.97
 

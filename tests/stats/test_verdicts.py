@@ -23,27 +23,50 @@ def test_a_design_is_judged_as_statsmodels_would():
     model = smf.ols("y ~ C(arm) + C(seed)", frame).fit()
     together = Contrast("d with e", "interaction", {"d": 1.0, "e": -1.0, "b": -0.5, "a": 0.5})
     second = Contrast("d over b", "interaction", {"d": 1.0, "b": -1.0})
-    judgement = judge(cells, [change("b"), together, change("c"), second, change("d"), change("e")], Rules(2.5))
+    judgement = judge(
+        cells, [change("b"), together, change("c"), second, change("d"), change("e")], Rules(2.5)
+    )
     assert judgement.sd == pytest.approx(model.mse_resid**0.5)
     assert judgement.dof == model.df_resid
     changes = [model.t_test(f"C(arm)[T.{arm}] = 0") for arm in "bcde"]
-    pairs = [model.t_test(f"C(arm)[T.d] - {t} = 0") for t in ("C(arm)[T.e] - 0.5*C(arm)[T.b]", "C(arm)[T.b]")]
+    pairs = [
+        model.t_test(f"C(arm)[T.d] - {t} = 0")
+        for t in ("C(arm)[T.e] - 0.5*C(arm)[T.b]", "C(arm)[T.b]")
+    ]
     by_place = dict(zip([0, 2, 4, 5], changes, strict=True)) | dict(zip([1, 3], pairs, strict=True))
     adjusted: dict = {}
     for places in ([0, 2, 4, 5], [1, 3]):
         found = multipletests([float(by_place[i].pvalue) for i in places], method="holm")[1]
         adjusted |= dict(zip(places, found, strict=True))
     for i, reference in by_place.items():
-        own, estimate, error = judgement.effects[i], float(reference.effect[0]), float(reference.sd[0, 0])
+        own, estimate, error = (
+            judgement.effects[i],
+            float(reference.effect[0]),
+            float(reference.sd[0, 0]),
+        )
         assert own.effect.estimate == pytest.approx(estimate)
         assert own.effect.p == pytest.approx(float(reference.pvalue))
         assert (own.effect.low, own.effect.high) == pytest.approx(tuple(reference.conf_int()[0]))
         assert own.p_holm == pytest.approx(adjusted[i])
         assert own.real == (adjusted[i] < 0.05)
-        tost = max(stats.t.sf((estimate + 2.5) / error, model.df_resid), stats.t.cdf((estimate - 2.5) / error, model.df_resid))
-        expected = "equivalent" if tost < 0.05 else ("hurts" if estimate > 0 else "helps") if adjusted[i] < 0.05 else "undecided"
+        tost = max(
+            stats.t.sf((estimate + 2.5) / error, model.df_resid),
+            stats.t.cdf((estimate - 2.5) / error, model.df_resid),
+        )
+        expected = (
+            "equivalent"
+            if tost < 0.05
+            else ("hurts" if estimate > 0 else "helps")
+            if adjusted[i] < 0.05
+            else "undecided"
+        )
         assert own.verdict == expected
-    assert {own.verdict for own in judgement.effects} == {"helps", "hurts", "equivalent", "undecided"}
+    assert {own.verdict for own in judgement.effects} == {
+        "helps",
+        "hurts",
+        "equivalent",
+        "undecided",
+    }
 
 
 def test_two_arms_are_judged_by_the_paired_tests():
@@ -64,12 +87,16 @@ def test_the_paired_t_stands_beside_the_pooled():
     assert own.paired.p == pytest.approx(reference.pvalue)
     assert (own.paired.low, own.paired.high) == pytest.approx((interval.low, interval.high))
     assert own.effect.p != pytest.approx(own.paired.p)
-    three = judge(cells, [Contrast("x", "change", {"b": 1.0, "a": -0.5, "c": -0.5})], Rules(1.0)).effects[0]
+    three = judge(
+        cells, [Contrast("x", "change", {"b": 1.0, "a": -0.5, "c": -0.5})], Rules(1.0)
+    ).effects[0]
     assert three.paired is None
 
 
 def test_arms_without_a_common_seed_are_compared_unpaired():
-    cells = table({"a": 10, "b": 12}, 5) | {("again", 1000 + s): v for (_, s), v in table({"again": 10}, 4, 1, 3.0).items()}
+    cells = table({"a": 10, "b": 12}, 5) | {
+        ("again", 1000 + s): v for (_, s), v in table({"again": 10}, 4, 1, 3.0).items()
+    }
     judgement = judge(cells, [change("again"), change("b")], Rules(1.0))
     reference = stats.ttest_ind(column(cells, "again"), column(cells, "a"), equal_var=False)
     interval = reference.confidence_interval(0.95)
@@ -82,14 +109,23 @@ def test_arms_without_a_common_seed_are_compared_unpaired():
 
 
 def test_sums_over_streams_are_compared_by_seed():
-    """Two arms on each of two streams: the difference of their differences, by each stream's own."""
-    cells = table({"a": 10, "b": 12}, 5) | {(f"{n}2", 99 + s): v for (n, s), v in table({"a": 10, "b": 12}, 4, 1).items()}
+    """Two arms on each of two streams: the difference of their differences, by each stream's
+    own.
+    """
+    cells = table({"a": 10, "b": 12}, 5) | {
+        (f"{n}2", 99 + s): v for (n, s), v in table({"a": 10, "b": 12}, 4, 1).items()
+    }
     cells |= {("a2", 500): 3.0}  # a seed that its partner has not
     own = judge(cells, [Contrast("x", "change", {"b": 1.0, "a2": -1.0})], Rules(1.0)).effects[0]
-    assert own.effect.p == pytest.approx(stats.ttest_ind(column(cells, "b"), column(cells, "a2"), equal_var=False).pvalue)
+    assert own.effect.p == pytest.approx(
+        stats.ttest_ind(column(cells, "b"), column(cells, "a2"), equal_var=False).pvalue
+    )
     weights = {"a": 1.0, "b": 1.0, "a2": -1.0, "b2": -1.0}
     own = judge(cells, [Contrast("x", "change", weights)], Rules(1.0)).effects[0]
-    one, other = column(cells, "a") + column(cells, "b"), column(cells, "a2")[:4] + column(cells, "b2")
+    one, other = (
+        column(cells, "a") + column(cells, "b"),
+        column(cells, "a2")[:4] + column(cells, "b2"),
+    )
     assert own.effect.p == pytest.approx(stats.ttest_ind(one, other, equal_var=False).pvalue)
 
 
@@ -98,7 +134,11 @@ def test_holm_is_statsmodels():
     for size in (1, 2, 5, 12):
         ps = [*rng.uniform(0, 0.1, size), 0.04, 0.04]
         assert holm(ps) == pytest.approx(list(multipletests(ps, method="holm")[1]))
-    assert holm([0.01, None, 0.02]) == [pytest.approx(0.03), None, pytest.approx(0.04)]  # as if the second were 1
+    assert holm([0.01, None, 0.02]) == [
+        pytest.approx(0.03),
+        None,
+        pytest.approx(0.04),
+    ]  # as if the second were 1
     assert holm([]) == []
 
 
@@ -129,9 +169,18 @@ def test_one_seed_gives_estimates_and_no_verdict(looks):
     judgement = judge({("a", 1): 1.0, ("b", 1): 3.0}, [change("b"), change("c")], Rules(1.0, looks))
     own, missing = judgement.effects
     assert own.effect.estimate == pytest.approx(2.0)
-    assert (own.effect.low, own.effect.p, own.p_holm, own.verdict, own.seeds) == (None, None, None, None, 1)
+    assert (own.effect.low, own.effect.p, own.p_holm, own.verdict, own.seeds) == (
+        None,
+        None,
+        None,
+        None,
+        1,
+    )
     assert (missing.effect.estimate, missing.verdict, missing.seeds) == (None, None, 0)
-    assert (judgement.detectable, judgement.open) == (None, frozenset("abc") if looks else frozenset())
+    assert (judgement.detectable, judgement.open) == (
+        None,
+        frozenset("abc") if looks else frozenset(),
+    )
 
 
 def test_no_runs_at_all():
@@ -142,7 +191,9 @@ def test_no_runs_at_all():
 
 
 def test_undecided_says_how_many_seeds_would_settle_it():
-    judgement = judge(table({"a": 10, "b": 10.5, "c": 10.4}, 3, seed=2), [change("b"), change("c")], Rules(1.0))
+    judgement = judge(
+        table({"a": 10, "b": 10.5, "c": 10.4}, 3, seed=2), [change("b"), change("c")], Rules(1.0)
+    )
     own = judgement.effects[0]
     assert own.verdict == "undecided"
     assert own.seeds_needed is not None
@@ -169,4 +220,6 @@ class Plain:
 
 def test_any_question_of_that_form_will_do():
     cells = table({"a": 10, "b": 12}, 4)
-    assert judge(cells, [Plain("b", "change", {"b": 1.0, "a": -1.0})], Rules(1.0)) == judge(cells, [change("b")], Rules(1.0))
+    assert judge(cells, [Plain("b", "change", {"b": 1.0, "a": -1.0})], Rules(1.0)) == judge(
+        cells, [change("b")], Rules(1.0)
+    )

@@ -24,11 +24,15 @@ def free_port() -> int:
 
 
 @contextmanager
-def started(arguments: Sequence[str], port: int, folder: Path, more: Mapping[str, str] | None = None) -> Iterator[str]:
+def started(
+    arguments: Sequence[str], port: int, folder: Path, more: Mapping[str, str] | None = None
+) -> Iterator[str]:
     """The address of the server that a command starts, for as long as the block lasts."""
     log = (folder / "server.log").open("a")
     env = {**environment(), **(more or {})}
-    process = subprocess.Popen(arguments, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True)
+    process = subprocess.Popen(
+        arguments, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         end = time.monotonic() + 120
@@ -51,16 +55,30 @@ def started(arguments: Sequence[str], port: int, folder: Path, more: Mapping[str
 def plain(folder: Path, port: int) -> Iterator[str]:
     """A server on an SQLite store in `folder`."""
     arguments = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "artifacts"),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+        "--backend-store-uri",
+        f"sqlite:///{folder / 'mlflow.db'}",
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+    ]
     with started(arguments, port, folder, {"MLFLOW_DISABLE_TELEMETRY": "true"}) as address:
         yield address
 
 
 @contextmanager
 def losing(port: int, lost: Sequence[str]) -> Iterator[str]:
-    """A way to the server at `port` that loses answers, one after the other: each the next to a POST whose path ends so."""
+    """A way to the server at `port` that loses answers, one after the other: each the next to a
+    POST whose path ends so.
+    """
     left = list(lost)
 
     class Way(BaseHTTPRequestHandler):

@@ -1,4 +1,6 @@
-"""Studies for tests of tracking, and what stands in an MLflow store, read by MLflow's own client."""
+"""Studies for tests of tracking, and what stands in an MLflow store, read by MLflow's own
+client.
+"""
 
 import json
 from collections import Counter
@@ -16,7 +18,9 @@ COMPARE = "arms: {gpt2: gpt2, gpt2 + rope: gpt2 + rope, llama: llama}\n"
 
 def compare(text: str, extra: str = "") -> str:
     """The small study, of three arms and two seeds."""
-    return text.replace("leave_one_out", "compare").replace("from: gpt2\nto: llama\n", COMPARE) + extra
+    return (
+        text.replace("leave_one_out", "compare").replace("from: gpt2\nto: llama\n", COMPARE) + extra
+    )
 
 
 def response(spec: Any) -> float:
@@ -29,7 +33,9 @@ def session_of(file: Path, home: Path) -> tuple[Session, Silent]:
     return session, display
 
 
-def carry_out(file: Path, home: Path, standin: Callable[..., Any] = StandIn) -> tuple[Session, Silent]:
+def carry_out(
+    file: Path, home: Path, standin: Callable[..., Any] = StandIn
+) -> tuple[Session, Silent]:
     """A study made by the stand-in trainer, tracked for real."""
     from ablab.analysis.summary import summarise
     from ablab.report.files import write_files
@@ -47,7 +53,9 @@ def local(folder: Path) -> str:
 
 @dataclass
 class Shown:
-    """What a store shows of a study. `history`: each metric of each child with how often it stands there, by run key."""
+    """What a store shows of a study. `history`: each metric of each child with how often it stands
+    there, by run key.
+    """
 
     parent: Any
     children: dict[str, Any]
@@ -61,14 +69,20 @@ def shown(uri: str, study: str = "x") -> Shown:
     client = MlflowClient(uri)
     experiment = client.get_experiment_by_name("ablab")
     assert experiment is not None
-    runs = list(client.search_runs([experiment.experiment_id], f"tags.`ablab.study` = '{study}'", max_results=1000))
+    runs = list(
+        client.search_runs(
+            [experiment.experiment_id], f"tags.`ablab.study` = '{study}'", max_results=1000
+        )
+    )
     (parent,) = [run for run in runs if run.data.tags["ablab.kind"] == "study"]
     under = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert len(under) == len(runs) - 1  # one level, and nobody else's
     children = {run.data.tags["ablab.run_key"]: run for run in under}
     assert len(children) == len(under)  # each once
     points = {key: Counter(_points(client, run)) for key, run in children.items()}
-    return Shown(parent, children, points, {file.path for file in client.list_artifacts(parent.info.run_id)})
+    return Shown(
+        parent, children, points, {file.path for file in client.list_artifacts(parent.info.run_id)}
+    )
 
 
 def _points(client: Any, run: Any) -> list[tuple[str, int, float]]:
@@ -76,20 +90,38 @@ def _points(client: Any, run: Any) -> list[tuple[str, int, float]]:
     return [(metric.key, metric.step, metric.value) for history in histories for metric in history]
 
 
-def expected_history(home: Path, key: str, result: Mapping[str, Any]) -> Counter[tuple[str, int, float]]:
+def expected_history(
+    home: Path, key: str, result: Mapping[str, Any]
+) -> Counter[tuple[str, int, float]]:
     """What the records say, read as plain files."""
-    rows = [json.loads(line) for line in (home / "runs" / key / "metrics.jsonl").read_text().splitlines()]
-    points = [(name, row["step"], value) for row in rows for name, value in row.items() if name not in ("step", "time")]
+    rows = [
+        json.loads(line)
+        for line in (home / "runs" / key / "metrics.jsonl").read_text().splitlines()
+    ]
+    points = [
+        (name, row["step"], value)
+        for row in rows
+        for name, value in row.items()
+        if name not in ("step", "time")
+    ]
     by_step = {(name, step) for name, step, _ in points}
-    points += [(f"final/{name}", result["steps"], value) for name, value in result["metrics"].items()]
+    points += [
+        (f"final/{name}", result["steps"], value) for name, value in result["metrics"].items()
+    ]
     ends = {f"cost/{name}": value for name, value in result["cost"].items() if value is not None}
-    points += [(name, result["steps"], value) for name, value in ends.items() if (name, result["steps"]) not in by_step]
+    points += [
+        (name, result["steps"], value)
+        for name, value in ends.items()
+        if (name, result["steps"]) not in by_step
+    ]
     return Counter(points)
 
 
 def check_whole(found: Shown, home: Path) -> None:
     """Every finished run of the home stands there, with each of its metrics once and one model."""
-    results = {file.parent.name: json.loads(file.read_text()) for file in home.glob("runs/*/result.json")}
+    results = {
+        file.parent.name: json.loads(file.read_text()) for file in home.glob("runs/*/result.json")
+    }
     assert sorted(found.children) == sorted(results)
     for key, result in results.items():
         assert found.children[key].info.status == "FINISHED"

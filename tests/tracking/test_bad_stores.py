@@ -22,7 +22,9 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def of_another_mlflow(made, file, version):
-    """A store that says that its schema is another MLflow's. It lacks a table, for which MLflow would migrate it."""
+    """A store that says that its schema is another MLflow's. It lacks a table, for which MLflow
+    would migrate it.
+    """
     file.write_bytes((made[0] / "home" / "mlflow" / "mlflow.db").read_bytes())
     with closing(sqlite3.connect(file)) as database:
         database.execute(f"update alembic_version set version_num = '{version}'")
@@ -34,7 +36,10 @@ def of_another_mlflow(made, file, version):
 def test_a_store_of_another_mlflow_is_left_as_it_is(made, tmp_path):
     folder, _ = made
     store, uri = tmp_path / "mlflow.db", f"sqlite:///{tmp_path}/mlflow.db"
-    for version, told in (("ffffffffffff", "was made by a newer MLflow"), ("0a8213491aaa", "was made by an older MLflow")):
+    for version, told in (
+        ("ffffffffffff", "was made by a newer MLflow"),
+        ("0a8213491aaa", "was made by an older MLflow"),
+    ):
         before = of_another_mlflow(made, store, version)
         for ask in (
             lambda: sync_command("x", to=uri, home=folder / "home"),
@@ -59,7 +64,10 @@ def test_bad_stores_are_told_in_a_line_and_at_once(made, tmp_path):
         (f"sqlite:///{tmp_path}/folder.db", "cannot be opened: is it a file"),
         (f"sqlite:///{tmp_path}/locked.db", "is locked by another process: wait for it, or end it"),
         ("http://127.0.0.1:9", "does not answer"),
-        ("postgresql+psycopg://me:secret@127.0.0.1:9/x", r"me:\*\*\*@127.0.0.1:9/x does not answer"),
+        (
+            "postgresql+psycopg://me:secret@127.0.0.1:9/x",
+            r"me:\*\*\*@127.0.0.1:9/x does not answer",
+        ),
         ("ftp://me:secret@host", r"'ftp://me:\*\*\*@host' is no tracking server"),
     ):
         with pytest.raises(UserError, match=told) as error:
@@ -77,14 +85,26 @@ def test_a_source_that_is_not_there_makes_nothing(made, tmp_path):
     (tmp_path / "empty.db").touch()
     there = f"sqlite:///{tmp_path}/new/mlflow.db"
     for name, source, told in (
-        ("x", f"sqlite:///{tmp_path}/typo/mlflow.db", "there is no MLflow store in sqlite:///.*/typo/mlflow.db"),
-        ("x", f"sqlite:///{tmp_path}/empty.db", "there is no MLflow store in sqlite:///.*/empty.db"),
+        (
+            "x",
+            f"sqlite:///{tmp_path}/typo/mlflow.db",
+            "there is no MLflow store in sqlite:///.*/typo/mlflow.db",
+        ),
+        (
+            "x",
+            f"sqlite:///{tmp_path}/empty.db",
+            "there is no MLflow store in sqlite:///.*/empty.db",
+        ),
         ("y", local(folder), "no study named 'y' in sqlite"),
     ):
         with pytest.raises(UserError, match=told):
             sync_command(name, to=there, source=source)
-    (tmp_path / "x.yaml").write_text((folder / "x.yaml").read_text() + f"tracking: {{uri: '{there}'}}\n")
-    with pytest.raises(UserError, match=r"'x' is not in sqlite.* yet: `ablab sync x` writes it there"):
+    (tmp_path / "x.yaml").write_text(
+        (folder / "x.yaml").read_text() + f"tracking: {{uri: '{there}'}}\n"
+    )
+    with pytest.raises(
+        UserError, match=r"'x' is not in sqlite.* yet: `ablab sync x` writes it there"
+    ):
         open_ui(str(tmp_path / "x.yaml"), home=folder / "home", port=free_port())
     assert {file.name for file in tmp_path.iterdir()} == {"empty.db", "x.yaml"}
     assert (tmp_path / "empty.db").stat().st_size == 0
@@ -95,11 +115,19 @@ def test_a_store_that_was_moved_is_said_to_be(made, tmp_path, capsys):
     old, new = tmp_path / "old", tmp_path / "new"
     sync(session.record, f"sqlite:///{old}/mlflow.db", [])
     old.rename(new)
-    with pytest.raises(UserError, match=f"was moved: its artifacts are to lie in {old}/artifacts, which is not there; move the"):
+    with pytest.raises(
+        UserError,
+        match=(
+            f"was moved: its artifacts are to lie in {old}/artifacts, which is not there; move the"
+        ),
+    ):
         sync(session.record, f"sqlite:///{new}/mlflow.db", [])
-    sync_command("x", to=f"sqlite:///{tmp_path}/copy/mlflow.db", source=f"sqlite:///{new}/mlflow.db")
+    sync_command(
+        "x", to=f"sqlite:///{tmp_path}/copy/mlflow.db", source=f"sqlite:///{new}/mlflow.db"
+    )
     told = (
-        f"ablab: no artifacts were copied: those of sqlite:///{new}/mlflow.db should lie in {old}/artifacts, which is not there\n"
+        f"ablab: no artifacts were copied: those of sqlite:///{new}/mlflow.db should lie in "
+        f"{old}/artifacts, which is not there\n"
     )
     assert capsys.readouterr().err == told
     check_whole(shown(f"sqlite:///{tmp_path}/copy/mlflow.db"), folder / "home")
@@ -121,7 +149,10 @@ def test_what_is_in_the_trash_of_mlflow_is_said_or_written_again(made, tmp_path)
     (parent,) = MlflowView(uri, tmp_path)._parents("x")
     assert len(MlflowView(uri, tmp_path).children(parent.info.run_id)) == len(found.children)
     client.delete_experiment(found.parent.info.experiment_id)
-    told = "the experiment 'ablab' is in the trash of sqlite:.*: `mlflow experiments restore -x 1` with MLFLOW_TRACKING_URI"
+    told = (
+        "the experiment 'ablab' is in the trash of sqlite:.*: `mlflow experiments restore -x 1` "
+        "with MLFLOW_TRACKING_URI"
+    )
     for ask in (
         lambda: sync(session.record, uri, []),
         lambda: _page(Home(tmp_path, tmp_path), uri, "http://server", "x"),

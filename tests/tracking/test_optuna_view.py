@@ -1,4 +1,6 @@
-"""Optuna's view of a study: whole, rebuilt from the records, in a journal and in a real PostgreSQL."""
+"""Optuna's view of a study: whole, rebuilt from the records, in a journal and in a real
+PostgreSQL.
+"""
 
 import shutil
 import sqlite3
@@ -38,7 +40,9 @@ def carry_out(tmp_path, study_text):
         file = tmp_path / "x.yaml"
         file.write_text(study_text + extra)
         place = make_home(tmp_path / home)
-        session = Session(planned(Request(file, None, (), ()), place.root), place, display := Silent())
+        session = Session(
+            planned(Request(file, None, (), ()), place.root), place, display := Silent()
+        )
         session.run(lambda setting: StandIn(place.root, response), Share(1))
         session.close([], complete=True)
         return session, display
@@ -75,7 +79,9 @@ def check(study, session):
             assert trial.values == [given]
         assert trial.params["plugin.rope"] == ("on" if "rope" in dict(spec.plugins) else "off")
         assert trial.params["seed"] == spec.seed
-    importances = optuna.importance.get_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0))
+    importances = optuna.importance.get_param_importances(
+        study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+    )
     assert importances["plugin.rope"] > importances["plugin.swiglu"]
 
 
@@ -113,19 +119,27 @@ def test_a_second_session_adds_nothing_twice(carry_out, tmp_path):
 def test_what_another_study_had_finished_is_shown_too(carry_out, tmp_path, study_text):
     carry_out()
     file = tmp_path / "y.yaml"
-    file.write_text(study_text + "tune: {lr: [1.0e-3, 9.0e-3], trials: 2}\n")  # 1e-3 is what the first study had
+    file.write_text(
+        study_text + "tune: {lr: [1.0e-3, 9.0e-3], trials: 2}\n"
+    )  # 1e-3 is what the first study had
     place = make_home(tmp_path / "home")
     session = Session(planned(Request(file, None, (), ()), place.root), place, Silent())
     session.run(lambda setting: StandIn(place.root, response), Share(1))
     session.close([], complete=True)
-    study = optuna.load_study(storage=journal(place.optuna("y")), study_name=f"y/{session.record.revision}")
+    study = optuna.load_study(
+        storage=journal(place.optuna("y")), study_name=f"y/{session.record.revision}"
+    )
     assert len(study.trials) == len(session.planned.plan.unique) == 32
 
 
 @pytest.mark.parametrize("extra", ["", TUNE], ids=["listed", "tuned"])
 def test_a_failed_run_is_shown_as_failed_until_it_comes_to_something(carry_out, tmp_path, extra):
     session, _ = carry_out(extra)
-    key = next(k for k, run in session.planned.plan.unique.items() if run.trial is None and not isinstance(response(run), dict))
+    key = next(
+        k
+        for k, run in session.planned.plan.unique.items()
+        if run.trial is None and not isinstance(response(run), dict)
+    )
     path, record = tmp_path / "home" / "optuna" / "x.journal", Record(tmp_path / "home", key)
     result = record.result
     path.unlink()
@@ -136,7 +150,11 @@ def test_a_failed_run_is_shown_as_failed_until_it_comes_to_something(carry_out, 
         view = OptunaMirror(session.record, session.planned.study, print)
         view.open(session.planned.plan)
         view.close([], complete=False)
-        return [trial.state.name for trial in load(path, session).trials if trial.user_attrs["run"] == key]
+        return [
+            trial.state.name
+            for trial in load(path, session).trials
+            if trial.user_attrs["run"] == key
+        ]
 
     assert states() == states() == ["FAIL"]
     record.reset()
@@ -160,7 +178,9 @@ def test_what_another_driver_finished_and_did_not_show_is_shown_at_the_end(carry
     assert all(view.close([], complete=True) for view in views)
     check(load(place.optuna("x"), session), session)
     with closing(sqlite3.connect(place.mlflow / "mlflow.db")) as database:
-        keys = [key for (key,) in database.execute("select value from tags where key = 'ablab.run_key'")]
+        keys = [
+            key for (key,) in database.execute("select value from tags where key = 'ablab.run_key'")
+        ]
     assert sorted(keys) == sorted(session.planned.plan.unique)
 
 
@@ -178,12 +198,19 @@ def test_two_drivers_show_a_run_once(tmp_path):
     views = [StudyView(str(tmp_path / "x.journal"), "x", ["val/bpb"]) for _ in range(2)]
     for view in views:
         view.show("a", {"lr": 0.1}, {"lr": [0.1, 0.2]}, Outcome((1.0,)))
-    assert len(optuna.load_study(storage=journal(tmp_path / "x.journal"), study_name="x").trials) == 1
+    assert (
+        len(optuna.load_study(storage=journal(tmp_path / "x.journal"), study_name="x").trials) == 1
+    )
 
 
 def test_a_password_on_the_command_line_is_not_written(study_text, tmp_path):
     (tmp_path / "x.yaml").write_text(study_text)
-    request = Request(tmp_path / "x.yaml", None, ("seeds=1", f"tracking.uri=http://bob:{PASSWORD}@127.0.0.1:9"), ())
+    request = Request(
+        tmp_path / "x.yaml",
+        None,
+        ("seeds=1", f"tracking.uri=http://bob:{PASSWORD}@127.0.0.1:9"),
+        (),
+    )
     assert request.command.endswith("x.yaml seeds=1")
     home = make_home(tmp_path / "home")
     session = Session(planned(request, home.root), home, display := Silent())
@@ -191,18 +218,26 @@ def test_a_password_on_the_command_line_is_not_written(study_text, tmp_path):
     session.close([], complete=True)
     assert any("MLflow is behind" in text for text in display.said)
     assert PASSWORD not in "".join(display.said)
-    assert not [p for p in (tmp_path / "home").rglob("*") if p.is_file() and PASSWORD.encode() in p.read_bytes()]
+    assert not [
+        p
+        for p in (tmp_path / "home").rglob("*")
+        if p.is_file() and PASSWORD.encode() in p.read_bytes()
+    ]
 
 
 @pytest.mark.skipif(postgres.binaries() is None, reason="no PostgreSQL server is installed")
 def test_a_team_shares_a_database_and_its_password_is_not_written(carry_out, tmp_path):
-    folder = Path(tempfile.mkdtemp(prefix="ablab-postgres-"))  # where the server's own user may enter
+    folder = Path(
+        tempfile.mkdtemp(prefix="ablab-postgres-")
+    )  # where the server's own user may enter
     try:
         with postgres.server(folder, PASSWORD) as address:
             team = f"{TUNE}tracking: {{optuna: '{address}'}}\n"
             session, display = carry_out(team, home="one")
             check_shared(address, session)
-            again, _ = carry_out(team, home="two")  # another member's home, the same study: nothing stands there twice
+            again, _ = carry_out(
+                team, home="two"
+            )  # another member's home, the same study: nothing stands there twice
             check_shared(address, again)
             assert not [text for text in display.said if "stopped" in text]
         _, display = carry_out(team, home="three")  # the server is away
@@ -210,6 +245,8 @@ def test_a_team_shares_a_database_and_its_password_is_not_written(carry_out, tmp
         assert PASSWORD not in "".join(display.said)
     finally:
         shutil.rmtree(folder)
-    written = [p for name in ("one", "two", "three") for p in (tmp_path / name).rglob("*") if p.is_file()]
+    written = [
+        p for name in ("one", "two", "three") for p in (tmp_path / name).rglob("*") if p.is_file()
+    ]
     assert len(written) > 100
     assert not [p for p in written if PASSWORD.encode() in p.read_bytes()]

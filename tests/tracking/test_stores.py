@@ -1,4 +1,6 @@
-"""A study in MLflow stores: what stands there, what an absence costs, and copies from store to store."""
+"""A study in MLflow stores: what stands there, what an absence costs, and copies from store to
+store.
+"""
 
 import json
 import shutil
@@ -22,7 +24,15 @@ from ablab.tracking.mlflow.view import MlflowView, NewChild
 from ablab.tracking.sync import sync
 from tests.standin import StandIn
 from tests.tracking.servers import free_port, losing, plain
-from tests.tracking.stores import carry_out, check_whole, compare, local, response, session_of, shown
+from tests.tracking.stores import (
+    carry_out,
+    check_whole,
+    compare,
+    local,
+    response,
+    session_of,
+    shown,
+)
 
 # MLflow's and SQLAlchemy's own warnings, where the store is read in this process.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -37,7 +47,9 @@ def file(tmp_path, study_text):
 def cut_off(store):
     """As if writing had been cut off within one run."""
     with closing(sqlite3.connect(store)) as database:
-        (run,) = database.execute("select run_uuid from tags where key = 'ablab.arm' and value = 'llama' limit 1").fetchone()
+        (run,) = database.execute(
+            "select run_uuid from tags where key = 'ablab.arm' and value = 'llama' limit 1"
+        ).fetchone()
         database.execute("update runs set status = 'RUNNING' where run_uuid = ?", (run,))
         database.execute("delete from metrics where run_uuid = ? and step = 2", (run,))
         database.execute("delete from params where run_uuid = ? and key = 'seed'", (run,))
@@ -51,7 +63,9 @@ def test_a_study_is_one_parent_with_children_that_people_can_compare(made):
     assert found.parent.info.status == "FINISHED"
     assert found.parent.data.tags["mlflow.note.content"] == "Does any of it help?"
     by_name = {run.info.run_name: run for run in found.children.values()}
-    assert sorted(by_name) == sorted(f"{arm} · seed {s}" for arm in ("gpt2", "gpt2 + rope", "llama") for s in (1, 2))
+    assert sorted(by_name) == sorted(
+        f"{arm} · seed {s}" for arm in ("gpt2", "gpt2 + rope", "llama") for s in (1, 2)
+    )
     base, arm = (by_name[f"{name} · seed 1"].data.params for name in ("gpt2", "gpt2 + rope"))
     assert base.keys() == arm.keys()
     differing = {name for name in base if base[name] != arm[name]}
@@ -77,7 +91,11 @@ def test_inputs_are_the_splits_and_the_output_is_the_model(made):
         assert json.loads(inputs["val"].profile)["tokens"] == manifest["splits"]["val"]["tokens"]
         (output,) = run.outputs.model_outputs
         model = client.get_logged_model(output.model_id)
-        assert (model.name, model.source_run_id, output.step) == (run.info.run_name, run.info.run_id, 4)
+        assert (model.name, model.source_run_id, output.step) == (
+            run.info.run_name,
+            run.info.run_id,
+            4,
+        )
         assert model.params["run_key"] == key
         assert not [value for value in model.params.values() if str(folder) in value]
 
@@ -97,7 +115,10 @@ def test_names_with_quotes_are_found_and_forgotten(name, tmp_path):
     found = client.search_runs([view.experiment], asked)
     assert made[name] in [run.info.run_id for run in found]
     view.forget(name)
-    assert [view.find_parent(study) for study in (*others, name)] == [*(made[study] for study in others), None]
+    assert [view.find_parent(study) for study in (*others, name)] == [
+        *(made[study] for study in others),
+        None,
+    ]
     assert len(client.search_runs([view.experiment])) == len(others)
 
 
@@ -106,7 +127,9 @@ def test_the_attached_study_file_is_the_study(made, tmp_path):
 
     folder, session = made
     client, parent = MlflowClient(local(folder)), shown(local(folder)).parent
-    path = client.download_artifacts(parent.info.run_id, f"study-{session.record.revision}.yaml", str(tmp_path))
+    path = client.download_artifacts(
+        parent.info.run_id, f"study-{session.record.revision}.yaml", str(tmp_path)
+    )
     study, _ = load_study(tmp_path / path, None, [])
     assert study.revision() == session.record.revision
 
@@ -137,7 +160,10 @@ def test_a_copy_from_store_to_store_has_all_and_can_be_cut_off(made, tmp_path):
     check_whole(found, folder / "home")
     assert found.artifacts == own.artifacts
     for key, run in found.children.items():
-        assert (run.data.params, run.info.run_name) == (own.children[key].data.params, own.children[key].info.run_name)
+        assert (run.data.params, run.info.run_name) == (
+            own.children[key].data.params,
+            own.children[key].info.run_name,
+        )
         assert {i.dataset.digest for i in run.inputs.dataset_inputs} == {
             i.dataset.digest for i in own.children[key].inputs.dataset_inputs
         }
@@ -147,7 +173,9 @@ TUNED = "tune: {lr: {low: 1.0e-4, high: 1.0e-2}, trials: 2}\n"
 
 
 def unlike_response(spec):
-    """GPT-2 is best at the low learning rate, LLaMA at the high one; on the average all are at the high one."""
+    """GPT-2 is best at the low learning rate, LLaMA at the high one; on the average all are at the
+    high one.
+    """
     high = spec.recipe["lr"] > 1e-3
     return 3.0 + 0.01 * spec.seed + (0.1 * high if spec.arm == "gpt2" else -0.2 * high)
 
@@ -155,7 +183,11 @@ def unlike_response(spec):
 @pytest.mark.parametrize(
     ("budget", "extra", "children"),
     [
-        ("budget: {steps: 4}", TUNED, 3 * 2 + 3 + 1),  # trials, each arm's own best, and GPT-2 under the recipe of all
+        (
+            "budget: {steps: 4}",
+            TUNED,
+            3 * 2 + 3 + 1,
+        ),  # trials, each arm's own best, and GPT-2 under the recipe of all
         ("budgets: [{steps: 4}, {steps: 8}]", "", 2 * 3),
         ("budgets: [{steps: 4}, {steps: 8}]", TUNED, 2 * (3 * 2 + 3 + 1)),
         ("budget: {seconds: 5}", "", 3),
@@ -163,7 +195,11 @@ def unlike_response(spec):
     ids=["tuned", "parts", "tuned parts", "seconds"],
 )
 def test_what_is_synced_is_what_was_shown(budget, extra, children, tmp_path, study_text):
-    text = compare(study_text, extra).replace("seeds: 2", "seeds: 1").replace("budget: {steps: 4}", budget)
+    text = (
+        compare(study_text, extra)
+        .replace("seeds: 2", "seeds: 1")
+        .replace("budget: {steps: 4}", budget)
+    )
     (tmp_path / "x.yaml").write_text(text)
     session, _ = session_of(tmp_path / "x.yaml", tmp_path / "home")
     session.run(lambda setting: StandIn(session.home.root, unlike_response), Share(1))
@@ -171,21 +207,29 @@ def test_what_is_synced_is_what_was_shown(budget, extra, children, tmp_path, stu
     assert len(sync(session.record, f"sqlite:///{tmp_path}/other/mlflow.db", [])) == children
     found, own = shown(f"sqlite:///{tmp_path}/other/mlflow.db"), shown(local(tmp_path))
     assert len(found.children) == children
-    told = [{key: (run.info.run_name, run.data.params) for key, run in where.children.items()} for where in (found, own)]
+    told = [
+        {key: (run.info.run_name, run.data.params) for key, run in where.children.items()}
+        for where in (found, own)
+    ]
     assert told[0] == told[1]
     check_whole(found, tmp_path / "home")
 
 
 def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path, capfd):
     port = free_port()
-    address, told = (f"http://me:{password}@127.0.0.1:{port}" for password in ("not-to-be-seen", "***"))
+    address, told = (
+        f"http://me:{password}@127.0.0.1:{port}" for password in ("not-to-be-seen", "***")
+    )
     file.write_text(file.read_text() + f"tracking: {{uri: '{address}'}}\n")
     (tmp_path / "server").mkdir()
     start = time.monotonic()
     session, display = carry_out(file, tmp_path / "home")  # away all along: no run waits for it
     assert time.monotonic() - start < 60
     assert len(list(tmp_path.glob("home/runs/*/result.json"))) == 6
-    assert sum(text.startswith(f"MLflow is behind ({told} does not answer") for text in display.said) == 1
+    assert (
+        sum(text.startswith(f"MLflow is behind ({told} does not answer") for text in display.said)
+        == 1
+    )
     assert "`ablab sync x` sends it" in display.said[-1]
     with pytest.raises(UserError, match="does not answer"):
         sync_command("x", to=address, home=tmp_path / "home")
@@ -214,7 +258,10 @@ def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path,
     assert capfd.readouterr().out == 2 * f"x: 6 runs stand in {told}\n"
 
 
-SEARCHED = "design: {kind: search, changes: [rmsnorm], factors: {position: [learned, rope]}, trials: 3, at_once: 1, confirm: 1}\n"
+SEARCHED = (
+    "design: {kind: search, changes: [rmsnorm], factors: {position: [learned, rope]}, trials: 3, "
+    "at_once: 1, confirm: 1}\n"
+)
 REVISIONS = [
     "design: {kind: compare}\narms: {gpt2: gpt2, a: gpt2 + rope}\n",
     "design: {kind: compare}\narms: {gpt2: gpt2, b: gpt2 + swiglu}\n",
@@ -224,29 +271,45 @@ REVISIONS = [
 @pytest.mark.parametrize("designs", [[SEARCHED], REVISIONS], ids=["searched", "two revisions"])
 def test_every_child_says_of_every_plugin_whether_it_has_it(designs, tmp_path, study_text):
     for design in designs:
-        text = study_text.replace("design: {kind: leave_one_out}\n", design).replace("seeds: 2", "seeds: 1")
-        (tmp_path / "x.yaml").write_text(text if "factors" in design else text.replace("from: gpt2\nto: llama\n", ""))
+        text = study_text.replace("design: {kind: leave_one_out}\n", design).replace(
+            "seeds: 2", "seeds: 1"
+        )
+        (tmp_path / "x.yaml").write_text(
+            text if "factors" in design else text.replace("from: gpt2\nto: llama\n", "")
+        )
         session, _ = session_of(tmp_path / "x.yaml", tmp_path / "home")
         session.run(lambda setting: StandIn(tmp_path / "home", response), Share(1))
         session.close([], complete=True)
     children = shown(local(tmp_path)).children
     assert len(children) >= 3
-    specs = {key: json.loads((tmp_path / "home" / "runs" / key / "spec.json").read_text()) for key in children}
+    specs = {
+        key: json.loads((tmp_path / "home" / "runs" / key / "spec.json").read_text())
+        for key in children
+    }
     plugins = {key: {name for name, _ in spec["plugins"]} for key, spec in specs.items()}
     every = set().union(*plugins.values())
     assert every not in plugins.values()
     for key, run in children.items():
-        said = {name: value != "off" for name, value in run.data.params.items() if name.startswith("plugin.")}
+        said = {
+            name: value != "off"
+            for name, value in run.data.params.items()
+            if name.startswith("plugin.")
+        }
         assert said == {f"plugin.{name}": name in plugins[key] for name in every}
 
 
 def test_a_run_that_the_store_refuses_stops_no_other(made, tmp_path):
     folder, session = made
     home = make_home(shutil.copytree(folder / "home", tmp_path / "home"))
-    study, uri = StudyRecord(home, "x", session.record.revision), f"sqlite:///{tmp_path}/other/mlflow.db"
+    study, uri = (
+        StudyRecord(home, "x", session.record.revision),
+        f"sqlite:///{tmp_path}/other/mlflow.db",
+    )
     plan = session.planned.plan
     first, *others = plan.runs
-    refused = replace(first, dims={**first.dims, "no(name)": 1})  # which MLflow takes for no parameter
+    refused = replace(
+        first, dims={**first.dims, "no(name)": 1}
+    )  # which MLflow takes for no parameter
     said = []
     mirror = Mirror(study, session.planned.study, said.append, uri)
     mirror.open(replace(plan, runs=(refused, *others)))
@@ -255,9 +318,13 @@ def test_a_run_that_the_store_refuses_stops_no_other(made, tmp_path):
     assert not said
     assert not mirror.close([], complete=True)
     assert len(said) == 1
-    assert said[0].startswith(f'MLflow refuses {first.label} (MlflowException: Invalid value "dims.no(name)"')
+    assert said[0].startswith(
+        f'MLflow refuses {first.label} (MlflowException: Invalid value "dims.no(name)"'
+    )
     found = shown(uri)
-    assert [key for key, run in found.children.items() if run.info.status != "FINISHED"] == [first.key]
+    assert [key for key, run in found.children.items() if run.info.status != "FINISHED"] == [
+        first.key
+    ]
     with pytest.raises(UserError, match=f"^MLflow refuses {first.label} "):
         mirror.write([], "FINISHED")
     mirror.take(plan)
@@ -268,7 +335,10 @@ def test_a_run_that_the_store_refuses_stops_no_other(made, tmp_path):
 def test_a_child_that_somebody_deletes_is_written_again(made, tmp_path):
     folder, session = made
     home = make_home(shutil.copytree(folder / "home", tmp_path / "home"))
-    study, uri = StudyRecord(home, "x", session.record.revision), f"sqlite:///{tmp_path}/other/mlflow.db"
+    study, uri = (
+        StudyRecord(home, "x", session.record.revision),
+        f"sqlite:///{tmp_path}/other/mlflow.db",
+    )
     spec = session.planned.plan.runs[0]
     record = Record(home.root, spec.key)
     result = (record.folder / "result.json").rename(tmp_path / "result.json")
@@ -329,7 +399,10 @@ def test_an_answer_that_is_lost_makes_nothing_twice(made, tmp_path):
     from mlflow import MlflowClient
 
     folder, _ = made
-    port, lost = free_port(), ["/runs/create", "/runs/create", "/logged-models"]  # the study's, the first run's, its model's
+    port, lost = (
+        free_port(),
+        ["/runs/create", "/runs/create", "/logged-models"],
+    )  # the study's, the first run's, its model's
     with plain(tmp_path, port) as server, losing(port, lost) as address:
         for _ in lost:
             with pytest.raises(UserError, match="does not answer"):
@@ -338,7 +411,9 @@ def test_an_answer_that_is_lost_makes_nothing_twice(made, tmp_path):
         found = shown(server)
         check_whole(found, folder / "home")
         models = MlflowClient(server).search_logged_models([found.parent.info.experiment_id])
-        assert sorted(model.source_run_id for model in models) == sorted(run.info.run_id for run in found.children.values())
+        assert sorted(model.source_run_id for model in models) == sorted(
+            run.info.run_id for run in found.children.values()
+        )
 
 
 def test_what_was_made_twice_becomes_one(tmp_path):
@@ -346,26 +421,41 @@ def test_what_was_made_twice_becomes_one(tmp_path):
     view = MlflowView(uri, tmp_path)
     client = view.client
     tags = {"ablab.study": "x", "ablab.kind": "study"}
-    younger, older = (client.create_run(view.experiment, began, tags).info.run_id for began in (2000, 1000))
+    younger, older = (
+        client.create_run(view.experiment, began, tags).info.run_id for began in (2000, 1000)
+    )
     made = {
         (key, began, loss): view.create_child(parent, NewChild("a", key, began), {"arm": "a"}, {})
         for key, parent, began, loss in (
-            ("late", younger, 20, 3.0), ("late", older, 10, None),  # the older is kept though it is empty
-            ("together", older, 10, None), ("together", older, 10, 3.0), ("together", younger, 10, None),
+            ("late", younger, 20, 3.0),
+            ("late", older, 10, None),  # the older is kept though it is empty
+            ("together", older, 10, None),
+            ("together", older, 10, 3.0),
+            ("together", younger, 10, None),
             ("once", younger, 10, 3.0),
         )
-    }  # fmt: skip
+    }
     for (_, _, loss), run in made.items():
         view.log(run, [{"step": 1, "time": 0.0, "train/loss": loss}] if loss else [])
     assert view.find_parent("x") == view.parent("x", {}) == older
     for key in ("late", None):
         found = {name: child.id for name, child in view.children(older, key).items()}
-    assert found == {name: made[of] for name, of in (
-        ("late", ("late", 10, None)), ("together", ("together", 10, 3.0)), ("once", ("once", 10, 3.0)),
-    )}  # fmt: skip
-    assert {run.info.run_id for run in client.search_runs([view.experiment])} == {older, *found.values()}
+    assert found == {
+        name: made[of]
+        for name, of in (
+            ("late", ("late", 10, None)),
+            ("together", ("together", 10, 3.0)),
+            ("once", ("once", 10, 3.0)),
+        )
+    }
+    assert {run.info.run_id for run in client.search_runs([view.experiment])} == {
+        older,
+        *found.values(),
+    }
     for _ in range(2):
         client.create_logged_model(view.experiment, "a", source_run_id=found["once"])
     view.model(found["once"], "a", {}, 4)
     (model,) = client.search_logged_models([view.experiment])
-    assert [output.model_id for output in client.get_run(found["once"]).outputs.model_outputs] == [model.model_id]
+    assert [output.model_id for output in client.get_run(found["once"]).outputs.model_outputs] == [
+        model.model_id
+    ]

@@ -30,7 +30,9 @@ def damage(record):
     record.path.write_text(json.dumps({**content, "config": {**content["config"], "seedlings": 3}}))
 
 
-def test_a_revision_that_cannot_be_read_is_passed_over_and_a_run_of_several_counts_once(tmp_path, study_text, capsys):
+def test_a_revision_that_cannot_be_read_is_passed_over_and_a_run_of_several_counts_once(
+    tmp_path, study_text, capsys
+):
     text = compare(study_text)
     trained(tmp_path, text.replace(", llama: llama", "").replace("seeds: 2", "seeds: 3"))
     trained(tmp_path, text)  # four of the first's runs, and two of its own
@@ -42,11 +44,17 @@ def test_a_revision_that_cannot_be_read_is_passed_over_and_a_run_of_several_coun
     sync_command("x", to=f"sqlite:///{tmp_path}/other/mlflow.db", home=tmp_path / "home")
     told = capsys.readouterr()
     assert told.out.startswith("x: 6 runs stand in sqlite")
-    passed = f"'x' (revision {old.revision}) was recorded by another version of the lab: `ablab run` its file again"
+    passed = (
+        f"'x' (revision {old.revision}) was recorded by another version of the lab: `ablab run` "
+        "its file again"
+    )
     assert told.err == f"ablab: {passed}\n"
     assert len(shown(f"sqlite:///{tmp_path}/other/mlflow.db").children) == 6
     damage(new)
-    with pytest.raises(UserError, match=rf"^'x' \(revision {old.revision}\) .*\n'x' \(revision {new.revision}\) .*$"):
+    with pytest.raises(
+        UserError,
+        match=rf"^'x' \(revision {old.revision}\) .*\n'x' \(revision {new.revision}\) .*$",
+    ):
         sync_command("x", home=tmp_path / "home")
 
 
@@ -57,7 +65,9 @@ def test_what_an_interrupted_run_has_measured_is_sent(tmp_path, study_text):
         (record.folder / "result.json").unlink()
     (bare.folder / "metrics.jsonl").unlink()  # begun, and nothing measured
     heard = []
-    assert cut.key in sync(session.record, local(tmp_path), [], lambda done, total: heard.append((done, total)))
+    assert cut.key in sync(
+        session.record, local(tmp_path), [], lambda done, total: heard.append((done, total))
+    )
     finished = len(session.planned.plan.unique) - 2
     assert heard == [(done, finished) for done in range(1, finished + 1)]
     found = shown(local(tmp_path))
@@ -65,6 +75,10 @@ def test_what_an_interrupted_run_has_measured_is_sent(tmp_path, study_text):
     assert found.children[cut.key].info.status == "KILLED"
     # What the stand-in measures at its two steps, and logs with its last one.
     assert dict(found.history[cut.key]) == {
-        ("val/bpb", 1, 4.0): 1, ("val/bpb", 2, 3.0): 1, ("train/loss", 1, 5.0): 1, ("train/loss", 2, 5.0): 1,
-        ("cost/tokens", 4, 256.0): 1, ("cost/tokens_per_second", 4, 300.0): 1,
-    }  # fmt: skip
+        ("val/bpb", 1, 4.0): 1,
+        ("val/bpb", 2, 3.0): 1,
+        ("train/loss", 1, 5.0): 1,
+        ("train/loss", 2, 5.0): 1,
+        ("cost/tokens", 4, 256.0): 1,
+        ("cost/tokens_per_second", 4, 300.0): 1,
+    }

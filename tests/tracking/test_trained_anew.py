@@ -37,7 +37,9 @@ def removed(home, name):
     remove(home, asked, plan_removal(home, asked))
 
 
-def test_a_run_that_is_removed_goes_from_mlflow_and_what_is_trained_anew_is_shown(made, home, tmp_path):
+def test_a_run_that_is_removed_goes_from_mlflow_and_what_is_trained_anew_is_shown(
+    made, home, tmp_path
+):
     folder, session = made
     one, other = sorted(session.planned.plan.unique)[:2]
     removed(home, one)

@@ -31,7 +31,9 @@ def printed(log: Path) -> str:
 
 def row(page, name):
     """A row of the runs table, in the part of it that stands still."""
-    return page.locator(".ag-pinned-left-cols-container .ag-row").filter(has=page.get_by_text(name, exact=True))
+    return page.locator(".ag-pinned-left-cols-container .ag-row").filter(
+        has=page.get_by_text(name, exact=True)
+    )
 
 
 def test_a_study_in_mlflows_pages(made, tmp_path):
@@ -84,24 +86,37 @@ def look(page):
     row(page, "gpt2 · seed 2").wait_for(state="detached")
     for name in ("gpt2 · seed 1", "gpt2 + rope · seed 1"):
         row(page, name).locator(".ag-checkbox-input").click(force=True)
-    page.get_by_role("button", name="Compare").or_(page.get_by_role("link", name="Compare")).first.click()
+    page.get_by_role("button", name="Compare").or_(
+        page.get_by_role("link", name="Compare")
+    ).first.click()
     page.get_by_text("Comparing 2 Runs").wait_for()
     page.get_by_text("Show diff only").first.click()
     page.get_by_text("plugin.swiglu", exact=True).wait_for(state="detached")
     params = re.compile(r"arm|seed|(plugin|recipe|dims|budget)\..*")
-    left = [name for name in page.locator("th.head-value").all_inner_texts() if params.fullmatch(name)]
+    left = [
+        name for name in page.locator("th.head-value").all_inner_texts() if params.fullmatch(name)
+    ]
     assert left == ["arm", "plugin.rope"]
 
 
 def test_without_a_browser_the_server_is_there_all_the_same(made, tmp_path):
     folder, _ = made
     port = free_port()
-    with started(ui(folder, port, "--no-browser"), port, tmp_path, {"BROWSER": "/nowhere %s"}) as address:
+    with started(
+        ui(folder, port, "--no-browser"), port, tmp_path, {"BROWSER": "/nowhere %s"}
+    ) as address:
         assert answers(address)
-        assert not [line for line in command_lines() if f"{folder.name}/home/mlflow/mlflow.db" in line]  # it may hold a password
+        assert not [
+            line for line in command_lines() if f"{folder.name}/home/mlflow/mlflow.db" in line
+        ]  # it may hold a password
         assert printed(tmp_path / "server.log").startswith(f"{address}/#/experiments/1/runs?")
-        taken = subprocess.run(ui(folder, port), env=environment(), capture_output=True, text=True, check=False)
-    assert (taken.returncode, taken.stderr) == (2, f"ablab: port {port} on 127.0.0.1 is taken: choose another with --port\n")
+        taken = subprocess.run(
+            ui(folder, port), env=environment(), capture_output=True, text=True, check=False
+        )
+    assert (taken.returncode, taken.stderr) == (
+        2,
+        f"ablab: port {port} on 127.0.0.1 is taken: choose another with --port\n",
+    )
 
 
 def command_lines():
@@ -116,7 +131,9 @@ def test_a_password_in_a_servers_address_is_not_shown(made, tmp_path, monkeypatc
     file = tmp_path / "x.yaml"  # the same study, tracked elsewhere
     file.write_text((folder / "x.yaml").read_text() + f"tracking: {{uri: '{address}'}}\n")
     with plain(tmp_path, port):
-        with pytest.raises(UserError, match=rf"^'x' is not in http://me:\*\*\*@127.0.0.1:{port} yet"):
+        with pytest.raises(
+            UserError, match=rf"^'x' is not in http://me:\*\*\*@127.0.0.1:{port} yet"
+        ):
             open_ui(str(file), home=folder / "home")
         MlflowView(address, tmp_path).parent("x", {})
         monkeypatch.setattr(subprocess, "Popen", lambda command, **_: handed.append(command))

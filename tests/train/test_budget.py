@@ -6,7 +6,13 @@ from ablab.train.budget import Budget
 
 @pytest.mark.parametrize(
     ("kind", "amount", "steps"),
-    [("steps", 7, 7), ("tokens", 1000, 10), ("tokens", 1051, 11), ("flops", 5e5, 5), ("tokens", 100, 1)],
+    [
+        ("steps", 7, 7),
+        ("tokens", 1000, 10),
+        ("tokens", 1051, 11),
+        ("flops", 5e5, 5),
+        ("tokens", 100, 1),
+    ],
 )
 def test_steps(kind, amount, steps):
     assert Budget(kind, amount).steps(batch_tokens=100, flops_per_token=1000.0) == steps

@@ -32,7 +32,15 @@ on_cpu = pytest.mark.skipif(torch.cuda.is_available(), reason="CUDA keeps its ow
 def job(store, tmp_path):
     def made(expression="gpt2", batches=TWO_STEPS, **recipe):
         arch = architecture(expression, load_registry((EXAMPLES,)), DIMS)
-        return Job(arch, Recipe(batch_tokens=256, lr=1e-3, **{"precision": "fp32", **recipe}), store, batches, 1, 1.0, tmp_path)
+        return Job(
+            arch,
+            Recipe(batch_tokens=256, lr=1e-3, **{"precision": "fp32", **recipe}),
+            store,
+            batches,
+            1,
+            1.0,
+            tmp_path,
+        )
 
     return made
 
@@ -56,12 +64,16 @@ def cost(job):
     ],
 )
 @pytest.mark.parametrize(("precision", "width"), [("fp32", 4), ("fp64", 8)])
-def test_the_cache_is_what_inspect_says_at_the_runs_precision(job, expression, numbers, precision, width):
+def test_the_cache_is_what_inspect_says_at_the_runs_precision(
+    job, expression, numbers, precision, width
+):
     made = job(expression, precision=precision)
     found = cost(made)
     assert found["kv_cache_bytes"] == width * numbers
     # `ablab inspect` rounds bytes a token in bfloat16
-    assert found["kv_cache_bytes"] / 64 * 2 / width == pytest.approx(account(made.arch).kv_cache_bytes_per_token, abs=0.5)
+    assert found["kv_cache_bytes"] / 64 * 2 / width == pytest.approx(
+        account(made.arch).kv_cache_bytes_per_token, abs=0.5
+    )
     assert found["decode_tokens_per_second"] > 0
 
 
@@ -135,7 +147,9 @@ def test_the_peak_is_weights_state_and_what_backward_needs():
     optimizer.step()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     found = training_peak(model, optimizer, lambda: iter([model.loss(tokens, tokens).total]))
-    assert all(torch.equal(p, before[name]) and p.grad is None for name, p in model.named_parameters())
+    assert all(
+        torch.equal(p, before[name]) and p.grad is None for name, p in model.named_parameters()
+    )
     saved = saved_bytes(model, tokens)
     assert weights * 3 + saved < found < weights * 4 + 1.5 * saved
 

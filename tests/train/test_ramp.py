@@ -1,4 +1,6 @@
-"""The batch-size ramp: which sequences each batch takes, how many steps a budget gives, and resuming in the middle."""
+"""The batch-size ramp: which sequences each batch takes, how many steps a budget gives, and
+resuming in the middle.
+"""
 
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -30,12 +32,22 @@ def test_without_a_ramp_every_batch_is_full():
 
 
 def test_a_ramp_over_sequences_by_hand():
-    # 6 full batches of 4 are 24 sequences; over the first 12 of them the batch grows from 1 to 4: after n it is 1 + n/4.
+    # 6 full batches of 4 are 24 sequences; over the first 12 of them the batch grows from 1 to 4:
+    # after n it is 1 + n/4.
     batches = ramped(Straight(0.25, 0.5), 4, 6, "tokens")
     assert batches.runs == ((1, 4), (2, 2), (3, 2), (4, 2))
     assert numbers(batches) == [
-        [0], [1], [2], [3], [4, 5], [6, 7], [8, 9, 10], [11, 12, 13], [14, 15, 16, 17], [18, 19, 20, 21],
-    ]  # fmt: skip
+        [0],
+        [1],
+        [2],
+        [3],
+        [4, 5],
+        [6, 7],
+        [8, 9, 10],
+        [11, 12, 13],
+        [14, 15, 16, 17],
+        [18, 19, 20, 21],
+    ]
     assert batches.sequences == 22  # within one batch of the 24 budgeted
     assert (batches.steps, batches.seen(5), batches.share(5)) == (10, 6, 6 / 22)
 
@@ -48,7 +60,9 @@ def test_a_ramp_over_steps_by_hand():
 
 
 @pytest.mark.parametrize("kind", ["tokens", "flops"])
-@pytest.mark.parametrize("ramp", [Straight(0.01, 0.04), Straight(0.3, 1.0), Straight(0.5, 0.01), Straight(0.01, 1.0)])
+@pytest.mark.parametrize(
+    "ramp", [Straight(0.01, 0.04), Straight(0.3, 1.0), Straight(0.5, 0.01), Straight(0.01, 1.0)]
+)
 @pytest.mark.parametrize(("full", "steps"), [(1, 1), (4, 1), (7, 33), (64, 500)])
 def test_every_sequence_comes_once_in_order_and_the_total_is_as_budgeted(kind, ramp, full, steps):
     batches = ramped(ramp, full, steps, kind)
@@ -63,12 +77,25 @@ def test_every_sequence_comes_once_in_order_and_the_total_is_as_budgeted(kind, r
 
 def test_a_sampler_starts_in_the_middle_of_a_ramp_and_never_ends():
     batches = Batches(((1, 2), (3, 2)))
-    assert numbers(batches, start=1, count=5) == [[1], [2, 3, 4], [5, 6, 7], [8, 9, 10], [11, 12, 13]]
+    assert numbers(batches, start=1, count=5) == [
+        [1],
+        [2, 3, 4],
+        [5, 6, 7],
+        [8, 9, 10],
+        [11, 12, 13],
+    ]
 
 
 def test_the_step_at_a_share_counts_sequences():
     batches = Batches(((1, 4), (4, 4)))  # 20 sequences
-    assert [batches.step_at(share) for share in (0.0, 0.1, 0.2, 0.4, 0.6, 1.0)] == [0, 2, 4, 5, 6, 8]
+    assert [batches.step_at(share) for share in (0.0, 0.1, 0.2, 0.4, 0.6, 1.0)] == [
+        0,
+        2,
+        4,
+        5,
+        6,
+        8,
+    ]
     assert [Batches(((3, 12),)).step_at(share) for share in (0.25, 0.5, 0.75)] == [3, 6, 9]
 
 
@@ -81,14 +108,20 @@ def test_a_run_follows_its_ramp(ramped_job, monkeypatch):
     monkeypatch.setattr("ablab.train.recorder.BEAT_SECONDS", 0.0)
     rates = []
     real = type(ramped_job.recipe).lr_at
-    monkeypatch.setattr(type(ramped_job.recipe), "lr_at", lambda self, share: (rates.append(share), real(self, share))[1])
+    monkeypatch.setattr(
+        type(ramped_job.recipe),
+        "lr_at",
+        lambda self, share: (rates.append(share), real(self, share))[1],
+    )
     watch, shares = Watch(), []
     hooks = replace(watch.hooks(), beat=lambda share, metrics: shares.append(share))
     result = train(ramped_job, hooks).result
     seen = [1, 2, 3, 5, 7, 9, 13, 17, 21, 25, 29, 33]
     assert rates == pytest.approx([n / 33 for n in seen])
     assert shares == pytest.approx([n / 33 for n in seen])
-    assert [row["cost/tokens"] for _, row in watch.rows if "cost/tokens" in row] == [16 * n for n in seen]
+    assert [row["cost/tokens"] for _, row in watch.rows if "cost/tokens" in row] == [
+        16 * n for n in seen
+    ]
     assert (result["steps"], result["cost"]["tokens"]) == (12, 33 * 16)
     assert result["cost"]["flops"] == pytest.approx(33 * 16 * ramped_job.flops_per_token)
     assert [step for step, row in watch.rows if "val/bpb" in row] == [8]  # 16.5 of 33 sequences
@@ -101,7 +134,9 @@ def test_a_run_stopped_on_its_ramp_goes_on_to_the_same_numbers(
 ):
     monkeypatch.setattr("ablab.train.recorder.BEAT_SECONDS", 0.0)
     slot = registry.plugin(expression).configure({}).edit()["recipe.optimizer"]
-    whole_job = replace(ramped_job, recipe=replace(ramped_job.recipe, optimizer=slot, checkpointing=True))
+    whole_job = replace(
+        ramped_job, recipe=replace(ramped_job.recipe, optimizer=slot, checkpointing=True)
+    )
     whole = Watch()
     expected = finished(whole_job, whole)
     (tmp_path / "cut").mkdir()
@@ -112,5 +147,7 @@ def test_a_run_stopped_on_its_ramp_goes_on_to_the_same_numbers(
     assert second.resumed == [stop_after + 1]
     assert result["metrics"] == expected["metrics"]
     assert result["cost"]["tokens"] == expected["cost"]["tokens"]
-    rows = {step: row["train/loss"] for step, row in [*first.rows, *second.rows] if "train/loss" in row}
+    rows = {
+        step: row["train/loss"] for step, row in [*first.rows, *second.rows] if "train/loss" in row
+    }
     assert rows == {step: row["train/loss"] for step, row in whole.rows if "train/loss" in row}

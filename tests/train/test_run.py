@@ -26,7 +26,16 @@ def job(registry, store, tmp_path):
     arch = architecture("llama", registry, DIMS)
     recipe = Recipe(batch_tokens=64, lr=3e-3, precision="fp32")
     flops = account(arch).flops_per_token.training
-    return Job(arch, recipe, store, Batches(((4, 12),)), seed=1, flops_per_token=flops, folder=tmp_path, validate_at=(0.5,))
+    return Job(
+        arch,
+        recipe,
+        store,
+        Batches(((4, 12),)),
+        seed=1,
+        flops_per_token=flops,
+        folder=tmp_path,
+        validate_at=(0.5,),
+    )
 
 
 class Watch:
@@ -36,7 +45,12 @@ class Watch:
         self.rows, self.asked, self.stop_after, self.resumed = [], 0, stop_after, []
 
     def hooks(self):
-        return Hooks(log=self._log, stop=self._stop, beat=lambda share, metrics: None, resumed=self.resumed.append)
+        return Hooks(
+            log=self._log,
+            stop=self._stop,
+            beat=lambda share, metrics: None,
+            resumed=self.resumed.append,
+        )
 
     def _log(self, step, metrics):
         self.rows.append((step, dict(metrics)))
@@ -68,7 +82,9 @@ def plain_loop(job):
         for group in optimizer.param_groups:
             group["lr"] = 3e-3 * (cosine if warm is None else warm)
         batch = torch.stack([sequences[4 * step + i] for i in range(4)])
-        loss = torch.nn.functional.cross_entropy(model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
+        loss = torch.nn.functional.cross_entropy(
+            model(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten()
+        )
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -117,7 +133,9 @@ def test_bits_per_byte_is_the_cost_of_the_validation_text(job):
                     nats -= logs[position, target].item()
                     count += 1
     assert result["metrics"]["val/loss"] == pytest.approx(nats / count, rel=1e-5)
-    assert result["metrics"]["val/bpb"] == pytest.approx(nats / math.log(2) / job.store.splits["val"].bytes, rel=1e-5)
+    assert result["metrics"]["val/bpb"] == pytest.approx(
+        nats / math.log(2) / job.store.splits["val"].bytes, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("stop_after", [0, 1])
@@ -133,12 +151,16 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(job, tmp_path, stop_
     assert cut.checkpoint.exists()
     assert finished(cut, second)["metrics"] == expected["metrics"]
     assert second.resumed == [4 + stop_after]
-    values = {step: row["train/loss"] for step, row in [*first.rows, *second.rows] if "train/loss" in row}
+    values = {
+        step: row["train/loss"] for step, row in [*first.rows, *second.rows] if "train/loss" in row
+    }
     assert values == {step: row["train/loss"] for step, row in whole.rows if "train/loss" in row}
 
 
 def test_a_trained_model_is_scored_where_it_was_trained(job, monkeypatch):
-    """Lightning moves it to the CPU at its end. NCCL sums nothing there, and a GPU's run would be scored slowly."""
+    """Lightning moves it to the CPU at its end. NCCL sums nothing there, and a GPU's run would be
+    scored slowly.
+    """
     calls: list[str] = []
 
     def noted(owner, name):
@@ -190,7 +212,9 @@ def test_the_schedule():
 
 
 def test_golden_losses(job):
-    """These change when the core's numbers change: raise NUMERICS_VERSION then, so that finished runs are trained anew."""
+    """These change when the core's numbers change: raise NUMERICS_VERSION then, so that finished
+    runs are trained anew.
+    """
     watch = Watch()
     finished(replace(job, recipe=replace(job.recipe, optimizer=AdamW())), watch)
     losses = [row["train/loss"] for _, row in watch.rows if "train/loss" in row]

@@ -1,5 +1,5 @@
-"""Budgets of seconds: what is counted, when a run ends, what its schedule and its ramp follow; with a clock made by hand, and a
-real one.
+"""Budgets of seconds: what is counted, when a run ends, what its schedule and its ramp follow; with
+a clock made by hand, and a real one.
 """
 
 import math
@@ -34,8 +34,8 @@ class Clock:
 
 @dataclass(frozen=True)
 class Ticking(ScheduleSlot):
-    """Falls in a straight line from 1 to 0, and lets every step take as long as the next of `lengths`. The trainer asks for
-    the rate when a step begins.
+    """Falls in a straight line from 1 to 0, and lets every step take as long as the next of
+    `lengths`. The trainer asks for the rate when a step begins.
     """
 
     clock: Clock
@@ -43,7 +43,11 @@ class Ticking(ScheduleSlot):
     asked: list[float]
 
     def factor(self, share):
-        self.clock.now += self.lengths[len(self.asked)] if len(self.asked) < len(self.lengths) else self.lengths[-1]
+        self.clock.now += (
+            self.lengths[len(self.asked)]
+            if len(self.asked) < len(self.lengths)
+            else self.lengths[-1]
+        )
         self.asked.append(share)
         return 1 - share
 
@@ -75,7 +79,9 @@ def test_a_run_ends_with_the_step_in_which_its_seconds_are_spent(job):  # noqa: 
     assert result["cost"]["flops"] == 9 * 4 * 16 * its.flops_per_token
     # How long the first takes is not known when it begins.
     assert asked == pytest.approx([0.0, *(0.25 * n / 2.1 for n in range(2, 9)), 1.0])
-    assert [step for step, row in watch.rows if "val/bpb" in row] == [5]  # 1.05 seconds are passed in the fifth
+    assert [step for step, row in watch.rows if "val/bpb" in row] == [
+        5
+    ]  # 1.05 seconds are passed in the fifth
 
 
 def test_steps_that_take_longer_are_fewer(job):  # noqa: F811
@@ -126,7 +132,9 @@ def test_a_run_that_was_stopped_goes_on_with_the_seconds_that_are_left(job, tmp_
     assert found["steps"] == expected["steps"] == 8
     assert found["cost"]["seconds"] == 2.0
     assert found["metrics"] == expected["metrics"]
-    rows = [[(step, row) for step, row in watch.rows if "val/bpb" in row] for watch in (first, second)]
+    rows = [
+        [(step, row) for step, row in watch.rows if "val/bpb" in row] for watch in (first, second)
+    ]
     assert [step for step, _ in (*rows[0], *rows[1])] == [4]  # once
 
 
@@ -134,16 +142,22 @@ def test_a_checkpoint_of_the_end_is_not_trained_on(job):  # noqa: F811
     its, clock, _ = ticking(job, 1.0, [0.25])
     its = replace(its, checkpoint_seconds=1e-9)
     first = train(its, replace(Watch().hooks(), clock=clock)).result
-    again = train(its, replace(Watch().hooks(), clock=clock)).result  # as if killed before the result was written
+    again = train(
+        its, replace(Watch().hooks(), clock=clock)
+    ).result  # as if killed before the result was written
     assert first is not None
     assert again is not None
-    assert (again["steps"], again["cost"]["seconds"]) == (first["steps"], first["cost"]["seconds"]) == (4, 1.0)
+    assert (
+        (again["steps"], again["cost"]["seconds"])
+        == (first["steps"], first["cost"]["seconds"])
+        == (4, 1.0)
+    )
     assert again["metrics"] == first["metrics"]
 
 
 def test_a_ramp_follows_the_seconds(job):  # noqa: F811
-    """From one sequence of four in a straight line: 1 + 3 × the share spent. A batch is drawn while the one before trains, so
-    the share is what it was two steps earlier, and two steps more.
+    """From one sequence of four in a straight line: 1 + 3 × the share spent. A batch is drawn while
+    the one before trains, so the share is what it was two steps earlier, and two steps more.
     """
     its, clock, _ = ticking(job, 4.0, [0.5], ramp=Straight(0.25))
     result = train(its, replace(Watch().hooks(), clock=clock)).result
@@ -156,14 +170,19 @@ def test_a_ramp_follows_the_seconds(job):  # noqa: F811
 
 def test_a_rehearsal_trains_nothing_and_draws_nothing(job, registry):  # noqa: F811
     """Losses are those of the same steps under a budget of steps, dropout's masks included."""
-    dropped = replace(job, arch=replace(job.arch, dropout=0.1), batches=replace(job.batches, runs=((4, 8),)))
+    dropped = replace(
+        job, arch=replace(job.arch, dropout=0.1), batches=replace(job.batches, runs=((4, 8),))
+    )
     constant = replace(job.recipe, schedule=Still(), warmup=0.0)
     by_steps, by_seconds = Watch(), Watch()
     train(replace(dropped, recipe=constant), by_steps.hooks())
     its, clock, _ = ticking(dropped, 2.0, [0.25])
     its = replace(its, recipe=replace(constant, schedule=Still(clock)))
     train(its, replace(by_seconds.hooks(), clock=clock))
-    losses = [[row["train/loss"] for _, row in watch.rows if "train/loss" in row] for watch in (by_steps, by_seconds)]
+    losses = [
+        [row["train/loss"] for _, row in watch.rows if "train/loss" in row]
+        for watch in (by_steps, by_seconds)
+    ]
     assert len(losses[0]) == 8
     assert losses[0] == losses[1]
 
@@ -190,10 +209,17 @@ class Wrong(ScheduleSlot):
 
 def test_a_run_whose_loss_is_not_finite_ends_there(job):  # noqa: F811
     watch = Watch()
-    result = finished(replace(job, recipe=replace(job.recipe, schedule=Wrong(), warmup=0.0), batches=limit(1000.0)), watch)
+    result = finished(
+        replace(
+            job, recipe=replace(job.recipe, schedule=Wrong(), warmup=0.0), batches=limit(1000.0)
+        ),
+        watch,
+    )
     assert result["diverged"]
     assert result["steps"] == 2
-    assert [step for step, row in watch.rows if "train/loss" in row and math.isnan(row["train/loss"])] == [2]
+    assert [
+        step for step, row in watch.rows if "train/loss" in row and math.isnan(row["train/loss"])
+    ] == [2]
 
 
 def test_two_real_seconds(job):  # noqa: F811
@@ -201,13 +227,17 @@ def test_two_real_seconds(job):  # noqa: F811
     recipe = replace(job.recipe, warmup=0.1, schedule=Noted(rates))
     began = time.perf_counter()
     watch = Watch()
-    result = finished(replace(job, recipe=recipe, batches=limit(2.0), validate_at=(0.25, 0.5, 0.75)), watch)
+    result = finished(
+        replace(job, recipe=recipe, batches=limit(2.0), validate_at=(0.25, 0.5, 0.75)), watch
+    )
     took = time.perf_counter() - began
     assert 2.0 <= result["cost"]["seconds"] < 2.5
     assert took >= result["cost"]["seconds"]
     assert result["steps"] > 20
     assert result["cost"]["tokens"] == result["steps"] * 64
-    assert all(later - before > -0.1 for before, later in pairwise(rates))  # steps are not equally long
+    assert all(
+        later - before > -0.1 for before, later in pairwise(rates)
+    )  # steps are not equally long
     assert rates[-1] > 0.95  # the schedule ends with the budget
     assert len([row for _, row in watch.rows if "val/bpb" in row]) == 3
     assert 20 <= len([row for _, row in watch.rows if "train/loss" in row]) <= 110
@@ -247,9 +277,13 @@ def test_when_things_happen():
         course.spend(step, seconds)
         moments.append(course.moment(step))
     assert moments == [
-        NOTHING, NOTHING, StepEvents(record=True), StepEvents(record=True, validate=True), StepEvents(record=True, validate=True),
+        NOTHING,
+        NOTHING,
+        StepEvents(record=True),
+        StepEvents(record=True, validate=True),
+        StepEvents(record=True, validate=True),
         StepEvents(record=True, last=True),
-    ]  # fmt: skip
+    ]
 
 
 def test_sizes_that_were_drawn_stay_when_a_run_goes_on():

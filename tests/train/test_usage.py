@@ -8,7 +8,9 @@ from ablab.train import usage
 from ablab.train.usage import Usage
 
 
-def test_it_measures_this_process_since_the_last_sample_and_no_more_often_than_it_should(monkeypatch):
+def test_it_measures_this_process_since_the_last_sample_and_no_more_often_than_it_should(
+    monkeypatch,
+):
     taking = Usage()
     process, before, start = psutil.Process(), time.process_time(), time.perf_counter()
     while time.process_time() - before < 0.3:

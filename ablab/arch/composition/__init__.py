@@ -1,1 +1,3 @@
-"""Composition of an architecture: edits, model expressions, the registry of plugins and families."""
+"""Composition of an architecture: edits, model expressions, the registry of plugins and
+families.
+"""

@@ -1,7 +1,8 @@
 """Composition: edits applied to a base value, in any order, with the same result.
 
-A path has one of three roots: `recipe.…`, `data.…` (tokenizer, context), and the architecture's own slots, written
-bare (`mixer.kv_heads`). Two plugins that claim the same path, or one above another's, conflict.
+A path has one of three roots: `recipe.…`, `data.…` (tokenizer, context), and the architecture's own
+slots, written bare (`mixer.kv_heads`). Two plugins that claim the same path, or one above
+another's, conflict.
 """
 
 import dataclasses
@@ -51,7 +52,9 @@ class Conflict(UserError):
 
 
 def compose(base: Composite, claims: Sequence[EditClaim]) -> Composite:
-    """`base` with all edits applied. Raises UserError on conflicts, unmet requirements and unknown paths."""
+    """`base` with all edits applied. Raises UserError on conflicts, unmet requirements and unknown
+    paths.
+    """
     check_conflicts(claims)
     value = base
     edits = [(path, claim.plugin, v) for claim in claims for path, v in claim.edit.items()]
@@ -64,16 +67,21 @@ def compose(base: Composite, claims: Sequence[EditClaim]) -> Composite:
 
 
 def check_conflicts(claims: Sequence[EditClaim]) -> None:
-    """Raises Conflict for the first two plugins that write the same path, or one above the other's, or that declare not to go
-    together; UserError for a requirement that is not met.
+    """Raises Conflict for the first two plugins that write the same path, or one above the other's,
+    or that declare not to go together; UserError for a requirement that is not met.
     """
     names = {claim.plugin for claim in claims}
     for claim in claims:
         for other in sorted(set(claim.conflicts) & names):
-            message = f"{claim.plugin!r} does not go with {other!r}: remove one (`- {claim.plugin}` or `- {other}`)"
+            message = (
+                f"{claim.plugin!r} does not go with {other!r}: remove one (`- {claim.plugin}` or "
+                f"`- {other}`)"
+            )
             raise Conflict(message, (claim.plugin, other))
         for other in sorted(set(claim.requires) - names):
-            raise UserError(f"{claim.plugin!r} needs {other!r}: add it (`+ {other}`) or remove `{claim.plugin}`")
+            raise UserError(
+                f"{claim.plugin!r} needs {other!r}: add it (`+ {other}`) or remove `{claim.plugin}`"
+            )
     for i, a in enumerate(claims):
         for b in claims[i + 1 :]:
             if shared := overlap(a.edit, b.edit):
@@ -87,7 +95,9 @@ def check_conflicts(claims: Sequence[EditClaim]) -> None:
 
 
 def overlap(a: Edit, b: Edit) -> tuple[str, str] | None:
-    """A path of `a` and a path of `b` of which one is, or lies above, the other; None where there is no such pair."""
+    """A path of `a` and a path of `b` of which one is, or lies above, the other; None where there
+    is no such pair.
+    """
     for mine in sorted(a):
         for theirs in sorted(b):
             x, y = _rooted(mine) + ".", _rooted(theirs) + "."
@@ -128,7 +138,10 @@ def _check_type(owner: type, key: str, new: Any, path: str) -> None:
     values = new.options if isinstance(new, ByLayer) else (new,)
     for value in values:
         if isinstance(value, Slot) and not dataclasses.is_dataclass(value):
-            raise UserError(f"writes a {type(value).__name__} to `{path}`: a slot's value must be a frozen dataclass")
+            raise UserError(
+                f"writes a {type(value).__name__} to `{path}`: a slot's value must be a "
+                "frozen dataclass"
+            )
         if not _fits(value, hint):
             name = getattr(hint, "__name__", str(hint))
             raise UserError(f"writes {value!r} to `{path}`, which holds a {name}")

@@ -11,7 +11,9 @@ from ablab.arch.composition.registry import Plugin, Registry
 from ablab.arch.value import Dims
 from ablab.errors import UserError
 
-_TOKEN = re.compile(r"\s*(?:(?P<sign>[+-])|(?P<name>[A-Za-z_]\w*)(?::(?P<size>[\w.]+))?(?P<open>\()?|(?P<bad>\S))")
+_TOKEN = re.compile(
+    r"\s*(?:(?P<sign>[+-])|(?P<name>[A-Za-z_]\w*)(?::(?P<size>[\w.]+))?(?P<open>\()?|(?P<bad>\S))"
+)
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,18 @@ class Use:
     instance: Any
 
     def claim(self) -> EditClaim:
-        """What it writes, requires and refuses. Raises UserError where the plugin's own code fails."""
+        """What it writes, requires and refuses. Raises UserError where the plugin's own code
+        fails.
+        """
         declared = self.plugin.declared
         try:
-            return EditClaim(declared.name, self.instance.edit(), declared.requires, declared.conflicts)
+            return EditClaim(
+                declared.name, self.instance.edit(), declared.requires, declared.conflicts
+            )
         except Exception as error:
-            raise UserError(f"plugin {declared.name!r} fails: {type(error).__name__}: {error}") from error
+            raise UserError(
+                f"plugin {declared.name!r} fails: {type(error).__name__}: {error}"
+            ) from error
 
     def __str__(self) -> str:
         default = self.plugin.options
@@ -62,7 +70,9 @@ class Model:
 
 
 def resolve(text: str, registry: Registry) -> Model:
-    """Reads an expression against `registry`. Raises UserError that names the column and the nearest names."""
+    """Reads an expression against `registry`. Raises UserError that names the column and the
+    nearest names.
+    """
     head, size, mentions = _parse(text)
     family = registry.family(head)
     uses = dict(_uses(family.plugins, registry))
@@ -89,12 +99,18 @@ def _apply(mention: Mention, uses: dict[str, Use], registry: Registry, text: str
     present = mention.name in uses
     if mention.sign == "-":
         if not present:
-            raise UserError(f"column {mention.column}: {text!r} removes {mention.name!r}, which is not there")
+            raise UserError(
+                f"column {mention.column}: {text!r} removes {mention.name!r}, which is not there"
+            )
         if mention.options:
-            raise UserError(f"column {mention.column}: a plugin is removed without options (`- {mention.name}`)")
+            raise UserError(
+                f"column {mention.column}: a plugin is removed without options (`- {mention.name}`)"
+            )
         del uses[mention.name]
     elif present and not mention.options:
-        raise UserError(f"column {mention.column}: {text!r} adds {mention.name!r}, which is there already")
+        raise UserError(
+            f"column {mention.column}: {text!r} adds {mention.name!r}, which is there already"
+        )
     else:
         uses[mention.name] = Use(plugin, plugin.configure(mention.options))
 
@@ -116,7 +132,9 @@ def _parse(text: str) -> tuple[str, str | None, list[Mention]]:
         position = match.end()
         if match["sign"]:
             if sign is not None or head is None:
-                raise UserError(f"column {column}: expected a name, found {match['sign']!r} in {text!r}")
+                raise UserError(
+                    f"column {column}: expected a name, found {match['sign']!r} in {text!r}"
+                )
             sign = match["sign"]
             continue
         if match["bad"]:
@@ -126,12 +144,19 @@ def _parse(text: str) -> tuple[str, str | None, list[Mention]]:
             options, position = _options(text, position)
         if head is None:
             if match["open"]:
-                raise UserError(f"column {column}: a family takes no options; it may take a size (`{match['name']}:SIZE`)")
+                raise UserError(
+                    f"column {column}: a family takes no options; it may take a size "
+                    f"(`{match['name']}:SIZE`)"
+                )
             head = (match["name"], match["size"])
         elif sign is None:
-            raise UserError(f"column {column}: expected + or - before {match['name']!r} in {text!r}")
+            raise UserError(
+                f"column {column}: expected + or - before {match['name']!r} in {text!r}"
+            )
         elif match["size"]:
-            raise UserError(f"column {column}: a plugin has no size ({match['name']}:{match['size']})")
+            raise UserError(
+                f"column {column}: a plugin has no size ({match['name']}:{match['size']})"
+            )
         else:
             mentions.append(Mention(sign, match["name"], options, column))
             sign = None
@@ -155,7 +180,9 @@ def _options(text: str, start: int) -> tuple[dict[str, Any], int]:
     for part in re.split(r",(?![^\[(]*[\])])", inner) if inner.strip() else []:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not name.isidentifier() or not value:
-            raise UserError(f"column {start + 1}: options are written `name=value`, found {part.strip()!r}")
+            raise UserError(
+                f"column {start + 1}: options are written `name=value`, found {part.strip()!r}"
+            )
         if name in options:
             raise UserError(f"column {start + 1}: option {name!r} is given twice")
         options[name] = _literal(value)

@@ -1,7 +1,8 @@
 """Plugins and families: how they are declared, and how they are found.
 
-Built-ins are found as strangers' are: through the entry-point group `ablab.plugins`, whose entries name a module or a
-package; and a folder of loose files is loaded by path. Nothing is registered by being imported: a registry is a value.
+Built-ins are found as strangers' are: through the entry-point group `ablab.plugins`, whose entries
+name a module or a package; and a folder of loose files is loaded by path. Nothing is registered by
+being imported: a registry is a value.
 """
 
 import ast
@@ -48,12 +49,17 @@ class Declared:
 
 @dataclass_transform(frozen_default=True)
 def plugin(
-    *, source: str, name: str | None = None, requires: Sequence[str] = (), conflicts: Sequence[str] = ()
+    *,
+    source: str,
+    name: str | None = None,
+    requires: Sequence[str] = (),
+    conflicts: Sequence[str] = (),
 ) -> Callable[[C], C]:
-    """Declares a class as a plugin: its fields are options (typed, validated), `edit()` gives the paths it writes.
+    """Declares a class as a plugin: its fields are options (typed, validated), `edit()` gives the
+    paths it writes.
 
-    `source` cites the paper. The name is the class's in snake_case unless `name` is given. The class's docstring says in
-    one line what the change is.
+    `source` cites the paper. The name is the class's in snake_case unless `name` is given. The
+    class's docstring says in one line what the change is.
     """
 
     def declare(cls: C) -> C:
@@ -69,10 +75,11 @@ def plugin(
 
 @dataclass(frozen=True)
 class Family:
-    """A named set of plugins with named sizes. `plugins` is an expression's tail: `pre_norm + scaled_init`.
+    """A named set of plugins with named sizes. `plugins` is an expression's tail: `pre_norm +
+    scaled_init`.
 
-    `recipe`: how its authors trained it, for studies that ask for it by the family's name; no part of the family's models.
-    `form`: how `transformers` says the same, if it can.
+    `recipe`: how its authors trained it, for studies that ask for it by the family's name; no part
+    of the family's models. `form`: how `transformers` says the same, if it can.
     """
 
     name: str
@@ -84,7 +91,9 @@ class Family:
     recipe: RecipePreset | None = None
 
     def dims(self, size: str | None) -> Dims:
-        """The dims of a named size; the first of the table without one. Raises UserError for an unknown name."""
+        """The dims of a named size; the first of the table without one. Raises UserError for an
+        unknown name.
+        """
         if size is None:
             return next(iter(self.sizes.values()), Dims())
         if size not in self.sizes:
@@ -108,8 +117,8 @@ class Plugin:
 
     @property
     def summary(self) -> str:
-        """The first line of its docstring."""
-        return (inspect.getdoc(self.cls) or "").splitlines()[0]
+        """The first paragraph of its docstring, in one line."""
+        return " ".join((inspect.getdoc(self.cls) or "").split("\n\n")[0].split())
 
     @property
     def options(self) -> dict[str, Any]:
@@ -118,11 +127,15 @@ class Plugin:
 
     @property
     def paths(self) -> list[str]:
-        """What it writes with its default options; nothing is known where an option must be given."""
+        """What it writes with its default options; nothing is known where an option must be
+        given.
+        """
         return sorted(self.configure({}).edit()) if ... not in self.options.values() else []
 
     def configure(self, options: Mapping[str, Any]) -> Any:
-        """An instance with `options`. Raises UserError for unknown names and values out of range."""
+        """An instance with `options`. Raises UserError for unknown names and values out of
+        range.
+        """
         known = [f.name for f in fields(self.cls)]
         for key in options:
             if key not in known:
@@ -139,9 +152,13 @@ class Plugin:
 def _instance(cls: type, options: Mapping[str, Any]) -> Any:
     try:
         text = json.dumps(options)
-    except TypeError:  # JSON cannot say it, so it is out of range for any option that a record can hold
+    except (
+        TypeError
+    ):  # JSON cannot say it, so it is out of range for any option that a record can hold
         return cls(**options)
-    return TypeAdapter(cls).validate_json(text)  # where a list is a tuple too: a study file and a record write lists
+    return TypeAdapter(cls).validate_json(
+        text
+    )  # where a list is a tuple too: a study file and a record write lists
 
 
 def _default(option: Field[Any]) -> Any:
@@ -180,25 +197,35 @@ class Registry:
                     continue  # imported from the module that defines it
                 self._claim(value.name, origin)
                 self.families[value.name] = value
-            elif isinstance(value, type) and _MARK in vars(value) and value.__module__ == module.__name__:
+            elif (
+                isinstance(value, type)
+                and _MARK in vars(value)
+                and value.__module__ == module.__name__
+            ):
                 declared: Declared = getattr(value, _MARK)
                 self._claim(declared.name, origin)
                 self.plugins[declared.name] = Plugin(value, declared, digest, origin)
 
     def _claim(self, name: str, origin: str) -> None:
         if name in self._origins:
-            raise UserError(f"two plugins or families are named {name!r}: {self._origins[name]} and {origin}")
+            raise UserError(
+                f"two plugins or families are named {name!r}: {self._origins[name]} and {origin}"
+            )
         self._origins[name] = origin
 
 
 def load_registry(folders: Sequence[Path] = ()) -> Registry:
-    """The registry of installed plugins (entry points) and of the loose files in `folders` (`test_*` and `_*` left out)."""
+    """The registry of installed plugins (entry points) and of the loose files in `folders`
+    (`test_*` and `_*` left out).
+    """
     registry = Registry()
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.value):
         try:
             modules = list(_modules(importlib.import_module(entry.value)))
         except Exception as error:
-            raise UserError(f"the installed plugin package {entry.value!r} does not load: {_reason(error)}") from error
+            raise UserError(
+                f"the installed plugin package {entry.value!r} does not load: {_reason(error)}"
+            ) from error
         for module in modules:
             registry.add_module(module)
     for folder in folders:
@@ -244,5 +271,6 @@ def _reason(error: Exception) -> str:
 def _digest(file: Path) -> str:
     if not file.is_file():
         return ""
-    # The syntax tree has neither comments nor layout, so that tidying a plugin trains nothing again.
+    # The syntax tree has neither comments nor layout, so that tidying a plugin trains nothing
+    # again.
     return hashlib.sha256(ast.dump(ast.parse(file.read_text("utf-8"))).encode()).hexdigest()

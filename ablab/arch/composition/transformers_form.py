@@ -1,8 +1,10 @@
-"""A family's form in `transformers`, as data: which settings say what the architecture says, and whose weight is whose.
+"""A family's form in `transformers`, as data: which settings say what the architecture says, and
+whose weight is whose.
 
-A form is read both ways, so it can be checked by going round: what the settings of an architecture do not lead back to has
-no form there, and a setting that the architecture read from it does not lead back to has no form here. Nothing of
-`transformers` is imported: a config is any object with the settings as attributes.
+A form is read both ways, so it can be checked by going round: what the settings of an architecture
+do not lead back to has no form there, and a setting that the architecture read from it does not
+lead back to has no form here. Nothing of `transformers` is imported: a config is any object with
+the settings as attributes.
 """
 
 from abc import ABC, abstractmethod
@@ -38,7 +40,9 @@ class Match:
     def layers(self, count: int) -> "Iterator[Match]":
         """The match of each layer; itself, where it is of no layer."""
         for i in range(count if "{}" in self.theirs else 1):
-            yield replace(self, theirs=self.theirs.format(i), ours=tuple(name.format(i) for name in self.ours))
+            yield replace(
+                self, theirs=self.theirs.format(i), ours=tuple(name.format(i) for name in self.ours)
+            )
 
     def turned(self, weight: Tensor) -> Tensor:
         """A weight in the other's layout."""
@@ -46,11 +50,12 @@ class Match:
 
 
 class TransformersForm(ABC):
-    """How `transformers` says what a family says. `model_type`: the name in its configs. `matches`: the weights.
+    """How `transformers` says what a family says. `model_type`: the name in its configs. `matches`:
+    the weights.
 
-    `free`: settings that change no logit, or that `edit` reads whole. `same`: other values of a setting that mean what
-    `settings` writes. `equivalent`: paths where equal models may differ, since `settings` says it in other words (a width
-    in place of a factor).
+    `free`: settings that change no logit, or that `edit` reads whole. `same`: other values of a
+    setting that mean what `settings` writes. `equivalent`: paths where equal models may differ,
+    since `settings` says it in other words (a width in place of a factor).
     """
 
     model_type: str
@@ -69,17 +74,22 @@ class TransformersForm(ABC):
 
     @abstractmethod
     def settings(self, arch: Architecture) -> dict[str, Any]:
-        """The settings of a config for `arch`, `ByLayer` resolved. Slots may hold any values: what is not the family's is
-        found by going round.
+        """The settings of a config for `arch`, `ByLayer` resolved. Slots may hold any values: what
+        is not the family's is found by going round.
         """
 
     def architecture(self, config: Any, base: Architecture) -> Architecture:
         """The value of a config, from the family's own value `base`."""
         sized = replace(base, dims=self.dims(config))
-        return compose(Composite(sized), [EditClaim(f"the form of {self.model_type}", self.edit(config, sized))]).arch
+        return compose(
+            Composite(sized),
+            [EditClaim(f"the form of {self.model_type}", self.edit(config, sized))],
+        ).arch
 
     def misfits(self, arch: Architecture, base: Architecture) -> list[str]:
-        """The paths at which `arch` has no form here; none where `settings(arch)` says all of it."""
+        """The paths at which `arch` has no form here; none where `settings(arch)` says all of
+        it.
+        """
         first = at_layer(arch, 0)
         settings = self.settings(first)
         expected = self.architecture(SimpleNamespace(**settings), base)
@@ -93,17 +103,23 @@ class TransformersForm(ABC):
         return list(found)
 
     def theirs(self, state: State, layers: int) -> dict[str, Tensor]:
-        """Our weights under their names, in their layout. Tied weights are one, as in `named_parameters`."""
+        """Our weights under their names, in their layout. Tied weights are one, as in
+        `named_parameters`.
+        """
         made: dict[str, Tensor] = {}
         for match, part in self._parts(layers):
             ours = [f"{name}.{part}" for name in match.ours]
             if ours[0] in state:
-                made[f"{match.theirs}.{part}"] = match.turned(torch.cat([state[name] for name in ours]))
+                made[f"{match.theirs}.{part}"] = match.turned(
+                    torch.cat([state[name] for name in ours])
+                )
         return made
 
-    def ours(self, state: State, shapes: Mapping[str, torch.Size], layers: int) -> dict[str, Tensor]:
-        """Their weights under our names, in our layout; `shapes`: of all our weights. Raises UserError where the two don't
-        have the same weights.
+    def ours(
+        self, state: State, shapes: Mapping[str, torch.Size], layers: int
+    ) -> dict[str, Tensor]:
+        """Their weights under our names, in our layout; `shapes`: of all our weights. Raises
+        UserError where the two don't have the same weights.
         """
         made: dict[str, Tensor] = {}
         used: set[str] = set()
@@ -113,11 +129,13 @@ class TransformersForm(ABC):
                 used.add(theirs)
                 cut = match.turned(state[theirs]).split([shapes[name][0] for name in ours])
                 made |= {
-                    name: weight.clone(memory_format=torch.contiguous_format) for name, weight in zip(ours, cut, strict=True)
+                    name: weight.clone(memory_format=torch.contiguous_format)
+                    for name, weight in zip(ours, cut, strict=True)
                 }
         if odd := [*sorted(set(state) - used), *sorted(set(shapes) - set(made))]:
             raise UserError(
-                f"the model's weights are not those of {self.model_type} with its language-model head: {odd[0]} has no match"
+                f"the model's weights are not those of {self.model_type} with its "
+                f"language-model head: {odd[0]} has no match"
             )
         return made
 
@@ -131,11 +149,17 @@ class TransformersForm(ABC):
 def differences(a: Any, b: Any, prefix: str = "") -> list[str]:
     """The paths at which two frozen values differ: as deep as both are of one kind."""
     if isinstance(a, Dims) and isinstance(b, Dims):
-        a, b = (replace(dims, head_dim=dims.head_width) for dims in (a, b))  # None and its meaning are one
+        a, b = (
+            replace(dims, head_dim=dims.head_width) for dims in (a, b)
+        )  # None and its meaning are one
     if type(a) is not type(b) or not is_dataclass(a):
         return [] if a == b else [prefix]
     below = f"{prefix}." if prefix else ""
-    return [path for f in fields(a) for path in differences(getattr(a, f.name), getattr(b, f.name), below + f.name)]
+    return [
+        path
+        for f in fields(a)
+        for path in differences(getattr(a, f.name), getattr(b, f.name), below + f.name)
+    ]
 
 
 def _among(path: str, prefixes: Iterable[str]) -> bool:

@@ -1,1 +1,3 @@
-"""Parameters, FLOPs and memory of an architecture, counted by walking the model on the meta device."""
+"""Parameters, FLOPs and memory of an architecture, counted by walking the model on the meta
+device.
+"""

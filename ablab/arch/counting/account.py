@@ -1,4 +1,6 @@
-"""Parameters, FLOPs and memory of an architecture: walks over the model built on the meta device, never formulas."""
+"""Parameters, FLOPs and memory of an architecture: walks over the model built on the meta device,
+never formulas.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +19,19 @@ from ablab.arch.value import Architecture
 from ablab.errors import UserError
 
 FLOP_CONVENTION = (
-    "2 FLOPs a multiply-add; matmuls as counted by torch on the meta device, forward and backward, recomputation apart; "
-    "attention is charged for the pairs its pattern attends to (dense causal: T(T+1)/2), its backward twice its forward"
+    "2 FLOPs a multiply-add; matmuls as counted by torch on the meta device, forward and "
+    "backward, recomputation apart; "
+    "attention is charged for the pairs its pattern attends to (dense causal: T(T+1)/2), its "
+    "backward twice its forward"
 )
 _FLOAT32, _BFLOAT16 = 4, 2
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """`embedding`: token and position tables and an output projection of its own; `non_embedding`: the rest."""
+    """`embedding`: token and position tables and an output projection of its own; `non_embedding`:
+    the rest.
+    """
 
     total: int
     embedding: int
@@ -56,7 +62,9 @@ class Memory:
 
 @dataclass(frozen=True)
 class Account:
-    """What a model costs. `kv_cache_bytes_per_token` is for a bfloat16 cache that holds the full context."""
+    """What a model costs. `kv_cache_bytes_per_token` is for a bfloat16 cache that holds the full
+    context.
+    """
 
     parameters: Parameters
     flops_per_token: Flops
@@ -71,7 +79,9 @@ class Account:
 
 @lru_cache(maxsize=512)
 def account(arch: Architecture) -> Account:
-    """Counts `arch` on the meta device; nothing is allocated. Raises UserError for a model that cannot be built or run."""
+    """Counts `arch` on the meta device; nothing is allocated. Raises UserError for a model that
+    cannot be built or run.
+    """
     with building():
         model = on_meta(arch)
         flops = count_flops(model)
@@ -103,7 +113,9 @@ def count_parameters(model: nn.Module) -> Parameters:
     for weight in weights(model):
         count = weight.parameter.numel()
         total += count
-        if weight.role and (weight.role.kind is Kind.EMBEDDING or weight.role.parallel is Parallel.VOCAB):
+        if weight.role and (
+            weight.role.kind is Kind.EMBEDDING or weight.role.parallel is Parallel.VOCAB
+        ):
             embedding += count
     return Parameters(total, embedding, total - embedding)
 
@@ -132,9 +144,11 @@ def cache_values(model: nn.Module, time: int) -> int:
 
 
 class _NoMatmul(nn.Module):
-    """Stands in for attention while all else is counted: the same shapes and gradients for q, k and v, and no FLOPs.
+    """Stands in for attention while all else is counted: the same shapes and gradients for q, k and
+    v, and no FLOPs.
 
-    Which kernel torch picks on the meta device, and what it is charged, depends on shapes and on whether a graph is kept.
+    Which kernel torch picks on the meta device, and what it is charged, depends on shapes and on
+    whether a graph is kept.
     """
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -143,7 +157,9 @@ class _NoMatmul(nn.Module):
 
 @contextmanager
 def _attention_apart(model: Decoder) -> Iterator[None]:
-    """A module that states its `attention_flops` keeps its attention in `attend`, a module (q, k, v) -> y."""
+    """A module that states its `attention_flops` keeps its attention in `attend`, a module (q, k,
+    v) -> y.
+    """
     mixers: list[Any] = [module for module in model.modules() if hasattr(module, "attention_flops")]
     real = [mixer.attend for mixer in mixers]
     for mixer in mixers:

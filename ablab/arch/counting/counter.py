@@ -1,4 +1,6 @@
-"""Counts FLOPs on the meta device by torch's own formulas, and works out the same operation on the same shapes once."""
+"""Counts FLOPs on the meta device by torch's own formulas, and works out the same operation on the
+same shapes once.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,8 +21,8 @@ _whole: set[Any] = set()
 class Counter(TorchDispatchMode):
     """Adds up in `total` the FLOPs of what is run under it on the meta device.
 
-    The total is that of torch's `FlopCounterMode` in a tenth of its time: the meta device's kernels are slow Python, and layers,
-    and models, are much alike. Raises what an operation raises there.
+    The total is that of torch's `FlopCounterMode` in a tenth of its time: the meta device's kernels
+    are slow Python, and layers, and models, are much alike. Raises what an operation raises there.
     """
 
     def __init__(self) -> None:
@@ -32,7 +34,11 @@ class Counter(TorchDispatchMode):
         return False  # nothing is compiled under it, and the wrapper that sees to that is slow
 
     def __torch_dispatch__(
-        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """The operation's results, charged for."""
         kwargs = kwargs or {}
@@ -78,7 +84,9 @@ def _described(value: Any) -> Any:
 
 
 def _repeated(results: Any) -> Callable[[], Any] | None:
-    """A function that makes such results anew; None where they are more than plain tensors on the meta device."""
+    """A function that makes such results anew; None where they are more than plain tensors on the
+    meta device.
+    """
     if results is None:  # a gradient that nobody asked for
         return lambda: None
     if type(results) is Tensor and results.is_meta and results.layout is torch.strided:

@@ -1,4 +1,6 @@
-"""What one tensor-parallel rank holds and says: the split model is run once on the meta device, with ranks that only listen."""
+"""What one tensor-parallel rank holds and says: the split model is run once on the meta device,
+with ranks that only listen.
+"""
 
 from collections import Counter as Counts
 from collections.abc import Iterable
@@ -15,16 +17,21 @@ from ablab.arch.modules.ranks import Ranks
 from ablab.arch.value import Architecture
 
 COMMUNICATION_CONVENTION = (
-    "all-reduces of training, recomputation apart; bytes are those of the tensors summed: activations in bfloat16 (mixed "
-    "precision sums the embedding's and the backward ones in float32), the softmax's sums at the head and weight gradients in "
-    "float32; a ring sends 2(N-1)/N times as many from each of N ranks; the head's forward ones are for each chunk of tokens"
+    "all-reduces of training, recomputation apart; bytes are those of the tensors summed: "
+    "activations in bfloat16 (mixed "
+    "precision sums the embedding's and the backward ones in float32), the softmax's sums at the "
+    "head and weight gradients in "
+    "float32; a ring sends 2(N-1)/N times as many from each of N ranks; the head's forward ones "
+    "are for each chunk of tokens"
 )
 _FLOAT32, _TOKENS = 4, 8
 
 
 @dataclass(frozen=True)
 class Reduced:
-    """How many all-reduces, and the bytes that they sum: a token, or of weight gradients a backward pass."""
+    """How many all-reduces, and the bytes that they sum: a token, or of weight gradients a backward
+    pass.
+    """
 
     all_reduces: int = 0
     bytes: int = 0
@@ -32,8 +39,9 @@ class Reduced:
 
 @dataclass(frozen=True)
 class Said:
-    """What a part of the model says to the ranks. `weights`: the gradients of weights that every rank holds whole and uses for
-    its part alone, summed once a backward pass, however many tokens there are.
+    """What a part of the model says to the ranks. `weights`: the gradients of weights that every
+    rank holds whole and uses for its part alone, summed once a backward pass, however many tokens
+    there are.
     """
 
     forward: Reduced = Reduced()
@@ -62,7 +70,9 @@ class Part:
 
 @dataclass(frozen=True)
 class RankAccount:
-    """What each of `size` tensor-parallel ranks costs. `whole`: those of its parameters that the other ranks hold too."""
+    """What each of `size` tensor-parallel ranks costs. `whole`: those of its parameters that the
+    other ranks hold too.
+    """
 
     size: int
     parameters: int
@@ -87,30 +97,44 @@ class RankAccount:
 
     @property
     def all_reduces(self) -> int:
-        """In a forward and backward pass over one chunk of the head's tokens; each more takes its forward ones again."""
+        """In a forward and backward pass over one chunk of the head's tokens; each more takes its
+        forward ones again.
+        """
         return sum(part.times * part.said.all_reduces for part in self.parts)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         totals = ("all_reduces", "bytes_per_token", "wire_bytes_per_token", "weight_bytes")
-        return {**asdict(self), **{name: getattr(self, name) for name in totals}, "convention": COMMUNICATION_CONVENTION}
+        return {
+            **asdict(self),
+            **{name: getattr(self, name) for name in totals},
+            "convention": COMMUNICATION_CONVENTION,
+        }
 
 
 def rank_account(arch: Architecture, size: int) -> RankAccount:
-    """Counts one of `size` ranks on the meta device. Raises UserError for a model that they cannot share."""
+    """Counts one of `size` ranks on the meta device. Raises UserError for a model that they cannot
+    share.
+    """
     with building():
         model = on_meta(arch)
         shapes = {name: weight.shape for name, weight in model.named_parameters()}
         model.split(Ranks(0, size))
         parts = _parts(model, size)
     parameters = count_parameters(model).total
-    whole = sum(weight.numel() for name, weight in model.named_parameters() if weight.shape == shapes[name])
+    whole = sum(
+        weight.numel() for name, weight in model.named_parameters() if weight.shape == shapes[name]
+    )
     return RankAccount(size, parameters, whole, Memory.of(parameters), parts)
 
 
 def _parts(model: Decoder, size: int) -> tuple[Part, ...]:
     """What each part says in a forward and a backward pass, blocks that say the same together."""
-    speakers = model.embedding.modules(), *(block.modules() for block in model.blocks), [model.projection]
+    speakers = (
+        model.embedding.modules(),
+        *(block.modules() for block in model.blocks),
+        [model.projection],
+    )
     listening = [_Listening.to(part, size) for part in speakers]
     tokens = torch.zeros(1, min(_TOKENS, model.arch.dims.context), dtype=torch.long, device="meta")
     model.bfloat16()
@@ -119,7 +143,9 @@ def _parts(model: Decoder, size: int) -> tuple[Part, ...]:
         forward = [each.taken(tokens.numel()) for each in listening]
         loss.backward()
     backward = [each.taken(tokens.numel()) for each in listening]
-    embedding, *blocks, head = map(Said, forward, backward, (each.weight_gradients() for each in listening))
+    embedding, *blocks, head = map(
+        Said, forward, backward, (each.weight_gradients() for each in listening)
+    )
     alike = [Part("block", times, same) for same, times in Counts(blocks).items()]
     return Part("embedding", 1, embedding), *alike, Part("head and loss", 1, head)
 
@@ -146,7 +172,10 @@ class _Listening(Ranks):
 
     def taken(self, tokens: int) -> Reduced:
         """What was summed since the last time, a token."""
-        found = Reduced(len(self.activations), sum(x.numel() * x.element_size() for x in self.activations) // tokens)
+        found = Reduced(
+            len(self.activations),
+            sum(x.numel() * x.element_size() for x in self.activations) // tokens,
+        )
         self.activations.clear()
         return found
 

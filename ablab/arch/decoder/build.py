@@ -18,7 +18,9 @@ def seed_of(*parts: object) -> int:
 
 
 def build_model(arch: Architecture, seed: int) -> Decoder:
-    """The model on the CPU in float32. A weight that two architectures share starts equal in both, up to its init's scale."""
+    """The model on the CPU in float32. A weight that two architectures share starts equal in both,
+    up to its init's scale.
+    """
     model = Decoder(arch)
     initialise(model, seed)
     return model
@@ -26,7 +28,9 @@ def build_model(arch: Architecture, seed: int) -> Decoder:
 
 @torch.no_grad()
 def initialise(model: Decoder, seed: int) -> None:
-    """Draws every weight, whole, in float32, by a CPU generator of its own that is seeded by the weight's name."""
+    """Draws every weight, whole, in float32, by a CPU generator of its own that is seeded by the
+    weight's name.
+    """
     for module_name, module in _without_roles(model):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(seed, module_name))
@@ -58,5 +62,8 @@ def _without_roles(model: Decoder) -> Iterator[tuple[str, nn.Module]]:
         own = [p for p, _ in module.named_parameters(recurse=False)]
         if own and not hasattr(module, "roles"):
             if not hasattr(module, "reset_parameters"):
-                raise TypeError(f"{name} ({type(module).__name__}) has weights but neither roles nor reset_parameters")
+                raise TypeError(
+                    f"{name} ({type(module).__name__}) has weights but neither roles nor "
+                    "reset_parameters"
+                )
             yield name, module

@@ -1,4 +1,6 @@
-"""The decoder, built from an architecture value. Slots are resolved here; the forward pass is plain torch."""
+"""The decoder, built from an architecture value. Slots are resolved here; the forward pass is plain
+torch.
+"""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -22,7 +24,9 @@ Branches = Callable[[Tensor], Tensor]
 
 
 class Block(nn.Module):
-    """Groups of branches on the residual stream, wired as data: groups in sequence, the branches of a group in parallel."""
+    """Groups of branches on the residual stream, wired as data: groups in sequence, the branches of
+    a group in parallel.
+    """
 
     def __init__(self, site: BuildContext) -> None:
         super().__init__()
@@ -30,12 +34,18 @@ class Block(nn.Module):
         self.wiring = arch.wiring
         for name in (branch for group in arch.wiring for branch in group):
             self.add_module(name, getattr(arch, name).build(site))
-        # A group's join is named after its first branch, so that names don't change with the wiring.
+        # A group's join is named after its first branch, so that names don't change with the
+        # wiring.
         self.join = nn.ModuleDict({group[0]: arch.join.build(site) for group in arch.wiring})
         self.dropout, self._drops = dropout(arch), arch.dropout > 0
         self.ranks = ALONE
-        self.shared: dict[str, list[str]] = {}  # by the name of a branch that is split over the ranks
-        self._takes_flow = {name: "flow" in signature(module.forward).parameters for name, module in self.named_children()}
+        self.shared: dict[
+            str, list[str]
+        ] = {}  # by the name of a branch that is split over the ranks
+        self._takes_flow = {
+            name: "flow" in signature(module.forward).parameters
+            for name, module in self.named_children()
+        }
 
     def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
         """X (batch, time, width) -> the same."""
@@ -63,7 +73,11 @@ class Block(nn.Module):
 
     def _branch(self, name: str, x: Tensor, flow: ForwardContext) -> Tensor:
         inputs = (x, flow.part(name)) if self._takes_flow[name] else (x,)
-        return self.dropout(self._split_branch(name, inputs) if name in self.shared else getattr(self, name)(*inputs))
+        return self.dropout(
+            self._split_branch(name, inputs)
+            if name in self.shared
+            else getattr(self, name)(*inputs)
+        )
 
     def _split_branch(self, name: str, inputs: tuple[Any, ...]) -> Tensor:
         """The rank's part of a branch's output."""
@@ -76,7 +90,9 @@ class Block(nn.Module):
             return functional_call(branch, dict(zip(shared, summed, strict=True)), inputs)
 
     def split(self, ranks: Ranks) -> None:
-        """Keeps this rank's part of each branch that can be split. Raises UserError where there are no equal parts."""
+        """Keeps this rank's part of each branch that can be split. Raises UserError where there are
+        no equal parts.
+        """
         self.ranks = ranks
         for name in (name for group in self.wiring for name in group):
             branch = getattr(self, name)
@@ -88,8 +104,8 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """A decoder-only transformer: token ids (batch, time) -> logits (batch, time, vocab).
 
-    `checkpointing`: blocks keep no activations for the backward pass and run once more in it (Chen et al. 2016,
-    arXiv:1604.06174).
+    `checkpointing`: blocks keep no activations for the backward pass and run once more in it (Chen
+    et al. 2016, arXiv:1604.06174).
     """
 
     def __init__(self, arch: Architecture) -> None:
@@ -106,8 +122,8 @@ class Decoder(nn.Module):
         self.projection = Projection(arch)
 
     def split(self, ranks: Ranks) -> None:
-        """Keeps this rank's part: of the vocabulary, and of every branch that has a method `split`; all else stays whole.
-        Raises UserError where there are no equal parts.
+        """Keeps this rank's part: of the vocabulary, and of every branch that has a method `split`;
+        all else stays whole. Raises UserError where there are no equal parts.
         """
         self.embedding.split(ranks)
         split_linears(self.head, ranks)
@@ -116,10 +132,14 @@ class Decoder(nn.Module):
             block.split(ranks)  # pyright: ignore[reportCallIssue]
 
     def hidden(self, tokens: Tensor, flow: ForwardContext) -> Tensor:
-        """Tokens (batch, time) -> what the head reads, (batch, time, width). Raises ValueError past the context."""
+        """Tokens (batch, time) -> what the head reads, (batch, time, width). Raises ValueError past
+        the context.
+        """
         if flow.start + tokens.shape[1] > self.arch.dims.context:
             read = f"{flow.start} + " if flow.start else ""
-            raise ValueError(f"{read}{tokens.shape[1]} tokens do not fit the context of {self.arch.dims.context}")
+            raise ValueError(
+                f"{read}{tokens.shape[1]} tokens do not fit the context of {self.arch.dims.context}"
+            )
         x = self.dropout(self.position(self.embedding(tokens), flow.start))
         again = self.checkpointing and torch.is_grad_enabled()
         for layer, block in enumerate(self.blocks):
@@ -130,7 +150,8 @@ class Decoder(nn.Module):
     def forward(self, tokens: Tensor, memory: KVCache | None = None) -> Tensor:
         """Tokens (batch, time) -> logits (batch, time, vocab).
 
-        With `memory` the tokens go on from those it has seen; what later ones need of them is kept in it.
+        With `memory` the tokens go on from those it has seen; what later ones need of them is kept
+        in it.
         """
         hidden = self.hidden(tokens, ForwardContext(memory.seen if memory else 0, {}, memory))
         if memory is not None:
@@ -139,17 +160,29 @@ class Decoder(nn.Module):
         return self.projection.ranks.gathered(logits, -1)[..., : self.arch.dims.vocab]
 
     def loss(self, tokens: Tensor, targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
-        """The mean loss over `targets` (batch, time; -100 is left out) without ever holding all logits.
+        """The mean loss over `targets` (batch, time; -100 is left out) without ever holding all
+        logits.
 
-        `terms` are added to the cross entropy (see `ablab.arch.modules.loss`), and so is what the branches add to the flow.
+        `terms` are added to the cross entropy (see `ablab.arch.modules.loss`), and so is what the
+        branches add to the flow.
         """
         flow = ForwardContext()
         return self.scored(self.hidden(tokens, flow), flow, targets, terms)
 
-    def scored(self, hidden: Tensor, flow: ForwardContext, targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
-        """The loss of what the head reads, (batch, time, width), with what the branches added to `flow`."""
+    def scored(
+        self, hidden: Tensor, flow: ForwardContext, targets: Tensor, terms: LossTerms = ()
+    ) -> HeadLoss:
+        """The loss of what the head reads, (batch, time, width), with what the branches added to
+        `flow`.
+        """
         weight = self.head(self.embedding.weight)
-        result = head_loss(self.projection, (hidden.flatten(0, 1), weight), targets.flatten(), terms, self.projection.ranks)
+        result = head_loss(
+            self.projection,
+            (hidden.flatten(0, 1), weight),
+            targets.flatten(),
+            terms,
+            self.projection.ranks,
+        )
         added = flow.losses()
         return result if added is None else result._replace(total=result.total + added)
 
@@ -160,7 +193,9 @@ def dropout(arch: Architecture) -> nn.Module:
 
 
 def _checkpointed(block: nn.Module, x: Tensor, flow: ForwardContext) -> Tensor:
-    """The block's output. It runs again in the backward pass, so it must find the carry as it was."""
+    """The block's output. It runs again in the backward pass, so it must find the carry as it
+    was.
+    """
 
     def run(x: Tensor, carry: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         own = ForwardContext(flow.start, dict(carry), None)

@@ -12,7 +12,8 @@ from ablab.arch.modules.context import KVCache
 def generate(model: Decoder, prompt: Sequence[int], temperature: float, seed: int) -> Iterator[int]:
     """Yields the tokens that follow `prompt` (token ids, at least one) until the context is full.
 
-    Each is drawn from softmax(logits / `temperature`) by a generator seeded with `seed`; the most likely at 0.
+    Each is drawn from softmax(logits / `temperature`) by a generator seeded with `seed`; the most
+    likely at 0.
     """
     model.eval()
     generator, memory = torch.Generator().manual_seed(seed), KVCache()

@@ -1,1 +1,3 @@
-"""The parts that a decoder is built from: attention, layers, heads, losses, tensor-parallel linear maps."""
+"""The parts that a decoder is built from: attention, layers, heads, losses, tensor-parallel linear
+maps.
+"""

@@ -1,4 +1,6 @@
-"""Attending: queries, keys and values in, a weighted sum out, for any pattern that depends on the distance alone."""
+"""Attending: queries, keys and values in, a weighted sum out, for any pattern that depends on the
+distance alone.
+"""
 
 from abc import abstractmethod
 from copy import deepcopy
@@ -13,9 +15,11 @@ from ablab.arch.value import Scores
 
 
 class Attend(nn.Module):
-    """Scaled-dot-product attention (Vaswani et al. 2017, equation 1) over the keys that a pattern lets a query see.
+    """Scaled-dot-product attention (Vaswani et al. 2017, equation 1) over the keys that a pattern
+    lets a query see.
 
-    q (batch, heads, time, head_dim), k and v (batch, kv heads, time, head_dim) -> (batch, heads, time, head_dim).
+    q (batch, heads, time, head_dim), k and v (batch, kv heads, time, head_dim) -> (batch, heads,
+    time, head_dim).
     """
 
     keep: int | None = None
@@ -31,17 +35,27 @@ class Attend(nn.Module):
 
     @abstractmethod
     def sees(self, distance: Tensor) -> Tensor:
-        """Which distances (query's position less key's) a query sees: a boolean tensor of the same shape."""
+        """Which distances (query's position less key's) a query sees: a boolean tensor of the same
+        shape.
+        """
 
     @abstractmethod
     def pairs(self, time: int) -> int:
-        """How many (query, key) pairs all heads together attend to in a sequence of `time` tokens."""
+        """How many (query, key) pairs all heads together attend to in a sequence of `time`
+        tokens.
+        """
 
     def step(self, q: Tensor, k: Tensor, v: Tensor, memory: KVCache) -> Tensor:
-        """The next tokens of a sequence whose earlier keys and values are in `memory`; theirs are added."""
+        """The next tokens of a sequence whose earlier keys and values are in `memory`; theirs are
+        added.
+        """
         keys, values = memory.append("k", k, self.keep), memory.append("v", v, self.keep)
         distance = distances(q.shape[2], keys.shape[2], q.device)
-        mask = None if q.shape[2] == 1 and self.bias is None and self.sees(distance).all() else self.mask(distance, q)
+        mask = (
+            None
+            if q.shape[2] == 1 and self.bias is None and self.sees(distance).all()
+            else self.mask(distance, q)
+        )
         return self.weigh(q, keys, values, mask)
 
     def part(self, heads: slice, kv_heads: slice) -> nn.Module:
@@ -53,15 +67,23 @@ class Attend(nn.Module):
         return part
 
     def kept(self, time: int) -> int:
-        """How many keys and values, over all kv heads, are kept after `time` tokens; each is a head dimension wide."""
+        """How many keys and values, over all kv heads, are kept after `time` tokens; each is a head
+        dimension wide.
+        """
         return 2 * self.kv_heads * (time if self.keep is None else min(time, self.keep))
 
     def mask(self, distance: Tensor, q: Tensor) -> Tensor:
-        """What torch's attention takes for these distances (queries, keys): booleans, or scores to add for each head."""
+        """What torch's attention takes for these distances (queries, keys): booleans, or scores to
+        add for each head.
+        """
         seen = self.sees(distance)
-        return seen if self.bias is None else self.bias(distance).to(q.dtype).masked_fill(~seen, -inf)
+        return (
+            seen if self.bias is None else self.bias(distance).to(q.dtype).masked_fill(~seen, -inf)
+        )
 
-    def weigh(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool = False) -> Tensor:
+    def weigh(
+        self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool = False
+    ) -> Tensor:
         """Torch's attention, the kv heads shared among the heads."""
         dropout = self.dropout if self.training else 0.0
         shared = q.shape[1] != k.shape[1]
@@ -81,7 +103,9 @@ class HeadsBias(nn.Module):
 
 
 def distances(queries: int, keys: int, device: torch.device) -> Tensor:
-    """The distance from key to query (queries, keys), where the last query and the last key are the same token."""
+    """The distance from key to query (queries, keys), where the last query and the last key are the
+    same token.
+    """
     q = torch.arange(keys - queries, keys, device=device)
     return q.unsqueeze(1) - torch.arange(keys, device=device)
 

@@ -1,4 +1,6 @@
-"""Self-attention: projections, norms and rotation of queries and keys, and the pattern of who sees whom, each a slot."""
+"""Self-attention: projections, norms and rotation of queries and keys, and the pattern of who sees
+whom, each a slot.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -50,18 +52,24 @@ class Causal(Pattern):
 
 @dataclass(frozen=True)
 class Banded(Pattern):
-    """A query sees itself and the `band` − 1 keys before it; `strided`: half the heads see every `band`-th key instead."""
+    """A query sees itself and the `band` − 1 keys before it; `strided`: half the heads see every
+    `band`-th key instead.
+    """
 
     band: int
     strided: bool = False
 
     def build(self, scores: Scores) -> nn.Module:
-        """Banded attention in linear time. Raises UserError for strided attention with heads that cannot be halved."""
+        """Banded attention in linear time. Raises UserError for strided attention with heads that
+        cannot be halved.
+        """
         return LocalAndStrided(scores, self.band) if self.strided else Local(scores, self.band)
 
 
 class SelfAttention(nn.Module):
-    """Scaled-dot-product self-attention (Vaswani et al. 2017, section 3.2): (batch, time, width) -> the same."""
+    """Scaled-dot-product self-attention (Vaswani et al. 2017, section 3.2): (batch, time, width) ->
+    the same.
+    """
 
     def __init__(self, spec: "Attention", site: BuildContext) -> None:
         super().__init__()
@@ -71,23 +79,32 @@ class SelfAttention(nn.Module):
         self.heads, self.kv_heads = heads, kv_heads
         self._kv_used: slice | list[int] | None = None
         if heads % kv_heads:
-            raise UserError(f"{kv_heads} kv heads do not divide {heads} heads: take a divisor of {heads}")
+            raise UserError(
+                f"{kv_heads} kv heads do not divide {heads} heads: take a divisor of {heads}"
+            )
         self.q = Linear((dims.width, heads * self.head_dim), Parallel.COLUMN, bias)
         self.k = Linear((dims.width, kv_heads * self.head_dim), Parallel.COLUMN, bias)
         self.v = Linear((dims.width, kv_heads * self.head_dim), Parallel.COLUMN, bias)
         self.o = Linear((heads * self.head_dim, dims.width), Parallel.ROW, bias, writes_stream=True)
         self.q_norm, self.k_norm = (spec.qk_norm.build(site, self.head_dim) for _ in range(2))
         self.rotate = spec.rotate.build(site)
-        self.attend = spec.pattern.build(Scores(heads, kv_heads, spec.score_bias.build(site), site.arch.dropout))
+        self.attend = spec.pattern.build(
+            Scores(heads, kv_heads, spec.score_bias.build(site), site.arch.dropout)
+        )
 
     def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
         """X (batch, time, width) -> (batch, time, width)."""
         return self.mix(self.project(x), flow or ForwardContext())
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """X (batch, time, width) -> queries (batch, heads, time, head_dim), keys and values (batch, kv heads, …)."""
+        """X (batch, time, width) -> queries (batch, heads, time, head_dim), keys and values (batch,
+        kv heads, …).
+        """
         # (batch, time, heads × head_dim) -> (batch, heads, time, head_dim)
-        q, k, v = (y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for y in fused(x, self.q, self.k, self.v))
+        q, k, v = (
+            y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+            for y in fused(x, self.q, self.k, self.v)
+        )
         return (q, k, v) if self._kv_used is None else (q, k[:, self._kv_used], v[:, self._kv_used])
 
     def mix(self, projected: tuple[Tensor, Tensor, Tensor], flow: ForwardContext) -> Tensor:
@@ -99,8 +116,8 @@ class SelfAttention(nn.Module):
         return self.o(y.transpose(1, 2).flatten(-2))
 
     def split(self, ranks: Ranks) -> None:
-        """Keeps this rank's heads. Kv heads that the ranks cannot share out stay whole: a rank uses those of its heads. Raises
-        UserError where the ranks cannot have as many heads each.
+        """Keeps this rank's heads. Kv heads that the ranks cannot share out stay whole: a rank uses
+        those of its heads. Raises UserError where the ranks cannot have as many heads each.
         """
         own, kv = ranks.part(self.heads, "the heads"), slice(0, self.kv_heads)
         parts: list[Linear] = [self.q, self.o]
@@ -120,12 +137,16 @@ class SelfAttention(nn.Module):
         self.heads, self.kv_heads = own.stop - own.start, kv.stop - kv.start
 
     def attention_flops(self, time: int) -> int:
-        """Forward FLOPs of scores and weighted sum over one sequence: 2 matmuls × 2 FLOPs for each pair attended to."""
+        """Forward FLOPs of scores and weighted sum over one sequence: 2 matmuls × 2 FLOPs for each
+        pair attended to.
+        """
         attend: Any = self.attend
         return 4 * attend.pairs(time) * self.head_dim
 
     def cache_values(self, time: int) -> int:
-        """How many numbers a decoding cache holds after `time` tokens: kv heads only, and only the band if there is one."""
+        """How many numbers a decoding cache holds after `time` tokens: kv heads only, and only the
+        band if there is one.
+        """
         attend: Any = self.attend
         return attend.kept(time) * self.head_dim
 

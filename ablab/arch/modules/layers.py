@@ -48,7 +48,9 @@ class _RmsNorm(nn.RMSNorm):
 
 @dataclass(frozen=True)
 class RmsNorm(Norm):
-    """x / sqrt(mean(x²) + eps) times a gain: no mean is taken off, no bias is added (Zhang & Sennrich 2019)."""
+    """x / sqrt(mean(x²) + eps) times a gain: no mean is taken off, no bias is added (Zhang &
+    Sennrich 2019).
+    """
 
     eps: float = 1e-5
 
@@ -118,7 +120,9 @@ class PostNorm(ResidualJoin):
 
 @dataclass(frozen=True)
 class Gelu(Activation):
-    """GELU in its tanh form, as GPT-1 and GPT-2 use it (Hendrycks & Gimpel 2016, arXiv:1606.08415)."""
+    """GELU in its tanh form, as GPT-1 and GPT-2 use it (Hendrycks & Gimpel 2016,
+    arXiv:1606.08415).
+    """
 
     def build(self) -> nn.Module:
         """The module."""
@@ -126,7 +130,9 @@ class Gelu(Activation):
 
 
 def ff_width(width: int, factor: float, multiple: int) -> int:
-    """The feed-forward width: factor × width, rounded up to a multiple of min(multiple, width / 16)."""
+    """The feed-forward width: factor × width, rounded up to a multiple of min(multiple, width /
+    16).
+    """
     step = max(1, min(multiple, width // 16))
     return step * ceil(round(factor * width, 6) / step)
 
@@ -185,7 +191,9 @@ class _Gated(nn.Module):
 
 @dataclass(frozen=True)
 class GatedMlp(Branch):
-    """down(activation(gate(x)) * up(x)) (Shazeer 2020, arXiv:2002.05202); its width is `ff_width(width, factor, multiple)`."""
+    """down(activation(gate(x)) * up(x)) (Shazeer 2020, arXiv:2002.05202); its width is
+    `ff_width(width, factor, multiple)`.
+    """
 
     activation: Activation
     factor: float

@@ -1,4 +1,6 @@
-"""From what the head reads to logits: the matmul, its factor and bound, and the padding of the vocabulary masked."""
+"""From what the head reads to logits: the matmul, its factor and bound, and the padding of the
+vocabulary masked.
+"""
 
 from collections.abc import Callable
 from math import inf
@@ -12,10 +14,11 @@ from ablab.arch.value import Architecture
 
 
 class Projection:
-    """Hidden (..., width) and output weight (table vocab, width) -> logits (..., table vocab); padding's are −∞. Ranks that
-    share the vocabulary each have a part of weight and logits.
+    """Hidden (..., width) and output weight (table vocab, width) -> logits (..., table vocab);
+    padding's are −∞. Ranks that share the vocabulary each have a part of weight and logits.
 
-    A plain callable: torch's FLOP counter hooks modules, and cannot where the loss takes its gradient in chunks.
+    A plain callable: torch's FLOP counter hooks modules, and cannot where the loss takes its
+    gradient in chunks.
     """
 
     def __init__(self, arch: Architecture) -> None:

@@ -1,8 +1,9 @@
 """The training loss at the head, in chunks of tokens, so that the full float32 logits never exist.
 
-A loss term is a function of each token's log Z (the logsumexp of its logits) and target logit, both (tokens,), and gives
-(tokens,); so chunked and vocabulary-parallel heads serve all terms. The gradient of a chunk is taken while its logits are
-there: the cost is one forward and one backward, nothing is computed twice.
+A loss term is a function of each token's log Z (the logsumexp of its logits) and target logit, both
+(tokens,), and gives (tokens,); so chunked and vocabulary-parallel heads serve all terms. The
+gradient of a chunk is taken while its logits are there: the cost is one forward and one backward,
+nothing is computed twice.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,8 +26,8 @@ _Settings = tuple[Project, LossTerms, Ranks]
 
 
 class HeadLoss(NamedTuple):
-    """`total`: what is minimised (scalar, mean over the tokens scored). `nll`: summed cross entropy in nats, detached.
-    `tokens`: how many were scored.
+    """`total`: what is minimised (scalar, mean over the tokens scored). `nll`: summed cross entropy
+    in nats, detached. `tokens`: how many were scored.
     """
 
     total: Tensor
@@ -35,7 +36,9 @@ class HeadLoss(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Sums over a chunk's scored tokens, and the gradient of the summed loss at its logits (tokens, vocab) or None."""
+    """Sums over a chunk's scored tokens, and the gradient of the summed loss at its logits (tokens,
+    vocab) or None.
+    """
 
     loss: Tensor
     nll: Tensor
@@ -43,13 +46,16 @@ class _Chunk(NamedTuple):
 
 
 def _log_z_and_target(logits: Tensor, own: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor]:
-    """Log Z and the target logit of each token (tokens,), over all ranks' logits (tokens, vocab) together. `own`: the target's
-    place in this rank's logits (tokens, 1), outside them where it is another's.
+    """Log Z and the target logit of each token (tokens,), over all ranks' logits (tokens, vocab)
+    together. `own`: the target's place in this rank's logits (tokens, 1), outside them where it is
+    another's.
     """
     if ranks.size == 1:
         return logits.logsumexp(-1), logits.gather(-1, own).squeeze(-1)
     elsewhere = _elsewhere(own, logits)
-    target = logits.gather(-1, own.masked_fill(elsewhere, 0)).masked_fill(elsewhere, 0.0).squeeze(-1)
+    target = (
+        logits.gather(-1, own.masked_fill(elsewhere, 0)).masked_fill(elsewhere, 0.0).squeeze(-1)
+    )
     largest = ranks.largest(logits.amax(-1))
     total, target = ranks.sum(torch.stack(((logits - largest.unsqueeze(-1)).exp().sum(-1), target)))
     return largest + total.log(), target
@@ -87,7 +93,9 @@ class _ChunkedHead(torch.autograd.Function):
     """(hidden (tokens, width), weight (vocab, width)) -> summed loss, summed cross entropy."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, settings: "_Settings") -> tuple[Tensor, Tensor]:
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, settings: "_Settings"
+    ) -> tuple[Tensor, Tensor]:
         project = settings[0]
         sums: list[tuple[Tensor, Tensor]] = []
         grads: list[Tensor] = []
@@ -120,11 +128,15 @@ def _chunks(hidden: Tensor, targets: Tensor, weight: Tensor) -> Iterator[tuple[T
 
 
 def head_loss(
-    project: Project, inputs: tuple[Tensor, Tensor], targets: Tensor, terms: LossTerms = (), ranks: Ranks = ALONE
+    project: Project,
+    inputs: tuple[Tensor, Tensor],
+    targets: Tensor,
+    terms: LossTerms = (),
+    ranks: Ranks = ALONE,
 ) -> HeadLoss:
-    """The loss for targets (tokens,), -100 left out. `project`: the `inputs`, hidden (tokens, width) and output weight
-    (vocab, width), to logits (tokens, vocab); it acts on each token alone. `ranks`: those that share the vocabulary, each with
-    its own rows of the weight.
+    """The loss for targets (tokens,), -100 left out. `project`: the `inputs`, hidden (tokens,
+    width) and output weight (vocab, width), to logits (tokens, vocab); it acts on each token alone.
+    `ranks`: those that share the vocabulary, each with its own rows of the weight.
     """
     hidden, weight = ranks.copy_to_region(inputs[0]), inputs[1]
     settings = (project, terms, ranks)
@@ -132,6 +144,12 @@ def head_loss(
     if torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad):
         total, nll = _ChunkedHead.apply(hidden, weight, targets, settings)  # pyright: ignore[reportGeneralTypeIssues]
     else:
-        chunks = [_chunk(project(h, weight), t, settings, with_grad=False) for h, t in _chunks(hidden, targets, weight)]
-        total, nll = torch.stack([c.loss for c in chunks]).sum(), torch.stack([c.nll for c in chunks]).sum()
+        chunks = [
+            _chunk(project(h, weight), t, settings, with_grad=False)
+            for h, t in _chunks(hidden, targets, weight)
+        ]
+        total, nll = (
+            torch.stack([c.loss for c in chunks]).sum(),
+            torch.stack([c.nll for c in chunks]).sum(),
+        )
     return HeadLoss(total / tokens.clamp(min=1), nll, tokens)

@@ -1,8 +1,9 @@
-"""What a model says to its tensor-parallel ranks (Shoeybi et al. 2019, arXiv:1909.08053, section 3).
+"""What a model says to its tensor-parallel ranks (Shoeybi et al. 2019, arXiv:1909.08053, section
+3).
 
-Every rank holds the whole residual stream and a part of each branch. A group of branches is entered once (the identity; its
-gradient is summed over the ranks) and left once (the sum of the ranks' parts; its gradient is the identity): one all-reduce
-forward, one backward.
+Every rank holds the whole residual stream and a part of each branch. A group of branches is entered
+once (the identity; its gradient is summed over the ranks) and left once (the sum of the ranks'
+parts; its gradient is the identity): one all-reduce forward, one backward.
 """
 
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ from ablab.errors import UserError
 
 @dataclass(frozen=True)
 class Ranks:
-    """One of `size` ranks that hold a model together. `group`: their process group; None where nothing is ever said, as on the
-    meta device.
+    """One of `size` ranks that hold a model together. `group`: their process group; None where
+    nothing is ever said, as on the meta device.
     """
 
     rank: int = 0
@@ -28,11 +29,14 @@ class Ranks:
     group: Any = None
 
     def part(self, count: int, what: str) -> slice:
-        """The rank's own share of `count` things. Raises UserError where the ranks cannot have equal shares."""
+        """The rank's own share of `count` things. Raises UserError where the ranks cannot have
+        equal shares.
+        """
         if count % self.size:
             fitting = max(size for size in range(1, min(self.size, count) + 1) if count % size == 0)
             raise UserError(
-                f"a tensor size of {self.size} does not divide {what}, {count}: take {fitting}, or a multiple of {self.size}"
+                f"a tensor size of {self.size} does not divide {what}, {count}: take "
+                f"{fitting}, or a multiple of {self.size}"
             )
         each = count // self.size
         return slice(self.rank * each, (self.rank + 1) * each)
@@ -50,12 +54,16 @@ class Ranks:
         return x if self.size == 1 else _Once.apply(x, self)  # pyright: ignore[reportReturnType]
 
     def shared(self, *weights: Tensor) -> tuple[Tensor, ...]:
-        """Weights that every rank holds whole and uses for its part alone: their gradients are summed, in one all-reduce."""
+        """Weights that every rank holds whole and uses for its part alone: their gradients are
+        summed, in one all-reduce.
+        """
         return weights if self.size == 1 or not weights else _Shared.apply(self, *weights)  # pyright: ignore[reportReturnType]
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
-        """What is drawn within differs from rank to rank; what is drawn after it does not, if nothing before it did."""
+        """What is drawn within differs from rank to rank; what is drawn after it does not, if
+        nothing before it did.
+        """
         seed = int(torch.randint(1 << 62, ()))
         devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
         with torch.random.fork_rng(devices):
@@ -74,7 +82,9 @@ class Ranks:
         """The ranks' x, one after another along `dim`, without a gradient."""
         if self.size == 1:
             return x
-        parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(self.size)]
+        parts = [
+            torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(self.size)
+        ]
         dist.all_gather(parts, x.detach().contiguous(), group=self.group)
         return torch.cat(parts, dim)
 
@@ -109,7 +119,9 @@ class _Leave(torch.autograd.Function):
 
 
 class _Once(torch.autograd.Function):
-    """The sum over the ranks depends on x as if it stood there once: the gradient is the sum's own, on every rank."""
+    """The sum over the ranks depends on x as if it stood there once: the gradient is the sum's own,
+    on every rank.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:

@@ -1,4 +1,6 @@
-"""Executors: what a driver hands runs to. The local one keeps persistent processes and survives their crashes."""
+"""Executors: what a driver hands runs to. The local one keeps persistent processes and survives
+their crashes.
+"""
 
 import multiprocessing
 import signal
@@ -26,7 +28,9 @@ class Executor(Protocol):
         ...
 
     def cancel(self, future: "Future[AttemptOutcome]") -> None:
-        """Ends one run's process now, whatever it is doing, and disturbs no other. The future is of no more use."""
+        """Ends one run's process now, whatever it is doing, and disturbs no other. The future is of
+        no more use.
+        """
         ...
 
     def stop(self) -> None:
@@ -43,11 +47,12 @@ class Executor(Protocol):
 
 
 class LocalExecutor:
-    """`slots` persistent processes on this machine, started as they are needed; a crash costs the run that crashed. `devices`:
-    the GPUs that the processes share, each process on one.
+    """`slots` persistent processes on this machine, started as they are needed; a crash costs the
+    run that crashed. `devices`: the GPUs that the processes share, each process on one.
 
-    Each process has a pool of its own: processes of one pool share pipes and their locks, so that one which is killed at a bad
-    moment would hang the others, and a pool ends none that has not begun its task.
+    Each process has a pool of its own: processes of one pool share pipes and their locks, so that
+    one which is killed at a bad moment would hang the others, and a pool ends none that has not
+    begun its task.
     """
 
     def __init__(self, slots: int, setting: Setting, devices: Sequence[str] = ()) -> None:
@@ -85,7 +90,9 @@ class LocalExecutor:
         taken = Counter(self._device_of.values())
         device = min(self._devices, key=lambda name: taken[name], default=None)
         arguments = [replace(self._setting, device=device), self._stop]
-        pool = ProcessPool(max_workers=1, context=self._context, initializer=initialise, initargs=arguments)
+        pool = ProcessPool(
+            max_workers=1, context=self._context, initializer=initialise, initargs=arguments
+        )
         if device is not None:
             self._device_of[pool] = device
         return pool
@@ -125,7 +132,9 @@ def report_of(future: "Future[AttemptOutcome]") -> AttemptOutcome:
     try:
         return future.result()
     except ProcessExpired as error:
-        return AttemptOutcome("lost", f"the worker process died ({_cause(error.exitcode)})", pid=error.pid)
+        return AttemptOutcome(
+            "lost", f"the worker process died ({_cause(error.exitcode)})", pid=error.pid
+        )
     except BrokenProcessPool:
         return AttemptOutcome("unstarted", "the worker process died while starting")
     except (Exception, SystemExit) as error:

@@ -18,8 +18,8 @@ __all__ = ["Figures", "Plot", "figures_of"]
 
 @dataclass(frozen=True)
 class Figures:
-    """A study's figures; None or empty where it has nothing for one. `bowls`: all in one; `each_bowl`: an arm each; `no_bowl`:
-    why a tuned study has none.
+    """A study's figures; None or empty where it has nothing for one. `bowls`: all in one;
+    `each_bowl`: an arm each; `no_bowl`: why a tuned study has none.
     """
 
     forest: Plot | None
@@ -38,9 +38,15 @@ class Figures:
             return None if plot is None else replace(plot, name=f"{prefix}-{plot.name}")
 
         return Figures(
-            named(self.forest), named(self.waterfall), named(self.losses), named(self.interactions), named(self.bowls),
-            [named(plot) for plot in self.each_bowl], [named(plot) for plot in self.fronts], self.no_bowl,
-        )  # fmt: skip
+            named(self.forest),
+            named(self.waterfall),
+            named(self.losses),
+            named(self.interactions),
+            named(self.bowls),
+            [named(plot) for plot in self.each_bowl],
+            [named(plot) for plot in self.fronts],
+            self.no_bowl,
+        )
 
     @property
     def files(self) -> list[Plot]:
@@ -52,6 +58,12 @@ class Figures:
 def figures_of(summary: Summary, evidence: Evidence) -> Figures:
     """Draws all figures that the study has the results for."""
     return Figures(
-        forest(summary), waterfall(evidence.steps, summary.metric), losses(evidence.curves), interactions(summary),
-        bowls(summary), single_bowls(summary), fronts(summary), no_bowl(summary),
-    )  # fmt: skip
+        forest(summary),
+        waterfall(evidence.steps, summary.metric),
+        losses(evidence.curves),
+        interactions(summary),
+        bowls(summary),
+        single_bowls(summary),
+        fronts(summary),
+        no_bowl(summary),
+    )

@@ -29,21 +29,33 @@ def bowls(summary: Summary) -> Plot | None:
     ticks = _Ticks.of(curves)
     with bare_drawing(height) as figure:
         grid = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False)
-        figure.subplots_adjust(0.13, 0.5 / height, 0.95, 1 - room / height, wspace=0.3, hspace=room + 0.15)
+        figure.subplots_adjust(
+            0.13, 0.5 / height, 0.95, 1 - room / height, wspace=0.3, hspace=room + 0.15
+        )
         for axes in grid.flat[len(curves) :]:
             axes.set_visible(False)
         for axes, (arm, points), title in zip(grid.flat, curves, titles, strict=False):
             _bowl(axes, arm, points, ticks)
             axes.set_title(title, fontsize=7)
-        for axes in grid.flat[max(0, len(curves) - across) : len(curves)]:  # the lowest of each column
+        for axes in grid.flat[
+            max(0, len(curves) - across) : len(curves)
+        ]:  # the lowest of each column
             axes.tick_params(labelbottom=True)
         figure.supxlabel(_option(curves[0][0]), fontsize=9, y=0.02)
         figure.supylabel(summary.metric, fontsize=9, x=0.01)
-    return Plot("bowls", "Tuning", f"{summary.metric} of each arm's trials. {_all(curves)}", figure, _caption(summary, curves))
+    return Plot(
+        "bowls",
+        "Tuning",
+        f"{summary.metric} of each arm's trials. {_all(curves)}",
+        figure,
+        _caption(summary, curves),
+    )
 
 
 def single_bowls(summary: Summary) -> list[Plot]:
-    """A small figure an arm, on one scale: for a page, which sets as many in a row as there is room for. Titles are arms."""
+    """A small figure an arm, on one scale: for a page, which sets as many in a row as there is room
+    for. Titles are arms.
+    """
     curves = _curves(summary)
     if not curves:
         return []
@@ -55,12 +67,21 @@ def single_bowls(summary: Summary) -> list[Plot]:
             axes = figure.add_axes((0.18, 0.17, 0.78, 0.8))
             _bowl(axes, arm, points, ticks)
             axes.set_ylim(*reach(ys, ys, 0.08))
-        made.append(Plot(f"bowl{i}", arm.arm, f"{summary.metric} by {_option(arm)}: {_told(arm, points)}", figure))
+        made.append(
+            Plot(
+                f"bowl{i}",
+                arm.arm,
+                f"{summary.metric} by {_option(arm)}: {_told(arm, points)}",
+                figure,
+            )
+        )
     return [replace(made[0], caption=_caption(summary, curves)), *made[1:]]
 
 
 def no_bowl(summary: Summary) -> str:
-    """Why there is nothing to draw of a tuning; nothing where there is, or where nothing was tuned."""
+    """Why there is nothing to draw of a tuning; nothing where there is, or where nothing was
+    tuned.
+    """
     if not summary.tuning or _curves(summary):
         return ""
     if any(_option(arm) for arm in summary.tuning):
@@ -70,8 +91,8 @@ def no_bowl(summary: Summary) -> str:
 
 @dataclass(frozen=True)
 class _Ticks:
-    """One scale for all arms: logarithmic where all that was tried is above 0. `at`: the labels of the lowest, the middle (if
-    there is room) and the highest, each where it says.
+    """One scale for all arms: logarithmic where all that was tried is above 0. `at`: the labels of
+    the lowest, the middle (if there is room) and the highest, each where it says.
     """
 
     log: bool
@@ -96,7 +117,9 @@ class _Ticks:
 
 
 def _labels(chosen: Sequence[float]) -> list[str]:
-    """In the fewest digits, three or less where these do, that tell them apart and keep what was listed (1.5e-3)."""
+    """In the fewest digits, three or less where these do, that tell them apart and keep what was
+    listed (1.5e-3).
+    """
     labels = [f"{x:.3g}" for x in chosen]
     if len(set(labels)) < len(chosen):
         labels = [exact(x) for x in chosen]
@@ -117,12 +140,16 @@ def _bowl(axes: Any, arm: ArmTuning, points: Points, ticks: _Ticks) -> None:
 
 def _curves(summary: Summary) -> list[tuple[ArmTuning, Points]]:
     every = [(arm, _points(arm)) for arm in summary.tuning]
-    return [(arm, points) for arm, points in every if points and points[0][0] < points[-1][0]][:_MOST]
+    return [(arm, points) for arm, points in every if points and points[0][0] < points[-1][0]][
+        :_MOST
+    ]
 
 
 def _points(arm: ArmTuning) -> Points:
     name = _option(arm)
-    return sorted((float(t.params[name]), t.values[0]) for t in arm.trials if name and t.values is not None)
+    return sorted(
+        (float(t.params[name]), t.values[0]) for t in arm.trials if name and t.values is not None
+    )
 
 
 def _option(arm: ArmTuning) -> str:

@@ -16,39 +16,82 @@ from ablab.report.numbers import short, significant_digits
 
 WIDTH = 5.0  # inches: at a phone's 390 pixels the letters are still 10 pixels high
 # Okabe and Ito's colours, which colour-blind readers tell apart.
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+)
 INK, MUTED, GRID = "#1a1a1b", "#6a6a6b", "#d8d8d9"
 LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
 # Colour and shape say the same, so that either is enough.
 MARKS: Mapping[str | None, tuple[str, str]] = {
-    "helps": (BLUE, "v"), "hurts": (VERMILION, "^"), "equivalent": (GREEN, "s"), "undecided": (MUTED, "o"),
-}  # fmt: skip
+    "helps": (BLUE, "v"),
+    "hurts": (VERMILION, "^"),
+    "equivalent": (GREEN, "s"),
+    "undecided": (MUTED, "o"),
+}
 UNKNOWN = (MUTED, "d")
-# In the page the scheme decides what these are; Okabe and Ito's have a lighter variant on dark ground.
+# In the page the scheme decides what these are; Okabe and Ito's have a lighter variant on dark
+# ground.
 _VARIABLES = {
-    INK: "currentColor", MUTED: "var(--muted)", GRID: "var(--grid)", BLUE: "var(--blue)", VERMILION: "var(--vermilion)",
-    GREEN: "var(--green)", PURPLE: "var(--purple)", ORANGE: "var(--orange)", SKY: "var(--sky)",
-}  # fmt: skip
+    INK: "currentColor",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    BLUE: "var(--blue)",
+    VERMILION: "var(--vermilion)",
+    GREEN: "var(--green)",
+    PURPLE: "var(--purple)",
+    ORANGE: "var(--orange)",
+    SKY: "var(--sky)",
+}
 _RC: Mapping[str, Any] = {
-    "svg.fonttype": "none", "text.parse_math": False,
-    "font.size": 10, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED,
-    "xtick.color": MUTED, "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.titlesize": 10,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.formatter.useoffset": False, "legend.frameon": False,
-    "legend.fontsize": 9, "hatch.color": MUTED, "hatch.linewidth": 0.6, "axes.titlelocation": "left", "axes.facecolor": "none",
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.formatter.useoffset": False,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "hatch.color": MUTED,
+    "hatch.linewidth": 0.6,
+    "axes.titlelocation": "left",
+    "axes.facecolor": "none",
+}
 # What has the letters that matplotlib's own font lacks, where the machine has it.
 _MORE_FONTS = (
-    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "WenQuanYi Zen Hei", "Droid Sans Fallback", "PingFang SC",
-    "Hiragino Sans", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Arial Unicode MS", "Noto Sans",
-)  # fmt: skip
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "WenQuanYi Zen Hei",
+    "Droid Sans Fallback",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Microsoft YaHei",
+    "Yu Gothic",
+    "Malgun Gothic",
+    "Arial Unicode MS",
+    "Noto Sans",
+)
 _FONT = re.compile(r"(font: (?:[\w.]+ )*[\d.]+px) [^;\"]+")
 _NAMED = re.compile(r' id="([^"]+)"')
 
 
 @dataclass(frozen=True, eq=False)
 class Plot:
-    """A figure. `name`: of its files. `title`: a few words. `alternative`: what it shows, for who cannot see it. `caption`: what
-    a reader must know beside it.
+    """A figure. `name`: of its files. `title`: a few words. `alternative`: what it shows, for who
+    cannot see it. `caption`: what a reader must know beside it.
     """
 
     name: str
@@ -77,7 +120,9 @@ class Plot:
         """A PNG file, on white."""
         out = BytesIO()
         with _settings(self.name):
-            self.figure.savefig(out, format="png", dpi=144, facecolor="white", metadata={"Software": None})
+            self.figure.savefig(
+                out, format="png", dpi=144, facecolor="white", metadata={"Software": None}
+            )
         return out.getvalue()
 
     @cached_property
@@ -116,7 +161,9 @@ def _settings(salt: str) -> Iterator[None]:
     own = {**_RC, "svg.hashsalt": salt or "ablab", "font.family": _families()}
     with mpl.rc_context(cast(Any, own)), warnings.catch_warnings():
         # A letter that no font here has is a box in a PNG; an SVG takes the reader's fonts.
-        warnings.filterwarnings("ignore", r"Glyph .* missing from|Matplotlib currently does not support")
+        warnings.filterwarnings(
+            "ignore", r"Glyph .* missing from|Matplotlib currently does not support"
+        )
         yield
 
 
@@ -129,7 +176,9 @@ def _families() -> list[str]:
 
 
 def _tidy(svg: str, plot: Plot) -> str:
-    """The element alone, with its text alternative; ids that nothing refers to are dropped, others are the figure's own."""
+    """The element alone, with its text alternative; ids that nothing refers to are dropped, others
+    are the figure's own.
+    """
     svg = _FONT.sub(r"\1 system-ui, sans-serif", svg[svg.index("<svg") :])
     svg = re.sub(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
@@ -150,20 +199,26 @@ def reach(lows: list[float], highs: list[float], share: float = 0.06) -> tuple[f
 
 
 def in_sizes(axis: Any) -> None:
-    """Labels an axis of matplotlib's in sizes (`1.005M`), with as many digits as its ticks take to stand where they say."""
-    axis.set_major_formatter(lambda value, _: short(value, significant_digits(axis.get_majorticklocs())))
+    """Labels an axis of matplotlib's in sizes (`1.005M`), with as many digits as its ticks take to
+    stand where they say.
+    """
+    axis.set_major_formatter(
+        lambda value, _: short(value, significant_digits(axis.get_majorticklocs()))
+    )
 
 
 def folded(name: str, width: int, lines: int = 6) -> str:
-    """A name in lines of at most `width` letters, half as many where they are twice as wide. What is left of it is cut: the
-    tables have it in full.
+    """A name in lines of at most `width` letters, half as many where they are twice as wide. What
+    is left of it is cut: the tables have it in full.
     """
     wide = any(east_asian_width(letter) in "WF" for letter in name)
     return fill(name, width // 2 if wide else width, max_lines=lines, placeholder=" …")
 
 
 def legend(figure: Any, entries: Sequence[tuple[Any, str]], **place: Any) -> None:
-    """A legend of (handle, label). Labels are set afterwards, since matplotlib leaves out those that begin with an underscore."""
+    """A legend of (handle, label). Labels are set afterwards, since matplotlib leaves out those
+    that begin with an underscore.
+    """
     made = figure.legend([handle for handle, _ in entries], [" "] * len(entries), **place)
     for text, (_, label) in zip(made.get_texts(), entries, strict=True):
         text.set_text(label)

@@ -16,7 +16,9 @@ _SAME = 0.01  # costs that differ by less than this share are the same: there is
 
 @dataclass(frozen=True)
 class Cost:
-    """What an arm costs. `key`: of its figure's name. `of`: the cost. `better`: −1 where less is better, 1 where more is."""
+    """What an arm costs. `key`: of its figure's name. `of`: the cost. `better`: −1 where less is
+    better, 1 where more is.
+    """
 
     key: str
     name: str
@@ -54,14 +56,21 @@ def fronts(summary: Summary) -> list[Plot]:
 
 def same_costs(summary: Summary) -> list[str]:
     """The costs in which the arms do not differ: there is nothing to trade."""
-    return [c.name for c in COSTS if c.of not in summary.apart and len(found := _values(summary, c)) > 1 and _alike(found)]
+    return [
+        c.name
+        for c in COSTS
+        if c.of not in summary.apart and len(found := _values(summary, c)) > 1 and _alike(found)
+    ]
 
 
 def costs_apart(summary: Summary) -> list[str]:
     """The costs that are not compared, a line a reason."""
     known = [cost for cost in COSTS if cost.of in summary.apart and _values(summary, cost)]
     reasons = dict.fromkeys(summary.apart[cost.of] for cost in known)
-    names = {reason: ", ".join(cost.name for cost in known if summary.apart[cost.of] == reason) for reason in reasons}
+    names = {
+        reason: ", ".join(cost.name for cost in known if summary.apart[cost.of] == reason)
+        for reason in reasons
+    }
     return [f"Not compared: {costs}: {reason}." for reason, costs in names.items()]
 
 
@@ -70,7 +79,9 @@ def _values(summary: Summary, cost: Cost) -> list[float]:
 
 
 def on_front(points: Mapping[int, tuple[float, float]], better: int = -1) -> list[int]:
-    """Those that none beats or equals in one and beats in the other, cheapest first. `points`: (cost, loss) by arm."""
+    """Those that none beats or equals in one and beats in the other, cheapest first. `points`:
+    (cost, loss) by arm.
+    """
     found, lowest = [], float("inf")
     for number in sorted(points, key=lambda n: (-better * points[n][0], points[n][1])):
         if points[number][1] < lowest:
@@ -80,7 +91,11 @@ def on_front(points: Mapping[int, tuple[float, float]], better: int = -1) -> lis
 
 
 def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> Plot | None:
-    points = {n: (x, arm.mean) for n, arm in arms if (x := cost.value(arm)) is not None and arm.mean is not None}
+    points = {
+        n: (x, arm.mean)
+        for n, arm in arms
+        if (x := cost.value(arm)) is not None and arm.mean is not None
+    }
     if len(points) < 2:
         return None
     if _alike([x for x, _ in points.values()]):
@@ -99,8 +114,12 @@ def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> 
     told = "; ".join(f"{n}: {names[n].name}" for n in best[:_LISTED])
     told += f"; and {len(best) - _LISTED} more" if len(best) > _LISTED else ""
     caption = f"On the front: {told}. Numbers are those of the arms' table."
-    caption += _of_bars(summary, many=many) if any(low is not None for low, _ in bars.values()) else ""
-    alternative = f"{summary.metric} against {cost.name} of {len(points)} arms. On the front: {told}."
+    caption += (
+        _of_bars(summary, many=many) if any(low is not None for low, _ in bars.values()) else ""
+    )
+    alternative = (
+        f"{summary.metric} against {cost.name} of {len(points)} arms. On the front: {told}."
+    )
     return Plot(f"front-{cost.key}", cost.name, alternative, figure, caption)
 
 
@@ -111,7 +130,10 @@ def _alike(costs: Sequence[float]) -> bool:
 def _of_bars(summary: Summary, *, many: bool) -> str:
     told = "Bars, of the front alone" if many else "Bars"
     looks = ", not widened for the looks" if summary.looks else ""
-    return f" {told}: 95 % intervals of the means{looks}; what a seed does to all arms alike is not in them."
+    return (
+        f" {told}: 95 % intervals of the means{looks}; what a seed does to all arms alike is not "
+        "in them."
+    )
 
 
 def _points(
@@ -120,7 +142,13 @@ def _points(
     best: list[int],
     bars: Mapping[int, tuple[float | None, float | None]],
 ) -> None:
-    axes.plot(*zip(*[points[n] for n in best], strict=True), color=BLUE, linewidth=1, drawstyle="steps-post", zorder=1)
+    axes.plot(
+        *zip(*[points[n] for n in best], strict=True),
+        color=BLUE,
+        linewidth=1,
+        drawstyle="steps-post",
+        zorder=1,
+    )
     many = len(points) > _MANY
     for number, (x, y) in points.items():
         leads = number in best
@@ -128,18 +156,38 @@ def _points(
         low, high = bars.get(number, (None, None))
         if low is not None and high is not None:
             axes.plot([x, x], [low, high], color=colour, linewidth=1, alpha=0.5)
-        axes.plot([x], [y], marker, color=colour, markersize=size, alpha=1.0 if leads or not many else 0.6, zorder=2 + leads)
+        axes.plot(
+            [x],
+            [y],
+            marker,
+            color=colour,
+            markersize=size,
+            alpha=1.0 if leads or not many else 0.6,
+            zorder=2 + leads,
+        )
     for number in _apart(points, best if many else [*best, *points]):
         colour = BLUE if number in best else MUTED
-        axes.annotate(str(number), points[number], (4, 3), textcoords="offset points", fontsize=8, color=colour)
+        axes.annotate(
+            str(number),
+            points[number],
+            (4, 3),
+            textcoords="offset points",
+            fontsize=8,
+            color=colour,
+        )
 
 
 def _apart(points: Mapping[int, tuple[float, float]], wanted: Sequence[int]) -> list[int]:
-    """Those of `wanted` whose numbers can all be read: of two that are near each other, the first."""
+    """Those of `wanted` whose numbers can all be read: of two that are near each other, the
+    first.
+    """
     spans = [max(axis) - min(axis) or 1.0 for axis in zip(*points.values(), strict=True)]
     chosen: list[int] = []
     for number in dict.fromkeys(wanted):
-        gaps = [[abs(a - b) / span for a, b, span in zip(points[number], points[n], spans, strict=True)] for n in chosen]
+        gaps = [
+            [abs(a - b) / span for a, b, span in zip(points[number], points[n], spans, strict=True)]
+            for n in chosen
+        ]
         if not any(gap[0] < _NEAR[0] and gap[1] < _NEAR[1] for gap in gaps):
             chosen.append(number)
     return chosen

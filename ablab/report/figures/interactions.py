@@ -32,24 +32,44 @@ def interactions(summary: Summary) -> Plot | None:
                 axes.text(at[1], at[0], _number(effect, unit), ha="center", va="center", fontsize=8)
         axes.set_xlim(-0.5, max(len(columns), _FEWEST) - 0.5)
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xticks(range(len(columns)), [folded(n, 18, 3) for n in columns], rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_xticks(
+            range(len(columns)),
+            [folded(n, 18, 3) for n in columns],
+            rotation=40,
+            ha="right",
+            rotation_mode="anchor",
+        )
         axes.set_yticks(range(len(rows)), [folded(n, 18, 3) for n in rows])
         axes.tick_params(length=0, labelsize=9)
         axes.spines[:].set_visible(False)
     aliased = any(e.aliases for e in cells.values())
-    caption = "Blue: worth more together than the sum of both; orange: worth less. A frame marks those that are told from zero."
+    caption = (
+        "Blue: worth more together than the sum of both; orange: worth less. A frame marks those "
+        "that are told from zero."
+    )
     caption += f" Figures are thousandths of {summary.metric}." if unit < 1 and numbers else ""
-    caption += " Pairs with equal figures and a dot cannot be told apart in this design." if aliased else ""
+    caption += (
+        " Pairs with equal figures and a dot cannot be told apart in this design."
+        if aliased
+        else ""
+    )
     place = _order(summary, cells).index
     if len(cells) < sum(place(a) < place(b) for a in columns for b in rows):
         caption += " Blank: not estimable, or not told apart from a change's own effect."
-    largest = sorted({e.name: e for e in cells.values()}.values(), key=lambda e: -abs(e.estimate or 0.0))[:5]
+    largest = sorted(
+        {e.name: e for e in cells.values()}.values(), key=lambda e: -abs(e.estimate or 0.0)
+    )[:5]
     told = "; ".join(f"{e.title} {e.estimate:+.3g}, {word(e.verdict)}" for e in largest)
-    alternative = f"Heat map of interactions of {len({*rows, *columns})} changes on {summary.metric}. The largest: {told}."
+    alternative = (
+        f"Heat map of interactions of {len({*rows, *columns})} changes on {summary.metric}. The "
+        f"largest: {told}."
+    )
     return Plot("interactions", "Interactions", alternative, figure, caption)
 
 
-def _sides(summary: Summary, cells: Mapping[tuple[str, str], EffectSummary]) -> tuple[list[str], list[str]]:
+def _sides(
+    summary: Summary, cells: Mapping[tuple[str, str], EffectSummary]
+) -> tuple[list[str], list[str]]:
     """The names beside the rows and below the columns, in the order of the changes."""
     known = _order(summary, cells)
     rows, columns = ({pair[side] for pair in cells} for side in (1, 0))
@@ -86,11 +106,21 @@ def _cell(axes: Any, at: tuple[int, int], effect: EffectSummary, most: float) ->
 
     (row, column), value = at, effect.estimate or 0.0
     colour = BLUE if value < 0 else VERMILION
-    axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=GRID, alpha=0.25, linewidth=0))
+    axes.add_patch(
+        Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=GRID, alpha=0.25, linewidth=0)
+    )
     strength = _STRONGEST * abs(value) / most
-    axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=colour, alpha=strength, linewidth=0))
+    axes.add_patch(
+        Rectangle(
+            (column - 0.47, row - 0.47), 0.94, 0.94, facecolor=colour, alpha=strength, linewidth=0
+        )
+    )
     if effect.real or effect.verdict in ("helps", "hurts"):
-        axes.add_patch(Rectangle((column - 0.43, row - 0.43), 0.86, 0.86, fill=False, edgecolor=INK, linewidth=1.4))
+        axes.add_patch(
+            Rectangle(
+                (column - 0.43, row - 0.43), 0.86, 0.86, fill=False, edgecolor=INK, linewidth=1.4
+            )
+        )
     if effect.aliases:
         axes.plot([column + 0.38], [row - 0.36], "o", color=MUTED, markersize=2)
 

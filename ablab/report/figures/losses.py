@@ -6,14 +6,26 @@ from typing import Any
 import numpy as np
 
 from ablab.analysis.curves import Curve, Curves
-from ablab.report.figures.canvas import GRID, LINES, MUTED, Plot, drawing, folded, in_sizes, legend, reach
+from ablab.report.figures.canvas import (
+    GRID,
+    LINES,
+    MUTED,
+    Plot,
+    drawing,
+    folded,
+    in_sizes,
+    legend,
+    reach,
+)
 
 _STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (8, 2)))
 _CUT = 0.2  # of the budget: before it losses fall so far that later differences could not be seen
 
 
 def losses(curves: Curves) -> Plot | None:
-    """Training loss above, where arms have the same tokens, the study's metric below. None: nothing was measured yet."""
+    """Training loss above, where arms have the same tokens, the study's metric below. None: nothing
+    was measured yet.
+    """
     metrics = list(dict.fromkeys(curve.metric for curve in curves.curves))
     if not metrics:
         return None
@@ -30,9 +42,18 @@ def losses(curves: Curves) -> Plot | None:
         if curves.axis == "tokens":
             in_sizes(panels[-1].xaxis)
         _legend(figure, panels[0], labels, others)
-    band = f" Bands: the range of the seeds (up to {curves.seeds} an arm)." if curves.seeds > 1 else ""
-    caption = f"The first {100 * _CUT:.0f} % is cut off above where losses fall steeply.{band} {curves.note}".rstrip()
-    told = ", ".join(f"{c.arm} ends at {c.mean[-1]:.4g}" for c in curves.curves if c.metric == metrics[-1] and c.arm in names)
+    band = (
+        f" Bands: the range of the seeds (up to {curves.seeds} an arm)." if curves.seeds > 1 else ""
+    )
+    caption = (
+        f"The first {100 * _CUT:.0f} % is cut off above where losses fall steeply.{band} "
+        f"{curves.note}"
+    ).rstrip()
+    told = ", ".join(
+        f"{c.arm} ends at {c.mean[-1]:.4g}"
+        for c in curves.curves
+        if c.metric == metrics[-1] and c.arm in names
+    )
     alternative = f"Curves of {' and '.join(metrics)} by {curves.axis}. {metrics[-1]}: {told}."
     return Plot("losses", "Loss curves", alternative, figure, caption)
 
@@ -43,13 +64,29 @@ def _panel(axes: Any, curves: Sequence[Curve], names: Sequence[str]) -> None:
             axes.plot(curve.x, curve.mean, color=GRID, linewidth=1, zorder=1)
     for curve in (c for name in names for c in curves if c.arm == name):
         i = names.index(curve.arm) % len(LINES)
-        axes.fill_between(curve.x, curve.low, curve.high, color=LINES[i], alpha=0.18, linewidth=0, zorder=2)
-        axes.plot(curve.x, curve.mean, color=LINES[i], linestyle=_STYLES[i % len(_STYLES)], linewidth=1.6, zorder=3)
+        axes.fill_between(
+            curve.x, curve.low, curve.high, color=LINES[i], alpha=0.18, linewidth=0, zorder=2
+        )
+        axes.plot(
+            curve.x,
+            curve.mean,
+            color=LINES[i],
+            linestyle=_STYLES[i % len(_STYLES)],
+            linewidth=1.6,
+            zorder=3,
+        )
         if len(curve.x) < 20:
             axes.plot(curve.x, curve.mean, "o", color=LINES[i], markersize=3.5, zorder=3)
     end = max(curve.x[-1] for curve in curves)
-    late = [(low, high) for c in curves for x, low, high in zip(c.x, c.low, c.high, strict=True) if x >= _CUT * end]
-    lows, highs = zip(*[pair for pair in late if np.isfinite(pair).all()] or [(0.0, 1.0)], strict=True)
+    late = [
+        (low, high)
+        for c in curves
+        for x, low, high in zip(c.x, c.low, c.high, strict=True)
+        if x >= _CUT * end
+    ]
+    lows, highs = zip(
+        *[pair for pair in late if np.isfinite(pair).all()] or [(0.0, 1.0)], strict=True
+    )
     axes.set_ylim(*reach(list(lows), list(highs), 0.04))
     axes.set_xlim(0, end * 1.01)
 
@@ -57,7 +94,9 @@ def _panel(axes: Any, curves: Sequence[Curve], names: Sequence[str]) -> None:
 def _legend(figure: Any, axes: Any, labels: Sequence[str], others: int) -> None:
     entries = []
     for i, label in enumerate(labels):
-        (line,) = axes.plot([], [], color=LINES[i % len(LINES)], linestyle=_STYLES[i % len(_STYLES)], linewidth=1.6)
+        (line,) = axes.plot(
+            [], [], color=LINES[i % len(LINES)], linestyle=_STYLES[i % len(_STYLES)], linewidth=1.6
+        )
         entries.append((line, label))
     if others:
         (line,) = axes.plot([], [], color=GRID, linewidth=1)

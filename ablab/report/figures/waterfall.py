@@ -1,9 +1,21 @@
-"""The waterfall: from the first family to the last, what each change brings, and what the changes do together."""
+"""The waterfall: from the first family to the last, what each change brings, and what the changes
+do together.
+"""
 
 from typing import Any
 
 from ablab.analysis.waterfall_steps import Steps
-from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, folded, reach
+from ablab.report.figures.canvas import (
+    BLUE,
+    GRID,
+    INK,
+    MUTED,
+    VERMILION,
+    Plot,
+    drawing,
+    folded,
+    reach,
+)
 from ablab.report.numbers import digits
 
 _LABEL = 24
@@ -13,7 +25,10 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
     """A bar a step, from the value before it to the value after it."""
     if steps is None:
         return None
-    names = [folded(name, _LABEL) for name in (steps.start, *(step.name for step in steps.changes), steps.end)]
+    names = [
+        folded(name, _LABEL)
+        for name in (steps.start, *(step.name for step in steps.changes), steps.end)
+    ]
     more = sum(name.count("\n") for name in names)
     places = digits(steps.spread)
     with drawing(0.8 + 0.29 * len(names) + 0.13 * more) as figure:
@@ -46,10 +61,17 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
         axes.tick_params(left=False)
     told = "; ".join(f"{step.name} {step.estimate:+.{places}f}" for step in steps.changes)
     alternative = (
-        f"Waterfall of {metric} from {steps.start} at {steps.first:.{places}f} to {steps.end} at {at:.{places}f}: {told}."
+        f"Waterfall of {metric} from {steps.start} at {steps.first:.{places}f} to {steps.end} at "
+        f"{at:.{places}f}: {told}."
     )
-    return Plot("waterfall", f"From {steps.start} to {steps.end}", alternative, figure, steps.caption)
+    return Plot(
+        "waterfall", f"From {steps.start} to {steps.end}", alternative, figure, steps.caption
+    )
 
 
 def _texts(steps: Steps, end: float, places: int) -> list[str]:
-    return [f"{steps.first:.{places}f}", *(f"{step.estimate:+.{places}f}" for step in steps.changes), f"{end:.{places}f}"]
+    return [
+        f"{steps.first:.{places}f}",
+        *(f"{step.estimate:+.{places}f}" for step in steps.changes),
+        f"{end:.{places}f}",
+    ]

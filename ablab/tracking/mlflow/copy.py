@@ -1,4 +1,6 @@
-"""A study copied from one MLflow store into another, as it stands there: parent, children, inputs, metrics, artifacts."""
+"""A study copied from one MLflow store into another, as it stands there: parent, children, inputs,
+metrics, artifacts.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +20,8 @@ _NOT_COPIED = ("mlflow.rootRunId",)
 
 @dataclass(frozen=True)
 class _Content:
-    """What a run holds beside what a search tells of it. `models`: with the step that each was reached at. `artifacts`: a folder
-    of them, or None.
+    """What a run holds beside what a search tells of it. `models`: with the step that each was
+    reached at. `artifacts`: a folder of them, or None.
     """
 
     rows: Sequence[Row]
@@ -28,9 +30,10 @@ class _Content:
 
 
 def copy(study: str, source: str, target: str, say: Callable[[str], None]) -> int:
-    """Copies a study into the store at `target`: how many runs it has. What stands there is not sent again, so that a copy that
-    was cut off can be asked for again; `say` hears what is not there to be copied. Raises UserError where a store can't be used,
-    or `source` has no such study: then no `target` is made.
+    """Copies a study into the store at `target`: how many runs it has. What stands there is not
+    sent again, so that a copy that was cut off can be asked for again; `say` hears what is not
+    there to be copied. Raises UserError where a store can't be used, or `source` has no such study:
+    then no `target` is made.
     """
     with _at(source):
         come = _opened(source, make=False)
@@ -38,9 +41,14 @@ def copy(study: str, source: str, target: str, say: Callable[[str], None]) -> in
         if found is None:
             raise UserError(f"no study named {study!r} in {redacted(source, source)}")
         parent = come.client.get_run(found)
-        children = [run for run in come.search(f"tags.`{PARENT}` = '{found}'") if KEY in run.data.tags]
+        children = [
+            run for run in come.search(f"tags.`{PARENT}` = '{found}'") if KEY in run.data.tags
+        ]
         if gone := missing_folder(come.client.get_experiment(come.experiment)):
-            say(f"no artifacts were copied: those of {redacted(source, source)} should lie in {gone}, which is not there")
+            say(
+                f"no artifacts were copied: those of {redacted(source, source)} should lie "
+                f"in {gone}, which is not there"
+            )
     with _at(target):
         go = _opened(target, make=True)
         tags = _tags(parent)
@@ -48,7 +56,9 @@ def copy(study: str, source: str, target: str, say: Callable[[str], None]) -> in
         there = go.children(to)
     for run in reversed(children):  # as they were made
         child = there.get(run.data.tags[KEY])
-        if child is not None and child.outdated(run.data.tags.get(RESULT, ""), run.info.end_time or 0):
+        if child is not None and child.outdated(
+            run.data.tags.get(RESULT, ""), run.info.end_time or 0
+        ):
             with _at(target):
                 go.discard(child.id)
             child = None
@@ -79,9 +89,19 @@ def _read(come: MlflowView, source: str, run: Any) -> Iterator[_Content]:
     """What a run holds, for as long as the block lasts."""
     with TemporaryDirectory() as folder:
         with _at(source):
-            history = [metric for name in run.data.metrics for metric in come.client.get_metric_history(run.info.run_id, name)]
-            rows = [{"step": metric.step, "time": metric.timestamp / 1000, metric.key: metric.value} for metric in history]
-            models = [(come.client.get_logged_model(out.model_id), out.step) for out in run.outputs.model_outputs]
+            history = [
+                metric
+                for name in run.data.metrics
+                for metric in come.client.get_metric_history(run.info.run_id, name)
+            ]
+            rows = [
+                {"step": metric.step, "time": metric.timestamp / 1000, metric.key: metric.value}
+                for metric in history
+            ]
+            models = [
+                (come.client.get_logged_model(out.model_id), out.step)
+                for out in run.outputs.model_outputs
+            ]
             some = bool(come.client.list_artifacts(run.info.run_id))
             if some:
                 come.client.download_artifacts(run.info.run_id, "", folder)

@@ -17,6 +17,13 @@ def inputs_of(folder: Path, fingerprint: str) -> list[DatasetInput]:
     given = {key: value for key, value in data.items() if value is not None}
     source = {"uri": json.dumps(given, sort_keys=True)}
     return [
-        DatasetInput(f"{name} {split}", fingerprint, split, "local", source, {"vocab": manifest["vocab"], **sizes})
+        DatasetInput(
+            f"{name} {split}",
+            fingerprint,
+            split,
+            "local",
+            source,
+            {"vocab": manifest["vocab"], **sizes},
+        )
         for split, sizes in manifest["splits"].items()
     ]

@@ -1,4 +1,6 @@
-"""What MLflow's stores will not have: names that are too long, what a user may not do, and what is wrong in itself."""
+"""What MLflow's stores will not have: names that are too long, what a user may not do, and what is
+wrong in itself.
+"""
 
 from collections.abc import Callable
 

@@ -1,5 +1,6 @@
-"""Keeps MLflow's view of a study in step with its run records. A store that is away costs a run nothing: what is measured
-stays in the records, and is sent when the store answers again, by the next `ablab run`, or by `ablab sync`.
+"""Keeps MLflow's view of a study in step with its run records. A store that is away costs a run
+nothing: what is measured stays in the records, and is sent when the store answers again, by the
+next `ablab run`, or by `ablab sync`.
 """
 
 import time
@@ -15,16 +16,19 @@ from ablab.spec.yaml_document import written
 from ablab.tracking.mlflow import view as mlflow_view
 from ablab.tracking.mlflow.stored import Heard, Store, StoredStudy, unheard
 
-_SECONDS_BETWEEN = 4.0  # MLflow's server drops a connection that was silent for five, perhaps while it is asked again
+# MLflow's server drops a connection that was silent for five seconds.
+_SECONDS_BETWEEN = 4.0
 _FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0
 
 
 class Mirror:
-    """A study's parent and children in MLflow, at `uri` or where the study is tracked; `say` hears when the store goes away, and
-    when it is back.
+    """A study's parent and children in MLflow, at `uri` or where the study is tracked; `say` hears
+    when the store goes away, and when it is back.
     """
 
-    def __init__(self, record: StudyRecord, study: Study, say: Callable[[str], None], uri: str | None = None) -> None:
+    def __init__(
+        self, record: StudyRecord, study: Study, say: Callable[[str], None], uri: str | None = None
+    ) -> None:
         self.record, self.study, self.say = record, study, say
         self.uri = uri or record.home.tracking_uri(study)
         self._stored: StoredStudy | None = None
@@ -37,7 +41,9 @@ class Mirror:
         self._opened = False
 
     def open(self, plan: Plan) -> None:
-        """Connects, reaps what a killed driver left RUNNING, and shows runs that were finished before."""
+        """Connects, reaps what a killed driver left RUNNING, and shows runs that were finished
+        before.
+        """
         self._opened = mlflow_view.available()
         if not self._opened:
             self.say("MLflow is not installed: runs are recorded, not tracked")
@@ -66,7 +72,9 @@ class Mirror:
 
     def tick(self, running: Sequence[RunSpec]) -> None:
         """Sends what the running runs have measured since the last time, every few seconds."""
-        if time.monotonic() - self._last >= _SECONDS_BETWEEN or (self._stored is None and self._due):
+        if time.monotonic() - self._last >= _SECONDS_BETWEEN or (
+            self._stored is None and self._due
+        ):
             self._last = time.monotonic()
             for spec in running:
                 self._safely(lambda stored, spec=spec: stored.send(spec))
@@ -79,16 +87,22 @@ class Mirror:
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
         """Attaches the report's files to the parent and ends it. Whether the view is in step."""
         self._again = 0.0
-        self._safely(lambda stored: self._close(stored, files, "FINISHED" if complete else "KILLED"))
+        self._safely(
+            lambda stored: self._close(stored, files, "FINISHED" if complete else "KILLED")
+        )
         if self._opened and self._stored is None:
-            self.say(f"what MLflow lacks stays in the records: `ablab sync {self.record.name}` sends it, or the next `ablab run`")
+            self.say(
+                f"what MLflow lacks stays in the records: `ablab sync {self.record.name}` "
+                "sends it, or the next `ablab run`"
+            )
         elif self._stored is not None and self._stored.refused:
             self.say(self._refused(self._stored))
         return self._stored is not None and not self._stored.refused
 
     def write(self, files: Sequence[Path], status: str, progress: Heard = unheard) -> None:
-        """Brings the store up to date with the records of the plan taken; `progress` hears of how many runs how many are written.
-        Raises what MLflow's clients raise, and at the end UserError where the store refused some runs.
+        """Brings the store up to date with the records of the plan taken; `progress` hears of how
+        many runs how many are written. Raises what MLflow's clients raise, and at the end UserError
+        where the store refused some runs.
         """
         stored = self._connect(progress)
         self._close(stored, files, status)
@@ -110,7 +124,9 @@ class Mirror:
     def _file(self) -> str:
         """The study as it was resolved, as a study file."""
         apart = {"tracking"} if self.study.budgets is None else {"tracking", "budget"}
-        return written(self.study.model_dump(mode="json", by_alias=True, exclude=apart, exclude_none=True))
+        return written(
+            self.study.model_dump(mode="json", by_alias=True, exclude=apart, exclude_none=True)
+        )
 
     def _connect(self, progress: Heard = unheard) -> StoredStudy:
         design = self.study.design.kind
@@ -130,16 +146,22 @@ class Mirror:
         return stored
 
     def _show(self, stored: StoredStudy, runs: Iterable[RunSpec]) -> None:
-        """Shows what is finished of `runs`. With them plugins may come that the children of others don't name."""
+        """Shows what is finished of `runs`. With them plugins may come that the children of others
+        don't name.
+        """
         stored.show(runs)
         stored.complete(self._specs)
 
     def _params(self, spec: RunSpec) -> dict[str, str]:
-        """What filters and groups the runs table: every plugin of the study is a parameter of every run."""
+        """What filters and groups the runs table: every plugin of the study is a parameter of every
+        run.
+        """
         mine = dict(spec.plugins)
         plugins = {f"plugin.{name}": shown_options(mine.get(name)) for name in self._plugins}
         study = self._studies.get(spec.part, self.study)
-        budget = {f"budget.{k}": str(v) for k, v in study.budget.model_dump(exclude_none=True).items()}
+        budget = {
+            f"budget.{k}": str(v) for k, v in study.budget.model_dump(exclude_none=True).items()
+        }
         budget |= {"part": spec.part} if spec.part else {}
         recipe = {f"recipe.{k}": str(v) for k, v in self._arms[spec.key].recipe.items()}
         dims = {f"dims.{k}": str(v) for k, v in spec.dims.items() if v is not None}
@@ -151,7 +173,9 @@ class Mirror:
         return time.monotonic() >= self._again
 
     def _safely(self, action: Callable[[StoredStudy], object]) -> None:
-        """Does it in the store. One that is away is asked again after a while, and told all that it missed."""
+        """Does it in the store. One that is away is asked again after a while, and told all that it
+        missed.
+        """
         if not self._opened or (self._stored is None and not self._due):
             return
         try:
@@ -165,14 +189,18 @@ class Mirror:
             self._stored = None
             if not self._wait:
                 told = mlflow_view.explained(error, self.uri)
-                self.say(f"MLflow is behind ({told}); runs go on, and it is sent their records when it answers")
+                self.say(
+                    f"MLflow is behind ({told}); runs go on, and it is sent their records "
+                    "when it answers"
+                )
             self._wait = min(max(2 * self._wait, _FIRST_WAIT), _LONGEST_WAIT)
             self._again = time.monotonic() + self._wait
 
 
 class LocalTracker:
-    """The home's own store, if there is one, to take studies and runs out of: MLflow keeps what is deleted until its garbage
-    collection. Raises UserError, when it is made too, where the store can't be used.
+    """The home's own store, if there is one, to take studies and runs out of: MLflow keeps what is
+    deleted until its garbage collection. Raises UserError, when it is made too, where the store
+    can't be used.
     """
 
     def __init__(self, home: Home) -> None:
@@ -180,7 +208,9 @@ class LocalTracker:
         self._view: mlflow_view.MlflowView | None = None
         if mlflow_view.available() and any(home.mlflow.glob("*.db")):
             with suppress(mlflow_view.NoStore), self._told():
-                self._view = mlflow_view.MlflowView(self._uri, home.mlflow, home.identity(), make=False)
+                self._view = mlflow_view.MlflowView(
+                    self._uri, home.mlflow, home.identity(), make=False
+                )
 
     def forget(self, studies: Iterable[str], runs: Collection[str]) -> None:
         """Takes out studies, and single runs of all others."""

@@ -9,8 +9,9 @@ Point = tuple[str, int]
 
 @dataclass(frozen=True)
 class Child:
-    """A run in MLflow. `status`: RUNNING, FINISHED, FAILED, KILLED. `params`: the names of its parameters. `ended`: when (Unix,
-    milliseconds). `result`: what tells the result that it shows from others.
+    """A run in MLflow. `status`: RUNNING, FINISHED, FAILED, KILLED. `params`: the names of its
+    parameters. `ended`: when (Unix, milliseconds). `result`: what tells the result that it shows
+    from others.
     """
 
     id: str

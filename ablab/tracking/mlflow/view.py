@@ -1,7 +1,7 @@
 """MLflow as a view of the run records: one parent run a study, one child a run, one level.
 
-Only the driver writes here. Whatever is lost can be written again from the records; sending the same batch of metrics
-twice changes nothing.
+Only the driver writes here. Whatever is lost can be written again from the records; sending the
+same batch of metrics twice changes nothing.
 """
 
 import getpass
@@ -11,15 +11,34 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from ablab.tracking.mlflow.connection import NoStore, available, connect, explained, settings, store_folder
+from ablab.tracking.mlflow.connection import (
+    NoStore,
+    available,
+    connect,
+    explained,
+    settings,
+    store_folder,
+)
 from ablab.tracking.mlflow.experiment import experiment
 from ablab.tracking.mlflow.limits import refused, short, where_allowed
 from ablab.tracking.mlflow.runs import Child, DatasetInput, NewChild, Point
 
 __all__ = [
-    "RESULT", "STUDY", "Child", "DatasetInput", "MlflowView", "NewChild", "NoStore", "Point", "available", "explained",
-    "refused", "settings", "store_folder", "tagged",
-]  # fmt: skip
+    "RESULT",
+    "STUDY",
+    "Child",
+    "DatasetInput",
+    "MlflowView",
+    "NewChild",
+    "NoStore",
+    "Point",
+    "available",
+    "explained",
+    "refused",
+    "settings",
+    "store_folder",
+    "tagged",
+]
 
 PARENT, STUDY, KEY, KIND = "mlflow.parentRunId", "ablab.study", "ablab.run_key", "ablab.kind"
 RESULT = "ablab.result"
@@ -29,8 +48,9 @@ Row = Mapping[str, Any]
 
 
 class MlflowView:
-    """A connection to a store; `local`: where the artifacts of one lie that no server keeps; `home`: whose runs these are. Raises
-    UserError (NoStore where there is none and it is not to `make` one), and what MLflow raises where the store can't be opened.
+    """A connection to a store; `local`: where the artifacts of one lie that no server keeps;
+    `home`: whose runs these are. Raises UserError (NoStore where there is none and it is not to
+    `make` one), and what MLflow raises where the store can't be opened.
     """
 
     def __init__(self, uri: str, local: Path, home: str = "", *, make: bool = True) -> None:
@@ -44,8 +64,8 @@ class MlflowView:
         return found[0].info.run_id if found else None
 
     def parent(self, study: str, tags: Mapping[str, str]) -> str:
-        """The study's parent run, made if it is not there; its tags are those of the latest revision. One that was made twice,
-        since an answer was lost, becomes one.
+        """The study's parent run, made if it is not there; its tags are those of the latest
+        revision. One that was made twice, since an answer was lost, becomes one.
         """
         found = [parent.info.run_id for parent in self._parents(study)]
         for twin in found[1:]:
@@ -57,7 +77,9 @@ class MlflowView:
             self.client.update_run(run, status="RUNNING")
         else:
             tags_first = {STUDY: study, KIND: "study", **_signature()}
-            run = self.client.create_run(self.experiment, tags=tags_first, run_name=short(study)).info.run_id
+            run = self.client.create_run(
+                self.experiment, tags=tags_first, run_name=short(study)
+            ).info.run_id
         self.tag(run, tags)
         return run
 
@@ -68,24 +90,39 @@ class MlflowView:
         self.client.log_batch(run, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def children(self, parent: str, key: str | None = None) -> dict[str, Child]:
-        """The children of `parent` by run key, or the one of `key` alone. Of one that was made twice, since an answer was lost,
-        the older stays, or what holds more.
+        """The children of `parent` by run key, or the one of `key` alone. Of one that was made
+        twice, since an answer was lost, the older stays, or what holds more.
         """
         one = f" and tags.`{KEY}` = '{key}'" if key else ""
         found: dict[str, Child] = {}
-        for run in sorted((run for run in self._under(parent, one) if KEY in run.data.tags), key=_age):
+        for run in sorted(
+            (run for run in self._under(parent, one) if KEY in run.data.tags), key=_age
+        ):
             if run.data.tags[KEY] in found:
                 self._remove(run.info.run_id)
             else:
                 params, result = frozenset(run.data.params), run.data.tags.get(RESULT, "")
-                found[run.data.tags[KEY]] = Child(run.info.run_id, run.info.status, params, run.info.end_time or 0, result)
+                found[run.data.tags[KEY]] = Child(
+                    run.info.run_id, run.info.status, params, run.info.end_time or 0, result
+                )
         return found
 
-    def create_child(self, parent: str, child: NewChild, params: Mapping[str, str], tags: Mapping[str, str]) -> str:
+    def create_child(
+        self, parent: str, child: NewChild, params: Mapping[str, str], tags: Mapping[str, str]
+    ) -> str:
         """A child run with its parameters; RUNNING from here on."""
-        all_tags = {**_signature(), _HOME: self._home, **tags, PARENT: parent, KEY: child.key, KIND: "run"}
+        all_tags = {
+            **_signature(),
+            _HOME: self._home,
+            **tags,
+            PARENT: parent,
+            KEY: child.key,
+            KIND: "run",
+        }
         began = None if child.began is None else int(child.began * 1000)
-        run = self.client.create_run(self.experiment, began, all_tags, short(child.name)).info.run_id
+        run = self.client.create_run(
+            self.experiment, began, all_tags, short(child.name)
+        ).info.run_id
         self._log_params(run, params)
         return run
 
@@ -100,8 +137,12 @@ class MlflowView:
 
         def entity(data: DatasetInput) -> entities.DatasetInput:
             source, profile = json.dumps(dict(data.source)), json.dumps(dict(data.profile))
-            dataset = entities.Dataset(data.name, data.digest, data.kind, source, schema=None, profile=profile)
-            return entities.DatasetInput(dataset, [entities.InputTag("mlflow.data.context", data.context)])
+            dataset = entities.Dataset(
+                data.name, data.digest, data.kind, source, schema=None, profile=profile
+            )
+            return entities.DatasetInput(
+                dataset, [entities.InputTag("mlflow.data.context", data.context)]
+            )
 
         self.client.log_inputs(run, datasets=[entity(data) for data in datasets])
 
@@ -110,14 +151,18 @@ class MlflowView:
         return bool(self.client.get_run(run).outputs.model_outputs)
 
     def model(self, run: str, name: str, params: Mapping[str, str], step: int) -> None:
-        """The model that a run came to, as its output: described, not uploaded. One that was made, though the answer was lost, is
-        taken up.
+        """The model that a run came to, as its output: described, not uploaded. One that was made,
+        though the answer was lost, is taken up.
         """
         from mlflow.entities import LoggedModelOutput
 
-        plain = "".join("_" if sign in "/:.%\"'" else sign for sign in short(name))  # which MLflow forbids in a model's name
+        plain = "".join(
+            "_" if sign in "/:.%\"'" else sign for sign in short(name)
+        )  # which MLflow forbids in a model's name
         there = self.client.search_logged_models([self.experiment], f"source_run_id = '{run}'")
-        model, *twins = [found.model_id for found in sorted(there, key=lambda found: found.creation_timestamp)] or [
+        model, *twins = [
+            found.model_id for found in sorted(there, key=lambda found: found.creation_timestamp)
+        ] or [
             self.client.create_logged_model(
                 self.experiment, plain, source_run_id=run, params=dict(params), model_type="decoder"
             ).model_id
@@ -134,14 +179,22 @@ class MlflowView:
     def logged(self, run: str) -> set[Point]:
         """The metrics that stand there already, by name and step."""
         names = self.client.get_run(run).data.metrics
-        return {(name, metric.step) for name in names for metric in self.client.get_metric_history(run, name)}
+        return {
+            (name, metric.step)
+            for name in names
+            for metric in self.client.get_metric_history(run, name)
+        }
 
     def log(self, run: str, rows: Iterable[Row], but: Collection[Point] = ()) -> set[Point]:
-        """Logs metrics by step, all `but` those: which ones. Each row has `step` and `time` (Unix)."""
+        """Logs metrics by step, all `but` those: which ones. Each row has `step` and `time`
+        (Unix).
+        """
         from mlflow.entities import Metric
 
         new = {
-            (name, int(row["step"])): Metric(name, float(value), int(row["time"] * 1000), int(row["step"]))
+            (name, int(row["step"])): Metric(
+                name, float(value), int(row["time"] * 1000), int(row["step"])
+            )
             for row in rows
             for name, value in row.items()
             if name not in ("step", "time") and (name, int(row["step"])) not in but
@@ -165,9 +218,13 @@ class MlflowView:
         self.client.log_text(run, text, name)
 
     def reap(self, alive: Iterable[str]) -> None:
-        """Ends as KILLED every run of this home that is RUNNING though no process trains it; `alive` are keys that are."""
+        """Ends as KILLED every run of this home that is RUNNING though no process trains it;
+        `alive` are keys that are.
+        """
         keys = set(alive)
-        for run in self.search(f"attributes.status = 'RUNNING' and tags.`{_HOME}` = '{self._home}'"):
+        for run in self.search(
+            f"attributes.status = 'RUNNING' and tags.`{_HOME}` = '{self._home}'"
+        ):
             if run.data.tags.get(KEY) not in keys:
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
@@ -184,7 +241,9 @@ class MlflowView:
                 self.client.delete_run(run.info.run_id)
 
     def discard(self, child: str) -> None:
-        """Takes a child out of its study, and deletes it where this user may: who may only add can't."""
+        """Takes a child out of its study, and deletes it where this user may: who may only add
+        can't.
+        """
         for tag in (KEY, PARENT, STUDY):
             self.client.delete_tag(child, tag)
         self._remove(child)
@@ -212,7 +271,9 @@ class MlflowView:
         runs: list[Any] = []
         token = None
         while True:
-            page = self.client.search_runs([self.experiment], query, max_results=1000, page_token=token)
+            page = self.client.search_runs(
+                [self.experiment], query, max_results=1000, page_token=token
+            )
             runs += page
             token = page.token
             if not token:
@@ -220,8 +281,8 @@ class MlflowView:
 
 
 def tagged(tag: str, value: str) -> str:
-    """A condition of MLflow's search: the tag has that value. Of one with both kinds of quotes, which no string of MLflow's can
-    hold, it finds some others too.
+    """A condition of MLflow's search: the tag has that value. Of one with both kinds of quotes,
+    which no string of MLflow's can hold, it finds some others too.
     """
     quote = '"' if "'" in value else "'"
     if quote not in value:
@@ -237,4 +298,8 @@ def _age(run: Any) -> tuple[int, int, str]:
 
 def _signature() -> dict[str, str]:
     """Who writes: what MLflow's tables show as user and source."""
-    return {"mlflow.user": getpass.getuser(), "mlflow.source.name": "ablab", "mlflow.source.type": "LOCAL"}
+    return {
+        "mlflow.user": getpass.getuser(),
+        "mlflow.source.name": "ablab",
+        "mlflow.source.type": "LOCAL",
+    }

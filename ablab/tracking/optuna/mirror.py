@@ -1,4 +1,6 @@
-"""Keeps Optuna's view of a study in step with its run records: one Optuna study a revision, one trial a run."""
+"""Keeps Optuna's view of a study in step with its run records: one Optuna study a revision, one
+trial a run.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +17,9 @@ from ablab.tracking.optuna import study as optuna_study
 
 
 class OptunaMirror:
-    """`say` hears once why there is no view, if there is none. Importances can be computed on what it shows."""
+    """`say` hears once why there is no view, if there is none. Importances can be computed on what
+    it shows.
+    """
 
     def __init__(self, record: StudyRecord, study: Study, say: Callable[[str], None]) -> None:
         self.record, self.study, self.say = record, study, say
@@ -26,7 +30,11 @@ class OptunaMirror:
     def storage(self) -> str:
         """Where it is kept: a database's address, or a journal file."""
         tracking = self.study.tracking
-        return tracking.optuna if tracking and tracking.optuna else str(self.record.home.optuna(self.record.name))
+        return (
+            tracking.optuna
+            if tracking and tracking.optuna
+            else str(self.record.home.optuna(self.record.name))
+        )
 
     def open(self, plan: Plan) -> None:
         """Connects, and shows runs that ended before."""
@@ -60,7 +68,9 @@ class OptunaMirror:
     def _open(self, plan: Plan) -> None:
         self._parameters.take(plan)
         with locked(self.record.home.views_lock):
-            self._view = optuna_study.StudyView(self.storage, self.record.edition, self.study.objectives)
+            self._view = optuna_study.StudyView(
+                self.storage, self.record.edition, self.study.objectives
+            )
             self._show(self._view, plan.unique.values())
 
     def _show_more(self, runs: Iterable[RunSpec]) -> None:
@@ -82,11 +92,16 @@ class OptunaMirror:
             action()
         except Exception as error:  # a store raises what its driver raises
             self._view = None
-            self.say(f"the Optuna view stopped ({fault(error, self.storage)}); the next `ablab run` writes it again")
+            self.say(
+                f"the Optuna view stopped ({fault(error, self.storage)}); the next `ablab "
+                "run` writes it again"
+            )
 
 
 class _Parameters:
-    """What distinguishes a study's runs, as parameters of trials, with all the values that each takes."""
+    """What distinguishes a study's runs, as parameters of trials, with all the values that each
+    takes.
+    """
 
     def __init__(self, study: Study) -> None:
         self.specs: Mapping[str, RunSpec] = {}
@@ -102,18 +117,27 @@ class _Parameters:
         self._parts = [part.label for part in plan.parts]
         used = [dict(run.plugins) for run in plan.unique.values()]
         names = [] if self._search else sorted({name for plugins in used for name in plugins})
-        self._plugins = {name: sorted({shown_options(plugins.get(name)) for plugins in used}) for name in names}
+        self._plugins = {
+            name: sorted({shown_options(plugins.get(name)) for plugins in used}) for name in names
+        }
 
     def of(self, spec: RunSpec) -> tuple[dict[str, Any], Mapping[str, Any]]:
         """A run's parameters, and the values that each takes in the study."""
         plugins = dict(spec.plugins)
-        params: dict[str, Any] = {f"plugin.{name}": shown_options(plugins.get(name)) for name in self._plugins}
-        choices: dict[str, Any] = {f"plugin.{name}": values for name, values in self._plugins.items()}
+        params: dict[str, Any] = {
+            f"plugin.{name}": shown_options(plugins.get(name)) for name in self._plugins
+        }
+        choices: dict[str, Any] = {
+            f"plugin.{name}": values for name, values in self._plugins.items()
+        }
         params |= self._arms[spec.key].params
         choices |= self._space
         params["seed"], choices["seed"] = spec.seed, self._seeds
         if self._parts:
             params["part"], choices["part"] = spec.part, self._parts
         if self._trials:
-            params["stage"], choices["stage"] = "run" if spec.trial is None else "trial", ["trial", "run"]
+            params["stage"], choices["stage"] = (
+                "run" if spec.trial is None else "trial",
+                ["trial", "run"],
+            )
         return params, choices

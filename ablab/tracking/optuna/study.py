@@ -1,7 +1,8 @@
-"""Optuna: proposes trials (ask/tell), and holds a view of finished runs that its dashboard opens on.
+"""Optuna: proposes trials (ask/tell), and holds a view of finished runs that its dashboard opens
+on.
 
-Proposals are made in memory and can be made again from the run records; so can the view. Optuna is imported here and nowhere
-else, when it is needed.
+Proposals are made in memory and can be made again from the run records; so can the view. Optuna is
+imported here and nowhere else, when it is needed.
 """
 
 import importlib.util
@@ -38,8 +39,8 @@ Space = Mapping[str, Sequence[Any] | Interval]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trial: its values, one an objective; None where it was pruned or came to nothing. `intermediate`: values
-    on its way, by rung. `constraints`: above 0 where one is broken.
+    """What became of a trial: its values, one an objective; None where it was pruned or came to
+    nothing. `intermediate`: values on its way, by rung. `constraints`: above 0 where one is broken.
     """
 
     values: tuple[float, ...] | None
@@ -49,27 +50,37 @@ class Outcome:
 
 
 class Proposer:
-    """Asks Optuna for trials. `space`: all parameters, by name: a list of choices, or an interval. `population`: of NSGA-II,
-    which serves several objectives.
+    """Asks Optuna for trials. `space`: all parameters, by name: a list of choices, or an interval.
+    `population`: of NSGA-II, which serves several objectives.
     """
 
-    def __init__(self, space: Space, objectives: int, pruner: Pruner = "none", population: int = 50) -> None:
+    def __init__(
+        self, space: Space, objectives: int, pruner: Pruner = "none", population: int = 50
+    ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         several = optuna.samplers.NSGAIISampler(seed=0, population_size=population)
         sampler = optuna.samplers.TPESampler(seed=0) if objectives == 1 else several
         self._space = {name: _distribution(values) for name, values in space.items()}
-        # Hyperband draws a trial's bracket from the study's name: the same for every arm, and every time.
+        # Hyperband draws a trial's bracket from the study's name: the same for every arm, and every
+        # time.
         self._study = optuna.create_study(
-            study_name="trials", directions=_down(objectives), sampler=sampler, pruner=_pruner(pruner)
+            study_name="trials",
+            directions=_down(objectives),
+            sampler=sampler,
+            pruner=_pruner(pruner),
         )
         self._several = objectives > 1
         self._trials: dict[int, optuna.Trial] = {}
         self._reported: dict[int, set[int]] = {}
 
-    def ask(self, choose: Callable[[Suggest], Any], given: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
-        """A trial's number and parameters. `choose` asks for each parameter that the trial has; `given` are taken as they are."""
+    def ask(
+        self, choose: Callable[[Suggest], Any], given: Mapping[str, Any] | None = None
+    ) -> tuple[int, dict[str, Any]]:
+        """A trial's number and parameters. `choose` asks for each parameter that the trial has;
+        `given` are taken as they are.
+        """
         if given is not None:
             self._study.enqueue_trial(dict(given))
         trial = self._study.ask()
@@ -82,12 +93,16 @@ class Proposer:
         """Notes a trial's values on its way, by rung; whether the pruner would end it here."""
         trial = self._trials.get(number)
         lags = False
-        if trial is None or self._several:  # Optuna takes no values on the way of several objectives
+        if (
+            trial is None or self._several
+        ):  # Optuna takes no values on the way of several objectives
             return lags
         for rung in sorted(set(values) - self._reported[number]):
             self._reported[number].add(rung)
             trial.report(values[rung], rung)
-            lags = trial.should_prune()  # asked at every rung: the pruner keeps what it compared there
+            lags = (
+                trial.should_prune()
+            )  # asked at every rung: the pruner keeps what it compared there
         return lags
 
     def tell(self, number: int, outcome: Outcome) -> None:
@@ -99,11 +114,17 @@ class Proposer:
         for name, value in outcome.constraints.items():
             trial.set_constraint(name, value)
         pruned = optuna.trial.TrialState.PRUNED
-        self._study.tell(trial, None if outcome.values is None else list(outcome.values), None if outcome.values else pruned)
+        self._study.tell(
+            trial,
+            None if outcome.values is None else list(outcome.values),
+            None if outcome.values else pruned,
+        )
 
 
 class StudyView:
-    """A study in a store that optuna-dashboard opens. `storage`: a database's address, or the path of a journal file."""
+    """A study in a store that optuna-dashboard opens. `storage`: a database's address, or the path
+    of a journal file.
+    """
 
     def __init__(self, storage: str, name: str, metrics: Sequence[str]) -> None:
         import optuna
@@ -113,7 +134,9 @@ class StudyView:
             Path(storage).parent.mkdir(parents=True, exist_ok=True)
         self._database = optuna.storages.RDBStorage(storage) if "://" in storage else None
         held = self._database or _journal(Path(storage))
-        self._study = optuna.create_study(storage=held, study_name=name, directions=_down(len(metrics)), load_if_exists=True)
+        self._study = optuna.create_study(
+            storage=held, study_name=name, directions=_down(len(metrics)), load_if_exists=True
+        )
         if not self._study.metric_names:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
@@ -126,9 +149,16 @@ class StudyView:
         """Whether the run is shown with its values, so that nothing more will come."""
         return (seen := self._seen.get(run)) is not None and seen.name == "COMPLETE"
 
-    def show(self, run: str, params: Mapping[str, Any], choices: Mapping[str, Sequence[Any]], outcome: Outcome) -> None:
-        """Adds a run that ended, once; and once more where it ended otherwise since: Optuna takes back no trial that failed, but
-        leaves it out of what it computes. `choices`: all values that each parameter takes in the study.
+    def show(
+        self,
+        run: str,
+        params: Mapping[str, Any],
+        choices: Mapping[str, Sequence[Any]],
+        outcome: Outcome,
+    ) -> None:
+        """Adds a run that ended, once; and once more where it ended otherwise since: Optuna takes
+        back no trial that failed, but leaves it out of what it computes. `choices`: all values that
+        each parameter takes in the study.
         """
         ended = _state(outcome)
         if self._seen.get(run) is not ended:
@@ -190,16 +220,29 @@ def _pruner(kind: Pruner) -> "optuna.pruners.BasePruner":
 def _state(outcome: Outcome) -> "optuna.trial.TrialState":
     from optuna.trial import TrialState
 
-    return TrialState.COMPLETE if outcome.values is not None else TrialState.PRUNED if outcome.pruned else TrialState.FAIL
+    return (
+        TrialState.COMPLETE
+        if outcome.values is not None
+        else TrialState.PRUNED
+        if outcome.pruned
+        else TrialState.FAIL
+    )
 
 
 def _frozen(
-    params: Mapping[str, Any], space: Mapping[str, Any], outcome: Outcome, attributes: Mapping[str, Any] | None = None
+    params: Mapping[str, Any],
+    space: Mapping[str, Any],
+    outcome: Outcome,
+    attributes: Mapping[str, Any] | None = None,
 ) -> "optuna.trial.FrozenTrial":
     import optuna
 
     return optuna.trial.create_trial(
-        state=_state(outcome), values=list(outcome.values) if outcome.values is not None else None,
-        params=dict(params), distributions=dict(space), intermediate_values=dict(outcome.intermediate),
-        user_attrs=dict(attributes or {}), constraints=dict(outcome.constraints) or None,
-    )  # fmt: skip
+        state=_state(outcome),
+        values=list(outcome.values) if outcome.values is not None else None,
+        params=dict(params),
+        distributions=dict(space),
+        intermediate_values=dict(outcome.intermediate),
+        user_attrs=dict(attributes or {}),
+        constraints=dict(outcome.constraints) or None,
+    )

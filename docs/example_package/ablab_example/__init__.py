@@ -1,1 +1,3 @@
-"""An example of a plugin package: each module is found through the entry point that names this package."""
+"""An example of a plugin package: each module is found through the entry point that names this
+package.
+"""

@@ -6,7 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablab.plugin import Branch, BuildContext, Edit, ForwardContext, Kind, Linear, Parallel, Role, plugin
+from ablab.plugin import (
+    Branch,
+    BuildContext,
+    Edit,
+    ForwardContext,
+    Kind,
+    Linear,
+    Parallel,
+    Role,
+    plugin,
+)
 
 
 class _DecayMixer(nn.Module):

@@ -7,7 +7,16 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from ablab.plugin import Branch, BuildContext, Edit, ForwardContext, Linear, Parallel, PlainMlp, plugin
+from ablab.plugin import (
+    Branch,
+    BuildContext,
+    Edit,
+    ForwardContext,
+    Linear,
+    Parallel,
+    PlainMlp,
+    plugin,
+)
 
 
 class _Experts(nn.Module):
@@ -18,15 +27,21 @@ class _Experts(nn.Module):
         self.experts = nn.ModuleList(PlainMlp(factor=4 / count).build(site) for _ in range(count))
 
     def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
-        """X (batch, time, width) -> the same. Every expert is computed, so its cost is counted; one is used."""
+        """X (batch, time, width) -> the same. Every expert is computed, so its cost is counted; one
+        is used.
+        """
         chances = self.router(x).softmax(-1)
         chosen = F.one_hot(chances.argmax(-1), self.count).to(chances.dtype)
         if flow is not None:
-            # Of each sequence by itself (DeepSeek-AI 2024, arXiv:2412.19437): no matter how a batch is shared out.
+            # Of each sequence by itself (DeepSeek-AI 2024, arXiv:2412.19437): no matter how a batch
+            # is shared out.
             loads = chosen.mean(-2) * chances.mean(-2)
             flow.add_loss("balance", self.balance * self.count * loads.sum(-1).mean())
         weights = (chances * chosen).unsqueeze(-2).unbind(-1)  # each (batch, time, 1)
-        return sum((expert(x) * weight for expert, weight in zip(self.experts, weights, strict=True)), 0 * x)
+        return sum(
+            (expert(x) * weight for expert, weight in zip(self.experts, weights, strict=True)),
+            0 * x,
+        )
 
 
 @dataclass(frozen=True)
@@ -43,7 +58,9 @@ class ExpertsMlp(Branch):
 
 @plugin(source="Fedus et al. 2021 (Switch Transformer), arXiv:2101.03961, section 2")
 class Experts:
-    """Experts: each token goes through the one that a router picks; an auxiliary loss keeps their loads even."""
+    """Experts: each token goes through the one that a router picks; an auxiliary loss keeps their
+    loads even.
+    """
 
     count: Annotated[int, Field(ge=2)] = 4
     balance: Annotated[float, Field(ge=0)] = 0.01
