@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
-from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.session import Request, Session, Share, planned
-from ablab.plan.plan import RunSpec
 from ablab.records.home import make_home
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 from tests.standin import Silent, StandIn, result
 
 STUDY = """\

@@ -10,8 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.execute.session import Request, planned
+from ablab.plan.study_content import study_content
 from ablab.records.home import Home, StudyRecord, make_home
 from ablab.records.run_record import Record
 from ablab.report.files import write_files
@@ -46,7 +47,9 @@ def carried_out(home: Home, changes: int) -> StudyRecord:
     file.write_text(STUDY.format(changes=", ".join(CHANGES[:changes])))
     asked = planned(Request(file, None, (), ()), home.root)
     record = StudyRecord(home, asked.request.name, asked.study.revision())
-    record.write(asked.study, asked.plan, {"command": file.name, "flop_convention": "counted"})
+    record.write(
+        study_content(asked.study, asked.plan), {"command": file.name, "flop_convention": "counted"}
+    )
     asked.accounts.write()
     for spec in asked.plan.runs:
         run = Record(home.root, spec.key)

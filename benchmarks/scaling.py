@@ -26,9 +26,9 @@ from ablab.arch.counting.rank_account import COMMUNICATION_CONVENTION, rank_acco
 from ablab.execute.process_group import train_together
 from ablab.execute.rank_main import Place
 from ablab.execute.session import Request, Session, planned
-from ablab.plan.plan import RunSpec
 from ablab.records.home import make_home
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 from ablab.spec.hardware import Hardware, cores
 from ablab.train.parallel import ParallelLayout
 from tests.standin import Silent

@@ -8,12 +8,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.execute.summary import ExecutionSummary
-from ablab.plan.plan import RunSpec
 from ablab.records.home import make_home
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 
 Response = Callable[[RunSpec], float | Mapping[str, Any]]
 

@@ -3,43 +3,16 @@ changes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, Any
 
-from ablab.analysis.ladder import Listing, ladder, ladder_lines, ladder_listings
+from ablab.analysis.ladder import ladder
+from ablab.analysis.part_result import PartResult
 from ablab.plan.equal_arms import first_by_runs, merged
-from ablab.report.numbers import digits, plain
 from ablab.stats.effects import Effect, arm_means, effect, fit
 
 if TYPE_CHECKING:
     from ablab.analysis.summary import Summary
-
-_SHOWN = 12  # pairs that change places; the JSON has all
-
-
-@dataclass(frozen=True)
-class PartResult:
-    """A part's label, its baseline, the baseline's training FLOPs a run, the values by (arm, seed)
-    of the arms that did not diverge, each arm's training FLOPs (0 where the clock decides and no
-    run is finished), and by arm the first of equal value.
-    """
-
-    label: str
-    baseline: str
-    compute: float
-    cells: dict[tuple[str, int], float]
-    flops: dict[str, float]
-    first: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def own(self) -> dict[tuple[str, int], float]:
-        """The values of the first of equal arms: the same run counts once."""
-        return {
-            (arm, seed): value
-            for (arm, seed), value in self.cells.items()
-            if self.first.get(arm, arm) == arm
-        }
 
 
 def across(content: Mapping[str, Any], parts: Sequence["Summary"]) -> dict[str, Any]:
@@ -58,52 +31,6 @@ def across(content: Mapping[str, Any], parts: Sequence["Summary"]) -> dict[str, 
             _unlike(content),
         ),
     }
-
-
-def listings(told: Mapping[str, Any]) -> list[Listing]:
-    """The tables of `across`."""
-    rankings = told["rankings"]
-    arms = list(dict.fromkeys(row["arm"] for ranking in rankings for row in ranking["arms"]))
-    places = min((digits(ranking["sd"]) for ranking in rankings if ranking["sd"]), default=4)
-    ranked = [
-        {row["arm"]: f"{row['rank']} · {plain(row['mean'], places)}" for row in r["arms"]}
-        for r in rankings
-    ]
-    rows = [[arm, *(row.get(arm, "–") for row in ranked)] for arm in arms]
-    title = (
-        f"Rank of each arm by {told['metric']} (1 is the lowest), from little training compute "
-        "to much"
-    )
-    ranks = (
-        [Listing(title, ["arm", *(ranking["part"] for ranking in rankings)], rows)] if rows else []
-    )
-    return [*ranks, *ladder_listings(told["ladder"])]
-
-
-def lines(told: Mapping[str, Any]) -> list[str]:
-    """Where the ranking changes, and what to know of the ladder."""
-    changes = told["changes"]
-    compared = sum(len(ranking["arms"]) > 1 for ranking in told["rankings"])
-    said = (
-        []
-        if changes or compared < 2
-        else [f"the arms rank alike in all {compared} parts that have results"]
-    )
-    for change in changes[:_SHOWN]:
-        a, b = change["arms"]
-        where = " and ".join(f"between {before} and {after}" for before, after in change["between"])
-        sure = (
-            "each is ahead beyond its interval once"
-            if change["clear"]
-            else "within the error: not a finding"
-        )
-        said.append(f"{a} and {b} change places {where} ({sure})")
-    if len(changes) > _SHOWN:
-        said.append(
-            f"{len(changes) - _SHOWN} more pairs change places within the error or beyond "
-            "(--json tells all)"
-        )
-    return [*said, *ladder_lines(told["ladder"])]
 
 
 def _unlike(content: Mapping[str, Any]) -> str | None:

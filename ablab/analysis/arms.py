@@ -7,8 +7,8 @@ from typing import Any
 
 from ablab.analysis.costs import Costs, cost_of
 from ablab.analysis.effects import Results, means_of
-from ablab.report.numbers import plain
 from ablab.stats.effects import Estimate, mean_sd
+from ablab.text.numbers import plain
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from ablab.analysis.arms import ArmSummary
 from ablab.analysis.effects import EffectSummary
 from ablab.analysis.summary import Summary
 from ablab.errors import UserError
-from ablab.files import write_atomically
 from ablab.records.home import StudyRecord
-from ablab.report.figures.pairs import pair_plot
-from ablab.report.html import render
-from ablab.report.numbers import digits, signed
-from ablab.report.sentences import adjusted, places_of, word
-from ablab.report.tables import MARKS, Cell, Column, Table, mean_cell
-from ablab.report.truncate import bare
+from ablab.text.truncate import bare
 
 _NONE = "–"
-CAUTION = (
-    "Each study's intervals are its own: they say nothing of the difference between the studies, "
-    "whose runs may be the same where both asked for them."
-)
 
 
 @dataclass(frozen=True)
@@ -173,39 +162,6 @@ def _notes(
     ]
 
 
-def write_comparison(found: Comparison, record: StudyRecord, other: StudyRecord) -> Path:
-    """Writes the page beside the first study's reports, and returns its path."""
-    page = render(
-        "templates/comparison.j2",
-        {
-            "c": found,
-            "plot": pair_plot(found.effects, found.names, found.studies[0].metric),
-            "caution": CAUTION,
-            "differences": _settings(found),
-            "effects": _effects(found),
-            "arms": _arms(found),
-            "adjusted": next((told for study in found.studies if (told := adjusted(study))), ""),
-        },
-    )
-    record.reports.mkdir(parents=True, exist_ok=True)
-    path = record.reports / f"{record.revision}-beside-{other.name}-{other.revision}.html"
-    write_atomically(path, lambda file: file.write(page.encode()))
-    return path
-
-
-def verdict_cells(effect: EffectSummary | None) -> tuple[str, str, str]:
-    """Estimate, interval and verdict, as text."""
-    if effect is None:
-        return _NONE, _NONE, "not asked"
-    places = places_of(effect)
-    interval = (
-        _NONE
-        if effect.low is None
-        else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
-    )
-    return signed(effect.estimate, places), interval, word(effect.verdict)
-
-
 def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     a, b = dict(_flat(here)), dict(_flat(there))
     keys = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
@@ -232,50 +188,3 @@ def _verdicts(pair: Pair) -> dict[str, Any]:
         name: asdict(e) if e is not None else None
         for name, e in (("first", pair.first), ("second", pair.second))
     }
-
-
-def _settings(found: Comparison) -> Table:
-    columns = [Column(name, text=True) for name in ("setting", *found.names)]
-    return Table(
-        "settings that differ",
-        columns,
-        [[Cell(text, None, "text") for text in row] for row in found.differences],
-    )
-
-
-def _effects(found: Comparison) -> Table:
-    columns = [Column("change", text=True)]
-    for name in found.names:
-        columns += [Column(name), Column("95 % interval"), Column("verdict")]
-    rows = []
-    for pair in found.effects:
-        row = [Cell(pair.name, None, "text")]
-        for effect in (pair.first, pair.second):
-            estimate, interval, verdict = verdict_cells(effect)
-            kind = (effect.verdict if effect else None) or ""
-            row += [
-                Cell(estimate),
-                Cell(interval),
-                Cell(f"{MARKS.get(kind, '')} {verdict}".strip(), None, kind),
-            ]
-        rows.append(
-            [*row, Cell(pair.agreement, None, "unequal" if pair.agreement == "differs" else "")]
-        )
-    return Table("effects", [*columns, Column("verdicts")], rows)
-
-
-def _arms(found: Comparison) -> Table:
-    heads = zip(found.names, found.studies, strict=True)
-    columns = [
-        Column("arm", text=True),
-        *(Column(f"{name}, {summary.metric}") for name, summary in heads),
-    ]
-    places = [digits(summary.spread) for summary in found.studies]
-    rows = []
-    for name, *arms in found.arms:
-        means = [
-            Cell(_NONE, "") if arm is None else mean_cell(arm, place)
-            for arm, place in zip(arms, places, strict=True)
-        ]
-        rows.append([Cell(name, None, "text"), *means])
-    return Table("arms", columns, rows)

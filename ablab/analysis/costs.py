@@ -7,16 +7,13 @@ from dataclasses import dataclass, field
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-from rich.table import Table
-
+from ablab.analysis.scope import own_tokenizers
 from ablab.plan.equal_arms import first_by_runs, merged
-from ablab.report.scope import own_tokenizers
 from ablab.stats.costs import Ratio, log_fit, measured_ratio, ratio
 from ablab.stats.effects import Fit
 
 if TYPE_CHECKING:
-    from ablab.analysis.summary import EffectSummary, Summary
+    from ablab.analysis.effects import EffectSummary
 
 TIMED = ("seconds_per_token", "decode_tokens_per_second")
 OF_RUNS = (*TIMED, "peak_memory_bytes", "kv_cache_bytes")
@@ -32,7 +29,6 @@ ONE_PROCESS = "1 process"
 PER_TOKEN = (*TIMED, "flops_per_token")
 TOKENS = "tokens differ"
 UNLIKE = "runs were carried out on unlike devices, layouts or numbers of threads"
-_MEASURED_LEAST, _COUNTED_LEAST, _FACTOR = 0.01, 0.001, 1.25
 
 
 @dataclass(frozen=True)
@@ -173,76 +169,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
-def told(ratios: Mapping[str, Ratio]) -> str:
-    """Ratios in words: `5 % slower a token, KV cache 1/8`. A cost that was timed is told where its
-    interval excludes 1; one that differs by less than 1 % is not, nor parameters and FLOPs below
-    0.1 %. x % slower: x % more time; faster: more done in it.
-    """
-    known = {name: found.value for name, found in ratios.items() if found.value is not None}
-    if not known:
-        return "costs not known"
-    phrases = []
-    for name in COSTS:
-        least = _COUNTED_LEAST if name in OF_ARMS else _MEASURED_LEAST
-        value = known.get(name)
-        if (
-            value is not None
-            and abs(value - 1) >= least
-            and (name not in TIMED or ratios[name].differs)
-        ):
-            phrases.append(_phrase(name, value))
-    if reasons := dict.fromkeys(found.why for found in ratios.values() if found.why):
-        phrases += [f"costs per token not compared: {why}" for why in reasons]
-    elif any(
-        name in ratios and (ratios[name].value is None or ratios[name].low is None)
-        for name in TIMED
-    ):
-        phrases.append("times not compared")
-    return ", ".join(phrases) or "no difference in cost found"
-
-
-def _phrase(name: str, value: float) -> str:
-    factor, percent, more = _times(value), _percent(value), value > 1
-    large = not 1 / _FACTOR < value < _FACTOR
-    match name:
-        case "seconds_per_token":
-            factor = (
-                f"{factor} the time a token" if more else f"{_times(1 / value)} as fast a token"
-            )
-            percent = (
-                f"{percent} slower a token" if more else f"{_percent(1 / value)} faster a token"
-            )
-        case "decode_tokens_per_second":
-            factor = percent = f"decodes at {value:.2f} × the speed"
-        case "peak_memory_bytes":
-            factor, percent = (
-                f"{factor} the memory",
-                f"{percent} {'more' if more else 'less'} memory",
-            )
-        case "kv_cache_bytes":
-            factor, percent = (
-                f"KV cache {factor}",
-                f"KV cache {percent} {'larger' if more else 'smaller'}",
-            )
-        case _:
-            what = "parameters" if name == "parameters" else "FLOPs a token"
-            factor, percent = f"{what} {factor}", f"{what} {'+' if more else '-'}{percent}"
-    return factor if large else percent
-
-
-def _percent(value: float) -> str:
-    change = 100 * abs(value - 1)
-    return f"{change:.0f} %" if change >= 0.95 else f"{change:.1f} %"
-
-
-def _times(value: float) -> str:
-    """`1.4 ×`, `1/8`, `0.41 ×`."""
-    below = round(1 / value)
-    if below > 1 and abs(1 / value / below - 1) < 0.01:
-        return f"{'' if below < 10_000 else 'under '}1/{min(below, 10_000)}"
-    return f"{value:.2g} ×" if value < 99.5 else f"{value:.0f} ×"
-
-
 def ratios_of(effect: "EffectSummary") -> dict[str, Ratio]:
     """The effect's ratios by cost, with their intervals, or why there are none."""
     ends = {name: effect.cost_intervals.get(name) or (None, None) for name in effect.costs}
@@ -250,32 +176,3 @@ def ratios_of(effect: "EffectSummary") -> dict[str, Ratio]:
         name: Ratio(value, *ends[name], effect.cost_reasons.get(name, ""))
         for name, value in effect.costs.items()
     }
-
-
-def costs_table(summary: "Summary") -> Table:
-    """What each change costs: the cost with it over that without."""
-    title = "Costs, with over without (in brackets: not told from 1)"
-    table = Table(title=title, title_justify="left")
-    table.add_column("change", overflow="fold", ratio=1)
-    shown = {
-        "seconds_per_token": "s/token",
-        "peak_memory_bytes": "memory",
-        "decode_tokens_per_second": "decode",
-        "kv_cache_bytes": "KV cache",
-        "parameters": "params",
-    }
-    for heading in shown.values():
-        table.add_column(heading, justify="right", no_wrap=True)
-    for effect in (effect for effect in summary.effects if effect.costs):
-        ratios = ratios_of(effect)
-        table.add_row(
-            escape(effect.title), *(_cell(name, ratios.get(name, Ratio(None))) for name in shown)
-        )
-    return table
-
-
-def _cell(name: str, found: Ratio) -> str:
-    if found.value is None:
-        return "–"
-    text = f"×{found.value:#.3g}" if found.value < 999.5 else f"×{found.value:.0f}"
-    return f"({text})" if name in TIMED and not found.differs else text

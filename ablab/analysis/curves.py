@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ablab.analysis.scope import own_tokenizers
 from ablab.analysis.summary import Summary
 from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
-from ablab.report.scope import own_tokenizers
 
 _POINTS = 100
 _MOST = 5

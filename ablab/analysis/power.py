@@ -15,7 +15,6 @@ from ablab.stats.verdicts import Rules, detectable
 
 if TYPE_CHECKING:
     from ablab.design.build import Contrast
-    from ablab.execute.session import Planned
     from ablab.plan.plan import Plan
     from ablab.spec.study import Study
 
@@ -110,23 +109,18 @@ def _cells(home: Home, runs: list[Mapping[str, Any]], metric: str) -> dict[tuple
     return {(run["arm"], run["seed"]): figure(result, metric) for run, result in sound}
 
 
-def foreseen(home: Home, planned: "Planned") -> Foresight | None:
-    """The smallest change that a study can find; None while no noise is known, or where it asks
-    about none, has one seed, or has parts.
+def foreseen(home: Home, name: str, study: "Study", plan: "Plan") -> Foresight | None:
+    """Return the smallest change that the study `name` can detect.
+
+    None while no noise is known, or where the study asks about no change, has one seed, or has
+    parts.
     """
-    return (
-        None
-        if planned.plan.parts
-        else _foreseen(home, planned.request.name, planned.study, planned.plan)
-    )
+    return None if plan.parts else _foreseen(home, name, study, plan)
 
 
-def foreseen_parts(home: Home, planned: "Planned") -> list[Foresight | None]:
-    """The same of each part, from the noise of the recorded part of its label alone."""
-    return [
-        _foreseen(home, planned.request.name, part.study, part.plan, part.label)
-        for part in planned.plan.parts
-    ]
+def foreseen_parts(home: Home, name: str, plan: "Plan") -> list[Foresight | None]:
+    """Return the same for each part, from the noise of the recorded part of its label alone."""
+    return [_foreseen(home, name, part.study, part.plan, part.label) for part in plan.parts]
 
 
 def _foreseen(

@@ -10,9 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from ablab.execute.attempt import AttemptOutcome
-from ablab.plan.plan import RunSpec
-from ablab.report.numbers import duration
+from ablab.records.outcome import AttemptOutcome
+from ablab.records.run_spec import RunSpec
+from ablab.text.numbers import duration
 
 
 class Lines:

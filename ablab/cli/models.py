@@ -68,7 +68,7 @@ def inspect(
 
 
 def _of_model(counted: "Account") -> "Iterator[str]":
-    from ablab.report.numbers import short
+    from ablab.text.numbers import short
 
     parameters, flops = counted.parameters, counted.flops_per_token
     yield "  ".join(f"{name} {value}" for name, value in counted.dims.items())
@@ -82,7 +82,7 @@ def _of_model(counted: "Account") -> "Iterator[str]":
 
 
 def _memory(memory: "Memory") -> str:
-    from ablab.report.numbers import short
+    from ablab.text.numbers import short
 
     total = memory.weights + memory.gradients + memory.optimizer
     return (
@@ -95,7 +95,7 @@ def _memory(memory: "Memory") -> str:
 def _of_rank(rank: "RankAccount") -> "Iterator[str]":
     """What each of the ranks holds, and what it says, part by part."""
     from ablab.arch.counting.rank_account import COMMUNICATION_CONVENTION
-    from ablab.report.numbers import short
+    from ablab.text.numbers import short
 
     yield f"\n[bold]each of {rank.size} tensor-parallel ranks[/]"
     yield (
@@ -275,6 +275,6 @@ def _arch(
 
 
 def _signed(value: float) -> str:
-    from ablab.report.numbers import short
+    from ablab.text.numbers import short
 
     return ("+" if value >= 0 else "-") + short(abs(value))

@@ -171,7 +171,7 @@ def _tell(asked: "Planned", tally: "ExecutionSummary", display: "Display") -> No
 
 def _conclude(session: "Session", console: Any, *, interrupted: bool) -> None:
     """Prints and writes the report, and attaches it to the study in MLflow."""
-    from ablab.analysis.summary import summarise
+    from ablab.analysis.summarise import summarise
     from ablab.report.files import write_files
     from ablab.report.terminal import print_summary
 

@@ -36,7 +36,7 @@ def ui(
     it is tracked on.
     """
     from ablab.records.home import make_home
-    from ablab.tracking.addresses import is_server, without_user
+    from ablab.spec.addresses import is_server, without_user
     from ablab.tracking.mlflow.view import available, settings
 
     place = make_home(home)
@@ -89,7 +89,7 @@ def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
     """Where the runs stand: of the study, with its parent above them, or all. Raises UserError
     where the store can't be read.
     """
-    from ablab.tracking.addresses import redacted
+    from ablab.spec.addresses import redacted
     from ablab.tracking.mlflow.view import STUDY, MlflowView, NoStore, explained, tagged
 
     try:

@@ -80,7 +80,7 @@ def _shown(now: "StudyStatus") -> "Group":
     from rich.console import Group
     from rich.text import Text
 
-    from ablab.report.numbers import duration
+    from ablab.text.numbers import duration
 
     left = "" if now.seconds_left is None else f"; about {duration(now.seconds_left)} left"
     lines = [Text(f"{now.study} (revision {now.revision}): {_counted(now.runs, 'runs')}{left}")]

@@ -49,7 +49,10 @@ def plan(
     place = make_home(home)
     root = place.root
     asked = planned(request_of(file, profile, overrides, plugins), root)
-    power, of_parts = foreseen(place, asked), foreseen_parts(place, asked)
+    power, of_parts = (
+        foreseen(place, asked.request.name, asked.study, asked.plan),
+        foreseen_parts(place, asked.request.name, asked.plan),
+    )
     done = asked.settled(root)
     expected = asked.plan.expected
     if as_json:
@@ -94,7 +97,7 @@ def report(
     plugins: Plugins = None,
 ) -> None:
     """Print a study's arms and effects, and write its report; or two studies side by side."""
-    from ablab.analysis.summary import summarise
+    from ablab.analysis.summarise import summarise
 
     others = [word for word in more or [] if "=" not in word]
     overrides = [word for word in more or [] if "=" in word]
@@ -128,8 +131,9 @@ def report(
 def _beside(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open_it: bool) -> None:
     from rich.console import Console
 
-    from ablab.analysis.comparison import compare, write_comparison
-    from ablab.analysis.summary import summarise
+    from ablab.analysis.comparison import compare
+    from ablab.analysis.summarise import summarise
+    from ablab.report.comparison import write_comparison
     from ablab.report.comparison_terminal import print_comparison
 
     if (record.name, record.revision) == (other.name, other.revision):
@@ -217,7 +221,7 @@ def _plan_table(title: str, plan: "Plan", seeds: int, done: set[str]) -> "Table"
     from rich.markup import escape
     from rich.table import Table
 
-    from ablab.report.numbers import short
+    from ablab.text.numbers import short
 
     table = Table(title=escape(title), title_justify="left")
     table.add_column("arm", overflow="fold", ratio=1)
@@ -242,7 +246,7 @@ def _plan_table(title: str, plan: "Plan", seeds: int, done: set[str]) -> "Table"
 def _print_plan(asked: "Planned", done: set[str], powers: "Sequence[Foresight | None]") -> None:
     from rich.console import Console
 
-    from ablab.report.numbers import short
+    from ablab.text.numbers import short
 
     adaptive = asked.study.adaptive
     console, seeds = (

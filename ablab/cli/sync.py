@@ -41,7 +41,7 @@ def sync(
     """
     from ablab.records.home import make_home
     from ablab.records.lookup import records_of
-    from ablab.tracking.addresses import redacted
+    from ablab.spec.addresses import redacted
     from ablab.tracking.mlflow.view import available
 
     if not available():
@@ -81,7 +81,7 @@ def _written(records: "list[StudyRecord]", uri: str) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
-    from ablab.analysis.summary import summarise
+    from ablab.analysis.summarise import summarise
     from ablab.report.files import write_files
     from ablab.tracking.sync import sync as write
 
@@ -108,7 +108,7 @@ def _written(records: "list[StudyRecord]", uri: str) -> int:
 def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
     from ablab.records.home import label
     from ablab.records.lookup import is_file
-    from ablab.tracking.addresses import redacted
+    from ablab.spec.addresses import redacted
     from ablab.tracking.mlflow.copy import copy
 
     if to is None:

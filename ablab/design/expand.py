@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.plan.plan import Plan
 from ablab.spec.run import BudgetConfig, RecipeConfig, Rung, Sizes
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import Document, Keys
@@ -50,13 +49,6 @@ def check_order(parts: Sequence[Part], flops: Sequence[float], document: Documen
                 f"{own:.3g} training FLOPs here, "
                 f"{before:.3g} on the rung before; list the rungs from small to large"
             )
-
-
-def baseline_flops(plan: Plan, baseline: str) -> float:
-    """Training FLOPs of one run of the arm of that name, whose budget is not of seconds."""
-    flops = next(arm.training_flops for arm in plan.arms if arm.name == baseline)
-    assert flops is not None
-    return flops
 
 
 def _check(study: Study, document: Document) -> None:

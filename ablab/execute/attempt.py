@@ -5,29 +5,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ablab.arch.composition.registry import Registry
 from ablab.errors import UserError
 from ablab.files import write_json
-from ablab.plan.plan import RunSpec, rebuild
+from ablab.plan.plan import rebuild
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 from ablab.train.parallel import MemoryShort, ParallelContext
-
-Status = Literal["finished", "interrupted", "failed", "held", "stopped", "lost", "unstarted"]
-
-
-@dataclass(frozen=True)
-class AttemptOutcome:
-    """How an attempt ended, and the seconds it spent in training steps and validation. `lost`: with
-    its process, `pid`, where known. `unstarted`: a process could not be set up, which is not the
-    run's fault.
-    """
-
-    status: Status
-    reason: str = ""
-    busy_seconds: float = 0.0
-    pid: int | None = None
 
 
 def exit_cause(code: int) -> str:

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablab.errors import UserError
-from ablab.execute.attempt import AttemptOutcome, Means, attempt
+from ablab.execute.attempt import Means, attempt
 from ablab.execute.worker import Setting, Worker
-from ablab.plan.plan import RunSpec
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 from ablab.train.parallel import MemoryShort, ParallelContext, ParallelLayout
 
 if TYPE_CHECKING:

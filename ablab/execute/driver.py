@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.executors.local import Executor, report_of
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
-from ablab.plan.plan import RunSpec
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 from ablab.schedule.source import Source
 from ablab.tracking.trackers import Trackers
 

@@ -12,9 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablab.execute.attempt import AttemptOutcome, RankFailed, exit_cause
+from ablab.execute.attempt import RankFailed, exit_cause
 from ablab.execute.rank_main import Place
 from ablab.files import read_json
+from ablab.records.outcome import AttemptOutcome
 
 _POLL_SECONDS = 0.1
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.execute.attempt import AttemptOutcome, Means, attempt
+from ablab.execute.attempt import Means, attempt
 from ablab.files import write_json
-from ablab.plan.plan import RunSpec
+from ablab.records.outcome import AttemptOutcome
+from ablab.records.run_spec import RunSpec
 from ablab.train.parallel import MemoryShort, ParallelContext, ParallelLayout
 
 

@@ -18,13 +18,14 @@ from ablab.execute.worker import Setting
 from ablab.files import require_writable
 from ablab.plan.cost_cache import Accounts
 from ablab.plan.plan import Plan
+from ablab.plan.study_content import study_content
 from ablab.records.home import Home, StudyRecord, label
 from ablab.records.provenance import provenance
 from ablab.records.run_record import Record, finished_keys, settled_keys
 from ablab.schedule.factory import Asked, study_source
 from ablab.schedule.source import Source
+from ablab.spec.addresses import redacted
 from ablab.spec.study import Study, load_study
-from ablab.tracking.addresses import redacted
 from ablab.tracking.mlflow.mirror import Mirror
 from ablab.tracking.optuna.mirror import OptunaMirror
 from ablab.tracking.trackers import Trackers
@@ -182,7 +183,7 @@ class Session:
 
     def write(self) -> None:
         """Writes the study's own record, and what was counted for it."""
-        self.record.write(self.planned.study, self.planned.plan, self._sources)
+        self.record.write(study_content(self.planned.study, self.planned.plan), self._sources)
         self.planned.accounts.write()
 
     def _replanned(self, plan: Plan) -> None:
@@ -190,7 +191,7 @@ class Session:
         if expected != self._expected:
             self.display.expect(expected - self._expected)
             self._expected = expected
-        self.record.write(self.planned.study, plan, self._sources)
+        self.record.write(study_content(self.planned.study, plan), self._sources)
         self.views.replanned(plan)
 
     def mirrored(self) -> bool:

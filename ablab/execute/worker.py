@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.execute.attempt import AttemptOutcome, Means, RankFailed, attempt
-from ablab.plan.plan import RunSpec
+from ablab.execute.attempt import Means, RankFailed, attempt
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 from ablab.train.parallel import ParallelContext, ParallelLayout
 
 _GRACE_SECONDS = 60.0

@@ -15,9 +15,9 @@ from ablab.data.store import TokenStore, open_store
 from ablab.errors import UserError
 from ablab.hf.exchange import Fit, nearest_form, package, to_transformers
 from ablab.models.load import trained_model
-from ablab.plan.plan import RunSpec
 from ablab.records.home import Home
 from ablab.records.run_record import find_record
+from ablab.records.run_spec import RunSpec
 
 
 @dataclass(frozen=True)

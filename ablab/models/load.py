@@ -11,9 +11,10 @@ from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.decoder.generate import generate
 from ablab.data.store import TokenStore, open_store
 from ablab.errors import UserError
-from ablab.plan.plan import RunSpec, rebuild
+from ablab.plan.plan import rebuild
 from ablab.records.home import Home
 from ablab.records.run_record import Record, find_record
+from ablab.records.run_spec import RunSpec
 
 _CUT = "\ufffd"
 

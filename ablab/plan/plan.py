@@ -17,6 +17,7 @@ from ablab.data.batches import Batches
 from ablab.design.build import Contrast
 from ablab.errors import UserError
 from ablab.plan.arm_data import AnyData
+from ablab.records.run_spec import RunSpec
 from ablab.spec.run import RecipeConfig
 from ablab.spec.study import Study
 from ablab.train.budget import TimeLimit
@@ -25,60 +26,6 @@ from ablab.train.precision import resolve_precision
 # Raised whenever the core's numbers change (a golden-loss test says when): finished runs are then
 # trained anew.
 NUMERICS_VERSION = 1
-
-
-@dataclass(frozen=True)
-class RunSpec:
-    """A run, as plain values that any process can rebuild it from. `batches`: see
-    `ablab.data.batches.Batches`; none where there is a `limit`, see `ablab.train.budget.TimeLimit`.
-    `feed_forward`: how wide each layer's was made, where arms are matched. `trial`: which of its
-    arm's trials it is; None for a confirming run. `part`: the part of a study at several budgets or
-    sizes.
-    """
-
-    key: str
-    study: str
-    arm: str
-    seed: int
-    family: str
-    plugins: tuple[tuple[str, Mapping[str, Any]], ...]
-    dims: Mapping[str, int | None]
-    recipe: Mapping[str, Any]
-    data: str
-    batches: tuple[tuple[int, int], ...]
-    flops_per_token: float
-    validate_at: tuple[float, ...]
-    checkpoint_seconds: float
-    trial: int | None = None
-    limit: Mapping[str, Any] | None = None
-    feed_forward: tuple[int, ...] = ()
-    part: str = ""
-
-    @property
-    def allowance(self) -> Batches | TimeLimit:
-        """What it may spend."""
-        return Batches(self.batches) if self.limit is None else TimeLimit(**self.limit)
-
-    @classmethod
-    def read(cls, content: Mapping[str, Any]) -> "RunSpec":
-        """From JSON. Raises TypeError for fields that are not its own."""
-        return cls(
-            **{**content, "plugins": tuple((name, options) for name, options in content["plugins"])}
-        )
-
-    @property
-    def label(self) -> str:
-        """What people read."""
-        return (
-            f"{self.title} · seed {self.seed}"
-            if self.trial is None
-            else f"{self.title} · trial {self.trial}"
-        )
-
-    @property
-    def title(self) -> str:
-        """Its arm, behind the part if there are several."""
-        return f"{self.part} · {self.arm}" if self.part else self.arm
 
 
 @dataclass(frozen=True)
@@ -211,6 +158,13 @@ class PartPlan:
     study: Study
     plan: Plan
     baseline: str
+
+
+def baseline_flops(plan: Plan, baseline: str) -> float:
+    """Training FLOPs of one run of the arm of that name, whose budget is not of seconds."""
+    flops = next(arm.training_flops for arm in plan.arms if arm.name == baseline)
+    assert flops is not None
+    return flops
 
 
 def recipe_value(config: RecipeConfig) -> Recipe:

@@ -20,18 +20,10 @@ from ablab.errors import UserError
 from ablab.plan.arm_data import AnyData, arm_data, own_data
 from ablab.plan.cost_cache import Accounts
 from ablab.plan.matching import Matched, Matcher
-from ablab.plan.plan import (
-    Arm,
-    Expected,
-    Plan,
-    RunSpec,
-    identity,
-    recipe_value,
-    run_key,
-    shown_recipe,
-)
+from ablab.plan.plan import Arm, Expected, Plan, identity, recipe_value, run_key, shown_recipe
 from ablab.plan.recipe import StudyRecipe, study_recipe
 from ablab.records.home import edition
+from ablab.records.run_spec import RunSpec
 from ablab.spec.design import Compare
 from ablab.spec.run import RecipeConfig
 from ablab.spec.seeds import STREAM

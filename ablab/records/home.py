@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,6 @@ from ablab.errors import UserError
 from ablab.files import read_json, write_atomically, write_json
 
 if TYPE_CHECKING:
-    from ablab.design.build import Contrast
-    from ablab.plan.plan import Plan, RunSpec, Trial
     from ablab.spec.study import Study
 
 
@@ -84,7 +82,7 @@ class StudyRecord:
         self.reports = home.root / "reports" / name
         self.edition = edition(name, revision)
 
-    def write(self, study: "Study", plan: "Plan", sources: Mapping[str, Any]) -> None:
+    def write(self, study: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
         """Writes the revision; what is known of earlier executions stays."""
         old = read_json(self.path) or {}
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +90,7 @@ class StudyRecord:
             "study": self.name,
             "revision": self.revision,
             "sources": dict(sources),
-            **_content(study, plan),
+            **study,
             "mirrored": old.get("mirrored"),
         }
         write_json(self.path, content)
@@ -145,72 +143,10 @@ class StudyRecord:
         write_json(self.path, {**self.read(), "mirrored": dict(view)})
 
 
-def _run(run: "RunSpec") -> dict[str, Any]:
-    return {"arm": run.arm, "seed": run.seed, "key": run.key}
-
-
-def _shared(plan: "Plan") -> dict[str, Any] | None:
-    return (
-        {"params": dict(plan.shared.params), "runs": [_run(run) for run in plan.shared.runs]}
-        if plan.shared
-        else None
-    )
-
-
-def _content(study: "Study", plan: "Plan") -> dict[str, Any]:
-    """A study and its plan. Of one in several parts: each as it would be alone, and the runs and
-    trials of all.
-    """
-    content = {
-        "config": study.content("tracking"),  # an address may hold a password
-        "arms": [asdict(arm) for arm in plan.arms],
-        "runs": [_run(run) for run in plan.runs],
-        "trials": [_trial(trial) for trial in plan.trials],
-        "expected": asdict(plan.expected),
-        "baseline": plan.baseline,
-        "shared": _shared(plan),
-        "contrasts": [_plain(c) for c in plan.contrasts],
-        "infeasible": dict(plan.infeasible),
-        "notes": list(plan.notes),
-    }
-    if not plan.parts:
-        return content
-    content["runs"] = [
-        {"arm": run.title, "seed": run.seed, "key": run.key, "part": run.part} for run in plan.runs
-    ]
-    content["trials"] = [
-        {**_trial(trial), "arm": trial.run.title, "part": trial.run.part} for trial in plan.trials
-    ]
-    parts = [{"label": p.label, **_content(p.study, p.plan)} for p in plan.parts]
-    return {**content, "arms": [], "parts": parts}
-
-
 def parts_alone(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Of a study's record: each part's, as it would be alone; none where the study has no parts."""
     shared = {key: value for key, value in content.items() if key != "parts"}
     return [{**shared, **part} for part in content.get("parts", ())]
-
-
-def _trial(trial: "Trial") -> dict[str, Any]:
-    run = trial.run
-    return {
-        "arm": run.arm,
-        "number": run.trial,
-        "seed": run.seed,
-        "key": run.key,
-        "params": dict(trial.arm.params),
-        "recipe": dict(trial.arm.recipe),
-    }
-
-
-def _plain(contrast: "Contrast") -> dict[str, Any]:
-    return {
-        "name": contrast.name,
-        "kind": contrast.kind,
-        "weights": dict(contrast.weights),
-        "aliases": list(contrast.aliases),
-        "parts": [dict(part) for part in contrast.parts],
-    }
 
 
 def study_names(home: Home) -> list[str]:

@@ -19,14 +19,12 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ablab.errors import UserError
 from ablab.files import read_json, write_atomically, write_json
 from ablab.records.lease import Lease
-
-if TYPE_CHECKING:
-    from ablab.plan.plan import RunSpec
+from ablab.records.run_spec import RunSpec
 
 StopKind = Literal["cancelled", "pruned"]
 
@@ -42,7 +40,7 @@ class Record:
         """The right to train it, to be taken or looked at."""
         return Lease(self.folder / "lease.json")
 
-    def create(self, spec: "RunSpec") -> None:
+    def create(self, spec: RunSpec) -> None:
         """Writes the specification, once: unsynced, since what a power cut takes is written
         again.
         """

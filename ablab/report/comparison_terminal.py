@@ -4,7 +4,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ablab.analysis.comparison import CAUTION, Comparison, verdict_cells
+from ablab.analysis.comparison import Comparison
+from ablab.report.comparison import CAUTION, verdict_cells
 
 
 def print_comparison(found: Comparison, console: Console) -> None:

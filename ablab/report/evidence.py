@@ -8,13 +8,13 @@ from typing import Any
 
 from ablab.analysis.arms import ArmSummary
 from ablab.analysis.curves import Curves, curves_of
+from ablab.analysis.scope import own_data
 from ablab.analysis.summary import Summary
 from ablab.analysis.waterfall_steps import Steps, steps_of
 from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
-from ablab.report.numbers import short
-from ablab.report.scope import own_data
-from ablab.report.truncate import bare, some
+from ablab.text.numbers import short
+from ablab.text.truncate import bare, some
 
 _UNKNOWN = "not recorded"
 _AXES = {

@@ -10,11 +10,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from ablab.analysis.across_parts import lines as across_lines
-from ablab.analysis.across_parts import listings
 from ablab.analysis.summary import Summary
 from ablab.files import write_atomically
 from ablab.records.home import StudyRecord, parts_alone
+from ablab.report.across_parts import lines as across_lines
+from ablab.report.across_parts import listings
 from ablab.report.evidence import evidence_of
 from ablab.report.figures import Figures, figures_of
 from ablab.report.figures.front import costs_apart, same_costs

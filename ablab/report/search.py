@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from ablab.analysis.arms import ArmSummary
 from ablab.analysis.costs import uncompared
-from ablab.analysis.ladder import Listing
 from ablab.analysis.summary import Summary
 from ablab.analysis.trials import TrialSummary
-from ablab.report.numbers import digits, plain
+from ablab.report.ladder import Listing
+from ablab.text.numbers import digits, plain
 
 _WHOLE = 1e9  # up to here a count is told in full
 

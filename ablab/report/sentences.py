@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ablab.analysis.costs import ratios_of, told
+from ablab.analysis.costs import ratios_of
 from ablab.analysis.effects import EffectSummary
 from ablab.analysis.summary import Summary
 from ablab.records.params import parameters
-from ablab.report.numbers import digits, p_value, plain, signed
-from ablab.report.truncate import in_a_line
+from ablab.report.costs import told
+from ablab.text.numbers import digits, p_value, plain, signed
+from ablab.text.truncate import in_a_line
 
 HOW_JUDGED = (
     "With the change minus without; below zero is better. Intervals are 95 %, unadjusted for the "

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 from ablab.analysis.arms import ArmSummary
 from ablab.analysis.effects import EffectSummary
-from ablab.analysis.ladder import Listing
 from ablab.analysis.summary import Summary
 from ablab.analysis.trials import ArmTuning
 from ablab.records.params import parameters
 from ablab.report.evidence import Evidence
 from ablab.report.figures.front import measured
-from ablab.report.numbers import digits, p_value, plain, short, signed
+from ablab.report.ladder import Listing
 from ablab.report.sentences import places_of, word
+from ablab.text.numbers import digits, p_value, plain, short, signed
 
 # The shapes of the forest plot, in letters.
 MARKS = {"helps": "▼", "hurts": "▲", "equivalent": "■", "undecided": "●", "diverged": "✕"}

@@ -8,17 +8,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ablab.analysis.across_parts import lines as across_lines
-from ablab.analysis.across_parts import listings
-from ablab.analysis.costs import costs_table
-from ablab.analysis.ladder import Listing
 from ablab.analysis.summary import Summary
 from ablab.analysis.trials import ArmTuning
 from ablab.records.params import parameters
-from ablab.report.numbers import digits, p_value, plain, short, signed
+from ablab.report.across_parts import lines as across_lines
+from ablab.report.across_parts import listings
+from ablab.report.costs import costs_table
+from ablab.report.ladder import Listing
 from ablab.report.search import searched, survival, trials_listing
 from ablab.report.sentences import adjusted, changed_by_tuning, noise, places_of, sentence, word
-from ablab.report.truncate import some
+from ablab.text.numbers import digits, p_value, plain, short, signed
+from ablab.text.truncate import some
 
 _TRIALS = 12  # of a search are shown
 

@@ -3,10 +3,11 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ablab.execute.attempt import AttemptOutcome
-from ablab.plan.plan import Plan, RunSpec
+from ablab.plan.plan import Plan
 from ablab.plan.planner import Planner, plan_of
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 from ablab.schedule.seeds import Confirming
 from ablab.schedule.source import Listed, in_turn
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from ablab.arch.composition.expression import resolve
 from ablab.arch.composition.registry import Registry
-from ablab.design.expand import Part, baseline_flops, check_order, parts_of
+from ablab.design.expand import Part, check_order, parts_of
 from ablab.plan.cost_cache import Accounts
-from ablab.plan.plan import Plan
+from ablab.plan.plan import Plan, baseline_flops
 from ablab.plan.planner import Planner, plan_of
 from ablab.records.home import edition
 from ablab.schedule.multi_part import Joined

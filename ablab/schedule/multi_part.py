@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ablab.design.expand import Part
-from ablab.execute.attempt import AttemptOutcome
-from ablab.plan.plan import Expected, PartPlan, Plan, RunSpec, SharedRecipe
+from ablab.plan.plan import Expected, PartPlan, Plan, SharedRecipe
+from ablab.records.outcome import AttemptOutcome
+from ablab.records.run_spec import RunSpec
 from ablab.schedule.source import Source, ignore
 
 Member = tuple[Part, str, Source]

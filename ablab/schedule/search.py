@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ablab.design.build import Contrast
 from ablab.errors import UserError
-from ablab.plan.plan import Expected, Plan, RunSpec, Trial
+from ablab.plan.plan import Expected, Plan, Trial
 from ablab.plan.planner import Choice, PlannedArm, Planner, plan_of, training_flops
+from ablab.records.run_spec import RunSpec
 from ablab.schedule.adaptive import Adaptive
 from ablab.schedule.search_space import Space
 from ablab.spec.search import Search

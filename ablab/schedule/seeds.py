@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablab.plan.equal_arms import first_of, merged
-from ablab.plan.plan import RunSpec
 from ablab.plan.planner import PlannedArm, Planner
 from ablab.records.run_record import Record, figure
+from ablab.records.run_spec import RunSpec
 from ablab.spec.margin import margin_of
 from ablab.stats.effects import mean_sd
 from ablab.stats.sequential import looks

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ablab.execute.attempt import AttemptOutcome
-from ablab.plan.plan import Plan, RunSpec
+from ablab.plan.plan import Plan
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record, finished_keys
+from ablab.records.run_spec import RunSpec
 
 Changed = Callable[[Plan], None]
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from ablab.errors import unknown
+from ablab.spec.addresses import redacted
 from ablab.spec.design import misplaced
 from ablab.spec.yaml_document import Document
-from ablab.tracking.addresses import redacted
 
 
 def messages(error: ValidationError, document: Document, root: type[BaseModel]) -> Iterable[str]:

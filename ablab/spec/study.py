@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from ablab.data.spec import Data, StdlibData
 from ablab.errors import UserError, unknown
+from ablab.spec.addresses import require_database, require_tracker
 from ablab.spec.base import Config
 from ablab.spec.design import Compare, Design, Search
 from ablab.spec.errors import messages
@@ -22,7 +23,6 @@ from ablab.spec.run import BudgetConfig, Ladder, RecipeConfig, RecipeField, Size
 from ablab.spec.seeds import STREAM, AdaptiveSeeds, ArmText, Replicate, Seeds, seed_list
 from ablab.spec.tune import Tune
 from ablab.spec.yaml_document import Document, read
-from ablab.tracking.addresses import require_database, require_tracker
 
 
 def _valid(require: Callable[[str], None]) -> Callable[[str], str]:

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 
 from ablab.data.batches import Batches
 from ablab.errors import UserError
-from ablab.plan.plan import Arm, Expected, PartPlan, Plan, RunSpec, SharedRecipe, Trial
+from ablab.plan.plan import Arm, Expected, PartPlan, Plan, SharedRecipe, Trial
 from ablab.records.driver_lock import drivers
 from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record, settled_keys
+from ablab.records.run_spec import RunSpec
 from ablab.records.status import listed, state
 from ablab.spec.study import Study
 from ablab.tracking.mlflow.mirror import Mirror

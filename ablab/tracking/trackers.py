@@ -9,7 +9,8 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol
 
-from ablab.plan.plan import Plan, RunSpec
+from ablab.plan.plan import Plan
+from ablab.records.run_spec import RunSpec
 
 
 class View(Protocol):

@@ -126,7 +126,8 @@ def of_key(spec):
 def foreseen_of(tmp_path, *overrides):
     home = make_home(tmp_path / ".ablab")
     asked = planned(Request(tmp_path / "x.yaml", None, overrides, ()), home.root)
-    return foreseen(home, asked), foreseen_parts(home, asked)
+    name = asked.request.name
+    return foreseen(home, name, asked.study, asked.plan), foreseen_parts(home, name, asked.plan)
 
 
 def test_each_part_is_foretold_from_its_own_noise(tmp_path, study_text, ablab):

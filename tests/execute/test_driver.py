@@ -10,13 +10,14 @@ import pytest
 from pebble import ProcessExpired
 
 from ablab.execute import driver as driver_module
-from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.driver import Driver
 from ablab.execute.executors.local import report_of
 from ablab.execute.summary import RetryPolicy
-from ablab.plan.plan import Expected, Plan, RunSpec
+from ablab.plan.plan import Expected, Plan
 from ablab.records.lease import STALE_SECONDS
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 from ablab.schedule.source import Listed
 
 SPEC = RunSpec("a", "x", "base", 1, "gpt2", (), {}, {}, "data", ((1, 1),), 1.0, (), 30.0)

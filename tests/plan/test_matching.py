@@ -12,9 +12,10 @@ from ablab.data.store import prepare
 from ablab.errors import UserError
 from ablab.execute.attempt import Means, attempt
 from ablab.models.load import Sampling, continuation, trained_model
-from ablab.plan.plan import RunSpec, rebuild
+from ablab.plan.plan import rebuild
 from ablab.records.home import Home
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 from ablab.schedule.factory import make_plan
 from ablab.spec.study import load_study
 from ablab.train.parallel import ParallelContext

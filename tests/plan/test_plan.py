@@ -9,7 +9,8 @@ from ablab.arch.composition.registry import load_registry
 from ablab.data.batches import Batches
 from ablab.errors import UserError
 from ablab.execute.attempt import check_machine
-from ablab.plan.plan import RunSpec, rebuild
+from ablab.plan.plan import rebuild
+from ablab.records.run_spec import RunSpec
 from ablab.schedule.factory import make_plan
 from ablab.spec import hardware
 from ablab.spec.study import load_study

@@ -12,13 +12,13 @@ import psutil
 import pytest
 import torch
 
-from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.worker import Setting, Worker
-from ablab.plan.plan import RunSpec
 from ablab.records import lease as lease_module
 from ablab.records.home import StudyRecord, make_home, study_names
 from ablab.records.lease import STALE_SECONDS, Lease
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.records.home import StudyRecord, make_home
 from ablab.report.files import write_files
 from tests.report.realistic import TUNED, carry_out

@@ -7,11 +7,11 @@ import random
 from concurrent.futures import Future
 from pathlib import Path
 
-from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.session import Request, Session, Share, planned
-from ablab.plan.plan import RunSpec
 from ablab.records.home import Home, StudyRecord
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
 from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn, noise_seed, result
 

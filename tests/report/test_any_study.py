@@ -11,9 +11,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from ablab.analysis.comparison import compare, write_comparison
-from ablab.analysis.summary import summarise
+from ablab.analysis.comparison import compare
+from ablab.analysis.summarise import summarise
 from ablab.files import write_json
+from ablab.report.comparison import write_comparison
 from ablab.report.figures.canvas import folded
 from ablab.report.files import write_files
 from ablab.report.html import write_pages

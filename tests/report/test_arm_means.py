@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablab.analysis.comparison import compare, write_comparison
-from ablab.analysis.summary import summarise
+from ablab.analysis.comparison import compare
+from ablab.analysis.summarise import summarise
+from ablab.report.comparison import write_comparison
 from ablab.report.figures.forest import forest
 from ablab.report.figures.front import fronts
 from ablab.report.figures.pairs import pair_plot

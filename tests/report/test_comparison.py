@@ -12,9 +12,10 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from ablab.analysis.comparison import compare, write_comparison
-from ablab.analysis.summary import summarise
+from ablab.analysis.comparison import compare
+from ablab.analysis.summarise import summarise
 from ablab.cli.app import main
+from ablab.report.comparison import write_comparison
 from ablab.report.comparison_terminal import print_comparison
 from tests.conftest import command, environment
 

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 from rich.console import Console
 
-from ablab.analysis.costs import UNLIKE, Costs, cost_of, costs_table, ratios_of, told
-from ablab.analysis.summary import EffectSummary
+from ablab.analysis.costs import UNLIKE, Costs, cost_of, ratios_of
+from ablab.analysis.effects import EffectSummary
+from ablab.report.costs import costs_table, told
 from ablab.stats.costs import Ratio
 
 ARMS = {"base": (1000, 10.0), "mqa": (900, 9.0)}

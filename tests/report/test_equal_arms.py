@@ -7,9 +7,10 @@ import pytest
 from scipy import stats
 
 from ablab.analysis.across_parts import across
-from ablab.analysis.costs import Costs, told
+from ablab.analysis.costs import Costs
 from ablab.analysis.effects import findings
 from ablab.plan.equal_arms import first_by_runs, first_of, merged
+from ablab.report.costs import told
 
 STUDIES, SEEDS = 500, 3
 AT_MOST = 0.05 + 2 * (0.05 * 0.95 / STUDIES) ** 0.5

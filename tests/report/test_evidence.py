@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from ablab.analysis.curves import curves_of, telling
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.analysis.waterfall_steps import steps_of
 from ablab.files import write_json
 from ablab.report.evidence import evidence_of, excluded, ranges
 from ablab.report.figures import figures_of
 from ablab.report.figures.front import fronts, on_front, same_costs
-from ablab.report.truncate import bare
+from ablab.text.truncate import bare
 from tests.report.test_report import VALUES, finish, record  # noqa: F401
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from ablab.report.numbers import digits, exact, p_value, plain, short, signed, significant_digits
+from ablab.text.numbers import digits, exact, p_value, plain, short, signed, significant_digits
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import pytest
 
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.report.html import write_pages
 from ablab.report.sentences import noise
 from tests.report.test_parts_report import summary_of  # noqa: F401

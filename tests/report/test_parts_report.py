@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.records.home import make_home
 from ablab.report.html import write_report

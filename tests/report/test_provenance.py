@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.records.provenance import provenance
 from ablab.report.evidence import again
 from tests.report.test_report import record  # noqa: F401

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ablab.analysis.summary import summarise
+from ablab.analysis.scope import scope
+from ablab.analysis.summarise import summarise
 from ablab.files import write_json
 from ablab.records.home import StudyRecord, make_home
 from ablab.report.figures.forest import forest
 from ablab.report.html import write_pages, write_report
-from ablab.report.scope import scope
 from ablab.report.sentences import HOW_JUDGED
 from ablab.report.tables import arms_table
 from ablab.report.terminal import print_summary

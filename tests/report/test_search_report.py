@@ -8,7 +8,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.files import write_json
 from ablab.records.home import make_home

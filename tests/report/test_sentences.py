@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestIndPower
 
-from ablab.analysis.costs import told
 from ablab.analysis.effects import EffectSummary, findings
+from ablab.report.costs import told
 from ablab.report.sentences import changed_by_tuning, noise, sentence
 from ablab.stats.costs import Ratio
 from tests.report.test_equal_arms import study

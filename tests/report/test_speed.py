@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.files import write_json
 from ablab.records.home import StudyRecord, make_home
 from ablab.report.files import write_files

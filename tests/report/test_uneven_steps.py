@@ -5,7 +5,7 @@
 import numpy as np
 import pytest
 
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.analysis.waterfall_steps import steps_of
 from ablab.report.figures.waterfall import waterfall
 from tests.report.test_evidence import change

@@ -5,7 +5,7 @@
 import pytest
 
 from ablab.analysis.costs import UNLIKE
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.files import read_json, write_json
 from ablab.report.evidence import ranges
 from ablab.report.figures.front import costs_apart, fronts, same_costs

@@ -7,10 +7,10 @@ unlike tokens.
 import pytest
 
 from ablab.analysis.curves import curves_of
-from ablab.analysis.summary import summarise
+from ablab.analysis.scope import scope
+from ablab.analysis.summarise import summarise
 from ablab.report.evidence import again, ranges
 from ablab.report.figures.losses import losses
-from ablab.report.scope import scope
 from ablab.report.sentences import sentence
 from tests.report.test_evidence import change, measure
 from tests.report.test_report import finish, record  # noqa: F401

@@ -8,11 +8,11 @@ import random
 
 import pytest
 
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.errors import UserError
-from ablab.execute.attempt import AttemptOutcome
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.records.home import make_home
+from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.status import StatusReader
 from ablab.report import sentences

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from ablab.design.expand import parts_of
-from ablab.execute.attempt import AttemptOutcome
 from ablab.plan.planner import Planner
+from ablab.records.outcome import AttemptOutcome
 from ablab.schedule.factory import source_of
 from ablab.schedule.multi_part import Joined
 from ablab.schedule.source import Listed, ignore

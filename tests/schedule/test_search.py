@@ -3,7 +3,7 @@
 import pytest
 
 from ablab.analysis.costs import UNLIKE
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.errors import UserError
 from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home

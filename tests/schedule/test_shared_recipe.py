@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from ablab.analysis.summary import summarise
+from ablab.analysis.summarise import summarise
 from ablab.execute.session import Request, planned
 from ablab.records.status import StatusReader
 from ablab.schedule.shared_recipe import common_point

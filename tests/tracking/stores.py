@@ -37,7 +37,7 @@ def carry_out(
     file: Path, home: Path, standin: Callable[..., Any] = StandIn
 ) -> tuple[Session, Silent]:
     """A study made by the stand-in trainer, tracked for real."""
-    from ablab.analysis.summary import summarise
+    from ablab.analysis.summarise import summarise
     from ablab.report.files import write_files
 
     session, display = session_of(file, home)

@@ -13,9 +13,10 @@ from typing import Protocol
 
 from pebble import ProcessExpired, ProcessPool
 
-from ablab.execute.attempt import AttemptOutcome, exit_cause
+from ablab.execute.attempt import exit_cause
 from ablab.execute.worker import Setting, initialise, work
-from ablab.plan.plan import RunSpec
+from ablab.records.outcome import AttemptOutcome
+from ablab.records.run_spec import RunSpec
 
 
 class Executor(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 from ablab.analysis.summary import Summary
 from ablab.analysis.trials import ArmTuning
 from ablab.report.figures.canvas import BLUE, MUTED, VERMILION, Plot, bare_drawing, folded, reach
-from ablab.report.numbers import exact
+from ablab.text.numbers import exact
 
 _MOST = 24  # arms: the table has all
 _ACROSS = 3

@@ -12,7 +12,7 @@ from textwrap import fill
 from typing import Any, cast
 from unicodedata import east_asian_width
 
-from ablab.report.numbers import short, significant_digits
+from ablab.text.numbers import short, significant_digits
 
 WIDTH = 5.0  # inches: at a phone's 390 pixels the letters are still 10 pixels high
 # Okabe and Ito's colours, which colour-blind readers tell apart.

@@ -16,7 +16,7 @@ from ablab.report.figures.canvas import (
     folded,
     reach,
 )
-from ablab.report.numbers import digits
+from ablab.text.numbers import digits
 
 _LABEL = 24
 

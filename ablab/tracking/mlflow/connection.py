@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.tracking.addresses import fault, is_server, redacted, require_tracker
+from ablab.spec.addresses import fault, is_server, redacted, require_tracker
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.tracking.addresses import redacted
+from ablab.spec.addresses import redacted
 from ablab.tracking.mlflow.connection import explained, store_folder
 from ablab.tracking.mlflow.experiment import missing_folder
 from ablab.tracking.mlflow.view import KEY, PARENT, RESULT, MlflowView, NewChild, Row

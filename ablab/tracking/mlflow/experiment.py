@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from ablab.errors import UserError
-from ablab.tracking.addresses import is_server, redacted
+from ablab.spec.addresses import is_server, redacted
 from ablab.tracking.mlflow.connection import NoStore
 
 EXPERIMENT = "ablab"

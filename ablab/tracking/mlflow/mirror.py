@@ -9,8 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ablab.errors import UserError
-from ablab.plan.plan import Arm, Plan, RunSpec, shown_options
+from ablab.plan.plan import Arm, Plan, shown_options
 from ablab.records.home import Home, StudyRecord
+from ablab.records.run_spec import RunSpec
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import written
 from ablab.tracking.mlflow import view as mlflow_view

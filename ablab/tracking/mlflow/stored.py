@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ablab.files import locked
-from ablab.plan.plan import RunSpec, shown_options
+from ablab.plan.plan import shown_options
 from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
-from ablab.tracking.addresses import fault
+from ablab.records.run_spec import RunSpec
+from ablab.spec.addresses import fault
 from ablab.tracking.mlflow.dataset import inputs_of
 from ablab.tracking.mlflow.view import (
     RESULT,

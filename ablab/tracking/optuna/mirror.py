@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ablab.files import locked
-from ablab.plan.plan import Arm, Plan, RunSpec, shown_options
+from ablab.plan.plan import Arm, Plan, shown_options
 from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
-from ablab.schedule.adaptive import outcome
+from ablab.records.run_spec import RunSpec
+from ablab.spec.addresses import fault
 from ablab.spec.study import Study
-from ablab.tracking.addresses import fault
 from ablab.tracking.optuna import study as optuna_study
+from ablab.tracking.optuna.outcomes import outcome
 
 
 class OptunaMirror:

@@ -6,8 +6,8 @@ import pytest
 
 from ablab.errors import UserError
 from ablab.execute.session import Request, planned
+from ablab.spec.addresses import redacted, without_user
 from ablab.spec.study import Tracking
-from ablab.tracking.addresses import redacted, without_user
 
 
 @pytest.mark.parametrize(

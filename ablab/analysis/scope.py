@@ -5,10 +5,10 @@ from typing import Any
 
 from ablab.records.home import parts_alone
 from ablab.records.params import parameters
-from ablab.report.numbers import exact, short
-from ablab.report.truncate import in_a_line
 from ablab.spec.seeds import replicates_of
 from ablab.spec.seeds import told as seeds_told
+from ablab.text.numbers import exact, short
+from ablab.text.truncate import in_a_line
 
 
 def scope(content: Mapping[str, Any]) -> list[str]:

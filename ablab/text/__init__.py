@@ -1,0 +1,1 @@
+"""Text for people: numbers with the digits that their uncertainty warrants, truncated lists."""
