@@ -1,19 +1,27 @@
-# make study: the flagship study · make test: the tests · make check: lint and types · make ui: MLflow
+# make study: the flagship study · make check: lint, types and import contracts · make ui: MLflow
+# make test, test-fast, test-system, soak: the tests
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: study test check ui soak clean
+.PHONY: study test test-fast test-system check ui soak clean
 
 study: $(VENV)/.run
 	$(BIN)/ablab run studies/gpt2_vs_llama.yaml
 
-# Tests of one thread each run on all cores; those that start processes or measure times run one after the other.
-TOGETHER := tests/arch tests/data tests/plugins tests/stats
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=10
 
+# Everything but the system tests.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -q -n logical $(TOGETHER)
-	$(BIN)/python -m pytest -q $(filter-out $(TOGETHER),$(patsubst %/,%,$(wildcard tests/*/)))
+	$(PYTEST) -m "not system and not soak"
+
+# The tests to run while editing: no processes, no servers, nothing that takes seconds.
+test-fast: $(VENV)/.dev
+	$(PYTEST) -m "not slow and not system and not soak"
+
+# Killed processes, servers, databases and browsers.
+test-system: $(VENV)/.dev
+	$(PYTEST) -m "system and not soak"
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

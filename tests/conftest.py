@@ -17,6 +17,13 @@ SMALL = {"layers": 2, "width": 32, "heads": 2, "vocab": 300, "context": 16}
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that run the real command as slow: each starts a process."""
+    for item in items:
+        if "ablab" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)

@@ -13,6 +13,8 @@ from ablab.arch.counting.counter import Counter
 from ablab.arch.decoder.decoder import on_meta
 from ablab.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"layers": 3, "width": 32, "heads": 4, "vocab": 300, "context": 16}
 
 

@@ -8,7 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import environment
+
+pytestmark = pytest.mark.slow
 
 PACKAGE = Path(__file__).parents[2] / "docs" / "example_package"
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import STUDY, command, environment, results
 
+pytestmark = pytest.mark.system
+
 LONG = {
     "leave_one_out": "compare",
     "steps: 4": "steps: 600",

@@ -13,6 +13,8 @@ import pytest
 from tests.cli.test_interrupts import start, until
 from tests.conftest import command, environment
 
+pytestmark = pytest.mark.system
+
 
 @pytest.fixture
 def endless(tmp_path, study_text):

@@ -4,7 +4,11 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import environment, results
+
+pytestmark = pytest.mark.system
 
 
 def test_the_skeleton_passes_its_own_test_and_stands_in_a_study(ablab, tmp_path, study_text):

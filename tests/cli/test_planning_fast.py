@@ -4,10 +4,14 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from tests.conftest import environment
 from tests.standin import Silent
+
+pytestmark = pytest.mark.slow
 
 NEVER = ("mlflow", "optuna", "lightning", "matplotlib", "datasets")
 # What torch's kernels for the meta device import: there is no counting without it.

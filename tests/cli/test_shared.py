@@ -25,7 +25,7 @@ from tests.standin import Silent
 from tests.tracking.stores import check_whole, shown
 
 # Optuna's own warnings, where the store is read in this process.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.system, pytest.mark.filterwarnings("ignore")]
 
 TUNED = "design: {kind: compare}\nto: llama\ntune: {lr: {low: 1.0e-4, high: 1.0e-2}, trials: 11}\n"
 PRUNED = (

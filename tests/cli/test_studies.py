@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import ROOT, command, environment, losses, results
 
+pytestmark = pytest.mark.system
+
 # MLflow's and SQLAlchemy's own warnings, where the store is read in this process.
 quiet = pytest.mark.filterwarnings("ignore")
 

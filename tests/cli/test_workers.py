@@ -14,6 +14,8 @@ import pytest
 from tests.cli.test_interrupts import alive, long_study, start, uninterrupted, until
 from tests.conftest import results
 
+pytestmark = pytest.mark.system
+
 __all__ = ["long_study", "uninterrupted"]
 
 ONCE = '''

@@ -10,6 +10,8 @@ from ablab.data.batches import Batches
 from tests.conftest import ROOT
 from tests.parallel.runs import DDP, FSDP, GRID, SINGLE, TENSOR, Task, losses, trained
 
+pytestmark = pytest.mark.slow
+
 PLUGINS = ROOT / "docs" / "example_package" / "ablab_example"
 # Uneven shares, the last of which leaves a data rank with nothing; an added loss of some size.
 UNEVEN = Batches(((8, 4), (3, 2), (7, 3), (1, 2)))

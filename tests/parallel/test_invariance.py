@@ -16,6 +16,8 @@ from ablab.train.parallel import ParallelLayout
 from tests.parallel.runs import DDP, FSDP, GRID, SINGLE, TENSOR, Task, losses, trained
 from tests.ranks import RankFailed
 
+pytestmark = pytest.mark.slow
+
 LAYOUTS = {"ddp": DDP, "fsdp": FSDP, "tensor": TENSOR, "grid": GRID}
 
 

@@ -15,6 +15,8 @@ import torch
 from tests.cli.test_interrupts import start, until
 from tests.conftest import STUDY, command, environment, results
 
+pytestmark = pytest.mark.system
+
 SHARED = ["--devices", 2, "--workers", 1]
 
 

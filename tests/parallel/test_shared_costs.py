@@ -4,6 +4,8 @@ import pytest
 
 from tests.parallel.runs import DDP, FSDP, GRID, SINGLE, TENSOR, Task, trained
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("layout", [DDP, FSDP, TENSOR, GRID], ids=str)
 def test_costs_on_any_layout(crew, store, tmp_path, layout):

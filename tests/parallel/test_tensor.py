@@ -20,6 +20,8 @@ from ablab.arch.value import Architecture, Dims
 from ablab.errors import UserError
 from tests.plugins.legal import NAMES, larger, legal
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"layers": 2, "width": 64, "heads": 4, "vocab": 304, "context": 16}
 EXPRESSIONS = [
     *("gpt1", "gpt2", "gpt3", "megatron", "palm", "llama"),

@@ -15,6 +15,8 @@ from ablab.train.recorder import Hooks
 from ablab.train.run import train
 from tests.parallel.runs import DDP, FSDP, SINGLE, TENSOR, Task, losses
 
+pytestmark = pytest.mark.slow
+
 _STEP_SECONDS = 0.25
 
 

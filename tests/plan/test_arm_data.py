@@ -107,6 +107,7 @@ def test_an_arm_may_have_its_own_context(study, tmp_path):
         plan(study("gpt2 + sentencepiece(vocab=320)", "gpt2 + odd"), (tmp_path / "ideas",))
 
 
+@pytest.mark.system
 def test_the_study_runs_and_scores_the_same_bytes(ablab, study, tmp_path):
     done = ablab("run", study(), "--home", tmp_path / "home", "--workers", "1")
     assert done.returncode == 0, done.stderr

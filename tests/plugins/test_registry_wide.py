@@ -28,6 +28,8 @@ from tests.plugins.legal import (
     legal,
 )
 
+pytestmark = pytest.mark.slow
+
 TINY = Dims(layers=2, width=16, heads=4, vocab=19, context=7)
 SETS = [(), *((n,) for n in NAMES), *PAIRS]
 

@@ -132,12 +132,14 @@ def visit():
         yield call
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("width", [390, 1440])
 def test_two_studies_side_by_side_in_a_browser(visit, studies, width):
     found = compare(*[(summarise(record), record) for record in studies])
     visit(write_comparison(found, *studies), width=width)
 
 
+@pytest.mark.system
 def test_a_study_in_parts_in_a_browser(visit, summary_of):
     summary, record = summary_of("budgets: [{steps: 4}, {steps: 8}]")
     file = write_pages(summary, record)[0]

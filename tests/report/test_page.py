@@ -7,6 +7,8 @@ import pytest
 
 from tests.browser import browser
 
+pytestmark = pytest.mark.system
+
 # Of every letter in a figure: whether it lies within its figure, and its contrast with the ground
 # (WCAG 2.1, 1.4.3).
 LETTERS = """() => {

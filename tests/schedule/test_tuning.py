@@ -176,6 +176,7 @@ def test_what_cannot_be_tuned_is_refused_with_its_place(carry_out, tmp_path, tun
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.system
 def test_pruning_and_resuming_with_real_processes(ablab, tmp_path, study_text):
     text = (
         study_text.replace("leave_one_out", "compare")
@@ -284,6 +285,7 @@ def test_what_one_study_prunes_is_a_whole_run_in_another(carry_out, tmp_path):
     assert Record(tmp_path / "home", victim.key).finished
 
 
+@pytest.mark.system
 def test_a_search_for_several_objectives_and_with_a_pruner_in_real_processes(ablab, tmp_path):
     base = (
         "run",

@@ -23,6 +23,8 @@ from tests.stats.studies import (
     truth,
 )
 
+pytestmark = pytest.mark.slow
+
 STUDIES = 2000
 AT_MOST = 0.05 + 2 * (0.05 * 0.95 / STUDIES) ** 0.5
 EXACT = [name for name in DESIGNS if name != "shapley_sampled"]

@@ -225,6 +225,7 @@ def test_a_password_on_the_command_line_is_not_written(study_text, tmp_path):
     ]
 
 
+@pytest.mark.system
 @pytest.mark.skipif(postgres.binaries() is None, reason="no PostgreSQL server is installed")
 def test_a_team_shares_a_database_and_its_password_is_not_written(carry_out, tmp_path):
     folder = Path(

@@ -35,7 +35,7 @@ from tests.tracking.stores import (
 )
 
 # MLflow's and SQLAlchemy's own warnings, where the store is read in this process.
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.system, pytest.mark.filterwarnings("ignore")]
 
 
 @pytest.fixture

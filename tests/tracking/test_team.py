@@ -32,6 +32,7 @@ ADMIN, MEMBER, DATABASE = (
 NAME = "mlflow.example.org"  # behind a proxy with TLS
 
 pytestmark = [
+    pytest.mark.system,
     pytest.mark.filterwarnings("ignore"),  # MLflow's own warnings
     pytest.mark.skipif(postgres.binaries() is None, reason="no PostgreSQL server is installed"),
     pytest.mark.skipif(

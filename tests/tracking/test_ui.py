@@ -16,7 +16,10 @@ from tests.conftest import command, environment
 from tests.tracking.servers import answers, free_port, plain, started
 from tests.tracking.stores import shown
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own warnings
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.filterwarnings("ignore"),  # MLflow's own warnings
+]
 
 
 def ui(folder, port, *more):
