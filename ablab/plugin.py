@@ -15,7 +15,8 @@ from its `BuildContext`.
 """
 
 from ablab.arch.composition.compose import Edit
-from ablab.arch.composition.registry import Family, plugin
+from ablab.arch.composition.declare import plugin
+from ablab.arch.composition.registry import Family
 from ablab.arch.composition.transformers_form import Match, TransformersForm
 from ablab.arch.data_choice import TokenizerChoice
 from ablab.arch.modules.attend import Attend

@@ -270,16 +270,3 @@ def at_layer(value: T, layer: int) -> T:
     new = {name: at_layer(v, layer) for name, v in old.items()}
     changed = {name: v for name, v in new.items() if v is not old[name]}
     return replace(value, **changed) if changed else value
-
-
-def canonical(value: Any) -> Any:
-    """`value` as plain JSON types, the same for equal values: what a run's key is made of."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        kind = type(value)
-        fields = {f.name: canonical(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"type": f"{kind.__module__}.{kind.__qualname__}", **fields}
-    if isinstance(value, tuple | list):
-        return [canonical(v) for v in value]
-    if isinstance(value, dict):
-        return {str(k): canonical(v) for k, v in sorted(value.items())}
-    return value

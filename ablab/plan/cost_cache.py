@@ -13,10 +13,11 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from ablab import __version__
+from ablab.arch.composition.canonical import canonical
 from ablab.arch.composition.expression import Use
 from ablab.arch.counting import account as accounting
 from ablab.arch.counting.account import Account, account
-from ablab.arch.value import Architecture, canonical
+from ablab.arch.value import Architecture
 from ablab.files import read_json, write_json
 
 _ACCOUNT = TypeAdapter(Account)

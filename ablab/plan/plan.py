@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from ablab.arch.composition.canonical import canonical
 from ablab.arch.composition.compose import Composite
 from ablab.arch.composition.expression import Model, Use
 from ablab.arch.composition.model import composite, sized
 from ablab.arch.composition.registry import Registry
 from ablab.arch.composition.resize import with_feed_forward_widths
 from ablab.arch.recipe import Recipe
-from ablab.arch.value import Architecture, canonical
+from ablab.arch.value import Architecture
 from ablab.data.batches import Batches
 from ablab.design.build import Contrast
 from ablab.errors import UserError

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import Field
 
+from ablab.arch.composition.declare import plugin
 from ablab.arch.composition.expression import resolve
-from ablab.arch.composition.registry import Registry, load_registry, plugin
+from ablab.arch.composition.registry import Registry, load_registry
 from ablab.errors import UserError
 
 BUILT_IN = load_registry()

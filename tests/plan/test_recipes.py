@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from ablab.arch.composition.canonical import canonical
 from ablab.arch.composition.registry import load_registry
 from ablab.arch.recipe import AdamW, Cosine, Recipe
-from ablab.arch.value import canonical
 from ablab.errors import UserError
 from ablab.plan.plan import rebuild, recipe_value
 from ablab.plan.recipe import study_recipe

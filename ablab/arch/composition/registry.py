@@ -5,72 +5,33 @@ name a module or a package; and a folder of loose files is loaded by path. Nothi
 being imported: a registry is a value.
 """
 
-import ast
 import hashlib
 import importlib
 import importlib.util
 import inspect
 import json
 import pkgutil
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields
-from functools import lru_cache
+from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic import TypeAdapter, ValidationError
 
+from ablab.arch.composition.canonical import StableNames
+from ablab.arch.composition.declare import Declared, declared_plugins
+from ablab.arch.composition.source_digest import source_digest
 from ablab.arch.composition.transformers_form import TransformersForm
 from ablab.arch.recipe import RecipePreset
 from ablab.arch.value import Dims
 from ablab.errors import UserError, unknown
 
 GROUP = "ablab.plugins"
-_MARK = "__ablab_plugin__"
-# Strict: a number is no boolean and no text, and finite; a whole number still is a float.
-_OPTIONS = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-C = TypeVar("C", bound=type)
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What `@plugin` states beside the class."""
-
-    name: str
-    source: str
-    requires: tuple[str, ...]
-    conflicts: tuple[str, ...]
-
-
-@dataclass_transform(frozen_default=True)
-def plugin(
-    *,
-    source: str,
-    name: str | None = None,
-    requires: Sequence[str] = (),
-    conflicts: Sequence[str] = (),
-) -> Callable[[C], C]:
-    """Declares a class as a plugin: its fields are options (typed, validated), `edit()` gives the
-    paths it writes.
-
-    `source` cites the paper. The name is the class's in snake_case unless `name` is given. The
-    class's docstring says in one line what the change is.
-    """
-
-    def declare(cls: C) -> C:
-        if not inspect.getdoc(cls):
-            raise TypeError(f"plugin {cls.__name__} has no docstring")
-        made: Any = pydantic_dataclass(frozen=True, config=_OPTIONS)(cls)
-        snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", cls.__name__).lower()
-        setattr(made, _MARK, Declared(name or snake, source, tuple(requires), tuple(conflicts)))
-        return made
-
-    return declare
 
 
 @dataclass(frozen=True)
@@ -103,7 +64,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin in a registry. `digest` depends on its source file, comments and layout apart."""
+    """A plugin in a registry. `digest`: see `source_digest`."""
 
     cls: type
     declared: Declared
@@ -174,6 +135,7 @@ class Registry:
         self.plugins: dict[str, Plugin] = {}
         self.families: dict[str, Family] = {}
         self._origins: dict[str, str] = {}
+        self._stable_names = StableNames()
 
     def plugin(self, name: str) -> Plugin:
         """The plugin of that name; UserError with the nearest names otherwise."""
@@ -190,21 +152,16 @@ class Registry:
     def add_module(self, module: ModuleType) -> None:
         """Registers the plugins and families that `module` itself defines."""
         origin = getattr(module, "__file__", None) or module.__name__
-        digest = _digest(Path(origin))
         for value in vars(module).values():
-            if isinstance(value, Family):
-                if self.families.get(value.name) is value:
-                    continue  # imported from the module that defines it
-                self._claim(value.name, origin)
+            if isinstance(value, Family) and self.families.get(value.name) is not value:
+                self._claim(value.name, origin)  # or it was imported from where it is defined
                 self.families[value.name] = value
-            elif (
-                isinstance(value, type)
-                and _MARK in vars(value)
-                and value.__module__ == module.__name__
-            ):
-                declared: Declared = getattr(value, _MARK)
-                self._claim(declared.name, origin)
-                self.plugins[declared.name] = Plugin(value, declared, digest, origin)
+        plugins = declared_plugins(module)
+        digest = source_digest(module) if plugins else ""
+        for cls, declared in plugins.items():
+            self._claim(declared.name, origin)
+            self.plugins[declared.name] = Plugin(cls, declared, digest, origin)
+        self._stable_names.add_module(module)
 
     def _claim(self, name: str, origin: str) -> None:
         if name in self._origins:
@@ -245,32 +202,48 @@ def _modules(module: ModuleType) -> Iterator[ModuleType]:
 
 
 def _load_file(file: Path) -> ModuleType:
-    name = f"ablab_loose.{file.stem}"
-    known = sys.modules.get(name)
-    if known is not None and known.__file__ == str(file):
-        return known
+    """The module of a loose file, which may import the files beside it: `from .helper import x`, or
+    while it is loaded `from helper import x`.
+    """
+    name = f"{_loose_package(file.parent)}.{file.stem}"
+    if (loaded := sys.modules.get(name)) is not None:
+        return loaded
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up by name
     try:
-        spec.loader.exec_module(module)
+        with _importable(file.parent):
+            spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise UserError(f"{file}: the plugin file does not load: {_reason(error)}") from error
     return module
 
 
+def _loose_package(folder: Path) -> str:
+    """The name of the package that a folder of loose files is loaded as."""
+    name = f"ablab_loose_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    if name not in sys.modules:
+        spec = ModuleSpec(name, None, is_package=True)
+        spec.submodule_search_locations = [str(folder)]
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+    return name
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """While within, files in `folder` can be imported by their bare names. It comes last, so that a
+    file hides no installed package.
+    """
+    sys.path.append(str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
 def _reason(error: Exception) -> str:
     line = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
     return f"{line}{type(error).__name__}: {error}"
-
-
-@lru_cache(maxsize=1024)
-def _digest(file: Path) -> str:
-    if not file.is_file():
-        return ""
-    # The syntax tree has neither comments nor layout, so that tidying a plugin trains nothing
-    # again.
-    return hashlib.sha256(ast.dump(ast.parse(file.read_text("utf-8"))).encode()).hexdigest()
