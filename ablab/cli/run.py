@@ -43,6 +43,13 @@ Compile = Annotated[
     bool | None, typer.Option("--compile/--no-compile", help="Whether torch compiles the blocks.")
 ]
 
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="CPU threads of each process of a run; part of its key. Default: the study's."
+    ),
+]
+
 
 def run(
     file: StudyFile,
@@ -55,6 +62,7 @@ def run(
     strategy: StrategyName = None,
     tensor: TensorSize = None,
     compile: Compile = None,
+    threads: Threads = None,
     home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:
@@ -76,6 +84,7 @@ def run(
         "strategy": strategy,
         "tensor": tensor,
         "compile": compile,
+        "threads": threads,
     }
     given = [f"hardware.{name}={value}" for name, value in hardware.items() if value is not None]
     request = request_of(file, profile, [*(overrides or []), *given], plugins)
@@ -112,9 +121,7 @@ def _carry_out(
     expected, missing = asked.plan.expected, session.missing
     total = expected.runs + expected.trials
     machine, (layout, why) = asked.study.hardware, _layout(asked)
-    count, threads = (machine.timed_division if asked.study.timed else machine.division)(
-        workers, missing
-    )
+    count = (machine.timed_workers if asked.study.timed else machine.workers)(workers, missing)
 
     def executor(setting: "Setting") -> "Executor":
         return (
@@ -129,13 +136,13 @@ def _carry_out(
         trials = f"{expected.trials} trials and " if expected.trials else ""
         display.say(
             f"{trials}{expected.told}, {total - missing} of them finished; {count} workers × "
-            f"{threads} threads"
+            f"{machine.threads} threads"
         )
         display.begin(missing)
     else:
         display.say(f"all {total} runs are finished: nothing to train")
     try:
-        tally = session.run(executor, Share(threads, layout))
+        tally = session.run(executor, Share(machine.threads, layout))
     finally:
         display.close()
     if tally.signal is not None and tally.killed:  # "end now": no report either

@@ -22,11 +22,8 @@ from ablab.records.run_spec import RunSpec
 from ablab.spec.run import RecipeConfig
 from ablab.spec.study import Study
 from ablab.train.budget import TimeLimit
+from ablab.train.numerics import NUMERICS_VERSION
 from ablab.train.precision import resolve_precision
-
-# Raised whenever the core's numbers change (a golden-loss test says when): finished runs are then
-# trained anew.
-NUMERICS_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -199,9 +196,11 @@ def identity(
     uses: Mapping[str, Use],
     data: str,
     spent: Batches | TimeLimit,
+    threads: int,
 ) -> str:
     """Everything but the seed that determines a run's numbers, as a digest. The device layout is in
-    it only where seconds are.
+    it only where seconds are; the threads always are, since a sum's rounding depends on over how
+    many it is split.
     """
     parts = {
         "numerics": NUMERICS_VERSION,
@@ -210,6 +209,7 @@ def identity(
         "plugins": {name: use.plugin.digest for name, use in sorted(uses.items())},
         "data": data,
         "batches": canonical(spent.runs if isinstance(spent, Batches) else spent),
+        "threads": threads,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -235,10 +235,8 @@ def rebuild(spec: RunSpec, registry: Registry) -> Composite:
     )
     if spec.feed_forward:
         value = replace(value, arch=with_feed_forward_widths(value.arch, spec.feed_forward))
-    if (
-        run_key(identity(value.arch, value.recipe, uses, spec.data, spec.allowance), spec.seed)
-        != spec.key
-    ):
+    shared = identity(value.arch, value.recipe, uses, spec.data, spec.allowance, spec.threads)
+    if run_key(shared, spec.seed) != spec.key:
         raise UserError(
             f"{spec.arm}: its plugins' source, or the machine's precision, changed since the "
             "study was planned"

@@ -31,6 +31,7 @@ from ablab.spec.study import Study
 from ablab.spec.validate import check, check_metric
 from ablab.spec.yaml_document import Document
 from ablab.train.budget import Budget, TimeLimit, ramped
+from ablab.train.numerics import NUMERICS_VERSION
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,8 @@ class Planner:
                 arm, mismatch=setting.matched.mismatch, feed_forward=setting.matched.widths
             )
         fingerprint, spent = self._fingerprint(setting.data), arm.batches
-        shared = identity(value.arch, value.recipe, model.uses, fingerprint, spent)
+        threads = self.study.hardware.threads
+        shared = identity(value.arch, value.recipe, model.uses, fingerprint, spent, threads)
         template = RunSpec(
             key="",
             study=self.name,
@@ -217,6 +219,8 @@ class Planner:
             limit=None if isinstance(spent, Batches) else asdict(spent),
             feed_forward=arm.feed_forward,
             part=self.part,
+            threads=threads,
+            numerics=NUMERICS_VERSION,
         )
         stream = STREAM * self.layout.replicates.get(name, 0)
         return PlannedArm(arm, model, counted, shared, template, setting.data, stream)

@@ -9,15 +9,17 @@ from typing import Any
 
 from ablab import __version__
 from ablab.spec.hardware import cores
+from ablab.train.numerics import NUMERICS_VERSION
 
 
 def provenance() -> dict[str, Any]:
-    """version, commit of the working folder (None: no repository, or no git), changed (since that
-    commit), machine.
+    """version, numerics (the version of the core's numerics), commit of the working folder (None:
+    no repository, or no git), changed (since that commit), machine.
     """
     commit = _git("rev-parse", "HEAD")
     return {
         "version": __version__,
+        "numerics": NUMERICS_VERSION,
         "commit": commit or None,
         "changed": bool(commit and _git("status", "--porcelain", "--untracked-files=no")),
         "machine": (

@@ -14,7 +14,8 @@ class RunSpec:
     `ablab.data.batches.Batches`; none where there is a `limit`, see `ablab.train.budget.TimeLimit`.
     `feed_forward`: how wide each layer's was made, where arms are matched. `trial`: which of its
     arm's trials it is; None for a confirming run. `part`: the part of a study at several budgets or
-    sizes.
+    sizes. `threads`: CPU threads of each of its processes. `numerics`: the version of the core's
+    numerics that trains it (records that state neither are of version 1).
     """
 
     key: str
@@ -34,6 +35,8 @@ class RunSpec:
     limit: Mapping[str, Any] | None = None
     feed_forward: tuple[int, ...] = ()
     part: str = ""
+    threads: int = 1
+    numerics: int = 1
 
     @property
     def allowance(self) -> Batches | TimeLimit:

@@ -141,6 +141,7 @@ def again(
         ("Command", f"ablab run {bare(sources['command'])}"),
         ("Study", f"{summary.study}, revision {summary.revision}"),
         ("Code", f"ablab {sources.get('version', f'({_UNKNOWN})')}; {folder}"),
+        ("Numerics", f"version {sources['numerics']}" if "numerics" in sources else _UNKNOWN),
         ("Machine", sources.get("machine") or _UNKNOWN),
         ("Devices", "; ".join(summary.devices) or "nothing ran yet"),
         (

@@ -1,5 +1,5 @@
-"""On what a study's runs train: how many processes share a run, and how. The numbers do not depend
-on it, unless the budget is of seconds.
+"""On what a study's runs train: how many processes share a run, and how. But for the threads, the
+numbers do not depend on it, unless the budget is of seconds.
 """
 
 import os
@@ -24,7 +24,8 @@ class Hardware(Config):
     on CPU cores where there is none. `nodes`: over how many nodes; `ablab run` is then started on
     each, by torchrun or srun. `strategy`: how they do; `auto` picks and says what. `tensor`: how
     many of them hold the model together, each a part. `compile`: whether blocks are compiled by
-    torch.
+    torch. `threads`: CPU threads of each process of a run. Rounding depends on them, so they are
+    part of a run's key and do not follow from the machine.
     """
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
@@ -33,6 +34,7 @@ class Hardware(Config):
     strategy: Literal["auto", "ddp", "fsdp", "tensor"] = "auto"
     tensor: Annotated[int, Field(ge=1)] | None = None
     compile: bool = False
+    threads: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Hardware":
@@ -134,26 +136,28 @@ class Hardware(Config):
 
         return torch.cuda.get_device_properties(0).total_memory if self.gpus() else None
 
-    def division(self, workers: int | None, runs: int) -> tuple[int, int]:
-        """Worker processes, and threads for each process of a run: as many workers as the devices
-        suffice for.
+    def workers(self, requested: int | None, runs: int) -> int:
+        """How many worker processes train `runs` runs: those `requested`, else as many as the
+        devices suffice for.
         """
-        workers = workers or (len(self.gpus()) or cores()) // self.devices
-        workers = max(1, min(workers, runs))
-        return workers, max(1, cores() // (workers * self.devices))
+        return max(1, min(requested or self._most_workers(), runs))
 
-    def timed_division(self, workers: int | None, runs: int) -> tuple[int, int]:
-        """Worker processes, and threads for each process of a run, under a budget of seconds: the
-        threads are those of a machine that is fully used, however many workers and runs there are,
-        since every run must have as many. Raises UserError for workers that would share a device.
+    def timed_workers(self, requested: int | None, runs: int) -> int:
+        """The same under a budget of seconds. Raises UserError for workers that would share a
+        device.
         """
-        most = max(1, (len(self.gpus()) or cores()) // self.devices)
-        if workers is not None and workers > most:
+        most = max(1, self._most_workers())
+        if requested is not None and requested > most:
             raise UserError(
-                f"--workers: {workers} would share devices, and under a budget of seconds a "
+                f"--workers: {requested} would share devices, and under a budget of seconds a "
                 f"run needs its own: {most} at most"
             )
-        return max(1, min(workers or most, runs)), max(1, cores() // (most * self.devices))
+        return max(1, min(requested or most, runs))
+
+    def _most_workers(self) -> int:
+        if gpus := len(self.gpus()):
+            return gpus // self.devices
+        return cores() // (self.devices * self.threads)
 
     def identity(self) -> tuple[str, str]:
         """What decides beside the recipe how far a run comes in a second: the machine, and how it
@@ -167,7 +171,7 @@ class Hardware(Config):
             f"{self.devices} device(s) on {self.nodes} node(s), strategy {self.strategy}, tensor "
             f"{self.tensor_size}{compiled}"
         )
-        return told(device, cores(), self.timed_division(None, 1)[1]), shared
+        return told(device, cores(), self.threads), shared
 
     def shares(self) -> list[str]:
         """The devices of each worker, as CUDA_VISIBLE_DEVICES names them; none where nothing is to

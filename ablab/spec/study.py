@@ -63,6 +63,7 @@ _LATER: dict[tuple[str, ...], Any] = {
     ("tune", "shared"): True,
     ("match",): None,
     ("budget", "seconds"): None,
+    ("hardware", "threads"): 1,
 }
 
 
@@ -190,10 +191,12 @@ class Study(Config):
 
     def revision(self) -> str:
         """A hash of the resolved study; where it is tracked, how workers are cared for and, but for
-        a budget of seconds, what it trains on does not count.
+        a budget of seconds, what it trains on does not count, apart from the threads.
         """
         apart = ("tracking", "checkpoint_seconds", "retries", "stall_seconds")
         content = self.content(*apart) if self.timed else self.content(*apart, "hardware")
+        if not self.timed and self.hardware.threads != Hardware().threads:
+            content["hardware"] = {"threads": self.hardware.threads}
         for path, default in _LATER.items():
             *above, key = path
             place = reduce(lambda node, name: node.get(name) or {}, above, content)

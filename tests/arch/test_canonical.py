@@ -32,7 +32,7 @@ def test_a_class_in_another_module_gives_the_same_key(registry, monkeypatch):
     other = replace(arch, norm=moved.LayerNorm(), mlp=moved.PlainMlp())
     assert type(other.norm) is not type(arch.norm)
     assert canonical(other) == canonical(arch)
-    keys = {identity(a, Recipe(), {}, "data", Batches(((4, 4),))) for a in (arch, other)}
+    keys = {identity(a, Recipe(), {}, "data", Batches(((4, 4),)), 1) for a in (arch, other)}
     assert len(keys) == 1
     assert "ablab" not in str(canonical(arch))
 

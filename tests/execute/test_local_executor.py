@@ -70,7 +70,7 @@ def test_the_gpus_that_are_visible(monkeypatch, visible, found):
     machine = Hardware()
     assert machine.gpus() == found
     assert machine.shares() == found
-    assert machine.division(None, 10)[0] == 2
-    assert machine.division(None, 1)[0] == 1
+    assert machine.workers(None, 10) == 2
+    assert machine.workers(None, 1) == 1
     assert Hardware(devices=2).shares() == [",".join(found)]
-    assert Hardware(devices=2).division(None, 10)[0] == 1
+    assert Hardware(devices=2).workers(None, 10) == 1

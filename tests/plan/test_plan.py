@@ -16,6 +16,7 @@ from ablab.spec import hardware
 from ablab.spec.study import load_study
 from ablab.train.budget import TimeLimit
 from ablab.train.machine import machine_here
+from ablab.train.numerics import NUMERICS_VERSION
 
 
 @pytest.fixture
@@ -170,7 +171,7 @@ def test_what_a_run_of_seconds_trains_on_is_in_its_key(plan, monkeypatch):
     assert keys(plan(TIMED, ("question: Does", "question: What does"))) == base
     others = [
         plan(TIMED, overrides=[f"hardware.{given}"])
-        for given in ("devices=2", "strategy=ddp", "compile=true")
+        for given in ("devices=2", "strategy=ddp", "compile=true", "threads=2")
     ]
     others.append(plan(("budget: {steps: 4}", "budget: {seconds: 2.6}")))
     monkeypatch.setattr(hardware, "cores", lambda: 96)
@@ -184,6 +185,27 @@ def test_what_a_run_of_seconds_trains_on_is_in_its_key(plan, monkeypatch):
     monkeypatch.undo()
     every = [set(base.values()), *found]
     assert sum(map(len, every)) == len(set.union(*every))
+
+
+def test_the_resolved_precision_and_the_threads_are_in_the_key(plan):
+    def runs(*overrides):
+        return {spec.key: spec for spec in plan(overrides=list(overrides)).runs}
+
+    base, fp32, bf16, threads = (
+        runs(),
+        runs("hardware.accelerator=cpu", "recipe.precision=fp32"),
+        runs("recipe.precision=bf16"),
+        runs("hardware.threads=2"),
+    )
+    assert base.keys() == runs("hardware.accelerator=cpu").keys() == fp32.keys()
+    assert len(base.keys() | bf16.keys() | threads.keys()) == 3 * len(base)
+    assert {spec.threads for spec in threads.values()} == {2}
+    assert {spec.numerics for spec in base.values()} == {NUMERICS_VERSION}
+
+
+def test_a_run_of_another_number_of_threads_is_not_rebuilt(plan, registry):
+    with pytest.raises(UserError, match="changed since the study was planned"):
+        rebuild(replace(plan().runs[0], threads=2), registry)
 
 
 def test_a_run_of_seconds_is_not_trained_on_another_machine(plan, monkeypatch):

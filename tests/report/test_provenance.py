@@ -10,6 +10,7 @@ import pytest
 from ablab.analysis.summarise import summarise
 from ablab.records.provenance import provenance
 from ablab.report.evidence import again
+from ablab.train.numerics import NUMERICS_VERSION
 from tests.report.test_report import record  # noqa: F401
 
 
@@ -53,6 +54,7 @@ def test_what_is_not_recorded_is_said(record):  # noqa: F811
     assert shown["Command"] == "ablab run x.yaml"
     assert "not recorded" in shown["Code"]
     assert shown["Machine"] == "not recorded"
+    assert shown["Numerics"] == "not recorded"
     assert shown["Devices"] == "nothing ran yet"
 
 
@@ -61,6 +63,7 @@ def test_a_study_that_was_run_says_all(studies):
     assert re.fullmatch(
         r"ablab 0\.1\.0; the working folder's commit at the last run: [0-9a-f]{40}.*", shown["Code"]
     )
+    assert shown["Numerics"] == f"version {NUMERICS_VERSION}"
     assert re.search(r"fingerprint [0-9a-f]{12,}$", shown["Data"])
     assert "torch 2.13.0" in shown["Devices"]
     assert shown["Command"] == "ablab run tuned.yaml"

@@ -61,19 +61,31 @@ def test_what_is_picked_and_why(machine, given, parameters, layout, said):
 
 
 @pytest.mark.parametrize(
-    ("has", "devices", "runs", "division"),
+    ("has", "devices", "threads", "runs", "workers"),
     [
-        ((8, 16), 1, 99, (8, 2)),
-        ((8, 16), 8, 99, (1, 2)),
-        ((8, 16), 2, 99, (4, 2)),
-        ((8, 16), 2, 3, (3, 2)),
-        ((0, 4), 2, 99, (2, 1)),
-        ((0, 4), 4, 9, (1, 1)),
+        ((8, 16), 1, 1, 99, 8),
+        ((8, 16), 8, 1, 99, 1),
+        ((8, 16), 2, 1, 99, 4),
+        ((8, 16), 2, 4, 99, 4),  # a worker has its GPUs, whatever the threads
+        ((8, 16), 2, 1, 3, 3),
+        ((0, 4), 1, 1, 99, 4),
+        ((0, 4), 2, 1, 99, 2),
+        ((0, 4), 1, 2, 99, 2),
+        ((0, 4), 1, 8, 99, 1),
+        ((0, 4), 4, 1, 9, 1),
     ],
 )
-def test_workers_and_threads(machine, has, devices, runs, division):
+def test_workers(machine, has, devices, threads, runs, workers):
     machine(*has)
-    assert Hardware(devices=devices).division(None, runs) == division
+    assert Hardware(devices=devices, threads=threads).workers(None, runs) == workers
+
+
+def test_threads_do_not_depend_on_the_machine(machine):
+    for cores in (1, 64):
+        machine(0, cores)
+        assert Hardware().threads == 1
+    with pytest.raises(ValidationError, match="threads"):
+        Hardware(threads=0)
 
 
 def test_each_worker_has_gpus_of_its_own(machine):
@@ -107,6 +119,10 @@ def test_what_it_trains_on_is_in_no_key_and_no_revision(tmp_path, study_text, re
 
     on_cpu = keys()
     assert keys("hardware.devices=2", "hardware.strategy=fsdp") == on_cpu
+    assert keys("hardware.threads=1") == on_cpu
+    with_threads = keys("hardware.threads=2")
+    assert with_threads[0] != on_cpu[0]
+    assert not set(with_threads[1]) & set(on_cpu[1])
     machine(2, 8)
     assert keys("hardware.accelerator=cpu")[1] == on_cpu[1]
 
@@ -129,31 +145,29 @@ def test_auto_is_refused_where_it_would_divide_what_an_optimizer_needs_whole(reg
 def test_more_workers_than_gpus_share_them_evenly(machine):
     machine(3, 16)
     assert Hardware(devices=2).shares() == ["0,1"]
-    assert Hardware(devices=2).division(4, runs=8)[0] == 4
+    assert Hardware(devices=2).workers(4, runs=8) == 4
 
 
 @pytest.mark.parametrize(
-    ("has", "devices", "workers", "runs", "division"),
+    ("has", "devices", "requested", "runs", "workers"),
     [
-        ((8, 16), 1, None, 99, (8, 2)),
-        ((8, 16), 1, None, 3, (3, 2)),  # no more threads than where all are busy
-        ((8, 16), 1, 1, 99, (1, 2)),
-        ((8, 16), 2, None, 99, (4, 2)),
-        ((0, 4), 1, 1, 99, (1, 1)),
-        ((0, 4), 4, None, 9, (1, 1)),
+        ((8, 16), 1, None, 99, 8),
+        ((8, 16), 1, None, 3, 3),
+        ((8, 16), 1, 1, 99, 1),
+        ((8, 16), 2, None, 99, 4),
+        ((0, 4), 1, 1, 99, 1),
+        ((0, 4), 4, None, 9, 1),
     ],
 )
-def test_under_a_budget_of_seconds_every_run_has_the_same_threads(
-    machine, has, devices, workers, runs, division
-):
+def test_workers_under_a_budget_of_seconds(machine, has, devices, requested, runs, workers):
     machine(*has)
-    assert Hardware(devices=devices).timed_division(workers, runs) == division
+    assert Hardware(devices=devices).timed_workers(requested, runs) == workers
 
 
 def test_under_a_budget_of_seconds_no_runs_share_a_device(machine):
     machine(3, 16)
     with pytest.raises(UserError, match=r"--workers: 4 would share devices.*: 3 at most"):
-        Hardware().timed_division(4, 9)
+        Hardware().timed_workers(4, 9)
 
 
 def test_what_a_machine_is_called(machine, monkeypatch):
@@ -161,7 +175,7 @@ def test_what_a_machine_is_called(machine, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "a GPU")
     monkeypatch.setattr("ablab.train.machine.cpu_model", lambda: "a CPU")
     assert Hardware().identity() == (
-        "a GPU; a CPU, 8 core(s), 4 thread(s) a process",
+        "a GPU; a CPU, 8 core(s), 1 thread(s) a process",
         "1 device(s) on 1 node(s), strategy auto, tensor 1",
     )
     on_cpu = Hardware(accelerator="cpu", devices=2, compile=True).identity()

@@ -12,9 +12,9 @@ from ablab.arch.composition.model import architecture
 from ablab.arch.counting.account import account
 from ablab.arch.recipe import AdamW, Cosine, Recipe
 from ablab.data.batches import Batches, Sequences
-from ablab.plan.plan import NUMERICS_VERSION
 from ablab.train import run as training
 from ablab.train.module import TrainedDecoder
+from ablab.train.numerics import NUMERICS_VERSION
 from ablab.train.recorder import Hooks
 from ablab.train.run import Job, train
 
@@ -218,7 +218,7 @@ def test_golden_losses(job):
     watch = Watch()
     finished(replace(job, recipe=replace(job.recipe, optimizer=AdamW())), watch)
     losses = [row["train/loss"] for _, row in watch.rows if "train/loss" in row]
-    assert NUMERICS_VERSION == 1
+    assert NUMERICS_VERSION == 2
     assert losses[::4] == pytest.approx(GOLDEN, rel=1e-4)
 
 
