@@ -23,6 +23,7 @@ import torch
 from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import Registry, load_registry
 from ablab.arch.counting.account import account, count_flops, count_parameters
+from ablab.arch.counting.attention import PairwiseAttention
 from ablab.arch.decoder.build import build_model
 from ablab.arch.decoder.decoder import Decoder, on_meta
 from ablab.arch.modules.context import KVCache
@@ -115,9 +116,8 @@ def check_flops(arch: Architecture) -> None:
     flops = count_flops(on_meta(arch))
     assert 0 < flops.forward < flops.training
     for name, module in _lively(arch).named_modules():
-        if hasattr(module, "attention_flops"):
-            attend: Any = module.attend
-            seen, charged = visible_pairs(attend, arch), attend.pairs(arch.dims.context)
+        if isinstance(module, PairwiseAttention):
+            seen, charged = visible_pairs(module, arch), module.pairs(arch.dims.context)
             assert charged == seen, f"{name} charges {charged} pairs and attends to {seen}"
 
 

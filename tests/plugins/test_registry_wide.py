@@ -11,6 +11,7 @@ from ablab.arch.composition.base import BASE
 from ablab.arch.composition.compose import compose
 from ablab.arch.counting.account import count_flops
 from ablab.arch.decoder.decoder import on_meta
+from ablab.arch.modules.attention import SelfAttention
 from ablab.arch.roles import Kind, weights
 from ablab.arch.value import Dims
 from ablab.errors import UserError
@@ -59,7 +60,8 @@ def test_forward_flops_are_two_for_each_weight_used(names):
         w.parameter.numel() for w in weights(model) if w.role and w.role.kind is Kind.MATRIX
     ]
     tied = arch.head == BASE.head
-    attention = sum(m.attention_flops(12) for m in model.modules() if hasattr(m, "attention_flops"))
+    mixers = [m for m in model.modules() if isinstance(m, SelfAttention)]
+    attention = sum(4 * m.attend.pairs(12) * m.head_dim for m in mixers)
     expected = 2 * (sum(matrices) + (arch.table_vocab * 32 if tied else 0)) + attention / 12
     flops = count_flops(model)
     assert flops.forward == pytest.approx(expected, rel=1e-12)

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ablab.arch.counting.attention import attention_apart
 from ablab.arch.counting.counter import Counter
 from ablab.arch.decoder.decoder import Decoder, on_meta
 from ablab.arch.modules.context import ForwardContext
@@ -25,6 +27,15 @@ FLOP_CONVENTION = (
     "backward twice its forward"
 )
 _FLOAT32, _BFLOAT16 = 4, 2
+
+
+@runtime_checkable
+class CachesValues(Protocol):
+    """A mixer that keeps something between decoding steps."""
+
+    def cache_values(self, time: int) -> int:
+        """How many numbers it keeps of one sequence after `time` tokens."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -125,7 +136,9 @@ def count_flops(model: Decoder) -> Flops:
     time = model.arch.dims.context
     tokens = torch.zeros(1, time, dtype=torch.long, device="meta")
     flow = ForwardContext()
-    with _attention_apart(model), Counter() as counter:
+    # The kernel that is made of plain matmuls: torch counts nothing for some of the others.
+    plain = sdpa_kernel(SDPBackend.MATH)
+    with plain, Counter() as counter, attention_apart(model, counter) as apart:
         hidden = model.hidden(tokens, flow)
         below = counter.total
         with torch.no_grad():
@@ -134,42 +147,14 @@ def count_flops(model: Decoder) -> Flops:
         model.scored(hidden, flow, tokens).total.backward()
         training = counter.total - (forward - below)  # the head's forward was counted twice
     model.zero_grad(set_to_none=True)
-    attention = sum(_each(model, "attention_flops", time))
-    return Flops((forward + attention) / time, (training + 3 * attention) / time)
+    attention = apart.charged
+    return Flops(
+        (forward - apart.computed + attention) / time,
+        (training - apart.computed + 3 * attention) / time,
+    )
 
 
 def cache_values(model: nn.Module, time: int) -> int:
     """How many numbers a decoding cache holds of one sequence after `time` tokens."""
-    return sum(_each(model, "cache_values", time))
-
-
-class _NoMatmul(nn.Module):
-    """Stands in for attention while all else is counted: the same shapes and gradients for q, k and
-    v, and no FLOPs.
-
-    Which kernel torch picks on the meta device, and what it is charged, depends on shapes and on
-    whether a graph is kept.
-    """
-
-    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        return q + 0.0 * (k.sum() + v.sum())
-
-
-@contextmanager
-def _attention_apart(model: Decoder) -> Iterator[None]:
-    """A module that states its `attention_flops` keeps its attention in `attend`, a module (q, k,
-    v) -> y.
-    """
-    mixers: list[Any] = [module for module in model.modules() if hasattr(module, "attention_flops")]
-    real = [mixer.attend for mixer in mixers]
-    for mixer in mixers:
-        mixer.attend = _NoMatmul()
-    try:
-        yield
-    finally:
-        for mixer, attend in zip(mixers, real, strict=True):
-            mixer.attend = attend
-
-
-def _each(model: nn.Module, method: str, *args: Any) -> list[int]:
-    return [getattr(module, method)(*args) for module in model.modules() if hasattr(module, method)]
+    caching = [module for module in model.modules() if isinstance(module, CachesValues)]
+    return sum(module.cache_values(time) for module in caching)

@@ -45,6 +45,13 @@ class Attend(nn.Module):
         tokens.
         """
 
+    def computed_pairs(self, time: int) -> int:
+        """How many (query, key) pairs all heads together compute in `forward`, those that the mask
+        hides and the padding included: attention is charged for the share `pairs` of its FLOPs. To
+        be overridden where `forward` does not compute all time × time.
+        """
+        return self.heads * time * time
+
     def step(self, q: Tensor, k: Tensor, v: Tensor, memory: KVCache) -> Tensor:
         """The next tokens of a sequence whose earlier keys and values are in `memory`; theirs are
         added.

@@ -136,13 +136,6 @@ class SelfAttention(nn.Module):
         self.attend = attend.part(own, kv)
         self.heads, self.kv_heads = own.stop - own.start, kv.stop - kv.start
 
-    def attention_flops(self, time: int) -> int:
-        """Forward FLOPs of scores and weighted sum over one sequence: 2 matmuls × 2 FLOPs for each
-        pair attended to.
-        """
-        attend: Any = self.attend
-        return 4 * attend.pairs(time) * self.head_dim
-
     def cache_values(self, time: int) -> int:
         """How many numbers a decoding cache holds after `time` tokens: kv heads only, and only the
         band if there is one.

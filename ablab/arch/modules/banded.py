@@ -67,6 +67,11 @@ class Local(Attend):
         full = min(self.band, time)
         return self.heads * (full * (full + 1) // 2 + (time - full) * self.band)
 
+    def computed_pairs(self, time: int) -> int:
+        """The first chunk of queries meets its own keys, each later one those of two chunks."""
+        first, later = min(time, self.chunk), -(-time // self.chunk) - 1
+        return self.heads * (first**2 + max(0, later) * 2 * self.chunk**2)
+
 
 class Strided(Attend):
     """A query sees itself and every `stride`-th key before it."""
@@ -102,6 +107,10 @@ class Strided(Attend):
         """Query t sees t // stride + 1 keys."""
         whole, rest = divmod(time, self.stride)
         return self.heads * (self.stride * whole * (whole + 1) // 2 + rest * (whole + 1))
+
+    def computed_pairs(self, time: int) -> int:
+        """Each residue's positions meet each other."""
+        return self.heads * self.stride * (-(-time // self.stride)) ** 2
 
 
 class LocalAndStrided(nn.Module):
