@@ -33,8 +33,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class Curves:
-    """`axis`: what `x` is. `shown`: the arms that are told apart; the rest are background. `seeds`:
-    the most an arm has. `note`: what is left out.
+    """`axis`: what `x` is. `shown`: arms with a color of their own; the rest are background.
+    `seeds`: the most an arm has. `note`: what is left out.
     """
 
     axis: str

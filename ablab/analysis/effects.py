@@ -19,7 +19,7 @@ class EffectSummary:
     """A change's effect on the metric: with the change minus without. `p_holm`: adjusted over the
     study's changes (or its interactions). `verdict`: None where runs are missing. `real`:
     equivalent, and yet not zero. `seeds`: at which it was judged; `seeds_needed`: that would settle
-    an undecided one. `paired`: the two arms' paired t by itself. `missing`: runs are to come.
+    an inconclusive one. `paired`: the two arms' paired t by itself. `missing`: runs are to come.
     `unpaired`: between arms on unlike seeds. `shared`: the effect under `one` recipe for all, and
     under each arm's `own` on the same `seeds`. `aliases`: effects that the arms cannot tell from
     it. `sampling_se`: see `stats.effects.Effect`. `costs`: by name, the cost with the change over
@@ -69,8 +69,8 @@ class Question:
 @dataclass(frozen=True)
 class Findings:
     """`noise_floor`: the baseline's standard deviation over its seeds. `sd`: of a run about arm and
-    seed means, over all arms. `detectable`: the smallest effect of a change that is found 4 times
-    in 5. `margin`: within which effects count as nil.
+    seed means, over all arms. `detectable`: the smallest effect of a change that is detected with
+    80 % power. `margin`: within which effects count as zero.
     """
 
     effects: list[EffectSummary]

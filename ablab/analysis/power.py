@@ -26,7 +26,7 @@ Measure = Callable[[Cells], float | None]
 @dataclass(frozen=True)
 class Foresight:
     """`effect`: the smallest true change that `seeds` seeds (at most so many, where `adaptive`)
-    find four times in five. `sd`: run-to-run standard deviation about arm and seed means, or, where
+    detect with 80 % power. `sd`: run-to-run standard deviation about arm and seed means, or, where
     the arms share no seeds, about arm means; from the study's `revision`.
     """
 
@@ -40,8 +40,8 @@ class Foresight:
         """It in words."""
         seeds = f"up to {self.seeds}" if self.adaptive else str(self.seeds)
         return (
-            f"with {seeds} seeds a change must be worth ±{self.effect:.2g} {metric} to be found "
-            "4 times in 5 "
+            f"with {seeds} seeds a change must be worth ±{self.effect:.2g} {metric} to be "
+            "detected with 80 % power "
             f"(run-to-run sd {self.sd:.2g}, from revision {self.revision})"
         )
 

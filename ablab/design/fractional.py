@@ -104,8 +104,8 @@ def _notes(fraction: Fraction, names: Sequence[str]) -> list[str]:
     ]
     for i in range(fraction.basic, factors):
         notes.append(f"generator: {names[i]} = {' × '.join(names[j] for j in fraction.letters(i))}")
-    return [*notes, "interactions of three factors or more are taken to be nil"]
+    return [*notes, "interactions of three factors or more are assumed to be zero"]
 
 
 def _aliases(contrasts: Sequence[Contrast]) -> list[str]:
-    return [f"not told apart: {' = '.join((c.name, *c.aliases))}" for c in contrasts if c.aliases]
+    return [f"aliased: {' = '.join((c.name, *c.aliases))}" for c in contrasts if c.aliases]

@@ -13,9 +13,10 @@ _MEASURED_LEAST, _COUNTED_LEAST, _FACTOR = 0.01, 0.001, 1.25
 
 
 def told(ratios: Mapping[str, Ratio]) -> str:
-    """Ratios in words: `5 % slower a token, KV cache 1/8`. A cost that was timed is told where its
-    interval excludes 1; one that differs by less than 1 % is not, nor parameters and FLOPs below
-    0.1 %. x % slower: x % more time; faster: more done in it.
+    """Return the ratios in words: `5 % slower per token, KV cache 1/8`.
+
+    A timed cost is listed only if its interval excludes 1. Differences below 1 % are left out, and
+    below 0.1 % for parameters and FLOPs. x % slower: x % more time; faster: more done in it.
     """
     known = {name: found.value for name, found in ratios.items() if found.value is not None}
     if not known:
@@ -46,10 +47,10 @@ def _phrase(name: str, value: float) -> str:
     match name:
         case "seconds_per_token":
             factor = (
-                f"{factor} the time a token" if more else f"{_times(1 / value)} as fast a token"
+                f"{factor} the time per token" if more else f"{_times(1 / value)} as fast per token"
             )
             percent = (
-                f"{percent} slower a token" if more else f"{_percent(1 / value)} faster a token"
+                f"{percent} slower per token" if more else f"{_percent(1 / value)} faster per token"
             )
         case "decode_tokens_per_second":
             factor = percent = f"decodes at {value:.2f} × the speed"
@@ -64,7 +65,7 @@ def _phrase(name: str, value: float) -> str:
                 f"KV cache {percent} {'larger' if more else 'smaller'}",
             )
         case _:
-            what = "parameters" if name == "parameters" else "FLOPs a token"
+            what = "parameters" if name == "parameters" else "FLOPs per token"
             factor, percent = f"{what} {factor}", f"{what} {'+' if more else '-'}{percent}"
     return factor if large else percent
 
@@ -84,7 +85,7 @@ def _times(value: float) -> str:
 
 def costs_table(summary: Summary) -> Table:
     """What each change costs: the cost with it over that without."""
-    title = "Costs, with over without (in brackets: not told from 1)"
+    title = "Costs, with over without (in brackets: not distinguishable from 1)"
     table = Table(title=title, title_justify="left")
     table.add_column("change", overflow="fold", ratio=1)
     shown = {

@@ -49,9 +49,9 @@ def _verdict_told(effect: EffectSummary, metric: str) -> str:
             f"{name} makes no difference that matters: within ±{plain(effect.margin, places)} "
             f"{metric} ({interval}){real}."
         )
-    if effect.verdict == "undecided":
+    if effect.verdict == "inconclusive":
         return (
-            f"{name} is undecided: {signed(effect.estimate, places)} {metric} "
+            f"{name} is inconclusive: {signed(effect.estimate, places)} {metric} "
             f"({interval}){_needed(effect)}."
         )
     if effect.verdict is None:
@@ -125,8 +125,8 @@ def noise(summary: Summary) -> list[str]:
         )
     if summary.detectable_effect is not None:
         lines.append(
-            f"a change is found 4 times in 5 if it is worth {summary.detectable_effect:.2g} "
-            f"{summary.metric} or more"
+            f"a change of {summary.detectable_effect:.2g} {summary.metric} or more is detected "
+            "with 80 % power"
         )
     if summary.margin is not None:
         lines.append(f"margin: effects within ±{summary.margin:.2g} {summary.metric} count as none")

@@ -16,7 +16,7 @@ from ablab.report.sentences import places_of, word
 from ablab.text.numbers import digits, p_value, plain, short, signed
 
 # The shapes of the forest plot, in letters.
-MARKS = {"helps": "▼", "hurts": "▲", "equivalent": "■", "undecided": "●", "diverged": "✕"}
+MARKS = {"helps": "▼", "hurts": "▲", "equivalent": "■", "inconclusive": "●", "diverged": "✕"}
 _MEASURED = (("decode tokens/s", "decode_tokens_per_second"), ("KV cache", "kv_cache_bytes"))
 
 

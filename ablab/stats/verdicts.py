@@ -1,4 +1,4 @@
-"""What a study's runs say of its questions: helps, hurts, equivalent, undecided or diverged.
+"""What a study's runs say of its questions: helps, hurts, equivalent, inconclusive or diverged.
 
 *Fixed studies.* Effects are contrasts of arm means over one pooled error term (`effects`); arms
 without a common seed are compared unpaired. Holm (1979) over the primary family, which is every
@@ -37,7 +37,7 @@ __all__ = [
     "judge",
 ]
 
-Verdict = Literal["helps", "hurts", "equivalent", "undecided", "diverged"]
+Verdict = Literal["helps", "hurts", "equivalent", "inconclusive", "diverged"]
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class EffectVerdict:
     """A question's answer. `effect`: its interval is 95 %, unadjusted for the number of effects,
     and over all looks of an adaptive study, as p is. `p_holm`: within its family. `verdict`: None
     while it is not known (runs missing, or fewer than two seeds). `real`: Holm's p is below the
-    level: of an equivalent one, "real, but below the margin". `seeds_needed`: of an undecided one,
-    seeds of a fixed study that would settle it, more than it has; None also above 10,000. `seeds`:
-    of its arms, the fewest. `paired`: of a plain difference of two arms, the paired t of these
-    alone, a check for unequal variances.
+    level: of an equivalent one, "real, but below the margin". `seeds_needed`: of an inconclusive
+    one, seeds of a fixed study that would settle it, more than it has; None also above 10,000.
+    `seeds`: of its arms, the fewest. `paired`: of a plain difference of two arms, the paired t of
+    these alone, a check for unequal variances.
     """
 
     effect: Effect
@@ -258,7 +258,7 @@ class _Replay:
         reading = self.readings.get(i) or Look(Effect(None, None, None, None))
         verdict, needed = self.verdicts.get(i), None
         if verdict is None and self.over and reading.noise is not None:
-            verdict = "undecided"
+            verdict = "inconclusive"
             family = self.interactions if i in self.interactions else self.primary
             needed = seeds_needed(reading.noise, self.rules.margin, self._demand(len(family)))
             needed = None if needed is None else max(needed, reading.seeds + 1)

@@ -130,8 +130,8 @@ def _speed(model: Decoder, tokens: Tensor) -> float | None:
 
 
 def _spans(model: Decoder, prompt: Tensor) -> Iterator[float]:
-    """Seconds a token, of one span after another; where the context is full they begin again behind
-    the prompt (1, time).
+    """Seconds per token, of one span after another; where the context is full they begin again
+    behind the prompt (1, time).
     """
     context = model.arch.dims.context
     length = min(_SPAN, max(1, (context - prompt.shape[1]) // 4))

@@ -18,7 +18,7 @@ from ablab.train.parallel import ParallelContext
 
 @dataclass(frozen=True)
 class Score:
-    """`loss`: nats a token scored. `bpb`: bits per byte of the documents' text, which tokenizers
+    """`loss`: nats per token scored. `bpb`: bits per byte of the documents' text, which tokenizers
     share.
     """
 

@@ -53,7 +53,7 @@ def detectable(sd, arms, seeds, tests):
 
 
 def test_a_plan_says_what_can_be_found_once_the_noise_is_known(trained, ablab):
-    assert "4 times in 5" not in ablab("plan", "x.yaml").stdout
+    assert "80 % power" not in ablab("plan", "x.yaml").stdout
     values, revision = trained("seeds=3")
     content = json.loads(ablab("plan", "x.yaml", "seeds=6", "--json").stdout)
     assert content["sd"] == pytest.approx(residual_sd(values))
@@ -63,7 +63,7 @@ def test_a_plan_says_what_can_be_found_once_the_noise_is_known(trained, ablab):
     shown = " ".join(ablab("plan", "x.yaml", "seeds=6").stdout.split())
     assert (
         f"with 6 seeds a change must be worth ±{content['detectable_effect']:.2g} val/bpb to "
-        "be found 4 times in 5"
+        "be detected with 80 % power"
     ) in shown
     assert f"from revision {revision})" in shown
     adaptive = json.loads(ablab("plan", "x.yaml", "seeds={start: 3, max: 6}", "--json").stdout)

@@ -102,7 +102,7 @@ def test_the_lineage(laid):
         "design: 2^(6−2) fraction of resolution IV, 16 arms",
         "generator: untied_embeddings = no_bias × rmsnorm × rope",
     ]
-    assert "not told apart: no_bias × rope = rmsnorm × untied_embeddings" in layout.notes
+    assert "aliased: no_bias × rope = rmsnorm × untied_embeddings" in layout.notes
 
 
 def test_two_level_factors(laid):

@@ -127,7 +127,7 @@ def gated_parameters(hidden):
 
 
 def gpt2_flops(feed_forward):
-    """Of training a token: 2 FLOPs a weight forward and 4 backward, and the pairs (query, key ≤
+    """Of training, per token: 2 FLOPs a weight forward and 4 backward, and the pairs (query, key ≤
     query), twice D each.
     """
     weights = LAYERS * (4 * D * D + feed_forward) + V * D

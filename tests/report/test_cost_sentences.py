@@ -84,9 +84,10 @@ def test_ratios_means_and_words():
         }
     )
     assert effect.cost_intervals.keys() == {"seconds_per_token", "decode_tokens_per_second"}
-    # Decoding is 11 % faster on average and cannot be told from noise, so nothing is said of it.
+    # Decoding is 11 % faster on average and within the noise, so nothing is said of it.
     words = (
-        "11 % slower a token, 3 % less memory, KV cache 1/8, parameters -10 %, FLOPs a token -10 %"
+        "11 % slower per token, 3 % less memory, KV cache 1/8, parameters -10 %, "
+        "FLOPs per token -10 %"
     )
     assert told(ratios_of(effect)) == words
     assert json.loads(json.dumps(effect.costs)) == effect.costs
@@ -149,14 +150,14 @@ def test_one_run_without_a_figure_leaves_its_arm_without():
 @pytest.mark.parametrize(
     ("name", "found", "words"),
     [
-        ("seconds_per_token", Ratio(1.05, 1.02, 1.08), "5 % slower a token"),
+        ("seconds_per_token", Ratio(1.05, 1.02, 1.08), "5 % slower per token"),
         ("seconds_per_token", Ratio(1.05, 0.98, 1.12), "no difference in cost found"),
         ("seconds_per_token", Ratio(1.05), "times not compared"),
         ("seconds_per_token", Ratio(None), "costs not known"),
         ("seconds_per_token", Ratio(1.009, 1.008, 1.01), "no difference in cost found"),
-        ("seconds_per_token", Ratio(1 / 1.1, 0.8, 0.99), "10 % faster a token"),
-        ("seconds_per_token", Ratio(2.1, 2, 2.2), "2.1 × the time a token"),
-        ("seconds_per_token", Ratio(0.5, 0.4, 0.6), "2 × as fast a token"),
+        ("seconds_per_token", Ratio(1 / 1.1, 0.8, 0.99), "10 % faster per token"),
+        ("seconds_per_token", Ratio(2.1, 2, 2.2), "2.1 × the time per token"),
+        ("seconds_per_token", Ratio(0.5, 0.4, 0.6), "2 × as fast per token"),
         ("decode_tokens_per_second", Ratio(1.4, 1.2, 1.6), "decodes at 1.40 × the speed"),
         ("decode_tokens_per_second", Ratio(1 / 1.07, 0.9, 0.97), "decodes at 0.93 × the speed"),
         ("peak_memory_bytes", Ratio(1.03), "3 % more memory"),
@@ -166,7 +167,7 @@ def test_one_run_without_a_figure_leaves_its_arm_without():
         ("kv_cache_bytes", Ratio(0.9), "KV cache 10 % smaller"),
         ("parameters", Ratio(1.002), "parameters +0.2 %"),
         ("parameters", Ratio(1.0005), "no difference in cost found"),
-        ("flops_per_token", Ratio(1.5), "FLOPs a token 1.5 ×"),
+        ("flops_per_token", Ratio(1.5), "FLOPs per token 1.5 ×"),
         ("parameters", Ratio(None), "costs not known"),
     ],
 )

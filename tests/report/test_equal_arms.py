@@ -161,7 +161,7 @@ def test_an_absolute_margin_holds_where_the_baseline_has_no_mean():
     content["config"]["margin"] = "0.5 %"
     found = findings(content, results)
     assert found.margin is None
-    assert found.effects[0].verdict == "undecided"
+    assert found.effects[0].verdict == "inconclusive"
 
 
 def test_equal_arms_that_diverged_are_not_equivalent():
@@ -216,7 +216,7 @@ def test_costs_of_equal_arms_count_once():
     b, twin, third = (
         costs.ratios(contrast)["seconds_per_token"] for contrast in content["contrasts"]
     )
-    logs = np.log(speeds["a"]) - np.log(speeds["b"])  # of the time a token
+    logs = np.log(speeds["a"]) - np.log(speeds["b"])  # of the time per token
     interval = stats.t.interval(0.95, 2, logs.mean(), stats.sem(logs))  # two arms: the paired t
     assert (b.value, b.low, b.high) == pytest.approx(tuple(np.exp([logs.mean(), *interval])))
     assert third == b

@@ -50,7 +50,7 @@ def test_a_study_goes_on_with_the_arms_of_open_questions_and_their_baseline():
     assert end.open == frozenset()
     assert end.effects[0].effect == start.effects[0].effect  # a decision stays with its figures
     assert [own.seeds for own in end.effects] == [3, 6, 3]
-    assert end.effects[1].verdict in ("undecided", "hurts")
+    assert end.effects[1].verdict in ("inconclusive", "hurts")
     assert end.effects[2] == start.effects[2]
     differences = column(cells, "c") - column(cells, "a")
     assert end.effects[1].effect.estimate == pytest.approx(
@@ -97,7 +97,7 @@ def test_no_study_goes_on_for_an_interaction():
     cells = table({"a": 10, "b": 20, "c": 20.1}, 3, seed=1)
     open_one = Contrast("c × b", "interaction", {"b": 1.0, "c": -1.0})
     judgement = judge(cells, [change("b"), change("c"), open_one], Rules(0.01, LOOKS))
-    assert [own.verdict for own in judgement.effects] == ["hurts", "hurts", "undecided"]
+    assert [own.verdict for own in judgement.effects] == ["hurts", "hurts", "inconclusive"]
     assert judgement.open == frozenset()
 
 
@@ -113,7 +113,7 @@ def test_a_difference_that_turned_round_is_not_claimed():
     assert all(0.025 < own.effect.p < 0.05 and own.verdict is None for own in early.effects)
     cells |= {(arm, s): value for arm, value in (("b", -0.6 * d), ("c", d)) for s in range(5, 13)}
     b, c = judge(cells, questions, rules).effects
-    assert (c.verdict, b.verdict) == ("hurts", "undecided")
+    assert (c.verdict, b.verdict) == ("hurts", "inconclusive")
     assert b.effect.estimate < 0
     assert b.effect.p == early.effects[0].effect.p  # the smallest so far
     assert b.p_holm < 0.05

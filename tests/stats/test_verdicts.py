@@ -58,14 +58,14 @@ def test_a_design_is_judged_as_statsmodels_would():
             if tost < 0.05
             else ("hurts" if estimate > 0 else "helps")
             if adjusted[i] < 0.05
-            else "undecided"
+            else "inconclusive"
         )
         assert own.verdict == expected
     assert {own.verdict for own in judgement.effects} == {
         "helps",
         "hurts",
         "equivalent",
-        "undecided",
+        "inconclusive",
     }
 
 
@@ -190,12 +190,12 @@ def test_no_runs_at_all():
         assert judgement.open == (frozenset("ab") if looks else frozenset())
 
 
-def test_undecided_says_how_many_seeds_would_settle_it():
+def test_inconclusive_says_how_many_seeds_would_settle_it():
     judgement = judge(
         table({"a": 10, "b": 10.5, "c": 10.4}, 3, seed=2), [change("b"), change("c")], Rules(1.0)
     )
     own = judgement.effects[0]
-    assert own.verdict == "undecided"
+    assert own.verdict == "inconclusive"
     assert own.seeds_needed is not None
     assert judgement.sd is not None
 
@@ -205,7 +205,7 @@ def test_undecided_says_how_many_seeds_would_settle_it():
 
     assert power(own.seeds_needed) >= 0.8 > power(own.seeds_needed - 1)
     wide = judge(table({"a": 10, "b": 11}, 3, seed=4), [change("b")], Rules(1e-4)).effects[0]
-    assert (wide.verdict, wide.seeds_needed) == ("undecided", None)  # more than 10,000
+    assert (wide.verdict, wide.seeds_needed) == ("inconclusive", None)  # more than 10,000
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def test_the_cache_is_what_inspect_says_at_the_runs_precision(
     made = job(expression, precision=precision)
     found = cost(made)
     assert found["kv_cache_bytes"] == width * numbers
-    # `ablab inspect` rounds bytes a token in bfloat16
+    # `ablab inspect` rounds bytes per token in bfloat16
     assert found["kv_cache_bytes"] / 64 * 2 / width == pytest.approx(
         account(made.arch).kv_cache_bytes_per_token, abs=0.5
     )

@@ -51,7 +51,7 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs a token at the full context: `forward` alone, and `training` (forward + backward)."""
+    """FLOPs per token at the full context: `forward` alone, and `training` (forward + backward)."""
 
     forward: float
     training: float
@@ -132,7 +132,7 @@ def count_parameters(model: nn.Module) -> Parameters:
 
 
 def count_flops(model: Decoder) -> Flops:
-    """FLOPs a token of one sequence of the full context; `model` must be on the meta device."""
+    """FLOPs per token of one sequence of the full context; `model` must be on the meta device."""
     time = model.arch.dims.context
     tokens = torch.zeros(1, time, dtype=torch.long, device="meta")
     flow = ForwardContext()

@@ -29,8 +29,8 @@ _FLOAT32, _TOKENS = 4, 8
 
 @dataclass(frozen=True)
 class Reduced:
-    """How many all-reduces, and the bytes that they sum: a token, or of weight gradients a backward
-    pass.
+    """How many all-reduces, and the bytes that they sum: per token, or of weight gradients per
+    backward pass.
     """
 
     all_reduces: int = 0
@@ -171,7 +171,7 @@ class _Listening(Ranks):
         return Ranks.shared(replace(self, activations=self.gradients), *weights)
 
     def taken(self, tokens: int) -> Reduced:
-        """What was summed since the last time, a token."""
+        """What was summed since the last call, per token."""
         found = Reduced(
             len(self.activations),
             sum(x.numel() * x.element_size() for x in self.activations) // tokens,

@@ -16,7 +16,7 @@ class KVCache:
     for each part.
 
     `seen`: how many tokens the model has read; kept at the root. A part that keeps a state of fixed
-    size writes `tensors` itself; one that keeps a row a token calls `append`.
+    size writes `tensors` itself; one that keeps one row per token calls `append`.
     """
 
     def __init__(self) -> None:
@@ -126,8 +126,8 @@ class ForwardContext:
         )
 
     def add_loss(self, name: str, value: Tensor) -> None:
-        """Adds `value` (a scalar, in nats a token) to what is minimised in training; layers add up
-        under a name.
+        """Adds `value` (a scalar, in nats per token) to what is minimised in training; layers
+        add up under a name.
 
         A mean over the sequences of what each comes to by itself: else it depends on how many a
         device takes at once.

@@ -31,7 +31,7 @@ MARKS: Mapping[str | None, tuple[str, str]] = {
     "helps": (BLUE, "v"),
     "hurts": (VERMILION, "^"),
     "equivalent": (GREEN, "s"),
-    "undecided": (MUTED, "o"),
+    "inconclusive": (MUTED, "o"),
 }
 UNKNOWN = (MUTED, "d")
 # In the page the scheme decides what these are; Okabe and Ito's have a lighter variant on dark

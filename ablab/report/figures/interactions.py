@@ -45,17 +45,13 @@ def interactions(summary: Summary) -> Plot | None:
     aliased = any(e.aliases for e in cells.values())
     caption = (
         "Blue: worth more together than the sum of both; orange: worth less. A frame marks those "
-        "that are told from zero."
+        "distinguishable from zero."
     )
     caption += f" Figures are thousandths of {summary.metric}." if unit < 1 and numbers else ""
-    caption += (
-        " Pairs with equal figures and a dot cannot be told apart in this design."
-        if aliased
-        else ""
-    )
+    caption += " Pairs with equal figures and a dot are aliased in this design." if aliased else ""
     place = _order(summary, cells).index
     if len(cells) < sum(place(a) < place(b) for a in columns for b in rows):
-        caption += " Blank: not estimable, or not told apart from a change's own effect."
+        caption += " Blank: not estimable, or aliased with a change's own effect."
     largest = sorted(
         {e.name: e for e in cells.values()}.values(), key=lambda e: -abs(e.estimate or 0.0)
     )[:5]

@@ -1,4 +1,4 @@
-"""A feed-forward of experts, one a token, with a loss that balances them."""
+"""A feed-forward of experts, one per token, with a loss that balances them."""
 
 from dataclasses import dataclass
 from typing import Annotated
