@@ -11,17 +11,13 @@ from ablab.cli.options import HomeDir, Plugins
 def export(
     run: Annotated[
         str,
-        typer.Argument(
-            metavar="RUN", help="A finished run's key, or as much of it as tells it apart."
-        ),
+        typer.Argument(metavar="RUN", help="Key of a finished run, or a unique prefix of it."),
     ],
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder that is empty or not there.")
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Target folder: new or empty.")],
     home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:
-    """Write a finished run as a folder that transformers loads."""
+    """Export a finished run as a folder that transformers can load."""
     from ablab.arch.composition.registry import load_registry
     from ablab.models.export import export as write
     from ablab.records.home import make_home

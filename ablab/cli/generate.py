@@ -10,18 +10,17 @@ from ablab.cli.options import HomeDir, Plugins
 def generate(
     run: Annotated[
         str,
-        typer.Argument(
-            metavar="RUN", help="A finished run's key, or as much of it as tells it apart."
-        ),
+        typer.Argument(metavar="RUN", help="Key of a finished run, or a unique prefix of it."),
     ],
-    prompt: Annotated[str, typer.Argument(help="What the text begins with.")],
+    prompt: Annotated[str, typer.Argument(help="Text to continue.")],
     tokens: Annotated[
-        int, typer.Option(min=1, help="How many tokens at most; the context ends it too.")
+        int,
+        typer.Option(min=1, help="Maximum number of tokens; the model's context limits it too."),
     ] = 100,
     temperature: Annotated[
-        float, typer.Option(min=0.0, help="0: always the most likely token.")
+        float, typer.Option(min=0.0, help="Sampling temperature; 0 is greedy decoding.")
     ] = 0.8,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Sampling seed.")] = 0,
     home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablab.cli.options import HomeDir, Json, Plugins, Profile
+from ablab.cli.options import HomeDir, Json, Profile
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,16 +19,13 @@ Targets = Annotated[
     list[str],
     typer.Argument(
         metavar="TARGET...",
-        help=(
-            "A study's name, NAME:REVISION or file, or a run's key or its beginning. Several may "
-            "be given."
-        ),
+        help=("Study names, NAME:REVISION, study files, or run keys or unique prefixes of them."),
     ),
 ]
 
 
-def studies(as_json: Json = False, home: HomeDir = None, plugins: Plugins = None) -> None:
-    """List the studies of a home: of each its latest revision, and which earlier ones there are."""
+def studies(as_json: Json = False, home: HomeDir = None) -> None:
+    """List the studies of a home, with their latest and earlier revisions."""
     from ablab.records.home import make_home, revisions, study_names
 
     place = make_home(home)
@@ -50,12 +47,8 @@ def studies(as_json: Json = False, home: HomeDir = None, plugins: Plugins = None
             print(f"  earlier revisions: {', '.join(study['earlier'])}")
 
 
-def cancel(
-    targets: Targets, profile: Profile = None, home: HomeDir = None, plugins: Plugins = None
-) -> None:
-    """Ask unfinished runs to stop: one under way writes a checkpoint and ends, one that waits is
-    not begun.
-    """
+def cancel(targets: Targets, profile: Profile = None, home: HomeDir = None) -> None:
+    """Stop unfinished runs: running ones write a checkpoint and end, waiting ones do not start."""
     from ablab.execute.manage import cancel as ask
 
     place, found = _found(targets, profile, home)
@@ -66,12 +59,8 @@ def cancel(
     )
 
 
-def retry(
-    targets: Targets, profile: Profile = None, home: HomeDir = None, plugins: Plugins = None
-) -> None:
-    """Forget the failures and cancellations of unfinished runs: a driver at work takes them up
-    again.
-    """
+def retry(targets: Targets, profile: Profile = None, home: HomeDir = None) -> None:
+    """Clear failures and cancellations, so that the current or next `ablab run` tries again."""
     from ablab.execute.manage import retry as forget
 
     place, found = _found(targets, profile, home)
@@ -81,12 +70,11 @@ def retry(
 
 def rm(
     targets: Targets,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
     profile: Profile = None,
     home: HomeDir = None,
-    plugins: Plugins = None,
 ) -> None:
-    """Remove studies, with their reports and the runs that no other study lists, or single runs."""
+    """Remove studies with their reports and the runs no other study uses, or single runs."""
     from ablab.execute.manage import plan_removal, remove
 
     place, found = _found(targets, profile, home)

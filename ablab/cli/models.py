@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablab.cli.options import HomeDir, Json, Plugins
+from ablab.cli.options import Json, Plugins
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Expression = Annotated[
     str, typer.Argument(metavar="EXPR", help="A model expression: gpt2:124M + rope - scaled_init")
 ]
-Size = Annotated[int | None, typer.Option(min=1, help="In place of the family's.")]
+Size = Annotated[int | None, typer.Option(min=1, help="Overrides the family's size.")]
 
 
 def inspect(
@@ -36,13 +36,14 @@ def inspect(
     tensor_parallel: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="And what each of N tensor-parallel ranks holds and says."
+            min=1,
+            metavar="N",
+            help="Also show what each of N tensor-parallel ranks holds and sends.",
         ),
     ] = None,
     plugins: Plugins = None,
-    home: HomeDir = None,
 ) -> None:
-    """Parameters, FLOPs and memory of a model, counted without building it."""
+    """Show a model's parameters, FLOPs and memory without allocating it."""
     from ablab.arch.counting.account import account
     from ablab.arch.counting.rank_account import rank_account
 
@@ -132,9 +133,8 @@ def diff(
     vocab: Size = None,
     context: Size = None,
     plugins: Plugins = None,
-    home: HomeDir = None,
 ) -> None:
-    """What the second model has that the first lacks, change by change, at the first one's size."""
+    """Show the changes from the first model to the second, at the size of the first."""
     from rich.console import Console
 
     registry = _registry(plugins)
@@ -194,12 +194,11 @@ def _steps(first: str, second: str, registry: "Registry", sizes: dict[str, int])
 
 
 def plugins(
-    name: Annotated[str | None, typer.Argument(help="One plugin, in full.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show one plugin in full.")] = None,
     as_json: Json = False,
     plugins: Plugins = None,
-    home: HomeDir = None,
 ) -> None:
-    """The plugins that can be named in expressions."""
+    """List the plugins that model expressions may name."""
     registry = _registry(plugins)
     chosen = (
         [registry.plugin(name)]
@@ -229,8 +228,8 @@ def plugins(
             print(f"    file: {p.origin}")
 
 
-def families(plugins: Plugins = None, home: HomeDir = None) -> None:
-    """The families, their plugins and their sizes."""
+def families(plugins: Plugins = None) -> None:
+    """List the model families with their plugins and sizes."""
     registry = _registry(plugins)
     for family in (registry.families[name] for name in sorted(registry.families)):
         print(f"{family.name}: {family.summary}")

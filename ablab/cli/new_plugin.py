@@ -77,14 +77,14 @@ def new_plugin(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="What expressions will call it: lower case, with underscores."
+            metavar="NAME", help="Name in model expressions: lower case, with underscores."
         ),
     ],
     directory: Annotated[
-        Path, typer.Option("--dir", metavar="DIR", help="Where NAME.py and test_NAME.py go.")
+        Path, typer.Option("--dir", metavar="DIR", help="Folder for NAME.py and test_NAME.py.")
     ] = Path(),
 ) -> None:
-    """Write a working plugin, and its test, to start from."""
+    """Write a working plugin and its test as a starting point."""
     from ablab.arch.composition.registry import load_registry
     from ablab.errors import UserError
     from ablab.files import write_atomically

@@ -7,33 +7,29 @@ import typer
 
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option(
-        "--plugins", metavar="DIR", help="A folder of loose plugin files. May be repeated."
-    ),
+    typer.Option("--plugins", metavar="DIR", help="Folder of loose plugin files. May be repeated."),
 ]
 HomeDir = Annotated[
     Path | None,
     typer.Option(
         "--home",
         metavar="DIR",
-        help="Where records, tokens and stores live. Default: .ablab/ and mlflow/ here.",
+        help="Folder for records, tokens and stores. Default: .ablab/ and mlflow/ here.",
     ),
 ]
 Profile = Annotated[
-    str | None, typer.Option("--profile", metavar="NAME", help="A profile of the study file.")
+    str | None, typer.Option("--profile", metavar="NAME", help="Profile in the study file.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-StudyFile = Annotated[Path, typer.Argument(metavar="FILE", help="A study file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
+StudyFile = Annotated[Path, typer.Argument(metavar="FILE", help="Study file.")]
 StudyName = Annotated[
     str,
     typer.Argument(
         metavar="STUDY",
-        help="A study's name, NAME:REVISION (its first 4 characters or more), or its file.",
+        help="Study name, NAME:REVISION (at least 4 characters of it), or study file.",
     ),
 ]
 Overrides = Annotated[
     list[str] | None,
-    typer.Argument(
-        metavar="[KEY=VALUE]...", help="Settings in place of the file's: seeds=5 recipe.lr=1e-3"
-    ),
+    typer.Argument(metavar="[KEY=VALUE]...", help="Overrides of the file: seeds=5 recipe.lr=1e-3"),
 ]

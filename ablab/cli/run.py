@@ -20,27 +20,29 @@ if TYPE_CHECKING:
     from ablab.train.parallel import ParallelLayout
 
 Workers = Annotated[
-    int | None, typer.Option(min=1, help="Worker processes. Default: one a GPU, or one a CPU core.")
+    int | None, typer.Option(min=1, help="Worker processes. Default: one per GPU, or per CPU core.")
 ]
 Accelerator = Annotated[
     str | None, typer.Option(help="auto, cpu or cuda. Default: the study's `hardware`.")
 ]
 Devices = Annotated[
     int | None,
-    typer.Option(min=1, help="Processes that share each run, each on a GPU or on CPU cores."),
+    typer.Option(min=1, help="Processes per run, each on one GPU or on CPU cores."),
 ]
 Nodes = Annotated[
     int | None,
-    typer.Option(
-        min=1, help="Over how many nodes: `ablab run` is then started on each, by torchrun."
-    ),
+    typer.Option(min=1, help="Number of nodes; start `ablab run` on each of them with torchrun."),
 ]
 StrategyName = Annotated[str | None, typer.Option("--strategy", help="auto, ddp, fsdp or tensor.")]
 TensorSize = Annotated[
-    int | None, typer.Option("--tensor", min=1, help="How many of them hold the model together.")
+    int | None,
+    typer.Option(
+        "--tensor", min=1, help="Tensor-parallel size: processes that share one copy of the model."
+    ),
 ]
 Compile = Annotated[
-    bool | None, typer.Option("--compile/--no-compile", help="Whether torch compiles the blocks.")
+    bool | None,
+    typer.Option("--compile/--no-compile", help="Compile the blocks with torch.compile."),
 ]
 
 Threads = Annotated[
@@ -66,7 +68,7 @@ def run(
     home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:
-    """Train what a study lacks, and report. What is finished is never trained again."""
+    """Train the missing runs of a study and report. Finished runs are never trained again."""
     from ablab.execute.cluster import check_gang, gang, leading
     from ablab.execute.session import planned
     from ablab.files import require_writable

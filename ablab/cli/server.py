@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import typer
 
-from ablab.cli.options import HomeDir, Plugins, Profile
+from ablab.cli.options import HomeDir, Profile
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,26 +15,25 @@ if TYPE_CHECKING:
 
 Opened = Annotated[
     str | None,
-    typer.Argument(metavar="[STUDY]", help="A study's name, or its file: whose runs to see."),
+    typer.Argument(metavar="[STUDY]", help="Name or file of the study to open."),
 ]
 Browse = Annotated[
     bool | None,
-    typer.Option("--open/--no-browser", help="Default: where there is a desktop and a terminal."),
+    typer.Option(
+        "--open/--no-browser", help="Open a browser. Default: if there is a desktop and a terminal."
+    ),
 ]
 _START = "`ablab run FILE` first"
 
 
 def ui(
     study: Opened = None,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on 127.0.0.1.")] = 5000,
     browse: Browse = None,
     profile: Profile = None,
     home: HomeDir = None,
-    plugins: Plugins = None,
 ) -> None:
-    """Open the MLflow server on the local store, at 127.0.0.1, or a study's page on the server that
-    it is tracked on.
-    """
+    """Serve the local MLflow store on 127.0.0.1, or open a study's page on its own server."""
     from ablab.records.home import make_home
     from ablab.spec.addresses import is_server, without_user
     from ablab.tracking.mlflow.view import available, settings

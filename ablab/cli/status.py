@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablab.cli.options import HomeDir, Json, Plugins, Profile, StudyName
+from ablab.cli.options import HomeDir, Json, Profile, StudyName
 from ablab.cli.studies import study_record
 
 if TYPE_CHECKING:
@@ -24,16 +24,13 @@ def status(
     study: StudyName,
     watch: Annotated[
         bool,
-        typer.Option("--watch", help="Show it again as it changes, until nothing runs or waits."),
+        typer.Option("--watch", help="Update until no run is running or waiting."),
     ] = False,
     profile: Profile = None,
     as_json: Json = False,
     home: HomeDir = None,
-    plugins: Plugins = None,
 ) -> None:
-    """Show how a study stands: what is done, running, waiting, failed, stopped, and the time
-    left.
-    """
+    """Show a study's progress: runs done, running, waiting and failed, and the time left."""
     from rich.console import Console
 
     from ablab.records.status import StatusReader

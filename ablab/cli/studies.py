@@ -25,12 +25,10 @@ More = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[STUDY] [KEY=VALUE]...",
-        help="A second study, to set beside the first; settings, with a file.",
+        help="A second study to compare with; overrides if STUDY is a file.",
     ),
 ]
-Open = Annotated[
-    bool, typer.Option("--open", help="Open the page in a browser, where there is one.")
-]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser, if there is one.")]
 
 
 def plan(
@@ -94,9 +92,8 @@ def report(
     open_it: Open = False,
     as_json: Json = False,
     home: HomeDir = None,
-    plugins: Plugins = None,
 ) -> None:
-    """Print a study's arms and effects, and write its report; or two studies side by side."""
+    """Print a study's effects and arms and write its report, or compare two studies."""
     from ablab.analysis.summarise import summarise
 
     others = [word for word in more or [] if "=" not in word]
@@ -154,7 +151,7 @@ def _written(page: Path, console: "Console", *, open_it: bool) -> None:
         console.print("no browser here: open the file by hand", highlight=False)
 
 
-def schema(home: HomeDir = None, plugins: Plugins = None) -> None:
+def schema() -> None:
     """Print the JSON schema of study files, for editors."""
     from ablab.spec.study import Study
 

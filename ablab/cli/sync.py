@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablab.cli.options import HomeDir, Plugins, Profile, StudyName
+from ablab.cli.options import HomeDir, Profile, StudyName
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 To = Annotated[
     str | None,
     typer.Option(
-        "--to", metavar="URI", help="A store or server. Default: the one the study is tracked in."
+        "--to",
+        metavar="URI",
+        help="Store or server to write to. Default: the one that tracks the study.",
     ),
 ]
 From = Annotated[
@@ -23,7 +25,7 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="URI",
-        help="Copy from this store, where the runs' records are not in the home.",
+        help="Copy from this store; for runs whose records are not in the home.",
     ),
 ]
 
@@ -34,10 +36,9 @@ def sync(
     source: From = None,
     profile: Profile = None,
     home: HomeDir = None,
-    plugins: Plugins = None,
 ) -> None:
-    """Bring a study's MLflow store up to date, or write the study into another; what stands there
-    is not sent again.
+    """Update a study's MLflow store, or write the study to another one. Runs that are up to date
+    there are not sent again.
     """
     from ablab.records.home import make_home
     from ablab.records.lookup import records_of
