@@ -1,4 +1,4 @@
-"""The conformance suite that every plugin, ours or a stranger's, is held to.
+"""The conformance suite for plugins, built in or third-party.
 
 A plugin's own tests need three lines:
 
@@ -7,11 +7,13 @@ A plugin's own tests need three lines:
     class TestMine(Conformance):
         expression = "gpt2 + mine"
 
-Give `plugins` the folders of loose plugin files, if the plugin is not installed; `dims` in place of
-the small default sizes; and in `without_gradient` the names of weights whose gradient is rightly
-zero (patterns such as `*.mixer.shift`), with the reason.
+The plugin is looked up among the installed ones and then in the folder of the test file. If it is a
+loose file elsewhere, set `plugins` to the folders to search. `dims` replaces the small default
+sizes. `without_gradient` lists weights whose gradient may be zero (patterns such as
+`*.mixer.shift`); state the reason there.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from itertools import pairwise
@@ -20,6 +22,7 @@ from typing import Any
 
 import torch
 
+from ablab.arch.composition.expression import resolve
 from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import Registry, load_registry
 from ablab.arch.counting.account import account, count_flops, count_parameters
@@ -28,6 +31,7 @@ from ablab.arch.decoder.build import build_model
 from ablab.arch.decoder.decoder import Decoder, on_meta
 from ablab.arch.modules.context import KVCache
 from ablab.arch.value import Architecture
+from ablab.errors import UserError
 
 # A key's bias adds the same to all scores of a query, which the softmax takes off, unless keys are
 # normed or turned.
@@ -180,7 +184,11 @@ CHECKS = (check_meta, check_seeded, check_causal, check_gradients, check_flops, 
 
 
 class Conformance:
-    """Inherit from it in a test module and set `expression`."""
+    """Inherit from it in a test module and set `expression`.
+
+    `plugins`: folders of loose plugin files. Without it, the folder of the test file is searched
+    if the installed plugins do not resolve `expression`.
+    """
 
     expression: str
     plugins: Sequence[str | Path] = ()
@@ -188,8 +196,17 @@ class Conformance:
     without_gradient: Sequence[str] = ()
 
     def registry(self) -> Registry:
-        """Installed plugins and those in `plugins`."""
-        return load_registry([Path(folder) for folder in self.plugins])
+        """Return the installed plugins and the loose files that the test needs."""
+        if self.plugins:
+            return load_registry([Path(folder) for folder in self.plugins])
+        installed = load_registry()
+        try:
+            resolve(self.expression, installed)
+        except UserError:
+            # Only now: a folder of tests for installed plugins may hold files that are none.
+            test_file = getattr(sys.modules.get(type(self).__module__), "__file__", None)
+            return installed if test_file is None else load_registry([Path(test_file).parent])
+        return installed
 
     def architecture(self) -> Architecture:
         """What `expression` names, at the sizes in `dims`."""

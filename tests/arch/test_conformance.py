@@ -1,10 +1,17 @@
 """The conformance suite finds what is wrong: weights that take no part in the loss."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
 import pytest
 
 from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import load_registry
 from ablab.testing import SMALL, Conformance, check_gradients
+from tests.conftest import ROOT, environment
 
 LOOSE = '''"""Feed-forwards with a weight that does something, or nothing."""
 
@@ -97,3 +104,44 @@ def test_unless_it_is_named(arch, tmp_path):
         without_gradient = ("*.mlp.extra",)
 
     TestOdd().test_gradients()
+
+
+MINE = """from ablab.plugin import Edit, RmsNorm, plugin
+
+
+@plugin(source="a test")
+class Mine:
+    \"\"\"RMSNorm for LayerNorm.\"\"\"
+
+    def edit(self) -> Edit:
+        return {"norm": RmsNorm()}
+"""
+
+
+def _pytest(folder: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    options = ["-q", "-W", "error", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(folder)],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_printed_lines_hold_a_loose_file_to_the_suite(tmp_path):
+    guide = (ROOT / "CONTRIBUTING.md").read_text()
+    lines = re.search(r"(?m)^    from ablab\.testing import.*\n(?:(?:    .*)?\n)+", guide)
+    assert lines is not None
+    ideas = tmp_path / "ideas"
+    ideas.mkdir()
+    (ideas / "mine.py").write_text(MINE)
+    (ideas / "test_mine.py").write_text(dedent(lines[0]))
+    result = _pytest(ideas, tmp_path)
+    assert result.returncode == 0, result.stdout
+    assert "6 passed" in result.stdout
+
+    (ideas / "mine.py").unlink()
+    result = _pytest(ideas, tmp_path)
+    assert "no plugin named 'mine'" in result.stdout
