@@ -1,3 +1,5 @@
-"""Effects, verdicts, costs and curves computed from a study's records. No words for people, no
-figures.
+"""Effects, verdicts, costs and curves computed from a study's records.
+
+Holds no sentences and no figures: those are in `report`. May import `plan` and the packages below
+it.
 """

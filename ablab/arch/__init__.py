@@ -1,3 +1,4 @@
-"""The architecture value, its plugins, and the models built from it. Knows nothing of Lightning,
-MLflow or Optuna.
+"""The architecture value, its plugins, and the decoder built from it, with torch alone.
+
+May import no other package of ablab. Lightning, MLflow, Optuna and datasets are not imported here.
 """

@@ -1,3 +1,4 @@
-"""Corpora, tokenizers, the token store, and batches. Knows nothing of Lightning, MLflow or
-Optuna.
+"""Corpora, tokenizers, the token store, and batches.
+
+May import no other package of ablab. Lightning, MLflow and Optuna are not imported here.
 """

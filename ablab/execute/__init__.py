@@ -1,1 +1,4 @@
-"""Execution: the driver, the worker processes and the executors that place runs."""
+"""Execution: the session, the driver, the worker processes, and the executors that place runs.
+
+May import `schedule`, `tracking` and the packages below them.
+"""

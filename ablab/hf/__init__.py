@@ -1,1 +1,4 @@
-"""Conversion between ablab models and `transformers` models."""
+"""Conversion between ablab models and `transformers` models.
+
+The only package that imports `transformers`. May import `arch` and `data`.
+"""

@@ -1,1 +1,4 @@
-"""Models of finished runs: loading, generating, exporting."""
+"""Models of finished runs: loading, generating, exporting.
+
+May import `execute` and the packages below it.
+"""

@@ -1,1 +1,4 @@
-"""What a study found: figures gathered from its records, tables for the terminal, one HTML file."""
+"""Words and pictures of a study: sentences, terminal, HTML, Markdown.
+
+Computes no numbers: those come from `analysis`. May import `models` and the packages below it.
+"""

@@ -1,1 +1,4 @@
-"""Statistics on plain tables; imports nothing of ours."""
+"""Statistics on plain tables: effects, verdicts, power, sequential looks, scaling curves.
+
+Imports nothing of ablab, so that it can be tested against published results alone.
+"""

@@ -1,1 +1,5 @@
-"""Views of the run records: MLflow. Each outside tracker behind one file."""
+"""Views of the run records in MLflow and Optuna; both can be rebuilt from the records.
+
+Each tracker is imported in its own subpackage only. May import `analysis` and the packages below
+it.
+"""

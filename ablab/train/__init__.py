@@ -1,3 +1,4 @@
-"""One run: the LightningModule, budgets, checkpoints. Takes its logger as a callable; knows no
-study and no tracker.
+"""One training run: the LightningModule, budget, parallelism, checkpoints, scoring, measured costs.
+
+Takes its logger as callables and knows no study, record or tracker. May import `arch` and `data`.
 """

@@ -1,3 +1,4 @@
-"""Parameters, FLOPs and memory of an architecture, counted by walking the model on the meta
-device.
+"""Parameters, FLOPs and memory of an architecture, counted on the model on the meta device.
+
+The top of `arch`: may import everything in it.
 """

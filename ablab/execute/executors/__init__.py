@@ -1,1 +1,4 @@
-"""Executors: one file per engine."""
+"""Executors: one file per engine.
+
+An executor gets a run's specification and returns a future of its outcome.
+"""

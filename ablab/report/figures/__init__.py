@@ -1,4 +1,7 @@
-"""Figures: matplotlib draws them, as inline SVG for a page and as files."""
+"""Figures of the report, drawn with matplotlib as inline SVG and as files.
+
+The only package that imports `matplotlib`.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Any

@@ -1,1 +1,1 @@
-"""Optuna: proposes trials and shows finished runs."""
+"""Optuna: proposes trials and shows finished runs. The only package that imports `optuna`."""
