@@ -159,6 +159,7 @@ def schema() -> None:
     content["required"].remove("budget")
     content["anyOf"] = [{"required": [name]} for name in ("budget", "budgets", "scales")]
     content["properties"]["profiles"] = {
+        "description": "Named sets of settings that override the file's: `--profile NAME`.",
         "type": "object",
         "additionalProperties": {"type": "object"},
     }

@@ -6,7 +6,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 
 class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
 
 
 def _defaulting(key: str, default: str) -> BeforeValidator:
@@ -17,35 +23,41 @@ def _defaulting(key: str, default: str) -> BeforeValidator:
 
 
 class ByteTokenizer(_Spec):
-    """A token a byte, and one that ends a text: 257 in all."""
+    """One token per byte plus an end-of-text token: 257 tokens."""
 
     kind: Literal["byte"] = "byte"
+    """The tokenizer's kind."""
 
 
 class BpeTokenizer(_Spec):
-    """Byte-level BPE trained on the training split. `vocab` counts every token, the end-of-text
-    token included.
-    """
+    """Byte-level BPE, trained on the training split."""
 
     kind: Literal["bpe"] = "bpe"
+    """The tokenizer's kind."""
     vocab: Annotated[int, Field(ge=258)] = 2048
+    """Vocabulary size in tokens, including the 256 bytes and the end-of-text token."""
 
 
 class SentencePieceTokenizer(_Spec):
-    """SentencePiece trained on the training split, with byte fallback. `vocab` counts every token:
-    256 bytes, the end of text and one for the unknown among them.
-    """
+    """SentencePiece with byte fallback, trained on the training split."""
 
     kind: Literal["sentencepiece"]
+    """The tokenizer's kind."""
     vocab: Annotated[int, Field(ge=260)] = 2048
+    """Vocabulary size in tokens, including the 256 bytes, the end-of-text token and the unknown
+    token.
+    """
     model: Literal["bpe", "unigram"] = "bpe"
+    """The segmentation algorithm that SentencePiece trains."""
 
 
 class TiktokenTokenizer(_Spec):
-    """An encoding that tiktoken knows by name (`gpt2`, `cl100k_base`, …)."""
+    """A published encoding from the tiktoken library."""
 
     kind: Literal["tiktoken"]
+    """The tokenizer's kind."""
     name: str
+    """The encoding's name in tiktoken, such as `gpt2` or `cl100k_base`."""
 
 
 AnyTokenizer = ByteTokenizer | BpeTokenizer | SentencePieceTokenizer | TiktokenTokenizer
@@ -53,46 +65,57 @@ Tokenizer = Annotated[AnyTokenizer, Discriminator("kind"), _defaulting("kind", "
 
 
 class _Data(_Spec):
-    """`holdout`: the share of the corpus, in bytes, held out for validation, and as much again for
-    the test; at most `holdout_bytes` each.
-    """
+    """The keys that every data source has."""
 
     tokenizer: Tokenizer = BpeTokenizer()
+    """The tokenizer of every arm, unless an arm's plugins choose another."""
     holdout: Annotated[float, Field(gt=0, le=0.3)] = 0.02
+    """Share of the corpus, in bytes, held out for validation. The test split takes the same share
+    again.
+    """
     holdout_bytes: Annotated[int, Field(ge=1)] = 1_000_000
+    """Upper limit on the size of the validation split and of the test split, in bytes each."""
 
 
 class StdlibData(_Data):
-    """The source files of the running Python's standard library; its tests and vendored folders are
-    left out.
+    """The source files of the running Python's standard library, without its tests and vendored
+    packages.
     """
 
     source: Literal["stdlib"] = "stdlib"
+    """Where the text comes from."""
 
 
 class TextData(_Data):
-    """UTF-8 text files, by glob patterns relative to the current folder. A file is a document;
-    fewer than 20 files are cut at line ends into pieces of about 16 kB, so that each split gets
-    text.
+    """UTF-8 text files. Each file is one document; fewer than 20 files are cut at line ends into
+    pieces of about 16 kB, so that every split contains text.
     """
 
     source: Literal["text"]
+    """Where the text comes from."""
     files: Annotated[list[str], Field(min_length=1)]
+    """Glob patterns of the files, relative to the current folder."""
 
 
 class HubData(_Data):
-    """A dataset that the datasets library loads, by name or from a local folder. `limit`: documents
-    at most.
-    """
+    """A dataset that the datasets library loads, by name or from a local folder."""
 
     source: Literal["hub"]
+    """Where the text comes from."""
     name: str
+    """The dataset's name on the Hugging Face Hub, or the path of a local folder."""
     config: str | None = None
+    """The dataset's configuration, where it has several."""
     revision: str | None = None
+    """A commit, tag or branch of the dataset; the default branch if omitted."""
     split: str = "train"
+    """The split of the dataset from which the corpus is taken."""
     column: str = "text"
+    """The column that holds the text."""
     streaming: bool = False
+    """Whether to stream the dataset instead of downloading all of it first."""
     limit: Annotated[int, Field(ge=3)] | None = None
+    """Maximum number of documents to read; all of them if omitted."""
 
 
 Data = Annotated[

@@ -4,6 +4,14 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Config(BaseModel):
-    """A strict, frozen model that refuses unknown keys."""
+    """A strict, frozen model that refuses unknown keys. The string below a field describes it in
+    the JSON schema.
+    """
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )

@@ -29,86 +29,101 @@ Levels = Annotated[
 
 
 class Compare(Config):
-    """Every arm against the baseline: the arm named by `baseline`, by default the first, or `from`
-    where there are no arms.
-    """
+    """Compares every arm with a baseline arm."""
 
     kind: Literal["compare"] = "compare"
+    """The design's kind."""
     baseline: str | None = None
+    """The arm that the others are compared with. Defaults to the first arm, or to `from` in a study
+    without `arms`.
+    """
 
 
 class _Changes(Config):
-    """`changes`: which changes, as terms of expressions (`rope`, `- scaled_init`); by default all
-    between from and to.
-    """
+    """The key that most designs have."""
 
     changes: Annotated[list[str], Field(min_length=1)] | None = None
+    """The changes to study, as terms of a model expression (`rope`, `- scaled_init`). Defaults to
+    all differences between `from` and `to`.
+    """
 
 
 class _Factors(_Changes):
-    """`factors`: names with their levels, of which the first is the reference.
-
-    A list of levels: terms as in `changes` (`rope`, `rope(base=5e5)`, `- scaled_init`, a group `a +
-    b`), or `off`: none of the factor's plugins. A level puts its terms in place of every plugin
-    that any level of the factor names, and of what in `from` writes the same. Or a mapping of
-    options to lists of values, where the name is a plugin's: the levels are `off`, and the plugin
-    with every combination of the values. `changes` given as well are factors of two levels.
-    """
+    """The keys of designs that cross factors."""
 
     factors: Annotated[dict[str, Levels], Field(min_length=1)] | None = None
+    """Factors by name, each with its levels; the first level is the reference.
+
+    Levels are either a list of terms as in `changes` (`rope`, `rope(base=5e5)`, `- scaled_init`, or
+    a group `a + b`), where `off` means none of the factor's plugins; or, for a factor named after a
+    plugin, a mapping of its options to lists of values, whose levels are `off` and the plugin with
+    every combination of the values. A level replaces every plugin that any level of the factor
+    names, and every plugin of `from` that writes to the same slots. Changes listed in `changes` are
+    further factors of two levels.
+    """
 
 
 class PathDesign(_Changes):
-    """From `from` to `to`, one change after another in the order of `changes`."""
+    """Goes from `from` to `to` by one change at a time, in the order of `changes`."""
 
     kind: Literal["path"]
+    """The design's kind."""
 
 
 class OneIn(_Changes):
-    """`from`, and `from` with each change alone."""
+    """Trains `from`, and `from` with each change alone."""
 
     kind: Literal["one_in"]
+    """The design's kind."""
 
 
 class LeaveOneOut(_Changes):
-    """`to`, `to` less each change, and `from`."""
+    """Trains `to`, `to` without each change in turn, and `from`."""
 
     kind: Literal["leave_one_out"]
+    """The design's kind."""
 
 
 class OneInOneOut(_Changes):
-    """`from` with each change alone, and `to` less each: whether a change does the same in both
-    places.
+    """Trains `from` with each change alone and `to` without each change, which tells whether a
+    change has the same effect at both ends.
     """
 
     kind: Literal["one_in_one_out"]
+    """The design's kind."""
 
 
 class Factorial(_Factors):
-    """Every combination of the changes, or of the factors' levels."""
+    """Trains every combination of the changes, or of the factors' levels."""
 
     kind: Literal["factorial"]
+    """The design's kind."""
 
 
 class FractionalFactorial(_Factors):
-    """A regular fraction of the combinations of two-level factors, and `from` and `to`. At
-    `resolution` III effects of one factor are aliased with interactions of two, at IV those
-    interactions with each other, at V with those of three alone.
-    """
+    """Trains a regular fraction of the combinations of two-level factors, plus `from` and `to`."""
 
     kind: Literal["fractional_factorial"]
+    """The design's kind."""
     resolution: Annotated[int, Field(ge=3, le=5)] = 4
+    """The design's resolution. At 3, main effects are aliased with two-factor interactions; at 4,
+    two-factor interactions are aliased with each other; at 5, only with three-factor interactions.
+    """
 
 
 class Shapley(_Changes):
-    """Each change's effect, averaged over the orders in which the changes can be made: shares that
-    sum to the whole. Up to six changes, all legal orders; above, `orders` of them, drawn by `seed`
-    in pairs of an order and its reverse.
+    """Averages each change's effect over the orders in which the changes can be made, so that the
+    effects sum to the total. All legal orders are used up to six changes, a random sample above.
     """
 
     kind: Literal["shapley"]
+    """The design's kind."""
     orders: Annotated[int, Field(ge=4, multiple_of=2)] = 32
+    """Number of orders to sample with more than six changes, in pairs of an order and its
+    reverse.
+    """
     seed: Annotated[int, Field(ge=0)] = 0
+    """Random seed for sampling the orders."""
 
 
 AnyDesign = (

@@ -12,26 +12,33 @@ from ablab.train.budget import KINDS, Budget
 
 
 class Sizes(Config):
-    """The model's sizes, in place of the family's: of `from` in a design, of each arm's own in
-    `compare`.
-
-    The vocabulary follows from the tokenizer.
+    """The model's sizes, in place of the family's. They apply to `from` in a design, and to every
+    arm's own family in `compare`. The vocabulary follows from the tokenizer.
     """
 
     layers: Annotated[int, Field(ge=1)] | None = None
+    """Number of transformer blocks."""
     width: Annotated[int, Field(ge=1)] | None = None
+    """Width of the residual stream, in features."""
     heads: Annotated[int, Field(ge=1)] | None = None
+    """Number of attention heads per block."""
     head_dim: Annotated[int, Field(ge=1)] | None = None
+    """Width of an attention head, in features; `width / heads` if omitted."""
     context: Annotated[int, Field(ge=1)] | None = None
+    """Context length, in tokens."""
 
 
 class BudgetConfig(Config):
-    """What every run may spend: exactly one of these."""
+    """What every run may spend. Give exactly one of the keys."""
 
     tokens: Annotated[float, Field(gt=0)] | None = None
+    """Training tokens per run."""
     steps: Annotated[float, Field(gt=0)] | None = None
+    """Optimizer steps per run."""
     flops: Annotated[float, Field(gt=0)] | None = None
+    """Training FLOPs per run, forward and backward pass."""
     seconds: Annotated[float, Field(gt=0)] | None = None
+    """Seconds spent in training steps per run, without validation, checkpoints and compilation."""
 
     @model_validator(mode="after")
     def _one(self) -> "BudgetConfig":
@@ -47,23 +54,34 @@ class BudgetConfig(Config):
 
 
 class RecipeConfig(Config):
-    """How every arm is trained. `preset`: a family whose published recipe fills in what is not
-    given here. `optimizer`, `schedule`: a plugin that writes it, with options
-    (`name(option=value)`); the base recipe's by default. `plugins`: terms given to every arm that
-    has no own in their place. `batch_tokens`: tokens a full step. `warmup`: share of the budget.
-    `clip`: gradient norm, 0 for none.
-    """
+    """How every arm is trained, unless its own plugins say otherwise."""
 
     preset: str | None = None
+    """A family whose published recipe supplies the options that are not given here."""
     batch_tokens: Annotated[int, Field(ge=1)] = 4096
+    """Tokens per optimizer step."""
     lr: Annotated[float, Field(gt=0)] = 1e-3
+    """Peak learning rate."""
     optimizer: str | None = None
+    """A plugin that sets the optimizer, with its options (`name(option=value)`); AdamW if
+    omitted.
+    """
     schedule: str | None = None
+    """A plugin that sets the learning-rate schedule, with its options (`name(option=value)`);
+    cosine decay if omitted.
+    """
     plugins: str = ""
+    """Terms of a model expression that are added to every arm which has no plugin of its own in
+    their place.
+    """
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the budget over which the learning rate rises linearly to its peak."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    """Weight decay coefficient."""
     clip: Annotated[float, Field(ge=0)] = 1.0
+    """Maximum norm of the gradient; 0 disables clipping."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Numerical precision of training; `auto` chooses it by device."""
 
 
 def _preset(value: Any) -> Any:
@@ -77,23 +95,25 @@ RecipeField = Annotated[
 
 
 class Rung(Config):
-    """What one part of a study that goes up a ladder has of its own: sizes, budget, recipe, each
-    over the study's.
-    """
+    """One scale of a ladder. Its keys override the study's."""
 
     model: Sizes = Sizes()
+    """Model sizes at this scale."""
     budget: BudgetConfig | None = None
+    """Budget of a run at this scale; the study's if omitted."""
     recipe: RecipeField = RecipeConfig()
+    """Recipe options at this scale."""
 
 
 class Scales(Config):
-    """A ladder: the study at each of `rungs`, from small to large. `lr`: how the learning rate
-    follows from the first rung's as the model gets wider, where a rung has none of its own;
-    constant by default.
-    """
+    """A ladder: the same study at several scales."""
 
     rungs: list[Rung]
+    """The scales, from small to large."""
     lr: Literal["constant", "inverse_width", "inverse_sqrt_width"] | None = None
+    """How the learning rate of a rung follows from the first rung's as the width grows, where the
+    rung sets none; constant if omitted.
+    """
 
 
 def as_ladder(value: Any) -> Any:

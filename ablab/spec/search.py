@@ -52,37 +52,45 @@ Tried = Annotated[
 
 
 class Constraints(Config):
-    """Ceilings that no trial may exceed; one that would is not trained. `parameters`: of the model.
-    `memory_bytes`: of weights, gradients and optimizer state in float32, activations apart.
-    """
+    """Limits on the trials; a proposal that exceeds one is not trained."""
 
     parameters: Annotated[float, Field(gt=0)] | None = None
+    """Maximum number of parameters of the model."""
     memory_bytes: Annotated[float, Field(gt=0)] | None = None
+    """Maximum memory for weights, gradients and optimizer state in float32, without activations,
+    in bytes.
+    """
 
 
 class Search(Config):
-    """Looks for the best plugin sets with Optuna: TPE for one objective, NSGA-II for several. The
-    best arms of the trials are then trained again beside `from`, on the study's seeds.
-
-    `changes`: terms that are made or not (`swiglu`, `- scaled_init`). `factors`: a plugin's name
-    with the options to be tried where it is on (`rope: {base: {low: 1e3, high: 1e6}}`), or a name
-    of yours with a list of levels (`position: [learned, rope, alibi]`). `objectives`: all to be
-    made small. `trials`: how many are trained, each on `share` of the budget and on `seed`.
-    `at_once`: trials proposed together, from the same knowledge. `prune`: ends trials early that
-    lag behind (one objective only). `confirm`: how many arms are trained again at most.
+    """Searches for the best plugin sets with Optuna: TPE for one objective, NSGA-II for several.
+    The best arms of the trials are then trained again beside `from`, on the study's seeds.
     """
 
     kind: Literal["search"]
+    """The design's kind."""
     changes: list[str] = Field(default=[])
+    """Terms that each trial includes or not (`swiglu`, `- scaled_init`)."""
     factors: dict[str, Tried] = Field(default={})
+    """Factors by name: a plugin with the options to try where it is on (`rope: {base: {low: 1e3,
+    high: 1e6}}`), or any name with a list of levels (`position: [learned, rope, alibi]`).
+    """
     objectives: list[Objective] = Field(default=["val/bpb"], min_length=1)
+    """The metrics and costs to optimize, each in its own direction. Several give a Pareto front."""
     trials: Annotated[int, Field(ge=2)] = 24
+    """Number of trials."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of a run's budget that each trial may spend."""
     seed: Annotated[int, Field(ge=0)] = 10_001
+    """Random seed of all trials; it must not be one of the study's seeds."""
     at_once: Annotated[int, Field(ge=1)] = 4
+    """Number of trials proposed together, without waiting for each other's results."""
     prune: Prune = "none"
+    """Pruner that stops unpromising trials early; only with a single objective."""
     constraints: Constraints = Constraints()
+    """Limits that a trial must respect."""
     confirm: Annotated[int, Field(ge=1)] = 3
+    """Maximum number of arms to train again on the study's seeds."""
 
     @model_validator(mode="after")
     def _sound(self) -> "Search":

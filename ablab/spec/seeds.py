@@ -14,13 +14,16 @@ STREAM = 1_000_000
 
 
 class AdaptiveSeeds(Config):
-    """`start` seeds of every arm, then more of the arms whose verdicts are open, up to `max` of
-    each.
+    """Trains a few seeds of every arm first, and then more seeds of the arms whose verdicts are
+    still open.
     """
 
     start: Annotated[int, Field(ge=2)] = 3
+    """Number of seeds that every arm begins with."""
     max: Annotated[int, Field(le=1000)]
+    """Maximum number of seeds of an arm."""
     until: Literal["decided"] = "decided"
+    """When to stop adding seeds: once every effect has a verdict."""
 
     @model_validator(mode="after")
     def _more(self) -> "AdaptiveSeeds":
@@ -58,12 +61,16 @@ Seeds = Annotated[_Fixed | Annotated[AdaptiveSeeds, Tag("[mapping]")], Discrimin
 
 
 class Replicate(Config):
-    """An arm of `compare` with a seed stream of its own: the same `model` under another `replicate`
-    is an A/A arm, whose runs take the seeds + replicate × 1,000,000.
+    """An arm of `compare` with its own stream of seeds. The same model under another `replicate` is
+    an A/A arm.
     """
 
     model: str
+    """The arm's model expression."""
     replicate: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Number of the seed stream: the arm's runs use the study's seeds plus 1,000,000 times this
+    number.
+    """
 
 
 def _arm_form(value: Any) -> str:

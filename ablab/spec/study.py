@@ -39,12 +39,16 @@ def _valid(require: Callable[[str], None]) -> Callable[[str], str]:
 
 
 class Tracking(Config):
-    """`uri`: an MLflow tracking server or store in place of the local one. `optuna`: a database
-    that a team shares (`postgresql+psycopg://user@host/name`) in place of a journal file.
-    """
+    """Where the study is tracked. It does not affect the results."""
 
     uri: Annotated[str, AfterValidator(_valid(require_tracker))] | None = None
+    """An MLflow tracking server or database (`http://host:port`, `sqlite:///file`) in place of the
+    local store.
+    """
     optuna: Annotated[str, AfterValidator(_valid(require_database))] | None = None
+    """A database that a team shares (`postgresql+psycopg://user@host/name`) in place of the local
+    Optuna journal.
+    """
 
 
 def _match(value: Any) -> Any:
@@ -68,36 +72,62 @@ _LATER: dict[tuple[str, ...], Any] = {
 
 
 class Study(Config):
-    """A study file, resolved. `match`: what every arm has as much of as the baseline (`from`; in
-    `compare` its `baseline`), to within 1 %: its feed-forward is made as wide as that takes.
-    `budgets`, `scales`: the same question at several budgets, or up a ladder; `budget` is then the
-    first's, where none is given for all. `retries`: how often a run is tried again whose worker
-    process died or hung. `stall_seconds`: without progress for so long, starting and validation
-    included, a run's worker counts as hung.
-    """
+    """A study: arms, trained under the same budget, and the question that their results answer."""
 
     question: str = ""
+    """The question that the study answers, in a sentence. Reports show it."""
     from_: str | None = Field(default=None, alias="from")
+    """Model expression of the arm that the changes start from (`gpt2`, `gpt2:124M + rope`)."""
     to: str | None = None
+    """Model expression of the arm that the changes lead to (`llama`)."""
     arms: Annotated[dict[str, ArmText], Field(min_length=1)] | None = None
+    """The arms of design `compare` by name, each a model expression; `from` and `to` if omitted."""
     design: Design = Compare()
+    """Which combinations of changes are trained, and which effects are estimated from them."""
     model: Sizes = Sizes()
+    """Model sizes, in place of those of the family."""
     data: Data = StdlibData()
+    """The corpus and the tokenizer."""
     budget: BudgetConfig
+    """What every run may spend; with `budgets` or `scales`, the first part's budget if omitted."""
     match: Annotated[Match | None, BeforeValidator(_match)] = None
+    """A quantity in which every arm is matched to the baseline, to within 1 %, by adjusting the
+    width of its feed-forward layers.
+    """
     budgets: list[BudgetConfig] | None = None
+    """Several budgets, at each of which the study is repeated."""
     scales: Ladder | None = None
+    """Several scales, from small to large, at each of which the study is repeated."""
     seeds: Seeds = 3
+    """Random seeds of every arm: their number, a list, or `{start, max, until: decided}` to add
+    seeds where verdicts are open.
+    """
     margin: Margin = DEFAULT
+    """Effects smaller than this count as equivalent to zero: a number in the metric's unit, or a
+    percentage of the baseline's mean (`0.5 %`).
+    """
     tune: Tune | None = None
+    """Tuning of the recipe, separately for every arm."""
     recipe: RecipeField = RecipeConfig()
+    """How every arm is trained: its options, or the name of a preset."""
     metric: Literal["val/bpb", "val/loss"] = "val/bpb"
+    """The metric that effects are measured in: validation bits per byte, or loss in nats per
+    token.
+    """
     validate_at: list[Share] = Field(default=[0.25, 0.5, 0.75])
+    """Shares of the budget after which a run is validated, besides at its end."""
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0
+    """Minimum time between two checkpoints of a run, in seconds."""
     retries: Annotated[int, Field(ge=0)] = 1
+    """How often a run is started again after its worker process died or hung."""
     stall_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """Time without progress after which a worker counts as hung, in seconds, including its start
+    and validation.
+    """
     hardware: Hardware = Hardware()
+    """The devices that each run is trained on."""
     tracking: Tracking | None = None
+    """Stores of MLflow and Optuna other than the local ones."""
 
     @model_validator(mode="before")
     @classmethod

@@ -19,11 +19,14 @@ Prune = Literal["none", "asha", "hyperband"]
 
 
 class Range(Config):
-    """Every number from `low` to `high`; `log`: equal shares for equal ratios."""
+    """Every number between two bounds."""
 
     low: float
+    """Lower bound, included."""
     high: float
+    """Upper bound, included."""
     log: bool = True
+    """Whether to sample on a logarithmic scale."""
 
     @model_validator(mode="after")
     def _ordered(self) -> "Range":
@@ -88,25 +91,36 @@ Space = Mapping[str, list[float] | list[int] | list[str] | Range]
 
 
 class Tune(Config):
-    """Trials of every arm before its confirming runs, each with other values of the recipe's
-    options: a list of values, or a range (`{low, high}`). `trials`: of each arm. `share`: of a
-    run's budget that a trial may spend. `seed`: of all trials, apart from the study's. `prune`:
-    ends trials early that lag behind the arm's others. `shared`: whether all arms are confirmed
-    with one recipe too, the trial point whose mean over the arms is lowest.
+    """Tunes the recipe of every arm: trials with different values of the recipe's options, each
+    given as a list of values or a range (`{low, high}`), before the arm's runs.
     """
 
     trials: Annotated[int, Field(ge=2)]
+    """Number of trials per arm."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of a run's budget that each trial may spend."""
     seed: Annotated[int, Field(ge=0)] = 10_001
+    """Random seed of all trials; it must not be one of the study's seeds."""
     prune: Prune = "none"
+    """Pruner that stops trials early which lag behind other trials of the same arm."""
     shared: bool = True
+    """Whether to train all arms with one common recipe as well: the trial point with the best mean
+    over the arms.
+    """
     lr: Rates | None = None
+    """Peak learning rates to try."""
     batch_tokens: Counts | None = None
+    """Batch sizes to try, in tokens per optimizer step."""
     optimizer: Names | None = None
+    """Optimizer plugins to try."""
     schedule: Names | None = None
+    """Learning-rate schedule plugins to try."""
     warmup: Parts | None = None
+    """Warmup shares of the budget to try."""
     weight_decay: Weights | None = None
+    """Weight decay coefficients to try."""
     clip: Weights | None = None
+    """Maximum gradient norms to try; 0 disables clipping."""
 
     @model_validator(mode="after")
     def _something(self) -> "Tune":

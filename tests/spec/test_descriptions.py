@@ -1,0 +1,35 @@
+"""The printed JSON schema explains every key of a study file."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ablab.cli.studies import schema
+
+# Described with the rework of `ablab/spec/hardware.py`.
+_LATER = {"Hardware"}
+
+
+def keys(node: Any, owner: str) -> Iterator[tuple[str, Any]]:
+    """Every property below `node`, with its full name."""
+    if isinstance(node, list):
+        for item in node:
+            yield from keys(item, owner)
+    if not isinstance(node, dict):
+        return
+    for name, value in node.get("properties", {}).items():
+        yield f"{owner}.{name}", value
+    for name, value in node.items():
+        if name == "$defs":
+            for model, definition in value.items():
+                yield from keys(definition, model)
+        else:
+            yield from keys(value, owner)
+
+
+def test_every_key_has_a_description(capsys):
+    schema()
+    properties = dict(keys(json.loads(capsys.readouterr().out), "study"))
+    assert {"study.from", "study.profiles", "Tune.lr", "HubData.column"} <= properties.keys()
+    bare = {name for name, value in properties.items() if not value.get("description")}
+    assert {name for name in bare if name.partition(".")[0] not in _LATER} == set()
