@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 from ablab.errors import UserError
 from ablab.execute.manage import cancel, find_target
 from ablab.execute.session import Request, Session, Share, planned
+from ablab.plan.study_content import study_content
 from ablab.records.home import StudyRecord, make_home
 from ablab.records.status import StatusReader
 from tests.standin import Silent, StandIn
@@ -90,7 +91,7 @@ def test_a_part_is_what_the_study_with_its_budget_alone_would_be(carry_out, ask)
     part = session.record.read()["parts"][0]
     asked, home = ask("budget: {steps: 4}")
     alone = StudyRecord(home, "alone", "r")
-    alone.write(asked.study, asked.plan, {})
+    alone.write(study_content(asked.study, asked.plan), {})
     content = alone.read()
     assert "parts" not in content
     assert "budgets" not in content["config"]

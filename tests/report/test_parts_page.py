@@ -34,7 +34,7 @@ def test_each_part_tells_its_own_noise_margin_looks_and_what_was_equal(made):
     kinds = (
         "error: run-to-run sd",
         "noise floor",
-        "a change is found",
+        "is detected with 80 % power",
         "margin:",
         "looks at 2, 3 seeds",
         "seeds added where",

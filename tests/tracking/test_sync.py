@@ -10,6 +10,7 @@ from ablab.execute.session import Share
 from ablab.records.home import revisions
 from ablab.records.run_record import Record
 from ablab.tracking.sync import sync
+from ablab.tracking.trackers import Trackers
 from tests.standin import StandIn
 from tests.tracking.stores import check_whole, compare, local, response, session_of, shown
 
@@ -20,6 +21,7 @@ def trained(tmp_path, text):
     """The study that `text` says, trained and not tracked."""
     (tmp_path / "x.yaml").write_text(text)
     session, _ = session_of(tmp_path / "x.yaml", tmp_path / "home")
+    session.views = Trackers([])  # a tracker's own thread would send what `sync` is to send
     session.run(lambda setting: StandIn(session.home.root, response), Share(1))
     return session
 
