@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ablab.analysis.ladder import ladder
 from ablab.analysis.part_result import PartResult
+from ablab.metrics import METRICS, Metric
 from ablab.plan.equal_arms import first_by_runs, merged
 from ablab.stats.effects import Effect, arm_means, effect, fit
 
@@ -21,20 +22,23 @@ def across(content: Mapping[str, Any], parts: Sequence["Summary"]) -> dict[str, 
     """
     found = [_result(part, summary) for part, summary in zip(content["parts"], parts, strict=True)]
     found.sort(key=lambda result: result.compute)
+    metric = METRICS[parts[0].metric]
     return {
-        "metric": parts[0].metric,
-        "rankings": [_ranking(result) for result in found],
-        "changes": _changes(found),
+        "metric": metric.name,
+        "rankings": [_ranking(result, metric) for result in found],
+        "changes": _changes(found, metric),
         "ladder": ladder(
             [result for result in found if result.compute],
             content["parts"][-1]["contrasts"],
-            _unlike(content),
+            _unlike(content, metric),
         ),
     }
 
 
-def _unlike(content: Mapping[str, Any]) -> str | None:
+def _unlike(content: Mapping[str, Any], metric: Metric) -> str | None:
     """Why the parts are no ladder; None where they are one."""
+    if metric.direction == "maximize":
+        return "no forecasts and no multipliers: scaling curves are of metrics that fall"
     kinds = dict.fromkeys(
         k
         for budget in content["config"].get("budgets") or ()
@@ -59,13 +63,16 @@ def _result(record: Mapping[str, Any], part: "Summary") -> PartResult:
     )
 
 
-def _ranking(result: PartResult) -> dict[str, Any]:
-    """An arm's rank is one more than how many arms are lower: those of equal value share theirs."""
+def _ranking(result: PartResult, metric: Metric) -> dict[str, Any]:
+    """An arm's rank is one more than how many arms are better: those of equal value share
+    theirs.
+    """
     fitted = fit(result.own) if result.own else None
     own, arms = arm_means(result.own), dict.fromkeys(arm for arm, _ in result.cells)
     means = {arm: own[first].value for arm in arms if (first := result.first.get(arm, arm)) in own}
-    order = sorted(means, key=means.__getitem__)
-    ranks = {arm: 1 + sum(other < means[arm] for other in means.values()) for arm in order}
+    losses = {arm: metric.as_loss(mean) for arm, mean in means.items()}
+    order = sorted(means, key=losses.__getitem__)
+    ranks = {arm: 1 + sum(other < losses[arm] for other in losses.values()) for arm in order}
     return {
         "part": result.label,
         "flops": result.compute,
@@ -74,7 +81,7 @@ def _ranking(result: PartResult) -> dict[str, Any]:
     }
 
 
-def _changes(results: Sequence[PartResult]) -> list[dict[str, Any]]:
+def _changes(results: Sequence[PartResult], metric: Metric) -> list[dict[str, Any]]:
     """Pairs of arms whose order is not the same in every part, those first of which each is clearly
     ahead somewhere.
     """
@@ -92,7 +99,7 @@ def _changes(results: Sequence[PartResult]) -> list[dict[str, Any]]:
         ]
         if between:
             clear = {_clear(found) for _, found in seen} >= {-1, 1}
-            ahead = {label: a if _sign(found) < 0 else b for label, found in seen}
+            ahead = {label: a if _sign(found) == metric.sign else b for label, found in seen}
             changes.append({"arms": [a, b], "between": between, "clear": clear, "ahead": ahead})
     return sorted(changes, key=lambda change: not change["clear"])
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ablab.analysis.costs import Costs, cost_of
 from ablab.analysis.effects import Results, means_of
+from ablab.metrics import METRICS
 from ablab.stats.effects import Estimate, mean_sd
 from ablab.text.numbers import plain
 
@@ -50,9 +51,7 @@ def arms_of(content: Mapping[str, Any], results: Results, costs: Costs) -> list[
     key.
     """
     metric = content["config"]["metric"]
-    means, tests = (
-        means_of(content, results, of) for of in (metric, metric.replace("val/", "test/"))
-    )
+    means, tests = (means_of(content, results, of) for of in (metric, METRICS[metric].on("test")))
     made = []
     for arm in content["arms"]:
         name = arm["name"]

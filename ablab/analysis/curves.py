@@ -8,6 +8,7 @@ import numpy as np
 
 from ablab.analysis.scope import own_tokenizers
 from ablab.analysis.summary import Summary
+from ablab.metrics import METRICS
 from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
 
@@ -82,7 +83,7 @@ def telling(summary: Summary, content: Mapping[str, Any]) -> list[str]:
     if len(names) <= _MOST:
         return names
     means = {arm.name: arm.mean for arm in summary.arms if arm.mean is not None}
-    chosen = [summary.baseline, *([min(means, key=means.__getitem__)] if means else [])]
+    chosen = [summary.baseline, *([METRICS[summary.metric].best(means)] if means else [])]
     for contrast, effect in zip(content["contrasts"], summary.effects, strict=False):
         if len(contrast["weights"]) == 2 and (
             effect.kind == "total" or effect.verdict in ("helps", "hurts")

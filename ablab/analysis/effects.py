@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ablab.metrics import METRICS
 from ablab.plan.equal_arms import first_by_runs, merged
 from ablab.spec.margin import margin_of
 from ablab.spec.seeds import replicates_of
@@ -141,8 +142,10 @@ def findings(content: Mapping[str, Any], results: Results) -> Findings:
         Question(c["name"], c["kind"], c["weights"], c.get("parts", ()), c.get("aliases", ()))
         for c in content["contrasts"]
     ]
-    judgement, sofar = _judged(table, asked, Rules(margin or 0.0, looks_of(content)))
-    shared, streams = _shared(content, results, asked, margin), replicates_of(content["config"])
+    rules = Rules(margin or 0.0, looks_of(content), sign=METRICS[content["config"]["metric"]].sign)
+    judgement, sofar = _judged(table, asked, rules)
+    shared = _shared(content, results, asked, replace(rules, looks=()))
+    streams = replicates_of(content["config"])
     effects = []
     for i, question in enumerate(asked):
         waiting = any(arm in table.missing for arm in table.on(question).weights)
@@ -193,14 +196,14 @@ def _shared(
     content: Mapping[str, Any],
     results: Results,
     questions: Sequence[Question],
-    margin: float | None,
+    rules: Rules,
 ) -> list[dict[str, Any]] | None:
     """Each effect with one recipe for all, and with each arm's own on the same seeds, once all
     these runs are finished.
     """
     if not (shared := content.get("shared")):
         return None
-    once, rules = _table(shared["runs"], content, results), Rules(margin or 0.0)
+    once = _table(shared["runs"], content, results)
     seeds = {run["seed"] for run in shared["runs"]}
     own = _table([run for run in content["runs"] if run["seed"] in seeds], content, results)
     if once.missing or own.missing:

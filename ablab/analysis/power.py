@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from typing import TYPE_CHECKING, Any
 
+from ablab.metrics import METRICS
 from ablab.plan.equal_arms import first_by_runs, merged
 from ablab.records.home import Home, revisions
 from ablab.records.run_record import Record, figure
@@ -129,7 +130,11 @@ def _foreseen(
     seeds, adaptive = len(study.seed_list()), study.adaptive
     if seeds < 2:
         return None
-    rules = Rules(0.0, looks(adaptive.start, adaptive.max) if adaptive else ())
+    rules = Rules(
+        0.0,
+        looks(adaptive.start, adaptive.max) if adaptive else (),
+        sign=METRICS[study.metric].sign,
+    )
     asked, first = _asked(plan)
     streams = {arm: study.replicates.get(arm, 0) for arm in first.values()}
     apart = [contrast for contrast in asked if len({streams[arm] for arm in contrast.weights}) > 1]

@@ -11,6 +11,7 @@ from ablab.analysis.effects import findings, looks_of
 from ablab.analysis.scope import holds_for, scope
 from ablab.analysis.summary import Summary
 from ablab.analysis.trials import objectives_of, trials_of, tuning
+from ablab.metrics import METRICS
 from ablab.records.home import StudyRecord, parts_alone
 from ablab.records.run_record import Record, figure, settled_keys
 from ablab.spec.seeds import runs_spared
@@ -104,13 +105,14 @@ def _survivors(
     lost = {arm for arm, _, result in runs if result["diverged"]}
     sound = [run for run in runs if run[0] not in lost]
     objectives = objectives_of(content)
+    signs = [METRICS[objective].sign for objective in objectives]
     tables = [
         {(arm, seed): figure(result, objective) for arm, seed, result in sound}
         for objective in objectives
     ]
     compared = not uncompared(objectives, costs.apart)
     return {
-        arm: dominated_by(tables, arm) if compared else None
+        arm: dominated_by(tables, arm, signs) if compared else None
         for arm in dict.fromkeys(arm for arm, _, _ in sound)
     }
 

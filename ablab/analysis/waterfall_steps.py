@@ -6,6 +6,7 @@ from typing import Any
 
 from ablab.analysis.effects import EffectSummary
 from ablab.analysis.summary import Summary
+from ablab.metrics import METRICS
 
 _IN, _OUT = " (in)", " (out)"
 _WHOLE = {
@@ -97,7 +98,7 @@ def steps_of(summary: Summary, content: Mapping[str, Any]) -> Steps | None:
     if total is None or len(steps) < len(made):
         return None
     if design["kind"] not in ("path", "one_in_one_out"):
-        steps.sort(key=lambda step: step.estimate)
+        steps.sort(key=lambda step: METRICS[summary.metric].as_loss(step.estimate))
     first, said = (
         means[start],
         [_WHOLE.get(design["kind"]) or _PARTS.get(design["kind"], _AVERAGED)],

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ablab.metrics import METRICS
 from ablab.report.ladder import Listing, ladder_lines, ladder_listings
 from ablab.text.numbers import digits, plain
 
@@ -20,8 +21,8 @@ def listings(told: Mapping[str, Any]) -> list[Listing]:
     ]
     rows = [[arm, *(row.get(arm, "–") for row in ranked)] for arm in arms]
     title = (
-        f"Rank of each arm by {told['metric']} (1 is the lowest), from little training compute "
-        "to much"
+        f"Rank of each arm by {told['metric']} (1 is the {METRICS[told['metric']].best_is}), "
+        "from little training compute to much"
     )
     ranks = (
         [Listing(title, ["arm", *(ranking["part"] for ranking in rankings)], rows)] if rows else []

@@ -19,7 +19,7 @@ from ablab.report.evidence import evidence_of
 from ablab.report.figures import Figures, figures_of
 from ablab.report.figures.front import costs_apart, same_costs
 from ablab.report.search import survival, trials_listing
-from ablab.report.sentences import HOW_JUDGED, adjusted, changed_by_tuning, sentence
+from ablab.report.sentences import adjusted, changed_by_tuning, how_judged, sentence
 from ablab.report.tables import (
     MARKS,
     arms_table,
@@ -106,7 +106,7 @@ def _context(summary: Summary, figures: Figures) -> dict[str, Any]:
     return {
         "s": summary,
         "f": figures,
-        "how_judged": HOW_JUDGED,
+        "how_judged": how_judged(summary.metric),
         "by_tuning": changed_by_tuning(summary),
         "notes": footnotes(summary),
         "told": [

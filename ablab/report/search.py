@@ -6,6 +6,7 @@ from ablab.analysis.arms import ArmSummary
 from ablab.analysis.costs import uncompared
 from ablab.analysis.summary import Summary
 from ablab.analysis.trials import TrialSummary
+from ablab.metrics import METRICS, Metric, goals
 from ablab.report.ladder import Listing
 from ablab.text.numbers import digits, plain
 
@@ -23,7 +24,7 @@ def survival(summary: Summary) -> list[str]:
     """
     if not searched(summary):
         return []
-    looked = f"{len(summary.trials)} trials looked for low {', '.join(summary.objectives)}"
+    looked = f"{len(summary.trials)} trials looked for {goals(summary.objectives)}"
     if all(trial.values is None and trial.state != "open" for trial in summary.trials):
         return [f"{looked}: no trial came to a value, so nothing is confirmed"]
     if not summary.survivors and len(summary.arms) < 2:
@@ -42,11 +43,11 @@ def survival(summary: Summary) -> list[str]:
 
 
 def trials_listing(summary: Summary) -> Listing:
-    """A search's trials, the lowest in the first objective at the top; among equals, in the
-    next.
-    """
-    title = f"Trials by {', then '.join(summary.objectives)} (the lowest first)"
-    ordered = sorted(summary.trials, key=_rank)
+    """A search's trials, the best in the first objective at the top; among equals, in the next."""
+    metrics = [METRICS[name] for name in summary.objectives]
+    order = f"the {metrics[0].best_is} first" if metrics else "in order"
+    title = f"Trials by {', then '.join(summary.objectives)} ({order})"
+    ordered = sorted(summary.trials, key=lambda trial: _rank(trial, metrics))
     return Listing(
         title, ["arm", "trial", *summary.objectives], [_row(trial, summary) for trial in ordered]
     )
@@ -68,8 +69,9 @@ def _fate(arm: ArmSummary, summary: Summary) -> str:
     )
 
 
-def _rank(trial: TrialSummary) -> tuple[bool, Sequence[float]]:
-    return trial.values is None, trial.values or []
+def _rank(trial: TrialSummary, metrics: Sequence[Metric]) -> tuple[bool, Sequence[float]]:
+    values = zip(metrics, trial.values or (), strict=False)
+    return trial.values is None, [metric.as_loss(value) for metric, value in values]
 
 
 def _row(trial: TrialSummary, summary: Summary) -> list[str]:

@@ -6,19 +6,25 @@ from typing import Any
 from ablab.analysis.costs import ratios_of
 from ablab.analysis.effects import EffectSummary
 from ablab.analysis.summary import Summary
+from ablab.metrics import METRICS
 from ablab.records.params import parameters
 from ablab.report.costs import told
 from ablab.text.numbers import digits, p_value, plain, signed
 from ablab.text.truncate import in_a_line
 
-HOW_JUDGED = (
-    "With the change minus without; below zero is better. Intervals are 95 %, unadjusted for the "
-    "number of effects; verdicts go "
+_HOW_JUDGED = (
+    "Intervals are 95 %, unadjusted for the number of effects; verdicts go "
     "by Holm's p over the changes, and over the interactions. An effect is equivalent by two "
     "one-sided tests at 5 %, which are a "
     "90 % interval within the margin, so that the 95 % interval beside it may cross the margin."
 )
 _TESTS = {False: "the pooled t", True: "Welch's t of unpaired arms"}
+
+
+def how_judged(metric: str) -> str:
+    """How to read the effects on a metric, and what their verdicts go by."""
+    side = METRICS[metric].pick(lower="below", higher="above")
+    return f"With the change minus without; {side} zero is better. {_HOW_JUDGED}"
 
 
 def sentence(effect: EffectSummary, metric: str) -> str:

@@ -8,6 +8,7 @@ from ablab.analysis.arms import ArmSummary
 from ablab.analysis.effects import EffectSummary
 from ablab.analysis.summary import Summary
 from ablab.analysis.trials import ArmTuning
+from ablab.metrics import METRICS
 from ablab.records.params import parameters
 from ablab.report.evidence import Evidence
 from ablab.report.figures.front import measured
@@ -108,7 +109,7 @@ def arms_table(summary: Summary) -> Table:
     names = (
         "sd",
         "n",
-        summary.metric.replace("val", "test"),
+        METRICS[summary.metric].on("test"),
         "parameters",
         "tokens",
         "FLOPs",

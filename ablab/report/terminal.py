@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ablab.analysis.summary import Summary
 from ablab.analysis.trials import ArmTuning
+from ablab.metrics import METRICS, Metric
 from ablab.records.params import parameters
 from ablab.report.across_parts import lines as across_lines
 from ablab.report.across_parts import listings
@@ -103,8 +104,9 @@ def listing_table(listing: Listing) -> Table:
 
 def effects_table(summary: Summary) -> Table:
     """Each change's effect on the metric."""
+    side = METRICS[summary.metric].pick(lower="below", higher="above")
     table = Table(
-        title=f"Effect on {summary.metric} (with minus without; below 0 is better)",
+        title=f"Effect on {summary.metric} (with minus without; {side} 0 is better)",
         title_justify="left",
     )
     table.add_column("change", overflow="fold", ratio=1)
@@ -167,22 +169,26 @@ def tuning_table(summary: Summary) -> Table:
         notes += [f"{lost} without a value"] if lost and arm.best is not None else []
         best = "open" if arm.best is None else parameters(arm.best) or "as the study says"
         table.add_row(
-            escape(arm.arm), best, escape(bowl(arm, digits(summary.spread))), "; ".join(notes)
+            escape(arm.arm),
+            best,
+            escape(bowl(arm, METRICS[summary.metric], digits(summary.spread))),
+            "; ".join(notes),
         )
     return table
 
 
-def bowl(arm: ArmTuning, places: int) -> str:
+def bowl(arm: ArmTuning, metric: Metric, places: int) -> str:
     """The trials' values in the order of what was tried; in their own order where several options
     were. The best in brackets.
     """
     tried = sorted(arm.trials, key=lambda trial: _place(trial.params))
-    best = min((trial.values[0] for trial in tried if trial.values is not None), default=None)
+    values = [trial.values[0] for trial in tried if trial.values is not None]
+    best = min(values, key=metric.as_loss, default=None)
     shown = [
         (plain(trial.values[0], places), trial.values[0] == best) if trial.values else ("–", False)
         for trial in tried
     ]
-    return " ".join(f"[{value}]" if lowest else value for value, lowest in shown)
+    return " ".join(f"[{value}]" if is_best else value for value, is_best in shown)
 
 
 def _place(params: Mapping[str, Any]) -> float:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ablab.design.build import Contrast
 from ablab.errors import UserError
+from ablab.metrics import METRICS, goals
 from ablab.plan.plan import Expected, Plan, Trial
 from ablab.plan.planner import Choice, PlannedArm, Planner, plan_of, training_flops
 from ablab.records.run_spec import RunSpec
@@ -36,7 +37,10 @@ class Searched(Adaptive):
         self.space = Space(design, start, planner.registry, planner.document)
         population = max(4, design.trials // 4)
         self._proposer = Proposer(
-            self.space.parameters, len(design.objectives), design.prune, population
+            self.space.parameters,
+            [METRICS[name].direction for name in design.objectives],
+            design.prune,
+            population,
         )
         self._trials: dict[str, Trial] = {}  # by run key, in the order of proposals
         self._arms: dict[str, PlannedArm] = {}
@@ -132,7 +136,9 @@ class Searched(Adaptive):
         values = {
             key: found.values for key, found in self._outcomes.items() if found.values is not None
         }
-        chosen = front(values, self.design.confirm)
+        chosen = front(
+            values, self.design.confirm, [METRICS[name].sign for name in self.design.objectives]
+        )
         self.members = [self._whole(self._trials[key]) for key in chosen]
         for planned in [self.baseline, *self.members]:
             self.wait(planned.runs(self.planner.study.seed_list()))
@@ -179,8 +185,8 @@ class Searched(Adaptive):
         design = self.design
         budget = f"{100 * design.share:g} % of the budget, seed {design.seed}"
         return (
-            f"trials: {design.trials} over {', '.join(self.space.parameters)}, for low "
-            f"{', '.join(design.objectives)}; {budget}; "
+            f"trials: {design.trials} over {', '.join(self.space.parameters)}, for "
+            f"{goals(design.objectives)}; {budget}; "
             f"then at most {design.confirm} arms beside {self.baseline.arm.name} on the study's "
             "seeds"
         )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from ablab.metrics import METRICS
 from ablab.plan.equal_arms import first_of, merged
 from ablab.plan.planner import PlannedArm, Planner
 from ablab.records.run_record import Record, figure
@@ -112,7 +113,11 @@ class Confirming:
         baseline = first.get(self._layout.baseline)
         mean, _ = mean_sd([value for (arm, _), value in cells.items() if arm == baseline])
         # Where there is no margin, since the baseline diverged, nothing counts as nil.
-        rules = Rules(margin_of({"margin": self._study.margin}, mean) or 0.0, self._looks)
+        rules = Rules(
+            margin_of({"margin": self._study.margin}, mean) or 0.0,
+            self._looks,
+            sign=METRICS[self._study.metric].sign,
+        )
         asked = [replace(c, weights=merged(c.weights, first)) for c in self._layout.contrasts]
         found = judge(
             cells, [contrast for contrast in asked if contrast.weights], rules, self._diverged

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ablab.metrics import Metric
 from ablab.plan.plan import Plan, SharedRecipe
 from ablab.plan.planner import PlannedArm, training_flops
 from ablab.records.params import parameters
@@ -15,14 +16,14 @@ from ablab.schedule.initial_points import Point
 Values = Mapping[tuple[tuple[str, Any], ...], float]
 
 
-def common_point(arms: Sequence[Values]) -> Point | None:
-    """The point with a value in every arm whose mean over the arms is lowest, the first tried of
+def common_point(arms: Sequence[Values], metric: Metric) -> Point | None:
+    """The point with a value in every arm whose mean over the arms is best, the first tried of
     equals; None where no point has one in all.
     """
     first, *others = arms
     common = [point for point in first if all(point in values for values in others)]
     means = {point: sum(values[point] for values in arms) / len(arms) for point in common}
-    return dict(min(means, key=means.__getitem__)) if means else None
+    return dict(metric.best(means)) if means else None
 
 
 def shared_recipe(point: Point, arms: Sequence[PlannedArm], seeds: Sequence[int]) -> SharedRecipe:
@@ -35,7 +36,12 @@ def shared_recipe(point: Point, arms: Sequence[PlannedArm], seeds: Sequence[int]
 
 
 def sharing(
-    plan: Plan, shared: SharedRecipe | None, seeds: Sequence[int], *, through: bool
+    plan: Plan,
+    shared: SharedRecipe | None,
+    seeds: Sequence[int],
+    metric: Metric,
+    *,
+    through: bool,
 ) -> Plan:
     """The plan of a tuned study with the runs that one recipe for all arms takes. `through`:
     whether all trials ended, so that it is decided (None: there is none).
@@ -44,8 +50,8 @@ def sharing(
     if not through:
         most = (expected.most or expected.runs) + len(plan.arms) * len(seeds)
         note = (
-            "one recipe for all arms as well: the point whose mean over their trials is lowest, "
-            f"on {len(seeds)} seeds"
+            "one recipe for all arms as well: the point whose mean over their trials is "
+            f"{metric.best_is}, on {len(seeds)} seeds"
         )
         return replace(plan, expected=replace(expected, most=most), notes=(*plan.notes, note))
     if shared is None:
@@ -65,7 +71,7 @@ def sharing(
     )
     point = parameters(shared.params)
     note = (
-        f"one recipe for all arms as well: {point}, whose mean over their trials is lowest, on "
-        f"{len(seeds)} seeds"
+        f"one recipe for all arms as well: {point}, whose mean over their trials is "
+        f"{metric.best_is}, on {len(seeds)} seeds"
     )
     return replace(plan, expected=expected, notes=(*plan.notes, note), shared=shared)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ablab.arch.composition.expression import Model
+from ablab.metrics import METRICS, Metric
 from ablab.plan.plan import Expected, Plan, SharedRecipe, Trial
 from ablab.plan.planner import Choice, PlannedArm, Planner, plan_of, training_flops
 from ablab.records.run_spec import RunSpec
@@ -32,19 +33,20 @@ class ArmTrials:
     name: str
     model: Model
     untuned: PlannedArm
+    metric: Metric
     trials: list[Trial] = field(default_factory=list)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     proposer: Proposer | None = None
     best: PlannedArm | None = None
 
     def winner(self) -> Trial | None:
-        """The trial with the lowest value; the earlier one of equals."""
+        """The trial with the best value; the earlier one of equals."""
         values = {
             i: found.values[0]
             for i, found in sorted(self.outcomes.items())
             if found.values is not None
         }
-        return self.trials[min(values, key=values.__getitem__)] if values else None
+        return self.trials[self.metric.best(values)] if values else None
 
     def values(self) -> Values:
         """The value at each point that came to one, in the order of the trials."""
@@ -63,10 +65,11 @@ class Tuned(Adaptive):
         super().__init__(root, [planner.study.metric], planner.owner)
         assert planner.study.tune is not None
         self.planner, self.tune = planner, planner.study.tune
+        self._metric = METRICS[planner.study.metric]
         self._confirming = Confirming(planner, root)
         self._shared: SharedRecipe | None = None
         self._arms = {
-            name: ArmTrials(name, m, planner.arm(name, m))
+            name: ArmTrials(name, m, planner.arm(name, m), self._metric)
             for name, m in planner.layout.arms.items()
         }
         # Lists can be tried evenly to the end; the sampler would try the same again.
@@ -105,7 +108,7 @@ class Tuned(Adaptive):
         """The arm's next trial: at `point`, or where the sampler says."""
         tune, number = self.tune, len(arm.trials)
         if arm.proposer is None and (tune.prune != "none" or tune.trials > _EVEN):
-            arm.proposer = Proposer(_space(tune), 1, tune.prune)
+            arm.proposer = Proposer(_space(tune), [self._metric.direction], tune.prune)
         if arm.proposer is not None:
             _, point = arm.proposer.ask(
                 lambda suggest: [suggest(name) for name in tune.space()], point
@@ -136,7 +139,9 @@ class Tuned(Adaptive):
     def _share(self) -> None:
         """One recipe for all arms; an arm whose own best it is has the runs already."""
         point = (
-            common_point([arm.values() for arm in self._arms.values()]) if self._shares else None
+            common_point([arm.values() for arm in self._arms.values()], self._metric)
+            if self._shares
+            else None
         )
         if point is None:
             return
@@ -175,7 +180,7 @@ class Tuned(Adaptive):
             space=_space(self.tune),
         )
         return (
-            sharing(plan, self._shared, self._confirming.first, through=self._through)
+            sharing(plan, self._shared, self._confirming.first, self._metric, through=self._through)
             if self._shares
             else plan
         )

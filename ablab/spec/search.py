@@ -6,17 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from ablab.spec.base import Config
+from ablab.spec.metric import Objective
 from ablab.spec.tune import Prune, Range
-
-Objective = Literal[
-    "val/bpb",
-    "val/loss",
-    "cost/seconds",
-    "cost/parameters",
-    "cost/flops",
-    "cost/tokens",
-    "cost/peak_memory_bytes",
-]
 
 
 def _values(value: Any) -> Any:

@@ -19,6 +19,7 @@ from ablab.spec.design import Compare, Design, Search
 from ablab.spec.errors import messages
 from ablab.spec.hardware import Hardware
 from ablab.spec.margin import DEFAULT, Margin
+from ablab.spec.metric import StudyMetric
 from ablab.spec.run import BudgetConfig, Ladder, RecipeConfig, RecipeField, Sizes, first_budget
 from ablab.spec.seeds import STREAM, AdaptiveSeeds, ArmText, Replicate, Seeds, seed_list
 from ablab.spec.tune import Tune
@@ -110,9 +111,9 @@ class Study(Config):
     """Tuning of the recipe, separately for every arm."""
     recipe: RecipeField = RecipeConfig()
     """How every arm is trained: its options, or the name of a preset."""
-    metric: Literal["val/bpb", "val/loss"] = "val/bpb"
-    """The metric that effects are measured in: validation bits per byte, or loss in nats per
-    token.
+    metric: StudyMetric = "val/bpb"
+    """The metric that effects are measured in: `val/bpb` is the validation loss in bits per byte,
+    `val/loss` in nats per token.
     """
     validate_at: list[Share] = Field(default=[0.25, 0.5, 0.75])
     """Shares of the budget after which a run is validated, besides at its end."""

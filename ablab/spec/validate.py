@@ -2,6 +2,7 @@
 
 from ablab.data.spec import AnyTokenizer
 from ablab.errors import UserError
+from ablab.metrics import METRICS
 from ablab.spec.seeds import STREAM
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import Document
@@ -50,12 +51,13 @@ def check(study: Study, document: Document) -> None:
 
 
 def check_metric(study: Study, document: Document, first: AnyTokenizer, own: AnyTokenizer) -> None:
-    """Raises UserError where the metric is a loss per token, and an arm's `own` tokenizer is not
-    the `first` arm's.
+    """Raises UserError where the metric depends on the tokenizer, and an arm's `own` tokenizer is
+    not the `first` arm's.
     """
-    if study.metric == "val/loss" and own != first:
-        told = (
-            "it is nats per token, and the arms' tokenizers differ: give `val/bpb`, which is of "
-            "the same text"
+    metric = METRICS[study.metric]
+    if not metric.tokenizer_independent and own != first:
+        reason = (
+            f"it is {metric.unit} per {metric.per}, and the arms' tokenizers differ: give "
+            "`val/bpb`, which is of the same text"
         )
-        raise UserError(f"{document.at(('metric',))}: {told}")
+        raise UserError(f"{document.at(('metric',))}: {reason}")

@@ -1,5 +1,6 @@
-"""Fronts: which of several are the best when there is more than one objective, all to be made
-small.
+"""Pareto fronts: which of several are the best when there is more than one objective.
+
+Every function takes `signs`: per objective 1 if higher values are better, -1 if lower values are.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,23 +14,27 @@ K = TypeVar("K")
 _ROUNDING = 1e-9
 
 
-def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
-    """Whether `a` is nowhere worse than `b`, and somewhere better (Pareto)."""
-    return all(x <= y for x, y in zip(a, b, strict=True)) and any(
-        x < y for x, y in zip(a, b, strict=True)
-    )
+def dominates(a: Sequence[float], b: Sequence[float], signs: Sequence[int]) -> bool:
+    """Whether `a` is no worse than `b` in every objective and better in at least one."""
+    gains = [sign * (x - y) for x, y, sign in zip(a, b, signs, strict=True)]
+    return all(gain >= 0 for gain in gains) and any(gain > 0 for gain in gains)
 
 
-def front(values: Mapping[K, Sequence[float]], most: int) -> list[K]:
-    """The keys to look at again, at most `most`, by their first value. One objective: the lowest.
+def front(values: Mapping[K, Sequence[float]], most: int, signs: Sequence[int]) -> list[K]:
+    """The keys to look at again, at most `most`, by their first value. One objective: the best.
     Several: those that none dominates; of more than `most`, evenly along the first objective, both
     ends among them.
     """
-    ordered = sorted(values, key=lambda key: tuple(values[key]))
-    if not ordered or len(values[ordered[0]]) == 1:
+    ordered = sorted(
+        values,
+        key=lambda key: tuple(-sign * x for x, sign in zip(values[key], signs, strict=True)),
+    )
+    if not ordered or len(signs) == 1:
         return ordered[:most]
     best = [
-        key for key in ordered if not any(dominates(values[other], values[key]) for other in values)
+        key
+        for key in ordered
+        if not any(dominates(values[other], values[key], signs) for other in values)
     ]
     if len(best) <= most:
         return best
@@ -37,7 +42,7 @@ def front(values: Mapping[K, Sequence[float]], most: int) -> list[K]:
     return [best[i] for i in places]
 
 
-def dominated_by(tables: Sequence[Cells], arm: str) -> str | None:
+def dominated_by(tables: Sequence[Cells], arm: str, signs: Sequence[int]) -> str | None:
     """The first arm that beats `arm`: better in one objective at least, and worse in none, each
     beyond its 95 % interval with one error term an objective; None where there is none. `tables`:
     an objective's values by (arm, seed).
@@ -46,8 +51,10 @@ def dominated_by(tables: Sequence[Cells], arm: str) -> str | None:
     for other in fits[0].arms:
         if other == arm:
             continue
-        found = [_difference(fitted, other, arm) for fitted in fits]
-        if -1 in found and 1 not in found:
+        gains = [
+            sign * _difference(fitted, other, arm) for fitted, sign in zip(fits, signs, strict=True)
+        ]
+        if 1 in gains and -1 not in gains:
             return other
     return None
 

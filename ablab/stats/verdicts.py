@@ -19,7 +19,7 @@ that took it.
 
 import math
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ablab.stats.effects import Cells, Effect, Question
@@ -44,13 +44,15 @@ Verdict = Literal["helps", "hurts", "equivalent", "inconclusive", "diverged"]
 class Rules:
     """`margin`: within which effects count as nil, in the metric's units. `looks`: after how many
     seeds of an arm an adaptive study looks, ascending; () for a study of a fixed number. `level`:
-    of Holm's procedure and of each one-sided test.
+    of Holm's procedure and of each one-sided test. `sign`: 1 if higher values of the metric are
+    better, -1 if lower values are.
     """
 
     margin: float
     looks: tuple[int, ...] = ()
     level: float = 0.05
     power: float = 0.8
+    sign: int = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -252,7 +254,7 @@ class _Replay:
         # claimed.
         if reading.sign * reading.effect.estimate <= 0:
             return None
-        return "helps" if reading.effect.estimate < 0 else "hurts"
+        return "helps" if self.rules.sign * reading.effect.estimate > 0 else "hurts"
 
     def _judged(self, i: int, adjusted: float | None) -> EffectVerdict:
         reading = self.readings.get(i) or Look(Effect(None, None, None, None))

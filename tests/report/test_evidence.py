@@ -15,6 +15,7 @@ from ablab.analysis.curves import curves_of, telling
 from ablab.analysis.summarise import summarise
 from ablab.analysis.waterfall_steps import steps_of
 from ablab.files import write_json
+from ablab.metrics import METRICS
 from ablab.report.evidence import evidence_of, excluded, ranges
 from ablab.report.figures import figures_of
 from ablab.report.figures.front import fronts, on_front, same_costs
@@ -239,7 +240,8 @@ def test_no_folder_of_this_machine_is_shown(text, shown):
 
 def test_the_front_is_what_none_dominates():
     rng = np.random.default_rng(0)
-    for better in (-1, 1):
+    for better, name in ((-1, "seconds"), (1, "decode_tokens_per_second")):
+        cost = METRICS[f"cost/{name}"]
         points = {i: (float(x), float(y)) for i, (x, y) in enumerate(rng.integers(0, 8, (30, 2)))}
 
         def dominates(a, b, sign=better):
@@ -249,7 +251,7 @@ def test_the_front_is_what_none_dominates():
         best = {
             points[i] for i in points if not any(dominates(points[j], points[i]) for j in points)
         }
-        found = [points[i] for i in on_front(points, better)]
+        found = [points[i] for i in on_front(points, (cost, METRICS["val/bpb"]))]
         assert set(found) == best
         assert len(found) == len(best)  # of equal points, one
         assert all(a[1] > b[1] for a, b in pairwise(found))

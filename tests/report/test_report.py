@@ -16,7 +16,7 @@ from ablab.files import write_json
 from ablab.records.home import StudyRecord, make_home
 from ablab.report.figures.forest import forest
 from ablab.report.html import write_pages, write_report
-from ablab.report.sentences import HOW_JUDGED
+from ablab.report.sentences import how_judged
 from ablab.report.tables import arms_table
 from ablab.report.terminal import print_summary
 
@@ -120,8 +120,8 @@ def test_both_pages_say_how_verdicts_are_judged(record):
     finish(record)
     page = Path(write_report(summarise(record), record))
     for file in (page, page.with_suffix(".md")):
-        assert HOW_JUDGED in unescape(file.read_text())
-    assert "two one-sided tests at 5 %" in HOW_JUDGED
+        assert how_judged("val/bpb") in unescape(file.read_text())
+    assert "two one-sided tests at 5 %" in how_judged("val/bpb")
 
 
 def test_replicates_are_said_to_be_unpaired(record):

@@ -8,6 +8,7 @@ import pytest
 
 from ablab.analysis.summarise import summarise
 from ablab.execute.session import Request, planned
+from ablab.metrics import METRICS
 from ablab.records.status import StatusReader
 from ablab.schedule.shared_recipe import common_point
 from tests.standin import carry_out as driven
@@ -157,5 +158,6 @@ def test_a_driver_that_was_cut_off_goes_on_the_same(carry_out, tmp_path):
 
 def test_the_common_point_is_the_first_of_equals_and_in_every_arm():
     a, b, c = (("lr", 1.0),), (("lr", 2.0),), (("lr", 3.0),)
-    assert common_point([{a: 1.0, b: 2.0, c: 0.0}, {b: 1.0, a: 2.0}]) == {"lr": 1.0}
-    assert common_point([{a: 1.0}, {b: 1.0}]) is None
+    bpb = METRICS["val/bpb"]
+    assert common_point([{a: 1.0, b: 2.0, c: 0.0}, {b: 1.0, a: 2.0}], bpb) == {"lr": 1.0}
+    assert common_point([{a: 1.0}, {b: 1.0}], bpb) is None

@@ -311,7 +311,7 @@ def test_a_search_for_several_objectives_and_with_a_pruner_in_real_processes(abl
 
 def test_a_trial_is_judged_at_every_rung_it_has_passed():
     """A trial that was best at its first rung is not pruned there, whenever its values are read."""
-    proposer = Proposer({"lr": Interval(1e-4, 1e-2)}, 1, "asha")
+    proposer = Proposer({"lr": Interval(1e-4, 1e-2)}, ["minimize"], "asha")
     for _ in range(3):
         proposer.ask(lambda suggest: suggest("lr"))
     assert not proposer.lags(0, {1: 1.0, 2: 3.0})

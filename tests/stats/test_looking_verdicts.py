@@ -17,7 +17,7 @@ LOOKS = (3, 4, 6)
 
 def test_looks_see_the_first_seeds_and_correct_for_all_looks():
     cells = table({"a": 10, "b": 10.4, "c": 10}, 4, seed=5)
-    judgement = judge(cells, [change("b"), change("c")], Rules(0.1, LOOKS))
+    judgement = judge(cells, [change("b"), change("c")], Rules(0.1, LOOKS, sign=-1))
     assert judgement.open == {"a", "b", "c"}
     for own, arm in zip(judgement.effects, "bc", strict=True):
         nominals, looked = [], {}
@@ -42,11 +42,11 @@ def test_looks_see_the_first_seeds_and_correct_for_all_looks():
 def test_a_study_goes_on_with_the_arms_of_open_questions_and_their_baseline():
     whole = table({"a": 10, "b": 20, "c": 10.5, "d": 10}, 6, seed=6)
     questions = [change("b"), change("c"), Contrast("c × b", "interaction", {"b": 1.0, "c": -1.0})]
-    start = judge(first(whole, dict.fromkeys("abcd", 3)), questions, Rules(0.2, LOOKS))
+    start = judge(first(whole, dict.fromkeys("abcd", 3)), questions, Rules(0.2, LOOKS, sign=-1))
     assert [own.verdict for own in start.effects] == ["hurts", None, "hurts"]
     assert start.open == {"a", "c"}
     cells = first(whole, {"a": 6, "b": 3, "c": 6, "d": 3})
-    end = judge(cells, questions, Rules(0.2, LOOKS))
+    end = judge(cells, questions, Rules(0.2, LOOKS, sign=-1))
     assert end.open == frozenset()
     assert end.effects[0].effect == start.effects[0].effect  # a decision stays with its figures
     assert [own.seeds for own in end.effects] == [3, 6, 3]
@@ -63,7 +63,7 @@ def test_a_study_goes_on_with_the_arms_of_open_questions_and_their_baseline():
 
 def test_a_look_waits_for_all_that_it_needs():
     whole = table({"a": 10, "b": 10.5, "c": 10.2}, 6, seed=7)
-    rules, questions = Rules(0.1, LOOKS), [change("b"), change("c")]
+    rules, questions = Rules(0.1, LOOKS, sign=-1), [change("b"), change("c")]
     at_three = judge(first(whole, dict.fromkeys("abc", 3)), questions, rules)
     late = judge(first(whole, {"a": 6, "b": 6, "c": 3}), questions, rules)
     assert late == at_three
@@ -77,7 +77,7 @@ def test_a_look_waits_for_all_that_it_needs():
 
 def test_later_runs_do_not_change_what_was_decided():
     whole = table({"a": 10, "b": 20, "c": 10.1}, 6, seed=8)
-    questions, rules = [change("b"), change("c")], Rules(0.1, LOOKS)
+    questions, rules = [change("b"), change("c")], Rules(0.1, LOOKS, sign=-1)
     ends = [judge(first(whole, dict.fromkeys("abc", n)), questions, rules) for n in (3, 4, 6)]
     assert len({end.effects[0].effect for end in ends}) == 1
     assert ends[0].effects[1].effect.p >= ends[1].effects[1].effect.p >= ends[2].effects[1].effect.p
@@ -87,16 +87,16 @@ def test_a_diverged_arm_keeps_no_study_going():
     cells = {
         key: value for key, value in table({"a": 10, "b": 20, "c": 5}, 3).items() if key[0] != "c"
     }
-    judgement = judge(cells, [change("b"), change("c")], Rules(0.1, LOOKS), {"c"})
+    judgement = judge(cells, [change("b"), change("c")], Rules(0.1, LOOKS, sign=-1), {"c"})
     assert [own.verdict for own in judgement.effects] == ["hurts", "diverged"]
     assert judgement.open == frozenset()
-    assert judge({}, [change("c")], Rules(0.1, LOOKS), {"c"}).open == frozenset()
+    assert judge({}, [change("c")], Rules(0.1, LOOKS, sign=-1), {"c"}).open == frozenset()
 
 
 def test_no_study_goes_on_for_an_interaction():
     cells = table({"a": 10, "b": 20, "c": 20.1}, 3, seed=1)
     open_one = Contrast("c × b", "interaction", {"b": 1.0, "c": -1.0})
-    judgement = judge(cells, [change("b"), change("c"), open_one], Rules(0.01, LOOKS))
+    judgement = judge(cells, [change("b"), change("c"), open_one], Rules(0.01, LOOKS, sign=-1))
     assert [own.verdict for own in judgement.effects] == ["hurts", "hurts", "inconclusive"]
     assert judgement.open == frozenset()
 
@@ -105,7 +105,7 @@ def test_a_difference_that_turned_round_is_not_claimed():
     """b and c are alike at the first look, neither found by Holm. At the second c is, so that b is
     tested at the whole level: its first p would do, but by then its estimate has the other sign.
     """
-    rules, questions, d = Rules(1e-3, (4, 12)), [change("b"), change("c")], 2.2
+    rules, questions, d = Rules(1e-3, (4, 12), sign=-1), [change("b"), change("c")], 2.2
     cells = {("a", s): 0.0 for s in range(1, 13)}
     cells |= {("b", s): d + n for s, n in zip(range(1, 5), (1, -1, 1, -1), strict=True)}
     cells |= {("c", s): d + n for s, n in zip(range(1, 5), (1, 1, -1, -1), strict=True)}

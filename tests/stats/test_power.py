@@ -115,7 +115,9 @@ def test_the_smallest_effect_found():
     assert smallest_found(Noise(2.0, 3), 5, PowerTarget(3)) == pytest.approx(expected, rel=1e-6)
     questions = [Contrast(a, "change", {a: 1.0, "a": -1.0}) for a in "bcd"]
     questions.append(Contrast("x", "interaction", {"a": 4.0, "b": -4.0}))
-    assert detectable(questions, 4, 5, 0.1, Rules(1.0)) == pytest.approx(expected / 10, rel=1e-6)
+    assert detectable(questions, 4, 5, 0.1, Rules(1.0, sign=-1)) == pytest.approx(
+        expected / 10, rel=1e-6
+    )
 
 
 def test_the_protocols_figures():
@@ -123,13 +125,13 @@ def test_the_protocols_figures():
     t.
     """
     questions = [Contrast(str(i), "change", {str(i): 1.0, "0": -1.0}) for i in range(1, 7)]
-    assert detectable(questions, 7, 3, 1.0, Rules(1.0)) == pytest.approx(3.3, abs=0.1)
+    assert detectable(questions, 7, 3, 1.0, Rules(1.0, sign=-1)) == pytest.approx(3.3, abs=0.1)
     assert smallest_found(Noise(2.0, 1), 3, PowerTarget(6)) == pytest.approx(11, abs=0.6)
 
 
 def test_looks_cost_power():
     questions, planned = [Contrast("b", "change", {"b": 1.0, "a": -1.0})], looks(3, 12)
-    once, often = (detectable(questions, 2, 12, 1.0, Rules(1.0, p)) for p in ((), planned))
+    once, often = (detectable(questions, 2, 12, 1.0, Rules(1.0, p, sign=-1)) for p in ((), planned))
     critical = stats.t.isf(nominal(0.05, 2, planned) / 2, 11)
     assert stats.nct.sf(critical, 11, often / (2 / 12) ** 0.5) == pytest.approx(0.8, abs=1e-4)
     assert once < often
@@ -137,7 +139,8 @@ def test_looks_cost_power():
 
 def test_nothing_to_detect():
     assert (
-        detectable([Contrast("t", "total", {"b": 1.0, "a": -1.0})], 2, 3, 1.0, Rules(1.0)) is None
+        detectable([Contrast("t", "total", {"b": 1.0, "a": -1.0})], 2, 3, 1.0, Rules(1.0, sign=-1))
+        is None
     )
 
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 STUDIES = 2000
 AT_MOST = 0.05 + 2 * (0.05 * 0.95 / STUDIES) ** 0.5
 EXACT = [name for name in DESIGNS if name != "shapley_sampled"]
-ADAPTIVE = Rules(1.5, looks(3, 9))
+ADAPTIVE = Rules(1.5, looks(3, 9), sign=-1)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def coverage(judgements, true):
 @pytest.mark.parametrize("name", DESIGNS)
 def test_equal_arms_are_rarely_told_apart(laid, name):
     design = laid[name]
-    judgements = judged(design, dict.fromkeys(design.arms, 10.0), 3, Rules(1.0), 1)
+    judgements = judged(design, dict.fromkeys(design.arms, 10.0), 3, Rules(1.0, sign=-1), 1)
     assert differ(design, judgements) <= AT_MOST
 
 
@@ -77,7 +77,7 @@ def test_planted_effects_lie_in_their_intervals_and_one_at_the_margin_is_not_equ
     design = laid[name]
     means = arm_means(design, {"rope": -3.0, "swiglu": -0.5, "no_bias": 0.3}, together=0.3)
     true = [truth(c, means) for c in design.contrasts]
-    judgements = judged(design, means, 4, Rules(abs(true[asked(design)])), 2)
+    judgements = judged(design, means, 4, Rules(abs(true[asked(design)]), sign=-1), 2)
     share = coverage(judgements, true)
     assert share.min() >= 0.93
     assert share.max() <= 0.97
@@ -107,7 +107,7 @@ def test_intervals_of_drawn_orders_cover_the_value_over_all_orders(tmp_path):
         ]
         assert true[-1] == pytest.approx(sum(true[:-1]))
         covered.append(
-            coverage(judged(design, means, 3, Rules(1.0), 100 + draw, studies=100), true)
+            coverage(judged(design, means, 3, Rules(1.0, sign=-1), 100 + draw, studies=100), true)
         )
     share = np.mean(covered, axis=0)
     assert np.mean(share[:-1]) >= 0.93
@@ -130,10 +130,10 @@ def shapley_value(values, names, change):
 @pytest.mark.parametrize("name", DESIGNS)
 def test_what_is_detectable_is_found_in_four_of_five_studies(laid, name):
     design, question = laid[name], asked(laid[name])
-    smallest = detectable(design.contrasts, len(design.arms), 4, 1.0, Rules(1e-6))
+    smallest = detectable(design.contrasts, len(design.arms), 4, 1.0, Rules(1e-6, sign=-1))
     means = arm_means(design, {"rope": -smallest})
     assert truth(design.contrasts[question], means) == pytest.approx(-smallest)
-    judgements = judged(design, means, 4, Rules(1e-6), 3)
+    judgements = judged(design, means, 4, Rules(1e-6, sign=-1), 3)
     assert np.mean([j.effects[question].verdict == "helps" for j in judgements]) == pytest.approx(
         0.8, abs=0.05
     )
@@ -149,7 +149,7 @@ def test_the_seeds_that_are_named_settle_a_question(laid, name):
     """
     design, question = laid[name], asked(laid[name])
     weights = design.contrasts[question].weights.values()
-    rules = Rules(1.3 * sum(w**2 for w in weights) ** 0.5)
+    rules = Rules(1.3 * sum(w**2 for w in weights) ** 0.5, sign=-1)
     nil, shifted = dict.fromkeys(design.arms, 10.0), arm_means(design, {"rope": -rules.margin})
     needed = [
         j.effects[question].seeds_needed for j in judged(design, nil, 3, rules, 4, studies=300)
@@ -187,7 +187,9 @@ def test_an_adaptive_study_covers_what_was_planted_and_keeps_to_the_margin(laid,
     assert np.mean([j.effects[swiglu].verdict == "helps" for j in judgements]) >= 0.8
 
 
-@pytest.mark.parametrize("rules", [Rules(1.0), Rules(1.0, (3, 4, 5))], ids=["fixed", "adaptive"])
+@pytest.mark.parametrize(
+    "rules", [Rules(1.0, sign=-1), Rules(1.0, (3, 4, 5), sign=-1)], ids=["fixed", "adaptive"]
+)
 @pytest.mark.parametrize("sds", [(1.0, 1.0), (1.0, 3.0)])
 def test_one_arm_on_two_streams_of_seeds_is_rarely_told_apart(laid, rules, sds):
     """An A/A replicate, compared unpaired; beside it the arms of `compare`. Seeds' effects are in

@@ -24,7 +24,9 @@ def test_a_design_is_judged_as_statsmodels_would():
     together = Contrast("d with e", "interaction", {"d": 1.0, "e": -1.0, "b": -0.5, "a": 0.5})
     second = Contrast("d over b", "interaction", {"d": 1.0, "b": -1.0})
     judgement = judge(
-        cells, [change("b"), together, change("c"), second, change("d"), change("e")], Rules(2.5)
+        cells,
+        [change("b"), together, change("c"), second, change("d"), change("e")],
+        Rules(2.5, sign=-1),
     )
     assert judgement.sd == pytest.approx(model.mse_resid**0.5)
     assert judgement.dof == model.df_resid
@@ -72,7 +74,7 @@ def test_a_design_is_judged_as_statsmodels_would():
 def test_two_arms_are_judged_by_the_paired_tests():
     for seed in range(20):
         cells = table({"a": 10, "b": 10.5}, 5, seed)
-        (own,) = judge(cells, [change("b")], Rules(1.5)).effects
+        (own,) = judge(cells, [change("b")], Rules(1.5, sign=-1)).effects
         b, a = column(cells, "b"), column(cells, "a")
         assert own.effect.p == pytest.approx(stats.ttest_rel(b, a).pvalue)
         assert (own.verdict == "equivalent") == (ttost_paired(b, a, -1.5, 1.5)[0] < 0.05)
@@ -80,7 +82,9 @@ def test_two_arms_are_judged_by_the_paired_tests():
 
 def test_the_paired_t_stands_beside_the_pooled():
     cells = table({"a": 10, "b": 10.5, "c": 9}, 5)
-    own = judge(cells, [Contrast("x", "change", {"b": 0.5, "a": -0.5})], Rules(1.0)).effects[0]
+    own = judge(
+        cells, [Contrast("x", "change", {"b": 0.5, "a": -0.5})], Rules(1.0, sign=-1)
+    ).effects[0]
     assert own.paired is not None
     reference = stats.ttest_rel(column(cells, "b") / 2, column(cells, "a") / 2)
     interval = reference.confidence_interval(0.95)
@@ -88,7 +92,7 @@ def test_the_paired_t_stands_beside_the_pooled():
     assert (own.paired.low, own.paired.high) == pytest.approx((interval.low, interval.high))
     assert own.effect.p != pytest.approx(own.paired.p)
     three = judge(
-        cells, [Contrast("x", "change", {"b": 1.0, "a": -0.5, "c": -0.5})], Rules(1.0)
+        cells, [Contrast("x", "change", {"b": 1.0, "a": -0.5, "c": -0.5})], Rules(1.0, sign=-1)
     ).effects[0]
     assert three.paired is None
 
@@ -97,7 +101,7 @@ def test_arms_without_a_common_seed_are_compared_unpaired():
     cells = table({"a": 10, "b": 12}, 5) | {
         ("again", 1000 + s): v for (_, s), v in table({"again": 10}, 4, 1, 3.0).items()
     }
-    judgement = judge(cells, [change("again"), change("b")], Rules(1.0))
+    judgement = judge(cells, [change("again"), change("b")], Rules(1.0, sign=-1))
     reference = stats.ttest_ind(column(cells, "again"), column(cells, "a"), equal_var=False)
     interval = reference.confidence_interval(0.95)
     own, within = judgement.effects
@@ -116,12 +120,14 @@ def test_sums_over_streams_are_compared_by_seed():
         (f"{n}2", 99 + s): v for (n, s), v in table({"a": 10, "b": 12}, 4, 1).items()
     }
     cells |= {("a2", 500): 3.0}  # a seed that its partner has not
-    own = judge(cells, [Contrast("x", "change", {"b": 1.0, "a2": -1.0})], Rules(1.0)).effects[0]
+    own = judge(
+        cells, [Contrast("x", "change", {"b": 1.0, "a2": -1.0})], Rules(1.0, sign=-1)
+    ).effects[0]
     assert own.effect.p == pytest.approx(
         stats.ttest_ind(column(cells, "b"), column(cells, "a2"), equal_var=False).pvalue
     )
     weights = {"a": 1.0, "b": 1.0, "a2": -1.0, "b2": -1.0}
-    own = judge(cells, [Contrast("x", "change", weights)], Rules(1.0)).effects[0]
+    own = judge(cells, [Contrast("x", "change", weights)], Rules(1.0, sign=-1)).effects[0]
     one, other = (
         column(cells, "a") + column(cells, "b"),
         column(cells, "a2")[:4] + column(cells, "b2"),
@@ -143,7 +149,9 @@ def test_holm_is_statsmodels():
 
 
 def test_real_but_below_the_margin():
-    own = judge(table({"a": 10, "b": 10.5}, 8, sd=0.05), [change("b")], Rules(1.0)).effects[0]
+    own = judge(
+        table({"a": 10, "b": 10.5}, 8, sd=0.05), [change("b")], Rules(1.0, sign=-1)
+    ).effects[0]
     assert (own.verdict, own.real, own.seeds_needed) == ("equivalent", True, None)
 
 
@@ -151,22 +159,30 @@ def test_an_arm_that_diverged_takes_its_questions_along_and_leaves_the_error():
     cells = table({"a": 10, "b": 5, "c": 10}, 3)
     cells |= {("c", 1): 900.0, ("c", 2): float("nan")}
     questions = [change("b"), change("c"), Contrast("b × c", "interaction", {"b": 1.0, "c": -1.0})]
-    judgement = judge(cells, questions, Rules(1.0), {"c"})
+    judgement = judge(cells, questions, Rules(1.0, sign=-1), {"c"})
     assert [own.verdict for own in judgement.effects] == ["helps", "diverged", "diverged"]
     assert judgement.effects[1].effect.estimate is None
-    alone = judge({k: v for k, v in cells.items() if k[0] != "c"}, questions[:1], Rules(1.0))
+    alone = judge(
+        {k: v for k, v in cells.items() if k[0] != "c"}, questions[:1], Rules(1.0, sign=-1)
+    )
     assert judgement.effects[0] == alone.effects[0]
     assert (judgement.sd, judgement.dof) == (alone.sd, 2)
 
 
 def test_a_value_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match="arm 'b', seed 2: inf is no value"):
-        judge(table({"a": 10, "b": 5}, 3) | {("b", 2): float("inf")}, [change("b")], Rules(1.0))
+        judge(
+            table({"a": 10, "b": 5}, 3) | {("b", 2): float("inf")},
+            [change("b")],
+            Rules(1.0, sign=-1),
+        )
 
 
 @pytest.mark.parametrize("looks", [(), LOOKS])
 def test_one_seed_gives_estimates_and_no_verdict(looks):
-    judgement = judge({("a", 1): 1.0, ("b", 1): 3.0}, [change("b"), change("c")], Rules(1.0, looks))
+    judgement = judge(
+        {("a", 1): 1.0, ("b", 1): 3.0}, [change("b"), change("c")], Rules(1.0, looks, sign=-1)
+    )
     own, missing = judgement.effects
     assert own.effect.estimate == pytest.approx(2.0)
     assert (own.effect.low, own.effect.p, own.p_holm, own.verdict, own.seeds) == (
@@ -185,14 +201,16 @@ def test_one_seed_gives_estimates_and_no_verdict(looks):
 
 def test_no_runs_at_all():
     for looks in ((), LOOKS):
-        judgement = judge({}, [change("b")], Rules(1.0, looks))
+        judgement = judge({}, [change("b")], Rules(1.0, looks, sign=-1))
         assert judgement.effects[0].verdict is None
         assert judgement.open == (frozenset("ab") if looks else frozenset())
 
 
 def test_inconclusive_says_how_many_seeds_would_settle_it():
     judgement = judge(
-        table({"a": 10, "b": 10.5, "c": 10.4}, 3, seed=2), [change("b"), change("c")], Rules(1.0)
+        table({"a": 10, "b": 10.5, "c": 10.4}, 3, seed=2),
+        [change("b"), change("c")],
+        Rules(1.0, sign=-1),
     )
     own = judgement.effects[0]
     assert own.verdict == "inconclusive"
@@ -204,7 +222,9 @@ def test_inconclusive_says_how_many_seeds_would_settle_it():
         return stats.nct.sf(stats.t.isf(0.0125, dof), dof, shift)
 
     assert power(own.seeds_needed) >= 0.8 > power(own.seeds_needed - 1)
-    wide = judge(table({"a": 10, "b": 11}, 3, seed=4), [change("b")], Rules(1e-4)).effects[0]
+    wide = judge(table({"a": 10, "b": 11}, 3, seed=4), [change("b")], Rules(1e-4, sign=-1)).effects[
+        0
+    ]
     assert (wide.verdict, wide.seeds_needed) == ("inconclusive", None)  # more than 10,000
 
 
@@ -220,6 +240,6 @@ class Plain:
 
 def test_any_question_of_that_form_will_do():
     cells = table({"a": 10, "b": 12}, 4)
-    assert judge(cells, [Plain("b", "change", {"b": 1.0, "a": -1.0})], Rules(1.0)) == judge(
-        cells, [change("b")], Rules(1.0)
-    )
+    assert judge(
+        cells, [Plain("b", "change", {"b": 1.0, "a": -1.0})], Rules(1.0, sign=-1)
+    ) == judge(cells, [change("b")], Rules(1.0, sign=-1))

@@ -7,6 +7,7 @@ from typing import Any
 
 from ablab.analysis.summary import Summary
 from ablab.analysis.trials import ArmTuning
+from ablab.metrics import METRICS, Metric
 from ablab.report.figures.canvas import BLUE, MUTED, VERMILION, Plot, bare_drawing, folded, reach
 from ablab.text.numbers import exact
 
@@ -21,6 +22,7 @@ def bowls(summary: Summary) -> Plot | None:
     curves = _curves(summary)
     if not curves:
         return None
+    metric = METRICS[summary.metric]
     across = min(_ACROSS, len(curves))
     down = -(-len(curves) // across)
     titles = [folded(arm.arm, 22, 4) for arm, _ in curves]
@@ -35,7 +37,7 @@ def bowls(summary: Summary) -> Plot | None:
         for axes in grid.flat[len(curves) :]:
             axes.set_visible(False)
         for axes, (arm, points), title in zip(grid.flat, curves, titles, strict=False):
-            _bowl(axes, arm, points, ticks)
+            _bowl(axes, arm, points, ticks, metric)
             axes.set_title(title, fontsize=7)
         for axes in grid.flat[
             max(0, len(curves) - across) : len(curves)
@@ -46,7 +48,7 @@ def bowls(summary: Summary) -> Plot | None:
     return Plot(
         "bowls",
         "Tuning",
-        f"{summary.metric} of each arm's trials. {_all(curves)}",
+        f"{summary.metric} of each arm's trials. {_all(curves, metric)}",
         figure,
         _caption(summary, curves),
     )
@@ -60,18 +62,18 @@ def single_bowls(summary: Summary) -> list[Plot]:
     if not curves:
         return []
     ys = [y for _, points in curves for _, y in points]
-    ticks = _Ticks.of(curves)
+    ticks, metric = _Ticks.of(curves), METRICS[summary.metric]
     made = []
     for i, (arm, points) in enumerate(curves):
         with bare_drawing(1.35, 2.3) as figure:
             axes = figure.add_axes((0.18, 0.17, 0.78, 0.8))
-            _bowl(axes, arm, points, ticks)
+            _bowl(axes, arm, points, ticks, metric)
             axes.set_ylim(*reach(ys, ys, 0.08))
         made.append(
             Plot(
                 f"bowl{i}",
                 arm.arm,
-                f"{summary.metric} by {_option(arm)}: {_told(arm, points)}",
+                f"{summary.metric} by {_option(arm)}: {_told(arm, points, metric)}",
                 figure,
             )
         )
@@ -126,10 +128,10 @@ def _labels(chosen: Sequence[float]) -> list[str]:
     return [label.replace("e-0", "e-").replace("e+0", "e") for label in labels]
 
 
-def _bowl(axes: Any, arm: ArmTuning, points: Points, ticks: _Ticks) -> None:
+def _bowl(axes: Any, arm: ArmTuning, points: Points, ticks: _Ticks, metric: Metric) -> None:
     axes.plot(*zip(*points, strict=True), "o-", color=MUTED, markersize=3, linewidth=1)
     colour, marker = (VERMILION, "^") if arm.edges else (BLUE, "D")
-    axes.plot(*min(points, key=lambda point: point[1]), marker, color=colour, markersize=6)
+    axes.plot(*_best(points, metric), marker, color=colour, markersize=6)
     if ticks.log:
         axes.set_xscale("log")
         axes.minorticks_off()
@@ -171,10 +173,14 @@ def _caption(summary: Summary, curves: Sequence[Any]) -> str:
     return f"{summary.metric} by {_option(arm)}. {marks}{more}"
 
 
-def _told(arm: ArmTuning, points: Points) -> str:
-    x, y = min(points, key=lambda point: point[1])
+def _best(points: Points, metric: Metric) -> tuple[float, float]:
+    return min(points, key=lambda point: metric.as_loss(point[1]))
+
+
+def _told(arm: ArmTuning, points: Points, metric: Metric) -> str:
+    x, y = _best(points, metric)
     return f"best {y:.4g} at {x:.3g}" + (", at the edge of what was tried" if arm.edges else "")
 
 
-def _all(curves: Sequence[tuple[ArmTuning, Points]]) -> str:
-    return "; ".join(f"{arm.arm}: {_told(arm, points)}" for arm, points in curves) + "."
+def _all(curves: Sequence[tuple[ArmTuning, Points]], metric: Metric) -> str:
+    return "; ".join(f"{arm.arm}: {_told(arm, points, metric)}" for arm, points in curves) + "."

@@ -6,6 +6,7 @@ from typing import Any
 
 from ablab.analysis.effects import EffectSummary
 from ablab.analysis.summary import Summary
+from ablab.metrics import METRICS
 from ablab.report.figures.canvas import (
     GREEN,
     GRID,
@@ -60,7 +61,8 @@ def forest(summary: Summary) -> Plot | None:
                 color=GRID,
                 linewidth=0.8,
             )
-        axes.set_xlabel(f"effect on {summary.metric} (left is better)")
+        side = METRICS[summary.metric].pick(lower="left", higher="right")
+        axes.set_xlabel(f"effect on {summary.metric} ({side} is better)")
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
         axes.locator_params(axis="x", nbins=6)

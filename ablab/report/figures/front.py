@@ -6,6 +6,7 @@ from typing import Any
 
 from ablab.analysis.arms import ArmSummary
 from ablab.analysis.summary import Summary
+from ablab.metrics import METRICS, Metric
 from ablab.report.figures.canvas import BLUE, MUTED, Plot, drawing, in_sizes
 
 _LISTED = 8  # arms of the front that are named beside it
@@ -16,14 +17,16 @@ _SAME = 0.01  # costs that differ by less than this share are the same: there is
 
 @dataclass(frozen=True)
 class Cost:
-    """What an arm costs. `key`: of its figure's name. `of`: the cost. `better`: −1 where less is
-    better, 1 where more is.
-    """
+    """What an arm costs. `key`: of its figure's name. `of`: the cost."""
 
     key: str
     name: str
     of: str
-    better: int = -1
+
+    @property
+    def metric(self) -> Metric:
+        """The cost as a metric, which says whether less or more is better."""
+        return METRICS[f"cost/{self.of}"]
 
     def value(self, arm: ArmSummary) -> float | None:
         """What this arm costs; None where it was not measured."""
@@ -41,7 +44,7 @@ COSTS = (
     Cost("seconds", "training seconds", "seconds"),
     Cost("flops", "training FLOPs", "flops"),
     Cost("memory", "peak memory (bytes)", "peak_memory_bytes"),
-    Cost("decode", "decoded tokens a second", "decode_tokens_per_second", 1),
+    Cost("decode", "decoded tokens a second", "decode_tokens_per_second"),
     Cost("kv", "KV cache (bytes a sequence)", "kv_cache_bytes"),
     Cost("parameters", "parameters", "parameters"),
 )
@@ -78,16 +81,22 @@ def _values(summary: Summary, cost: Cost) -> list[float]:
     return [x for arm in summary.arms if (x := cost.value(arm)) is not None]
 
 
-def on_front(points: Mapping[int, tuple[float, float]], better: int = -1) -> list[int]:
+def on_front(
+    points: Mapping[int, tuple[float, float]], metrics: tuple[Metric, Metric]
+) -> list[int]:
     """Those that none beats or equals in one and beats in the other, cheapest first. `points`:
-    (cost, loss) by arm.
+    (cost, metric) by arm, with the two metrics that they are values of.
     """
-    found, lowest = [], float("inf")
-    for number in sorted(points, key=lambda n: (-better * points[n][0], points[n][1])):
-        if points[number][1] < lowest:
-            found.append(number)
-            lowest = points[number][1]
-    return found
+    losses = {
+        number: (metrics[0].as_loss(x), metrics[1].as_loss(y)) for number, (x, y) in points.items()
+    }
+    front: list[int] = []
+    lowest = float("inf")
+    for number in sorted(losses, key=losses.__getitem__):
+        if losses[number][1] < lowest:
+            front.append(number)
+            lowest = losses[number][1]
+    return front
 
 
 def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> Plot | None:
@@ -100,14 +109,17 @@ def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> 
         return None
     if _alike([x for x, _ in points.values()]):
         return None
-    best, names = on_front(points, cost.better), dict(arms)
+    metric = METRICS[summary.metric]
+    best, names = on_front(points, (cost.metric, metric)), dict(arms)
     many = len(points) > _MANY
     bars = {n: (names[n].low, names[n].high) for n in (best if many else points)}
     with drawing(3.5) as figure:
         axes = figure.add_subplot()
         _points(axes, points, best, bars)
-        axes.set_xlabel(f"{cost.name} ({'left' if cost.better < 0 else 'right'} is better)")
-        axes.set_ylabel(f"{summary.metric} (down is better)")
+        across = cost.metric.pick(lower="left", higher="right")
+        axes.set_xlabel(f"{cost.name} ({across} is better)")
+        upwards = metric.pick(lower="down", higher="up")
+        axes.set_ylabel(f"{summary.metric} ({upwards} is better)")
         axes.xaxis.set_major_locator(_few())
         in_sizes(axes.xaxis)
         axes.margins(0.08)

@@ -5,6 +5,7 @@ from typing import Any
 
 from ablab.analysis.effects import EffectSummary
 from ablab.analysis.summary import Summary
+from ablab.metrics import METRICS
 from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, folded
 from ablab.report.sentences import places_of, word
 
@@ -27,7 +28,8 @@ def interactions(summary: Summary) -> Plot | None:
         axes = figure.add_subplot()
         for (a, b), effect in cells.items():
             at = (rows.index(b), columns.index(a))
-            _cell(axes, at, effect, most)
+            better = METRICS[summary.metric].as_loss(effect.estimate or 0.0) < 0
+            _cell(axes, at, effect, most, BLUE if better else VERMILION)
             if numbers:
                 axes.text(at[1], at[0], _number(effect, unit), ha="center", va="center", fontsize=8)
         axes.set_xlim(-0.5, max(len(columns), _FEWEST) - 0.5)
@@ -97,11 +99,10 @@ def _pairs(summary: Summary) -> dict[tuple[str, str], EffectSummary]:
     return cells
 
 
-def _cell(axes: Any, at: tuple[int, int], effect: EffectSummary, most: float) -> None:
+def _cell(axes: Any, at: tuple[int, int], effect: EffectSummary, most: float, colour: str) -> None:
     from matplotlib.patches import Rectangle
 
     (row, column), value = at, effect.estimate or 0.0
-    colour = BLUE if value < 0 else VERMILION
     axes.add_patch(
         Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, facecolor=GRID, alpha=0.25, linewidth=0)
     )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ablab.analysis.effects import EffectSummary
+from ablab.metrics import METRICS
 from ablab.report.figures.canvas import INK, MARKS, MUTED, UNKNOWN, Plot, drawing, folded, legend
 from ablab.report.sentences import lost
 
@@ -51,7 +52,8 @@ def pair_plot(effects: "Sequence[Pair]", names: tuple[str, str], metric: str) ->
                 )
         axes.set_yticks(range(len(both)), labels)
         axes.set_ylim(len(both) - 0.4, -0.6)
-        axes.set_xlabel(f"effect on {metric} (left is better)")
+        side = METRICS[metric].pick(lower="left", higher="right")
+        axes.set_xlabel(f"effect on {metric} ({side} is better)")
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
         axes.locator_params(axis="x", nbins=6)

@@ -5,6 +5,7 @@ do together.
 from typing import Any
 
 from ablab.analysis.waterfall_steps import Steps
+from ablab.metrics import METRICS
 from ablab.report.figures.canvas import (
     BLUE,
     GRID,
@@ -35,7 +36,7 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
         axes = figure.add_subplot()
         at, edges = steps.first, [steps.first]
         for row, step in enumerate(steps.changes, 1):
-            colour = BLUE if step.estimate < 0 else VERMILION
+            colour = BLUE if METRICS[metric].as_loss(step.estimate) < 0 else VERMILION
             face: dict[str, Any] = {"color": colour, "alpha": 1.0 if step.told else 0.45}
             if step.rest:
                 face = {"color": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.8}
@@ -56,7 +57,8 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
             axes.text(high + room, row, text, ha="right", va="center", fontsize=9)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(last + 0.6, -0.6)
-        axes.set_xlabel(f"{metric} (left is better)")
+        side = METRICS[metric].pick(lower="left", higher="right")
+        axes.set_xlabel(f"{metric} ({side} is better)")
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
     told = "; ".join(f"{step.name} {step.estimate:+.{places}f}" for step in steps.changes)

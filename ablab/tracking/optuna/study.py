@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ablab.metrics import METRICS, Direction
+
 if TYPE_CHECKING:
     import optuna
 
@@ -51,27 +53,31 @@ class Outcome:
 
 class Proposer:
     """Asks Optuna for trials. `space`: all parameters, by name: a list of choices, or an interval.
-    `population`: of NSGA-II, which serves several objectives.
+    `directions`: one per objective. `population`: of NSGA-II, which serves several objectives.
     """
 
     def __init__(
-        self, space: Space, objectives: int, pruner: Pruner = "none", population: int = 50
+        self,
+        space: Space,
+        directions: Sequence[Direction],
+        pruner: Pruner = "none",
+        population: int = 50,
     ) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         several = optuna.samplers.NSGAIISampler(seed=0, population_size=population)
-        sampler = optuna.samplers.TPESampler(seed=0) if objectives == 1 else several
+        sampler = optuna.samplers.TPESampler(seed=0) if len(directions) == 1 else several
         self._space = {name: _distribution(values) for name, values in space.items()}
         # Hyperband draws a trial's bracket from the study's name: the same for every arm, and every
         # time.
         self._study = optuna.create_study(
             study_name="trials",
-            directions=_down(objectives),
+            directions=list(directions),
             sampler=sampler,
             pruner=_pruner(pruner),
         )
-        self._several = objectives > 1
+        self._several = len(directions) > 1
         self._trials: dict[int, optuna.Trial] = {}
         self._reported: dict[int, set[int]] = {}
 
@@ -135,7 +141,10 @@ class StudyView:
         self._database = optuna.storages.RDBStorage(storage) if "://" in storage else None
         held = self._database or _journal(Path(storage))
         self._study = optuna.create_study(
-            storage=held, study_name=name, directions=_down(len(metrics)), load_if_exists=True
+            storage=held,
+            study_name=name,
+            directions=[METRICS[metric].direction for metric in metrics],
+            load_if_exists=True,
         )
         if not self._study.metric_names:
             with warnings.catch_warnings():
@@ -191,10 +200,6 @@ def _journal(path: Path) -> "optuna.storages.JournalStorage":
     except (ValueError, KeyError):
         path.rename(path.with_suffix(".damaged"))
         return JournalStorage(JournalFileBackend(str(path)))
-
-
-def _down(objectives: int) -> "list[optuna.study.StudyDirection | Literal['minimize', 'maximize']]":
-    return ["minimize"] * objectives
 
 
 def _distribution(values: Sequence[Any] | Interval) -> "optuna.distributions.BaseDistribution":
