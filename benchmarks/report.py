@@ -12,9 +12,10 @@ from pathlib import Path
 
 from ablab.analysis.summarise import summarise
 from ablab.execute.session import Request, planned
-from ablab.plan.study_content import study_content
+from ablab.plan.content import study_content
 from ablab.records.home import Home, StudyRecord, make_home
 from ablab.records.run_record import Record
+from ablab.records.study_content import Sources
 from ablab.report.files import write_files
 from tests.report.realistic import leave
 
@@ -47,9 +48,8 @@ def carried_out(home: Home, changes: int) -> StudyRecord:
     file.write_text(STUDY.format(changes=", ".join(CHANGES[:changes])))
     asked = planned(Request(file, None, (), ()), home.root)
     record = StudyRecord(home, asked.request.name, asked.study.revision())
-    record.write(
-        study_content(asked.study, asked.plan), {"command": file.name, "flop_convention": "counted"}
-    )
+    sources = Sources(command=file.name, flop_convention="counted")
+    record.write(study_content(record, asked.study, asked.plan, sources))
     asked.accounts.write()
     for spec in asked.plan.runs:
         run = Record(home.root, spec.key)
@@ -71,7 +71,7 @@ def main() -> None:
             end = time.perf_counter()
             size = files[0].stat().st_size / 1e6
             print(
-                f"{summary.runs:5d} runs, {len(summary.arms):3d} arms: summary "
+                f"{summary.progress.runs:5d} runs, {len(summary.parts[0].arms):3d} arms: summary "
                 f"{summed - start:.1f} s, "
                 f"{len(files)} files {end - summed:.1f} s; page {size:.2f} MB",
                 flush=True,

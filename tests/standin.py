@@ -5,46 +5,44 @@ specification gives.
 import hashlib
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ablab.data.batches import Batches
 from ablab.execute.session import Request, Session, Share, planned
 from ablab.execute.summary import ExecutionSummary
 from ablab.records.home import make_home
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.train.result import RunCost, RunResult
 
-Response = Callable[[RunSpec], float | Mapping[str, Any]]
+Response = Callable[[RunSpec], float | RunResult]
 
 
-def result(value: float, **cost: float) -> dict[str, Any]:
+def result(value: float, **cost: Any) -> RunResult:
     """What a finished run writes."""
-    return {
-        "diverged": False,
-        "steps": 4,
-        "precision": "fp32",
-        "device": "cpu",
-        "threads": 1,
-        "versions": {},
-        "metrics": {
-            "train/loss": value,
-            "val/loss": value,
-            "val/bpb": value,
-            "test/loss": value,
-            "test/bpb": value,
-        },
-        "cost": {
-            "tokens": 256,
-            "flops": 1e6,
-            "seconds": 1.0,
-            "validation_seconds": 0.1,
-            "tokens_per_second": 256.0,
-            "peak_memory_bytes": 1e6,
-            "parameters": 1000,
-            **cost,
-        },
+    costs: dict[str, Any] = {
+        "tokens": 256,
+        "flops": 1e6,
+        "seconds": 1.0,
+        "validation_seconds": 0.1,
+        "tokens_per_second": 256.0,
+        "peak_memory_bytes": 1e6,
+        "parameters": 1000,
     }
+    names = ("train/loss", "val/loss", "val/bpb", "test/loss", "test/bpb")
+    return RunResult(
+        diverged=False,
+        steps=4,
+        precision="fp32",
+        device="cpu",
+        threads=1,
+        versions={},
+        metrics=dict.fromkeys(names, value),
+        cost=RunCost(**{**costs, **cost}),
+    )
 
 
 class StandIn:
@@ -64,8 +62,8 @@ class StandIn:
             record.append_metrics(step, {"val/bpb": 5.0 - step, "train/loss": 5.0})
         outcome = result(given) if isinstance(given, int | float) else given
         record.append_metrics(
-            outcome["steps"],
-            {"cost/tokens": outcome["cost"]["tokens"], "cost/tokens_per_second": 300.0},
+            outcome.steps,
+            {"cost/tokens": outcome.cost.tokens, "cost/tokens_per_second": 300.0},
         )
         record.finish(outcome)
         future: Future[AttemptOutcome] = Future()
@@ -94,9 +92,7 @@ class Silent:
 
     def started(self, spec: RunSpec) -> None: ...
 
-    def ended(
-        self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None
-    ) -> None: ...
+    def ended(self, spec: RunSpec, report: AttemptOutcome, result: RunResult | None) -> None: ...
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None: ...
 
@@ -124,5 +120,8 @@ def carry_out(
 def noise_seed(spec: RunSpec) -> int:
     """A seed for a run's simulated noise that does not depend on how run keys are made."""
     options = sorted((name, sorted(values.items())) for name, values in spec.plugins)
-    label = f"{options}/{spec.dims}/{spec.batches}/{spec.limit}/{spec.recipe}/{spec.seed}"
+    timed = not isinstance(spec.batches, Batches)
+    batches = () if timed else spec.batches.runs
+    limit = asdict(spec.batches) if timed else None
+    label = f"{options}/{spec.dims}/{batches}/{limit}/{spec.recipe}/{spec.seed}"
     return int(hashlib.sha256(label.encode()).hexdigest()[:8], 16)

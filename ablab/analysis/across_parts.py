@@ -1,50 +1,111 @@
-"""Across the parts of a study: how its arms rank at each budget or scale, and where the ranking
-changes.
+"""Comparison across the parts of a study: the ranks of its arms at each budget or scale, and where
+they change.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ablab.analysis.ladder import ladder
+from ablab.analysis.ladder import Ladder, ladder
 from ablab.analysis.part_result import PartResult
 from ablab.metrics import METRICS, Metric
-from ablab.plan.equal_arms import first_by_runs, merged
+from ablab.plan.equal_arms import merged
+from ablab.records.study_content import StudyContent
+from ablab.spec.study import Study
 from ablab.stats.effects import Effect, arm_means, effect, fit
 
-if TYPE_CHECKING:
-    from ablab.analysis.summary import Summary
+
+@dataclass(frozen=True)
+class RankedArm:
+    """An arm among those of a part."""
+
+    arm: str
+    """Name of the arm."""
+    rank: int
+    """One more than the number of arms that are better: equal arms share theirs."""
+    mean: float
+    """Mean of the metric."""
 
 
-def across(content: Mapping[str, Any], parts: Sequence["Summary"]) -> dict[str, Any]:
-    """What only the parts together tell, in plain JSON types: `rankings`, `changes` of rank, and
-    the `ladder`.
+@dataclass(frozen=True)
+class Ranking:
+    """The arms of a part, the best first."""
+
+    part: str
+    """Label of the part."""
+    flops: float
+    """Training FLOPs of one run of the baseline."""
+    sd: float | None
+    """Run-to-run standard deviation."""
+    arms: list[RankedArm]
+    """The arms that have a mean."""
+
+
+@dataclass(frozen=True)
+class RankChange:
+    """Two arms whose order is not the same in every part."""
+
+    arms: tuple[str, str]
+    """The two arms."""
+    between: list[tuple[str, str]]
+    """Labels of the parts between which the order changes."""
+    clear: bool
+    """Whether each of them is ahead beyond its 95 % interval in some part."""
+    ahead: dict[str, str]
+    """By part, the arm that is ahead."""
+
+
+@dataclass(frozen=True)
+class Across:
+    """What only the parts of a study together tell."""
+
+    metric: str
+    """The metric that arms are ranked by."""
+    rankings: list[Ranking]
+    """The arms of each part, from little compute to much."""
+    changes: list[RankChange]
+    """Changes of rank, the clear ones first."""
+    ladder: Ladder
+    """The ladder that the parts form."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {
+            "metric": self.metric,
+            "rankings": [asdict(ranking) for ranking in self.rankings],
+            "changes": [asdict(change) for change in self.changes],
+            "ladder": self.ladder.as_json(),
+        }
+
+
+def across(content: StudyContent, results: Sequence[PartResult]) -> Across:
+    """Return the comparison across the parts of a study.
+
+    Args:
+        content: content of its record.
+        results: results of its parts, in the same order.
+
     """
-    found = [_result(part, summary) for part, summary in zip(content["parts"], parts, strict=True)]
-    found.sort(key=lambda result: result.compute)
-    metric = METRICS[parts[0].metric]
-    return {
-        "metric": metric.name,
-        "rankings": [_ranking(result, metric) for result in found],
-        "changes": _changes(found, metric),
-        "ladder": ladder(
-            [result for result in found if result.compute],
-            content["parts"][-1]["contrasts"],
-            _unlike(content, metric),
+    ordered = sorted(results, key=lambda result: result.compute)
+    metric = METRICS[content.study.metric]
+    return Across(
+        metric=metric.name,
+        rankings=[_ranking(result, metric) for result in ordered],
+        changes=_changes(ordered, metric),
+        ladder=ladder(
+            [result for result in ordered if result.compute],
+            content.parts[-1].contrasts,
+            _unlike(content.study, metric),
         ),
-    }
+    )
 
 
-def _unlike(content: Mapping[str, Any], metric: Metric) -> str | None:
+def _unlike(study: Study, metric: Metric) -> str | None:
     """Why the parts are no ladder; None where they are one."""
     if metric.direction == "maximize":
         return "no forecasts and no multipliers: scaling curves are of metrics that fall"
-    kinds = dict.fromkeys(
-        k
-        for budget in content["config"].get("budgets") or ()
-        for k, amount in budget.items()
-        if amount
-    )
+    kinds = dict.fromkeys(budget.budget().kind for budget in study.budgets or ())
     if len(kinds) < 2:
         return None
     return (
@@ -53,62 +114,51 @@ def _unlike(content: Mapping[str, Any], metric: Metric) -> str | None:
     )
 
 
-def _result(record: Mapping[str, Any], part: "Summary") -> PartResult:
-    baseline: str = record["baseline"]
-    whole = [arm for arm in part.arms if not arm.diverged]
-    cells = {(arm.name, value["seed"]): value["value"] for arm in whole for value in arm.values}
-    flops = {arm.name: arm.flops or 0.0 for arm in part.arms}
-    return PartResult(
-        part.part, baseline, flops[baseline], cells, flops, first_by_runs(record["runs"])
-    )
-
-
-def _ranking(result: PartResult, metric: Metric) -> dict[str, Any]:
-    """An arm's rank is one more than how many arms are better: those of equal value share
-    theirs.
-    """
-    fitted = fit(result.own) if result.own else None
-    own, arms = arm_means(result.own), dict.fromkeys(arm for arm, _ in result.cells)
-    means = {arm: own[first].value for arm in arms if (first := result.first.get(arm, arm)) in own}
+def _ranking(result: PartResult, metric: Metric) -> Ranking:
+    error = fit(result.distinct) if result.distinct else None
+    estimates = arm_means(result.distinct)
+    means: dict[str, float] = {}
+    for arm in dict.fromkeys(arm for arm, _ in result.cells):
+        first = result.first.get(arm, arm)
+        if first in estimates:
+            means[arm] = estimates[first].value
     losses = {arm: metric.as_loss(mean) for arm, mean in means.items()}
-    order = sorted(means, key=losses.__getitem__)
-    ranks = {arm: 1 + sum(other < losses[arm] for other in losses.values()) for arm in order}
-    return {
-        "part": result.label,
-        "flops": result.compute,
-        "sd": fitted.sd if fitted else None,
-        "arms": [{"arm": arm, "rank": ranks[arm], "mean": means[arm]} for arm in order],
-    }
+    arms = [
+        RankedArm(arm, 1 + sum(other < losses[arm] for other in losses.values()), means[arm])
+        for arm in sorted(means, key=losses.__getitem__)
+    ]
+    return Ranking(result.label, result.compute, error.sd if error else None, arms)
 
 
-def _changes(results: Sequence[PartResult], metric: Metric) -> list[dict[str, Any]]:
-    """Pairs of arms whose order is not the same in every part, those first of which each is clearly
-    ahead somewhere.
-    """
-    fits = [(result, fit(result.own)) for result in results if result.own]
+def _changes(results: Sequence[PartResult], metric: Metric) -> list[RankChange]:
+    fits = [(result, fit(result.distinct)) for result in results if result.distinct]
     arms = list(dict.fromkeys(arm for result, _ in fits for arm, _ in result.cells))
     changes = []
     for a, b in combinations(arms, 2):
-        both = [
-            (result.label, effect(fitted, merged({a: 1.0, b: -1.0}, result.first)))
-            for result, fitted in fits
+        differences = [
+            (result.label, effect(error, merged({a: 1.0, b: -1.0}, result.first)))
+            for result, error in fits
         ]
-        seen = [(label, found) for label, found in both if found.estimate is not None]
+        known = [(label, value) for label, value in differences if value.estimate is not None]
         between = [
-            [p, q] for (p, before), (q, after) in pairwise(seen) if _sign(before) * _sign(after) < 0
+            (p, q)
+            for (p, before), (q, after) in pairwise(known)
+            if _sign(before) * _sign(after) < 0
         ]
         if between:
-            clear = {_clear(found) for _, found in seen} >= {-1, 1}
-            ahead = {label: a if _sign(found) == metric.sign else b for label, found in seen}
-            changes.append({"arms": [a, b], "between": between, "clear": clear, "ahead": ahead})
-    return sorted(changes, key=lambda change: not change["clear"])
+            clear = {_clear_sign(value) for _, value in known} >= {-1, 1}
+            ahead = {label: a if _sign(value) == metric.sign else b for label, value in known}
+            changes.append(RankChange((a, b), between, clear, ahead))
+    return sorted(changes, key=lambda change: not change.clear)
 
 
-def _sign(found: Effect) -> int:
-    assert found.estimate is not None
-    return (found.estimate > 0) - (found.estimate < 0)
+def _sign(value: Effect) -> int:
+    assert value.estimate is not None
+    return (value.estimate > 0) - (value.estimate < 0)
 
 
-def _clear(found: Effect) -> int:
-    """The sign, where the interval leaves no doubt of it."""
-    return 0 if found.low is None or found.high is None else (found.low > 0) - (found.high < 0)
+def _clear_sign(value: Effect) -> int:
+    """The sign if the interval excludes zero, else 0."""
+    if value.low is None or value.high is None:
+        return 0
+    return (value.low > 0) - (value.high < 0)

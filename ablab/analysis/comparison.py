@@ -1,14 +1,15 @@
-"""Two studies side by side: what differs between them, and what each says of the same changes."""
+"""Two studies side by side: what differs between them, and their effects of the same changes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ablab.analysis.arms import ArmSummary
 from ablab.analysis.effects import EffectSummary
-from ablab.analysis.summary import Summary
+from ablab.analysis.study_summary import StudySummary
+from ablab.analysis.summary import PartSummary
 from ablab.errors import UserError
-from ablab.records.home import StudyRecord
+from ablab.records.study_content import PartContent
 from ablab.text.truncate import bare
 
 _NONE = "–"
@@ -16,175 +17,201 @@ _NONE = "–"
 
 @dataclass(frozen=True)
 class Pair:
-    """What both studies say of one effect; None: it is not in that study. `alike`: both contrast
-    the same arms.
-    """
+    """One effect in both studies."""
 
     name: str
+    """Name of the change; of both studies if they name it differently."""
     kind: str
+    """`change`, `interaction` or `total`."""
     first: EffectSummary | None
+    """The effect in the first study; None where it is not in it."""
     second: EffectSummary | None
-    alike: bool
+    """The effect in the second study, likewise."""
+    same_arms: bool
+    """Whether both contrast the same arms."""
 
     @property
     def agreement(self) -> str:
-        """In a word; a dash where there is none to tell."""
-        verdicts = [effect and effect.verdict for effect in (self.first, self.second)]
-        if None in verdicts or not self.alike:
+        """`same` or `differs`; a dash where the verdicts cannot be compared."""
+        if self.first is None or self.second is None or not self.same_arms:
+            return _NONE
+        verdicts = (self.first.verdict, self.second.verdict)
+        if None in verdicts:
             return _NONE
         return "same" if verdicts[0] == verdicts[1] else "differs"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "agreement": self.agreement,
+            "first": self.first.as_json() if self.first else None,
+            "second": self.second.as_json() if self.second else None,
+        }
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting in which the studies differ."""
+
+    setting: str
+    """Its key in the study files."""
+    first: str
+    """Its value in the first study."""
+    second: str
+    """Its value in the second study."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """`names`: of both. `differences`: (key, here, there) of the studies' settings. `effects`: none
-    where the metrics differ. `arms`: (name, here, there). `notes`: what is not compared, and why.
-    """
+    """A comparison of two studies."""
 
     names: tuple[str, str]
-    studies: tuple[Summary, Summary]
-    differences: list[tuple[str, str, str]]
+    """Names that tell them apart."""
+    studies: tuple[StudySummary, StudySummary]
+    """Their figures."""
+    differences: list[Difference]
+    """Settings in which they differ."""
     effects: list[Pair]
+    """Their effects; empty where the metrics differ."""
     arms: list[tuple[str, ArmSummary | None, ArmSummary | None]]
+    """Arms by name, in the first and in the second study."""
     notes: list[str]
+    """What is not compared, and why."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
-        pairs = [
-            {"name": p.name, "kind": p.kind, "agreement": p.agreement, **_verdicts(p)}
-            for p in self.effects
-        ]
-        names = [
-            {"setting": key, "first": here, "second": there}
-            for key, here, there in self.differences
-        ]
+    @property
+    def parts(self) -> tuple[PartSummary, PartSummary]:
+        """The figures of the only part of each study."""
+        first, second = self.studies
+        return first.parts[0], second.parts[0]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
         return {
-            "studies": [s.as_dict() for s in self.studies],
-            "differences": names,
-            "effects": pairs,
+            "studies": [study.as_json() for study in self.studies],
+            "differences": [
+                {"setting": d.setting, "first": d.first, "second": d.second}
+                for d in self.differences
+            ],
+            "effects": [pair.as_json() for pair in self.effects],
             "notes": self.notes,
         }
 
 
-def compare(first: tuple[Summary, StudyRecord], second: tuple[Summary, StudyRecord]) -> Comparison:
-    """Effects are matched by name or by what they contrast, arms by name. Raises UserError for a
-    study in several parts.
+def compare(first: StudySummary, second: StudySummary) -> Comparison:
+    """Compare two studies. Effects are matched by name or by their contrast, arms by name.
+
+    Raises:
+        UserError: for a study with several parts.
+
     """
-    (a, one), (b, other) = first, second
-    for summary in (a, b):
-        if summary.parts:
-            told = ", ".join(part.part for part in summary.parts)
-            raise UserError(
-                f"{summary.study} has {len(summary.parts)} parts ({told}): its own report "
-                "sets them side by side"
-            )
-    names = (
-        (a.study, b.study)
-        if a.study != b.study
-        else (f"{a.study}:{a.revision}", f"{b.study}:{b.revision}")
-    )
-    here, there = one.read(), other.read()
-    pairs = _pairs((a, here), (b, there)) if a.metric == b.metric else []
-    arms = [{arm.name: arm for arm in summary.arms} for summary in (a, b)]
+    a, b = (_only_part(study) for study in (first, second))
+    names = (first.study, second.study)
+    if first.study == second.study:
+        names = (f"{first.study}:{first.revision}", f"{second.study}:{second.revision}")
+    pairs = _pairs(a, b) if a.metric == b.metric else []
+    arms_a = {arm.name: arm for arm in a.arms}
+    arms_b = {arm.name: arm for arm in b.arms}
     return Comparison(
-        names,
-        (a, b),
-        _differences(here["config"], there["config"]),
-        pairs,
-        [
-            (name, arms[0].get(name), arms[1].get(name))
-            for name in dict.fromkeys([*arms[0], *arms[1]])
-        ],
-        _notes(names, ((a, here), (b, there)), pairs),
+        names=names,
+        studies=(first, second),
+        differences=_differences(_settings(first), _settings(second)),
+        effects=pairs,
+        arms=[(n, arms_a.get(n), arms_b.get(n)) for n in dict.fromkeys([*arms_a, *arms_b])],
+        notes=_notes(names, (a, b), pairs),
     )
 
 
-def _pairs(*studies: tuple[Summary, Mapping[str, Any]]) -> list[Pair]:
-    """The effects of both, by name; what one calls otherwise goes by what it contrasts."""
-    a, b = (
-        {(effect.name, effect.kind): effect for effect in summary.effects} for summary, _ in studies
-    )
-    first, second = (_contrasts(content) for _, content in studies)
-    called = {str(asked): key for key, asked in second.items() if key not in a}
-    also = {
-        key: other
-        for key, asked in first.items()
-        if key not in b and (other := called.get(str(asked))) is not None
-    }
-    pairs = []
-    for key in dict.fromkeys([*a, *(key for key in b if key not in also.values())]):
-        there = also.get(key, key)
-        name = key[0] if there[0] == key[0] else f"{key[0]} = {there[0]}"
-        pairs.append(
-            Pair(name, key[1], a.get(key), b.get(there), alike=first.get(key) == second.get(there))
+def _only_part(study: StudySummary) -> PartSummary:
+    if len(study.parts) > 1:
+        labels = ", ".join(part.label for part in study.parts)
+        raise UserError(
+            f"{study.study} has {len(study.parts)} parts ({labels}): its own report sets them "
+            "side by side"
         )
+    return study.parts[0]
+
+
+def _pairs(a: PartSummary, b: PartSummary) -> list[Pair]:
+    """The effects of both, by name, or else by what they contrast."""
+    effects_a = {(effect.name, effect.kind): effect for effect in a.effects}
+    effects_b = {(effect.name, effect.kind): effect for effect in b.effects}
+    contrasts_a = _contrasts(a.content)
+    contrasts_b = _contrasts(b.content)
+    by_contrast = {str(c): key for key, c in contrasts_b.items() if key not in effects_a}
+    renamed = {
+        key: other
+        for key, contrast in contrasts_a.items()
+        if key not in effects_b and (other := by_contrast.get(str(contrast))) is not None
+    }
+    only_b = [key for key in effects_b if key not in renamed.values()]
+    pairs = []
+    for key in dict.fromkeys([*effects_a, *only_b]):
+        other = renamed.get(key, key)
+        pair = Pair(
+            name=key[0] if other[0] == key[0] else f"{key[0]} = {other[0]}",
+            kind=key[1],
+            first=effects_a.get(key),
+            second=effects_b.get(other),
+            same_arms=contrasts_a.get(key) == contrasts_b.get(other),
+        )
+        pairs.append(pair)
     return pairs
 
 
-def _contrasts(content: Mapping[str, Any]) -> dict[tuple[str, str], list[tuple[str, float]]]:
-    """By effect, the arms that it contrasts, as expressions with their weights: what it asks,
-    whatever the arms are called.
-    """
-    of = {arm["name"]: arm["expression"] for arm in content["arms"]}
+def _contrasts(part: PartContent) -> dict[tuple[str, str], list[tuple[str, float]]]:
+    """By effect, the expressions of its arms with their weights, whatever the arms are called."""
+    expressions = {arm.name: arm.expression for arm in part.arms}
     return {
-        (c["name"], c["kind"]): sorted(
-            (of[arm], round(weight, 9)) for arm, weight in c["weights"].items()
+        (c.name, c.kind): sorted(
+            (expressions[arm], round(weight, 9)) for arm, weight in c.weights.items()
         )
-        for c in content["contrasts"]
+        for c in part.contrasts
     }
 
 
 def _notes(
-    names: tuple[str, str],
-    studies: Sequence[tuple[Summary, Mapping[str, Any]]],
-    pairs: Sequence[Pair],
+    names: tuple[str, str], parts: tuple[PartSummary, PartSummary], pairs: Sequence[Pair]
 ) -> list[str]:
-    """What is not compared, and why."""
-    metrics = [summary.metric for summary, _ in studies]
-    if metrics[0] != metrics[1]:
-        what = f"{names[0]} is judged by {metrics[0]}, {names[1]} by {metrics[1]}"
-        return [f"Effects are not compared: {what}."]
-    unlike = [
-        pair.name
-        for pair in pairs
-        if pair.first is not None and pair.second is not None and not pair.alike
-    ]
-    if not unlike:
+    a, b = parts
+    if a.metric != b.metric:
+        judged = f"{names[0]} is judged by {a.metric}, {names[1]} by {b.metric}"
+        return [f"Effects are not compared: {judged}."]
+    if all(pair.same_arms for pair in pairs if pair.first and pair.second):
         return []
-    asked = [
-        f"{name}: {content['config']['design']['kind']}, baseline {summary.baseline}"
-        for name, (summary, content) in zip(names, studies, strict=True)
+    designs = [
+        f"{name}: {part.content.study.design.kind}, baseline {part.baseline}"
+        for name, part in zip(names, parts, strict=True)
     ]
     return [
-        f"The designs ask different questions ({'; '.join(asked)}): where they contrast other "
-        "arms for a change, whether the "
-        "verdicts are the same is not told."
+        f"The designs ask different questions ({'; '.join(designs)}): where they contrast other "
+        "arms for a change, whether the verdicts are the same is not told."
     ]
 
 
-def _differences(here: Mapping[str, Any], there: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    a, b = dict(_flat(here)), dict(_flat(there))
-    keys = [key for key in dict.fromkeys([*a, *b]) if a.get(key) != b.get(key)]
-    return [(key, bare(a.get(key, _NONE)), bare(b.get(key, _NONE))) for key in keys]
+def _settings(study: StudySummary) -> dict[str, str]:
+    return dict(_flat(study.content.study.content("tracking")))
+
+
+def _differences(first: Mapping[str, str], second: Mapping[str, str]) -> list[Difference]:
+    return [
+        Difference(key, bare(first.get(key, _NONE)), bare(second.get(key, _NONE)))
+        for key in dict.fromkeys([*first, *second])
+        if first.get(key) != second.get(key)
+    ]
 
 
 def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """Settings by their dotted keys, as text."""
     if isinstance(value, Mapping):
         return [
             pair
             for key, inner in value.items()
             for pair in _flat(inner, f"{path}.{key}" if path else str(key))
         ]
+    if value is None:
+        return []
     values = value if isinstance(value, list) else [value]
-    return (
-        []
-        if value is None
-        else [(path, ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in values))]
-    )
-
-
-def _verdicts(pair: Pair) -> dict[str, Any]:
-    return {
-        name: asdict(e) if e is not None else None
-        for name, e in (("first", pair.first), ("second", pair.second))
-    }
+    text = ", ".join(f"{v:.6g}" if isinstance(v, float) else str(v) for v in values)
+    return [(path, text)]

@@ -1,19 +1,18 @@
-"""What changes cost: time, memory, decoding speed, cache, parameters and FLOPs, as ratios, in words
-and as a table.
-"""
+"""Costs of arms and changes: time, memory, decoding speed, cache, parameters and FLOPs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import nan
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ablab.analysis.scope import own_tokenizers
-from ablab.plan.equal_arms import first_by_runs, merged
+from ablab.analysis.result_table import ResultTable
+from ablab.design.layout import Contrast
+from ablab.plan.equal_arms import merged
+from ablab.records.params import parameters
+from ablab.records.study_content import Arm, PartContent
 from ablab.stats.costs import Ratio, log_fit, measured_ratio, ratio
 from ablab.stats.effects import Fit
-
-if TYPE_CHECKING:
-    from ablab.analysis.effects import EffectSummary
+from ablab.train.result import RunResult
 
 TIMED = ("seconds_per_token", "decode_tokens_per_second")
 OF_RUNS = (*TIMED, "peak_memory_bytes", "kv_cache_bytes")
@@ -25,154 +24,137 @@ COSTS = (
     "kv_cache_bytes",
     *OF_ARMS,
 )
-ONE_PROCESS = "1 process"
 PER_TOKEN = (*TIMED, "flops_per_token")
+# Reasons why a cost is not compared.
 TOKENS = "tokens differ"
 UNLIKE = "runs were carried out on unlike devices, layouts or numbers of threads"
 
 
 @dataclass(frozen=True)
 class Costs:
-    """A study's costs: `means` over runs, by cost and arm, and of the timed ones the fit to their
-    logarithms. `alike`: whether all runs were carried out alike, so that their costs compare.
-    `first`: by arm, the first of equal value, which alone is in the fits: the same run counts once.
-    `tokenizers`: by arm, that of its own; a token of one is not a token of another.
-    """
+    """The costs of a study's arms."""
 
     means: Mapping[str, Mapping[str, float | None]]
+    """Means over runs, by cost and arm."""
     fits: Mapping[str, Fit | None] = field(default_factory=dict)
-    alike: bool = True
+    """Of the timed costs, the fit to their logarithms. Of equal arms only the first is in it."""
+    comparable: bool = True
+    """Whether all runs were carried out on the same devices, layout and number of threads."""
     first: Mapping[str, str] = field(default_factory=dict)
+    """By arm, the first arm of equal value."""
     tokenizers: Mapping[str, str] = field(default_factory=dict)
+    """By arm, the tokenizer of its own: tokens of unlike tokenizers are not compared."""
 
     @classmethod
-    def of(cls, content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]]) -> "Costs":
-        """From a study's record and its runs' results by key; one that diverged has its costs
-        too.
-        """
-        runs = [
-            (run["arm"], run["seed"], results[run["key"]])
-            for run in content["runs"]
-            if run["key"] in results
-        ]
-        arms, first = [arm["name"] for arm in content["arms"]], first_by_runs(content["runs"])
+    def of(cls, part: PartContent, table: ResultTable) -> "Costs":
+        """Return the costs of a part of a study. A diverged run has its costs too."""
         means: dict[str, dict[str, float | None]] = {}
         fits: dict[str, Fit | None] = {}
         for name in OF_ARMS:
-            means[name] = {arm["name"]: arm[name] for arm in content["arms"]}
+            means[name] = {arm.name: getattr(arm, name) for arm in part.arms}
         for name in (*OF_RUNS, "seconds", "tokens"):
-            cells = {(arm, seed): cost_of(result, name) for arm, seed, result in runs}
+            cells = {(run.arm, run.seed): cost_of(result, name) for run, result in table.finished}
             means[name] = {
-                arm: _mean([value for (of, _), value in cells.items() if of == arm]) for arm in arms
+                arm: _mean([value for (of, _), value in cells.items() if of == arm])
+                for arm in table.arms
             }
             if name in TIMED:
-                # Where one run lacks a figure, its arm has none: the others' seeds may be the fast
-                # ones.
-                own = {cell: value for cell, value in cells.items() if first[cell[0]] == cell[0]}
+                # If one run lacks the figure, its arm has none: the other seeds may be fast ones.
+                distinct = {c: value for c, value in cells.items() if table.first[c[0]] == c[0]}
                 fits[name] = log_fit(
-                    {cell: nan if value is None else value for cell, value in own.items()}
+                    {cell: nan if value is None else value for cell, value in distinct.items()}
                 )
-        settings = {
-            (result["device"], result.get("layout", ONE_PROCESS), result["threads"])
-            for _, _, result in runs
-        }
-        return cls(means, fits, len(settings) <= 1, first, own_tokenizers(content["arms"]))
+        settings = {(r.device, r.layout, r.threads) for _, r in table.finished}
+        return cls(means, fits, len(settings) <= 1, table.first, tokenizers_of(part.arms))
 
     @property
     def notes(self) -> list[str]:
         """What a reader must know of them."""
-        unlike = [] if self.alike else [f"costs of runs are not compared: {UNLIKE}"]
-        return (
-            [*unlike, f"costs per token are not compared between unlike tokenizers: {TOKENS}"]
-            if self._mixed
-            else unlike
-        )
+        notes = []
+        if not self.comparable:
+            notes.append(f"costs of runs are not compared: {UNLIKE}")
+        if self._tokenizers_differ:
+            notes.append(f"costs per token are not compared between unlike tokenizers: {TOKENS}")
+        return notes
 
     @property
-    def apart(self) -> dict[str, str]:
+    def not_compared(self) -> dict[str, str]:
         """By cost, why it is not compared between arms."""
-        found: dict[str, str] = dict.fromkeys((*PER_TOKEN, "tokens"), TOKENS) if self._mixed else {}
-        return found if self.alike else {**found, **dict.fromkeys(("seconds", *OF_RUNS), UNLIKE)}
+        reasons: dict[str, str] = {}
+        if self._tokenizers_differ:
+            reasons |= dict.fromkeys((*PER_TOKEN, "tokens"), TOKENS)
+        if not self.comparable:
+            reasons |= dict.fromkeys(("seconds", *OF_RUNS), UNLIKE)
+        return reasons
 
     @property
-    def _mixed(self) -> bool:
+    def _tokenizers_differ(self) -> bool:
         return len(set(self.tokenizers.values())) > 1
 
     def of_arm(self, arm: str) -> dict[str, float | None]:
-        """The arm's mean costs by name, with `seconds` and `tokens` of a run."""
+        """Return an arm's mean costs by name, with `seconds` and `tokens` of a run."""
         return {name: by_arm.get(arm) for name, by_arm in self.means.items()}
 
-    def ratios(self, contrast: Mapping[str, Any]) -> dict[str, Ratio]:
-        """A contrast's ratios by cost; none for an interaction."""
-        return (
-            {}
-            if contrast["kind"] == "interaction"
-            else {name: self._ratio(name, contrast) for name in COSTS}
-        )
+    def ratios(self, contrast: Contrast) -> dict[str, Ratio]:
+        """Return a contrast's ratios by cost; empty for an interaction."""
+        if contrast.kind == "interaction":
+            return {}
+        return {name: self._ratio(name, contrast) for name in COSTS}
 
-    def of_effect(self, contrast: Mapping[str, Any]) -> dict[str, Any]:
-        """The same as an effect's summary holds it, in plain JSON types."""
-        found = self.ratios(contrast)
-        known = {
+    def of_effect(self, contrast: Contrast) -> dict[str, Any]:
+        """Return the same as the cost fields of `EffectSummary`."""
+        ratios = self.ratios(contrast)
+        intervals = {
             name: None if r.low is None or r.high is None else (r.low, r.high)
-            for name, r in found.items()
+            for name, r in ratios.items()
             if name in TIMED
         }
-        reasons = {name: r.why for name, r in found.items() if r.why}
         return {
-            "costs": {name: r.value for name, r in found.items()},
-            "cost_intervals": known,
-            "cost_reasons": reasons,
+            "costs": {name: r.value for name, r in ratios.items()},
+            "cost_intervals": intervals,
+            "cost_reasons": {name: r.why for name, r in ratios.items() if r.why},
         }
 
-    def _ratio(self, name: str, contrast: Mapping[str, Any]) -> Ratio:
-        # Where the weights cancel for each tokenizer, tokens are held against their like alone.
-        if name in PER_TOKEN and merged(contrast["weights"], self.tokenizers):
+    def _ratio(self, name: str, contrast: Contrast) -> Ratio:
+        # Where the weights cancel for each tokenizer, tokens are compared with their like alone.
+        if name in PER_TOKEN and merged(contrast.weights, self.tokenizers):
             return Ratio(None, why=TOKENS)
-        if name in OF_RUNS and not self.alike:
+        if name in OF_RUNS and not self.comparable:
             return Ratio(None)
-        if (fitted := self.fits.get(name)) is None:
-            return (
-                Ratio(None) if name in self.fits else ratio(self.means[name], contrast["weights"])
-            )
-        if weights := merged(contrast["weights"], self.first):
-            return measured_ratio(
-                fitted,
-                weights,
-                parts=[merged(part, self.first) for part in contrast.get("parts", ())],
-            )
-        # Of arms of equal value, which are known to cost the same where their cost is known.
-        known = all(self.first.get(arm, arm) in fitted.arms for arm in contrast["weights"])
+        if name not in self.fits:
+            return ratio(self.means[name], contrast.weights)
+        fit = self.fits[name]
+        if fit is None:
+            return Ratio(None)
+        weights = merged(contrast.weights, self.first)
+        if weights:
+            parts = [merged(part, self.first) for part in contrast.parts]
+            return measured_ratio(fit, weights, parts=parts)
+        # Between arms of equal value, which cost the same where their cost is known.
+        known = all(self.first.get(arm, arm) in fit.arms for arm in contrast.weights)
         return Ratio(1.0, 1.0, 1.0) if known else Ratio(None)
 
 
-def uncompared(objectives: Sequence[str], apart: Mapping[str, str]) -> dict[str, str]:
-    """Those of a search's objectives that are costs which are not compared, each with the
-    reason.
-    """
-    reasons = {name: apart.get(name.removeprefix("cost/")) for name in objectives}
+def tokenizers_of(arms: Sequence[Arm]) -> dict[str, str]:
+    """Return, by arm, the tokenizer that it has in place of the study's; else an empty text."""
+    return {arm.name: _tokenizer(**arm.data.get("tokenizer", {})) for arm in arms}
+
+
+def _tokenizer(kind: str = "", **options: Any) -> str:
+    return f"{kind} ({parameters(options)})" if options else kind
+
+
+def uncompared(objectives: Sequence[str], not_compared: Mapping[str, str]) -> dict[str, str]:
+    """Return the objectives of a search that are not compared between arms, with the reason."""
+    reasons = {name: not_compared.get(name.removeprefix("cost/")) for name in objectives}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def cost_of(result: Mapping[str, Any], name: str) -> float | None:
-    """One of a run's costs; None for one that it did not measure, as earlier versions didn't."""
-    cost = result["cost"]
-    if name == "seconds_per_token":
-        return 1 / cost["tokens_per_second"] if cost["tokens_per_second"] else None
-    if name == "peak_memory_bytes" and result["device"] == "cpu" and "kv_cache_bytes" not in cost:
-        return None  # then the worker's resident memory, which earlier runs had raised
-    return cost.get(name)
+def cost_of(result: RunResult, name: str) -> float | None:
+    """Return one of a run's costs; None if it was not measured."""
+    return getattr(result.cost, name)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
-
-
-def ratios_of(effect: "EffectSummary") -> dict[str, Ratio]:
-    """The effect's ratios by cost, with their intervals, or why there are none."""
-    ends = {name: effect.cost_intervals.get(name) or (None, None) for name in effect.costs}
-    return {
-        name: Ratio(value, *ends[name], effect.cost_reasons.get(name, ""))
-        for name, value in effect.costs.items()
-    }

@@ -1,114 +1,135 @@
-"""Loss curves from the runs' records: an arm's mean over its seeds, and the seeds' range."""
+"""Loss curves from the records of the runs: an arm's mean over its seeds, and their range."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ablab.analysis.scope import own_tokenizers
-from ablab.analysis.summary import Summary
+from ablab.analysis.costs import tokenizers_of
+from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
-from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
+from ablab.records.study_content import Arm
+from ablab.train.result import RunResult
 
 _POINTS = 100
-_MOST = 5
+_MAX_COLORED = 5
 _TRAIN = "train/loss"
 _MIXED = "Training loss is left out: it is nats per token, and tokens differ between arms."
+
+Row = Mapping[str, Any]
+Line = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One metric of an arm. `x`: tokens, or shares of the budget. `low`, `high`: over the seeds.
-    All of one length.
-    """
+    """One metric of an arm. All arrays have the shape (points,)."""
 
     arm: str
+    """Name of the arm."""
     metric: str
+    """Name of the metric."""
     x: np.ndarray
+    """Training tokens, or shares of the budget."""
     mean: np.ndarray
+    """Mean over the seeds."""
     low: np.ndarray
+    """Minimum over the seeds."""
     high: np.ndarray
+    """Maximum over the seeds."""
 
 
 @dataclass(frozen=True)
 class Curves:
-    """`axis`: what `x` is. `shown`: arms with a color of their own; the rest are background.
-    `seeds`: the most an arm has. `note`: what is left out.
-    """
+    """The curves of a part of a study."""
 
     axis: str
+    """Quantity on the x axis."""
     curves: list[Curve]
-    shown: list[str]
+    """All curves."""
+    colored: list[str]
+    """Arms with a color of their own; the rest are background."""
     seeds: int
+    """Maximum number of seeds of an arm."""
     note: str = ""
+    """What is left out."""
 
 
-def curves_of(summary: Summary, content: Mapping[str, Any], record: StudyRecord) -> Curves:
-    """All arms' training loss and the study's metric. Arms that spend as many tokens are shown by
-    tokens, others by shares.
+def curves_of(summary: PartSummary, home: Path) -> Curves:
+    """Return the training loss and the study's metric of all arms.
+
+    Arms that spend equally many tokens are shown by tokens, others by shares of the budget.
     """
-    mixed = len(set(own_tokenizers(content["arms"]).values())) > 1
-    # None: the clock decides, of each run anew.
-    alike = not mixed and len({arm["tokens"] for arm in content["arms"]} | {None}) == 2
+    arms = summary.content.arms
+    mixed = len(set(tokenizers_of(arms).values())) > 1
+    # None where the clock decides, separately for each run.
+    tokens = {arm.tokens for arm in arms}
+    by_tokens = not mixed and len(tokens) == 1 and None not in tokens
     curves: list[Curve] = []
     seeds = 0
-    for arm in content["arms"]:
-        records = [
-            Record(record.home.root, run["key"])
-            for run in content["runs"]
-            if run["arm"] == arm["name"]
-        ]
-        rows = [(found, held.result) for held in records if (found := held.metrics())]
-        whole = float(arm["tokens"] if alike else 1.0)
-        budget = _Budget(arm["tokens"], content["config"]["budget"].get("seconds"))
+    for arm in arms:
+        keys = [run.key for run in summary.content.runs if run.arm == arm.name]
+        runs = [_Run.of(Record(home, key)) for key in keys]
+        budget = _Budget(arm.tokens, summary.content.study.budget.seconds)
+        scale = float(arm.tokens) if by_tokens and arm.tokens is not None else 1.0
         for metric in (summary.metric,) if mixed else (_TRAIN, summary.metric):
-            lines = [
-                line
-                for found, result in rows
-                if len((line := _line(found, result, metric, budget))[0]) > 1
-            ]
-            curves += [_curve(arm["name"], metric, lines, whole)] if lines else []
+            lines = [run.line(metric, budget) for run in runs if run.rows]
+            lines = [line for line in lines if len(line[0]) > 1]
+            if lines:
+                curves.append(_curve(arm, metric, lines, scale))
             seeds = max(seeds, len(lines))
-    axis = "tokens" if alike else "share of the budget"
-    return Curves(axis, curves, telling(summary, content), seeds, _MIXED if mixed else "")
+    axis = "tokens" if by_tokens else "share of the budget"
+    return Curves(axis, curves, colored_arms(summary), seeds, _MIXED if mixed else "")
 
 
-def telling(summary: Summary, content: Mapping[str, Any]) -> list[str]:
-    """The arms that a figure tells apart: baseline, best, last; then those by which a change helps
-    or hurts. All, if few.
+def colored_arms(summary: PartSummary) -> list[str]:
+    """Return the arms that a figure distinguishes by color.
+
+    The baseline, the best and the last; then those by which a change helps or hurts. All if few.
     """
     names = [arm.name for arm in summary.arms]
-    if len(names) <= _MOST:
+    if len(names) <= _MAX_COLORED:
         return names
     means = {arm.name: arm.mean for arm in summary.arms if arm.mean is not None}
-    chosen = [summary.baseline, *([METRICS[summary.metric].best(means)] if means else [])]
-    for contrast, effect in zip(content["contrasts"], summary.effects, strict=False):
-        if len(contrast["weights"]) == 2 and (
-            effect.kind == "total" or effect.verdict in ("helps", "hurts")
-        ):
-            chosen += sorted(contrast["weights"], key=lambda arm: effect.kind != "total")
-    return [name for name in dict.fromkeys(chosen) if name in names][:_MOST]
+    chosen = [summary.baseline]
+    if means:
+        chosen.append(METRICS[summary.metric].best(means))
+    for contrast, effect in zip(summary.content.contrasts, summary.effects, strict=False):
+        decided = effect.kind == "total" or effect.verdict in ("helps", "hurts")
+        if len(contrast.weights) == 2 and decided:
+            chosen += sorted(contrast.weights, key=lambda arm: effect.kind != "total")
+    return [name for name in dict.fromkeys(chosen) if name in names][:_MAX_COLORED]
 
 
-def _line(
-    rows: Sequence[Mapping[str, Any]],
-    result: Mapping[str, Any] | None,
-    metric: str,
-    budget: "_Budget",
-) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the run and the metric at them, each (points,); none where the shares are not
-    known. A validation says no share: it is read between the rows.
-    """
-    last = max(result["steps"] if result else 0, rows[-1]["step"])
-    found = {row["step"]: row[metric] for row in rows if metric in row}
-    if result and not result["diverged"] and metric in result["metrics"]:
-        found[last] = result["metrics"][metric]
-    known = budget.shares(rows, last, done=result is not None)
-    steps = sorted(step for step, value in found.items() if np.isfinite(value)) if known else []
-    shares = np.interp(steps, list(known), list(known.values())) if known else np.array([])
-    return shares, np.array([found[step] for step in steps])
+@dataclass(frozen=True)
+class _Run:
+    """The rows that a run measured, and its result if it is finished."""
+
+    rows: list[dict[str, Any]]
+    result: RunResult | None
+
+    @classmethod
+    def of(cls, record: Record) -> "_Run":
+        return cls(record.metrics(), record.result)
+
+    def line(self, metric: str, budget: "_Budget") -> Line:
+        """Shares of the run and the metric there, each (points,); empty if the shares are unknown.
+
+        A validation has no share of its own: it is interpolated between rows that have one.
+        """
+        result = self.result
+        last = max(result.steps if result else 0, self.rows[-1]["step"])
+        values = {row["step"]: row[metric] for row in self.rows if metric in row}
+        if result and not result.diverged and metric in result.metrics:
+            values[last] = result.metrics[metric]
+        shares = budget.shares(self.rows, last, finished=result is not None)
+        steps = sorted(step for step, value in values.items() if np.isfinite(value))
+        if not shares:
+            return np.array([]), np.array([])
+        x = np.interp(steps, list(shares), list(shares.values()))
+        return x, np.array([values[step] for step in steps])
 
 
 @dataclass(frozen=True)
@@ -118,42 +139,37 @@ class _Budget:
     tokens: int | None
     seconds: float | None
 
-    def shares(
-        self, rows: Sequence[Mapping[str, Any]], last: int, *, done: bool
-    ) -> dict[float, float]:
-        """By step, the share of the budget that is spent after it; nothing where that can't be
-        told.
-        """
+    def shares(self, rows: Sequence[Row], last: int, *, finished: bool) -> dict[float, float]:
+        """By step, the share of the budget that is spent after it; empty if it is unknown."""
         tokens = {row["step"]: row["cost/tokens"] for row in rows if "cost/tokens" in row}
         if self.tokens is None and self.seconds and (spent := _seconds(rows)):
-            return {
-                0: 0.0,
-                **{step: min(1.0, seconds / self.seconds) for step, seconds in spent.items()},
-            }
-        if self.tokens is None and not done:  # its tokens are a share of nothing yet
+            shares = {step: min(1.0, seconds / self.seconds) for step, seconds in spent.items()}
+            return {0: 0.0, **shares}
+        if self.tokens is None and not finished:  # the total of its tokens is not known yet
             return {}
         if not tokens:
             return {0: 0.0, last: 1.0}
-        whole = self.tokens or max(tokens.values())
-        return {0: 0.0, **{step: count / whole for step, count in tokens.items()}}
+        total = self.tokens or max(tokens.values())
+        return {0: 0.0, **{step: count / total for step, count in tokens.items()}}
 
 
-def _seconds(rows: Sequence[Mapping[str, Any]]) -> dict[int, float]:
-    """By step, the seconds in training steps so far: rows tell them by tokens, and tokens a
-    second.
-    """
-    told = [row for row in rows if "cost/tokens" in row and row.get("cost/tokens_per_second")]
-    return {row["step"]: row["cost/tokens"] / row["cost/tokens_per_second"] for row in told}
+def _seconds(rows: Sequence[Row]) -> dict[int, float]:
+    """By step, the training time so far: tokens over tokens per second."""
+    timed = [row for row in rows if "cost/tokens" in row and row.get("cost/tokens_per_second")]
+    return {row["step"]: row["cost/tokens"] / row["cost/tokens_per_second"] for row in timed}
 
 
-def _curve(
-    arm: str, metric: str, lines: Sequence[tuple[np.ndarray, np.ndarray]], whole: float
-) -> Curve:
-    """Over the seeds, as far as the longest goes; each counts as far as it goes itself."""
-    x = max((line[0] for line in lines), key=lambda found: (found[-1], len(found)))
+def _curve(arm: Arm, metric: str, lines: Sequence[Line], scale: float) -> Curve:
+    """The curve over the seeds, as far as the longest; each seed counts as far as it goes."""
+    x = max((line[0] for line in lines), key=lambda shares: (shares[-1], len(shares)))
     if len(x) > _POINTS:
         x = x[np.linspace(0, len(x) - 1, _POINTS).round().astype(int)]
     every = np.array([np.interp(x, *line, right=np.nan) for line in lines])
     return Curve(
-        arm, metric, x * whole, np.nanmean(every, 0), np.nanmin(every, 0), np.nanmax(every, 0)
+        arm.name,
+        metric,
+        x * scale,
+        np.nanmean(every, 0),
+        np.nanmin(every, 0),
+        np.nanmax(every, 0),
     )

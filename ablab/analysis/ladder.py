@@ -1,92 +1,165 @@
-"""The ladder of a study in several parts: arms' curves, effects foretold, and compute
-multipliers.
+"""The ladder of a study with several parts: curves of the arms, forecasts of the effects, and
+compute multipliers.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from ablab.stats.curves import Curve, curve, multiplier
+from ablab.analysis.part_result import PartResult
+from ablab.design.layout import Contrast
+from ablab.stats.curves import Curve, Multiplier, curve, multiplier
 from ablab.stats.scaling import Extrapolation, outlook, paired
 
-if TYPE_CHECKING:
-    from ablab.analysis.part_result import PartResult
+# Parts whose baselines spend as much, but for rounding to whole steps, are one rung.
+_EQUAL_COMPUTE = 1.01
+_ONE_COMPUTE = "the baseline has results at one compute only"
 
-# Parts whose baselines spend as much, but for rounding to whole steps, are one point of the ladder.
-_ALIKE = 1.01
+
+@dataclass(frozen=True)
+class Rung:
+    """A rung of the ladder."""
+
+    part: str
+    """Label of the part."""
+    flops: float
+    """Training FLOPs of one run of the baseline."""
+
+
+@dataclass(frozen=True)
+class ArmCurve:
+    """The metric of an arm against training FLOPs."""
+
+    arm: str
+    """Name of the arm."""
+    curve: Curve
+    """The fitted curve."""
+
+
+@dataclass(frozen=True)
+class EffectOutlook:
+    """An effect up the ladder."""
+
+    change: str
+    """Name of the effect."""
+    kind: str
+    """`change`, `interaction` or `total`."""
+    effects: list[float | None]
+    """Mean effect on each rung, paired within seeds."""
+    outlook: Extrapolation
+    """Its slope, and its forecasts."""
+
+
+@dataclass(frozen=True)
+class ArmMultiplier:
+    """How many times its compute the baseline would need to reach an arm's loss on a rung."""
+
+    arm: str
+    """Name of the arm."""
+    part: str
+    """Label of the part."""
+    multiplier: Multiplier
+    """The multiplier with its interval."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The ladder of a study, its rungs from little compute to much."""
+
+    rungs: list[Rung]
+    """Its rungs."""
+    curves: list[ArmCurve]
+    """Curves of the arms that have one."""
+    outlooks: list[EffectOutlook]
+    """Effects up the ladder; empty where the parts are no ladder."""
+    multipliers: list[ArmMultiplier]
+    """Multipliers of every arm on every rung; empty likewise."""
+    unlike: str | None
+    """Why the parts are no ladder; None where they are one."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        outlooks = [
+            {"change": o.change, "kind": o.kind, "effects": o.effects, **asdict(o.outlook)}
+            for o in self.outlooks
+        ]
+        return {
+            "rungs": [asdict(rung) for rung in self.rungs],
+            "curves": [_curve_json(one) for one in self.curves],
+            "outlooks": outlooks,
+            "multipliers": [
+                {"arm": m.arm, "part": m.part, **asdict(m.multiplier)} for m in self.multipliers
+            ],
+            "unlike": self.unlike,
+        }
 
 
 def ladder(
-    results: Sequence["PartResult"],
-    contrasts: Sequence[Mapping[str, Any]],
-    unlike: str | None = None,
-) -> dict[str, Any]:
-    """In plain JSON types: `rungs` by the baseline's training FLOPs, the `curves` of arms, the
-    `outlooks` of effects, and `multipliers`. `results`: from little compute to much. `unlike`: why
-    they are no ladder; then there are neither outlooks nor multipliers.
+    results: Sequence[PartResult], contrasts: Sequence[Contrast], unlike: str | None = None
+) -> Ladder:
+    """Return the ladder of a study.
+
+    Args:
+        results: the parts' results, from little compute to much.
+        contrasts: the effects that all parts estimate.
+        unlike: why the parts are no ladder; then there are neither outlooks nor multipliers.
+
     """
     rungs = [
         result
         for i, result in enumerate(results)
-        if i == 0 or result.compute > _ALIKE * results[i - 1].compute
+        if i == 0 or result.compute > _EQUAL_COMPUTE * results[i - 1].compute
     ]
-    arms = list(dict.fromkeys(arm for result in rungs for arm, _ in result.cells))
+    arms = dict.fromkeys(arm for result in rungs for arm, _ in result.cells)
     curves = {
         arm: curve([(r.flops[a], s, v) for r in rungs for (a, s), v in r.cells.items() if a == arm])
         for arm in arms
     }
-    return {
-        "rungs": [{"part": r.label, "flops": r.compute} for r in rungs],
-        "curves": [_told_curve(arm, found) for arm, found in curves.items() if found is not None],
-        "outlooks": [] if unlike else [_told_outlook(contrast, rungs) for contrast in contrasts],
-        "multipliers": [] if unlike else _multipliers(rungs, curves),
-        "unlike": unlike,
-    }
-
-
-def _told_curve(arm: str, found: Curve) -> dict[str, Any]:
-    return {
-        "arm": arm,
-        "form": found.form,
-        "parameters": found.parameters,
-        "intervals": found.intervals(),
-        "sd": found.sd,
-        "dof": found.dof,
-        "lowest": found.lowest,
-        "highest": found.highest,
-        "loss_at_highest": found.at(found.highest),
-    }
-
-
-def _told_outlook(contrast: Mapping[str, Any], rungs: Sequence["PartResult"]) -> dict[str, Any]:
-    weights = contrast["weights"]
-    found = (
-        outlook([(rung.compute, rung.cells) for rung in rungs], weights)
-        if rungs
-        else Extrapolation(reason="no rung is done")
+    return Ladder(
+        rungs=[Rung(r.label, r.compute) for r in rungs],
+        curves=[ArmCurve(arm, fit) for arm, fit in curves.items() if fit is not None],
+        outlooks=[] if unlike else [_outlook(contrast, rungs) for contrast in contrasts],
+        multipliers=[] if unlike else _multipliers(rungs, curves),
+        unlike=unlike,
     )
-    effects = [list(paired(rung.cells, weights).values()) for rung in rungs]
+
+
+def _curve_json(one: ArmCurve) -> dict[str, Any]:
+    fit = one.curve
+    return {
+        "arm": one.arm,
+        "form": fit.form,
+        "parameters": fit.parameters,
+        "intervals": fit.intervals(),
+        "sd": fit.sd,
+        "dof": fit.dof,
+        "lowest": fit.lowest,
+        "highest": fit.highest,
+        "loss_at_highest": fit.at(fit.highest),
+    }
+
+
+def _outlook(contrast: Contrast, rungs: Sequence[PartResult]) -> EffectOutlook:
+    cells = [(rung.compute, rung.cells) for rung in rungs]
+    extrapolation = Extrapolation(reason="no rung is done")
+    if rungs:
+        extrapolation = outlook(cells, contrast.weights)
+    effects = [list(paired(rung.cells, contrast.weights).values()) for rung in rungs]
     means = [sum(values) / len(values) if values else None for values in effects]
-    return {"change": contrast["name"], "kind": contrast["kind"], "effects": means, **asdict(found)}
+    return EffectOutlook(contrast.name, contrast.kind, means, extrapolation)
 
 
 def _multipliers(
-    rungs: Sequence["PartResult"], curves: Mapping[str, Curve | None]
-) -> list[dict[str, Any]]:
-    """Of every arm on every rung."""
-    found = []
+    rungs: Sequence[PartResult], curves: Mapping[str, Curve | None]
+) -> list[ArmMultiplier]:
+    multipliers = []
     for rung in rungs:
         baseline = curves.get(rung.baseline)
         for arm in dict.fromkeys(arm for arm, _ in rung.cells if arm != rung.baseline):
             losses = {seed: value for (name, seed), value in rung.cells.items() if name == arm}
             if baseline is None:
-                one = {
-                    "value": None,
-                    "low": None,
-                    "high": None,
-                    "reason": "the baseline has results at one compute only",
-                }
+                one = Multiplier(None, reason=_ONE_COMPUTE)
             else:
-                one = asdict(multiplier(baseline, rung.flops[arm], losses))
-            found.append({"arm": arm, "part": rung.label, **one})
-    return found
+                one = multiplier(baseline, rung.flops[arm], losses)
+            multipliers.append(ArmMultiplier(arm, rung.label, one))
+    return multipliers

@@ -1,25 +1,38 @@
-"""What one part of a study came to."""
+"""The results of one part of a study, as the comparison across parts needs them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ablab.analysis.result_table import ResultTable
+from ablab.analysis.summary import PartSummary
+
 
 @dataclass(frozen=True)
 class PartResult:
-    """A part's label, its baseline, the baseline's training FLOPs a run, the values by (arm, seed)
-    of the arms that did not diverge, each arm's training FLOPs (0 where the clock decides and no
-    run is finished), and by arm the first of equal value.
-    """
+    """Values and compute of a part's arms. Arms that diverged are left out."""
 
     label: str
+    """Name of the part."""
     baseline: str
+    """Arm that the others are compared with."""
     compute: float
-    cells: dict[tuple[str, int], float]
-    flops: dict[str, float]
+    """Training FLOPs of one run of the baseline."""
+    cells: Mapping[tuple[str, int], float]
+    """Values of the metric by arm and seed."""
+    flops: Mapping[str, float]
+    """Training FLOPs of a run of each arm; 0 where the clock decides and no run is finished."""
     first: Mapping[str, str] = field(default_factory=dict)
+    """By arm, the first arm of equal value."""
+
+    @classmethod
+    def of(cls, part: PartSummary, table: ResultTable) -> "PartResult":
+        """Return the results of a part from its summary and its table."""
+        flops = {arm.name: arm.flops or 0.0 for arm in part.arms}
+        cells = table.values(part.metric, equal_arms=True)
+        return cls(part.label, part.baseline, flops[part.baseline], cells, flops, table.first)
 
     @property
-    def own(self) -> dict[tuple[str, int], float]:
+    def distinct(self) -> dict[tuple[str, int], float]:
         """The values of the first of equal arms: the same run counts once."""
         return {
             (arm, seed): value

@@ -1,134 +1,140 @@
-"""Gathers a study's figures from its run records, and estimates its effects."""
+"""Summarises a study from its record and the records of its runs."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 from ablab.analysis.across_parts import across
 from ablab.analysis.arms import arms_of
-from ablab.analysis.costs import ONE_PROCESS, Costs, uncompared
-from ablab.analysis.effects import findings, looks_of
-from ablab.analysis.scope import holds_for, scope
-from ablab.analysis.summary import Summary
-from ablab.analysis.trials import objectives_of, trials_of, tuning
+from ablab.analysis.costs import Costs, uncompared
+from ablab.analysis.effects import EffectSummary, findings, looks_of
+from ablab.analysis.part_result import PartResult
+from ablab.analysis.result_table import ResultTable, read_results
+from ablab.analysis.study_summary import StudySummary
+from ablab.analysis.summary import PartSummary, Progress
+from ablab.analysis.trials import trials_of, tuning_of
 from ablab.metrics import METRICS
-from ablab.records.home import StudyRecord, parts_alone
-from ablab.records.run_record import Record, figure, settled_keys
-from ablab.spec.seeds import runs_spared
+from ablab.records.home import Execution, StudyRecord
+from ablab.records.run_record import Record, settled_keys
+from ablab.records.study_content import Expected, PartContent, StudyContent
+from ablab.spec.search import Search
 from ablab.stats.front import dominated_by
-from ablab.text.truncate import bare
+from ablab.train.result import ONE_PROCESS, RunResult
 
 
-def summarise(record: StudyRecord) -> Summary:
-    """The study's figures as far as its runs are finished."""
+def summarise(record: StudyRecord) -> StudySummary:
+    """Return the figures of a study, as far as its runs are finished.
+
+    Raises:
+        UserError: if it was never run here.
+
+    """
     content = record.read()
-    if "parts" not in content:
-        return _summarise(record, content)
-    parts = [replace(_summarise(record, part), part=part["label"]) for part in parts_alone(content)]
-    whole = _summarise(record, content)
-    spared = (
-        None if any(part.spared is None for part in parts) else whole.spared
-    )  # it has no verdicts of its own
-    return replace(whole, parts=parts, across=across(content, parts), spared=spared)
-
-
-def _summarise(record: StudyRecord, content: Mapping[str, Any]) -> Summary:
-    root = record.home.root
-    shared = content.get("shared") or {"params": None, "runs": []}
-    keys = {run["key"] for run in (*content["runs"], *shared["runs"])}
-    trials = {trial["key"] for trial in content["trials"]} - keys
-    results = {key: result for key in keys if (result := Record(root, key).result) is not None}
-    costs = Costs.of(content, results)
-    arms = arms_of(content, results, costs)
-    found = findings(content, results)
-    effects = [
-        replace(e, **costs.of_effect(c))
-        for e, c in zip(found.effects, content["contrasts"], strict=True)
-    ]
-    executions, tried = record.executions, trials_of(content, record)
-    tuned = tuning(content, tried)
-    settled_all = all(
-        effect.verdict is not None for effect in effects if effect.kind != "interaction"
+    home = record.home.root
+    tables = [ResultTable.of(home, part) for part in content.parts]
+    parts = [_part(home, part, table) for part, table in zip(content.parts, tables, strict=True)]
+    results = [PartResult.of(part, table) for part, table in zip(parts, tables, strict=True)]
+    executions = record.executions
+    return StudySummary(
+        content=content,
+        progress=_progress(home, content, content.expected),
+        parts=parts,
+        across=across(content, results) if len(parts) > 1 else None,
+        overhead=_overhead(executions),
+        wall_seconds=sum(e.wall_seconds for e in executions) if executions else None,
+        workers=executions[-1].workers if executions else None,
     )
-    chosen = {arm.arm: arm.best for arm in tuned}
-    settled = set(results) | settled_keys(root, trials)
-    failures = {key: Record(root, key).failure for key in (keys | trials) - set(results)}
-    return Summary(
-        study=record.name,
-        revision=record.revision,
-        question=content["config"]["question"],
-        metric=content["config"]["metric"],
-        objectives=objectives_of(content),
-        arms=[replace(arm, tuned=chosen.get(arm.name)) for arm in arms],
+
+
+def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
+    costs = Costs.of(part, table)
+    shared = ResultTable.of(home, part, part.shared.runs) if part.shared else None
+    found = findings(part, table, shared)
+    effects = [
+        replace(effect, **costs.of_effect(contrast))
+        for effect, contrast in zip(found.effects, part.contrasts, strict=True)
+    ]
+    trials = trials_of(part, home)
+    tuning = tuning_of(part, trials)
+    best = {arm.arm: arm.best for arm in tuning}
+    arms = [replace(arm, tuned=best.get(arm.name)) for arm in arms_of(part, table, costs)]
+    return PartSummary(
+        content=part,
+        progress=_progress(home, part, part.expected),
+        arms=arms,
         effects=effects,
-        infeasible={bare(name): bare(reason) for name, reason in content["infeasible"].items()},
-        runs=content["expected"]["runs"] + content["expected"]["trials"],
-        finished=len(settled),
-        failed={k: f["reason"] for k, f in failures.items() if f},
         sd=found.sd,
         dof=found.dof,
-        overhead=_overhead(executions),
-        wall_seconds=sum(e["wall_seconds"] for e in executions) if executions else None,
-        workers=executions[-1]["workers"] if executions else None,
-        scope=scope(content),
-        holds_for=holds_for(content),
-        devices=sorted({_device(result) for result in results.values()}),
-        trials=tried,
-        tuning=tuned,
-        survivors=_survivors(content, results, costs),
-        apart=costs.apart,
-        notes=[*map(bare, content["notes"]), *costs.notes],
-        baseline=found.baseline,
-        margin=found.margin,
         noise_floor=found.noise_floor,
         detectable_effect=found.detectable,
-        shared=shared["params"],
-        spared=runs_spared(content) if settled_all else None,
-        looks=list(looks_of(content)),
+        margin=found.margin,
+        trials=trials,
+        tuning=tuning,
+        survivors=_survivors(part, table, costs),
+        not_compared=costs.not_compared,
+        cost_notes=costs.notes,
+        spared=_spared(part, effects),
+        looks=looks_of(part.study),
     )
 
 
-def _survivors(
-    content: Mapping[str, Any], results: Mapping[str, Mapping[str, Any]], costs: Costs
-) -> dict[str, str | None]:
-    """Of a search: each confirmed arm with the arm that beats it, None where there is none. Arms
-    that diverged are left out, and no arm is known to beat another where an objective is a cost
-    that is not compared. Nothing before all confirming runs are in.
+def _progress(home: Path, content: PartContent | StudyContent, expected: Expected) -> Progress:
+    runs = content.run_entries
+    trials = content.trial_entries
+    results = read_results(home, runs)
+    settled = {*results, *settled_keys(home, trials)}
+    failures = {key: Record(home, key).failure for key in (*runs, *trials) if key not in results}
+    return Progress(
+        runs=expected.runs + expected.trials,
+        finished=len(settled),
+        failed={key: failure["reason"] for key, failure in failures.items() if failure},
+        devices=sorted({_device(result) for result in results.values()}),
+    )
+
+
+def _spared(part: PartContent, effects: Sequence[EffectSummary]) -> int | None:
+    """Runs fewer than with the maximum of seeds for every arm; None unless all is decided."""
+    adaptive = part.study.adaptive
+    changes = [effect for effect in effects if effect.kind != "interaction"]
+    if adaptive is None or any(effect.verdict is None for effect in changes):
+        return None
+    keys: dict[str, list[str]] = {}
+    for run in part.runs:
+        keys.setdefault(run.arm, []).append(run.key)
+    arms = len({runs[0] for runs in keys.values()})  # arms of equal value share their runs
+    return arms * adaptive.max - len({run.key for run in part.runs})
+
+
+def _survivors(part: PartContent, table: ResultTable, costs: Costs) -> dict[str, str | None]:
+    """Of a search whose runs are all finished: each arm with the arm that beats it, if any.
+
+    Arms that diverged are left out. No arm is known to beat another where an objective is a cost
+    that is not compared.
     """
-    runs = [
-        (run["arm"], run["seed"], results[run["key"]])
-        for run in content["runs"]
-        if run["key"] in results
-    ]
-    if content["config"]["design"]["kind"] != "search" or len(runs) < max(1, len(content["runs"])):
+    if not isinstance(part.study.design, Search):
         return {}
-    lost = {arm for arm, _, result in runs if result["diverged"]}
-    sound = [run for run in runs if run[0] not in lost]
-    objectives = objectives_of(content)
+    if not part.runs or len(table.finished) < len(part.runs):
+        return {}
+    objectives = part.study.objectives
     signs = [METRICS[objective].sign for objective in objectives]
-    tables = [
-        {(arm, seed): figure(result, objective) for arm, seed, result in sound}
-        for objective in objectives
-    ]
-    compared = not uncompared(objectives, costs.apart)
+    tables = [table.values(objective, equal_arms=True) for objective in objectives]
+    comparable = not uncompared(objectives, costs.not_compared)
     return {
-        arm: dominated_by(tables, arm, signs) if compared else None
-        for arm in dict.fromkeys(arm for arm, _, _ in sound)
+        arm: dominated_by(tables, arm, signs) if comparable else None
+        for arm in dict.fromkeys(arm for arm, _ in tables[0])
     }
 
 
-def _overhead(executions: list[dict[str, Any]]) -> float | None:
-    """Of the executions that trained something."""
-    trained = [e for e in executions if e["busy_seconds"] > 0]
-    available = sum(e["wall_seconds"] * e["workers"] for e in trained)
-    return max(0.0, 1 - sum(e["busy_seconds"] for e in trained) / available) if available else None
+def _overhead(executions: Sequence[Execution]) -> float | None:
+    """Share of the workers' time, over the executions that trained something."""
+    trained = [e for e in executions if e.busy_seconds > 0]
+    available = sum(e.wall_seconds * e.workers for e in trained)
+    if not available:
+        return None
+    return max(0.0, 1 - sum(e.busy_seconds for e in trained) / available)
 
 
-def _device(result: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    layout = result.get("layout", ONE_PROCESS)
-    shared = "" if layout == ONE_PROCESS else f"{layout}, "
-    return (
-        f"{result['device']} ({shared}{result['precision']}, {result['threads']} thread(s), "
-        f"{versions})"
-    )
+def _device(result: RunResult) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    layout = "" if result.layout == ONE_PROCESS else f"{result.layout}, "
+    return f"{result.device} ({layout}{result.precision}, {result.threads} thread(s), {versions})"

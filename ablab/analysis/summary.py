@@ -1,95 +1,143 @@
-"""The figures of a study, as every report shows them."""
+"""The figures of a part of a study, as every report shows them."""
 
-import math
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ablab.analysis.arms import ArmSummary, uneven
 from ablab.analysis.effects import EffectSummary
 from ablab.analysis.trials import ArmTuning, TrialSummary
-from ablab.text.truncate import some_of
+from ablab.records.study_content import PartContent
+from ablab.text.truncate import bare, some_of
 
 
 @dataclass(frozen=True)
-class Summary:
-    """All that a report shows. `overhead`: share of the execution's time not spent in training
-    steps or validation. `survivors`: of a search whose confirming runs are all in, each confirmed
-    arm with the one that beats it, if one does. `objectives`: what runs are judged by. `apart`: by
-    cost, why it is not compared between arms. `margin`, `noise_floor`, `detectable_effect`: see
-    `verdicts.Findings`. `shared`: the parameters of the one recipe for all that every arm was tried
-    with beside its own, if there was one. `spared`: runs fewer than with the most seeds everywhere;
-    `looks`: after how many seeds an adaptive study may end. `parts`: of a study in several parts,
-    each part's figures (`part`: its label); `across`: what only all of them tell.
-    """
+class Progress:
+    """Number of runs of a study or of a part of it."""
 
-    study: str
-    revision: str
-    question: str
-    metric: str
-    objectives: list[str]
-    arms: list[ArmSummary]
-    effects: list[EffectSummary]
-    infeasible: dict[str, str]
     runs: int
+    """Runs and trials once all is decided."""
     finished: int
-    failed: dict[str, str]
-    sd: float | None
-    dof: int
-    overhead: float | None
-    wall_seconds: float | None
-    workers: int | None
-    scope: list[str]
-    holds_for: str
+    """Those that are settled: finished, or trials that were pruned or failed."""
+    failed: Mapping[str, str]
+    """Reasons of those that failed, by key."""
     devices: list[str]
-    trials: list[TrialSummary]
-    tuning: list[ArmTuning]
-    survivors: dict[str, str | None]
-    notes: list[str]
-    baseline: str
-    margin: float | None
-    noise_floor: float | None
-    detectable_effect: float | None
-    shared: dict[str, Any] | None
-    spared: int | None
-    looks: list[int]
-    apart: dict[str, str] = field(default_factory=dict)
-    part: str = ""
-    parts: list["Summary"] = field(default_factory=list)
-    across: dict[str, Any] = field(default_factory=dict)
+    """Devices that runs were trained on, with library versions."""
 
     @property
     def complete(self) -> bool:
         """Whether every run is finished."""
         return self.finished == self.runs
 
+
+@dataclass(frozen=True)
+class PartSummary:
+    """The figures of a part of a study."""
+
+    content: PartContent
+    """What the study's record says of the part."""
+    progress: Progress
+    """Its runs."""
+    arms: list[ArmSummary]
+    """Arms in the order of the design."""
+    effects: list[EffectSummary]
+    """Effects in the order of the design's contrasts."""
+    sd: float | None
+    """Run-to-run standard deviation about arm and seed means."""
+    dof: int
+    """Its degrees of freedom."""
+    noise_floor: float | None
+    """Standard deviation of the baseline over its seeds."""
+    detectable_effect: float | None
+    """Smallest effect of a change that is detected with 80 % power."""
+    margin: float | None
+    """Effects within the margin count as equivalent to zero, in the metric's units."""
+    trials: list[TrialSummary]
+    """Trials of tuning or search."""
+    tuning: list[ArmTuning]
+    """Tuning of each arm; empty for a study that is not tuned."""
+    survivors: Mapping[str, str | None]
+    """Of a search whose runs are all finished: each arm with the arm that beats it, if any."""
+    not_compared: Mapping[str, str]
+    """By cost, why it is not compared between arms."""
+    cost_notes: list[str]
+    """What a reader must know of the costs."""
+    spared: int | None
+    """Runs fewer than with the maximum of seeds for every arm; None unless all is decided."""
+    looks: tuple[int, ...]
+    """Numbers of seeds at which more may be added; empty if their number is fixed."""
+
+    @property
+    def label(self) -> str:
+        """Name of the part; empty where it is the only one."""
+        return self.content.label
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+        return self.content.study.metric
+
+    @property
+    def objectives(self) -> list[str]:
+        """What runs are judged by."""
+        return self.content.study.objectives
+
+    @property
+    def baseline(self) -> str:
+        """Arm that effects are measured against."""
+        return self.content.baseline
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know of the design and of the costs."""
+        return [*map(bare, self.content.notes), *self.cost_notes]
+
+    @property
+    def infeasible(self) -> dict[str, str]:
+        """Combinations that were left out, with the reason."""
+        return {bare(name): bare(why) for name, why in self.content.infeasible.items()}
+
+    @property
+    def shared(self) -> Mapping[str, Any] | None:
+        """Options of the one recipe that all arms were trained with as well; None without one."""
+        return self.content.shared.params if self.content.shared else None
+
     @property
     def spread(self) -> float | None:
-        """What decides how many digits a mean is shown with."""
+        """Decides how many digits a mean is shown with."""
         return self.noise_floor if self.sd is None else self.sd
 
     @property
     def uneven(self) -> bool:
-        """Whether means are adjusted, since arms have unequal seeds."""
+        """Whether means are adjusted since arms have unequal seeds."""
         return uneven(self.arms)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON types; figures that are not finite are null."""
-        return _finite(_without_parts(asdict(self)))
-
-
-def _without_parts(content: dict[str, Any]) -> dict[str, Any]:
-    """Less what is empty in a study without parts, and cut where much was left out."""
-    content = {**content, "infeasible": some_of(content["infeasible"])}
-    empty = {key for key in ("part", "parts", "across") if not content[key]}
-    parts = (
-        {"parts": [_without_parts(part) for part in content["parts"]]} if content["parts"] else {}
-    )
-    return {key: value for key, value in {**content, **parts}.items() if key not in empty}
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _finite(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_finite(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        trials = [{**asdict(trial), "state": trial.status} for trial in self.trials]
+        return {
+            "part": self.label,
+            "metric": self.metric,
+            "objectives": self.objectives,
+            "baseline": self.baseline,
+            "arms": [asdict(arm) for arm in self.arms],
+            "effects": [effect.as_json() for effect in self.effects],
+            "infeasible": some_of(self.infeasible),
+            "runs": self.progress.runs,
+            "finished": self.progress.finished,
+            "failed": dict(self.progress.failed),
+            "devices": self.progress.devices,
+            "sd": self.sd,
+            "dof": self.dof,
+            "noise_floor": self.noise_floor,
+            "detectable_effect": self.detectable_effect,
+            "margin": self.margin,
+            "trials": trials,
+            "tuning": [asdict(arm) for arm in self.tuning],
+            "shared": self.shared,
+            "survivors": dict(self.survivors),
+            "not_compared": dict(self.not_compared),
+            "notes": self.notes,
+            "spared": self.spared,
+            "looks": list(self.looks),
+        }

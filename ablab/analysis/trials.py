@@ -1,102 +1,97 @@
-"""What the trials of tuning or search came to, from their records."""
+"""The results of the trials of a tuning or a search."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from ablab.records.home import StudyRecord
-from ablab.records.run_record import Record, figure
+from ablab.records.run_record import Record
+from ablab.records.run_state import RunState
+from ablab.records.status import state
+from ablab.records.study_content import Arm, PartContent, TrialEntry
 
 
 @dataclass(frozen=True)
 class TrialSummary:
-    """One trial. `values`: one an objective; None where it came to none. `state`: finished,
-    diverged, pruned, failed or open.
-    """
+    """A trial."""
 
     arm: str
+    """Name of the arm."""
     number: int
-    params: dict[str, Any]
+    """Number among the trials of its arm, or of the search."""
+    params: Mapping[str, Any]
+    """Options that were tried."""
     values: list[float] | None
-    state: str
+    """One per objective; None if the trial diverged or has no result."""
+    state: RunState
+    """State of its run."""
+    diverged: bool = False
+    """Whether it finished without a finite value."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing will change it by itself."""
+        return self.state in (RunState.FINISHED, RunState.PRUNED, RunState.FAILED)
+
+    @property
+    def status(self) -> str:
+        """Its state in a word."""
+        return "diverged" if self.diverged else self.state.value
 
 
 @dataclass(frozen=True)
 class ArmTuning:
-    """An arm's trials. `best`: the parameters that its runs took, once all trials ended; `edges`:
-    those of them that are the lowest or the highest that was tried.
-    """
+    """The tuning of an arm."""
 
     arm: str
+    """Name of the arm."""
     trials: list[TrialSummary]
-    best: dict[str, Any] | None
+    """Its trials."""
+    best: Mapping[str, Any] | None
+    """Options that its runs have; None until all trials ended."""
     edges: list[str]
+    """Those of them that are the lowest or the highest that was tried."""
 
 
-def objectives_of(content: Mapping[str, Any]) -> list[str]:
-    """What a study's runs are judged by."""
-    config = content["config"]
-    return (
-        config["design"]["objectives"]
-        if config["design"]["kind"] == "search"
-        else [config["metric"]]
-    )
+def trials_of(part: PartContent, home: Path) -> list[TrialSummary]:
+    """Return all trials of a part of a study."""
+    return [_trial(trial, part.study.objectives, home) for trial in part.trials]
 
 
-def trials_of(content: Mapping[str, Any], record: StudyRecord) -> list[TrialSummary]:
-    """All trials of a study."""
-    objectives = objectives_of(content)
-    return [_trial(trial, objectives, record) for trial in content["trials"]]
-
-
-def tuning(content: Mapping[str, Any], trials: Sequence[TrialSummary]) -> list[ArmTuning]:
-    """The tuning of each arm; nothing for a study that was not tuned."""
-    if not content["config"].get("tune"):
+def tuning_of(part: PartContent, trials: Sequence[TrialSummary]) -> list[ArmTuning]:
+    """Return the tuning of each arm; empty for a study that is not tuned."""
+    tune = part.study.tune
+    if tune is None:
         return []
     return [
-        _arm(arm, content, [trial for trial in trials if trial.arm == arm["name"]])
-        for arm in content["arms"]
+        _arm(arm, [trial for trial in trials if trial.arm == arm.name], tune.trials)
+        for arm in part.arms
     ]
 
 
-def _arm(
-    arm: Mapping[str, Any], content: Mapping[str, Any], trials: list[TrialSummary]
-) -> ArmTuning:
-    decided = len(trials) == content["config"]["tune"]["trials"] and all(
-        t.state != "open" for t in trials
+def _arm(arm: Arm, trials: list[TrialSummary], count: int) -> ArmTuning:
+    decided = len(trials) == count and all(trial.settled for trial in trials)
+    best = dict(arm.params) if decided else None
+    return ArmTuning(arm.name, trials, best, at_edge(best or {}, [t.params for t in trials]))
+
+
+def _trial(trial: TrialEntry, objectives: Sequence[str], home: Path) -> TrialSummary:
+    result = Record(home, trial.key).result
+    if result is None:
+        now = state(home, trial.key)
+        return TrialSummary(trial.arm, trial.number, trial.params, None, now)
+    values = None if result.diverged else [result.value(name) for name in objectives]
+    return TrialSummary(
+        trial.arm, trial.number, trial.params, values, RunState.FINISHED, result.diverged
     )
-    best = dict(arm["params"]) if decided else None
-    return ArmTuning(
-        arm["name"], trials, best, at_edge(best or {}, [trial.params for trial in trials])
-    )
 
 
-def _trial(
-    trial: Mapping[str, Any], objectives: Sequence[str], record: StudyRecord
-) -> TrialSummary:
-    held = Record(record.home.root, trial["key"])
-    values, state = None, "open"
-    if (result := held.result) is not None:
-        state = "diverged" if result["diverged"] else "finished"
-        values = (
-            None if result["diverged"] else [figure(result, objective) for objective in objectives]
-        )
-    elif held.pruned:
-        state = "pruned"
-    elif held.failure is not None:
-        state = "failed"
-    return TrialSummary(trial["arm"], trial["number"], trial["params"], values, state)
-
-
-def at_edge(params: Mapping[str, Any], tried: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The numbers of `params` that are the lowest or the highest of all that were tried."""
+def at_edge(params: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the numeric options in `params` that are the lowest or the highest of all points."""
     edges = []
     for name, value in params.items():
-        values = {point[name] for point in tried}
-        if (
-            isinstance(value, int | float)
-            and len(values) > 1
-            and value in (min(values), max(values))
-        ):
+        values = {point[name] for point in points}
+        numeric = isinstance(value, int | float)
+        if numeric and len(values) > 1 and value in (min(values), max(values)):
             edges.append(name)
     return edges

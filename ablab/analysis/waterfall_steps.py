@@ -1,136 +1,127 @@
-"""From the first family to the last in steps: what the waterfall shows."""
+"""The way from the first arm to the last in steps, one per change: what the waterfall shows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 from ablab.analysis.effects import EffectSummary
-from ablab.analysis.summary import Summary
+from ablab.analysis.summary import PartSummary
+from ablab.design.layout import Contrast
 from ablab.metrics import METRICS
 
 _IN, _OUT = " (in)", " (out)"
-_WHOLE = {
-    "path": "Each step is made on top of those above it.",
-    "shapley": (
-        "Each share is averaged over the orders in which the changes can be made: the shares sum "
-        "to the whole."
-    ),
-}
-_PARTS = {
-    "leave_one_out": "Each bar is what the change does among all the others, in the last arm.",
-    "one_in_one_out": "Each bar is what the change does alone, in the first arm.",
-}
-_AVERAGED = "Each bar is what the change does on average over the other changes."
-_REST = (
-    "These do not sum to the whole, and the hatched bar is what is left: what the changes do "
-    "together."
-)
-_EARLIER = (
-    "Bars are drawn from all seeds; a verdict that was decided at an earlier look has that "
-    "look's estimate and interval."
-)
-_SO_FAR = (
-    "Bars are drawn from all runs so far; a verdict has the estimate and the interval of the "
-    "arms that are complete."
-)
-_NIL = 1e-9  # shares of the first arm's mean that are rounding
-_PALE = "Pale: neither helps nor hurts, as far as is known."
+# Designs whose steps sum to the whole.
+COMPLETE = ("path", "shapley")
+# Designs whose steps have an order of their own.
+_ORDERED = ("path", "one_in_one_out")
+_ROUNDING = 1e-9  # as a share of the first arm's mean
 
 
 @dataclass(frozen=True)
 class Step:
-    """`estimate`: from the arms' means, as all steps are. `low`, `high`: the 95 % interval of the
-    change's verdict. `told`: it helps or hurts. `rest`: no change, but what the changes do
-    together.
-    """
+    """What one change does to the metric."""
 
     name: str
+    """Name of the change."""
     estimate: float
+    """Difference of the arms' means, as in all steps."""
     low: float | None = None
+    """Lower end of the 95 % interval that the verdict goes by."""
     high: float | None = None
-    told: bool = False
+    """Upper end."""
+    decided: bool = False
+    """Whether the change helps or hurts."""
     rest: bool = False
+    """Whether it is no change, but what the changes do together."""
 
 
 @dataclass(frozen=True)
 class Steps:
-    """From the arm `start`, whose mean is `first`, to the arm `end`. `spread`: what the digits
-    shown must tell apart.
-    """
+    """The steps from one arm to another."""
 
     start: str
+    """Name of the first arm."""
     first: float
+    """Its mean."""
     end: str
+    """Name of the last arm."""
     changes: list[Step]
+    """The steps."""
     spread: float | None
-    caption: str
+    """Decides how many digits are shown."""
+    design: str
+    """Kind of the design."""
+    verdicts_from: Literal["all runs", "an earlier look", "complete arms"]
+    """The runs that the verdicts and their intervals were computed from."""
 
 
-def steps_of(summary: Summary, content: Mapping[str, Any]) -> Steps | None:
-    """The study's steps; None where it has no two ends, its factors' levels are no steps between
-    them, or one of the arms has no mean (yet).
+def steps_of(summary: PartSummary) -> Steps | None:
+    """Return the steps of a part of a study.
+
+    None where it has no two ends, where the levels of its factors are no steps between them, or
+    where one of the arms has no mean (yet).
     """
-    found = [
-        (c, e)
-        for c, e in zip(content["contrasts"], summary.effects, strict=False)
-        if e.kind == "total"
-    ]
-    design = content["config"]["design"]
-    if not found:
+    pairs = list(zip(summary.content.contrasts, summary.effects, strict=False))
+    design = summary.content.study.design
+    total = next((contrast for contrast, effect in pairs if effect.kind == "total"), None)
+    if total is None:
         return None
-    whole = found[0][0]["weights"]
-    end, start = max(whole, key=whole.__getitem__), min(whole, key=whole.__getitem__)
-    pairs = [
-        (c["weights"], e)
-        for c, e in zip(content["contrasts"], summary.effects, strict=False)
-        if e.kind == "change"
-    ]
-    # A factor's levels are alternatives, and need not lead from one end to the other: such effects
-    # are no parts of the whole.
-    if design.get("factors") and not all(
-        own.get(end, 0.0) > 0.0 > own.get(start, 0.0) for own, _ in pairs
+    end = max(total.weights, key=total.weights.__getitem__)
+    start = min(total.weights, key=total.weights.__getitem__)
+    changes = [(contrast, effect) for contrast, effect in pairs if effect.kind == "change"]
+    # Levels of a factor are alternatives, and need not lead from one end to the other: such
+    # effects are no parts of the whole.
+    if getattr(design, "factors", None) and not all(
+        _leads(contrast, start, end) for contrast, _ in changes
     ):
         return None
     means = {arm.name: arm.mean for arm in summary.arms if arm.mean is not None}
-    made = [(_of(weights, means), e) for weights, e in pairs if not e.name.endswith(_OUT)]
-    total = _of(whole, means)
-    steps = [_step(value, effect) for value, effect in made if value is not None]
-    if total is None or len(steps) < len(made):
+    estimates = [
+        (_difference(contrast.weights, means), effect)
+        for contrast, effect in changes
+        if not effect.name.endswith(_OUT)
+    ]
+    whole = _difference(total.weights, means)
+    steps = [_step(value, effect) for value, effect in estimates if value is not None]
+    if whole is None or len(steps) < len(estimates):
         return None
-    if design["kind"] not in ("path", "one_in_one_out"):
+    if design.kind not in _ORDERED:
         steps.sort(key=lambda step: METRICS[summary.metric].as_loss(step.estimate))
-    first, said = (
-        means[start],
-        [_WHOLE.get(design["kind"]) or _PARTS.get(design["kind"], _AVERAGED)],
+    rounding = _ROUNDING * abs(means[start])
+    rest = whole - sum(step.estimate for step in steps)
+    if design.kind not in COMPLETE and abs(rest) > rounding:
+        steps.append(Step("together (interactions)", rest, rest=True))
+    differs = any(
+        abs((effect.estimate or 0.0) - (value or 0.0)) > rounding for value, effect in estimates
     )
-    left, nil = total - sum(step.estimate for step in steps), _NIL * abs(first)
-    if design["kind"] not in _WHOLE and abs(left) > nil:
-        steps.append(Step("together (interactions)", left, rest=True))
-        said.append(_REST)
-    if any(abs((effect.estimate or 0.0) - (value or 0.0)) > nil for value, effect in made):
-        said.append(_EARLIER if summary.looks else _SO_FAR)
-    said += [] if all(step.told or step.rest for step in steps) else [_PALE]
-    return Steps(start, first, end, steps, _spread([effect for _, effect in made]), " ".join(said))
-
-
-def _of(weights: Mapping[str, float], means: Mapping[str, float]) -> float | None:
-    """The contrast of the arms' means; None where one that it needs has none."""
-    used = {arm: weight for arm, weight in weights.items() if weight}
-    return (
-        sum(weight * means[arm] for arm, weight in used.items())
-        if used.keys() <= means.keys()
-        else None
+    partial = "an earlier look" if summary.looks else "complete arms"
+    return Steps(
+        start=start,
+        first=means[start],
+        end=end,
+        changes=steps,
+        spread=_spread([effect for _, effect in estimates]),
+        design=design.kind,
+        verdicts_from=partial if differs else "all runs",
     )
 
 
-def _step(value: float, effect: EffectSummary) -> Step:
-    return Step(
-        effect.name.removesuffix(_IN),
-        value,
-        effect.low,
-        effect.high,
-        effect.verdict in ("helps", "hurts"),
-    )
+def _leads(contrast: Contrast, start: str, end: str) -> bool:
+    """Whether a change leads from one end to the other."""
+    return contrast.weights.get(end, 0.0) > 0.0 > contrast.weights.get(start, 0.0)
+
+
+def _difference(weights: Mapping[str, float], means: Mapping[str, float]) -> float | None:
+    """The contrast of the arms' means; None where an arm that it needs has none."""
+    weighted = {arm: weight for arm, weight in weights.items() if weight}
+    if not weighted.keys() <= means.keys():
+        return None
+    return sum(weight * means[arm] for arm, weight in weighted.items())
+
+
+def _step(estimate: float, effect: EffectSummary) -> Step:
+    decided = effect.verdict in ("helps", "hurts")
+    return Step(effect.name.removesuffix(_IN), estimate, effect.low, effect.high, decided)
 
 
 def _spread(effects: Sequence[EffectSummary]) -> float | None:

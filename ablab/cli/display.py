@@ -13,6 +13,7 @@ from rich.text import Text
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
 from ablab.text.numbers import duration
+from ablab.train.result import RunResult
 
 
 class Lines:
@@ -45,19 +46,14 @@ class Lines:
         self.runs[spec.key] = spec
         self._ended.discard(spec.key)
 
-    def ended(
-        self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None
-    ) -> None:
+    def ended(self, spec: RunSpec, report: AttemptOutcome, result: RunResult | None) -> None:
         """A line with the outcome and the time left."""
         if report.status != "interrupted":
             self._ended.add(spec.key)
         outcome = report.status if not report.reason else f"{report.status}: {report.reason}"
         if result is not None:
-            outcome = (
-                f"{self.metric} {result['metrics'][self.metric]:.4f}  "
-                f"{result['cost']['seconds']:.1f} s"
-            )
-            outcome += "  DIVERGED" if result["diverged"] else ""
+            outcome = f"{self.metric} {result.value(self.metric):.4f}  {result.cost.seconds:.1f} s"
+            outcome += "  DIVERGED" if result.diverged else ""
         self.say(f"[{self.done}/{self.total}] {spec.label}: {outcome}{self._left()}")
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:

@@ -38,7 +38,7 @@ def studies(as_json: Json = False, home: HomeDir = None) -> None:
     for study in found:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(study["last_used"]))
         failed = f"  {study['failed']} failed" if study["failed"] else ""
-        runs = f"{study['done']}/{study['runs']} runs{failed}"
+        runs = f"{study['finished']}/{study['runs']} runs{failed}"
         print(
             f"{study['study']}  revision {study['revision']}  {runs}  last run {used}  "
             f"{study['question']}"
@@ -92,19 +92,19 @@ def rm(
 
 def _figures(every: "list[StudyRecord]") -> dict[str, Any]:
     """Of the latest revision; of the others their names, the latest first."""
-    from ablab.records.status import listed, state
+    from ablab.records.run_state import RunState
+    from ablab.records.status import state
 
     *earlier, record = every
     content = record.read()
-    runs, trials = listed(content)
-    states = [state(record.home.root, key) for key in (*runs, *trials)]
+    states = [state(record.home.root, key) for key in content.entries]
     return {
         "study": record.name,
         "revision": record.revision,
-        "question": content["config"]["question"],
+        "question": content.study.question,
         "runs": len(states),
-        "done": states.count("done"),
-        "failed": states.count("failed"),
+        "finished": states.count(RunState.FINISHED),
+        "failed": states.count(RunState.FAILED),
         "last_used": record.last_used,
         "earlier": [older.revision for older in reversed(earlier)],
     }

@@ -137,7 +137,7 @@ def _carry_out(
             display.say(f"each run on {layout.processes} processes, {layout} ({why})")
         trials = f"{expected.trials} trials and " if expected.trials else ""
         display.say(
-            f"{trials}{expected.told}, {total - missing} of them finished; {count} workers × "
+            f"{trials}{expected.text}, {total - missing} of them finished; {count} workers × "
             f"{machine.threads} threads"
         )
         display.begin(missing)
@@ -154,7 +154,9 @@ def _carry_out(
 
 
 def _layout(asked: "Planned") -> "tuple[ParallelLayout, str]":
-    return asked.study.hardware.layout(max((arm.parameters for arm in asked.plan.arms), default=0))
+    return asked.study.hardware.layout(
+        max((arm.parameters for arm in asked.plan.arm_of.values()), default=0)
+    )
 
 
 def _tell(asked: "Planned", tally: "ExecutionSummary", display: "Display") -> None:
@@ -187,7 +189,7 @@ def _conclude(session: "Session", console: Any, *, interrupted: bool) -> None:
     record = session.record
     summary = summarise(record)
     files = write_files(summary, record)
-    session.close(files, complete=summary.complete)
+    session.close(files, complete=summary.progress.complete)
     if not interrupted:
         print_summary(summary, console)
         console.print(f"report: {files[0]}", highlight=False, markup=False, soft_wrap=True)

@@ -77,6 +77,7 @@ def _shown(now: "StudyStatus") -> "Group":
     from rich.console import Group
     from rich.text import Text
 
+    from ablab.records.run_state import RunState
     from ablab.text.numbers import duration
 
     left = "" if now.seconds_left is None else f"; about {duration(now.seconds_left)} left"
@@ -89,7 +90,7 @@ def _shown(now: "StudyStatus") -> "Group":
         lines.append(Text(f"to come: {now.to_come}, which the trials decide"))
     if now.may_come:
         lines.append(Text(f"at most {now.may_come} more may follow: verdicts and trials decide"))
-    for state in ("failed", "cancelled", "pruned"):
+    for state in (RunState.FAILED, RunState.CANCELLED, RunState.PRUNED):
         these = [run for run in now.ended if run.state == state]
         lines += [Text(_why(run)) for run in these[:_SHOWN]]
         if len(these) > _SHOWN:
@@ -104,7 +105,7 @@ def _counted(counts: "Counts", what: str) -> str:
         for name in ("running", "waiting", "failed", "cancelled", "pruned")
         if (n := getattr(counts, name))
     ]
-    return ", ".join([f"{counts.done} of {counts.total} {what} done{diverged}", *rest])
+    return ", ".join([f"{counts.finished} of {counts.total} {what} done{diverged}", *rest])
 
 
 def _why(run: "EndedRun") -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ablab.analysis.power import Foresight
+    from ablab.analysis.power import PowerForecast
     from ablab.execute.session import Planned, Request
     from ablab.plan.plan import Plan
     from ablab.records.home import StudyRecord
@@ -40,49 +40,50 @@ def plan(
     plugins: Plugins = None,
 ) -> None:
     """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
-    from ablab.analysis.power import foreseen, foreseen_parts
+    from ablab.analysis.power import power_forecasts
     from ablab.execute.session import planned
     from ablab.records.home import make_home
 
     place = make_home(home)
-    root = place.root
-    asked = planned(request_of(file, profile, overrides, plugins), root)
-    power, of_parts = (
-        foreseen(place, asked.request.name, asked.study, asked.plan),
-        foreseen_parts(place, asked.request.name, asked.plan),
-    )
-    done = asked.settled(root)
-    expected = asked.plan.expected
+    asked = planned(request_of(file, profile, overrides, plugins), place.root)
+    forecasts = power_forecasts(place, asked.request.name, asked.plan)
+    settled = asked.settled(place.root)
     if as_json:
-        parts = [
-            {
-                "label": part.label,
-                "baseline": part.baseline,
-                "arms": _arms(part.plan),
-                "runs": part.plan.expected.runs,
-                "trials": part.plan.expected.trials,
-                "training_flops": part.plan.expected.flops,
-                **_power(own),
-            }
-            for part, own in zip(asked.plan.parts, of_parts, strict=True)
-        ]
-        arms = {"parts": parts} if parts else {"arms": _arms(asked.plan)}
-        content = {
-            "study": asked.request.name,
-            "revision": asked.study.revision(),
-            **arms,
-            "runs": expected.runs,
-            "most_runs": expected.most or expected.runs,
-            "trials": expected.trials,
-            "to_train": expected.runs + expected.trials - len(done),
-            "training_flops": expected.flops,
-            "infeasible": dict(asked.plan.infeasible),
-            "notes": list(asked.plan.notes),
-            **_power(power),
+        print(json.dumps(_plan_json(asked, settled, forecasts), indent=1))
+    else:
+        _print_plan(asked, settled, forecasts)
+
+
+def _plan_json(
+    asked: "Planned", settled: set[str], forecasts: "Sequence[PowerForecast | None]"
+) -> dict[str, Any]:
+    plan = asked.plan
+    expected = plan.expected
+    parts = [
+        {
+            "label": part.label,
+            "baseline": part.plan.baseline,
+            "arms": _arms(part.plan),
+            "runs": part.plan.expected.runs,
+            "trials": part.plan.expected.trials,
+            "training_flops": part.plan.expected.flops,
+            "detectable_effect": forecast.effect if forecast else None,
+            "sd": forecast.sd if forecast else None,
         }
-        print(json.dumps(content, indent=1))
-        return
-    _print_plan(asked, done, of_parts or [power])
+        for part, forecast in zip(plan.parts, forecasts, strict=True)
+    ]
+    return {
+        "study": asked.request.name,
+        "revision": asked.study.revision(),
+        "parts": parts,
+        "runs": expected.runs,
+        "most_runs": expected.most or expected.runs,
+        "trials": expected.trials,
+        "to_train": expected.runs + expected.trials - len(settled),
+        "training_flops": expected.flops,
+        "infeasible": plan.infeasible,
+        "notes": list(plan.notes),
+    }
 
 
 def report(
@@ -113,7 +114,7 @@ def report(
         return
     summary = summarise(record)
     if as_json:
-        print(json.dumps(summary.as_dict(), indent=1))
+        print(json.dumps(summary.as_json(), indent=1))
         return
     from rich.console import Console
 
@@ -136,9 +137,9 @@ def _beside(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open_
     if (record.name, record.revision) == (other.name, other.revision):
         what = f"{record.name} (revision {record.revision}) is named twice: nothing to compare"
         raise UserError(f"{what} (NAME:REVISION is another revision; `ablab studies` lists them)")
-    found = compare((summarise(record), record), (summarise(other), other))
+    found = compare(summarise(record), summarise(other))
     if as_json:
-        print(json.dumps(found.as_dict(), indent=1))
+        print(json.dumps(found.as_json(), indent=1))
         return
     console = Console()
     print_comparison(found, console)
@@ -194,10 +195,6 @@ def study_record(
     return record
 
 
-def _power(found: "Foresight | None") -> dict[str, float | None]:
-    return {"detectable_effect": found.effect if found else None, "sd": found.sd if found else None}
-
-
 def _arms(plan: "Plan") -> list[dict[str, Any]]:
     return [
         {
@@ -221,7 +218,7 @@ def _plan_table(title: str, plan: "Plan", seeds: int, done: set[str]) -> "Table"
 
     from ablab.text.numbers import short
 
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=escape(title) or None, title_justify="left")
     table.add_column("arm", overflow="fold", ratio=1)
     matched = ["mismatch"] if any(arm.mismatch is not None for arm in plan.arms) else []
     for name in ("params", "FLOPs/token", "tokens", "steps", *matched, "done"):
@@ -241,35 +238,30 @@ def _plan_table(title: str, plan: "Plan", seeds: int, done: set[str]) -> "Table"
     return table
 
 
-def _print_plan(asked: "Planned", done: set[str], powers: "Sequence[Foresight | None]") -> None:
+def _print_plan(
+    asked: "Planned", settled: set[str], forecasts: "Sequence[PowerForecast | None]"
+) -> None:
     from rich.console import Console
 
+    from ablab.report.sentences import power_text
     from ablab.text.numbers import short
 
-    adaptive = asked.study.adaptive
-    console, seeds = (
-        Console(highlight=False),
-        adaptive.start if adaptive else len(asked.study.seed_list()),
-    )
-    title = f"{asked.request.name} (revision {asked.study.revision()})"
-    if asked.plan.parts:
-        console.print(title, markup=False)
-    for part, own in zip(asked.plan.parts, powers, strict=False):
-        console.print(_plan_table(part.label, part.plan, seeds, done))
-        if own is not None:
-            console.print(own.told(asked.study.metric), markup=False)
-    if not asked.plan.parts:
-        console.print(_plan_table(title, asked.plan, seeds, done))
+    study = asked.study
+    console = Console(highlight=False)
+    seeds = study.adaptive.start if study.adaptive else len(study.seed_list())
+    console.print(f"{asked.request.name} (revision {study.revision()})", markup=False)
+    for part, forecast in zip(asked.plan.parts, forecasts, strict=True):
+        console.print(_plan_table(part.label, part.plan, seeds, settled))
+        if forecast is not None:
+            console.print(power_text(forecast, study.metric), markup=False)
     expected = asked.plan.expected
     trials = f"{expected.trials} trials and " if expected.trials else ""
-    left = expected.runs + expected.trials - len(done)
+    left = expected.runs + expected.trials - len(settled)
     least = "at least " if expected.most not in (None, expected.runs) else ""
-    flops = (
-        "" if expected.flops is None else f"; {least}{short(expected.flops)} training FLOPs in all"
-    )
-    console.print(f"{trials}{expected.told}, {least}{left} to train{flops}")
-    if not asked.plan.parts and powers[0] is not None:
-        console.print(powers[0].told(asked.study.metric), markup=False)
+    flops = ""
+    if expected.flops is not None:
+        flops = f"; {least}{short(expected.flops)} training FLOPs in all"
+    console.print(f"{trials}{expected.text}, {least}{left} to train{flops}")
     for note in asked.plan.notes:
         console.print(note, markup=False)
     for name, reason in asked.plan.infeasible.items():

@@ -51,7 +51,8 @@ def sync(
         _copy(study, source, to, profile)
         return
     records = records_of(make_home(home), study, profile)
-    records[-1].read()  # which says so where a file's revision was never run
+    if not records[-1].path.exists():
+        records[-1].read()  # raises the error that says so
     uri = to or tracked_at(records[-1], study, profile)
     print(
         f"{records[-1].name}: {_written(_readable(records), uri)} runs stand in "
@@ -61,12 +62,12 @@ def sync(
 
 def _readable(records: "list[StudyRecord]") -> "list[StudyRecord]":
     """Those that can be read; each other is told in a line. Raises UserError where none can."""
-    from ablab.tracking.sync import recorded
+    from ablab.tracking.sync import recorded_plan
 
     readable, told = [], []
     for record in records:
         try:
-            recorded(record)
+            recorded_plan(record)
             readable.append(record)
         except UserError as error:
             told.append(str(error))
@@ -132,7 +133,7 @@ def tracked_at(record: "StudyRecord", study: str, profile: str | None) -> str:
         from ablab.spec.study import load_study
 
         return record.home.tracking_uri(load_study(Path(study), profile, [])[0])
-    known = record.read()["sources"].get("tracking")
+    known = record.read().sources.tracking
     if known is not None and "***" in known:
         raise UserError(
             f"{known} holds a password, which is not kept: name the study by its file, or "

@@ -13,6 +13,7 @@ from ablab.plan.plan import rebuild
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.train.budget import TimeLimit
 from ablab.train.parallel import MemoryShort, ParallelContext
 
 
@@ -41,11 +42,11 @@ class Means:
 
 def check_machine(spec: RunSpec) -> None:
     """Raises UserError where a run whose seconds are of one machine would train on another."""
-    if spec.limit is None:
+    if not isinstance(spec.batches, TimeLimit):
         return
     from ablab.train.machine import machine_here
 
-    if (planned := spec.limit["machine"]) != (here := machine_here()):
+    if (planned := spec.batches.machine) != (here := machine_here()):
         raise UserError(
             f"its seconds are of another machine: planned for {planned!r}, it would train on "
             f"{here!r}"
@@ -68,7 +69,7 @@ def attempt(spec: RunSpec, means: Means, team: ParallelContext) -> AttemptOutcom
         arch=value.arch,
         recipe=value.recipe,
         store=open_store(means.home / "tokens" / spec.data),
-        batches=spec.allowance,
+        batches=spec.batches,
         seed=spec.seed,
         flops_per_token=spec.flops_per_token,
         folder=record.folder,

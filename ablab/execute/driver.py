@@ -13,11 +13,13 @@ from typing import Any, Protocol
 
 from ablab.execute.executors.local import Executor, report_of
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
+from ablab.plan.plan import StudyPlan
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.schedule.source import Source
 from ablab.tracking.trackers import Trackers
+from ablab.train.result import RunResult
 
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 2.0
@@ -31,9 +33,7 @@ class Display(Protocol):
         """A run was handed out."""
         ...
 
-    def ended(
-        self, spec: RunSpec, report: AttemptOutcome, result: Mapping[str, Any] | None
-    ) -> None:
+    def ended(self, spec: RunSpec, report: AttemptOutcome, result: RunResult | None) -> None:
         """A run ended."""
         ...
 
@@ -86,7 +86,7 @@ class Driver:
         self._looked = 0.0
         self._began = time.time()
 
-    def drive(self, source: Source) -> ExecutionSummary:
+    def drive(self, source: Source[StudyPlan]) -> ExecutionSummary:
         """Trains every run of `source`; returns when all ended, after a signal, or when no worker
         starts.
         """

@@ -16,18 +16,25 @@ from ablab.records.home import Home, StudyRecord, label, revisions, study_names
 from ablab.records.lease import Lease
 from ablab.records.lookup import is_file, records_of
 from ablab.records.run_record import Record, find_record, run_keys
-from ablab.records.status import listed, state
+from ablab.records.run_state import RunState
+from ablab.records.status import state
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a word on the command line means: a revision of a study, or a run. `alone`: that
-    revision, and no other.
-    """
+    """What a word on the command line means: a revision of a study, or a run."""
 
-    keys: tuple[str, ...]
     study: StudyRecord | None = None
+    """The revision; None for a run."""
+    run: str = ""
+    """Key of the run."""
     alone: bool = False
+    """Whether that revision is meant, and no other."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the runs and trials."""
+        return (self.run,) if self.study is None else tuple(self.study.read().entries)
 
 
 @dataclass(frozen=True)
@@ -50,15 +57,13 @@ def find_target(home: Home, name: str, profile: str | None) -> Target:
     known = study_names(home)
     if is_file(name) or ":" in name or profile is not None or name in known:
         record = records_of(home, name, profile)[-1]
-        runs, trials = listed(record.read())
         return Target(
-            (*runs, *trials),
             record,
             alone=not is_file(name) and record.name != label(name, profile),
         )
     keys = {*run_keys(home.root), *(key for study in known for key in _listed(home, study))}
     if name and any(key.startswith(name) for key in keys):
-        return Target((find_record(home.root, name, keys).key,))
+        return Target(run=find_record(home.root, name, keys).key)
     if not known:
         raise UserError(
             f"no study has been run in {home.root} yet, and no run's key begins with {name!r}"
@@ -71,10 +76,10 @@ def cancel(home: Home, keys: Iterable[str]) -> tuple[int, int]:
     running = waiting = 0
     for key in keys:
         now = state(home.root, key)
-        if now in ("running", "waiting"):
+        if now in (RunState.RUNNING, RunState.WAITING):
             Record(home.root, key).ask_to_stop("cancelled by `ablab cancel`")
-            running += now == "running"
-            waiting += now == "waiting"
+            running += now == RunState.RUNNING
+            waiting += now == RunState.WAITING
     return running, waiting
 
 
@@ -167,9 +172,7 @@ def _trained(key: str, lease: Lease, target: str) -> UserError:
 
 def _listed(home: Home, name: str) -> set[str]:
     """The runs and trials that any revision of a study names."""
-    return {
-        key for record in revisions(home, name) for keys in listed(record.read()) for key in keys
-    }
+    return {key for record in revisions(home, name) for key in record.read().entries}
 
 
 def _folders(home: Home, names: Iterable[str]) -> list[Path]:

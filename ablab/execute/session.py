@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -16,14 +15,15 @@ from ablab.execute.executors.local import Executor
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.execute.worker import Setting
 from ablab.files import require_writable
+from ablab.plan.content import study_content
 from ablab.plan.cost_cache import Accounts
-from ablab.plan.plan import Plan
-from ablab.plan.study_content import study_content
-from ablab.records.home import Home, StudyRecord, label
+from ablab.plan.plan import StudyPlan
+from ablab.records.home import Execution, Home, StudyRecord, label
 from ablab.records.provenance import provenance
 from ablab.records.run_record import Record, finished_keys, settled_keys
+from ablab.records.study_content import VERSION, TrackerState
 from ablab.schedule.factory import Asked, study_source
-from ablab.schedule.source import Source
+from ablab.schedule.study_source import StudySource
 from ablab.spec.addresses import redacted
 from ablab.spec.study import Study, load_study
 from ablab.tracking.mlflow.mirror import Mirror
@@ -75,11 +75,11 @@ class Planned:
 
     request: Request
     study: Study
-    source: Source
+    source: StudySource
     accounts: Accounts
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> StudyPlan:
         """The study as far as it is decided."""
         return self.source.plan
 
@@ -114,13 +114,11 @@ class Session:
         )
         self._expected = 0
         uri = study.tracking.uri if study.tracking is not None else None
-        tracked = {"tracking": redacted(uri, uri)} if uri else {}
-        self._sources = {
-            "command": planned.request.command,
-            "flop_convention": FLOP_CONVENTION,
-            **tracked,
-            **provenance(),
-        }
+        self._sources = provenance(
+            command=planned.request.command,
+            flop_convention=FLOP_CONVENTION,
+            tracking=redacted(uri, uri) if uri else None,
+        )
 
     def require_writable(self) -> None:
         """Raises UserError where this user may not write what the study needs; runs that another
@@ -157,6 +155,7 @@ class Session:
             if not self.mirrored():
                 self.views.open(plan)
             return ExecutionSummary()
+        self._tell_of_earlier_runs()
         self.prepare()
         self._expected = plan.expected.runs + plan.expected.trials
         source.changed = self._replanned
@@ -183,16 +182,32 @@ class Session:
 
     def write(self) -> None:
         """Writes the study's own record, and what was counted for it."""
-        self.record.write(study_content(self.planned.study, self.planned.plan), self._sources)
+        self._write(self.planned.plan)
         self.planned.accounts.write()
 
-    def _replanned(self, plan: Plan) -> None:
+    def _tell_of_earlier_runs(self) -> None:
+        """Say that an earlier version's runs are trained again, if the record lists some."""
+        try:
+            content = self.record.read()
+        except UserError:  # none was written yet
+            return
+        if content.version < VERSION:
+            self.display.say(
+                "this study was last run by an earlier version of ablab, whose runs can be "
+                "reported and exported but not reused: all runs are trained again"
+            )
+
+    def _replanned(self, plan: StudyPlan) -> None:
         expected = plan.expected.runs + plan.expected.trials
         if expected != self._expected:
             self.display.expect(expected - self._expected)
             self._expected = expected
-        self.record.write(study_content(self.planned.study, plan), self._sources)
+        self._write(plan)
         self.views.replanned(plan)
+
+    def _write(self, plan: StudyPlan) -> None:
+        content = study_content(self.record, self.planned.study, plan, self._sources)
+        self.record.write(content)
 
     def mirrored(self) -> bool:
         """Whether the tracker shows all of this plan already."""
@@ -207,9 +222,9 @@ class Session:
         if self.views.close(files, complete=complete) and complete:
             self.record.note_mirrored(self._view())
 
-    def _view(self) -> dict[str, Any]:
+    def _view(self) -> TrackerState:
         uri = self.home.tracking_uri(self.planned.study)
-        return {"tracker": redacted(uri, uri), "keys": sorted(self.planned.plan.unique)}
+        return TrackerState(redacted(uri, uri), tuple(sorted(self.planned.plan.unique)))
 
     def prepare(self) -> None:
         """Tokenizes what is not tokenized yet. Raises UserError where there is not text enough."""
@@ -229,13 +244,13 @@ class Session:
                     f"{context + 1}"
                 )
 
-    def _execution(self, workers: int, tally: ExecutionSummary) -> dict[str, Any]:
+    def _execution(self, workers: int, tally: ExecutionSummary) -> Execution:
         now = time.time()
-        return {
-            "time": now,
+        return Execution(
+            time=now,
             # From the start of this process: importing and planning are overhead too.
-            "wall_seconds": now - psutil.Process().create_time(),
-            "workers": workers,
-            "busy_seconds": tally.busy_seconds,
-            "trained": tally.trained,
-        }
+            wall_seconds=now - psutil.Process().create_time(),
+            workers=workers,
+            busy_seconds=tally.busy_seconds,
+            trained=tally.trained,
+        )

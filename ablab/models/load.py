@@ -34,20 +34,15 @@ def trained_model(record: Record, registry: Registry) -> tuple[RunSpec, Decoder]
     """The run's specification and its model with the weights it ended with. Raises UserError if it
     is not finished.
     """
-    content, result = record.spec, record.result
+    spec = record.spec
+    result = record.result
     weights = record.folder / "model.safetensors"
-    if content is None or result is None or not weights.is_file():
+    if result is None or not weights.is_file():
         raise UserError(f"run {record.key} is not finished: `ablab run` its study first")
-    try:
-        spec = RunSpec.read(content)
-    except TypeError as error:
-        raise UserError(
-            f"run {record.key} was written by another version of ablab: {error}"
-        ) from error
+    if spec is None:
+        raise UserError(f"run {record.key} was written by another version of ablab")
     # As it was trained, on whatever machine: `auto` means another format elsewhere.
-    value = rebuild(
-        replace(spec, recipe={**spec.recipe, "precision": result["precision"]}), registry
-    )
+    value = rebuild(replace(spec, recipe={**spec.recipe, "precision": result.precision}), registry)
     decoder = Decoder(value.arch)
     decoder.load_state_dict(load_file(weights))
     return spec, decoder

@@ -1,27 +1,41 @@
 """Arms of equal value: their runs are the same runs, and count once."""
 
 from collections.abc import Hashable, Iterable, Mapping
-from typing import Any
+from typing import Protocol
 
 
-def first_of(made: Mapping[str, Hashable]) -> dict[str, str]:
-    """By arm, the first arm of equal value. `made`: what an arm's runs are made of, by arm."""
-    seen: dict[Hashable, str] = {}
-    return {arm: seen.setdefault(value, arm) for arm, value in made.items()}
+class Run(Protocol):
+    """A run of an arm: its specification, or its entry in a record."""
+
+    @property
+    def arm(self) -> str:
+        """Name of the arm."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Key of the run."""
+        ...
 
 
-def first_by_runs(runs: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The same from the runs of a study's record: equal arms have a run's key in common."""
-    keys: dict[str, str] = {}
+def first_by_value(values: Mapping[str, Hashable]) -> dict[str, str]:
+    """Return, by arm, the first arm of equal value."""
+    first: dict[Hashable, str] = {}
+    return {arm: first.setdefault(value, arm) for arm, value in values.items()}
+
+
+def first_by_runs(runs: Iterable[Run]) -> dict[str, str]:
+    """Return, by arm, the first arm of equal value: equal arms have a run in common."""
+    owners: dict[str, str] = {}
     first: dict[str, str] = {}
     for run in runs:
-        owner = keys.setdefault(run["key"], run["arm"])
-        first.setdefault(run["arm"], first.get(owner, owner))
+        owner = owners.setdefault(run.key, run.arm)
+        first.setdefault(run.arm, first.get(owner, owner))
     return first
 
 
 def merged(weights: Mapping[str, float], first: Mapping[str, str]) -> dict[str, float]:
-    """A contrast's weights on the first of equal arms; those that cancel are left out."""
+    """Return a contrast's weights on the first of equal arms, without those that cancel."""
     sums: dict[str, float] = {}
     for arm, weight in weights.items():
         name = first.get(arm, arm)

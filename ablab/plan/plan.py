@@ -19,6 +19,7 @@ from ablab.design.build import Contrast
 from ablab.errors import UserError
 from ablab.plan.arm_data import AnyData
 from ablab.records.run_spec import RunSpec
+from ablab.records.study_content import Arm, Expected
 from ablab.spec.run import RecipeConfig
 from ablab.spec.study import Study
 from ablab.train.budget import TimeLimit
@@ -30,37 +31,8 @@ from ablab.train.precision import resolve_precision
 class Trial:
     """One trial: which arm, with which parameters, in which run."""
 
-    arm: "Arm"
+    arm: Arm
     run: RunSpec
-
-
-@dataclass(frozen=True)
-class Arm:
-    """An arm under test, at its size. `plugins`: its own and the recipe's. `tokens`: what a run
-    trains on, in `steps`; None where the clock decides. `recipe`: how, with the plugins' edits.
-    `params`: what tuning or search chose. `mismatch`: by which share of what is matched it has more
-    than the baseline; None where nothing is. `feed_forward`: see `RunSpec`. `data`: what it has of
-    its own in place of the study's, see `arm_data.own_data`.
-    """
-
-    name: str
-    expression: str
-    plugins: tuple[str, ...]
-    parameters: int
-    flops_per_token: float
-    tokens: int | None
-    steps: int | None
-    batches: Batches | TimeLimit
-    recipe: Mapping[str, Any]
-    params: Mapping[str, Any] = field(default_factory=dict)
-    mismatch: float | None = None
-    feed_forward: tuple[int, ...] = ()
-    data: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def training_flops(self) -> float | None:
-        """Of one run; None where the clock decides."""
-        return None if self.tokens is None else self.tokens * self.flops_per_token
 
 
 @dataclass(frozen=True)
@@ -75,92 +47,128 @@ class SharedRecipe:
 
 
 @dataclass(frozen=True)
-class Expected:
-    """What a study will come to when it is through, as far as can be said beforehand: runs, trials
-    before them, and the training FLOPs of all, None where the clock decides. `most`: where more
-    runs may follow, how many there can be at most; until then `runs` is the least.
-    """
-
-    runs: int
-    trials: int
-    flops: float | None
-    most: int | None = None
-
-    @property
-    def told(self) -> str:
-        """The runs in words."""
-        return (
-            f"{self.runs} runs"
-            if self.most in (None, self.runs)
-            else f"at least {self.runs}, at most {self.most} runs"
-        )
-
-
-@dataclass(frozen=True)
 class Plan:
-    """All that a study will do, as far as it is known: trials decide which runs follow. Arms whose
-    values are equal share their runs. `data`: what to tokenize, by fingerprint. `space`: the values
-    that trials try, by parameter: a list, or an interval. `notes`: what a reader must know of the
-    design. `baseline`: the arm whose mean a margin in percent refers to. `shared`: the arms under
-    one recipe, once that is decided. `parts`: the plans that it joins, of a study in several parts.
+    """Plan of a study at one budget and scale, as far as it is known: trials decide what follows.
+
+    Arms of equal value share their runs.
     """
 
     arms: tuple[Arm, ...]
+    """Arms in the order of the design."""
     runs: tuple[RunSpec, ...]
+    """Runs of the design."""
     contrasts: tuple[Contrast, ...]
+    """Effects that the design estimates."""
     infeasible: Mapping[str, str]
+    """Combinations that were left out, with the reason."""
     data: Mapping[str, AnyData]
+    """Data to tokenize, by fingerprint."""
     expected: Expected
+    """Number of runs and trials once all is decided."""
     notes: tuple[str, ...] = ()
+    """What a reader must know of the design."""
     trials: tuple[Trial, ...] = ()
+    """Trials proposed so far."""
     space: Mapping[str, Any] = field(default_factory=dict)
+    """Values that trials try, by parameter: a list, or an interval."""
     baseline: str = ""
+    """Arm that effects are measured against, and that a margin in percent refers to."""
     shared: SharedRecipe | None = None
-    parts: tuple["PartPlan", ...] = ()
+    """The arms under one recipe, once that is decided."""
 
     @property
     def shared_runs(self) -> tuple[RunSpec, ...]:
-        """Every arm's runs with the recipe that all share; none where there is no such recipe."""
+        """Runs with the recipe that all arms share; empty where there is no such recipe."""
         return self.shared.runs if self.shared else ()
 
     @property
     def unique(self) -> dict[str, RunSpec]:
         """The runs and trials by key, each once."""
-        if self.parts:
-            return {key: run for part in self.parts for key, run in part.plan.unique.items()}
-        return {
-            run.key: run
-            for run in (*(trial.run for trial in self.trials), *self.shared_runs, *self.runs)
-        }
+        trials = [trial.run for trial in self.trials]
+        return {run.key: run for run in (*trials, *self.shared_runs, *self.runs)}
 
     @property
     def arm_of(self) -> dict[str, Arm]:
         """The arm of each run and trial, by key."""
-        if self.parts:
-            return {key: arm for part in self.parts for key, arm in part.plan.arm_of.items()}
         arms = {arm.name: arm for arm in self.arms}
-        alike = {arm.name: arm for arm in self.shared.arms} if self.shared else {}
-        found = {trial.run.key: trial.arm for trial in self.trials} | {
-            run.key: alike[run.arm] for run in self.shared_runs
+        shared = {arm.name: arm for arm in self.shared.arms} if self.shared else {}
+        return {
+            **{trial.run.key: trial.arm for trial in self.trials},
+            **{run.key: shared[run.arm] for run in self.shared_runs},
+            **{run.key: arms[run.arm] for run in self.runs},
         }
-        return found | {run.key: arms[run.arm] for run in self.runs}
 
 
 @dataclass(frozen=True)
 class PartPlan:
-    """The plan of one part of a study. `study`: the study as this part asks it. `baseline`: the arm
-    that the others are held against.
-    """
+    """Plan of one part of a study."""
 
     label: str
+    """Name of the part; empty where it is the only one."""
     study: Study
+    """The study as this part asks it."""
     plan: Plan
-    baseline: str
+    """Its plan."""
 
 
-def baseline_flops(plan: Plan, baseline: str) -> float:
-    """Training FLOPs of one run of the arm of that name, whose budget is not of seconds."""
-    flops = next(arm.training_flops for arm in plan.arms if arm.name == baseline)
+@dataclass(frozen=True)
+class StudyPlan:
+    """Plan of a whole study: of its parts, one at least."""
+
+    parts: tuple[PartPlan, ...]
+    """Plans of the parts."""
+    expected: Expected
+    """Number of runs and trials of all parts; a run of several parts counts once."""
+
+    @property
+    def plans(self) -> tuple[Plan, ...]:
+        """Plans of the parts."""
+        return tuple(part.plan for part in self.parts)
+
+    @property
+    def unique(self) -> dict[str, RunSpec]:
+        """The runs and trials of all parts by key, each once."""
+        return {key: run for plan in self.plans for key, run in plan.unique.items()}
+
+    @property
+    def arm_of(self) -> dict[str, Arm]:
+        """The arm of each run and trial, by key."""
+        return {key: arm for plan in self.plans for key, arm in plan.arm_of.items()}
+
+    @property
+    def runs(self) -> tuple[RunSpec, ...]:
+        """Runs of the design, in all parts."""
+        return tuple(run for plan in self.plans for run in plan.runs)
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Trials of all parts."""
+        return tuple(trial for plan in self.plans for trial in plan.trials)
+
+    @property
+    def data(self) -> dict[str, AnyData]:
+        """Data to tokenize, by fingerprint."""
+        return {key: data for plan in self.plans for key, data in plan.data.items()}
+
+    @property
+    def space(self) -> dict[str, Any]:
+        """Values that trials try, by parameter: the same in all parts."""
+        return dict(self.plans[0].space)
+
+    @property
+    def infeasible(self) -> dict[str, str]:
+        """Combinations that were left out of some part, with the reason."""
+        return {name: why for plan in self.plans for name, why in plan.infeasible.items()}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the designs."""
+        return tuple(dict.fromkeys(note for plan in self.plans for note in plan.notes))
+
+
+def baseline_flops(plan: Plan) -> float:
+    """Training FLOPs of one run of the baseline, whose budget is not of seconds."""
+    flops = next(arm.training_flops for arm in plan.arms if arm.name == plan.baseline)
     assert flops is not None
     return flops
 
@@ -235,7 +243,7 @@ def rebuild(spec: RunSpec, registry: Registry) -> Composite:
     )
     if spec.feed_forward:
         value = replace(value, arch=with_feed_forward_widths(value.arch, spec.feed_forward))
-    shared = identity(value.arch, value.recipe, uses, spec.data, spec.allowance, spec.threads)
+    shared = identity(value.arch, value.recipe, uses, spec.data, spec.batches, spec.threads)
     if run_key(shared, spec.seed) != spec.key:
         raise UserError(
             f"{spec.arm}: its plugins' source, or the machine's precision, changed since the "

@@ -20,10 +20,11 @@ from ablab.errors import UserError
 from ablab.plan.arm_data import AnyData, arm_data, own_data
 from ablab.plan.cost_cache import Accounts
 from ablab.plan.matching import Matched, Matcher
-from ablab.plan.plan import Arm, Expected, Plan, identity, recipe_value, run_key, shown_recipe
+from ablab.plan.plan import Plan, identity, recipe_value, run_key, shown_recipe
 from ablab.plan.recipe import StudyRecipe, study_recipe
 from ablab.records.home import edition
 from ablab.records.run_spec import RunSpec
+from ablab.records.study_content import Arm, Expected
 from ablab.spec.design import Compare
 from ablab.spec.run import RecipeConfig
 from ablab.spec.seeds import STREAM
@@ -212,11 +213,10 @@ class Planner:
             dims=asdict(value.arch.dims),
             recipe=setting.recipe.model_dump(),
             data=fingerprint,
-            batches=spent.runs if isinstance(spent, Batches) else (),
+            batches=spent,
             flops_per_token=arm.flops_per_token,
             validate_at=tuple(self.study.validate_at),
             checkpoint_seconds=self.study.checkpoint_seconds,
-            limit=None if isinstance(spent, Batches) else asdict(spent),
             feed_forward=arm.feed_forward,
             part=self.part,
             threads=threads,

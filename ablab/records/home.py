@@ -2,16 +2,14 @@
 
 import json
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from ablab.errors import UserError
 from ablab.files import read_json, write_atomically, write_json
-
-if TYPE_CHECKING:
-    from ablab.spec.study import Study
+from ablab.records import study_content
+from ablab.records.study_content import StudyContent, TrackerState
+from ablab.spec.study import Study
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Home:
         """The journal that Optuna's view of a study is kept in."""
         return self.root / "optuna" / f"{study}.journal"
 
-    def tracking_uri(self, study: "Study | None" = None) -> str:
+    def tracking_uri(self, study: Study | None = None) -> str:
         """Where runs are tracked: the study's own server, or the local SQLite store."""
         if study is not None and study.tracking is not None and study.tracking.uri is not None:
             return study.tracking.uri
@@ -72,6 +70,22 @@ def edition(name: str, revision: str) -> str:
     return f"{name}/{revision}"
 
 
+@dataclass(frozen=True)
+class Execution:
+    """One `ablab run` of a study."""
+
+    time: float
+    """When it ended (Unix time)."""
+    wall_seconds: float
+    """Its duration, with start-up and planning."""
+    workers: int
+    """Runs trained at the same time."""
+    busy_seconds: float
+    """Time that the workers spent in training steps and validation, in all."""
+    trained: int
+    """Runs that it trained."""
+
+
 class StudyRecord:
     """A revision of a study in a home: the resolved study, its plan, and how it was executed."""
 
@@ -82,50 +96,51 @@ class StudyRecord:
         self.reports = home.root / "reports" / name
         self.edition = edition(name, revision)
 
-    def write(self, study: Mapping[str, Any], sources: Mapping[str, Any]) -> None:
-        """Writes the revision; what is known of earlier executions stays."""
-        old = read_json(self.path) or {}
+    def write(self, content: StudyContent) -> None:
+        """Write the revision. What is known of the tracker stays."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        content = {
-            "study": self.name,
-            "revision": self.revision,
-            "sources": dict(sources),
-            **study,
-            "mirrored": old.get("mirrored"),
-        }
-        write_json(self.path, content)
+        if content.mirrored is None and self.path.exists():
+            content = replace(content, mirrored=self.mirrored)
+        write_json(self.path, content.as_json())
 
-    def read(self) -> dict[str, Any]:
-        """What `write` wrote. Raises UserError where this revision was never run here."""
+    def read(self) -> StudyContent:
+        """Return the content of the record.
+
+        Raises:
+            UserError: if this revision was never run here, or by a version of ablab whose records
+                cannot be read.
+
+        """
         content = read_json(self.path)
         if content is None:
             raise UserError(
                 f"{self.name!r} (revision {self.revision}) has not been run in "
                 f"{self.home.root}: `ablab run` it first"
             )
-        # What studies written before there were trials, notes and shared recipes do not say.
-        expected = {"runs": len({run["key"] for run in content["runs"]}), "trials": 0}
-        return {"trials": [], "notes": [], "expected": expected, "shared": None, **content}
+        try:
+            return study_content.read(content)
+        except ValueError:
+            raise UserError(
+                f"{self.name!r} (revision {self.revision}) was recorded by another version of "
+                "ablab: `ablab run` its file again"
+            ) from None
 
-    def executed(self, execution: Mapping[str, Any]) -> None:
-        """Notes an execution: wall_seconds, workers, busy_seconds, trained."""
-        self._executions.parent.mkdir(
-            parents=True, exist_ok=True
-        )  # somebody may have removed the study meanwhile
-        with self._executions.open(
-            "a"
-        ) as file:  # appended, since two drivers may note theirs at once
-            file.write(json.dumps(dict(execution)) + "\n")
+    def executed(self, execution: Execution) -> None:
+        """Add an execution."""
+        # The folder is made again: the study may have been removed meanwhile.
+        self._executions.parent.mkdir(parents=True, exist_ok=True)
+        # Two drivers may add theirs at the same time.
+        with self._executions.open("a") as file:
+            file.write(json.dumps(asdict(execution)) + "\n")
 
     @property
-    def executions(self) -> list[dict[str, Any]]:
-        """How it was executed so far."""
-        lines = (
-            self._executions.read_text().splitlines(keepends=True)
-            if self._executions.exists()
-            else []
-        )
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+    def executions(self) -> list[Execution]:
+        """The executions so far, oldest first."""
+        if not self._executions.exists():
+            return []
+        lines = self._executions.read_text().splitlines(keepends=True)
+        rows = [json.loads(line) for line in lines if line.endswith("\n")]
+        return [Execution(**{"time": 0.0, **row}) for row in rows]
 
     @property
     def last_used(self) -> float:
@@ -134,19 +149,16 @@ class StudyRecord:
         return max((file.stat().st_mtime for file in files if file.exists()), default=0.0)
 
     @property
-    def mirrored(self) -> Any:
-        """What a tracker shows of this revision: its address and the keys of the runs."""
-        return self.read()["mirrored"]
+    def mirrored(self) -> TrackerState | None:
+        """What a tracker shows of this revision; None where nothing is known of it."""
+        try:
+            return self.read().mirrored
+        except UserError:
+            return None
 
-    def note_mirrored(self, view: Mapping[str, Any]) -> None:
-        """Notes that a tracker shows all of it."""
-        write_json(self.path, {**self.read(), "mirrored": dict(view)})
-
-
-def parts_alone(content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Of a study's record: each part's, as it would be alone; none where the study has no parts."""
-    shared = {key: value for key, value in content.items() if key != "parts"}
-    return [{**shared, **part} for part in content.get("parts", ())]
+    def note_mirrored(self, state: TrackerState) -> None:
+        """Record that a tracker shows all runs."""
+        self.write(replace(self.read(), mirrored=state))
 
 
 def study_names(home: Home) -> list[str]:

@@ -1,32 +1,33 @@
-"""Which code, on which machine: what a study's record says so that it can be run again. No paths,
-and nothing of the user.
+"""The code and the machine that a study was run with, so that it can be run again. No paths, and
+nothing about the user.
 """
 
 import os
 import platform
 import subprocess
-from typing import Any
 
 from ablab import __version__
+from ablab.records.study_content import Sources
 from ablab.spec.hardware import cores
 from ablab.train.numerics import NUMERICS_VERSION
 
 
-def provenance() -> dict[str, Any]:
-    """version, numerics (the version of the core's numerics), commit of the working folder (None:
-    no repository, or no git), changed (since that commit), machine.
-    """
+def provenance(command: str, flop_convention: str, tracking: str | None) -> Sources:
+    """Return what a study's record says of its origin. See `Sources` for the arguments."""
     commit = _git("rev-parse", "HEAD")
-    return {
-        "version": __version__,
-        "numerics": NUMERICS_VERSION,
-        "commit": commit or None,
-        "changed": bool(commit and _git("status", "--porcelain", "--untracked-files=no")),
-        "machine": (
+    return Sources(
+        command=command,
+        flop_convention=flop_convention,
+        tracking=tracking,
+        version=__version__,
+        numerics=NUMERICS_VERSION,
+        commit=commit or None,
+        changed=bool(commit and _git("status", "--porcelain", "--untracked-files=no")),
+        machine=(
             f"{platform.system()} {platform.machine()}, {cores()} cores, Python "
             f"{platform.python_version()}"
         ),
-    }
+    )
 
 
 def _git(*arguments: str) -> str:

@@ -17,15 +17,19 @@ import json
 import socket
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from ablab.errors import UserError
 from ablab.files import read_json, write_atomically, write_json
 from ablab.records.lease import Lease
 from ablab.records.run_spec import RunSpec
+from ablab.train.result import RunResult
 
+_RESULT = TypeAdapter(RunResult)
 StopKind = Literal["cancelled", "pruned"]
 
 
@@ -45,13 +49,17 @@ class Record:
         again.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not self.spec:
+        if self.spec is None:
             write_json(self.folder / "spec.json", asdict(spec), sync=False)
 
     @property
-    def spec(self) -> dict[str, Any] | None:
-        """The specification, if there is one."""
-        return _unsynced(self.folder / "spec.json") or None
+    def spec(self) -> RunSpec | None:
+        """The specification; None if there is none, or one of another version."""
+        content = _unsynced(self.folder / "spec.json")
+        try:
+            return RunSpec.read(content) if content else None
+        except ValueError:
+            return None
 
     @property
     def finished(self) -> bool:
@@ -59,9 +67,28 @@ class Record:
         return (self.folder / "result.json").exists()
 
     @property
-    def result(self) -> dict[str, Any] | None:
-        """The result, if finished."""
-        return read_json(self.folder / "result.json")
+    def result(self) -> RunResult | None:
+        """The result; None unless the run is finished.
+
+        Raises:
+            UserError: if it cannot be read.
+
+        """
+        path = self.folder / "result.json"
+        content = read_json(path)
+        if content is None:
+            return None
+        try:
+            result = _RESULT.validate_python(content)
+        except ValueError as error:
+            raise UserError(
+                f"{path} was written by another version of ablab, or damaged"
+            ) from error
+        if "kv_cache_bytes" not in content["cost"] and result.device == "cpu":
+            # Before the cache was measured, the peak memory of a CPU run was the worker's resident
+            # memory, which earlier runs had raised.
+            result = replace(result, cost=replace(result.cost, peak_memory_bytes=None))
+        return result
 
     @property
     def failure(self) -> dict[str, Any] | None:
@@ -149,9 +176,9 @@ class Record:
         """Adds a row."""
         _add(self.folder / "metrics.jsonl", {"step": step, "time": time.time(), **metrics})
 
-    def finish(self, result: Mapping[str, Any]) -> None:
+    def finish(self, result: RunResult) -> None:
         """Writes the result; the run is finished from here on."""
-        write_json(self.folder / "result.json", result)
+        write_json(self.folder / "result.json", asdict(result))
         for name in ("failure.json", "stop.json", "progress.json", "checkpoint.ckpt"):
             (self.folder / name).unlink(missing_ok=True)
 
@@ -166,12 +193,6 @@ class Record:
         write_json(
             self.folder / "failure.json", {"reason": reason, "detail": detail, "time": time.time()}
         )
-
-
-def figure(result: Mapping[str, Any], metric: str) -> float:
-    """One of a result's figures: `val/bpb`, `cost/seconds`."""
-    kind, _, name = metric.partition("/")
-    return result["cost"][name] if kind == "cost" else result["metrics"][metric]
 
 
 def _unsynced(path: Path) -> dict[str, Any]:

@@ -1,27 +1,28 @@
-"""How a study stands, from its run records alone. Few looks per run: thousands are told in a second
-or two.
+"""The progress of a study, from its run records alone. It looks at few files per run, so that
+thousands of runs take a second or two.
 """
 
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from statistics import fmean
+from typing import Any
 
 from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
-
-State = Literal["done", "running", "pruned", "cancelled", "failed", "waiting"]
-Listed = Mapping[str, Any]
+from ablab.records.run_state import RunState
+from ablab.records.study_content import Entry, TrialEntry
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Runs by how they stand. `diverged`: among those done."""
+    """Number of runs in each state. `diverged`: among the finished ones."""
 
     total: int
-    done: int
+    finished: int
     diverged: int
     running: int
     waiting: int
@@ -57,7 +58,7 @@ class EndedRun:
     seed: int
     key: str
     trial: int | None
-    state: State
+    state: RunState
     reason: str
     attempts: int
 
@@ -101,150 +102,149 @@ class _Finished:
     diverged: bool
 
 
-def state(home: Path, key: str) -> State:
-    """How a run stands."""
+def state(home: Path, key: str) -> RunState:
+    """Return the state of a run."""
     return _state(Record(home, key), _names(home, key))
 
 
-def listed(content: Mapping[str, Any]) -> tuple[dict[str, Listed], dict[str, Listed]]:
-    """The runs (those with a shared recipe among them) and the trials that a study's record names,
-    by key; one that is both counts as a run.
-    """
-    shared = content.get("shared") or {"runs": []}
-    runs = {run["key"]: run for run in (*shared["runs"], *content["runs"])}
-    trials = {run["key"]: run for run in content["trials"] if run["key"] not in runs}
-    return runs, trials
-
-
 class StatusReader:
-    """Reads how a study stands, again and again: what is finished is read once."""
+    """Reads the status of a study repeatedly; results are read once."""
 
     def __init__(self, record: StudyRecord) -> None:
-        self.record, self._home = record, record.home.root
+        self.record = record
+        self._home = record.home.root
         self._finished: dict[str, _Finished] = {}
 
     def read(self) -> StudyStatus:
-        """How it stands now. Raises UserError where it was never run here."""
+        """Return the present status.
+
+        Raises:
+            UserError: if the study was never run here.
+
+        """
         content = self.record.read()
-        runs, trials = listed(content)
-        every = {**runs, **trials}
-        files = {key: _names(self._home, key) for key in every if key not in self._finished}
-        states: dict[str, State] = dict.fromkeys(every, "done")
-        states.update({key: _state(Record(self._home, key), names) for key, names in files.items()})
-        for key in files:
-            if states[key] == "done" and (result := Record(self._home, key).result) is not None:
-                self._finished[key] = _Finished(result["cost"]["seconds"], result["diverged"])
-        going = [
-            (self._running(run), _rate(Record(self._home, key)))
-            for key, run in every.items()
-            if states[key] == "running"
+        runs = content.run_entries
+        trials = content.trial_entries
+        entries: dict[str, Entry] = {**runs, **trials}
+        states = self._states(entries)
+        running = [
+            (self._running(entry), _run_seconds(Record(self._home, key)))
+            for key, entry in entries.items()
+            if states[key] == RunState.RUNNING
         ]
-        ended = [
-            self._ended(every[key], now)
-            for key, now in states.items()
-            if now in ("failed", "cancelled", "pruned")
-        ]
-        expected = content["expected"]
-        to_come = max(0, expected["runs"] + expected["trials"] - len(every))
-        waiting = [every[key]["arm"] for key, now in states.items() if now == "waiting"] + [
-            ""
-        ] * to_come
+        expected = content.expected
+        to_come = max(0, expected.runs + expected.trials - len(entries))
+        waiting = [e.arm for key, e in entries.items() if states[key] == RunState.WAITING]
         return StudyStatus(
             study=self.record.name,
             revision=self.record.revision,
-            question=content["config"]["question"],
+            question=content.study.question,
             runs=self._counts(runs, states),
             trials=self._counts(trials, states) if trials else None,
             to_come=to_come,
-            running=[run for run, _ in going],
-            ended=ended,
-            seconds_left=self._left(every, going, waiting),
-            may_come=(expected.get("most") or expected["runs"]) - expected["runs"],
+            running=[run for run, _ in running],
+            ended=[self._ended(entries[key], now) for key, now in states.items() if now.ended],
+            seconds_left=self._left(entries, running, [*waiting, *[""] * to_come]),
+            may_come=(expected.most or expected.runs) - expected.runs,
         )
 
-    def _counts(self, keys: Iterable[str], states: Mapping[str, State]) -> Counts:
-        mine = [states[key] for key in keys]
+    def _states(self, keys: Iterable[str]) -> dict[str, RunState]:
+        """The state of each run, by key."""
+        states: dict[str, RunState] = {}
+        for key in keys:
+            record = Record(self._home, key)
+            if key not in self._finished:
+                states[key] = _state(record, _names(self._home, key))
+                if states[key] != RunState.FINISHED or (result := record.result) is None:
+                    continue
+                self._finished[key] = _Finished(result.cost.seconds, result.diverged)
+            states[key] = RunState.FINISHED
+        return states
+
+    def _counts(self, keys: Iterable[str], states: Mapping[str, RunState]) -> Counts:
+        counts = Counter(states[key] for key in keys)
         diverged = sum(self._finished[key].diverged for key in keys if key in self._finished)
-        names: tuple[State, ...] = ("done", "running", "waiting", "failed", "cancelled", "pruned")
-        return Counts(
-            total=len(mine), diverged=diverged, **{name: mine.count(name) for name in names}
-        )
+        by_name = {state.value: counts[state] for state in RunState}
+        return Counts(total=counts.total(), diverged=diverged, **by_name)
 
-    def _running(self, run: Listed) -> RunningRun:
-        record = Record(self._home, run["key"])
-        owner, progress = record.lease().owner, record.progress
-        loss, speed = progress.get("train/loss"), progress.get("cost/tokens_per_second")
+    def _running(self, entry: Entry) -> RunningRun:
+        record = Record(self._home, entry.key)
+        owner = record.lease().owner
+        progress = record.progress
+        loss = progress.get("train/loss")
         return RunningRun(
-            **_named(run),
+            **_identity(entry),
             where=f"{owner.get('host', '?')}:{owner.get('pid', '?')}",
             share=progress.get("share"),
             loss=loss if loss is None or math.isfinite(loss) else None,
-            tokens_per_second=speed or None,
+            tokens_per_second=progress.get("cost/tokens_per_second") or None,
             attempts=len(record.attempts),
             stopping=record.stop_asked,
         )
 
-    def _ended(self, run: Listed, now: State) -> EndedRun:
-        record = Record(self._home, run["key"])
-        reason = (record.failure or {}).get("reason", "") if now == "failed" else record.stop_reason
-        return EndedRun(**_named(run), state=now, reason=reason, attempts=len(record.attempts))
+    def _ended(self, entry: Entry, state: RunState) -> EndedRun:
+        record = Record(self._home, entry.key)
+        failure = record.failure or {}
+        reason = failure.get("reason", "") if state == RunState.FAILED else record.stop_reason
+        return EndedRun(
+            **_identity(entry), state=state, reason=reason, attempts=len(record.attempts)
+        )
 
     def _left(
         self,
-        every: Mapping[str, Listed],
-        going: Sequence[tuple[RunningRun, float | None]],
+        entries: Mapping[str, Entry],
+        running: Sequence[tuple[RunningRun, float | None]],
         waiting: Sequence[str],
     ) -> float | None:
-        """Seconds, if as many runs go on side by side as do now. A run that waits takes what its
-        arm's runs take, or any.
+        """Seconds left, if as many runs stay under way as now.
+
+        A run that waits is taken to need what its arm's runs need, or the mean over all arms.
         """
-        took: dict[str, list[float]] = {}
+        seconds: dict[str, list[float]] = {}
         for key, finished in self._finished.items():
-            if key in every:
-                took.setdefault(every[key]["arm"], []).append(finished.seconds)
-        for run, whole in going:
+            if key in entries:
+                seconds.setdefault(entries[key].arm, []).append(finished.seconds)
+        for run, whole in running:
             if whole is not None:
-                took.setdefault(run.arm, []).append(whole)
-        if not took or not going:
+                seconds.setdefault(run.arm, []).append(whole)
+        if not seconds or not running:
             return None
-        any_arm = _mean([seconds for each in took.values() for seconds in each])
-        typical = {arm: _mean(each) for arm, each in took.items()}
+        overall = fmean([value for values in seconds.values() for value in values])
+        typical = {arm: fmean(values) for arm, values in seconds.items()}
         rest = [
-            (1 - (run.share or 0.0)) * (whole or typical.get(run.arm, any_arm))
-            for run, whole in going
+            (1 - (run.share or 0.0)) * (whole or typical.get(run.arm, overall))
+            for run, whole in running
         ]
-        total = sum(rest) + sum(typical.get(arm, any_arm) for arm in waiting)
-        return max(total / len(going), *rest)
+        total = sum(rest) + sum(typical.get(arm, overall) for arm in waiting)
+        return max(total / len(running), *rest)
 
 
-def _named(run: Listed) -> dict[str, Any]:
-    return {"arm": run["arm"], "seed": run["seed"], "key": run["key"], "trial": run.get("number")}
+def _identity(entry: Entry) -> dict[str, Any]:
+    number = entry.number if isinstance(entry, TrialEntry) else None
+    return {"arm": entry.arm, "seed": entry.seed, "key": entry.key, "trial": number}
 
 
 def _names(home: Path, key: str) -> set[str]:
-    """The files of a run's record: one look answers most questions."""
+    """The files of a run's record: one listing answers most questions."""
     try:
         return set(os.listdir(home / "runs" / key))
     except FileNotFoundError:
         return set()
 
 
-def _state(record: Record, names: set[str]) -> State:
+def _state(record: Record, names: set[str]) -> RunState:
     if "result.json" in names:
-        return "done"
+        return RunState.FINISHED
     if "lease.json" in names and record.lease().held():
-        return "running"
+        return RunState.RUNNING
     if "stop.json" in names:
-        return "pruned" if record.pruned else "cancelled"
-    return "failed" if "failure.json" in names else "waiting"
+        return RunState.PRUNED if record.pruned else RunState.CANCELLED
+    return RunState.FAILED if "failure.json" in names else RunState.WAITING
 
 
-def _rate(record: Record) -> float | None:
-    """Seconds that a running run will have trained for at its end, as far as it shows."""
+def _run_seconds(record: Record) -> float | None:
+    """Training time that a running run will have taken at its end; None if not known."""
     progress = record.progress
-    share, speed = progress.get("share", 0.0), progress.get("cost/tokens_per_second", 0.0)
+    share = progress.get("share", 0.0)
+    speed = progress.get("cost/tokens_per_second", 0.0)
     return progress["cost/tokens"] / speed / share if share and speed else None
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -1,8 +1,6 @@
-"""Across the parts of a study: tables and sentences."""
+"""The comparison across the parts of a study: tables and sentences."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from ablab.analysis.across_parts import Across
 from ablab.metrics import METRICS
 from ablab.report.ladder import Listing, ladder_lines, ladder_listings
 from ablab.text.numbers import digits, plain
@@ -10,47 +8,45 @@ from ablab.text.numbers import digits, plain
 _SHOWN = 12  # pairs that change places; the JSON has all
 
 
-def listings(told: Mapping[str, Any]) -> list[Listing]:
-    """The tables of `across`."""
-    rankings = told["rankings"]
-    arms = list(dict.fromkeys(row["arm"] for ranking in rankings for row in ranking["arms"]))
-    places = min((digits(ranking["sd"]) for ranking in rankings if ranking["sd"]), default=4)
-    ranked = [
-        {row["arm"]: f"{row['rank']} · {plain(row['mean'], places)}" for row in r["arms"]}
-        for r in rankings
+def across_listings(across: Across | None) -> list[Listing]:
+    """Return the tables of the comparison; empty for a study of one part."""
+    if across is None:
+        return []
+    rankings = across.rankings
+    arms = dict.fromkeys(row.arm for ranking in rankings for row in ranking.arms)
+    places = min((digits(ranking.sd) for ranking in rankings if ranking.sd), default=4)
+    ranks = [
+        {row.arm: f"{row.rank} · {plain(row.mean, places)}" for row in ranking.arms}
+        for ranking in rankings
     ]
-    rows = [[arm, *(row.get(arm, "–") for row in ranked)] for arm in arms]
+    rows = [[arm, *(row.get(arm, "–") for row in ranks)] for arm in arms]
     title = (
-        f"Rank of each arm by {told['metric']} (1 is the {METRICS[told['metric']].best_is}), "
+        f"Rank of each arm by {across.metric} (1 is the {METRICS[across.metric].best_is}), "
         "from little training compute to much"
     )
-    ranks = (
-        [Listing(title, ["arm", *(ranking["part"] for ranking in rankings)], rows)] if rows else []
-    )
-    return [*ranks, *ladder_listings(told["ladder"])]
+    columns = ["arm", *(ranking.part for ranking in rankings)]
+    ranking = [Listing(title, columns, rows)] if rows else []
+    return [*ranking, *ladder_listings(across.ladder)]
 
 
-def lines(told: Mapping[str, Any]) -> list[str]:
-    """Where the ranking changes, and what to know of the ladder."""
-    changes = told["changes"]
-    compared = sum(len(ranking["arms"]) > 1 for ranking in told["rankings"])
-    said = (
-        []
-        if changes or compared < 2
-        else [f"the arms rank alike in all {compared} parts that have results"]
-    )
-    for change in changes[:_SHOWN]:
-        a, b = change["arms"]
-        where = " and ".join(f"between {before} and {after}" for before, after in change["between"])
-        sure = (
-            "each is ahead beyond its interval once"
-            if change["clear"]
-            else "within the error: not a finding"
+def across_lines(across: Across | None) -> list[str]:
+    """Return where the ranking changes, and what to know of the ladder."""
+    if across is None:
+        return []
+    compared = sum(len(ranking.arms) > 1 for ranking in across.rankings)
+    lines = []
+    if not across.changes and compared > 1:
+        lines.append(f"the arms rank alike in all {compared} parts that have results")
+    for change in across.changes[:_SHOWN]:
+        a, b = change.arms
+        where = " and ".join(f"between {before} and {after}" for before, after in change.between)
+        sure = "within the error: not a finding"
+        if change.clear:
+            sure = "each is ahead beyond its interval once"
+        lines.append(f"{a} and {b} change places {where} ({sure})")
+    more = len(across.changes) - _SHOWN
+    if more > 0:
+        lines.append(
+            f"{more} more pairs change places within the error or beyond (--json lists all)"
         )
-        said.append(f"{a} and {b} change places {where} ({sure})")
-    if len(changes) > _SHOWN:
-        said.append(
-            f"{len(changes) - _SHOWN} more pairs change places within the error or beyond "
-            "(--json tells all)"
-        )
-    return [*said, *ladder_lines(told["ladder"])]
+    return [*lines, *ladder_lines(across.ladder)]

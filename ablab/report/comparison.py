@@ -8,6 +8,7 @@ from ablab.files import write_atomically
 from ablab.records.home import StudyRecord
 from ablab.report.figures.pairs import pair_plot
 from ablab.report.html import render
+from ablab.report.scope import holds_for
 from ablab.report.sentences import adjusted, places_of, word
 from ablab.report.tables import MARKS, Cell, Column, Table, mean_cell
 from ablab.text.numbers import digits, signed
@@ -25,12 +26,13 @@ def write_comparison(found: Comparison, record: StudyRecord, other: StudyRecord)
         "templates/comparison.j2",
         {
             "c": found,
-            "plot": pair_plot(found.effects, found.names, found.studies[0].metric),
+            "plot": pair_plot(found.effects, found.names, found.parts[0].metric),
             "caution": CAUTION,
+            "holds_for": [holds_for(part.content) for part in found.parts],
             "differences": _settings(found),
             "effects": _effects(found),
             "arms": _arms(found),
-            "adjusted": next((told for study in found.studies if (told := adjusted(study))), ""),
+            "adjusted": next(filter(None, map(adjusted, found.parts)), ""),
         },
     )
     record.reports.mkdir(parents=True, exist_ok=True)
@@ -57,7 +59,10 @@ def _settings(found: Comparison) -> Table:
     return Table(
         "settings that differ",
         columns,
-        [[Cell(text, None, "text") for text in row] for row in found.differences],
+        [
+            [Cell(text, None, "text") for text in (d.setting, d.first, d.second)]
+            for d in found.differences
+        ],
     )
 
 
@@ -83,12 +88,12 @@ def _effects(found: Comparison) -> Table:
 
 
 def _arms(found: Comparison) -> Table:
-    heads = zip(found.names, found.studies, strict=True)
+    heads = zip(found.names, found.parts, strict=True)
     columns = [
         Column("arm", text=True),
         *(Column(f"{name}, {summary.metric}") for name, summary in heads),
     ]
-    places = [digits(summary.spread) for summary in found.studies]
+    places = [digits(summary.spread) for summary in found.parts]
     rows = []
     for name, *arms in found.arms:
         means = [

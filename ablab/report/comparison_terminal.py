@@ -13,15 +13,16 @@ def print_comparison(found: Comparison, console: Console) -> None:
     them.
     """
     for name, summary in zip(found.names, found.studies, strict=True):
-        state = (
-            "" if summary.complete else f" (unfinished: {summary.finished} of {summary.runs} runs)"
-        )
+        progress = summary.progress
+        state = ""
+        if not progress.complete:
+            state = f" (unfinished: {progress.finished} of {progress.runs} runs)"
         console.print(f"{name}: {summary.question}{state}", highlight=False, markup=False)
     settings = Table(title="What differs between the studies", title_justify="left")
     for name in ("setting", *found.names):
         settings.add_column(escape(name), overflow="fold")
     for row in found.differences:
-        settings.add_row(*map(escape, row))
+        settings.add_row(escape(row.setting), escape(row.first), escape(row.second))
     console.print(
         settings if found.differences else "the study files say the same", highlight=False
     )
@@ -34,7 +35,7 @@ def print_comparison(found: Comparison, console: Console) -> None:
 
 def _effects(found: Comparison) -> Table:
     table = Table(
-        title=f"Effect on {found.studies[0].metric} (with minus without)", title_justify="left"
+        title=f"Effect on {found.parts[0].metric} (with minus without)", title_justify="left"
     )
     table.add_column("change", overflow="fold", ratio=1)
     for name in found.names:

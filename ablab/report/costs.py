@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from rich.markup import escape
 from rich.table import Table
 
-from ablab.analysis.costs import COSTS, OF_ARMS, TIMED, ratios_of
-from ablab.analysis.summary import Summary
+from ablab.analysis.costs import COSTS, OF_ARMS, TIMED
+from ablab.analysis.summary import PartSummary
 from ablab.stats.costs import Ratio
 
 _MEASURED_LEAST, _COUNTED_LEAST, _FACTOR = 0.01, 0.001, 1.25
@@ -83,7 +83,7 @@ def _times(value: float) -> str:
     return f"{value:.2g} ×" if value < 99.5 else f"{value:.0f} ×"
 
 
-def costs_table(summary: Summary) -> Table:
+def costs_table(summary: PartSummary) -> Table:
     """What each change costs: the cost with it over that without."""
     title = "Costs, with over without (in brackets: not distinguishable from 1)"
     table = Table(title=title, title_justify="left")
@@ -98,7 +98,7 @@ def costs_table(summary: Summary) -> Table:
     for heading in shown.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for effect in (effect for effect in summary.effects if effect.costs):
-        ratios = ratios_of(effect)
+        ratios = effect.ratios
         table.add_row(
             escape(effect.title), *(_cell(name, ratios.get(name, Ratio(None))) for name in shown)
         )

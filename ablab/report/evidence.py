@@ -1,18 +1,19 @@
-"""What a report shows beside its summary: curves, steps, what was equal, what was left out, how to
-run it again.
-"""
+"""What a report shows beside its tables: what was equal, what was left out, how to run it again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from ablab.analysis.arms import ArmSummary
 from ablab.analysis.curves import Curves, curves_of
-from ablab.analysis.scope import own_data
-from ablab.analysis.summary import Summary
+from ablab.analysis.study_summary import StudySummary
+from ablab.analysis.summary import PartSummary
 from ablab.analysis.waterfall_steps import Steps, steps_of
-from ablab.records.home import StudyRecord
+from ablab.records.home import Home
 from ablab.records.run_record import Record
+from ablab.records.run_state import RunState
+from ablab.records.study_content import TrialEntry
+from ablab.report.scope import own_data
 from ablab.text.numbers import short
 from ablab.text.truncate import bare, some
 
@@ -28,131 +29,152 @@ _AXES = {
 
 @dataclass(frozen=True)
 class Range:
-    """What one of the costs came to over the arms: the least and the most, as text, and what that
-    means.
-    """
+    """The range of one cost over the arms, as text."""
 
     name: str
+    """The cost."""
     least: str
+    """Minimum over the arms."""
     most: str
+    """Maximum over the arms."""
     verdict: str
+    """Whether the arms are equal in it."""
     equal: bool
+    """Whether they are, within 1 %."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """`excluded`: what was left out and why, a line each. `again`: (what, how) of running it
-    again.
-    """
+    """What the records hold of a part of a study beside its summary."""
 
     curves: Curves
+    """Loss curves."""
     steps: Steps | None
+    """Steps of the waterfall; None where there are none."""
     ranges: list[Range]
-    excluded: list[str]
-    again: list[tuple[str, str]]
+    """Ranges of the costs over the arms."""
 
 
-def evidence_of(summary: Summary, record: StudyRecord, content: Mapping[str, Any]) -> Evidence:
-    """Reads what the records hold of a study, or of one of its parts: `content` is its record."""
-    return Evidence(
-        curves_of(summary, content, record),
-        steps_of(summary, content),
-        ranges(summary.arms, summary.apart),
-        excluded(summary, content),
-        again(summary, content, record),
-    )
+def evidence_of(part: PartSummary, home: Path) -> Evidence:
+    """Read what the records hold of a part of a study."""
+    return Evidence(curves_of(part, home), steps_of(part), ranges(part.arms, part.not_compared))
 
 
-def ranges(arms: Sequence[ArmSummary], apart: Mapping[str, str]) -> list[Range]:
-    """Of every axis of cost; one that was not measured is left out. `apart`: see `Summary`."""
-    found = [(axis, [v for arm in arms if (v := getattr(arm, axis)) is not None]) for axis in _AXES]
-    return [_range(_AXES[axis], values, apart.get(axis)) for axis, values in found if values]
+def ranges(arms: Sequence[ArmSummary], not_compared: Mapping[str, str]) -> list[Range]:
+    """Return the range of every cost that was measured.
+
+    Args:
+        arms: the arms.
+        not_compared: by cost, why it is not compared between arms.
+
+    """
+    found = []
+    for axis, name in _AXES.items():
+        values = [value for arm in arms if (value := getattr(arm, axis)) is not None]
+        if values:
+            found.append(_range(name, values, not_compared.get(axis)))
+    return found
 
 
-def _range(name: str, values: Sequence[float], apart: str | None) -> Range:
-    if apart:
-        return Range(name, "–", "–", f"not compared: {apart}", False)
-    least, most = min(values), max(values)
+def _range(name: str, values: Sequence[float], not_compared: str | None) -> Range:
+    if not_compared:
+        return Range(name, "–", "–", f"not compared: {not_compared}", equal=False)
+    least = min(values)
+    most = max(values)
     ratio = most / least if least > 0 else 1.0
+    equal = ratio <= 1.01
+    verdict = f"not equal: the most is {ratio:.3g} times the least"
     if least == most:
-        return Range(name, short(least), short(most), "equal", True)
-    if ratio <= 1.01:
-        return Range(
-            name, short(least), short(most), f"equal within {100 * (ratio - 1):.2g} %", True
-        )
-    return Range(
-        name,
-        short(least),
-        short(most),
-        f"not equal: the most is {ratio:.3g} times the least",
-        False,
-    )
+        verdict = "equal"
+    elif equal:
+        verdict = f"equal within {100 * (ratio - 1):.2g} %"
+    return Range(name, short(least), short(most), verdict, equal)
 
 
-def excluded(summary: Summary, content: Mapping[str, Any]) -> list[str]:
-    """What the figures leave out."""
-    runs = {run["key"]: f"{run['arm']}, seed {run['seed']}" for run in content["runs"]}
-    runs |= {
-        trial["key"]: f"{trial['arm']}, trial {trial['number']}" for trial in content["trials"]
-    }
-    lines = _diverged(summary)
+def excluded(summary: StudySummary) -> list[str]:
+    """Return what the figures of a study leave out."""
+    lines = []
     for part in summary.parts:
-        lines += [f"{part.part}: {line}" for line in _diverged(part)]
+        prefix = f"{part.label}: " if part.label else ""
+        lines += [prefix + line for line in _diverged(part)]
+    names = _run_names(summary)
     lines += some(
-        f"failed: {runs.get(key, key)}: {bare(reason)}" for key, reason in summary.failed.items()
+        f"failed: {names.get(key, key)}: {bare(reason)}"
+        for key, reason in summary.progress.failed.items()
     )
-    lines += some(f"infeasible: {name}: {reason}" for name, reason in summary.infeasible.items())
-    for state, why in (
-        ("pruned", "ended early, since they lagged"),
-        ("diverged", "diverged"),
-        ("failed", "failed"),
-    ):
-        if count := sum(trial.state == state for trial in summary.trials):
-            lines.append(
-                f"trials: {count} of {len(summary.trials)} {why}, and count as without a value"
-            )
-    if missing := summary.runs - summary.finished:
-        lines.append(f"missing: {missing} of {summary.runs} runs are not finished")
+    infeasible = {name: why for part in summary.parts for name, why in part.infeasible.items()}
+    lines += some(f"infeasible: {name}: {reason}" for name, reason in infeasible.items())
+    lines += _lost_trials(summary)
+    progress = summary.progress
+    missing = progress.runs - progress.finished
+    if missing:
+        lines.append(f"missing: {missing} of {progress.runs} runs are not finished")
     return lines
 
 
-def _diverged(summary: Summary) -> list[str]:
-    seeds = [(arm.name, ", ".join(map(str, arm.diverged))) for arm in summary.arms if arm.diverged]
+def _run_names(summary: StudySummary) -> dict[str, str]:
+    names = {}
+    for key, entry in summary.content.entries.items():
+        number = f"trial {entry.number}" if isinstance(entry, TrialEntry) else f"seed {entry.seed}"
+        names[key] = f"{entry.arm}, {number}"
+    return names
+
+
+def _lost_trials(summary: StudySummary) -> list[str]:
+    trials = [trial for part in summary.parts for trial in part.trials]
+    counts = (
+        (sum(t.state == RunState.PRUNED for t in trials), "ended early, since they lagged"),
+        (sum(t.diverged for t in trials), "diverged"),
+        (sum(t.state == RunState.FAILED for t in trials), "failed"),
+    )
+    return [
+        f"trials: {count} of {len(trials)} {why}, and count as without a value"
+        for count, why in counts
+        if count
+    ]
+
+
+def _diverged(part: PartSummary) -> list[str]:
+    seeds = [(arm.name, ", ".join(map(str, arm.diverged))) for arm in part.arms if arm.diverged]
     lines = some(
         f"diverged: {arm} (seed {numbers}): no mean, and no effect that needs it"
         for arm, numbers in seeds
     )
-    lost = [effect.name for effect in summary.effects if effect.verdict == "diverged"]
-    return lines + some(f"not estimable: {name}: an arm that it needs diverged" for name in lost)
+    effects = [effect.name for effect in part.effects if effect.verdict == "diverged"]
+    return lines + some(f"not estimable: {name}: an arm that it needs diverged" for name in effects)
 
 
-def again(
-    summary: Summary, content: Mapping[str, Any], record: StudyRecord
-) -> list[tuple[str, str]]:
-    """Command, code, machine and data; says so where one is not recorded."""
-    sources, config = content["sources"], content["config"]
-    commit = sources.get("commit")
-    changed = " with changes that are not committed" if sources.get("changed") else ""
-    folder = f"the working folder's commit at the last run: {commit or _UNKNOWN}{changed}"
-    arms = {run["arm"]: run["key"] for run in content["runs"]}
-    prints = {spec["data"] for key in arms.values() if (spec := Record(record.home.root, key).spec)}
-    used = f"{config['data']['source']}, tokenizer {config['data']['tokenizer']['kind']}"
+def how_to_repeat(summary: StudySummary, home: Home) -> list[tuple[str, str]]:
+    """Return command, code, machine and data of a study; says so where one is not recorded."""
+    sources = summary.sources
+    changes = " with changes that are not committed" if sources.changed else ""
+    commit = f"the working folder's commit at the last run: {sources.commit or _UNKNOWN}{changes}"
     return [
-        ("Command", f"ablab run {bare(sources['command'])}"),
+        ("Command", f"ablab run {bare(sources.command)}"),
         ("Study", f"{summary.study}, revision {summary.revision}"),
-        ("Code", f"ablab {sources.get('version', f'({_UNKNOWN})')}; {folder}"),
-        ("Numerics", f"version {sources['numerics']}" if "numerics" in sources else _UNKNOWN),
-        ("Machine", sources.get("machine") or _UNKNOWN),
-        ("Devices", "; ".join(summary.devices) or "nothing ran yet"),
-        (
-            "Data",
-            "; ".join(
-                [
-                    used,
-                    *own_data(content["arms"]),
-                    f"fingerprint {', '.join(sorted(prints)) or _UNKNOWN}",
-                ]
-            ),
-        ),
-        ("FLOPs", sources["flop_convention"]),
+        ("Code", f"ablab {sources.version or f'({_UNKNOWN})'}; {commit}"),
+        ("Numerics", f"version {sources.numerics}"),
+        ("Machine", sources.machine or _UNKNOWN),
+        ("Devices", "; ".join(summary.progress.devices) or "nothing ran yet"),
+        ("Data", _data(summary, home)),
+        ("FLOPs", sources.flop_convention),
     ]
+
+
+def _data(summary: StudySummary, home: Home) -> str:
+    parts = summary.content.parts
+    data = summary.content.study.data
+    # One run of each arm tells what it was trained on.
+    keys = {entry.arm: key for key, entry in summary.content.run_entries.items()}
+    specs = [Record(home.root, key).spec for key in keys.values()]
+    prints = sorted({spec.data for spec in specs if spec is not None})
+    texts = [
+        f"{data.source}, tokenizer {data.tokenizer.kind}",
+        *_distinct(line for part in parts for line in own_data(part.arms)),
+        f"fingerprint {', '.join(prints) or _UNKNOWN}",
+    ]
+    return "; ".join(texts)
+
+
+def _distinct(lines: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(lines))

@@ -2,7 +2,8 @@
 files beside it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from ablab.analysis.summary import Summary
+from ablab.analysis.study_summary import StudySummary
+from ablab.analysis.summary import PartSummary
 from ablab.files import write_atomically
-from ablab.records.home import StudyRecord, parts_alone
-from ablab.report.across_parts import lines as across_lines
-from ablab.report.across_parts import listings
-from ablab.report.evidence import evidence_of
+from ablab.records.home import StudyRecord
+from ablab.report.across_parts import across_lines, across_listings
+from ablab.report.evidence import evidence_of, excluded, how_to_repeat
 from ablab.report.figures import Figures, figures_of
-from ablab.report.figures.front import costs_apart, same_costs
+from ablab.report.figures.front import costs_not_compared, same_costs
+from ablab.report.footnotes import footnotes, part_footnotes
+from ablab.report.scope import holds_for
 from ablab.report.search import survival, trials_listing
 from ablab.report.sentences import adjusted, changed_by_tuning, how_judged, sentence
 from ablab.report.tables import (
@@ -29,98 +32,105 @@ from ablab.report.tables import (
     ranges_table,
     tuning_table,
 )
-from ablab.report.terminal import footnotes, own_footnotes
 
 _MEANING = str.maketrans({character: f"\\{character}" for character in r"\`*_[]<>|#"})
 
 
-def write_report(summary: Summary, record: StudyRecord) -> Path:
-    """Writes the report, and returns the page's path."""
+def write_report(summary: StudySummary, record: StudyRecord) -> Path:
+    """Write the report, and return the page's path."""
     return write_pages(summary, record)[0]
 
 
-def write_pages(summary: Summary, record: StudyRecord) -> list[Path]:
-    """Writes the report beside the study's record: the page first, then the same as Markdown, and
-    each figure as SVG and PNG.
+def write_pages(summary: StudySummary, record: StudyRecord) -> list[Path]:
+    """Write the report beside the study's record.
+
+    Returns:
+        The page first, then the same as Markdown, and each figure as SVG and PNG.
+
     """
-    content = record.read()
-    figures = figures_of(summary, evidence := evidence_of(summary, record, content))
-    alone = zip(summary.parts, parts_alone(content), strict=True)
     parts = [
-        _part((summary, part), record, each, number)
-        for number, (part, each) in enumerate(alone, start=1)
+        _part(summary, part, record, f"part{number}" if part.label else "")
+        for number, part in enumerate(summary.parts, start=1)
     ]
-    context = _context(summary, figures) | {
-        "e": evidence,
-        "ranges": ranges_table(evidence),
-        "prefix": record.revision,
-        "slug": "",
-        "level": 2,
-        "parts": parts,
-        "across": [listed_table(listing) for listing in listings(summary.across)] if parts else [],
-        "across_lines": across_lines(summary.across) if parts else [],
-        "glance": parts_table(summary) if parts else None,
-    }
+    pages = {kind: _page(summary, record, parts, kind) for kind in ("html", "md")}
+    files = {f"{record.revision}.{kind}": page.encode() for kind, page in pages.items()}
+    for plot in (plot for part in parts for plot in part.figures.files):
+        files[f"{record.revision}-{plot.name}.svg"] = plot.svg.encode()
+        files[f"{record.revision}-{plot.name}.png"] = plot.png
     record.reports.mkdir(parents=True, exist_ok=True)
-    written = {
-        f"{record.revision}.{kind}": render(f"report.{kind}.j2", context).encode()
-        for kind in ("html", "md")
-    }
-    for plot in (
-        plot for drawn in (figures, *(part["f"] for part in parts)) for plot in drawn.files
-    ):
-        written |= {
-            f"{record.revision}-{plot.name}.svg": plot.svg.encode(),
-            f"{record.revision}-{plot.name}.png": plot.png,
-        }
-    for name, page in written.items():
+    for name, content in files.items():
         write_atomically(
             record.reports / name,
-            lambda file, page=page: file.write(page),
+            lambda file, content=content: file.write(content),
             sync=name.endswith("html"),
         )
-    return [record.reports / name for name in written]
+    return [record.reports / name for name in files]
 
 
-def _part(
-    whole: tuple[Summary, Summary], record: StudyRecord, content: Mapping[str, Any], number: int
-) -> dict[str, Any]:
-    """A part as text of both kinds. `whole`: the study and the part."""
-    summary, part = whole
-    evidence = evidence_of(part, record, content)
-    figures = figures_of(part, evidence).named(f"part{number}")
-    own = {
-        "e": evidence,
+@dataclass(frozen=True)
+class _Part:
+    """A part of the page, in both kinds, and its figures."""
+
+    html: Markup
+    md: str
+    figures: Figures
+
+
+def _page(summary: StudySummary, record: StudyRecord, parts: Sequence[_Part], kind: str) -> str:
+    context = {
+        "s": summary,
+        "progress": summary.progress,
+        "metric": summary.parts[0].metric,
+        "parts": parts,
+        "glance": parts_table(summary) if len(parts) > 1 else None,
+        "across": [listed_table(listing) for listing in across_listings(summary.across)],
+        "across_lines": across_lines(summary.across),
+        "notes": footnotes(summary),
+        "excluded": excluded(summary),
+        "repeat": how_to_repeat(summary, record.home),
+    }
+    return render(f"report.{kind}.j2", context)
+
+
+def _part(summary: StudySummary, part: PartSummary, record: StudyRecord, slug: str) -> _Part:
+    """Render a part. `slug`: distinguishes its figures from those of other parts."""
+    evidence = evidence_of(part, record.home.root)
+    figures = figures_of(part, evidence)
+    if slug:
+        figures = figures.named(slug)
+    context = {
+        **_context(part, figures),
         "ranges": ranges_table(evidence),
         "prefix": record.revision,
-        "slug": f"part{number}-",
-        "level": 3,
+        "slug": f"{slug}-" if slug else "",
+        "level": 3 if part.label else 2,
+        "notes": part_footnotes(summary, part),
     }
-    context = {**_context(part, figures), **own, "notes": own_footnotes(summary, part)}
     html, markdown = (render(f"templates/part.{kind}.j2", context) for kind in ("html", "md"))
-    return {**context, "html": Markup(html), "md": markdown}
+    return _Part(Markup(html), markdown, figures)
 
 
-def _context(summary: Summary, figures: Figures) -> dict[str, Any]:
-    told = [e for e in summary.effects if e.kind != "interaction"]
+def _context(part: PartSummary, figures: Figures) -> dict[str, Any]:
+    verdicts = [
+        (e.verdict or "", MARKS.get(e.verdict or "", "–"), sentence(e, part.metric))
+        for e in part.effects
+        if e.kind != "interaction"
+    ]
     return {
-        "s": summary,
+        "s": part,
         "f": figures,
-        "how_judged": how_judged(summary.metric),
-        "by_tuning": changed_by_tuning(summary),
-        "notes": footnotes(summary),
-        "told": [
-            (e.verdict or "", MARKS.get(e.verdict or "", "–"), sentence(e, summary.metric))
-            for e in told
-        ],
-        "same": same_costs(summary),
-        "apart": costs_apart(summary),
-        "adjusted": adjusted(summary),
-        "survival": survival(summary),
-        "effects": effects_table(summary),
-        "arms": arms_table(summary),
-        "trials": listed_table(trials_listing(summary)),
-        "tuning": tuning_table(summary),
+        "holds_for": holds_for(part.content),
+        "how_judged": how_judged(part.metric),
+        "by_tuning": changed_by_tuning(part),
+        "verdicts": verdicts,
+        "same": same_costs(part),
+        "not_compared": costs_not_compared(part),
+        "adjusted": adjusted(part),
+        "survival": survival(part),
+        "effects": effects_table(part),
+        "arms": arms_table(part),
+        "trials": listed_table(trials_listing(part)),
+        "tuning": tuning_table(part),
     }
 
 

@@ -1,154 +1,192 @@
-"""The ladder of a study in several parts: tables and sentences."""
+"""The ladder of a study with several parts: tables and sentences."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
-from typing import Any
 
+from ablab.analysis.ladder import ArmCurve, ArmMultiplier, EffectOutlook, Ladder
+from ablab.stats.scaling import Forecast
 from ablab.text.numbers import digits, p_value, plain, short, signed
 
 _UNEQUAL = 0.05
-_MUCH = 1000.0  # times: from there on a multiplier says no more than that
+_MAX_MULTIPLIER = 1000.0  # above it a multiplier says no more than that
 _TENFOLD = log(10)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """A table in words: its title, the heads of its columns, and its rows."""
+    """A table in words."""
 
     title: str
+    """Its title."""
     columns: list[str]
+    """Names of its columns."""
     rows: list[list[str]]
+    """Its rows."""
 
 
-def ladder_listings(told: Mapping[str, Any]) -> list[Listing]:
-    """The tables of `ladder`."""
-    found = []
-    if foretold := [one for one in told["outlooks"] if one["held"] is not None]:
-        last, following = (short(foretold[0][name]["compute"]) for name in ("held", "next"))
-        columns = ["change", f"foretold at {last}", "came", "inside", f"forecast at {following}"]
-        title = (
-            "Effects up the ladder: the largest rung foretold from the others, and the next from "
-            "all (95 % intervals)"
-        )
-        found.append(Listing(title, columns, [_outlook_row(one) for one in foretold]))
-    if told["curves"]:
-        rows = [[one["arm"], _formula(one), _bend(one)] for one in told["curves"]]
-        title = (
-            "Loss against training FLOPs C (least squares, seeds as blocks; an exponent's "
-            "interval by the delta method)"
-        )
-        found.append(Listing(title, ["arm", "curve", "slope or exponent, 95 %"], rows))
-    if rows := [_multiplier_row(one) for one in _shown(told["multipliers"])]:
-        title = "How many times its compute the baseline would need for the arm's loss"
-        found.append(Listing(title, ["arm", "at", "multiplier", "95 % interval"], rows))
-    return found
-
-
-def ladder_lines(told: Mapping[str, Any]) -> list[str]:
-    """What to know beside the tables."""
-    said = [told["unlike"]] if told["unlike"] else []
-    for one in told["outlooks"]:
-        if one["reason"]:
-            said.append(f"{one['change']}: no forecast: {one['reason']}")
-        elif one["kind"] != "interaction":
-            places = digits(None if one["low"] is None else (one["high"] - one["low"]) / 2)
-            interval = (
-                ""
-                if one["low"] is None
-                else f" ({signed(one['low'], places)} to {signed(one['high'], places)})"
-            )
-            misfit = (
-                ""
-                if one["misfit"] is None
-                else f"; p that the rungs lie on no straight line {p_value(one['misfit'])}"
-            )
-            said.append(
-                f"{one['change']}: {signed(one['slope'], places)} per tenfold "
-                f"compute{interval}{misfit}"
-            )
-        if one["unequal"] is not None and one["unequal"] < _UNEQUAL:
-            said.append(
-                f"{one['change']}: its spread is not the same on all rungs, so its intervals "
-                "may be too narrow on some"
-            )
-    if any(one["held"] is not None for one in told["outlooks"]):
-        said.append(
-            "forecasts: a straight line of the effect in log compute, paired within seeds; an "
-            "interval is that of the mean of as "
-            "many new seeds as the largest rung has"
-        )
-    if any(one["value"] is not None for one in told["multipliers"]):
-        said.append(
-            "multipliers: the baseline's curve, inverted; Fieller's interval for a straight "
-            "line, the delta method else"
-        )
-    return said
-
-
-def _shown(found: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of each arm that on the largest rung; where it can't be told there, the last that can be
-    behind it.
-    """
-    rows = []
-    for arm in dict.fromkeys(one["arm"] for one in found):
-        own = [one for one in found if one["arm"] == arm]
-        earlier = [one for one in own[:-1] if one["value"] is not None]
-        rows += own[-1:] if own[-1]["value"] is not None else [own[-1], *earlier[-1:]]
-    return rows
-
-
-def _outlook_row(one: Mapping[str, Any]) -> list[str]:
-    held, following = one["held"], one["next"]
-    inside = "–" if one["inside"] is None else "yes" if one["inside"] else "no"
-    places = digits(None if held["low"] is None else (held["high"] - held["low"]) / 2)
+def ladder_listings(ladder: Ladder) -> list[Listing]:
+    """Return the tables of a ladder."""
     return [
-        one["change"],
-        _interval(held),
-        signed(one["came"], places),
-        inside,
-        _interval(following),
+        listing
+        for listing in (_forecasts(ladder), _curves(ladder), _multipliers(ladder))
+        if listing.rows
     ]
 
 
-def _interval(found: Mapping[str, Any]) -> str:
-    if found["low"] is None:
-        return f"{signed(found['estimate'], 4)} (no interval)"
-    places = digits((found["high"] - found["low"]) / 2)
-    return f"{signed(found['low'], places)} … {signed(found['high'], places)}"
+def _forecasts(ladder: Ladder) -> Listing:
+    outlooks = [one for one in ladder.outlooks if one.outlook.held is not None]
+    heads = ["", ""]
+    if outlooks:
+        forecasts = (outlooks[0].outlook.held, outlooks[0].outlook.next)
+        heads = [short(forecast.compute) if forecast else "–" for forecast in forecasts]
+    return Listing(
+        "Effects up the ladder: the largest rung foretold from the others, and the next from all "
+        "(95 % intervals)",
+        ["change", f"foretold at {heads[0]}", "came", "inside", f"forecast at {heads[1]}"],
+        [_outlook_row(one) for one in outlooks],
+    )
 
 
-def _formula(one: Mapping[str, Any]) -> str:
-    """The curve, told from the largest compute it was fitted on."""
-    at, told = one["highest"], one["parameters"]
-    if one["form"] == "log_linear":
-        return (
-            f"{one['loss_at_highest']:.3f} {_TENFOLD * told['slope']:+.3f} · log10(C / {short(at)})"
+def _curves(ladder: Ladder) -> Listing:
+    return Listing(
+        "Loss against training FLOPs C (least squares, seeds as blocks; an exponent's interval by "
+        "the delta method)",
+        ["arm", "curve", "slope or exponent, 95 %"],
+        [[one.arm, _formula(one), _bend(one)] for one in ladder.curves],
+    )
+
+
+def _multipliers(ladder: Ladder) -> Listing:
+    return Listing(
+        "How many times its compute the baseline would need for the arm's loss",
+        ["arm", "at", "multiplier", "95 % interval"],
+        [_multiplier_row(one) for one in _last_multipliers(ladder.multipliers)],
+    )
+
+
+def ladder_lines(ladder: Ladder) -> list[str]:
+    """Return what to know beside the tables."""
+    lines = [ladder.unlike] if ladder.unlike else []
+    for one in ladder.outlooks:
+        lines += _outlook_lines(one)
+    if any(one.outlook.held is not None for one in ladder.outlooks):
+        lines.append(
+            "forecasts: a straight line of the effect in log compute, paired within seeds; an "
+            "interval is that of the mean of as many new seeds as the largest rung has"
         )
-    scale = told["scale"] * at ** -told["exponent"]
-    return f"{told['floor']:.3f} + {scale:.3f} · (C / {short(at)})^-{told['exponent']:.3f}"
+    if any(one.multiplier.value is not None for one in ladder.multipliers):
+        lines.append(
+            "multipliers: the baseline's curve, inverted; Fieller's interval for a straight line, "
+            "the delta method else"
+        )
+    return lines
 
 
-def _bend(one: Mapping[str, Any]) -> str:
-    """The interval of the slope per tenfold compute, or of the exponent."""
-    name, unit = ("slope", _TENFOLD) if one["form"] == "log_linear" else ("exponent", 1.0)
-    if name not in one["intervals"]:
+def _outlook_lines(one: EffectOutlook) -> list[str]:
+    outlook = one.outlook
+    lines = []
+    if outlook.reason:
+        lines.append(f"{one.change}: no forecast: {outlook.reason}")
+    elif one.kind != "interaction":
+        lines.append(f"{one.change}: {_slope(one)}")
+    if outlook.unequal is not None and outlook.unequal < _UNEQUAL:
+        lines.append(
+            f"{one.change}: its spread is not the same on all rungs, so its intervals may be too "
+            "narrow on some"
+        )
+    return lines
+
+
+def _slope(one: EffectOutlook) -> str:
+    outlook = one.outlook
+    interval = ""
+    places = digits(None)
+    if outlook.low is not None and outlook.high is not None:
+        places = digits((outlook.high - outlook.low) / 2)
+        interval = f" ({signed(outlook.low, places)} to {signed(outlook.high, places)})"
+    misfit = ""
+    if outlook.misfit is not None:
+        misfit = f"; p that the rungs lie on no straight line {p_value(outlook.misfit)}"
+    return f"{signed(outlook.slope, places)} per tenfold compute{interval}{misfit}"
+
+
+def _last_multipliers(multipliers: Sequence[ArmMultiplier]) -> list[ArmMultiplier]:
+    """Of each arm that on the largest rung, and the last known one if that is not known."""
+    rows = []
+    for arm in dict.fromkeys(one.arm for one in multipliers):
+        of_arm = [one for one in multipliers if one.arm == arm]
+        rows.append(of_arm[-1])
+        if of_arm[-1].multiplier.value is None:
+            rows += [one for one in of_arm[:-1] if one.multiplier.value is not None][-1:]
+    return rows
+
+
+def _outlook_row(one: EffectOutlook) -> list[str]:
+    outlook = one.outlook
+    assert outlook.held is not None
+    places = digits(_half(outlook.held))
+    inside = "–"
+    if outlook.inside is not None:
+        inside = "yes" if outlook.inside else "no"
+    return [
+        one.change,
+        _interval(outlook.held),
+        signed(outlook.came, places),
+        inside,
+        _interval(outlook.next),
+    ]
+
+
+def _half(forecast: Forecast) -> float | None:
+    """Half the width of the interval."""
+    if forecast.low is None or forecast.high is None:
+        return None
+    return (forecast.high - forecast.low) / 2
+
+
+def _interval(forecast: Forecast | None) -> str:
+    if forecast is None:
         return "–"
-    low, high = (end * unit for end in one["intervals"][name])
+    half = _half(forecast)
+    if half is None:
+        return f"{signed(forecast.estimate, 4)} (no interval)"
+    places = digits(half)
+    return f"{signed(forecast.low, places)} … {signed(forecast.high, places)}"
+
+
+def _formula(one: ArmCurve) -> str:
+    """The curve, relative to the largest compute it was fitted on."""
+    curve = one.curve
+    at = curve.highest
+    values = curve.parameters
+    if curve.form == "log_linear":
+        slope = _TENFOLD * values["slope"]
+        return f"{curve.at(at):.3f} {slope:+.3f} · log10(C / {short(at)})"
+    scale = values["scale"] * at ** -values["exponent"]
+    return f"{values['floor']:.3f} + {scale:.3f} · (C / {short(at)})^-{values['exponent']:.3f}"
+
+
+def _bend(one: ArmCurve) -> str:
+    """The interval of the slope per tenfold compute, or of the exponent."""
+    linear = one.curve.form == "log_linear"
+    interval = one.curve.intervals().get("slope" if linear else "exponent")
+    if interval is None:
+        return "–"
+    low, high = (end * (_TENFOLD if linear else 1.0) for end in interval)
     places = digits((high - low) / 2)
     return f"{plain(low, places)} … {plain(high, places)}"
 
 
-def _multiplier_row(one: Mapping[str, Any]) -> list[str]:
-    if one["value"] is None:
-        return [one["arm"], one["part"], "–", one["reason"]]
-    return [
-        one["arm"],
-        one["part"],
-        _times(one["value"]),
-        f"{_times(one['low'])} … {_times(one['high'])}",
-    ]
+def _multiplier_row(one: ArmMultiplier) -> list[str]:
+    found = one.multiplier
+    if found.value is None:
+        return [one.arm, one.part, "–", found.reason]
+    interval = f"{_times(found.low)} … {_times(found.high)}"
+    return [one.arm, one.part, _times(found.value), interval]
 
 
 def _times(value: float | None) -> str:
-    return f"> {_MUCH:g}" if value is not None and value > _MUCH else plain(value, 2)
+    if value is not None and value > _MAX_MULTIPLIER:
+        return f"> {_MAX_MULTIPLIER:g}"
+    return plain(value, 2)

@@ -1,11 +1,10 @@
 """Verdicts in the sentences that a person would say."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
-from ablab.analysis.costs import ratios_of
-from ablab.analysis.effects import EffectSummary
-from ablab.analysis.summary import Summary
+from ablab.analysis.effects import EffectSummary, RecipeComparison
+from ablab.analysis.power import PowerForecast
+from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
 from ablab.records.params import parameters
 from ablab.report.costs import told
@@ -31,9 +30,7 @@ def sentence(effect: EffectSummary, metric: str) -> str:
     """What is known of an effect: its verdict, size and interval, what would settle it if it is
     open, and what it costs.
     """
-    costs = (
-        told(ratios_of(effect)) if any(value is not None for value in effect.costs.values()) else ""
-    )
+    costs = told(effect.ratios) if any(value is not None for value in effect.costs.values()) else ""
     if not costs:
         return _verdict_told(effect, metric)
     return f"{_verdict_told(effect, metric)} {costs[:1].upper()}{costs[1:]}."
@@ -70,33 +67,27 @@ def _verdict_told(effect: EffectSummary, metric: str) -> str:
     )
 
 
-def changed_by_tuning(summary: Summary) -> list[str]:
+def changed_by_tuning(summary: PartSummary) -> list[str]:
     """How the verdicts differ between one recipe for all and each arm's own, on the same seeds.
     Nothing where no such runs were made, or there are no verdicts on them.
     """
     both = [
         (e, e.shared) for e in summary.effects if e.kind != "interaction" and e.shared is not None
     ]
-    known = [
-        (effect, pair) for effect, pair in both if pair["one"]["verdict"] and pair["own"]["verdict"]
-    ]
+    known = [(effect, pair) for effect, pair in both if pair.one.verdict and pair.own.verdict]
     if summary.shared is None or not known:
         return []
-    lines = [
-        _both(effect, pair)
-        for effect, pair in known
-        if pair["one"]["verdict"] != pair["own"]["verdict"]
-    ]
+    lines = [_both(effect, pair) for effect, pair in known if pair.one.verdict != pair.own.verdict]
     once = (
         f"with one recipe for all ({parameters(summary.shared)}), on the same "
-        f"{known[0][1]['seeds']} seeds,"
+        f"{known[0][1].seeds} seeds,"
     )
     if not lines:
         return [f"{once} every verdict would be the same"]
     return [f"{once} {len(lines)} of {len(known)} verdicts would differ:", *lines]
 
 
-def adjusted(summary: Summary) -> str:
+def adjusted(summary: PartSummary) -> str:
     """What to know of the arms' means where seeds are unequal; else nothing."""
     return (
         "Arms have unequal seeds: a mean is adjusted for the seeds that its arm lacks."
@@ -113,7 +104,7 @@ def lost(effects: Iterable[EffectSummary]) -> str:
     return f"Diverged, so without an estimate: {in_a_line(names)}." if names else ""
 
 
-def noise(summary: Summary) -> list[str]:
+def noise(summary: PartSummary) -> list[str]:
     """The noise floor, what can be found above it, and the error term; nothing of a study without
     effects.
     """
@@ -140,7 +131,7 @@ def noise(summary: Summary) -> list[str]:
     return [*lines, *_looks(summary)]
 
 
-def _looks(summary: Summary) -> list[str]:
+def _looks(summary: PartSummary) -> list[str]:
     """How adding seeds is corrected for, and what it spared; nothing where their number was
     fixed.
     """
@@ -167,11 +158,19 @@ def places_of(effect: EffectSummary) -> int:
     )
 
 
-def _both(effect: EffectSummary, pair: Mapping[str, Any]) -> str:
+def power_text(forecast: PowerForecast, metric: str) -> str:
+    """Return what a planned study can detect."""
+    seeds = f"up to {forecast.seeds}" if forecast.adaptive else str(forecast.seeds)
+    return (
+        f"with {seeds} seeds a change must be worth ±{forecast.effect:.2g} {metric} to be detected "
+        f"with 80 % power (run-to-run sd {forecast.sd:.2g}, from revision {forecast.revision})"
+    )
+
+
+def _both(effect: EffectSummary, pair: RecipeComparison) -> str:
     places = places_of(effect)
     one, own = (
-        f"{word(pair[k]['verdict'])} ({signed(pair[k]['estimate'], places)})"
-        for k in ("one", "own")
+        f"{word(e.verdict)} ({signed(e.effect.estimate, places)})" for e in (pair.one, pair.own)
     )
     return f"  {effect.name}: {one} with one recipe, {own} with each arm's own"
 

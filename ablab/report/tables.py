@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from ablab.analysis.arms import ArmSummary
 from ablab.analysis.effects import EffectSummary
-from ablab.analysis.summary import Summary
+from ablab.analysis.study_summary import StudySummary
+from ablab.analysis.summary import PartSummary
 from ablab.analysis.trials import ArmTuning
 from ablab.metrics import METRICS
 from ablab.records.params import parameters
@@ -47,7 +48,7 @@ class Table:
     rows: list[list[Cell]]
 
 
-def effects_table(summary: Summary) -> Table:
+def effects_table(summary: PartSummary) -> Table:
     """Each effect with its interval and verdict."""
     names = ("estimate", "95 % interval", "p", "p (Holm)", "verdict")
     columns = [Column("change", text=True), Column("kind"), *map(Column, names)]
@@ -76,12 +77,12 @@ def _effect(effect: EffectSummary) -> list[Cell]:
     ]
 
 
-def parts_table(summary: Summary) -> Table:
+def parts_table(summary: StudySummary) -> Table:
     """Every change with what each part of the study says of it; interactions are in the parts' own
     tables.
     """
     told = [{e.name: e for e in part.effects if e.kind != "interaction"} for part in summary.parts]
-    columns = [Column("change", text=True), *(Column(part.part) for part in summary.parts)]
+    columns = [Column("change", text=True), *(Column(part.label) for part in summary.parts)]
     names = dict.fromkeys(name for effects in told for name in effects)
     return Table(
         "changes part by part",
@@ -104,7 +105,7 @@ def _said(effect: EffectSummary | None) -> Cell:
     )
 
 
-def arms_table(summary: Summary) -> Table:
+def arms_table(summary: PartSummary) -> Table:
     """Each arm with its results and costs; costs that were measured of no arm are left out."""
     names = (
         "sd",
@@ -154,10 +155,17 @@ def _arm(number: int, arm: ArmSummary, places: int) -> list[Cell]:
     ]
 
 
+def mean_text(arm: ArmSummary, places: int) -> str:
+    """Return an arm's mean, or why there is none."""
+    return "diverged" if arm.diverged else plain(arm.mean, places)
+
+
 def mean_cell(arm: ArmSummary, places: int) -> Cell:
     """An arm's mean; one that diverged has none, and says so."""
     return Cell(
-        arm.told(places), "" if arm.mean is None else arm.mean, "diverged" if arm.diverged else ""
+        mean_text(arm, places),
+        "" if arm.mean is None else arm.mean,
+        "diverged" if arm.diverged else "",
     )
 
 
@@ -189,7 +197,7 @@ def listed_table(listing: Listing) -> Table:
     )
 
 
-def tuning_table(summary: Summary) -> Table:
+def tuning_table(summary: PartSummary) -> Table:
     """What was tried for each arm, and what its runs took."""
     columns = [
         Column("arm", text=True),
@@ -205,7 +213,7 @@ def tuning_table(summary: Summary) -> Table:
 
 def _tuning(arm: ArmTuning, places: int) -> list[Cell]:
     tried = [
-        f"{parameters(t.params)}: {t.state if t.values is None else plain(t.values[0], places)}"
+        f"{parameters(t.params)}: {t.status if t.values is None else plain(t.values[0], places)}"
         for t in arm.trials
     ]
     best = "not decided yet" if arm.best is None else parameters(arm.best) or "the study's recipe"

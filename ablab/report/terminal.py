@@ -8,92 +8,87 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ablab.analysis.summary import Summary
+from ablab.analysis.study_summary import StudySummary
+from ablab.analysis.summary import PartSummary
 from ablab.analysis.trials import ArmTuning
 from ablab.metrics import METRICS, Metric
 from ablab.records.params import parameters
-from ablab.report.across_parts import lines as across_lines
-from ablab.report.across_parts import listings
+from ablab.report.across_parts import across_lines, across_listings
 from ablab.report.costs import costs_table
+from ablab.report.footnotes import footnotes, part_footnotes
 from ablab.report.ladder import Listing
-from ablab.report.search import searched, survival, trials_listing
-from ablab.report.sentences import adjusted, changed_by_tuning, noise, places_of, sentence, word
+from ablab.report.scope import holds_for
+from ablab.report.search import is_search, survival, trials_listing
+from ablab.report.sentences import adjusted, changed_by_tuning, places_of, sentence, word
+from ablab.report.tables import mean_text
 from ablab.text.numbers import digits, p_value, plain, short, signed
 from ablab.text.truncate import some
 
 _TRIALS = 12  # of a search are shown
 
 
-def print_summary(summary: Summary, console: Console) -> None:
-    """Prints the effects, the arms, and what the figures hold for."""
+def print_summary(summary: StudySummary, console: Console) -> None:
+    """Print the effects, the arms, and what the figures hold for."""
     console.print(
         f"[bold]{escape(summary.study)}[/] (revision {summary.revision})", highlight=False
     )
     if summary.question:
         console.print(f"[italic]{escape(summary.question)}[/]", highlight=False)
-    if not summary.complete:
+    progress = summary.progress
+    if not progress.complete:
         console.print(
-            f"[bold]Unfinished:[/] {summary.finished} of {summary.runs} runs are done.",
+            f"[bold]Unfinished:[/] {progress.finished} of {progress.runs} runs are done.",
             highlight=False,
         )
-    for key, reason in list(summary.failed.items())[:5]:
+    for key, reason in list(progress.failed.items())[:5]:
         console.print(f"failed: {key}: {reason}", highlight=False, markup=False)
-    for part in summary.parts or [summary]:
+    for part in summary.parts:
         _print_part(summary, part, console)
-    for listing in listings(summary.across) if summary.parts else []:
+    for listing in across_listings(summary.across):
         console.print(listing_table(listing))
-    across = across_lines(summary.across) if summary.parts else []
-    left_out = some(f"left out: {name}: {reason}" for name, reason in summary.infeasible.items())
-    for line in (*across, *survival(summary), *footnotes(summary), *left_out):
+    infeasible = {name: why for part in summary.parts for name, why in part.infeasible.items()}
+    lines = [
+        *across_lines(summary.across),
+        *(line for part in summary.parts for line in survival(part)),
+        *footnotes(summary),
+        *some(f"left out: {name}: {reason}" for name, reason in infeasible.items()),
+    ]
+    for line in lines:
         console.print(line, highlight=False, markup=False)
 
 
-def _print_part(summary: Summary, part: Summary, console: Console) -> None:
-    """A part's own figures, under its label; a study without parts is its only one."""
-    for line in (*own_lines(summary, part), *verdicts(part)):
+def _print_part(summary: StudySummary, part: PartSummary, console: Console) -> None:
+    """Print a part's own figures, below its label if it has one."""
+    heading = ["", part.label, *part_footnotes(summary, part)] if part.label else []
+    for line in (*heading, *verdicts(part)):
         console.print(line, highlight=False, markup=False)
     console.print(effects_table(part))
     console.print(arms_table(part))
-    if told := adjusted(part):
-        console.print(told, highlight=False, markup=False)
+    console.print(adjusted(part), highlight=False, markup=False, end="\n" if part.uneven else "")
     if any(value is not None for effect in part.effects for value in effect.costs.values()):
         console.print(costs_table(part))
     if part.tuning:
         console.print(tuning_table(part))
-    if searched(part):
+    if is_search(part):
         trials = trials_listing(part)
         console.print(listing_table(replace(trials, rows=trials.rows[:_TRIALS])))
-        if (more := len(trials.rows) - _TRIALS) > 0:
-            console.print(f"and {more} more trials (--json tells all)", highlight=False)
+        more = len(trials.rows) - _TRIALS
+        if more > 0:
+            console.print(f"and {more} more trials (--json lists all)", highlight=False)
     for line in changed_by_tuning(part):
         console.print(line, highlight=False, markup=False)
 
 
-def verdicts(summary: Summary) -> list[str]:
-    """The verdict on each change in a sentence, and what all of them hold for; nothing for a study
-    without changes.
-    """
-    told = [
-        sentence(effect, summary.metric)
-        for effect in summary.effects
-        if effect.kind != "interaction"
+def verdicts(part: PartSummary) -> list[str]:
+    """Return the verdict on each change in a sentence, and what all of them hold for."""
+    sentences = [
+        sentence(effect, part.metric) for effect in part.effects if effect.kind != "interaction"
     ]
-    return [*told, f"All this is {summary.holds_for}."] if told else []
-
-
-def own_lines(summary: Summary, part: Summary) -> list[str]:
-    """A part's label and what holds for it alone; nothing of a study without parts."""
-    return ["", part.part, *own_footnotes(summary, part)] if summary.parts else []
-
-
-def own_footnotes(summary: Summary, part: Summary) -> list[str]:
-    """What holds for a part alone: its error term, margin and looks are its own."""
-    known = {*footnotes(summary)}
-    return [line for line in footnotes(part) if line not in known]
+    return [*sentences, f"All this is {holds_for(part.content)}."] if sentences else []
 
 
 def listing_table(listing: Listing) -> Table:
-    """A table of what only the parts together tell."""
+    """Return a listing as a table."""
     table = Table(title=escape(listing.title), title_justify="left")
     for i, name in enumerate(listing.columns):
         table.add_column(escape(name), overflow="fold", justify="left" if i == 0 else "right")
@@ -102,7 +97,7 @@ def listing_table(listing: Listing) -> Table:
     return table
 
 
-def effects_table(summary: Summary) -> Table:
+def effects_table(summary: PartSummary) -> Table:
     """Each change's effect on the metric."""
     side = METRICS[summary.metric].pick(lower="below", higher="above")
     table = Table(
@@ -130,7 +125,7 @@ def effects_table(summary: Summary) -> Table:
     return table
 
 
-def arms_table(summary: Summary) -> Table:
+def arms_table(summary: PartSummary) -> Table:
     """Each arm's metric and what a run of it cost."""
     table = Table(
         title="Arms (a run's parameters, tokens, FLOPs and training seconds)", title_justify="left"
@@ -142,7 +137,7 @@ def arms_table(summary: Summary) -> Table:
     for arm in summary.arms:
         table.add_row(
             escape(arm.name),
-            arm.told(places),
+            mean_text(arm, places),
             plain(arm.sd, places),
             str(arm.n),
             short(arm.parameters),
@@ -153,7 +148,7 @@ def arms_table(summary: Summary) -> Table:
     return table
 
 
-def tuning_table(summary: Summary) -> Table:
+def tuning_table(summary: PartSummary) -> Table:
     """What tuning chose for each arm, what its trials gave, and what says that the best may lie
     outside.
     """
@@ -194,26 +189,3 @@ def bowl(arm: ArmTuning, metric: Metric, places: int) -> str:
 def _place(params: Mapping[str, Any]) -> float:
     (value, *others) = params.values()
     return float(value) if isinstance(value, int | float) and not others else 0.0
-
-
-def footnotes(summary: Summary) -> list[str]:
-    """Scope, what the design implies, error term, overhead, and devices."""
-    lines = [*summary.scope, *summary.notes]
-    lines += noise(summary)
-    if drawn := [
-        f"{e.name} {e.sampling_se:.2g}" for e in summary.effects if e.sampling_se is not None
-    ]:
-        lines.append(
-            f"standard errors from drawing orders, within the intervals: {', '.join(drawn)}"
-        )
-    if summary.overhead is not None and summary.wall_seconds is not None:
-        lines.append(
-            f"time: {summary.wall_seconds:.0f} s on {summary.workers} worker(s); "
-            f"{100 * summary.overhead:.0f} % of it was not training or validation"
-        )
-    if any(interval for effect in summary.effects for interval in effect.cost_intervals.values()):
-        lines.append(
-            "times are as they came: other work that the machine had is in them, and their "
-            "intervals take it for chance"
-        )
-    return [*lines, *(f"device: {device}" for device in summary.devices)]

@@ -17,7 +17,7 @@ from ablab.tracking.optuna.outcomes import outcome, rungs
 from ablab.tracking.optuna.study import Outcome, Proposer
 
 
-class Adaptive(Source):
+class Adaptive(Source[Plan]):
     """Hands out trials, notes how they end, and hands out what follows from it. `root`: the home's
     folder of records. `owner`: the study's revision, whose prunings alone count. A trial that
     failed is one without a value, until `ablab retry`.

@@ -3,22 +3,21 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablab.arch.composition.expression import resolve
 from ablab.arch.composition.registry import Registry
-from ablab.design.expand import Part, check_order, parts_of
+from ablab.design.expand import check_order, parts_of
 from ablab.plan.cost_cache import Accounts
-from ablab.plan.plan import Plan, baseline_flops
+from ablab.plan.plan import Plan, StudyPlan, baseline_flops
 from ablab.plan.planner import Planner, plan_of
 from ablab.records.home import edition
-from ablab.schedule.multi_part import Joined
 from ablab.schedule.source import Listed, Source
-from ablab.spec.design import Compare, Search
+from ablab.schedule.study_source import StudySource
+from ablab.spec.design import Search
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import Document
 
 
-def source_of(planner: Planner, root: Path) -> Source:
-    """The source of a study's runs; `root` holds the records of those that are finished."""
+def source_of(planner: Planner, root: Path) -> Source[Plan]:
+    """Return the source of a part's runs. `root`: folder of the records."""
     if planner.study.tune is not None:
         from ablab.schedule.tuning import Tuned
 
@@ -47,39 +46,33 @@ class Asked:
 
 def study_source(
     asked: Asked, registry: Registry, root: Path, accounts: Accounts | None = None
-) -> Source:
-    """The source of a study's runs: of all its parts, where it has several. Raises UserError with
-    the place of what is wrong.
+) -> StudySource:
+    """Return the source of a study's runs, of all its parts.
+
+    Raises:
+        UserError: with the place of what is wrong in the study file.
+
     """
+    accounts = accounts or Accounts()
+    owner = edition(asked.name, asked.study.revision())
     parts = parts_of(asked.study, asked.document)
-    if len(parts) == 1 and not parts[0].label:
-        return source_of(Planner(asked.name, asked.study, asked.document, registry, accounts), root)
-    accounts, owner = accounts or Accounts(), edition(asked.name, asked.study.revision())
-    sources: list[tuple[Part, str, Source]] = []
+    sources: list[Source[Plan]] = []
     for part in parts:
         planner = Planner(asked.name, part.study, part.document, registry, accounts)
-        planner.part, planner.owner = part.label, owner
-        sources.append((part, _baseline(planner), source_of(planner, root)))
+        planner.part = part.label
+        planner.owner = owner
+        sources.append(source_of(planner, root))
     if asked.study.scales is not None:
-        check_order(
-            parts,
-            [baseline_flops(source.plan, baseline) for _, baseline, source in sources],
-            asked.document,
-        )
-    return Joined(sources)
+        flops = [baseline_flops(source.plan) for source in sources]
+        check_order(parts, flops, asked.document)
+    return StudySource(list(zip(parts, sources, strict=True)))
 
 
-def make_plan(name: str, study: Study, document: Document, registry: Registry) -> Plan:
-    """Validates the whole study and plans it as if nothing were done; nothing is created. Raises
-    UserError with the place of what is wrong.
+def make_plan(name: str, study: Study, document: Document, registry: Registry) -> StudyPlan:
+    """Validate the whole study and plan it as if nothing were trained; nothing is created.
+
+    Raises:
+        UserError: with the place of what is wrong in the study file.
+
     """
     return study_source(Asked(name, study, document), registry, Path("/nowhere")).plan
-
-
-def _baseline(planner: Planner) -> str:
-    """The arm that the others are held against: what the design names, or `from`."""
-    arms, design = planner.layout.arms, planner.study.design
-    if isinstance(design, Compare):
-        return design.baseline or next(iter(arms))
-    uses = resolve(planner.study.from_ or "", planner.registry).uses
-    return next((name for name, model in arms.items() if model.uses == uses), next(iter(arms)))

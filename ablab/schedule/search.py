@@ -9,9 +9,10 @@ from pathlib import Path
 from ablab.design.build import Contrast
 from ablab.errors import UserError
 from ablab.metrics import METRICS, goals
-from ablab.plan.plan import Expected, Plan, Trial
+from ablab.plan.plan import Plan, Trial
 from ablab.plan.planner import Choice, PlannedArm, Planner, plan_of, training_flops
 from ablab.records.run_spec import RunSpec
+from ablab.records.study_content import Expected
 from ablab.schedule.adaptive import Adaptive
 from ablab.schedule.search_space import Space
 from ablab.spec.search import Search

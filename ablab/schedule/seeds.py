@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ablab.metrics import METRICS
-from ablab.plan.equal_arms import first_of, merged
+from ablab.plan.equal_arms import first_by_value, merged
 from ablab.plan.planner import PlannedArm, Planner
-from ablab.records.run_record import Record, figure
+from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.spec.margin import margin_of
 from ablab.stats.effects import mean_sd
@@ -103,7 +103,7 @@ class Confirming:
     def _open(self) -> list[str]:
         """The arms that need more seeds, in the design's order."""
         cells: dict[tuple[str, int], float] = {}
-        first = first_of({name: (arm.shared, arm.stream) for name, arm in self._arms.items()})
+        first = first_by_value({name: (arm.shared, arm.stream) for name, arm in self._arms.items()})
         for name, arm in self._arms.items():
             found = {run.seed: self._value(run.key) for run in arm.runs(self.seeds(name))}
             if None in found.values():
@@ -114,7 +114,7 @@ class Confirming:
         mean, _ = mean_sd([value for (arm, _), value in cells.items() if arm == baseline])
         # Where there is no margin, since the baseline diverged, nothing counts as nil.
         rules = Rules(
-            margin_of({"margin": self._study.margin}, mean) or 0.0,
+            margin_of(self._study.margin, mean) or 0.0,
             self._looks,
             sign=METRICS[self._study.metric].sign,
         )
@@ -132,7 +132,7 @@ class Confirming:
         if key not in self._values:
             result = Record(self._root, key).result
             assert result is not None  # nobody looks while a run is pending
-            self._values[key] = None if result["diverged"] else figure(result, self._study.metric)
+            self._values[key] = None if result.diverged else result.value(self._study.metric)
         return self._values[key]
 
     @property

@@ -1,27 +1,27 @@
-"""Where a driver's runs come from. Which run follows may depend on how earlier ones ended (tuning,
-search).
+"""Run sources: which run a driver trains next. It may depend on how earlier ones ended (tuning,
+search, adaptive seeds).
 """
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from ablab.plan.plan import Plan
+from ablab.plan.plan import Plan, StudyPlan
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record, finished_keys
 from ablab.records.run_spec import RunSpec
 
-Changed = Callable[[Plan], None]
+P = TypeVar("P", Plan, StudyPlan)
 
 
-class Source(Protocol):
-    """Runs to train, one after another. `plan`: the study as far as it is decided; `changed` hears
-    when more is.
-    """
+class Source(Protocol[P]):
+    """Hands out the runs of a plan, of one part or of a whole study."""
 
-    plan: Plan
-    changed: Changed
+    plan: P
+    """The plan as far as it is decided."""
+    changed: Callable[[P], None]
+    """Called whenever more is decided."""
 
     def next(self) -> RunSpec | None:
         """The next run to hand out; None where there is none now."""
@@ -45,7 +45,7 @@ class Source(Protocol):
         ...
 
 
-class Listed(Source):
+class Listed(Source[Plan]):
     """Runs that are known beforehand: those of `plan` that are not finished. Seeds in the outer
     loop, so that an early look sees every arm.
     """
@@ -88,5 +88,5 @@ def in_turn(runs: Sequence[RunSpec]) -> list[RunSpec]:
     return sorted(unique.values(), key=lambda run: places[run.key])
 
 
-def ignore(plan: Plan) -> None:
-    """Nobody listens."""
+def ignore(plan: Plan | StudyPlan) -> None:
+    """Do nothing when a plan changes."""

@@ -9,9 +9,10 @@ from typing import Any
 
 from ablab.arch.composition.expression import Model
 from ablab.metrics import METRICS, Metric
-from ablab.plan.plan import Expected, Plan, SharedRecipe, Trial
+from ablab.plan.plan import Plan, SharedRecipe, Trial
 from ablab.plan.planner import Choice, PlannedArm, Planner, plan_of, training_flops
 from ablab.records.run_spec import RunSpec
+from ablab.records.study_content import Expected
 from ablab.schedule.adaptive import Adaptive
 from ablab.schedule.initial_points import Point, spread
 from ablab.schedule.seeds import Confirming

@@ -4,7 +4,6 @@ move it.
 
 import math
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -33,15 +32,13 @@ def _margin(value: Any) -> Any:
 Margin = Annotated[Any, BeforeValidator(_margin, json_schema_input_type=float | str)]
 
 
-def margin_of(config: Mapping[str, Any], baseline_mean: float | None) -> float | None:
-    """The margin in the metric's units, of a study's `config` as its record keeps it; None where it
-    is a percentage of a mean that is not known.
+def margin_of(margin: float | str, baseline_mean: float | None) -> float | None:
+    """Return a study's margin in the metric's units.
+
+    None where it is a percentage of a mean that is not known.
     """
-    margin = config.get("margin", DEFAULT)
     if not isinstance(margin, str):
         return margin
-    return (
-        None
-        if baseline_mean is None
-        else float(margin.removesuffix("%")) / 100 * abs(baseline_mean)
-    )
+    if baseline_mean is None:
+        return None
+    return float(margin.removesuffix("%")) / 100 * abs(baseline_mean)

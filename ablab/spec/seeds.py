@@ -91,36 +91,8 @@ def seed_list(seeds: Any) -> list[int]:
     return list(range(1, seeds + 1)) if isinstance(seeds, int) else list(seeds)
 
 
-def told(seeds: Any) -> str:
-    """A study's seeds in words, as its record keeps them."""
-    if isinstance(seeds, Mapping):
-        return (
-            f"{seeds['start']} of every arm, more where verdicts were open, at most {seeds['max']}"
-        )
+def seeds_text(seeds: Any) -> str:
+    """Return a study's seeds in words."""
+    if isinstance(seeds, AdaptiveSeeds):
+        return f"{seeds.start} of every arm, more where verdicts were open, at most {seeds.max}"
     return str(seeds)
-
-
-def replicates_of(config: Mapping[str, Any]) -> dict[str, int]:
-    """Of a study's `config` as its record keeps it: the replicate of each arm that has seeds of its
-    own.
-    """
-    arms = (config.get("arms") or {}).items()
-    return {
-        name: arm["replicate"]
-        for name, arm in arms
-        if isinstance(arm, Mapping) and arm["replicate"]
-    }
-
-
-def runs_spared(content: Mapping[str, Any]) -> int | None:
-    """Of a study's record: how many runs fewer it has than with the most seeds of every arm; None
-    where its seeds are fixed.
-    """
-    seeds = content["config"]["seeds"]
-    if not isinstance(seeds, Mapping):
-        return None
-    keys: dict[str, list[str]] = {}
-    for run in content["runs"]:
-        keys.setdefault(run["arm"], []).append(run["key"])
-    arms = len({runs[0] for runs in keys.values()})  # those of equal value share their runs
-    return arms * seeds["max"] - len({run["key"] for run in content["runs"]})

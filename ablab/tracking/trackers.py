@@ -9,18 +9,18 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import Protocol
 
-from ablab.plan.plan import Plan
+from ablab.plan.plan import StudyPlan
 from ablab.records.run_spec import RunSpec
 
 
 class View(Protocol):
     """What a view hears. It raises nothing: a view that fails costs the view, never a run."""
 
-    def open(self, plan: Plan) -> None:
+    def open(self, plan: StudyPlan) -> None:
         """Connects, and shows what was finished before."""
         ...
 
-    def replanned(self, plan: Plan) -> None:
+    def replanned(self, plan: StudyPlan) -> None:
         """More is decided."""
         ...
 
@@ -52,13 +52,13 @@ class Trackers:
         self._thread: Thread | None = None
         self._ticking = self._failed = False
 
-    def open(self, plan: Plan) -> None:
+    def open(self, plan: StudyPlan) -> None:
         """Starts the thread; what is said before that is not heard."""
         self._thread = Thread(target=self._work, daemon=True)
         self._thread.start()
         self._tell(lambda view: view.open(plan))
 
-    def replanned(self, plan: Plan) -> None:
+    def replanned(self, plan: StudyPlan) -> None:
         """More is decided."""
         self._tell(lambda view: view.replanned(plan))
 

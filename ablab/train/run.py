@@ -30,6 +30,7 @@ from ablab.train.parallel import ParallelContext
 from ablab.train.precision import resolve_precision
 from ablab.train.progress import Progress, TimeProgress, TokenProgress
 from ablab.train.recorder import SILENT, Cadence, Hooks, Recorder
+from ablab.train.result import RunCost, RunResult
 from ablab.train.scoring import score
 from ablab.train.sharded import Parts, ShardedStrategy
 
@@ -84,7 +85,7 @@ class Outcome:
     validations by this call.
     """
 
-    result: dict[str, Any] | None
+    result: RunResult | None
     busy_seconds: float
 
 
@@ -191,8 +192,8 @@ class _Run:
             return ShardedStrategy(self.module.parts, self.module.model)
         return "auto" if self.team.mesh is None else DDPStrategy(broadcast_buffers=False)
 
-    def result(self) -> dict[str, Any]:
-        """The run's figures, by their metric names."""
+    def result(self) -> RunResult:
+        """Return what the run came to."""
         recorder, steps = self.recorder, self.module.global_step
         tally = recorder.tally
         with recorder.validating():
@@ -202,33 +203,33 @@ class _Run:
             )
             used = self._use()
         tokens = recorder.cadence.tokens(steps)
-        return {
-            "diverged": recorder.diverged
+        return RunResult(
+            diverged=recorder.diverged
             or not math.isfinite(val.loss)
             or tally.last_loss > tally.first_loss,
-            "steps": steps,
-            "precision": self.precision,
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            "layout": str(self.team.layout),
-            "threads": torch.get_num_threads(),
-            "versions": {"torch": torch.__version__, "lightning": L.__version__},
-            "metrics": {
+            steps=steps,
+            precision=self.precision,
+            device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            layout=str(self.team.layout),
+            threads=torch.get_num_threads(),
+            versions={"torch": str(torch.__version__), "lightning": L.__version__},
+            metrics={
                 "train/loss": tally.last_loss,
                 "val/loss": val.loss,
                 "val/bpb": val.bpb,
                 "test/loss": test.loss,
                 "test/bpb": test.bpb,
             },
-            "cost": {
-                "tokens": tokens,
-                "flops": tokens * self.job.flops_per_token,
-                "seconds": tally.seconds,
-                "validation_seconds": tally.validation_seconds,
-                "tokens_per_second": tokens / tally.seconds if tally.seconds else 0.0,
-                "parameters": self.parameters,
+            cost=RunCost(
+                tokens=tokens,
+                flops=tokens * self.job.flops_per_token,
+                seconds=tally.seconds,
+                validation_seconds=tally.validation_seconds,
+                tokens_per_second=tokens / tally.seconds if tally.seconds else 0.0,
+                parameters=self.parameters,
                 **used,
-            },
-        }
+            ),
+        )
 
     def _use(self) -> dict[str, float | None]:
         """What the model costs in memory and in decoding."""

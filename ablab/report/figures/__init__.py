@@ -6,7 +6,7 @@ The only package that imports `matplotlib`.
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ablab.analysis.summary import Summary
+from ablab.analysis.summary import PartSummary
 from ablab.report.evidence import Evidence
 from ablab.report.figures.bowls import bowls, no_bowl, single_bowls
 from ablab.report.figures.canvas import Plot
@@ -58,7 +58,7 @@ class Figures:
         return [*(plot for plot in single if plot is not None), *self.fronts]
 
 
-def figures_of(summary: Summary, evidence: Evidence) -> Figures:
+def figures_of(summary: PartSummary, evidence: Evidence) -> Figures:
     """Draws all figures that the study has the results for."""
     return Figures(
         forest(summary),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import log10
 from typing import Any
 
-from ablab.analysis.summary import Summary
+from ablab.analysis.summary import PartSummary
 from ablab.analysis.trials import ArmTuning
 from ablab.metrics import METRICS, Metric
 from ablab.report.figures.canvas import BLUE, MUTED, VERMILION, Plot, bare_drawing, folded, reach
@@ -17,7 +17,7 @@ _LETTER = 0.06  # share of an axis that a letter of a label takes
 Points = list[tuple[float, float]]
 
 
-def bowls(summary: Summary) -> Plot | None:
+def bowls(summary: PartSummary) -> Plot | None:
     """All bowls in one figure, on one scale: for a file."""
     curves = _curves(summary)
     if not curves:
@@ -54,7 +54,7 @@ def bowls(summary: Summary) -> Plot | None:
     )
 
 
-def single_bowls(summary: Summary) -> list[Plot]:
+def single_bowls(summary: PartSummary) -> list[Plot]:
     """A small figure an arm, on one scale: for a page, which sets as many in a row as there is room
     for. Titles are arms.
     """
@@ -80,7 +80,7 @@ def single_bowls(summary: Summary) -> list[Plot]:
     return [replace(made[0], caption=_caption(summary, curves)), *made[1:]]
 
 
-def no_bowl(summary: Summary) -> str:
+def no_bowl(summary: PartSummary) -> str:
     """Why there is nothing to draw of a tuning; nothing where there is, or where nothing was
     tuned.
     """
@@ -140,7 +140,7 @@ def _bowl(axes: Any, arm: ArmTuning, points: Points, ticks: _Ticks, metric: Metr
     axes.tick_params(labelsize=8)
 
 
-def _curves(summary: Summary) -> list[tuple[ArmTuning, Points]]:
+def _curves(summary: PartSummary) -> list[tuple[ArmTuning, Points]]:
     every = [(arm, _points(arm)) for arm in summary.tuning]
     return [(arm, points) for arm, points in every if points and points[0][0] < points[-1][0]][
         :_MOST
@@ -165,7 +165,7 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _caption(summary: Summary, curves: Sequence[Any]) -> str:
+def _caption(summary: PartSummary, curves: Sequence[Any]) -> str:
     left = len(summary.tuning) - len(curves)
     more = f" {left} more arms are in the table." if left > 0 else ""
     arm = curves[0][0]

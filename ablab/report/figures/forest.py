@@ -5,7 +5,7 @@ shape.
 from typing import Any
 
 from ablab.analysis.effects import EffectSummary
-from ablab.analysis.summary import Summary
+from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
 from ablab.report.figures.canvas import (
     GREEN,
@@ -24,7 +24,7 @@ _LABEL = 24  # characters of a name in a line: the rest of the figure is for the
 _MOST_INTERACTIONS = 12
 
 
-def forest(summary: Summary) -> Plot | None:
+def forest(summary: PartSummary) -> Plot | None:
     """Changes, then interactions, the largest first; a total is much larger, and in the waterfall.
     None: nothing is known yet.
     """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablab.analysis.arms import ArmSummary
-from ablab.analysis.summary import Summary
+from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS, Metric
 from ablab.report.figures.canvas import BLUE, MUTED, Plot, drawing, in_sizes
 
@@ -50,34 +50,36 @@ COSTS = (
 )
 
 
-def fronts(summary: Summary) -> list[Plot]:
+def fronts(summary: PartSummary) -> list[Plot]:
     """A figure for every cost that is compared, and in which the arms differ."""
     arms = [(number, arm) for number, arm in enumerate(summary.arms, 1) if arm.mean is not None]
-    compared = [cost for cost in COSTS if cost.of not in summary.apart]
+    compared = [cost for cost in COSTS if cost.of not in summary.not_compared]
     return [plot for cost in compared if (plot := _front(summary, cost, arms)) is not None]
 
 
-def same_costs(summary: Summary) -> list[str]:
+def same_costs(summary: PartSummary) -> list[str]:
     """The costs in which the arms do not differ: there is nothing to trade."""
     return [
         c.name
         for c in COSTS
-        if c.of not in summary.apart and len(found := _values(summary, c)) > 1 and _alike(found)
+        if c.of not in summary.not_compared
+        and len(found := _values(summary, c)) > 1
+        and _alike(found)
     ]
 
 
-def costs_apart(summary: Summary) -> list[str]:
+def costs_not_compared(summary: PartSummary) -> list[str]:
     """The costs that are not compared, a line a reason."""
-    known = [cost for cost in COSTS if cost.of in summary.apart and _values(summary, cost)]
-    reasons = dict.fromkeys(summary.apart[cost.of] for cost in known)
+    known = [cost for cost in COSTS if cost.of in summary.not_compared and _values(summary, cost)]
+    reasons = dict.fromkeys(summary.not_compared[cost.of] for cost in known)
     names = {
-        reason: ", ".join(cost.name for cost in known if summary.apart[cost.of] == reason)
+        reason: ", ".join(cost.name for cost in known if summary.not_compared[cost.of] == reason)
         for reason in reasons
     }
     return [f"Not compared: {costs}: {reason}." for reason, costs in names.items()]
 
 
-def _values(summary: Summary, cost: Cost) -> list[float]:
+def _values(summary: PartSummary, cost: Cost) -> list[float]:
     return [x for arm in summary.arms if (x := cost.value(arm)) is not None]
 
 
@@ -99,7 +101,7 @@ def on_front(
     return front
 
 
-def _front(summary: Summary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> Plot | None:
+def _front(summary: PartSummary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> Plot | None:
     points = {
         n: (x, arm.mean)
         for n, arm in arms
@@ -139,7 +141,7 @@ def _alike(costs: Sequence[float]) -> bool:
     return max(costs) - min(costs) <= _SAME * max(costs)
 
 
-def _of_bars(summary: Summary, *, many: bool) -> str:
+def _of_bars(summary: PartSummary, *, many: bool) -> str:
     told = "Bars, of the front alone" if many else "Bars"
     looks = ", not widened for the looks" if summary.looks else ""
     return (

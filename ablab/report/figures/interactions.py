@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ablab.analysis.effects import EffectSummary
-from ablab.analysis.summary import Summary
+from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
 from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, folded
 from ablab.report.sentences import places_of, word
@@ -15,7 +15,7 @@ _STRONGEST = 0.62  # opacity of the largest: letters in it stay legible on light
 _MOST_NUMBERS = 9  # changes: more leave no room for figures
 
 
-def interactions(summary: Summary) -> Plot | None:
+def interactions(summary: PartSummary) -> Plot | None:
     """A cell a pair, its colour the way and its strength the size. None: no pair is known."""
     cells = _cells(summary)
     if not cells:
@@ -66,7 +66,7 @@ def interactions(summary: Summary) -> Plot | None:
 
 
 def _sides(
-    summary: Summary, cells: Mapping[tuple[str, str], EffectSummary]
+    summary: PartSummary, cells: Mapping[tuple[str, str], EffectSummary]
 ) -> tuple[list[str], list[str]]:
     """The names beside the rows and below the columns, in the order of the changes."""
     known = _order(summary, cells)
@@ -74,20 +74,20 @@ def _sides(
     return [name for name in known if name in rows], [name for name in known if name in columns]
 
 
-def _order(summary: Summary, pairs: Iterable[tuple[str, str]]) -> list[str]:
+def _order(summary: PartSummary, pairs: Iterable[tuple[str, str]]) -> list[str]:
     changes = [e.name for e in summary.effects if e.kind == "change"]
     every = list(pairs)
     return list(dict.fromkeys([*changes, *(a for a, _ in every), *(b for _, b in every)]))
 
 
-def _cells(summary: Summary) -> dict[tuple[str, str], EffectSummary]:
+def _cells(summary: PartSummary) -> dict[tuple[str, str], EffectSummary]:
     """Each pair's effect, the earlier change first."""
     found = _pairs(summary)
     place = _order(summary, found).index
     return {(a, b) if place(a) < place(b) else (b, a): effect for (a, b), effect in found.items()}
 
 
-def _pairs(summary: Summary) -> dict[tuple[str, str], EffectSummary]:
+def _pairs(summary: PartSummary) -> dict[tuple[str, str], EffectSummary]:
     cells = {}
     for effect in summary.effects:
         if effect.kind != "interaction" or effect.estimate is None:

@@ -29,7 +29,7 @@ def losses(curves: Curves) -> Plot | None:
     metrics = list(dict.fromkeys(curve.metric for curve in curves.curves))
     if not metrics:
         return None
-    names = [name for name in curves.shown if any(curve.arm == name for curve in curves.curves)]
+    names = [name for name in curves.colored if any(curve.arm == name for curve in curves.curves)]
     labels = [folded(name, 56, 3) for name in names]
     lines = len(labels) + sum(label.count("\n") for label in labels)
     others = len({curve.arm for curve in curves.curves} - set(names))

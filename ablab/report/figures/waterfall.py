@@ -20,6 +20,33 @@ from ablab.report.figures.canvas import (
 from ablab.text.numbers import digits
 
 _LABEL = 24
+_WHOLE = {
+    "path": "Each step is made on top of those above it.",
+    "shapley": (
+        "Each share is averaged over the orders in which the changes can be made: the shares sum "
+        "to the whole."
+    ),
+}
+_PARTS = {
+    "leave_one_out": "Each bar is what the change does among all the others, in the last arm.",
+    "one_in_one_out": "Each bar is what the change does alone, in the first arm.",
+}
+_AVERAGED = "Each bar is what the change does on average over the other changes."
+_REST = (
+    "These do not sum to the whole, and the hatched bar is what is left: what the changes do "
+    "together."
+)
+_VERDICTS = {
+    "an earlier look": (
+        "Bars are drawn from all seeds; a verdict that was decided at an earlier look has that "
+        "look's estimate and interval."
+    ),
+    "complete arms": (
+        "Bars are drawn from all runs so far; a verdict has the estimate and the interval of the "
+        "arms that are complete."
+    ),
+}
+_PALE = "Pale: neither helps nor hurts, as far as is known."
 
 
 def waterfall(steps: Steps | None, metric: str) -> Plot | None:
@@ -37,7 +64,7 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
         at, edges = steps.first, [steps.first]
         for row, step in enumerate(steps.changes, 1):
             colour = BLUE if METRICS[metric].as_loss(step.estimate) < 0 else VERMILION
-            face: dict[str, Any] = {"color": colour, "alpha": 1.0 if step.told else 0.45}
+            face: dict[str, Any] = {"color": colour, "alpha": 1.0 if step.decided else 0.45}
             if step.rest:
                 face = {"color": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.8}
             axes.barh(row, step.estimate, left=at, height=0.62, **face)
@@ -67,8 +94,20 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
         f"{at:.{places}f}: {told}."
     )
     return Plot(
-        "waterfall", f"From {steps.start} to {steps.end}", alternative, figure, steps.caption
+        "waterfall", f"From {steps.start} to {steps.end}", alternative, figure, caption(steps)
     )
+
+
+def caption(steps: Steps) -> str:
+    """Return what a reader must know of the bars."""
+    sentences = [_WHOLE.get(steps.design) or _PARTS.get(steps.design, _AVERAGED)]
+    if any(step.rest for step in steps.changes):
+        sentences.append(_REST)
+    if steps.verdicts_from in _VERDICTS:
+        sentences.append(_VERDICTS[steps.verdicts_from])
+    if not all(step.decided or step.rest for step in steps.changes):
+        sentences.append(_PALE)
+    return " ".join(sentences)
 
 
 def _texts(steps: Steps, end: float, places: int) -> list[str]:

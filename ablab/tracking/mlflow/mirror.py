@@ -9,9 +9,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ablab.errors import UserError
-from ablab.plan.plan import Arm, Plan, shown_options
+from ablab.plan.plan import StudyPlan, shown_options
 from ablab.records.home import Home, StudyRecord
 from ablab.records.run_spec import RunSpec
+from ablab.records.study_content import Arm
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import written
 from ablab.tracking.mlflow import view as mlflow_view
@@ -41,7 +42,7 @@ class Mirror:
         self._last = self._wait = self._again = 0.0
         self._opened = False
 
-    def open(self, plan: Plan) -> None:
+    def open(self, plan: StudyPlan) -> None:
         """Connects, reaps what a killed driver left RUNNING, and shows runs that were finished
         before.
         """
@@ -50,13 +51,13 @@ class Mirror:
             self.say("MLflow is not installed: runs are recorded, not tracked")
         self.replanned(plan)
 
-    def replanned(self, plan: Plan) -> None:
+    def replanned(self, plan: StudyPlan) -> None:
         """More is decided; some of it may be finished, for another study."""
         new = [spec for key, spec in plan.unique.items() if key not in self._specs]
         self.take(plan)
         self._safely(lambda stored: self._show(stored, new))
 
-    def take(self, plan: Plan) -> None:
+    def take(self, plan: StudyPlan) -> None:
         """What the study's runs are."""
         self._specs, self._arms = plan.unique, plan.arm_of
         self._studies = {part.label: part.study for part in plan.parts}
@@ -159,7 +160,7 @@ class Mirror:
         """
         mine = dict(spec.plugins)
         plugins = {f"plugin.{name}": shown_options(mine.get(name)) for name in self._plugins}
-        study = self._studies.get(spec.part, self.study)
+        study = self._studies[spec.part]
         budget = {
             f"budget.{k}": str(v) for k, v in study.budget.model_dump(exclude_none=True).items()
         }

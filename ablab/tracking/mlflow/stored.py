@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,8 @@ class StoredStudy:
     def _show(self, spec: RunSpec) -> None:
         if self._shown(spec):
             return
-        origin = (self._record(spec.key).spec or {}).get("study", self.name)
+        recorded = self._record(spec.key).spec
+        origin = recorded.study if recorded else self.name
         reused = {} if origin == self.name else {"reused_from": origin}
         run = self._take_up(spec, reused)
         if not reused:
@@ -241,21 +242,22 @@ class StoredStudy:
 
     def _finish(self, spec: RunSpec, run: str, *, light: bool) -> None:
         record = self._record(spec.key)
-        result: dict[str, Any] = record.result or {}
+        result = record.result
+        assert result is not None
         final = {
-            f"final/{name}": value
-            for name, value in result["metrics"].items()
-            if math.isfinite(value)
+            f"final/{name}": value for name, value in result.metrics.items() if math.isfinite(value)
         }
         cost = {
-            f"cost/{name}": value for name, value in result["cost"].items() if value is not None
+            f"cost/{name}": value
+            for name, value in asdict(result.cost).items()
+            if value is not None
         }
         when = (record.folder / "result.json").stat().st_mtime
-        self._log(spec.key, run, [{"step": result["steps"], "time": when, **final, **cost}])
+        self._log(spec.key, run, [{"step": result.steps, "time": when, **final, **cost}])
         self.view.tag(run, {RESULT: self._result(spec.key)})
         if not light and not self.view.has_model(run):
             self.view.model(
-                run, spec.label, {**self._params(spec), "run_key": spec.key}, result["steps"]
+                run, spec.label, {**self._params(spec), "run_key": spec.key}, result.steps
             )
 
     def _end(self, key: str, run: str, status: str) -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ablab.files import locked
-from ablab.plan.plan import Arm, Plan, shown_options
+from ablab.plan.plan import StudyPlan, shown_options
 from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.study_content import Arm
 from ablab.spec.addresses import fault
 from ablab.spec.study import Study
 from ablab.tracking.optuna import study as optuna_study
@@ -37,12 +38,12 @@ class OptunaMirror:
             else str(self.record.home.optuna(self.record.name))
         )
 
-    def open(self, plan: Plan) -> None:
+    def open(self, plan: StudyPlan) -> None:
         """Connects, and shows runs that ended before."""
         if optuna_study.available():
             self._safely(lambda: self._open(plan))
 
-    def replanned(self, plan: Plan) -> None:
+    def replanned(self, plan: StudyPlan) -> None:
         """More is decided; some of it may be finished, for another study."""
         new = [spec for key, spec in plan.unique.items() if key not in self._parameters.specs]
         self._parameters.take(plan)
@@ -66,7 +67,7 @@ class OptunaMirror:
             self._safely(self._view.close)
         return self._view is not None or not optuna_study.available()
 
-    def _open(self, plan: Plan) -> None:
+    def _open(self, plan: StudyPlan) -> None:
         self._parameters.take(plan)
         with locked(self.record.home.views_lock):
             self._view = optuna_study.StudyView(
@@ -110,12 +111,12 @@ class _Parameters:
         self._search = study.design.kind == "search"
         self._seeds = study.every_seed()
 
-    def take(self, plan: Plan) -> None:
+    def take(self, plan: StudyPlan) -> None:
         """What the plan's runs differ in."""
         self.specs, self._arms = plan.unique, plan.arm_of
         self._trials = bool(plan.expected.trials)
         self._space = dict(plan.space)
-        self._parts = [part.label for part in plan.parts]
+        self._parts = [part.label for part in plan.parts if part.label]
         used = [dict(run.plugins) for run in plan.unique.values()]
         names = [] if self._search else sorted({name for plugins in used for name in plugins})
         self._plugins = {

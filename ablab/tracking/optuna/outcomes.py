@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ablab.records.run_record import Record, figure
+from ablab.records.run_record import Record
 from ablab.tracking.optuna.study import Outcome
 
 
@@ -21,7 +21,7 @@ def outcome(record: Record, metrics: Sequence[str], owner: str) -> Outcome | Non
         return None
     values = (
         None
-        if result is None or result["diverged"]
-        else tuple(figure(result, metric) for metric in metrics)
+        if result is None or result.diverged
+        else tuple(result.value(metric) for metric in metrics)
     )
     return Outcome(values, rungs(record, metrics[0]), pruned)

@@ -9,7 +9,7 @@ from ablab.design.expand import parts_of
 from ablab.plan.planner import Planner
 from ablab.records.outcome import AttemptOutcome
 from ablab.schedule.factory import source_of
-from ablab.schedule.multi_part import Joined
+from ablab.schedule.study_source import StudySource
 from ablab.schedule.source import Listed, ignore
 from ablab.spec.study import load_study
 
@@ -41,7 +41,7 @@ def joined(tmp_path, study_text, registry):
         planner = Planner("x", part.study, part.document, registry)
         planner.part = part.label
         members.append((part, "gpt2", Heard(source_of(planner, Path("/nowhere")))))
-    return Joined(members), [source for _, _, source in members]
+    return StudySource(members), [source for _, _, source in members]
 
 
 def test_a_run_that_two_want_is_handed_out_once_and_both_hear_its_end(joined):

@@ -1,0 +1,51 @@
+"""What a reader must know beside the tables: scope, error term, time and devices."""
+
+from ablab.analysis.study_summary import StudySummary
+from ablab.analysis.summary import PartSummary
+from ablab.report.scope import common_scope, scope
+from ablab.report.sentences import noise
+from ablab.text.truncate import bare
+
+
+def footnotes(summary: StudySummary) -> list[str]:
+    """Return what holds for a whole study.
+
+    The error term and the notes on costs of one of several parts are left to the part.
+    """
+    notes = [bare(note) for part in summary.parts for note in part.content.notes]
+    lines = [*common_scope(summary), *dict.fromkeys(notes)]
+    if len(summary.parts) == 1:
+        part = summary.parts[0]
+        lines += [*part.cost_notes, *_error(part)]
+    if summary.overhead is not None and summary.wall_seconds is not None:
+        lines.append(
+            f"time: {summary.wall_seconds:.0f} s on {summary.workers} worker(s); "
+            f"{100 * summary.overhead:.0f} % of it was not training or validation"
+        )
+    if any(_timed(part) for part in summary.parts):
+        lines.append(
+            "timings include load from other processes, which their intervals take for chance"
+        )
+    return [*lines, *(f"device: {device}" for device in summary.progress.devices)]
+
+
+def part_footnotes(summary: StudySummary, part: PartSummary) -> list[str]:
+    """Return what holds for one part alone."""
+    common = {*footnotes(summary)}
+    devices = [f"device: {device}" for device in part.progress.devices]
+    lines = [*scope(part.content), *part.notes, *_error(part), *devices]
+    return [line for line in lines if line not in common]
+
+
+def _error(part: PartSummary) -> list[str]:
+    lines = noise(part)
+    drawn = [f"{e.name} {e.sampling_se:.2g}" for e in part.effects if e.sampling_se is not None]
+    if drawn:
+        lines.append(
+            f"standard errors from drawing orders, within the intervals: {', '.join(drawn)}"
+        )
+    return lines
+
+
+def _timed(part: PartSummary) -> bool:
+    return any(interval for effect in part.effects for interval in effect.cost_intervals.values())

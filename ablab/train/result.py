@@ -1,0 +1,72 @@
+"""The result of a finished run: what was measured, and what it cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+ONE_PROCESS = "1 process"
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """What a run cost. A figure that could not be measured is None."""
+
+    tokens: int
+    """Training tokens."""
+    flops: float
+    """Training FLOPs, by the convention in `ablab.arch.counting.account`."""
+    seconds: float
+    """Time in training steps."""
+    validation_seconds: float
+    """Time in validation and scoring."""
+    tokens_per_second: float
+    """Training tokens per second of training steps; 0 if no time was measured."""
+    parameters: int
+    """Trainable parameters of the model."""
+    peak_memory_bytes: float | None = None
+    """Peak memory of a training step, on the device that needed most."""
+    decode_tokens_per_second: float | None = None
+    """Speed of greedy decoding with the KV cache, for one sequence."""
+    kv_cache_bytes: float | None = None
+    """Size of the KV cache of one sequence of the full context."""
+
+    @property
+    def seconds_per_token(self) -> float | None:
+        """Training time per token."""
+        return 1 / self.tokens_per_second if self.tokens_per_second else None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Result of a finished run."""
+
+    diverged: bool
+    """Whether a loss was not finite, or the run ended above its start."""
+    steps: int
+    """Optimizer steps taken."""
+    precision: str
+    """Numeric format of training: `fp32`, `bf16` or `fp64`."""
+    device: str
+    """`cpu`, or the name of the GPU."""
+    threads: int
+    """CPU threads of each process."""
+    versions: Mapping[str, str]
+    """Versions of the libraries that determine the numbers, by name."""
+    metrics: Mapping[str, float]
+    """Final values by metric, as `val/bpb`; not finite if the run diverged."""
+    cost: RunCost
+    """What the run cost."""
+    layout: str = ONE_PROCESS
+    """How the run was shared among processes."""
+
+    def value(self, metric: str) -> float:
+        """Return a metric (`val/bpb`) or a cost (`cost/seconds`).
+
+        Raises:
+            KeyError: if the run has no such value.
+
+        """
+        kind, _, name = metric.partition("/")
+        value = getattr(self.cost, name, None) if kind == "cost" else self.metrics.get(metric)
+        if value is None:
+            raise KeyError(metric)
+        return value
