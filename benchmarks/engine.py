@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
@@ -124,7 +124,7 @@ def drive(file: Path, root: Path) -> tuple[int, dict[str, float]]:
     session.prepare()
     expected = session.planned.plan.expected
     start = time.perf_counter()
-    tally = session.run(lambda setting: executor, Share(1))
+    tally = session.run(lambda context: executor)
     driven = time.perf_counter() - start - executor.seconds
     session.close([], complete=True)
     closed = time.perf_counter() - start - executor.seconds

@@ -24,8 +24,8 @@ from ablab.arch.composition.registry import load_registry
 from ablab.arch.counting.account import account
 from ablab.arch.counting.rank_account import COMMUNICATION_CONVENTION, rank_account
 from ablab.execute.process_group import train_together
-from ablab.execute.rank_main import Place
 from ablab.execute.session import Request, Session, planned
+from ablab.execute.worker_context import WorkerContext
 from ablab.records.home import make_home
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
@@ -95,7 +95,7 @@ def tokens_per_second(folder: Path, spec: RunSpec, layout: ParallelLayout) -> fl
     """Trains the run anew; the speed of the steps after the first quarter, in which memory and
     connections are set up.
     """
-    train_together(Place(folder, (), Path(), spec, layout, threads=1, compile=False), lambda: False)
+    train_together(spec, WorkerContext(folder, layout=layout), lambda: False)
     rows = [row for row in Record(folder, spec.key).metrics() if "cost/tokens_per_second" in row]
     tokens, seconds = zip(
         *((row["cost/tokens"], row["cost/tokens"] / row["cost/tokens_per_second"]) for row in rows),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ablab.data.batches import Batches
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.execute.summary import ExecutionSummary
 from ablab.records.home import make_home
 from ablab.records.outcome import AttemptOutcome
@@ -112,7 +112,7 @@ def carry_out(
     place = make_home(home)
     session = Session(planned(Request(file, None, (), ()), place.root), place, Silent())
     executor = trainer(place.root, response)
-    tally = session.run(lambda setting: executor, Share(1))
+    tally = session.run(lambda context: executor)
     session.close([], complete=True)
     return session, executor, tally
 

@@ -1,6 +1,7 @@
 """The command that trains: `ablab run`."""
 
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,14 +11,13 @@ from ablab.cli.studies import request_of
 from ablab.errors import RunFailed
 
 if TYPE_CHECKING:
-    from ablab.execute.cluster import Gang
+    from ablab.execute.cluster import Cluster
     from ablab.execute.driver import Display
     from ablab.execute.executors.local import Executor
     from ablab.execute.session import Planned, Session
     from ablab.execute.summary import ExecutionSummary
-    from ablab.execute.worker import Setting
+    from ablab.execute.worker_context import WorkerContext
     from ablab.records.home import Home
-    from ablab.train.parallel import ParallelLayout
 
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes. Default: one per GPU, or per CPU core.")
@@ -69,15 +69,18 @@ def run(
     plugins: Plugins = None,
 ) -> None:
     """Train the missing runs of a study and report. Finished runs are never trained again."""
-    from ablab.execute.cluster import check_gang, gang, leading
+    from ablab.execute.cluster import check_cluster, find_cluster
     from ablab.execute.session import planned
+    from ablab.execute.worker_context import WorkerContext
     from ablab.files import require_writable
     from ablab.records.driver_lock import driving
     from ablab.records.home import make_home
 
-    place, together = make_home(home), gang()
-    if together is not None and together.rank > 0:
-        together.follow(place.root.resolve(), tuple(folder.resolve() for folder in plugins or ()))
+    place = make_home(home)
+    cluster = find_cluster()
+    if cluster is not None and cluster.rank > 0:
+        folders = tuple(folder.resolve() for folder in plugins or ())
+        cluster.follow(WorkerContext(place.root.resolve(), folders))
         return
     hardware = {
         "accelerator": accelerator,
@@ -94,26 +97,26 @@ def run(
         None if place.root.exists() else planned(request, place.root)
     )  # bad input leaves no home behind
     if fresh is not None:
-        check_gang(together, _layout(fresh)[0])
+        check_cluster(cluster, fresh.layout()[0])
     require_writable([place.root])
     with driving(place, request.name):
         asked = fresh or planned(
             request, place.root
         )  # while nothing that it counts on can be removed
-        check_gang(together, _layout(asked)[0])
-        with leading(together):
-            _carry_out(asked, place, 1 if together else workers, together)
+        check_cluster(cluster, asked.layout()[0])
+        with cluster.leading() if cluster else nullcontext():
+            _carry_out(asked, place, 1 if cluster else workers, cluster)
 
 
 def _carry_out(
-    asked: "Planned", place: "Home", workers: int | None, together: "Gang | None"
+    asked: "Planned", place: "Home", workers: int | None, cluster: "Cluster | None"
 ) -> None:
     from rich.console import Console
 
     from ablab.cli.display import make_display
-    from ablab.execute.cluster import GangExecutor
+    from ablab.execute.cluster import ClusterExecutor
     from ablab.execute.executors.local import LocalExecutor
-    from ablab.execute.session import Session, Share
+    from ablab.execute.session import Session
 
     console = Console()
     display = make_display(console, asked.study.metric)
@@ -122,15 +125,14 @@ def _carry_out(
     session.reset()
     expected, missing = asked.plan.expected, session.missing
     total = expected.runs + expected.trials
-    machine, (layout, why) = asked.study.hardware, _layout(asked)
+    machine = asked.study.hardware
+    layout, why = asked.layout()
     count = (machine.timed_workers if asked.study.timed else machine.workers)(workers, missing)
 
-    def executor(setting: "Setting") -> "Executor":
-        return (
-            GangExecutor(together, setting)
-            if together
-            else LocalExecutor(count, setting, machine.shares())
-        )
+    def make_executor(context: "WorkerContext") -> "Executor":
+        if cluster:
+            return ClusterExecutor(cluster, context)
+        return LocalExecutor(count, context, machine.shares())
 
     if missing:
         if layout.processes > 1:
@@ -144,19 +146,13 @@ def _carry_out(
     else:
         display.say(f"all {total} runs are finished: nothing to train")
     try:
-        tally = session.run(executor, Share(machine.threads, layout))
+        tally = session.run(make_executor)
     finally:
         display.close()
     if tally.signal is not None and tally.killed:  # "end now": no report either
         sys.exit(128 + tally.signal)
     _conclude(session, console, interrupted=tally.signal is not None)
     _tell(asked, tally, display)
-
-
-def _layout(asked: "Planned") -> "tuple[ParallelLayout, str]":
-    return asked.study.hardware.layout(
-        max((arm.parameters for arm in asked.plan.arm_of.values()), default=0)
-    )
 
 
 def _tell(asked: "Planned", tally: "ExecutionSummary", display: "Display") -> None:

@@ -1,13 +1,13 @@
-"""One attempt at a run, in the process that trains it or in each of those that share it."""
+"""One attempt at a run, as each process that trains the run carries it out."""
 
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablab.arch.composition.registry import Registry
 from ablab.errors import UserError
+from ablab.execute.worker_context import WorkerContext
 from ablab.files import write_json
 from ablab.plan.plan import rebuild
 from ablab.records.outcome import AttemptOutcome
@@ -16,89 +16,62 @@ from ablab.records.run_spec import RunSpec
 from ablab.train.budget import TimeLimit
 from ablab.train.parallel import MemoryShort, ParallelContext
 
+if TYPE_CHECKING:
+    from ablab.train.recorder import Hooks
+    from ablab.train.run import Job
+
 
 def exit_cause(code: int) -> str:
-    """How a process ended, from its exit code; below 0: by which signal."""
+    """Describe how a process with this exit code ended; a negative code is a signal's number."""
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 class RankFailed(Exception):
-    """A process of the run failed. `traceback`: its own, where it could tell it."""
+    """A process of a run failed. `traceback` is the process's own, empty if it left none."""
 
     def __init__(self, reason: str, traceback: str = "") -> None:
         super().__init__(reason)
         self.traceback = traceback
 
 
-@dataclass(frozen=True)
-class Means:
-    """What an attempt is made with. `stopping`: whether to write a checkpoint and end."""
-
-    home: Path
-    registry: Registry
-    stopping: Callable[[], bool]
-    compile: bool = False
-
-
 def check_machine(spec: RunSpec) -> None:
-    """Raises UserError where a run whose seconds are of one machine would train on another."""
+    """Raise UserError if the run's budget is in seconds of a machine other than this one."""
     if not isinstance(spec.batches, TimeLimit):
         return
     from ablab.train.machine import machine_here
 
-    if (planned := spec.batches.machine) != (here := machine_here()):
+    planned = spec.batches.machine
+    here = machine_here()
+    if planned != here:
         raise UserError(
             f"its seconds are of another machine: planned for {planned!r}, it would train on "
             f"{here!r}"
         )
 
 
-def attempt(spec: RunSpec, means: Means, team: ParallelContext) -> AttemptOutcome:
-    """Trains a run to its end, or until it is asked to stop; its main process writes the result.
-    Raises MemoryShort where all its processes must begin again.
+def attempt(
+    spec: RunSpec,
+    context: WorkerContext,
+    registry: Registry,
+    parallel: ParallelContext,
+    should_stop: Callable[[], bool],
+) -> AttemptOutcome:
+    """Train a run until it is finished or `should_stop` returns True.
+
+    Every process of the run calls this; the main one writes the result. Raises MemoryShort if all
+    of them must start again with smaller micro-batches.
     """
-    from ablab.data.store import open_store
-    from ablab.train.recorder import Hooks
-    from ablab.train.run import Job, train
-    from ablab.train.usage import Usage
+    import torch
 
-    record = Record(means.home, spec.key)
-    value = rebuild(spec, means.registry)
-    check_machine(spec)
-    job = Job(
-        arch=value.arch,
-        recipe=value.recipe,
-        store=open_store(means.home / "tokens" / spec.data),
-        batches=spec.batches,
-        seed=spec.seed,
-        flops_per_token=spec.flops_per_token,
-        folder=record.folder,
-        validate_at=spec.validate_at,
-        checkpoint_seconds=spec.checkpoint_seconds,
-        compile=means.compile,
-        micro_batch=record.micro_batch,
-    )
+    from ablab.train.run import train
 
-    usage = Usage()
-
-    def beat(share: float, metrics: Mapping[str, float]) -> None:
-        write_json(
-            record.folder / "progress.json",
-            {"share": share, "time": time.time(), **metrics},
-            sync=False,
-        )
-        if taken := usage.sample():
-            record.append_metrics(int(metrics["step"]), taken)
-
-    def stop() -> bool:
-        return means.stopping() or record.stop_asked
-
+    # Here and not where the process starts: OpenMP keeps the number for each thread by itself, and
+    # the runs of one worker may differ in it.
+    torch.set_num_threads(spec.threads)
+    record = Record(context.home, spec.key)
+    job = _job(spec, context, registry, record)
     try:
-        outcome = train(
-            job,
-            Hooks(log=record.append_metrics, stop=stop, beat=beat, resumed=record.keep_metrics),
-            team,
-        )
+        outcome = train(job, _hooks(record, should_stop), parallel)
     except MemoryShort as short:
         record.note_micro_batch(short.micro_batch)
         raise
@@ -106,6 +79,49 @@ def attempt(spec: RunSpec, means: Means, team: ParallelContext) -> AttemptOutcom
         return AttemptOutcome("stopped", record.stop_reason, outcome.busy_seconds)
     if outcome.result is None:
         return AttemptOutcome("interrupted", busy_seconds=outcome.busy_seconds)
-    if team.main:
+    if parallel.main:
         record.finish(outcome.result)
     return AttemptOutcome("finished", busy_seconds=outcome.busy_seconds)
+
+
+def _job(spec: RunSpec, context: WorkerContext, registry: Registry, record: Record) -> "Job":
+    from ablab.data.store import open_store
+    from ablab.train.run import Job
+
+    value = rebuild(spec, registry)
+    check_machine(spec)
+    return Job(
+        arch=value.arch,
+        recipe=value.recipe,
+        store=open_store(context.home / "tokens" / spec.data),
+        batches=spec.batches,
+        seed=spec.seed,
+        flops_per_token=spec.flops_per_token,
+        folder=record.folder,
+        validate_at=spec.validate_at,
+        checkpoint_seconds=spec.checkpoint_seconds,
+        compile=context.compile,
+        micro_batch=record.micro_batch,
+    )
+
+
+def _hooks(record: Record, should_stop: Callable[[], bool]) -> "Hooks":
+    """Connect training to the run's record."""
+    from ablab.train.recorder import Hooks
+    from ablab.train.usage import Usage
+
+    usage = Usage()
+
+    def beat(share: float, metrics: Mapping[str, float]) -> None:
+        progress = {"share": share, "time": time.time(), **metrics}
+        write_json(record.folder / "progress.json", progress, sync=False)
+        sample = usage.sample()
+        if sample:
+            record.append_metrics(int(metrics["step"]), sample)
+
+    return Hooks(
+        log=record.append_metrics,
+        stop=lambda: should_stop() or record.stop_asked,
+        beat=beat,
+        resumed=record.keep_metrics,
+    )

@@ -1,9 +1,9 @@
-"""Runs shared by processes that torchrun or SLURM started, on one node or many: every one of them
-is `ablab run`.
+"""Runs shared by processes that torchrun or SLURM started, on one node or many; each of them is
+`ablab run`.
 
-The first is the driver, and trains as well; the others take their orders from it. Where one fails,
-or is short of memory, it ends, and what started them ends the others: the next start goes on from
-the checkpoint, with smaller micro-batches if need be.
+The first one is the driver and trains as well; the others follow it. If a process fails or is short
+of memory it exits, and the launcher ends the others. The next start resumes from the checkpoint,
+with smaller micro-batches if memory was short.
 """
 
 import os
@@ -13,14 +13,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ablab.errors import UserError
-from ablab.execute.attempt import Means, attempt
-from ablab.execute.worker import Setting, Worker
+from ablab.execute.attempt import attempt
+from ablab.execute.worker import StopSignal, Worker
+from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
@@ -29,103 +29,110 @@ from ablab.train.parallel import MemoryShort, ParallelContext, ParallelLayout
 if TYPE_CHECKING:
     from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
-_PATIENCE = timedelta(days=30)  # the others wait as long as the driver has nothing to train
+_TIMEOUT = timedelta(days=30)  # followers wait for as long as the driver has nothing to train
+
+# A run and the driver's settings; None when there is nothing more to train.
+_Assignment = tuple[RunSpec, WorkerContext] | None
 
 
-@dataclass(frozen=True)
-class _Order:
-    """What all processes do next."""
-
-    spec: RunSpec
-    layout: ParallelLayout
-    threads: int
-    compile: bool
-
-
-class Gang:
-    """The processes that were started together, from the side of one of them."""
+class Cluster:
+    """The processes that were started together, as seen by one of them."""
 
     def __init__(self, environment: "ClusterEnvironment") -> None:
-        self.rank, self.size = environment.global_rank(), environment.world_size()
-        self._local, self._environment = environment.local_rank(), environment
-        self._teams: dict[ParallelLayout, ParallelContext] = {}
-        self._words: Any = None
+        self.rank = environment.global_rank()
+        self.size = environment.world_size()
+        self._local_rank = environment.local_rank()
+        self._environment = environment
+        self._contexts: dict[ParallelLayout, ParallelContext] = {}
+        self._control: Any = None  # a gloo group, for messages between CPUs
 
-    def meet(self) -> None:
-        """Forms the process group; returns when every process is there."""
+    def connect(self) -> None:
+        """Form the process group; return once every process has joined."""
         import torch
         import torch.distributed as dist
 
         on_gpu = torch.cuda.is_available()
         if on_gpu:
-            torch.cuda.set_device(self._local)
-        place = f"tcp://{self._environment.main_address}:{self._environment.main_port}"
+            torch.cuda.set_device(self._local_rank)
         dist.init_process_group(
             "nccl" if on_gpu else "gloo",
-            init_method=place,
+            init_method=f"tcp://{self._environment.main_address}:{self._environment.main_port}",
             rank=self.rank,
             world_size=self.size,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
         )
-        self._words = dist.new_group(backend="gloo", timeout=_PATIENCE)
+        self._control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
 
-    def told(self, order: _Order | None = None) -> _Order | None:
-        """What the driver says, who gives it; None: there is nothing more."""
+    def broadcast(self, assignment: _Assignment = None) -> _Assignment:
+        """Return the assignment of the driver, which alone passes one."""
         import torch.distributed as dist
 
-        said = [order]
-        dist.broadcast_object_list(said, 0, group=self._words)
-        return said[0]
+        message = [assignment]
+        dist.broadcast_object_list(message, 0, group=self._control)
+        return message[0]
 
-    def part(self) -> None:
-        """None leaves before every other has heard that there is nothing more; then it does not
-        matter who leaves first.
+    def disconnect(self) -> None:
+        """Wait until every process has received the last broadcast; the order in which they exit
+        does not matter then.
         """
         import torch.distributed as dist
 
         with suppress(RuntimeError):
-            dist.barrier(group=self._words)
+            dist.barrier(group=self._control)
 
-    def team(self, layout: ParallelLayout) -> ParallelContext:
-        """The process's place in a layout."""
+    def parallel_context(self, layout: ParallelLayout) -> ParallelContext:
+        """Return the place of this process in a layout."""
         import torch
 
-        if layout not in self._teams:
-            self._teams[layout] = ParallelContext.join(
-                layout, "cuda" if torch.cuda.is_available() else "cpu"
-            )
-        return self._teams[layout]
+        if layout not in self._contexts:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            self._contexts[layout] = ParallelContext.join(layout, device)
+        return self._contexts[layout]
 
-    def follow(self, home: Path, plugins: tuple[Path, ...]) -> None:
-        """What the others do: they train what the driver says, until it has nothing more. Signals
-        are the driver's to hear.
+    def follow(self, context: WorkerContext) -> None:
+        """Train what the driver broadcasts until it has nothing more; all but the driver call this.
+
+        `home` and `plugins` are this node's; the rest of the context comes from the driver, which
+        alone responds to signals.
         """
-        import torch
-
         from ablab.arch.composition.registry import load_registry
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-        self.meet()
-        registry = load_registry(plugins)
-        while (order := self.told()) is not None:
-            torch.set_num_threads(order.threads)
+        self.connect()
+        registry = load_registry(context.plugins)
+        while True:
+            assignment = self.broadcast()
+            if assignment is None:
+                break
+            spec, settings = assignment
+            settings = replace(settings, home=context.home, plugins=context.plugins)
             try:
-                means = Means(home, registry, lambda: False, order.compile)
-                attempt(order.spec, means, self.team(order.layout))
+                parallel = self.parallel_context(settings.layout)
+                attempt(spec, settings, registry, parallel, lambda: False)
             except MemoryShort:
                 os._exit(1)
             except Exception as error:
-                Record(home, order.spec.key).fail(
+                Record(context.home, spec.key).fail(
                     f"process {self.rank} of {self.size}: {type(error).__name__}: {error}"
                 )
-                os._exit(1)  # the others wait for this one: what started them ends them
-        self.part()
+                os._exit(1)  # the others wait for this one: the launcher ends them
+        self.disconnect()
+
+    @contextmanager
+    def leading(self) -> Iterator[None]:
+        """Have the other processes follow this one, the driver, while in the context."""
+        self.connect()
+        try:
+            yield
+        finally:
+            self.broadcast(None)
+            self.disconnect()
 
 
-def gang() -> Gang | None:
-    """The processes that torchrun or SLURM started this one with; None where it was started
-    alone.
+def find_cluster() -> Cluster | None:
+    """Return the processes that torchrun or SLURM started together with this one; None if it was
+    started alone.
     """
     if not {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & set(os.environ):
         return None  # before Lightning is imported, which takes seconds
@@ -133,22 +140,24 @@ def gang() -> Gang | None:
     from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     for kind in (TorchElasticEnvironment, SLURMEnvironment):
-        if kind.detect() and (environment := kind()).world_size() > 1:
-            return Gang(environment)
+        if kind.detect():
+            environment = kind()
+            if environment.world_size() > 1:
+                return Cluster(environment)
     return None
 
 
-class GangExecutor:
-    """Trains one run at a time, in this process and in all others of the gang."""
+class ClusterExecutor:
+    """Trains one run at a time, in this process and in all others of the cluster."""
 
     slots = 1
 
-    def __init__(self, gang: Gang, setting: Setting) -> None:
+    def __init__(self, cluster: Cluster, context: WorkerContext) -> None:
         self._stop = threading.Event()
-        self._worker = _Leader(gang, setting, self._stop)
+        self._worker = _LeadingWorker(cluster, context, self._stop)
 
     def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
-        """Starts a run."""
+        """Start a run."""
         future: Future[AttemptOutcome] = Future()
 
         def run() -> None:
@@ -161,34 +170,33 @@ class GangExecutor:
         return future
 
     def cancel(self, future: "Future[AttemptOutcome]") -> None:
-        """A run that hangs cannot be ended alone: all processes end."""
+        """End this process, and so all others: a run that hangs cannot be ended alone."""
         os._exit(1)
 
     def stop(self) -> None:
-        """Asks the run to write a checkpoint and end."""
+        """Ask the run to write a checkpoint and end."""
         self._stop.set()
 
     def kill(self) -> None:
-        """The processes end with this one."""
+        """No-op: the run ends with this process."""
 
     def close(self) -> None:
-        """Nothing is under way."""
+        """No-op: no process was started."""
 
 
-class _Leader(Worker):
+class _LeadingWorker(Worker):
     """The driver's own part in a run."""
 
-    def __init__(self, gang: Gang, setting: Setting, stop: threading.Event) -> None:
-        super().__init__(setting, stop)
-        self._gang = gang
+    def __init__(self, cluster: Cluster, context: WorkerContext, stop: StopSignal) -> None:
+        super().__init__(context, stop)
+        self._cluster = cluster
 
     def _attempt(self, spec: RunSpec) -> AttemptOutcome:
-        setting = self.setting
-        self._gang.told(_Order(spec, setting.layout, setting.threads, setting.compile))
-        means = Means(setting.home, self.registry, self.stopping, setting.compile)
+        self._cluster.broadcast((spec, self.context))
         try:
-            return attempt(spec, means, self._gang.team(setting.layout))
-        except MemoryShort as short:  # the next start takes no more
+            parallel = self._cluster.parallel_context(self.context.layout)
+            return attempt(spec, self.context, self.registry, parallel, self.stopping)
+        except MemoryShort as short:
             print(
                 f"ablab: {spec.label}: memory is short, and {short}: start again",
                 file=sys.stderr,
@@ -197,31 +205,17 @@ class _Leader(Worker):
             os._exit(1)
 
 
-def check_gang(together: Gang | None, layout: ParallelLayout) -> None:
-    """Raises UserError where the processes that were started are not those that `layout` takes."""
-    if together is None and layout.nodes > 1:
+def check_cluster(cluster: Cluster | None, layout: ParallelLayout) -> None:
+    """Raise UserError unless the processes that were started are those that `layout` takes."""
+    if cluster is None and layout.nodes > 1:
         raise UserError(
             f"hardware.nodes: {layout.nodes}: start `ablab run` on every node, by torchrun or "
             f"srun, {layout.local} a node: "
             f"torchrun --nnodes {layout.nodes} --nproc-per-node {layout.local} … -m "
             "ablab.cli.app run …"
         )
-    if together is not None and together.size != layout.processes:
+    if cluster is not None and cluster.size != layout.processes:
         raise UserError(
-            f"{together.size} processes were started, but hardware asks for {layout.processes}: "
+            f"{cluster.size} processes were started, but hardware asks for {layout.processes}: "
             f"{layout.nodes} node(s) with {layout.local} device(s) each"
         )
-
-
-@contextmanager
-def leading(together: Gang | None) -> Iterator[None]:
-    """While within, the others wait for orders; afterwards they end."""
-    if together is None:
-        yield
-        return
-    together.meet()
-    try:
-        yield
-    finally:
-        together.told(None)
-        together.part()

@@ -1,5 +1,5 @@
-"""The processes that share a run, started and looked after by the worker that has it: one that dies
-ends them all.
+"""The processes that share a run, started and supervised by the worker that has the run: if one of
+them dies, all end.
 """
 
 import os
@@ -8,62 +8,67 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from ablab.execute.attempt import RankFailed, exit_cause
-from ablab.execute.rank_main import Place
-from ablab.files import read_json
+from ablab.execute.rank_messages import RankReport, RankTask
+from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
+from ablab.records.run_spec import RunSpec
 
 _POLL_SECONDS = 0.1
 _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
-def train_together(place: Place, stopping: Callable[[], bool]) -> AttemptOutcome:
-    """Trains a run in as many processes as its layout has, with smaller micro-batches where memory
-    is short. Raises RankFailed as soon as one of them fails, when none is left.
+def train_together(
+    spec: RunSpec, context: WorkerContext, should_stop: Callable[[], bool]
+) -> AttemptOutcome:
+    """Train a run in as many processes as the layout has.
+
+    If memory is short, all of them start again with smaller micro-batches. Raises RankFailed as
+    soon as one of them fails; none is left running then.
     """
     while True:
         with tempfile.TemporaryDirectory(prefix="ablab-") as folder:
-            there = replace(place, meeting=Path(folder) / "meeting")
-            said = _Processes(there).run(stopping)
-        if "again" not in said:
-            return AttemptOutcome(said["status"], said["reason"], said["busy_seconds"], said["pid"])
+            outcome = _RankProcesses(spec, context, Path(folder)).run(should_stop)
+        if outcome is not None:
+            return outcome
 
 
-class _Processes:
-    def __init__(self, place: Place) -> None:
-        self._places = [replace(place, rank=rank) for rank in range(place.layout.processes)]
-        threads = str(place.threads)
+class _RankProcesses:
+    def __init__(self, spec: RunSpec, context: WorkerContext, folder: Path) -> None:
+        ranks = range(context.layout.processes)
+        self._tasks = [RankTask(spec, context, folder, rank) for rank in ranks]
         environment = {
             **os.environ,
-            "OMP_NUM_THREADS": threads,
+            "OMP_NUM_THREADS": str(spec.threads),
             "GLOO_SOCKET_IFNAME": _LOOPBACK,
             "PYTHONUNBUFFERED": "1",
         }
-        self._log = (place.meeting.parent / "log").open("w+b")
+        self._log_path = folder / "log"
+        self._log = self._log_path.open("w+b")
         command = [sys.executable, "-m", "ablab.execute.rank_main"]
         self._processes: list[subprocess.Popen[bytes]] = []
-        for own in self._places:
+        for task in self._tasks:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, env=environment
             )
             self._processes.append(process)
-            self._write(process, own.line())
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):  # it has died already: its exit code tells
+                task.send(process.stdin)
 
-    def run(self, stopping: Callable[[], bool]) -> dict[str, Any]:
-        """What the main process said of the attempt."""
-        asked = False
+    def run(self, should_stop: Callable[[], bool]) -> AttemptOutcome | None:
+        """Wait for the processes; return None if memory was short."""
+        stop_requested = False
         try:
             while any(process.poll() is None for process in self._processes):
                 if any(process.poll() not in (None, 0) for process in self._processes):
                     break
-                if not asked and stopping():
-                    asked = True
-                    for process in self._processes:
-                        self._write(process, "stop")
+                if not stop_requested and should_stop():
+                    stop_requested = True
+                    self._request_stop()
                 time.sleep(_POLL_SECONDS)
         finally:
             codes = [process.poll() for process in self._processes]
@@ -73,34 +78,35 @@ class _Processes:
             self._log.close()
         return self._outcome(codes)
 
-    @staticmethod
-    def _write(process: "subprocess.Popen[bytes]", line: str) -> None:
-        assert process.stdin is not None
-        try:
-            process.stdin.write(line.encode() + b"\n")
-            process.stdin.flush()
-        except BrokenPipeError:  # it is gone: its exit says so
-            return
+    def _request_stop(self) -> None:
+        for process in self._processes:
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):
+                process.stdin.write(b"stop\n")
+                process.stdin.flush()
 
-    def _outcome(self, codes: list[int | None]) -> dict[str, Any]:
-        said = [read_json(place.said) or {} for place in self._places]
+    def _outcome(self, codes: list[int | None]) -> AttemptOutcome | None:
+        """Return what the main process reported. `codes` has the exit code of each process, None
+        for one that was still running when another failed.
+        """
+        reports = [task.read_report() for task in self._tasks]
         if all(code == 0 for code in codes):
-            return said[0]
-        if short := [content for content in said if "again" in content]:
-            return short[0]
-        silent = [
-            rank for rank, code in enumerate(codes) if code not in (None, 0) and not said[rank]
-        ]
-        if silent:  # it died without a word, and the others' faults follow from that
-            raise RankFailed(
-                f"process {silent[0]} of {len(codes)} died "
-                f"({exit_cause(codes[silent[0]] or 0)}){self._last_words()}"
-            )
-        first = min(
-            (rank for rank, code in enumerate(codes) if code), key=lambda rank: said[rank]["time"]
-        )
-        raise RankFailed(said[first]["reason"], said[first].get("traceback", ""))
+            assert reports[0] is not None
+            return reports[0].outcome
+        if any(report is not None and report.memory_short for report in reports):
+            return None
+        failures: list[RankReport] = []
+        for rank, (code, report) in enumerate(zip(codes, reports, strict=True)):
+            if not code:
+                continue
+            if report is None:  # the failures of the others follow from this one
+                raise RankFailed(
+                    f"process {rank} of {len(codes)} died ({exit_cause(code)}){self._last_line()}"
+                )
+            failures.append(report)
+        first = min(failures, key=lambda report: report.time)
+        raise RankFailed(first.reason, first.traceback)
 
-    def _last_words(self) -> str:
-        text = (self._places[0].meeting.parent / "log").read_text(errors="replace").strip()
+    def _last_line(self) -> str:
+        text = self._log_path.read_text(errors="replace").strip()
         return f": {text.splitlines()[-1]}" if text else ""

@@ -1,121 +1,71 @@
-"""One of the processes that share a run: `python -m ablab.execute.rank_main`, with what it needs as
-JSON in the first line it reads.
+"""One of the processes that share a run: `python -m ablab.execute.rank_main`.
 
-A second line asks it to write a checkpoint and end. When what it reads from closes, nobody wants
-it: it ends at once.
+It reads a pickled `RankTask` from its standard input. A line after that asks it to write a
+checkpoint and end. When its standard input closes, the worker is gone and it ends at once.
 """
 
-import json
 import os
 import shutil
 import sys
 import threading
-import time
 import traceback
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ablab.errors import UserError
-from ablab.execute.attempt import Means, attempt
-from ablab.files import write_json
+from ablab.execute.attempt import attempt
+from ablab.execute.rank_messages import RankReport, RankTask
 from ablab.records.outcome import AttemptOutcome
-from ablab.records.run_spec import RunSpec
-from ablab.train.parallel import MemoryShort, ParallelContext, ParallelLayout
-
-
-@dataclass(frozen=True)
-class Place:
-    """Which process of which run. `meeting`: the file by which the processes find each other; what
-    a process has to say of the attempt lies beside it, under its rank.
-    """
-
-    home: Path
-    plugins: tuple[Path, ...]
-    meeting: Path
-    spec: RunSpec
-    layout: ParallelLayout
-    threads: int
-    compile: bool
-    rank: int = 0
-
-    def line(self) -> str:
-        """As a line of JSON."""
-        return json.dumps(asdict(self), default=str)
-
-    @classmethod
-    def read(cls, line: str) -> "Place":
-        """From such a line."""
-        content = json.loads(line)
-        spec, layout = RunSpec.read(content.pop("spec")), ParallelLayout(**content.pop("layout"))
-        paths = {name: Path(content.pop(name)) for name in ("home", "meeting")}
-        return cls(
-            spec=spec,
-            layout=layout,
-            plugins=tuple(map(Path, content.pop("plugins"))),
-            **paths,
-            **content,
-        )
-
-    @property
-    def said(self) -> Path:
-        """Where the process says how it ended."""
-        return self.meeting.with_name(f"rank{self.rank}.json")
+from ablab.train.parallel import MemoryShort, ParallelContext
 
 
 def main() -> None:
-    """Trains, and says how that ended."""
-    place, stop = Place.read(sys.stdin.readline()), threading.Event()
-    threading.Thread(target=_listen, args=(stop, place.meeting.parent), daemon=True).start()
+    """Train, and report how that ended."""
+    task = RankTask.receive(sys.stdin.buffer)
+    stop = threading.Event()
+    threading.Thread(target=_listen, args=(stop, task.folder), daemon=True).start()
     try:
-        report = _trained(place, stop)
+        report = RankReport(outcome=_train(task, stop))
     except MemoryShort:
-        _say(place, {"again": True})
-        os._exit(1)
+        report = RankReport(memory_short=True)
     except UserError as error:
-        _say(place, {"reason": str(error)})
-        os._exit(1)
+        report = RankReport(reason=str(error))
     except (Exception, SystemExit) as error:  # a plugin may call sys.exit
-        _say(
-            place,
-            {"reason": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()},
+        report = RankReport(
+            reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc()
         )
-        os._exit(1)  # the others may wait for this one for ever: no goodbyes
-    _say(place, asdict(report))
-    os._exit(0)
+    task.write_report(report)
+    # Not sys.exit: leaving the process group would wait for processes that may never answer.
+    os._exit(0 if report.outcome is not None else 1)
 
 
-def _trained(place: Place, stop: threading.Event) -> AttemptOutcome:
+def _train(task: RankTask, stop: threading.Event) -> AttemptOutcome:
     import torch
     import torch.distributed as dist
 
-    torch.set_num_threads(place.threads)
+    layout = task.context.layout
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
-        torch.cuda.set_device(place.rank % place.layout.local)
+        torch.cuda.set_device(task.rank % layout.local)
     dist.init_process_group(
         "nccl" if device == "cuda" else "gloo",
-        init_method=f"file://{place.meeting}",
-        rank=place.rank,
-        world_size=place.layout.processes,
+        init_method=f"file://{task.rendezvous}",
+        rank=task.rank,
+        world_size=layout.processes,
     )
     from ablab.arch.composition.registry import load_registry
 
-    means = Means(place.home, load_registry(place.plugins), stop.is_set, place.compile)
-    report = attempt(place.spec, means, ParallelContext.join(place.layout, device))
-    dist.barrier()  # none leaves while another still asks it for something
-    return report
-
-
-def _say(place: Place, content: dict[str, Any]) -> None:
-    write_json(place.said, {**content, "time": time.time()}, sync=False)
+    registry = load_registry(task.context.plugins)
+    parallel = ParallelContext.join(layout, device)
+    outcome = attempt(task.spec, task.context, registry, parallel, stop.is_set)
+    dist.barrier()  # no process leaves while another still needs it
+    return outcome
 
 
 def _listen(stop: threading.Event, folder: Path) -> None:
-    if sys.stdin.readline():
+    if sys.stdin.buffer.readline():
         stop.set()
-        sys.stdin.readline()
-    shutil.rmtree(folder, ignore_errors=True)  # whoever made it is gone
+        sys.stdin.buffer.readline()
+    shutil.rmtree(folder, ignore_errors=True)  # the worker that made it is gone
     os._exit(1)
 
 

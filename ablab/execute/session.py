@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -13,7 +13,7 @@ from ablab.errors import UserError
 from ablab.execute.driver import Display, Driver
 from ablab.execute.executors.local import Executor
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
-from ablab.execute.worker import Setting
+from ablab.execute.worker_context import WorkerContext
 from ablab.files import require_writable
 from ablab.plan.content import study_content
 from ablab.plan.cost_cache import Accounts
@@ -60,14 +60,6 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Share:
-    """What a run has of the machine: processes, and threads for each."""
-
-    threads: int
-    layout: ParallelLayout = field(default_factory=ParallelLayout)
-
-
-@dataclass(frozen=True)
 class Planned:
     """A validated study and where its runs come from: nothing is created yet. `accounts`: what its
     arms cost.
@@ -82,6 +74,13 @@ class Planned:
     def plan(self) -> StudyPlan:
         """The study as far as it is decided."""
         return self.source.plan
+
+    def layout(self) -> tuple[ParallelLayout, str]:
+        """Return how processes share each run, and why so. Raises UserError if this machine has too
+        few devices.
+        """
+        largest = max((arm.parameters for arm in self.plan.arms), default=0)
+        return self.study.hardware.layout(largest)
 
     def settled(self, root: Path) -> set[str]:
         """The keys of the runs and trials that a new execution leaves as they are."""
@@ -145,10 +144,8 @@ class Session:
         for key in self.planned.plan.unique.keys() - self.planned.settled(self.home.root):
             Record(self.home.root, key).reset()
 
-    def run(self, executor: Callable[[Setting], Executor], share: Share) -> ExecutionSummary:
-        """Trains what is not finished, each run on its `share`. The records are complete before the
-        views are.
-        """
+    def run(self, make_executor: Callable[[WorkerContext], Executor]) -> ExecutionSummary:
+        """Train the runs that are not finished. The records are complete before the views are."""
         source, plan = self.planned.source, self.planned.plan
         if source.done:
             self.write()
@@ -160,16 +157,16 @@ class Session:
         self._expected = plan.expected.runs + plan.expected.trials
         source.changed = self._replanned
         self.write()
-        setting = Setting(
+        layout, _ = self.planned.layout()
+        context = WorkerContext(
             self.home.root.resolve(),
-            tuple(p.resolve() for p in self.planned.request.plugins),
-            share.threads,
-            layout=share.layout,
+            tuple(folder.resolve() for folder in self.planned.request.plugins),
+            layout,
             compile=self.planned.study.hardware.compile,
         )
         patience = RetryPolicy(self.planned.study.retries, self.planned.study.stall_seconds)
-        made = executor(setting)
-        driver = Driver(self.home.root, made, self.views, self.display, patience)
+        executor = make_executor(context)
+        driver = Driver(self.home.root, executor, self.views, self.display, patience)
         try:
             tally = driver.drive(source)
         finally:
@@ -177,7 +174,7 @@ class Session:
         self.planned.accounts.write()  # a search counts arms as it goes
         if tally.signal is None:
             self.write()  # another driver may have written since what it knew, which was less
-        self.record.executed(self._execution(made.slots, tally))
+        self.record.executed(self._execution(executor.slots, tally))
         return tally
 
     def write(self) -> None:

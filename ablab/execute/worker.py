@@ -1,61 +1,53 @@
-"""What a worker process does: trains one run after another, and ends when its driver does."""
+"""A worker process: it trains one run after another, and ends when its driver does."""
 
 import os
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from ablab.errors import UserError
-from ablab.execute.attempt import Means, RankFailed, attempt
+from ablab.execute.attempt import RankFailed, attempt
+from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
-from ablab.train.parallel import ParallelContext, ParallelLayout
+from ablab.train.parallel import ParallelContext
 
 _GRACE_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What a worker needs to know beside its runs. `threads`: of each process of a run, which
-    `layout` shares out. `device`: the GPUs that are its own, as CUDA_VISIBLE_DEVICES names them.
-    """
+class StopSignal(Protocol):
+    """An event of `threading` or `multiprocessing`; once set, workers end their runs."""
 
-    home: Path
-    plugins: tuple[Path, ...]
-    threads: int
-    device: str | None = None
-    layout: ParallelLayout = field(default_factory=ParallelLayout)
-    compile: bool = False
+    def is_set(self) -> bool:
+        """Return whether runs should write a checkpoint and end."""
+        ...
 
 
 class Worker:
     """The state of a worker process."""
 
-    def __init__(self, setting: Setting, stop: Any) -> None:
-        self.setting, self._stop = setting, stop
+    def __init__(self, context: WorkerContext, stop: StopSignal) -> None:
+        self.context = context
+        self._stop = stop
         self._parent = os.getppid()
         self._orphaned = False
         threading.Thread(target=self._watch, daemon=True).start()
-        import torch
-
-        torch.set_num_threads(setting.threads)
         from ablab.arch.composition.registry import load_registry
 
-        self.registry = load_registry(setting.plugins)
+        self.registry = load_registry(context.plugins)
 
     def stopping(self) -> bool:
-        """Whether to write a checkpoint and end."""
+        """Return whether the run should write a checkpoint and end."""
         return self._orphaned or self._stop.is_set()
 
     def train(self, spec: RunSpec) -> AttemptOutcome:
-        """Trains one run, or says why not. What goes wrong in a run is that run's failure, with its
-        reason on record.
+        """Train one run, or return why it is not trained.
+
+        An exception in the run is recorded as the run's failure.
         """
-        record = Record(self.setting.home, spec.key)
+        record = Record(self.context.home, spec.key)
         lease = record.lease()
         if record.finished:
             return AttemptOutcome("finished")
@@ -63,36 +55,21 @@ class Worker:
             return AttemptOutcome("held")
         with lease.kept():
             try:
-                return _ended(record) or self._attempt(spec)
+                return _recorded_outcome(record) or self._attempt(spec)
             except (Exception, SystemExit) as error:  # a plugin may call sys.exit
-                return _failed(record, error)
+                return _record_failure(record, error)
 
     def _attempt(self, spec: RunSpec) -> AttemptOutcome:
-        setting = self.setting
-        if setting.layout.strategy != "single":
+        if self.context.layout.strategy != "single":
             from ablab.execute.process_group import train_together
-            from ablab.execute.rank_main import Place
 
-            record = Record(setting.home, spec.key)
-            place = Place(
-                setting.home,
-                setting.plugins,
-                Path(),
-                spec,
-                setting.layout,
-                setting.threads,
-                compile=setting.compile,
-            )
-            return train_together(place, lambda: self.stopping() or record.stop_asked)
-        return attempt(
-            spec,
-            Means(setting.home, self.registry, self.stopping, setting.compile),
-            ParallelContext(),
-        )
+            record = Record(self.context.home, spec.key)
+            return train_together(spec, self.context, lambda: self.stopping() or record.stop_asked)
+        return attempt(spec, self.context, self.registry, ParallelContext(), self.stopping)
 
     def _watch(self) -> None:
-        """Ends this process when its driver is gone: after the step and a checkpoint if it can, at
-        once if it can't.
+        """End this process when its driver is gone: after the current step and a checkpoint if
+        possible, else after a minute.
         """
         while os.getppid() == self._parent:
             time.sleep(0.5)
@@ -101,20 +78,23 @@ class Worker:
         os._exit(1)
 
 
-def _failed(record: Record, error: BaseException) -> AttemptOutcome:
-    """Notes why an attempt failed."""
-    if record.finished:  # one of its processes failed after that
+def _record_failure(record: Record, error: BaseException) -> AttemptOutcome:
+    if record.finished:  # one of the run's processes failed after the result was written
         return AttemptOutcome("finished")
-    known = isinstance(error, UserError | RankFailed)
-    reason = str(error) if known else f"{type(error).__name__}: {error}"
-    detail = getattr(error, "traceback", "") if known else traceback.format_exc()
+    if isinstance(error, UserError | RankFailed):
+        reason = str(error)
+        detail = getattr(error, "traceback", "")
+    else:
+        reason = f"{type(error).__name__}: {error}"
+        detail = traceback.format_exc()
     record.fail(reason, detail, os.getpid())
     return AttemptOutcome("failed", reason)
 
 
-def _ended(record: Record) -> AttemptOutcome | None:
-    """How the run ended, if it has. Looked at under the lease: another driver may have ended it
-    just now.
+def _recorded_outcome(record: Record) -> AttemptOutcome | None:
+    """Return how the run ended according to its record; None if it should be trained.
+
+    Called while the lease is held, since another driver may have ended the run just before.
     """
     if record.finished:
         return AttemptOutcome("finished")
@@ -124,30 +104,29 @@ def _ended(record: Record) -> AttemptOutcome | None:
     return AttemptOutcome("failed", failure["reason"]) if failure is not None else None
 
 
-_worker: list[Worker] = []
-_wrong: list[str] = []
+# What `initialise` made in this process: the worker, or why there is none.
+_process_state: list[Worker | AttemptOutcome] = []
 
 
-def initialise(setting: Setting, stop: Any) -> None:
-    """Sets a worker process up, once."""
-    os.setpgid(0, 0)  # the driver alone hears what is sent to its group, and says so through `stop`
-    if setting.device is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = setting.device  # read when CUDA is first used
+def initialise(context: WorkerContext, stop: StopSignal) -> None:
+    """Set up a worker process, once."""
+    # Signals sent to the driver's process group are for the driver, which then sets `stop`.
+    os.setpgid(0, 0)
+    if context.device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = context.device  # read when CUDA is first used
     try:
-        _worker.append(Worker(setting, stop))
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # told by `work`: raised here, only a traceback on the terminal would say so
-        _wrong.append(
-            str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        _process_state.append(Worker(context, stop))
+    except (Exception, SystemExit) as error:
+        # Reported by `work`: if raised here, it would only be a traceback on the terminal.
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        _process_state.append(
+            AttemptOutcome(
+                "unstarted", f"the worker process could not be set up: {reason}", pid=os.getpid()
+            )
         )
 
 
 def work(spec: RunSpec) -> AttemptOutcome:
-    """Trains `spec` in this worker process."""
-    if _wrong:
-        return AttemptOutcome(
-            "unstarted", f"the worker process could not be set up: {_wrong[0]}", pid=os.getpid()
-        )
-    return _worker[0].train(spec)
+    """Train `spec` in this worker process."""
+    (state,) = _process_state
+    return state.train(spec) if isinstance(state, Worker) else state

@@ -11,7 +11,7 @@ from scipy import optimize, stats
 from statsmodels.stats.power import TTestIndPower
 
 from ablab.analysis.power import foreseen, foreseen_parts, noise_floor
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from ablab.tracking.trackers import Trackers
 from tests.schedule.test_adaptive_seeds import noise
@@ -32,7 +32,7 @@ def trained(tmp_path, study_text):
         session = Session(
             planned(Request(tmp_path / "x.yaml", None, overrides, ()), home.root), home, Silent()
         )
-        session.run(lambda setting: StandIn(home.root, response), Share(1))
+        session.run(lambda context: StandIn(home.root, response))
         runs = session.planned.plan.runs
         return np.array([3.0 + noise(run) for run in runs]).reshape(3, -1), session.record.revision
 
@@ -93,7 +93,7 @@ def test_arms_that_share_runs_count_once(tmp_path, study_text):
     session = Session(
         planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
     )
-    session.run(lambda setting: StandIn(home.root, lambda spec: 3.0 + noise(spec)), Share(1))
+    session.run(lambda context: StandIn(home.root, lambda spec: 3.0 + noise(spec)))
     runs = {(run.arm, run.seed): run for run in session.planned.plan.unique.values()}
     first = next(arm for arm, _ in runs if arm != "b")
     values = np.array(
@@ -114,7 +114,7 @@ def carried(tmp_path, text, response=lambda spec: 3.0 + noise(spec)):
         planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
     )
     session.views = Trackers([])
-    session.run(lambda setting: StandIn(home.root, response), Share(1))
+    session.run(lambda context: StandIn(home.root, response))
     return session
 
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.records.driver_lock import driving
 from ablab.records.home import make_home
 from ablab.tracking.trackers import Trackers
@@ -36,7 +36,7 @@ def theirs(tmp_path, study_text):
     )
     session.views = Trackers([])
     with driving(home, "x"):
-        session.run(lambda setting: StandIn(home.root, lambda spec: 3.0), Share(1))
+        session.run(lambda context: StandIn(home.root, lambda spec: 3.0))
     folder = min((tmp_path / "home" / "runs").iterdir())
     (folder / "result.json").unlink()
     prefix = UNPRIVILEGED if os.geteuid() == 0 else []

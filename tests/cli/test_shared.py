@@ -14,7 +14,7 @@ import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.execute.worker import Worker
 from ablab.records.home import make_home
 from ablab.tracking.trackers import Trackers
@@ -103,7 +103,7 @@ def alone(file):
     home = make_home(file.parent / "alone")
     session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
     session.views = Trackers([])
-    session.run(lambda setting: Here(setting, Event()), Share(1))
+    session.run(lambda context: Here(context, Event()))
     return home.root
 
 

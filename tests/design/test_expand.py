@@ -8,7 +8,7 @@ from ruamel.yaml import YAML
 
 from ablab.errors import UserError
 from ablab.execute.manage import cancel, find_target
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.plan.study_content import study_content
 from ablab.records.home import StudyRecord, make_home
 from ablab.records.status import StatusReader
@@ -64,7 +64,7 @@ def carry_out(ask):
     def call(parts, more="", response=response):
         asked, home = ask(parts, more)
         session, executor = Session(asked, home, Silent()), StandIn(home.root, response)
-        session.run(lambda setting: executor, Share(1))
+        session.run(lambda context: executor)
         session.close([], complete=True)
         return session, executor
 

@@ -6,7 +6,7 @@ import pytest
 
 from ablab.execute.executors import local as executor
 from ablab.execute.executors.local import LocalExecutor
-from ablab.execute.worker import Setting
+from ablab.execute.worker_context import WorkerContext
 from ablab.spec.hardware import Hardware
 
 
@@ -29,7 +29,7 @@ class Pool:
 @pytest.fixture
 def local(monkeypatch):
     monkeypatch.setattr(executor, "ProcessPool", Pool)
-    return lambda slots, devices: LocalExecutor(slots, Setting(Path(), (), 1), devices)
+    return lambda slots, devices: LocalExecutor(slots, WorkerContext(Path()), devices)
 
 
 def held(made):

@@ -11,7 +11,7 @@ import pytest
 from ablab.errors import UserError
 from ablab.execute import manage as care
 from ablab.execute.manage import find_target, plan_removal, remove
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.records.driver_lock import drivers, driving, no_driver_begins
 from ablab.records.home import make_home
 from ablab.records.run_record import Record, run_keys
@@ -28,7 +28,7 @@ def home(tmp_path, study_text):
         planned(Request(tmp_path / "x.yaml", None, (), ()), place.root), place, Silent()
     )
     session.views = Trackers([])
-    session.run(lambda setting: StandIn(place.root, lambda spec: 3.0), Share(1))
+    session.run(lambda context: StandIn(place.root, lambda spec: 3.0))
     return place
 
 

@@ -10,7 +10,8 @@ from ablab.arch.composition.resize import feed_forward_widths
 from ablab.arch.counting.account import account
 from ablab.data.store import prepare
 from ablab.errors import UserError
-from ablab.execute.attempt import Means, attempt
+from ablab.execute.attempt import attempt
+from ablab.execute.worker_context import WorkerContext
 from ablab.models.load import Sampling, continuation, trained_model
 from ablab.plan.plan import rebuild
 from ablab.records.home import Home
@@ -275,7 +276,7 @@ def trained(plan, registry, tmp_path):
     prepare(made.data[spec.data], home.tokens)
     Record(home.root, spec.key).create(spec)
     assert (
-        attempt(spec, Means(home.root, registry, lambda: False), ParallelContext()).status
+        attempt(spec, WorkerContext(home.root), registry, ParallelContext(), lambda: False).status
         == "finished"
     )
     return home, arm, spec

@@ -3,7 +3,7 @@
 import pytest
 
 from ablab.errors import UserError
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from ablab.schedule.factory import make_plan
 from ablab.spec.study import load_study
@@ -69,7 +69,7 @@ def test_seeds_are_added_to_both_streams(write, tmp_path):
     )
     session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
     executor = StandIn(home.root, response)
-    session.run(lambda setting: executor, Share(1))
+    session.run(lambda context: executor)
     assert session.close([], complete=True) is None
     assert seeds_of(executor) == {
         "a": [1, 2, 3, 4],

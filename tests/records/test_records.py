@@ -10,9 +10,9 @@ import time
 
 import psutil
 import pytest
-import torch
 
-from ablab.execute.worker import Setting, Worker
+from ablab.execute.worker import Worker
+from ablab.execute.worker_context import WorkerContext
 from ablab.records import lease as lease_module
 from ablab.records.home import StudyRecord, make_home, study_names
 from ablab.records.lease import STALE_SECONDS, Lease
@@ -226,7 +226,7 @@ def test_a_run_that_another_driver_has_ended_is_not_trained(tmp_path, record, st
     }
     end[status]()
     spec = RunSpec(record.key, "x", "base", 1, "gpt2", (), {}, {}, "data", ((1, 1),), 1.0, (), 30.0)
-    report = Steady(Setting(tmp_path, (), torch.get_num_threads()), threading.Event()).train(spec)
+    report = Steady(WorkerContext(tmp_path), threading.Event()).train(spec)
     assert report == AttemptOutcome(status, "" if status == "finished" else "no")
     assert not record.lease().path.exists()
     assert len(record.attempts) == (status == "failed")

@@ -7,7 +7,7 @@ import random
 from concurrent.futures import Future
 from pathlib import Path
 
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.records.home import Home, StudyRecord
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
@@ -109,7 +109,7 @@ def carry_out(file: Path, home: Home) -> StudyRecord:
     session = Session(asked, home, Silent())
     session.views = Trackers([])
     session.prepare = lambda: None
-    session.run(lambda setting: Learner(home.root, lambda spec: 0.0), Share(1))
+    session.run(lambda context: Learner(home.root, lambda spec: 0.0))
     return session.record
 
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from ablab.analysis.summarise import summarise
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from ablab.report.html import write_report
 from ablab.report.tables import MARKS
@@ -52,7 +52,7 @@ def summary_of(tmp_path, study_text):
             planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
         )
         executor = StandIn(home.root, response)
-        session.run(lambda setting: executor, Share(1))
+        session.run(lambda context: executor)
         for spec in session.planned.plan.unique.values():
             if done is not None and not done(spec):
                 (home.root / "runs" / spec.key / "result.json").unlink()

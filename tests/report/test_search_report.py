@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from ablab.analysis.summarise import summarise
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.files import write_json
 from ablab.records.home import make_home
 from ablab.report.html import write_pages
@@ -48,7 +48,7 @@ def search(tmp_path, corpus):
         home = make_home(tmp_path / "home")
         session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
         executor = StandIn(home.root, answer)
-        session.run(lambda setting: executor, Share(1))
+        session.run(lambda context: executor)
         return session.record
 
     return call

@@ -10,7 +10,7 @@ import pytest
 
 from ablab.analysis.summarise import summarise
 from ablab.errors import UserError
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
@@ -297,7 +297,7 @@ def test_a_twin_brings_no_verdict_forward(tmp_path, study_text, salt):
         session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
         session.views = Trackers([])
         executor = StandIn(home.root, noisy)
-        session.run(lambda setting, made=executor: made, Share(1))
+        session.run(lambda context, made=executor: made)
         counts.append(len(executor.trained))
     assert counts[0] == counts[1] > 6  # it did look again
 

@@ -7,7 +7,7 @@ import pytest
 
 from ablab.analysis.summarise import summarise
 from ablab.errors import UserError
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
@@ -221,7 +221,7 @@ def test_an_arm_whose_own_plugin_writes_what_is_tuned_is_named_and_the_study_end
     session = Session(
         planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
     )
-    session.run(lambda setting: StandIn(home.root, lambda spec: 3.0), Share(1))
+    session.run(lambda context: StandIn(home.root, lambda spec: 3.0))
     assert any("b: only 1 of 2 trials differ" in note for note in session.planned.plan.notes)
     assert summarise(session.record).complete
     assert session.missing == 0

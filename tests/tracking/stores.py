@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from tests.standin import Silent, StandIn
 
@@ -41,7 +41,7 @@ def carry_out(
     from ablab.report.files import write_files
 
     session, display = session_of(file, home)
-    session.run(lambda setting: standin(session.home.root, response), Share(1))
+    session.run(lambda context: standin(session.home.root, response))
     session.close(write_files(summarise(session.record), session.record), complete=True)
     return session, display
 

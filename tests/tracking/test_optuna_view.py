@@ -12,7 +12,7 @@ import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-from ablab.execute.session import Request, Session, Share, planned
+from ablab.execute.session import Request, Session, planned
 from ablab.records.home import StudyRecord, make_home
 from ablab.records.run_record import Record
 from ablab.tracking.mlflow.mirror import Mirror
@@ -43,7 +43,7 @@ def carry_out(tmp_path, study_text):
         session = Session(
             planned(Request(file, None, (), ()), place.root), place, display := Silent()
         )
-        session.run(lambda setting: StandIn(place.root, response), Share(1))
+        session.run(lambda context: StandIn(place.root, response))
         session.close([], complete=True)
         return session, display
 
@@ -124,7 +124,7 @@ def test_what_another_study_had_finished_is_shown_too(carry_out, tmp_path, study
     )  # 1e-3 is what the first study had
     place = make_home(tmp_path / "home")
     session = Session(planned(Request(file, None, (), ()), place.root), place, Silent())
-    session.run(lambda setting: StandIn(place.root, response), Share(1))
+    session.run(lambda context: StandIn(place.root, response))
     session.close([], complete=True)
     study = optuna.load_study(
         storage=journal(place.optuna("y")), study_name=f"y/{session.record.revision}"
@@ -214,7 +214,7 @@ def test_a_password_on_the_command_line_is_not_written(study_text, tmp_path):
     assert request.command.endswith("x.yaml seeds=1")
     home = make_home(tmp_path / "home")
     session = Session(planned(request, home.root), home, display := Silent())
-    session.run(lambda setting: StandIn(home.root, response), Share(1))
+    session.run(lambda context: StandIn(home.root, response))
     session.close([], complete=True)
     assert any("MLflow is behind" in text for text in display.said)
     assert PASSWORD not in "".join(display.said)

@@ -15,7 +15,6 @@ import pytest
 from ablab.cli.server import _page
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
-from ablab.execute.session import Share
 from ablab.records.home import Home, StudyRecord, make_home
 from ablab.records.run_record import Record
 from ablab.spec.study import load_study
@@ -202,7 +201,7 @@ def test_what_is_synced_is_what_was_shown(budget, extra, children, tmp_path, stu
     )
     (tmp_path / "x.yaml").write_text(text)
     session, _ = session_of(tmp_path / "x.yaml", tmp_path / "home")
-    session.run(lambda setting: StandIn(session.home.root, unlike_response), Share(1))
+    session.run(lambda context: StandIn(session.home.root, unlike_response))
     session.close([], complete=True)
     assert len(sync(session.record, f"sqlite:///{tmp_path}/other/mlflow.db", [])) == children
     found, own = shown(f"sqlite:///{tmp_path}/other/mlflow.db"), shown(local(tmp_path))
@@ -278,7 +277,7 @@ def test_every_child_says_of_every_plugin_whether_it_has_it(designs, tmp_path, s
             text if "factors" in design else text.replace("from: gpt2\nto: llama\n", "")
         )
         session, _ = session_of(tmp_path / "x.yaml", tmp_path / "home")
-        session.run(lambda setting: StandIn(tmp_path / "home", response), Share(1))
+        session.run(lambda context: StandIn(tmp_path / "home", response))
         session.close([], complete=True)
     children = shown(local(tmp_path)).children
     assert len(children) >= 3

@@ -6,7 +6,6 @@ import pytest
 
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
-from ablab.execute.session import Share
 from ablab.records.home import revisions
 from ablab.records.run_record import Record
 from ablab.tracking.sync import sync
@@ -22,7 +21,7 @@ def trained(tmp_path, text):
     (tmp_path / "x.yaml").write_text(text)
     session, _ = session_of(tmp_path / "x.yaml", tmp_path / "home")
     session.views = Trackers([])  # a tracker's own thread would send what `sync` is to send
-    session.run(lambda setting: StandIn(session.home.root, response), Share(1))
+    session.run(lambda context: StandIn(session.home.root, response))
     return session
 
 

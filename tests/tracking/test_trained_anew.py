@@ -8,7 +8,6 @@ import pytest
 
 from ablab.errors import UserError
 from ablab.execute.manage import find_target, plan_removal, remove
-from ablab.execute.session import Share
 from ablab.records.home import make_home
 from ablab.tracking.sync import sync
 from tests.standin import StandIn
@@ -26,7 +25,7 @@ def home(made, tmp_path):
 def train(file, home, value):
     """The study's runs that are not there."""
     session, display = session_of(file, home.root)
-    session.run(lambda setting: StandIn(home.root, lambda spec: value), Share(1))
+    session.run(lambda context: StandIn(home.root, lambda spec: value))
     session.close([], complete=True)
     assert not [text for text in display.said if "MLflow" in text]
     return session

@@ -14,7 +14,8 @@ from typing import Protocol
 from pebble import ProcessExpired, ProcessPool
 
 from ablab.execute.attempt import exit_cause
-from ablab.execute.worker import Setting, initialise, work
+from ablab.execute.worker import initialise, work
+from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
 
@@ -56,12 +57,12 @@ class LocalExecutor:
     begun its task.
     """
 
-    def __init__(self, slots: int, setting: Setting, devices: Sequence[str] = ()) -> None:
+    def __init__(self, slots: int, context: WorkerContext, devices: Sequence[str] = ()) -> None:
         self.slots, self._devices = slots, devices
         self._device_of: dict[ProcessPool, str] = {}
-        self._context = multiprocessing.get_context("spawn")
-        self._stop = self._context.Event()
-        self._setting = setting
+        self._processes = multiprocessing.get_context("spawn")
+        self._stop = self._processes.Event()
+        self._context = context
         self._free: list[ProcessPool] = []
         self._busy: dict[Future[AttemptOutcome], ProcessPool] = {}
 
@@ -90,9 +91,9 @@ class LocalExecutor:
         self._device_of = {pool: device for pool, device in self._device_of.items() if pool in live}
         taken = Counter(self._device_of.values())
         device = min(self._devices, key=lambda name: taken[name], default=None)
-        arguments = [replace(self._setting, device=device), self._stop]
+        arguments = [replace(self._context, device=device), self._stop]
         pool = ProcessPool(
-            max_workers=1, context=self._context, initializer=initialise, initargs=arguments
+            max_workers=1, context=self._processes, initializer=initialise, initargs=arguments
         )
         if device is not None:
             self._device_of[pool] = device
