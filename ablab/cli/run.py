@@ -1,7 +1,6 @@
 """The command that trains: `ablab run`."""
 
 import sys
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,12 +10,10 @@ from ablab.cli.studies import request_of
 from ablab.errors import RunFailed
 
 if TYPE_CHECKING:
-    from ablab.execute.cluster import Cluster
     from ablab.execute.driver import Display
-    from ablab.execute.executors.local import Executor
+    from ablab.execute.executors.base import Engine
     from ablab.execute.session import Planned, Session
     from ablab.execute.summary import ExecutionSummary
-    from ablab.execute.worker_context import WorkerContext
     from ablab.records.home import Home
 
 Workers = Annotated[
@@ -69,7 +66,7 @@ def run(
     plugins: Plugins = None,
 ) -> None:
     """Train the missing runs of a study and report. Finished runs are never trained again."""
-    from ablab.execute.cluster import check_cluster, find_cluster
+    from ablab.execute.executors.choose import choose_engine
     from ablab.execute.session import planned
     from ablab.execute.worker_context import WorkerContext
     from ablab.files import require_writable
@@ -77,10 +74,9 @@ def run(
     from ablab.records.home import make_home
 
     place = make_home(home)
-    cluster = find_cluster()
-    if cluster is not None and cluster.rank > 0:
-        folders = tuple(folder.resolve() for folder in plugins or ())
-        cluster.follow(WorkerContext(place.root.resolve(), folders))
+    engine = choose_engine()
+    folders = tuple(folder.resolve() for folder in plugins or ())
+    if engine.follow(WorkerContext(place.root.resolve(), folders)):
         return
     hardware = {
         "accelerator": accelerator,
@@ -97,25 +93,21 @@ def run(
         None if place.root.exists() else planned(request, place.root)
     )  # bad input leaves no home behind
     if fresh is not None:
-        check_cluster(cluster, fresh.layout()[0])
+        engine.check(fresh.layout()[0])
     require_writable([place.root])
     with driving(place, request.name):
         asked = fresh or planned(
             request, place.root
         )  # while nothing that it counts on can be removed
-        check_cluster(cluster, asked.layout()[0])
-        with cluster.leading() if cluster else nullcontext():
-            _carry_out(asked, place, 1 if cluster else workers, cluster)
+        engine.check(asked.layout()[0])
+        with engine.leading():
+            _carry_out(asked, place, workers, engine)
 
 
-def _carry_out(
-    asked: "Planned", place: "Home", workers: int | None, cluster: "Cluster | None"
-) -> None:
+def _carry_out(asked: "Planned", place: "Home", workers: int | None, engine: "Engine") -> None:
     from rich.console import Console
 
     from ablab.cli.display import make_display
-    from ablab.execute.cluster import ClusterExecutor
-    from ablab.execute.executors.local import LocalExecutor
     from ablab.execute.session import Session
 
     console = Console()
@@ -127,13 +119,7 @@ def _carry_out(
     total = expected.runs + expected.trials
     machine = asked.study.hardware
     layout, why = asked.layout()
-    count = (machine.timed_workers if asked.study.timed else machine.workers)(workers, missing)
-
-    def make_executor(context: "WorkerContext") -> "Executor":
-        if cluster:
-            return ClusterExecutor(cluster, context)
-        return LocalExecutor(count, context, machine.shares())
-
+    count = engine.slots(asked.study, workers, missing)
     if missing:
         if layout.processes > 1:
             display.say(f"each run on {layout.processes} processes, {layout} ({why})")
@@ -146,7 +132,7 @@ def _carry_out(
     else:
         display.say(f"all {total} runs are finished: nothing to train")
     try:
-        tally = session.run(make_executor)
+        tally = session.run(lambda context: engine.executor(asked.study, context, count))
     finally:
         display.close()
     if tally.signal is not None and tally.killed:  # "end now": no report either

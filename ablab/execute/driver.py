@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ablab.execute.executors.local import Executor, report_of
+from ablab.execute.executors.base import Executor, outcome_of
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.plan.plan import StudyPlan
 from ablab.records.outcome import AttemptOutcome
@@ -195,7 +195,7 @@ class Driver:
         return self._source.next()
 
     def _gather(self, future: Future[AttemptOutcome], spec: RunSpec) -> None:
-        report = report_of(future)
+        report = outcome_of(future)
         self.tally.busy_seconds += report.busy_seconds
         self._unstarted = self._unstarted + 1 if report.status == "unstarted" else 0
         if report.status == "held":

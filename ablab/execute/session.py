@@ -11,7 +11,7 @@ from ablab.arch.composition.registry import load_registry
 from ablab.arch.counting.account import FLOP_CONVENTION
 from ablab.errors import UserError
 from ablab.execute.driver import Display, Driver
-from ablab.execute.executors.local import Executor
+from ablab.execute.executors.base import Executor
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.execute.worker_context import WorkerContext
 from ablab.files import require_writable

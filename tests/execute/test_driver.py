@@ -11,7 +11,7 @@ from pebble import ProcessExpired
 
 from ablab.execute import driver as driver_module
 from ablab.execute.driver import Driver
-from ablab.execute.executors.local import report_of
+from ablab.execute.executors.base import outcome_of
 from ablab.execute.summary import RetryPolicy
 from ablab.plan.plan import Expected, Plan
 from ablab.records.lease import STALE_SECONDS
@@ -239,4 +239,4 @@ def test_a_run_that_another_driver_took_over_is_waited_for_and_not_given_up(tmp_
 def test_reports_of_futures():
     future = Future()
     future.set_exception(OSError("no space left"))
-    assert report_of(future) == AttemptOutcome("failed", "OSError: no space left")
+    assert outcome_of(future) == AttemptOutcome("failed", "OSError: no space left")

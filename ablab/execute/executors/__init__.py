@@ -1,4 +1,5 @@
-"""Executors: one file per engine.
+"""Engines: one file each, chosen in `choose`.
 
-An executor gets a run's specification and returns a future of its outcome.
+An engine gets processes and starts an executor; an executor takes a run's specification and returns
+a future of its outcome. `base` has the protocols.
 """

@@ -1,64 +1,67 @@
-"""Executors: what a driver hands runs to. The local one keeps persistent processes and survives
-their crashes.
-"""
+"""The local engine: persistent workers on this machine. A crash costs the run that crashed."""
 
 import multiprocessing
-import signal
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Protocol
 
-from pebble import ProcessExpired, ProcessPool
+from pebble import ProcessPool
 
-from ablab.execute.attempt import exit_cause
+from ablab.errors import UserError
+from ablab.execute.executors.base import Executor
 from ablab.execute.worker import initialise, work
 from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
+from ablab.spec.study import Study
+from ablab.train.parallel import ParallelLayout
 
 
-class Executor(Protocol):
-    """Runs in, reports out."""
+class LocalEngine:
+    """Uses worker processes on this machine."""
 
-    slots: int
+    def follow(self, context: WorkerContext) -> bool:
+        """Return False: this process is the driver."""
+        return False
 
-    def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
-        """Starts a run; no more than `slots` are under way."""
-        ...
+    def check(self, layout: ParallelLayout) -> None:
+        """Raise UserError if a run is to be shared by several nodes."""
+        if layout.nodes > 1:
+            raise UserError(
+                f"hardware.nodes: {layout.nodes}: start `ablab run` on every node, by torchrun or "
+                f"srun, {layout.local} a node: "
+                f"torchrun --nnodes {layout.nodes} --nproc-per-node {layout.local} … -m "
+                "ablab.cli.app run …"
+            )
 
-    def cancel(self, future: "Future[AttemptOutcome]") -> None:
-        """Ends one run's process now, whatever it is doing, and disturbs no other. The future is of
-        no more use.
-        """
-        ...
+    def slots(self, study: Study, requested: int | None, runs: int) -> int:
+        """Return the number of workers: one per GPU or CPU core, unless requested otherwise."""
+        machine = study.hardware
+        return (machine.timed_workers if study.timed else machine.workers)(requested, runs)
 
-    def stop(self) -> None:
-        """Asks every run to write a checkpoint and end."""
-        ...
+    def leading(self) -> AbstractContextManager[object]:
+        """Return an empty context: the executor starts the workers."""
+        return nullcontext()
 
-    def kill(self) -> None:
-        """Ends everything now."""
-        ...
-
-    def close(self) -> None:
-        """Ends the workers; no run is under way."""
-        ...
+    def executor(self, study: Study, context: WorkerContext, slots: int) -> Executor:
+        """Start an executor whose workers share the machine's devices."""
+        return LocalExecutor(slots, context, study.hardware.shares())
 
 
 class LocalExecutor:
-    """`slots` persistent processes on this machine, started as they are needed; a crash costs the
-    run that crashed. `devices`: the GPUs that the processes share, each process on one.
+    """Keeps up to `slots` persistent worker processes, started as needed; a crash affects only the
+    run that crashed. `devices` are the GPUs that the workers share, one entry for each worker.
 
-    Each process has a pool of its own: processes of one pool share pipes and their locks, so that
-    one which is killed at a bad moment would hang the others, and a pool ends none that has not
-    begun its task.
+    Each worker has a pool of its own. Workers of one pool would share pipes and their locks, so
+    that killing one at a bad moment could hang the others, and a pool cannot end a worker that has
+    not begun its task.
     """
 
     def __init__(self, slots: int, context: WorkerContext, devices: Sequence[str] = ()) -> None:
-        self.slots, self._devices = slots, devices
+        self.slots = slots
+        self._devices = devices
         self._device_of: dict[ProcessPool, str] = {}
         self._processes = multiprocessing.get_context("spawn")
         self._stop = self._processes.Event()
@@ -67,20 +70,20 @@ class LocalExecutor:
         self._busy: dict[Future[AttemptOutcome], ProcessPool] = {}
 
     def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
-        """Starts a run in a process that is free, or in a new one."""
+        """Start a run in an idle worker, or in a new one."""
         for future in [future for future in self._busy if future.done()]:
             self._free.append(self._busy.pop(future))
         while self._free:
             pool = self._free.pop()
             if pool.active:
                 return self._schedule(pool, spec)
-            _end([pool])  # its process died while it was idle or starting
+            _end([pool])  # its process died while idle or starting
         return self._schedule(self._new_pool(), spec)
 
     def _schedule(self, pool: ProcessPool, spec: RunSpec) -> "Future[AttemptOutcome]":
         try:
             future: Future[AttemptOutcome] = pool.schedule(work, args=[spec])  # pyright: ignore[reportAssignmentType]
-        except RuntimeError:  # it died since we looked
+        except RuntimeError:  # it has died in the meantime
             _end([pool])
             return self._schedule(self._new_pool(), spec)
         self._busy[future] = pool
@@ -89,8 +92,8 @@ class LocalExecutor:
     def _new_pool(self) -> ProcessPool:
         live = {*self._free, *self._busy.values()}
         self._device_of = {pool: device for pool, device in self._device_of.items() if pool in live}
-        taken = Counter(self._device_of.values())
-        device = min(self._devices, key=lambda name: taken[name], default=None)
+        load = Counter(self._device_of.values())
+        device = min(self._devices, key=lambda name: load[name], default=None)
         arguments = [replace(self._context, device=device), self._stop]
         pool = ProcessPool(
             max_workers=1, context=self._processes, initializer=initialise, initargs=arguments
@@ -100,48 +103,30 @@ class LocalExecutor:
         return pool
 
     def cancel(self, future: "Future[AttemptOutcome]") -> None:
-        """Ends the run's process now: asks it, and kills it after three seconds."""
+        """End the run's process with SIGTERM, then SIGKILL after three seconds."""
         if future in self._busy:  # else its process has gone on to another run
             _end([self._busy.pop(future)])
 
     def stop(self) -> None:
-        """Asks every run to write a checkpoint and end."""
+        """Ask every run to write a checkpoint and end."""
         self._stop.set()
 
     def kill(self) -> None:
-        """Ends the processes now."""
+        """End all workers now."""
         _end([*self._busy.values(), *self._free])
         self._busy.clear()
         self._free.clear()
 
     def close(self) -> None:
-        """Ends the idle processes."""
+        """End the idle workers."""
         self.kill()
 
 
 def _end(pools: Iterable[ProcessPool]) -> None:
-    """Ends pools with their processes, all at once: one that hangs takes seconds."""
+    """End pools with their processes, concurrently: one that hangs takes seconds."""
     every = list(pools)
     for pool in every:
         pool.stop()
     if every:
         with ThreadPoolExecutor(len(every)) as threads:
             list(threads.map(lambda pool: pool.join(), every))
-
-
-def report_of(future: "Future[AttemptOutcome]") -> AttemptOutcome:
-    """A finished future's report. A process that died is a lost attempt, or never started."""
-    try:
-        return future.result()
-    except ProcessExpired as error:
-        return AttemptOutcome(
-            "lost", f"the worker process died ({_cause(error.exitcode)})", pid=error.pid
-        )
-    except BrokenProcessPool:
-        return AttemptOutcome("unstarted", "the worker process died while starting")
-    except (Exception, SystemExit) as error:
-        return AttemptOutcome("failed", f"{type(error).__name__}: {error}")
-
-
-def _cause(code: int) -> str:
-    return f"{exit_cause(code)}{': was memory short?' if code == -signal.SIGKILL else ''}"

@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from ablab.errors import UserError
 from ablab.execute.attempt import attempt
+from ablab.execute.executors.base import Executor
 from ablab.execute.worker import StopSignal, Worker
 from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.spec.study import Study
 from ablab.train.parallel import MemoryShort, ParallelContext, ParallelLayout
 
 if TYPE_CHECKING:
@@ -119,20 +121,10 @@ class Cluster:
                 os._exit(1)  # the others wait for this one: the launcher ends them
         self.disconnect()
 
-    @contextmanager
-    def leading(self) -> Iterator[None]:
-        """Have the other processes follow this one, the driver, while in the context."""
-        self.connect()
-        try:
-            yield
-        finally:
-            self.broadcast(None)
-            self.disconnect()
 
-
-def find_cluster() -> Cluster | None:
-    """Return the processes that torchrun or SLURM started together with this one; None if it was
-    started alone.
+def find_cluster_engine() -> "ClusterEngine | None":
+    """Return the engine of the processes that torchrun or SLURM started together with this one;
+    None if it was started alone.
     """
     if not {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & set(os.environ):
         return None  # before Lightning is imported, which takes seconds
@@ -143,8 +135,49 @@ def find_cluster() -> Cluster | None:
         if kind.detect():
             environment = kind()
             if environment.world_size() > 1:
-                return Cluster(environment)
+                return ClusterEngine(Cluster(environment))
     return None
+
+
+class ClusterEngine:
+    """Uses the processes that a launcher started: all of them train each run."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def follow(self, context: WorkerContext) -> bool:
+        """Follow the driver unless this process is the driver, which is the first one."""
+        if self._cluster.rank == 0:
+            return False
+        self._cluster.follow(context)
+        return True
+
+    def check(self, layout: ParallelLayout) -> None:
+        """Raise UserError unless the processes that were started are those that `layout` takes."""
+        if self._cluster.size != layout.processes:
+            raise UserError(
+                f"{self._cluster.size} processes were started, but hardware asks for "
+                f"{layout.processes}: {layout.nodes} node(s) with {layout.local} device(s) each"
+            )
+
+    def slots(self, study: Study, requested: int | None, runs: int) -> int:
+        """Return 1: every process takes part in every run."""
+        machine = study.hardware
+        return (machine.timed_workers if study.timed else machine.workers)(1, runs)
+
+    @contextmanager
+    def leading(self) -> Iterator[None]:
+        """Have the other processes follow this one."""
+        self._cluster.connect()
+        try:
+            yield
+        finally:
+            self._cluster.broadcast(None)
+            self._cluster.disconnect()
+
+    def executor(self, study: Study, context: WorkerContext, slots: int) -> Executor:
+        """Start the executor, which has one slot."""
+        return ClusterExecutor(self._cluster, context)
 
 
 class ClusterExecutor:
@@ -203,19 +236,3 @@ class _LeadingWorker(Worker):
                 flush=True,
             )
             os._exit(1)
-
-
-def check_cluster(cluster: Cluster | None, layout: ParallelLayout) -> None:
-    """Raise UserError unless the processes that were started are those that `layout` takes."""
-    if cluster is None and layout.nodes > 1:
-        raise UserError(
-            f"hardware.nodes: {layout.nodes}: start `ablab run` on every node, by torchrun or "
-            f"srun, {layout.local} a node: "
-            f"torchrun --nnodes {layout.nodes} --nproc-per-node {layout.local} … -m "
-            "ablab.cli.app run …"
-        )
-    if cluster is not None and cluster.size != layout.processes:
-        raise UserError(
-            f"{cluster.size} processes were started, but hardware asks for {layout.processes}: "
-            f"{layout.nodes} node(s) with {layout.local} device(s) each"
-        )

@@ -1,0 +1,95 @@
+"""What the driver and `ablab run` expect of an engine: an `Engine` that places a study's runs, and
+the `Executor` that it starts for them.
+"""
+
+import signal
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from pebble import ProcessExpired
+
+from ablab.execute.attempt import exit_cause
+from ablab.execute.worker_context import WorkerContext
+from ablab.records.outcome import AttemptOutcome
+from ablab.records.run_spec import RunSpec
+from ablab.spec.study import Study
+from ablab.train.parallel import ParallelLayout
+
+
+class Executor(Protocol):
+    """Trains runs and returns futures of their outcomes.
+
+    A future may end with ProcessExpired if its run's process died, or with BrokenProcessPool if
+    the process never started; see `outcome_of`.
+    """
+
+    slots: int
+
+    def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
+        """Start a run. The driver has at most `slots` runs under way."""
+        ...
+
+    def cancel(self, future: "Future[AttemptOutcome]") -> None:
+        """End the process of one run now, whatever it is doing, without affecting other runs. The
+        future is not used afterwards.
+        """
+        ...
+
+    def stop(self) -> None:
+        """Ask every run to write a checkpoint and end."""
+        ...
+
+    def kill(self) -> None:
+        """End everything now."""
+        ...
+
+    def close(self) -> None:
+        """End the workers when no run is under way."""
+        ...
+
+
+class Engine(Protocol):
+    """How an `ablab run` gets its processes."""
+
+    def follow(self, context: WorkerContext) -> bool:
+        """Return False if this process is the driver. Else train what the driver assigns to it and
+        return True when there is nothing more.
+        """
+        ...
+
+    def check(self, layout: ParallelLayout) -> None:
+        """Raise UserError if the engine cannot train runs that are shared by `layout`."""
+        ...
+
+    def slots(self, study: Study, requested: int | None, runs: int) -> int:
+        """Return how many of `runs` runs train at once; `requested` is the user's choice, if any.
+        Raises UserError if that is not possible.
+        """
+        ...
+
+    def leading(self) -> AbstractContextManager[object]:
+        """Return a context in which other processes follow this one, the driver."""
+        ...
+
+    def executor(self, study: Study, context: WorkerContext, slots: int) -> Executor:
+        """Start an executor of that many slots."""
+        ...
+
+
+def outcome_of(future: "Future[AttemptOutcome]") -> AttemptOutcome:
+    """Return the outcome of a future that is done. A process that died makes the attempt `lost`, or
+    `unstarted` if it had not begun.
+    """
+    try:
+        return future.result()
+    except ProcessExpired as error:
+        cause = exit_cause(error.exitcode)
+        if error.exitcode == -signal.SIGKILL:
+            cause += ": was memory short?"
+        return AttemptOutcome("lost", f"the worker process died ({cause})", pid=error.pid)
+    except BrokenProcessPool:
+        return AttemptOutcome("unstarted", "the worker process died while starting")
+    except (Exception, SystemExit) as error:
+        return AttemptOutcome("failed", f"{type(error).__name__}: {error}")
