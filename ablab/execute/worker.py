@@ -1,5 +1,6 @@
 """A worker process: it trains one run after another, and ends when its driver does."""
 
+import multiprocessing
 import os
 import threading
 import time
@@ -71,7 +72,9 @@ class Worker:
         """End this process when its driver is gone: after the current step and a checkpoint if
         possible, else after a minute.
         """
-        while os.getppid() == self._parent:
+        driver = multiprocessing.parent_process()  # None if a launcher started this process
+        # The parent process of a forked worker is the fork server, which waits for the worker.
+        while os.getppid() == self._parent and (driver is None or driver.is_alive()):
             time.sleep(0.5)
         self._orphaned = True
         time.sleep(_GRACE_SECONDS)

@@ -141,10 +141,13 @@ def test_a_second_ctrl_c_ends_now_and_the_next_run_goes_on(ablab, once, tmp_path
 
 
 def workers(driver):
+    """The driver's workers: children of its fork server."""
     try:
-        children = psutil.Process(driver.pid).children()
         return [
-            child for child in children if any("spawn_main" in part for part in child.cmdline())
+            worker
+            for child in psutil.Process(driver.pid).children()
+            if any("forkserver" in part for part in child.cmdline())
+            for worker in child.children()
         ]
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return []

@@ -1,9 +1,9 @@
 """The local engine: persistent workers on this machine. A crash costs the run that crashed."""
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -11,6 +11,7 @@ from pebble import ProcessPool
 
 from ablab.errors import UserError
 from ablab.execute.executors.base import Executor
+from ablab.execute.executors.fork_server import process_context
 from ablab.execute.worker import initialise, work
 from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
@@ -63,7 +64,7 @@ class LocalExecutor:
         self.slots = slots
         self._devices = devices
         self._device_of: dict[ProcessPool, str] = {}
-        self._processes = multiprocessing.get_context("spawn")
+        self._processes = process_context(devices)
         self._stop = self._processes.Event()
         self._context = context
         self._free: list[ProcessPool] = []
@@ -83,6 +84,11 @@ class LocalExecutor:
     def _schedule(self, pool: ProcessPool, spec: RunSpec) -> "Future[AttemptOutcome]":
         try:
             future: Future[AttemptOutcome] = pool.schedule(work, args=[spec])  # pyright: ignore[reportAssignmentType]
+        except BrokenProcessPool as error:  # no process can be started; another try is the driver's
+            _end([pool])
+            future = Future()
+            future.set_exception(error)
+            return future
         except RuntimeError:  # it has died in the meantime
             _end([pool])
             return self._schedule(self._new_pool(), spec)

@@ -1,0 +1,18 @@
+"""What the fork server imports before it forks workers; not to be imported anywhere else.
+
+Importing this module moves the process to a process group of its own. The driver alone responds to
+Ctrl-C and to a SIGTERM that is sent to its group: if the server ended with them, nobody could tell
+the driver how its workers ended.
+"""
+
+import os
+import signal
+
+os.setpgid(0, 0)
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # also drops one that is pending
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+import ablab.execute.worker  # noqa: E402
+import ablab.train.run  # noqa: E402, F401
