@@ -1,6 +1,7 @@
-"""Public conformance suites: what every plugin, built in or third-party, must satisfy.
+"""Public conformance suites: what every extension must satisfy, built in or third-party.
 
-For tests only: no package imports it.
+`plugins` has the suite for plugins, `sources` the one for run sources. For tests only: no package
+imports it.
 """
 
 from ablab.testing.plugins import CHECKS, SMALL, Conformance, check_gradients
