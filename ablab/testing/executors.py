@@ -1,0 +1,210 @@
+"""The conformance suite for executors.
+
+An executor's own tests derive from `ExecutorConformance` and say how it is started:
+
+    class TestMine(ExecutorConformance):
+        @pytest.fixture
+        def make_executor(self):
+            return MyExecutor  # called with a WorkerContext and a number of slots
+
+The suite trains small runs whose model crashes, hangs or is slow. It expects their processes on
+this machine, and takes seconds for each test.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ablab.arch.composition.registry import load_registry
+from ablab.data.store import prepare
+from ablab.execute.executors.base import Executor, outcome_of
+from ablab.execute.worker_context import WorkerContext
+from ablab.records.outcome import AttemptOutcome
+from ablab.records.run_record import Record
+from ablab.records.run_spec import RunSpec
+from ablab.schedule.factory import make_plan
+from ablab.spec.study import load_study
+from ablab.testing.misbehaving import PLUGIN, STUDY
+
+MakeExecutor = Callable[[WorkerContext, int], Executor]
+_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Runs by the name of their arm, ready to be trained. A run that misbehaves leaves a file named
+    after what it does in `markers`.
+    """
+
+    context: WorkerContext
+    runs: dict[str, RunSpec]
+    markers: Path
+
+    def record(self, arm: str) -> Record:
+        """Return the record of an arm's run."""
+        return Record(self.context.home, self.runs[arm].key)
+
+    def process(self, how: str) -> int:
+        """Return the id of the process that misbehaves, once it does."""
+        marker = self.markers / how
+        _wait_until(lambda: marker.exists() and marker.read_text() != "", f"no run began to {how}")
+        return int(marker.read_text())
+
+
+class ExecutorConformance:
+    """Inherit from it in a test module and override the fixture `make_executor`."""
+
+    @pytest.fixture
+    def make_executor(self) -> MakeExecutor:
+        """Return a function that starts an executor for a context and a number of slots."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def bench(self, tmp_path: Path) -> Bench:
+        """Plan the runs and tokenize their corpus."""
+        for name in ("corpus", "plugins", "markers", "home"):
+            (tmp_path / name).mkdir()
+        for i in range(20):
+            text = "".join(f"line {j} of {i} has {i * j % 97}\n" for j in range(60))
+            (tmp_path / "corpus" / f"{i:02}.txt").write_text(text)
+        source = PLUGIN.format(folder=str(tmp_path / "markers"))
+        (tmp_path / "plugins" / "misbehave.py").write_text(source)
+        (tmp_path / "x.yaml").write_text(STUDY.format(corpus=tmp_path / "corpus"))
+        folders = (tmp_path / "plugins",)
+        study, document = load_study(tmp_path / "x.yaml", None, [])
+        plan = make_plan("x", study, document, load_registry(folders))
+        home = tmp_path / "home"
+        for data in plan.data.values():
+            prepare(data, home / "tokens")
+        for spec in plan.runs:
+            Record(home, spec.key).create(spec)
+        runs = {spec.arm: spec for spec in plan.runs}
+        return Bench(WorkerContext(home, folders), runs, tmp_path / "markers")
+
+    @pytest.fixture
+    def executor(self, make_executor: MakeExecutor, bench: Bench) -> Iterator[Executor]:
+        """Start an executor of two slots; end it after the test, whatever still runs."""
+        executor = make_executor(bench.context, 2)
+        yield executor
+        executor.kill()
+
+    def test_a_finished_run_has_a_result(self, executor: Executor, bench: Bench) -> None:
+        """The record is complete when the future is, and nobody has the run's lease any more."""
+        outcome = _outcome(executor.submit(bench.runs["plain"]))
+        assert outcome.status == "finished", outcome
+        assert outcome.busy_seconds > 0
+        assert bench.record("plain").result is not None
+        assert not bench.record("plain").lease().path.exists()
+
+    def test_a_finished_run_is_not_trained_again(self, executor: Executor, bench: Bench) -> None:
+        """A run that is submitted again is reported again, without any training."""
+        _outcome(executor.submit(bench.runs["plain"]))
+        result = bench.record("plain").folder / "result.json"
+        written = result.stat().st_mtime_ns
+        outcome = _outcome(executor.submit(bench.runs["plain"]))
+        assert (outcome.status, outcome.busy_seconds) == ("finished", 0.0)
+        assert result.stat().st_mtime_ns == written
+
+    def test_an_exception_is_the_run_s_failure(self, executor: Executor, bench: Bench) -> None:
+        """The reason is reported and recorded; the worker is not lost."""
+        outcome = _outcome(executor.submit(bench.runs["raise"]))
+        assert (outcome.status, outcome.reason) == ("failed", "ValueError: no")
+        failure = json.loads((bench.record("raise").folder / "failure.json").read_text())
+        assert failure["reason"] == "ValueError: no"
+        assert len(bench.record("raise").attempts) == 1
+
+    def test_a_run_lost_with_its_process_can_be_tried_again(
+        self, executor: Executor, bench: Bench
+    ) -> None:
+        """A crash costs an attempt of that run, and nothing of any other."""
+        crashed = executor.submit(bench.runs["crash"])
+        plain = executor.submit(bench.runs["plain"])
+        outcome = _outcome(crashed)
+        assert (outcome.status, outcome.pid) == ("lost", bench.process("crash"))
+        assert "SIGKILL" in outcome.reason
+        assert bench.record("crash").failure is None  # whether to give up is the driver's decision
+        assert _outcome(plain).status == "finished"
+        assert _outcome(executor.submit(bench.runs["crash"])).status == "finished"
+
+    def test_a_run_that_another_driver_trains_is_left_alone(
+        self, executor: Executor, bench: Bench
+    ) -> None:
+        """The outcome is `held` for as long as someone else has the lease."""
+        lease = bench.record("plain").lease()
+        assert lease.acquire()
+        assert _outcome(executor.submit(bench.runs["plain"])).status == "held"
+        assert not bench.record("plain").finished
+        lease.release()
+        assert _outcome(executor.submit(bench.runs["plain"])).status == "finished"
+
+    def test_a_cancelled_run_ends_now_and_no_other_does(
+        self, executor: Executor, bench: Bench
+    ) -> None:
+        """`cancel` ends a process that does not respond; its slot is free afterwards."""
+        hanging = executor.submit(bench.runs["hang"])
+        slow = executor.submit(bench.runs["slow"])
+        pid = bench.process("hang")
+        bench.process("slow")
+        executor.cancel(hanging)
+        _wait_until(lambda: not _runs(pid), "the process of the cancelled run goes on")
+        assert _outcome(executor.submit(bench.runs["plain"])).status == "finished"
+        assert _outcome(slow).status == "finished"
+
+    def test_a_run_whose_record_asks_it_to_stop_stops(
+        self, executor: Executor, bench: Bench
+    ) -> None:
+        """`ablab cancel` needs no driver: it writes to the record, which each run observes."""
+        future = executor.submit(bench.runs["slow"])
+        bench.process("slow")
+        bench.record("slow").ask_to_stop("enough")
+        outcome = _outcome(future)
+        assert (outcome.status, outcome.reason) == ("stopped", "enough")
+        assert not bench.record("slow").finished
+        assert _outcome(executor.submit(bench.runs["slow"])).status == "stopped"
+
+    def test_stop_interrupts_runs_at_a_checkpoint(
+        self, make_executor: MakeExecutor, executor: Executor, bench: Bench
+    ) -> None:
+        """The next executor resumes the run from there."""
+        future = executor.submit(bench.runs["slow"])
+        bench.process("slow")
+        executor.stop()
+        assert _outcome(future).status == "interrupted"
+        assert (bench.record("slow").folder / "checkpoint.ckpt").exists()
+        assert not bench.record("slow").lease().path.exists()
+        executor.close()
+        following = make_executor(bench.context, 1)
+        assert _outcome(following.submit(bench.runs["slow"])).status == "finished"
+        following.close()
+
+    def test_kill_ends_every_process(self, executor: Executor, bench: Bench) -> None:
+        """Nothing is left of a run, however it behaves."""
+        executor.submit(bench.runs["hang"])
+        pid = bench.process("hang")
+        executor.kill()
+        _wait_until(lambda: not _runs(pid), "a process goes on after kill")
+
+
+def _outcome(future: "Future[AttemptOutcome]") -> AttemptOutcome:
+    _wait_until(future.done, "the run does not end")
+    return outcome_of(future)
+
+
+def _wait_until(condition: Callable[[], bool], otherwise: str) -> None:
+    end = time.monotonic() + _SECONDS
+    while not condition():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
