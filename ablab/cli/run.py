@@ -10,7 +10,7 @@ from ablab.cli.studies import request_of
 from ablab.errors import RunFailed
 
 if TYPE_CHECKING:
-    from ablab.execute.driver import Display
+    from ablab.execute.display import Display
     from ablab.execute.executors.base import Engine
     from ablab.execute.session import Planned, Session
     from ablab.execute.summary import ExecutionSummary

@@ -1,5 +1,5 @@
-"""The driver: plans, hands runs to an executor, gathers what comes back, and goes on where it was
-cut off.
+"""The driver: submits runs to an executor, collects their outcomes, and retries runs whose worker
+died or hung.
 """
 
 import signal
@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
+from ablab.execute.display import Display
 from ablab.execute.executors.base import Executor, outcome_of
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.plan.plan import StudyPlan
@@ -19,89 +21,63 @@ from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.schedule.source import Source
 from ablab.tracking.trackers import Trackers
-from ablab.train.result import RunResult
 
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 2.0
 _STARTS = 3
 
 
-class Display(Protocol):
-    """Where progress is shown."""
-
-    def started(self, spec: RunSpec) -> None:
-        """A run was handed out."""
-        ...
-
-    def ended(self, spec: RunSpec, report: AttemptOutcome, result: RunResult | None) -> None:
-        """A run ended."""
-        ...
-
-    def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
-        """The progress of running runs, by key."""
-        ...
-
-    def say(self, text: str) -> None:
-        """A line of its own."""
-        ...
-
-    def expect(self, more: int) -> None:
-        """So many more runs were decided upon than had been expected."""
-        ...
-
-
 @dataclass
 class _InFlight:
-    """A run that was handed out, and when it last moved (monotonic seconds)."""
+    """A submitted run; `progress_time` (monotonic, seconds) is when its progress last changed."""
 
     spec: RunSpec
-    moved: float
+    progress_time: float
     progress: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Driver:
-    """Trains what sources ask for, through `executor`; `root` is the home's folder of records."""
+    """Trains the runs of a source through `executor`; `root` is the home's folder of records."""
 
     def __init__(
         self,
-        root: Any,
+        root: Path,
         executor: Executor,
-        views: Trackers,
+        trackers: Trackers,
         display: Display,
-        patience: RetryPolicy,
+        retry_policy: RetryPolicy,
     ) -> None:
-        self.root, self.executor, self.views, self.display, self.patience = (
-            root,
-            executor,
-            views,
-            display,
-            patience,
-        )
+        self.root = root
+        self.executor = executor
+        self.trackers = trackers
+        self.display = display
+        self.retry_policy = retry_policy
         self.tally = ExecutionSummary()
-        self._again: deque[RunSpec] = deque()
+        self._retries: deque[RunSpec] = deque()
         self._running: dict[Future[AttemptOutcome], _InFlight] = {}
         self._given_up: dict[str, RunSpec] = {}
         self._lost: Counter[str] = Counter()
         self._unstarted = 0
-        self._looked = 0.0
+        self._reset_check_time = 0.0
         self._began = time.time()
 
     def drive(self, source: Source[StudyPlan]) -> ExecutionSummary:
-        """Trains every run of `source`; returns when all ended, after a signal, or when no worker
-        starts.
+        """Train every run of `source`.
+
+        Returns when all have ended, after a signal, or if no worker starts.
         """
         self._source = source
         with self._signals():
             self._fill()
-            self.views.open(source.plan)  # while the workers start: importing both takes seconds
-            for handed in self._running.values():
-                self.views.started(handed.spec)
-            while self._wanted() and not self.tally.killed:
+            self.trackers.open(source.plan)  # while the workers start: importing both takes seconds
+            for run in self._running.values():
+                self.trackers.started(run.spec)
+            while self._unfinished() and not self.tally.killed:
                 self._step()
         return self.tally
 
     def close(self) -> None:
-        """Ends the workers, and what still runs."""
+        """End the workers, with any run that is still under way."""
         if self._running:
             self.executor.kill()
         else:
@@ -109,146 +85,145 @@ class Driver:
 
     @property
     def _ending(self) -> bool:
-        """Whether nothing more is handed out."""
+        """Whether no more runs are submitted."""
         return self.tally.signal is not None or bool(self.tally.broken)
 
-    def _wanted(self) -> bool:
-        """Whether anything is running or will be."""
-        more = not self._ending and (self._again or not self._source.done)
-        return bool(self._running or more)
+    def _unfinished(self) -> bool:
+        """Return whether a run is under way or will be submitted."""
+        if self._running:
+            return True
+        return not self._ending and (bool(self._retries) or not self._source.done)
 
     def _step(self) -> None:
         if not self._running:
             time.sleep(_POLL_SECONDS)
-        done, _ = wait(self._running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-        for future in done:
-            self._gather(future, self._running.pop(future).spec)
-        progress = self._look()
-        self._take_up()
+        ended, _ = wait(self._running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
+        for future in ended:
+            self._collect(future, self._running.pop(future).spec)
+        progress = self._check_progress()
+        self._resume_reset_runs()
         for spec in self._fill():
-            self.views.started(spec)
-        running = [handed.spec for handed in self._running.values()]
+            self.trackers.started(spec)
+        running = [run.spec for run in self._running.values()]
         self._source.watch(running)
         self.display.tick({spec.key: progress.get(spec.key, {}) for spec in running})
-        self.views.tick(running)
+        self.trackers.tick(running)
 
-    def _look(self) -> dict[str, Mapping[str, Any]]:
-        """The progress of what runs, by key. What hangs is ended."""
-        now, seen = time.monotonic(), dict[str, Mapping[str, Any]]()
-        for future, handed in list(self._running.items()):
-            record = Record(self.root, handed.spec.key)
-            seen[record.key] = record.progress
-            if seen[record.key] != handed.progress:
-                handed.progress, handed.moved = seen[record.key], now
-            elif now - handed.moved > self.patience.stall_seconds and not future.done():
+    def _check_progress(self) -> dict[str, Mapping[str, Any]]:
+        """Return the progress of the runs under way, by key. Runs that hang are ended."""
+        now = time.monotonic()
+        stall_seconds = self.retry_policy.stall_seconds
+        progress: dict[str, Mapping[str, Any]] = {}
+        for future, run in list(self._running.items()):
+            record = Record(self.root, run.spec.key)
+            progress[record.key] = record.progress
+            if progress[record.key] != run.progress:
+                run.progress = progress[record.key]
+                run.progress_time = now
+            elif now - run.progress_time > stall_seconds and not future.done():
                 pid = record.lease().owner.get("pid")
                 del self._running[future]
                 self.executor.cancel(future)
-                self._lose(
-                    handed.spec,
-                    AttemptOutcome(
-                        "lost", f"no progress for {self.patience.stall_seconds:g} s", pid=pid
-                    ),
-                )
-        return seen
+                reason = f"no progress for {stall_seconds:g} s"
+                self._lose(run.spec, AttemptOutcome("lost", reason, pid=pid))
+        return progress
 
-    def _take_up(self) -> None:
-        """Takes up again what failed or was cancelled, where both are taken back since (`ablab
-        retry`).
-        """
-        if time.monotonic() - self._looked < _LOOK_SECONDS:
+    def _resume_reset_runs(self) -> None:
+        """Queue runs that failed or were cancelled and have been reset since (`ablab retry`)."""
+        if time.monotonic() - self._reset_check_time < _LOOK_SECONDS:
             return
-        self._looked = time.monotonic()
+        self._reset_check_time = time.monotonic()
         for key, spec in list(self._given_up.items()):
             record = Record(self.root, key)
             if not record.stop_asked and record.failure is None:
-                for given_up in (self._given_up, self._lost, self.tally.failed, self.tally.stopped):
-                    given_up.pop(key, None)
-                self._again.append(spec)
+                for notes in (self._given_up, self._lost, self.tally.failed, self.tally.stopped):
+                    notes.pop(key, None)
+                self._retries.append(spec)
 
     def _fill(self) -> list[RunSpec]:
-        """Hands out runs while there are free slots."""
+        """Submit runs while there are free slots; return those that were submitted."""
         started: list[RunSpec] = []
-        while (
-            not self._ending
-            and len(self._running) < self.executor.slots
-            and (spec := self._next()) is not None
-        ):
+        while not self._ending and len(self._running) < self.executor.slots:
+            spec = self._next()
+            if spec is None:
+                break
             record = Record(self.root, spec.key)
             if record.stop_asked and not record.finished:
                 self._end(spec, AttemptOutcome("stopped", record.stop_reason))
                 continue
             record.create(spec)
-            if (failure := record.failure) is not None and failure["time"] < self._began:
-                record.reset()  # what failed since, another driver gave up: the worker says so
+            failure = record.failure
+            # A run that has failed since was given up by another driver: the worker reports it.
+            if failure is not None and failure["time"] < self._began:
+                record.reset()
             self._running[self.executor.submit(spec)] = _InFlight(spec, time.monotonic())
             self.display.started(spec)
             started.append(spec)
         return started
 
     def _next(self) -> RunSpec | None:
-        """What is to be tried again and no other driver holds, else the source's next."""
-        for spec in self._again:
+        """Return a run to retry that no other driver holds, else the source's next run."""
+        for spec in self._retries:
             if not Record(self.root, spec.key).lease().held():
-                self._again.remove(spec)
+                self._retries.remove(spec)
                 return spec
         return self._source.next()
 
-    def _gather(self, future: Future[AttemptOutcome], spec: RunSpec) -> None:
-        report = outcome_of(future)
-        self.tally.busy_seconds += report.busy_seconds
-        self._unstarted = self._unstarted + 1 if report.status == "unstarted" else 0
-        if report.status == "held":
-            self._again.append(spec)
-        elif report.status == "lost":
-            self._lose(spec, report)
-        elif report.status == "unstarted":
-            self.executor.cancel(future)  # another process may do better
-            self._again.append(spec)
+    def _collect(self, future: Future[AttemptOutcome], spec: RunSpec) -> None:
+        outcome = outcome_of(future)
+        self.tally.busy_seconds += outcome.busy_seconds
+        self._unstarted = self._unstarted + 1 if outcome.status == "unstarted" else 0
+        if outcome.status == "held":
+            self._retries.append(spec)
+        elif outcome.status == "lost":
+            self._lose(spec, outcome)
+        elif outcome.status == "unstarted":
+            self.executor.cancel(future)  # another process may start
+            self._retries.append(spec)
             if self._unstarted >= _STARTS:
-                self.tally.broken = report.reason
-        elif report.status == "interrupted" and not self._ending:
-            self._again.append(spec)  # asked to stop, and wanted again before it had
+                self.tally.broken = outcome.reason
+        elif outcome.status == "interrupted" and not self._ending:
+            self._retries.append(spec)  # its cancellation was withdrawn before it stopped
         else:
-            self._end(spec, report)
+            self._end(spec, outcome)
 
-    def _lose(self, spec: RunSpec, report: AttemptOutcome) -> None:
-        """An attempt ended with its process: the run is tried again, or given up."""
+    def _lose(self, spec: RunSpec, outcome: AttemptOutcome) -> None:
+        """Retry a run whose process died or hung, or give it up."""
         record = Record(self.root, spec.key)
         record.lease().clear()
         self._lost[spec.key] += 1
         if self._ending:
-            record.note_attempt(report.reason, report.pid)
-            self._end(spec, AttemptOutcome("interrupted", report.reason))
-        elif (
-            self._lost[spec.key] <= self.patience.retries or record.lease().held()
-        ):  # another driver may try it by now
-            record.note_attempt(report.reason, report.pid)
-            self._again.append(spec)
-            self.display.say(f"{spec.label}: {report.reason}; it is tried again")
+            record.note_attempt(outcome.reason, outcome.pid)
+            self._end(spec, AttemptOutcome("interrupted", outcome.reason))
+        # Another driver may be training it by now.
+        elif self._lost[spec.key] <= self.retry_policy.retries or record.lease().held():
+            record.note_attempt(outcome.reason, outcome.pid)
+            self._retries.append(spec)
+            self.display.say(f"{spec.label}: {outcome.reason}; it is tried again")
         else:
-            self._end(spec, AttemptOutcome("failed", report.reason, pid=report.pid))
+            self._end(spec, AttemptOutcome("failed", outcome.reason, pid=outcome.pid))
 
-    def _end(self, spec: RunSpec, report: AttemptOutcome) -> None:
+    def _end(self, spec: RunSpec, outcome: AttemptOutcome) -> None:
         record = Record(self.root, spec.key)
-        if report.status == "finished":
-            self.tally.trained += report.busy_seconds > 0  # else another driver had finished it
-        elif report.status == "failed":
+        if outcome.status == "finished":
+            self.tally.trained += outcome.busy_seconds > 0  # else another driver trained it
+        elif outcome.status == "failed":
             if record.failure is None:
-                record.fail(report.reason, pid=report.pid)
-            self.tally.failed[spec.key] = report.reason
+                record.fail(outcome.reason, pid=outcome.pid)
+            self.tally.failed[spec.key] = outcome.reason
             self._given_up[spec.key] = spec
-        elif report.status == "stopped":
-            (self.tally.pruned if record.pruned else self.tally.stopped)[spec.key] = report.reason
+        elif outcome.status == "stopped":
+            reasons = self.tally.pruned if record.pruned else self.tally.stopped
+            reasons[spec.key] = outcome.reason
             self._given_up[spec.key] = spec
-        self._source.ended(spec, report)
-        self.display.ended(spec, report, record.result)
-        self.views.ended(spec, report.status)
+        self._source.ended(spec, outcome)
+        self.display.ended(spec, outcome, record.result)
+        self.trackers.ended(spec, outcome.status)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """The first signal lets every run finish its step and write a checkpoint; the second ends
-        everything now.
+        """On the first signal, have every run finish its step and write a checkpoint. On the
+        second, end everything now.
         """
 
         def handle(number: int, frame: Any) -> None:
@@ -261,11 +236,11 @@ class Driver:
                 "stopping: every run finishes its step and writes a checkpoint (again to end now)"
             )
 
-        before = {
+        handlers = {
             number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
             yield
         finally:
-            for number, handler in before.items():
+            for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -10,7 +10,8 @@ import psutil
 from ablab.arch.composition.registry import load_registry
 from ablab.arch.counting.account import FLOP_CONVENTION
 from ablab.errors import UserError
-from ablab.execute.driver import Display, Driver
+from ablab.execute.display import Display
+from ablab.execute.driver import Driver
 from ablab.execute.executors.base import Executor
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.execute.worker_context import WorkerContext
@@ -79,8 +80,8 @@ class Planned:
         """Return how processes share each run, and why so. Raises UserError if this machine has too
         few devices.
         """
-        largest = max((arm.parameters for arm in self.plan.arms), default=0)
-        return self.study.hardware.layout(largest)
+        parameters = [arm.parameters for plan in self.plan.plans for arm in plan.arms]
+        return self.study.hardware.layout(max(parameters, default=0))
 
     def settled(self, root: Path) -> set[str]:
         """The keys of the runs and trials that a new execution leaves as they are."""

@@ -1,12 +1,17 @@
-"""What an execution comes to, and how patient it is with its workers."""
+"""The summary of an execution, and its policy for workers that die or hang."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
 class ExecutionSummary:
-    """What an execution came to. `failed`, `stopped` (cancelled), `pruned`: reasons by key.
-    `broken`: why no worker starts.
+    """What an execution came to.
+
+    `trained` counts the runs that were trained to their end. `failed`, `stopped` (by a
+    cancellation) and `pruned` have the reasons by run key. `busy_seconds` is the time that all
+    workers spent in training steps and validation. `signal` is the number of the signal that
+    stopped the execution, `killed` whether a second one ended it at once, and `broken` the reason
+    why no worker starts.
     """
 
     trained: int = 0
@@ -21,8 +26,8 @@ class ExecutionSummary:
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a run is tried again whose worker died or hung, and after how many seconds without
-    progress it counts as hung.
+    """How often a run is retried whose worker died or hung. It counts as hung after
+    `stall_seconds` without progress.
     """
 
     retries: int = 1

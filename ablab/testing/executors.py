@@ -106,10 +106,10 @@ class ExecutorConformance:
         """A run that is submitted again is reported again, without any training."""
         _outcome(executor.submit(bench.runs["plain"]))
         result = bench.record("plain").folder / "result.json"
-        written = result.stat().st_mtime_ns
+        modification_time = result.stat().st_mtime_ns
         outcome = _outcome(executor.submit(bench.runs["plain"]))
         assert (outcome.status, outcome.busy_seconds) == ("finished", 0.0)
-        assert result.stat().st_mtime_ns == written
+        assert result.stat().st_mtime_ns == modification_time
 
     def test_an_exception_is_the_run_s_failure(self, executor: Executor, bench: Bench) -> None:
         """The reason is reported and recorded; the worker is not lost."""

@@ -25,7 +25,7 @@ class Conformance(SourceConformance):
     """`kind` is the source that a study with these changes must have."""
 
     kind = Listed
-    changes = ()
+    changes: tuple[tuple[str, str], ...] = ()
     more = ""
 
     @pytest.fixture
