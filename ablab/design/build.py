@@ -1,6 +1,4 @@
-"""Designs: from two ends and what varies between them to arms, and to the contrasts of arm means
-that answer the question.
-"""
+"""Build the arms of a design and the contrasts of arm means that answer its question."""
 
 from ablab.arch.composition.expression import Model, resolve
 from ablab.arch.composition.registry import Registry
@@ -39,20 +37,22 @@ _DESIGNS = {
 
 
 def lay_out(study: Study, registry: Registry, document: Document) -> DesignLayout:
-    """The arms and contrasts of a study. Raises UserError with the place in the file."""
+    """Return the arms and contrasts of a study.
+
+    Raises UserError with the position in the study file.
+    """
     if isinstance(study.design, Compare):
         return _compare(study, registry, document)
     start = _model(study.from_, registry, document, "from")
-    if isinstance(study.design, Search):  # its arms follow from its trials
+    if isinstance(study.design, Search):  # its other arms are those of its trials
         return DesignLayout({start.expression: start}, baseline=start.expression)
     end = _model(study.to, registry, document, "to") if study.to is not None else None
-    task = Task(
-        start, end, factors_of(study, registry, document, start, end), study.design, document
-    )
+    factors = factors_of(study, registry, document, start, end)
+    task = Task(start, end, factors, study.design, document)
     if not task.factors:
-        raise task.refusal("`from` and `to` do not differ")
+        raise task.error("`from` and `to` do not differ")
     layout = _DESIGNS[type(study.design)](task)
-    # A factorial may lack `from`, where its factors' first levels differ from it.
+    # `from` is not an arm of a factorial whose factors have other first levels.
     layout.baseline = next(
         (name for name, arm in layout.arms.items() if arm.uses == start.uses),
         next(iter(layout.arms)),
@@ -65,9 +65,10 @@ def _model(text: str | None, registry: Registry, document: Document, *key: str) 
     try:
         return resolve(text, registry)
     except UserError as error:
-        # Of `arms.NAME` the name is in the key; an end's is its expression.
-        named = error if len(key) > 1 or repr(text) in str(error) else error.at(repr(text))
-        raise named.at(document.at(key)) from None
+        # The key `arms.NAME` names the arm already; `from` and `to` do not.
+        if len(key) == 1 and repr(text) not in str(error):
+            error = error.at(repr(text))
+        raise error.at(document.at(key)) from None
 
 
 def _compare(study: Study, registry: Registry, document: Document) -> DesignLayout:

@@ -1,4 +1,4 @@
-"""Changes: what leads from one plugin set to another."""
+"""Changes that turn one set of plugins into another."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ Uses = Mapping[str, Use]
 
 @dataclass(frozen=True)
 class Change:
-    """A step from one plugin set to another: what goes and what comes. `name` is the effect's
-    name.
+    """A step from one set of plugins to another.
+
+    `name` is also the name of the effect. `removed` and `added` are (plugin name, use) pairs.
     """
 
     name: str
@@ -22,23 +23,27 @@ class Change:
     added: tuple[tuple[str, Use], ...]
 
     def apply(self, uses: Uses) -> dict[str, Use]:
-        """`uses` with the change made."""
-        kept = {name: use for name, use in uses.items() if name not in dict(self.removed)}
-        return kept | dict(self.added)
+        """Return `uses` with the change applied."""
+        removed = dict(self.removed)
+        unchanged = {name: use for name, use in uses.items() if name not in removed}
+        return unchanged | dict(self.added)
 
     def undo(self, uses: Uses) -> dict[str, Use]:
-        """`uses` with the change taken back."""
+        """Return `uses` with the change reverted."""
         return Change(self.name, self.added, self.removed).apply(uses)
 
 
-def listed(text: str, registry: Registry, start: Model) -> Change:
-    """The change from `start` that `text` writes: `rope`, `- scaled_init`, `a + b`. Raises
-    UserError for what cannot be.
+def parse_change(text: str, registry: Registry, start: Model) -> Change:
+    """Parse a change to `start`: `rope`, `- scaled_init`, `a + b`.
+
+    Raises UserError for an empty change, an unknown plugin, a removal of a plugin that `start`
+    lacks, and an addition of one that it has.
     """
     terms = parse_terms(text)
     if not terms:
-        raise UserError("an empty change")
-    removed, added = [], []
+        raise UserError("the change is empty")
+    removed: list[tuple[str, Use]] = []
+    added: list[tuple[str, Use]] = []
     for term in terms:
         plugin = registry.plugin(term.name)
         if term.sign == "-" and term.name not in start.uses:
@@ -49,34 +54,39 @@ def listed(text: str, registry: Registry, start: Model) -> Change:
             removed.append((term.name, start.uses[term.name]))
         if term.sign == "+":
             added.append((term.name, Use(plugin, plugin.configure(term.options))))
-    return Change(shown(text, added), tuple(removed), tuple(added))
+    return Change(change_name(text, added), tuple(removed), tuple(added))
 
 
-def shown(text: str, added: Sequence[tuple[str, Use]]) -> str:
-    """The name of what `text` writes: a lone plugin's in full, options included; else the text."""
-    return str(added[0][1]) if len(added) == 1 and len(parse_terms(text)) == 1 else text.strip()
+def change_name(text: str, added: Sequence[tuple[str, Use]]) -> str:
+    """Return the name of a change: its only plugin with all options, otherwise its text."""
+    if len(added) == 1 and len(parse_terms(text)) == 1:
+        return str(added[0][1])
+    return text.strip()
 
 
 def difference(start: Uses, end: Uses) -> list[Change]:
-    """The changes that lead from one plugin set to another. A plugin that writes what a removed one
-    wrote replaces it.
+    """Return the changes that lead from one set of plugins to another.
+
+    An added plugin replaces the removed plugins that write to one of its paths: they are one
+    change.
     """
-    gone = {name: use for name, use in start.items() if end.get(name) != use}
+    missing = {name: use for name, use in start.items() if end.get(name) != use}
     changes = []
     for name, use in sorted(end.items()):
         if start.get(name) == use:
             continue
-        replaced = [n for n in gone if n == name or overlap(gone[n].claim().edit, use.claim().edit)]
+        edit = use.claim().edit
+        replaced = [n for n in missing if n == name or overlap(missing[n].claim().edit, edit)]
         others = [n for n in replaced if n != name]
-        removed = tuple((n, gone.pop(n)) for n in replaced)
-        changes.append(
-            Change(f"{name} for {', '.join(others)}" if others else name, removed, ((name, use),))
-        )
-    return changes + [Change(f"- {name}", ((name, use),), ()) for name, use in sorted(gone.items())]
+        removed = tuple((n, missing.pop(n)) for n in replaced)
+        label = f"{name} for {', '.join(others)}" if others else name
+        changes.append(Change(label, removed, ((name, use),)))
+    removals = [Change(f"- {name}", ((name, use),), ()) for name, use in sorted(missing.items())]
+    return changes + removals
 
 
 def variant(base: Model, uses: Uses) -> Model:
-    """`base` with other plugins; its expression says the difference."""
+    """Return `base` with other plugins; its expression names the differences from `base`."""
     terms = []
     for name in sorted({*base.uses, *uses}):
         if name not in uses:

@@ -1,25 +1,26 @@
-"""The parts of a study: the same question at several budgets, or up a ladder of sizes and
-budgets.
-"""
+"""Parts of a study: the same design at several budgets or on a ladder of scales."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.spec.run import BudgetConfig, RecipeConfig, Rung, Sizes
+from ablab.spec.run import BudgetConfig, RecipeConfig, Rung, Scales, Sizes
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import Document, Keys
 
 FEWEST_RUNGS = 3
-# By which power of the width the learning rate falls.
+# The learning rate is proportional to the width to minus this power.
 _POWERS = {"inverse_width": 1.0, "inverse_sqrt_width": 0.5}
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part: a study of its own. `label`: what people read; empty where a study has no parts.
-    `document`: the file, as if it asked this part alone. `key`: what in the file asks for it.
+    """One part of a study, which is a study of its own.
+
+    `label` names it for people and is empty for a study without parts. In `document` the keys of
+    `study` have the positions at which the file sets them for this part. `key` is the path of the
+    part in the file.
     """
 
     label: str
@@ -29,8 +30,10 @@ class Part:
 
 
 def parts_of(study: Study, document: Document) -> list[Part]:
-    """The parts in the order of the file; a study without `budgets` and `scales` is its only part.
-    Raises UserError with the place of what is wrong.
+    """Return the parts in the order of the file.
+
+    A study without `budgets` and `scales` is its only part. Raises UserError with the position of
+    an invalid key.
     """
     if study.budgets is None and study.scales is None:
         return [Part("", study, document)]
@@ -39,76 +42,86 @@ def parts_of(study: Study, document: Document) -> list[Part]:
 
 
 def check_order(parts: Sequence[Part], flops: Sequence[float], document: Document) -> None:
-    """Raises UserError where a rung is no larger than the one before it. `flops`: training FLOPs of
-    the baseline at each.
+    """Raise UserError if a rung is not larger than the previous one.
+
+    `flops`: training FLOPs of one run of the baseline on each rung.
     """
-    for part, before, own in zip(parts[1:], flops, flops[1:], strict=False):
-        if own <= before:
+    for part, previous, current in zip(parts[1:], flops, flops[1:], strict=False):
+        if current <= previous:
             raise UserError(
                 f"{document.at(part.key)}: scales out of order: a run of the baseline takes "
-                f"{own:.3g} training FLOPs here, "
-                f"{before:.3g} on the rung before; list the rungs from small to large"
+                f"{current:.3g} training FLOPs here and {previous:.3g} on the previous rung; "
+                "list the rungs from small to large"
             )
 
 
 def _check(study: Study, document: Document) -> None:
-    several = "budgets" if study.budgets is not None else "scales"
-
-    def refuse(key: Sequence[str], message: str) -> None:
-        raise UserError(f"{document.at(key)}: {message}")
-
     if study.budgets is not None and study.scales is not None:
-        refuse(
-            ["budgets"],
-            (
-                "`budgets` and `scales` together: give each rung of `scales` its budget, or "
-                "leave one of them out"
-            ),
+        raise _error(
+            document,
+            ("budgets",),
+            "`budgets` and `scales` cannot be combined: give each rung of `scales` its budget, or "
+            "remove one of them",
         )
     if study.design.kind == "search":
-        refuse(
-            [several],
-            (
-                f"a search has no {several}: search once, and confirm what it finds in a study "
-                f"with `{several}`"
-            ),
+        key = "budgets" if study.budgets is not None else "scales"
+        raise _error(
+            document,
+            (key,),
+            f"a search has no {key}: search once, and confirm the best arms in a study with "
+            f"`{key}`",
         )
-    if study.budgets is not None and "budget" in document.values:
-        refuse(
-            ["budgets"],
-            "`budget` is given as well: leave it out (`budget: null`), or leave `budgets` out",
+    if study.budgets is not None:
+        _check_budgets(study.budgets, document)
+    if study.scales is not None:
+        _check_scales(study.scales, study.tune is not None, document)
+
+
+def _check_budgets(budgets: Sequence[BudgetConfig], document: Document) -> None:
+    if "budget" in document.values:
+        raise _error(
+            document,
+            ("budgets",),
+            "`budget` is given as well: remove it (`budget: null`), or remove `budgets`",
         )
-    if study.budgets is not None and len(study.budgets) < 2:
-        refuse(
-            ["budgets"],
-            f"it lists {len(study.budgets) or 'none'}: give at least two, or one `budget`",
+    if len(budgets) < 2:
+        raise _error(
+            document,
+            ("budgets",),
+            f"it lists {len(budgets) or 'none'}: give at least two, or one `budget`",
         )
-    if study.scales is None:
-        return
-    if len(study.scales.rungs) < FEWEST_RUNGS:
-        found = len(study.scales.rungs)
-        refuse(
-            ["scales"],
-            (
-                f"{found} rung(s): at least {FEWEST_RUNGS} are needed, two to fit a line and one "
-                "to hold it against"
-            ),
+
+
+def _check_scales(scales: Scales, tuned: bool, document: Document) -> None:
+    if len(scales.rungs) < FEWEST_RUNGS:
+        raise _error(
+            document,
+            ("scales",),
+            f"{len(scales.rungs)} rung(s): at least {FEWEST_RUNGS} are needed, two to fit a line "
+            "and one to test it",
         )
-    if study.scales.lr is not None and study.tune is not None:
-        refuse(
-            ["scales", "lr"], "`tune` chooses the learning rate on each rung: leave one of them out"
+    if scales.lr is not None and tuned:
+        raise _error(
+            document,
+            ("scales", "lr"),
+            "`tune` chooses the learning rate on each rung: remove one of them",
         )
+
+
+def _error(document: Document, key: Keys, message: str) -> UserError:
+    return UserError(f"{document.at(key)}: {message}")
 
 
 def _budgets(study: Study, document: Document) -> Iterator[Part]:
-    seen: dict[str, int] = {}
+    labels: set[str] = set()
     for i, budget in enumerate(study.budgets or ()):
-        key, label = ("budgets", str(i)), _told(budget)
-        if label in seen:
-            raise UserError(f"{document.at(key)}: {label} is listed twice")
-        seen[label] = i
-        own = study.model_copy(update={"budget": budget, "budgets": None})
-        yield Part(label, own, _moved(document, {("budget",): key}), key)
+        key = ("budgets", str(i))
+        label = _budget_label(budget)
+        if label in labels:
+            raise _error(document, key, f"{label} is listed twice")
+        labels.add(label)
+        part_study = study.model_copy(update={"budget": budget, "budgets": None})
+        yield Part(label, part_study, _moved(document, {("budget",): key}), key)
 
 
 def _rungs(study: Study, document: Document) -> Iterator[Part]:
@@ -116,35 +129,31 @@ def _rungs(study: Study, document: Document) -> Iterator[Part]:
     rungs = study.scales.rungs
     for i, (rung, label) in enumerate(zip(rungs, _labels(study, rungs), strict=True)):
         key = ("scales", "rungs", str(i))
-        sizes = rung.model.model_dump(exclude_none=True)
-        if rung.budget is None and not sizes:
-            raise UserError(
-                f"{document.at(key)}: a rung has a `model` of its own, or a `budget`, or both"
-            )
+        if rung.budget is None and not rung.model.model_dump(exclude_none=True):
+            raise _error(document, key, "a rung needs a `model`, a `budget` or both")
         if rung.budget is None and "budget" not in document.values:
-            raise UserError(
-                f"{document.at(key)}: it has no budget: give one here, or one `budget` for all"
+            raise _error(
+                document, key, "it has no budget: give one here, or one `budget` for all rungs"
             )
-        own = study.model_copy(
+        budget = rung.budget or study.budget
+        if budget.seconds is not None:
+            budget_key = (*key, "budget") if rung.budget else ("budget",)
+            raise _error(
+                document,
+                budget_key,
+                "the rungs of a ladder are compared by training compute: give tokens, steps or "
+                "flops",
+            )
+        part_study = study.model_copy(
             update={
-                "budget": rung.budget or study.budget,
+                "budget": budget,
                 "model": _sizes(study, rung),
                 "scales": None,
                 "recipe": _recipe(study, i, document),
             }
         )
-        if own.budget.seconds is not None:
-            at = (*key, "budget") if rung.budget else ("budget",)
-            raise UserError(
-                f"{document.at(at)}: a ladder is told by its training compute: give tokens, "
-                "steps or flops"
-            )
-        yield Part(
-            label,
-            own,
-            _moved(document, {(name,): (*key, name) for name in ("model", "budget", "recipe")}),
-            key,
-        )
+        positions = {(name,): (*key, name) for name in ("model", "budget", "recipe")}
+        yield Part(label, part_study, _moved(document, positions), key)
 
 
 def _sizes(study: Study, rung: Rung) -> Sizes:
@@ -163,10 +172,12 @@ def _merged(study: Study, rung: Rung) -> RecipeConfig:
 
 
 def _recipe(study: Study, i: int, document: Document) -> RecipeConfig:
-    """The recipe of rung `i`: its own over the study's, its learning rate by the rule."""
+    """Return the recipe of rung `i`: its options over the study's, with `lr` scaled by the rule."""
     assert study.scales is not None
-    first, rung = study.scales.rungs[0], study.scales.rungs[i]
-    recipe, base = _merged(study, rung), _merged(study, first)
+    first = study.scales.rungs[0]
+    rung = study.scales.rungs[i]
+    recipe = _merged(study, rung)
+    base = _merged(study, first)
     power = _POWERS.get(study.scales.lr or "constant")
     if power is None or "lr" in rung.recipe.model_fields_set:
         return recipe
@@ -185,36 +196,40 @@ def _recipe(study: Study, i: int, document: Document) -> RecipeConfig:
 
 
 def _labels(study: Study, rungs: Sequence[Rung]) -> list[str]:
-    """What tells the rungs apart: the sizes that differ, with the budget where those do not do."""
-    sizes = [_sizes(study, rung).model_dump(exclude_none=True) for rung in rungs]
-    differ = [name for name in Sizes.model_fields if len({found.get(name) for found in sizes}) > 1]
+    """Return a distinct label per rung: the sizes that differ, and the budget if they do not."""
+    rung_sizes = [_sizes(study, rung).model_dump(exclude_none=True) for rung in rungs]
+    varying = [
+        name for name in Sizes.model_fields if len({sizes.get(name) for sizes in rung_sizes}) > 1
+    ]
     labels = [
-        ", ".join(f"{name} {found[name]}" for name in differ if name in found) for found in sizes
+        ", ".join(f"{name} {sizes[name]}" for name in varying if name in sizes)
+        for sizes in rung_sizes
     ]
     if len(set(labels)) == len(labels) and all(labels):
         return labels
-    budgets = [_told(rung.budget or study.budget) for rung in rungs]
-    both = [", ".join(filter(None, pair)) for pair in zip(labels, budgets, strict=True)]
-    return (
-        both
-        if len(set(both)) == len(both)
-        else [f"{i}: {label}" for i, label in enumerate(both, start=1)]
-    )
+    budgets = [_budget_label(rung.budget or study.budget) for rung in rungs]
+    labels = [", ".join(filter(None, pair)) for pair in zip(labels, budgets, strict=True)]
+    if len(set(labels)) == len(labels):
+        return labels
+    return [f"{i}: {label}" for i, label in enumerate(labels, start=1)]
 
 
-def _told(budget: BudgetConfig) -> str:
+def _budget_label(budget: BudgetConfig) -> str:
     ((kind, amount),) = budget.model_dump(exclude_none=True).items()
     return f"{kind} {amount:g}"
 
 
-def _moved(document: Document, keys: Mapping[Keys, Keys]) -> Document:
-    """The document as if what stands at the second key of each pair stood at the first."""
+def _moved(document: Document, sources: Mapping[Keys, Keys]) -> Document:
+    """Return the document with the positions below each source key also at its target key.
+
+    `sources`: source key by target key.
+    """
     places: dict[Keys, str] = dict(document.places)
     values: dict[str, Any] = dict(document.values)
-    for to, at in keys.items():
+    for target, source in sources.items():
         places |= {
-            (*to, *path[len(at) :]): place
+            (*target, *path[len(source) :]): place
             for path, place in document.places.items()
-            if path[: len(at)] == at
+            if path[: len(source)] == source
         }
     return replace(document, values=values, places=places)

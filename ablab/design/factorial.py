@@ -4,88 +4,106 @@ from collections.abc import Mapping
 from itertools import combinations, product
 from math import prod
 
-from ablab.design.layout import MOST_ARMS, Contrast, DesignLayout, Task, contrast, illegal, total
+from ablab.design.layout import (
+    MOST_ARMS,
+    Contrast,
+    DesignLayout,
+    Task,
+    add_total,
+    composition_error,
+    contrast,
+)
 from ablab.errors import UserError
 
 Cells = Mapping[tuple[int, ...], str]
 
 
 def factorial(task: Task) -> DesignLayout:
-    """All legal combinations; main effects of each level against the first, all changes together
-    where both ends are among the combinations, and interactions of pairs of factors.
+    """Return all legal combinations of the factors' levels, with their effects.
+
+    The contrasts are the main effect of each level against the factor's first level, the total
+    effect if `from` and `to` are among the combinations, and the interactions of pairs of factors.
     """
     sizes = [len(factor.levels) for factor in task.factors]
     if prod(sizes) > MOST_ARMS:
-        way = (
-            "ask for kind fractional_factorial"
-            if max(sizes) == 2
-            else "list fewer factors or levels"
+        remedy = "list fewer factors or levels"
+        if max(sizes) == 2:
+            remedy = "ask for kind fractional_factorial"
+        raise task.error(
+            f"{len(sizes)} factors have {prod(sizes)} combinations, more than {MOST_ARMS}: "
+            f"{remedy}, or use leave_one_out or shapley for a list of changes"
         )
-        what = f"{len(sizes)} factors have {prod(sizes)} combinations, more than {MOST_ARMS}"
-        raise task.refusal(f"{what}: {way}, or use leave_one_out or shapley for a list of changes")
     layout = DesignLayout()
     cells: dict[tuple[int, ...], str] = {}
-    refused: dict[tuple[int, ...], UserError] = {}
-    # Fewest changes first, so that the table reads from the reference to the whole.
-    for levels in sorted(product(*map(range, sizes)), key=_changed):
+    errors: dict[tuple[int, ...], UserError] = {}
+    # Combinations with few changes come first, so that tables begin with the reference.
+    for levels in sorted(product(*map(range, sizes)), key=_changes_order):
         model = task.combination(levels)
-        if error := illegal(model):
+        error = composition_error(model)
+        if error is not None:
             layout.infeasible[model.expression] = str(error)
-            refused[levels] = error
+            errors[levels] = error
         else:
             cells[levels] = layout.add(model)
     _check_end(task, cells)
-    _add_effects(layout, task, cells, refused)
+    _add_effects(layout, task, cells, errors)
     return layout
 
 
-def _changed(levels: tuple[int, ...]) -> tuple[int, list[int]]:
+def _changes_order(levels: tuple[int, ...]) -> tuple[int, list[int]]:
+    """Sort key: the number of factors that are not at their first level, then which they are."""
     changed = [i for i, level in enumerate(levels) if level]
     return len(changed), changed
 
 
 def _check_end(task: Task, cells: Cells) -> None:
     if task.end is not None and task.model(task.end.uses).expression not in cells.values():
-        raise task.refusal(
-            f"no legal combination of the factors is `to` ({task.end.expression!r}): leave `to` out"
+        raise task.error(
+            f"no legal combination of the factors is `to` ({task.end.expression!r}): remove `to`"
         )
 
 
 def _add_effects(
-    layout: DesignLayout, task: Task, cells: Cells, refused: Mapping[tuple[int, ...], UserError]
+    layout: DesignLayout, task: Task, cells: Cells, errors: Mapping[tuple[int, ...], UserError]
 ) -> None:
-    moves = [
+    moves = [  # (factor, level), without the first levels
         (i, level)
         for i, factor in enumerate(task.factors)
         for level in range(1, len(factor.levels))
     ]
     for i, level in moves:
         factor = task.factors[i]
-        found = level_contrast(cells, {i: level}, factor.effect(level), "change")
-        if found is None:
-            error = next(e for levels, e in refused.items() if levels[i] in (0, level))
-            what = f"no two legal combinations differ in {factor.effect(level)!r} alone ({error})"
-            raise task.refusal(f"{what}; {task.way_out(error)}", *factor.key[1:])
-        layout.contrasts.append(found)
+        main_effect = level_contrast(cells, {i: level}, factor.effect(level), "change")
+        if main_effect is None:
+            error = next(e for levels, e in errors.items() if levels[i] in (0, level))
+            raise task.error(
+                f"no two legal combinations differ in {factor.effect(level)!r} alone ({error}); "
+                f"{task.remedy(error)}",
+                *factor.key[1:],
+            )
+        layout.contrasts.append(main_effect)
     if task.end is not None and any(
         model.uses == task.start.uses for model in layout.arms.values()
     ):
-        total(layout, task)
+        add_total(layout, task)
     for (i, level), (j, other) in combinations(moves, 2):
         if i == j:
             continue
         name = f"{task.factors[i].label(level)} × {task.factors[j].label(other)}"
-        if found := level_contrast(cells, {i: level, j: other}, name, "interaction"):
-            layout.contrasts.append(found)
+        interaction = level_contrast(cells, {i: level, j: other}, name, "interaction")
+        if interaction is not None:
+            layout.contrasts.append(interaction)
 
 
 def level_contrast(
     cells: Cells, levels: Mapping[int, int], name: str, kind: str
 ) -> Contrast | None:
-    """The full difference between each factor's level in `levels` and its first (for a pair: how
-    much one's effect grows with the other), averaged over every combination of the other factors
-    for which all the cells it needs exist; None where there is none. `cells`: arms by the factors'
-    level numbers.
+    """Return the effect of the given levels against the first levels of their factors.
+
+    For one factor it is the difference of two levels; for a pair of factors it is the difference
+    of differences. It is averaged over the combinations of the other factors for which all cells
+    exist; None if there is no such combination. `cells`: arm names by the factors' level numbers;
+    `levels`: level number by factor.
     """
 
     def corner(cell: tuple[int, ...], moved: tuple[int, ...]) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Factors: what a design varies, each with its levels, read from `changes` and `factors`."""
+"""Factors of a design and their levels, parsed from `changes` and `factors`."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 from ablab.arch.composition.compose import overlap
 from ablab.arch.composition.expression import Model, Use, parse_terms
 from ablab.arch.composition.registry import Plugin, Registry
-from ablab.design.changes import Change, difference, listed, shown
+from ablab.design.changes import Change, change_name, difference, parse_change
 from ablab.errors import UserError
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import Document
@@ -20,9 +20,10 @@ _Added = tuple[tuple[str, Use], ...]
 
 @dataclass(frozen=True)
 class Factor:
-    """A factor and its levels, each as the change from `from` that makes it; the first is the
-    reference. A listed change is a factor of two levels. `key`: the path in the file that writes
-    it.
+    """A factor and its levels.
+
+    Each level is a change to `from`; the first level is the reference. A change of `changes` is a
+    factor of two levels. `key` is the path of the factor in the study file.
     """
 
     name: str
@@ -30,32 +31,34 @@ class Factor:
     key: tuple[str, ...]
 
     def label(self, level: int) -> str:
-        """A level's name among other factors' levels: `rope`, or `position: rope` where the factor
-        has a name of its own.
+        """Return a level's name for use beside other factors' levels.
+
+        It is `rope`, or `position: rope` if the factor is not named after the level's plugin.
         """
         name = self.levels[level].name
-        return (
-            name
-            if name.partition("(")[0] == self.name or name == self.name
-            else f"{self.name}: {name}"
-        )
+        if self.name in (name, name.partition("(")[0]):
+            return name
+        return f"{self.name}: {name}"
 
     def effect(self, level: int) -> str:
-        """The name of a level's effect against the reference."""
+        """Return the name of a level's effect against the reference."""
         reference = self.levels[0].name
-        return self.label(level) + ("" if reference == OFF else f" vs {reference}")
+        if reference == OFF:
+            return self.label(level)
+        return f"{self.label(level)} vs {reference}"
 
     @property
     def plugins(self) -> set[str]:
-        """The plugins that its levels add or remove."""
+        """Names of the plugins that the levels add or remove."""
         return {name for level in self.levels for name, _ in (*level.removed, *level.added)}
 
 
 def factors_of(
     study: Study, registry: Registry, document: Document, start: Model, end: Model | None
 ) -> tuple[Factor, ...]:
-    """The factors of a design: those it lists, or all changes between its ends. Raises UserError
-    with the place in the file.
+    """Return the factors that a design lists, or else one per difference between its ends.
+
+    Raises UserError with the position in the study file.
     """
     texts: list[str] | None = getattr(study.design, "changes", None)
     named: Mapping[str, Any] = getattr(study.design, "factors", None) or {}
@@ -66,7 +69,7 @@ def factors_of(
         )
     factors = list(listed_changes(texts or (), registry, document, start))
     factors += [_factor(name, levels, registry, document, start) for name, levels in named.items()]
-    check_apart(factors, study.design.kind, document)
+    check_disjoint(factors, study.design.kind, document)
     if end is not None and not named:
         _check_end(factors, start, end, document)
     return tuple(factors)
@@ -75,13 +78,14 @@ def factors_of(
 def listed_changes(
     texts: Sequence[str], registry: Registry, document: Document, start: Model
 ) -> Iterator[Factor]:
-    """A factor of two levels for each of `design.changes`. Raises UserError with the place of what
-    is wrong.
+    """Yield a factor of two levels for each of `design.changes`.
+
+    Raises UserError with the position of an invalid change.
     """
     for i, text in enumerate(texts):
         key = ("design", "changes", str(i))
         try:
-            yield _two_levels(listed(text, registry, start), key)
+            yield _two_levels(parse_change(text, registry, start), key)
         except UserError as error:
             raise error.at(document.at(key)) from None
 
@@ -90,30 +94,34 @@ def _two_levels(change: Change, key: tuple[str, ...]) -> Factor:
     return Factor(change.name, (Change(OFF, (), ()), change), key)
 
 
-def check_apart(factors: Sequence[Factor], kind: str, document: Document) -> None:
-    """What is made together must touch different plugins; what is made one at a time must differ in
-    name.
+def check_disjoint(factors: Sequence[Factor], kind: str, document: Document) -> None:
+    """Raise UserError if two factors have the same name or change the same plugin.
+
+    Two changes may concern the same plugin in designs that make one change at a time.
     """
-    alone = kind in ("one_in", "leave_one_out")
-    seen: dict[str, Factor] = {}
+    one_at_a_time = kind in ("one_in", "leave_one_out")
+    factor_of: dict[str, Factor] = {}
     for factor in factors:
-        for name in [factor.name] if alone else sorted({factor.name} | factor.plugins):
-            if name in seen:
-                other = seen[name]
-                both = f"{other.name!r} ({document.place(other.key)}) and {factor.name!r}"
+        names = {factor.name}
+        if not one_at_a_time:
+            names |= factor.plugins
+        for name in sorted(names):
+            if name in factor_of:
+                other = factor_of[name]
                 raise UserError(
-                    f"{document.at(factor.key)}: {both} both change {name!r}: name it in one "
-                    "of them only"
+                    f"{document.at(factor.key)}: {other.name!r} ({document.place(other.key)}) and "
+                    f"{factor.name!r} both change {name!r}: name it in one of them only"
                 )
-        seen |= dict.fromkeys([factor.name] if alone else {factor.name} | factor.plugins, factor)
+        factor_of |= dict.fromkeys(names, factor)
 
 
 def _check_end(factors: Sequence[Factor], start: Model, end: Model, document: Document) -> None:
     uses: dict[str, Use] = dict(start.uses)
     for factor in factors:
         uses = factor.levels[-1].apply(uses)
-    if left := difference(uses, end.uses):
-        names = ", ".join(change.name for change in left)
+    missing = difference(uses, end.uses)
+    if missing:
+        names = ", ".join(change.name for change in missing)
         where = document.at(("design", "changes"))
         raise UserError(f"{where}: they do not lead from `from` to `to`: missing {names}")
 
@@ -121,37 +129,33 @@ def _check_end(factors: Sequence[Factor], start: Model, end: Model, document: Do
 def _factor(name: str, levels: Any, registry: Registry, document: Document, start: Model) -> Factor:
     if isinstance(levels, list):
         return listed_factor(name, levels, registry, document, start)
-    texts, parts = _combined(name, levels, registry, document)
-    return _made(
-        name,
-        [change_to(text, added, {name}, start) for text, added in zip(texts, parts, strict=True)],
-        start,
-        document,
-    )
+    changes = [
+        change_to(text, added, {name}, start)
+        for text, added in _option_levels(name, levels, registry, document)
+    ]
+    return _build_factor(name, changes, start, document)
 
 
 def listed_factor(
     name: str, levels: Sequence[str], registry: Registry, document: Document, start: Model
 ) -> Factor:
-    """A factor of the levels that are listed. Raises UserError with the place of what is wrong."""
-    texts, parts = [], []
+    """Return a factor with the listed levels.
+
+    Raises UserError with the position of an invalid level.
+    """
+    named_levels: list[tuple[str, _Added]] = []
     for i, text in enumerate(levels):
         try:
             added = _terms(text, registry, start)
         except UserError as error:
             raise error.at(document.at(("design", "factors", name, str(i)))) from None
-        texts.append(shown(text, added))
-        parts.append(added)
-    own = {t.name for text in texts if text != OFF for t in parse_terms(text)}
-    return _made(
-        name,
-        [change_to(text, added, own, start) for text, added in zip(texts, parts, strict=True)],
-        start,
-        document,
-    )
+        named_levels.append((change_name(text, added), added))
+    plugins = {t.name for text, _ in named_levels if text != OFF for t in parse_terms(text)}
+    changes = [change_to(text, added, plugins, start) for text, added in named_levels]
+    return _build_factor(name, changes, start, document)
 
 
-def _made(name: str, levels: Sequence[Change], start: Model, document: Document) -> Factor:
+def _build_factor(name: str, levels: Sequence[Change], start: Model, document: Document) -> Factor:
     key = ("design", "factors", name)
     if len(levels) < 2:
         raise UserError(f"{document.at(key)}: a factor has two levels or more (`off` is one)")
@@ -169,11 +173,12 @@ def _made(name: str, levels: Sequence[Change], start: Model, document: Document)
 
 
 def _terms(text: str, registry: Registry, start: Model) -> _Added:
-    """The plugins that a level puts in force."""
+    """Return the plugins that a level adds."""
     if text.strip() == OFF:
         return ()
-    if not (terms := parse_terms(text)):
-        raise UserError("an empty level (`off`: none of the factor's plugins)")
+    terms = parse_terms(text)
+    if not terms:
+        raise UserError("an empty level (write `off` for none of the factor's plugins)")
     added = []
     for term in terms:
         plugin = registry.plugin(term.name)
@@ -184,51 +189,54 @@ def _terms(text: str, registry: Registry, start: Model) -> _Added:
     return tuple(added)
 
 
-def change_to(text: str, added: _Added, own: set[str], start: Model) -> Change:
-    """The change to a level: away with the factor's `own` plugins and what in `start` writes the
-    same, then its terms.
+def change_to(text: str, added: _Added, plugins: set[str], start: Model) -> Change:
+    """Return the change to `start` that sets a factor to a level.
+
+    It removes the plugins of the factor (`plugins`) and every plugin of `start` that writes to a
+    path of an added one, and adds those of the level.
     """
     edits = [use.claim().edit for _, use in added]
     removed = [
         (name, use)
         for name, use in start.uses.items()
-        if name in own or any(overlap(use.claim().edit, edit) for edit in edits)
+        if name in plugins or any(overlap(use.claim().edit, edit) for edit in edits)
     ]
     return Change(text.strip(), tuple(removed), added)
 
 
-def _combined(
+def _option_levels(
     name: str, options: Mapping[str, list[Any]], registry: Registry, document: Document
-) -> tuple[list[str], list[_Added]]:
-    """`off`, and the plugin `name` with every combination of its options' values."""
+) -> list[tuple[str, _Added]]:
+    """Return `off`, and the plugin `name` with every combination of its options' values."""
     key = ("design", "factors", name)
     try:
         plugin = registry.plugin(name)
     except UserError as error:
         raise UserError(
-            f"{document.at(key)}: {error}; a factor with options is named after its plugin"
+            f"{document.at(key)}: {error}; a factor with options must be named after its plugin"
         ) from None
-    texts: list[str] = [OFF]
-    parts: list[_Added] = [()]
-    for chosen in _combinations(options):
-        given = {option: options[option][i] for option, i in chosen.items()}
+    levels: list[tuple[str, _Added]] = [(OFF, ())]
+    for indices in _combinations(options):
+        values = {option: options[option][i] for option, i in indices.items()}
         try:
-            use = Use(plugin, plugin.configure(given))
+            use = Use(plugin, plugin.configure(values))
         except UserError as error:
-            raise error.at(document.at((*key, *_wrong(error, chosen, plugin)))) from None
-        texts.append(str(use))
-        parts.append(((name, use),))
-    return texts, parts
+            raise error.at(document.at((*key, *_error_key(error, indices, plugin)))) from None
+        levels.append((str(use), ((name, use),)))
+    return levels
 
 
-def _wrong(error: UserError, chosen: Mapping[str, int], plugin: Plugin) -> list[str]:
-    """Where in a factor's options the value stands that `error` is about."""
-    if unknown := [option for option in chosen if option not in plugin.options]:
+def _error_key(error: UserError, indices: Mapping[str, int], plugin: Plugin) -> list[str]:
+    """Return the path, below the factor, of the value that `error` is about."""
+    unknown = [option for option in indices if option not in plugin.options]
+    if unknown:
         return unknown[:1]
+    # The message is that of `Plugin.configure`: `name(option=value): …`.
     option = re.split(r"[.=)]", str(error).partition("(")[2])[0]
-    return [option, str(chosen[option])] if option in chosen else []
+    return [option, str(indices[option])] if option in indices else []
 
 
 def _combinations(options: Mapping[str, list[Any]]) -> Iterator[dict[str, int]]:
-    for chosen in product(*(range(len(values)) for values in options.values())):
-        yield dict(zip(options, chosen, strict=True))
+    """Yield every combination of the options' values, as the index of each option's value."""
+    for indices in product(*(range(len(values)) for values in options.values())):
+        yield dict(zip(options, indices, strict=True))

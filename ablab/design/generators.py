@@ -1,11 +1,11 @@
-"""Generators of regular two-level fractions: which products of the basic factors' columns the added
-factors take.
+"""Search for generators of regular two-level fractional factorials.
 
-A column is a set of basic factors, written as a number whose bits they are; the product of two
-columns is their exclusive or. A fraction has resolution R or more where no fewer than R columns
-have the product 1 (Box & Hunter 1961). pyDOE3 builds the matrix; its own choice of generators is
-not used, since `fracfact_by_res` passes over fractions that exist (2^(4−1) at IV) and returns
-others below the resolution asked for (seven factors at V).
+The column of an added factor is a product of columns of basic factors. A column is represented as
+a bit mask of basic factors, so that the product of two columns is their exclusive or. A fraction
+has resolution R or higher if no product of fewer than R columns is the identity (Box & Hunter
+1961). pyDOE3 builds the matrix, but does not choose the generators: its `fracfact_by_res` misses
+existing fractions (2^(4−1) at resolution IV) and returns fractions of too low a resolution (seven
+factors at V).
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,15 +14,16 @@ from itertools import combinations
 
 import numpy as np
 
-# Nodes of the search tree that are looked at for one number of runs: enough to search the tables of
-# textbooks to their end.
+# Maximum number of nodes of the search tree to visit per number of runs. It suffices for an
+# exhaustive search of the designs tabulated in textbooks.
 _MOST_NODES = 10_000
 
 
 @dataclass(frozen=True)
 class Fraction:
-    """`columns`: each factor's set of basic factors; the first `basic` are the basic factors
-    themselves.
+    """A regular fraction of a two-level factorial.
+
+    `columns`: the bit mask of each factor's column; the first `basic` factors are basic.
     """
 
     basic: int
@@ -30,56 +31,55 @@ class Fraction:
 
     @property
     def runs(self) -> int:
-        """How many combinations it holds."""
+        """Number of combinations in the fraction."""
         return 2**self.basic
 
     @property
     def resolution(self) -> int | None:
-        """The length of the shortest word of the defining relation; None for a full factorial,
-        which has none.
-        """
-        products: list[set[int]] = [{0}]  # of j different columns, j = 0, 1, …
+        """Length of the shortest word of the defining relation; None for a full factorial."""
+        products: list[set[int]] = [{0}]  # at index j: products of j different columns
         for column in self.columns:
-            products = _with(products, column, len(products))
+            products = _extended(products, column, len(products))
         return next(
-            (length for length, found in enumerate(products) if length > 0 and 0 in found), None
+            (length for length, masks in enumerate(products) if length > 0 and 0 in masks), None
         )
 
     @property
     def generator(self) -> str:
-        """The generators as pyDOE3 reads them: `a b c ab`."""
+        """The generators in the notation of pyDOE3: `a b c ab`."""
         return " ".join(
             "".join(chr(ord("a") + i) for i in self.letters(n)) for n in range(len(self.columns))
         )
 
     def letters(self, factor: int) -> list[int]:
-        """The basic factors whose product a factor's column is."""
+        """Return the basic factors whose product is the factor's column."""
         return [i for i in range(self.basic) if self.columns[factor] >> i & 1]
 
     def matrix(self) -> np.ndarray:
-        """The runs (runs, factors): −1 where a factor is at its first level, +1 at its second."""
+        """Return the runs, (runs, factors): −1 for a factor's first level, +1 for its second."""
         import pyDOE3
 
         return pyDOE3.fracfact(self.generator)
 
-    def aliased(self) -> dict[int, list[tuple[int, int]]]:
-        """The pairs of factors whose interactions share a column, by column."""
+    def alias_classes(self) -> dict[int, list[tuple[int, int]]]:
+        """Return the pairs of factors, by the column of their interaction."""
         classes: dict[int, list[tuple[int, int]]] = {}
         for i, j in combinations(range(len(self.columns)), 2):
             classes.setdefault(self.columns[i] ^ self.columns[j], []).append((i, j))
         return classes
 
-    def _order(self) -> int:
-        return sum(len(pairs) * (len(pairs) - 1) // 2 for pairs in self.aliased().values())
+    def aliased_pairs(self) -> int:
+        """Return the number of pairs of two-factor interactions that are aliased."""
+        return sum(len(pairs) * (len(pairs) - 1) // 2 for pairs in self.alias_classes().values())
 
 
 def find_fraction(factors: int, resolution: int, most_runs: int) -> Fraction | None:
-    """The smallest fraction of at least that resolution; a full factorial where there is none, None
-    above `most_runs`.
+    """Return the smallest fraction of at least that resolution.
 
-    Of equal size, those come first that hold the run with every factor off and the run with every
-    factor on (every added factor the product of an odd number of basic ones), then those with the
-    fewest aliased pairs of two-factor interactions.
+    It is the full factorial if there is no proper fraction, and None if it has more than
+    `most_runs` runs. Fractions of equal size that contain both the run with all factors off and
+    the run with all factors on are preferred (every added factor is then the product of an odd
+    number of basic factors), then those with the fewest aliased pairs of two-factor interactions.
     """
     for basic in range(1, factors + 1):
         if 2**basic > most_runs:
@@ -87,8 +87,9 @@ def find_fraction(factors: int, resolution: int, most_runs: int) -> Fraction | N
         if factors > 2**basic - 1:
             continue
         for odd in (True, False):
-            if found := _best(factors, basic, resolution, odd=odd):
-                return found
+            fraction = _best(factors, basic, resolution, odd=odd)
+            if fraction is not None:
+                return fraction
     return None
 
 
@@ -99,12 +100,12 @@ def _best(factors: int, basic: int, resolution: int, *, odd: bool) -> Fraction |
     ]
     candidates.sort(key=lambda mask: (sizes[mask], mask))
     start = tuple(1 << i for i in range(basic))
-    best, fewest = None, None
+    best: Fraction | None = None
     for columns in _search(start, candidates, factors, resolution):
-        found = Fraction(basic, columns)
-        if fewest is None or found._order() < fewest:
-            best, fewest = found, found._order()
-        if fewest == 0:
+        fraction = Fraction(basic, columns)
+        if best is None or fraction.aliased_pairs() < best.aliased_pairs():
+            best = fraction
+        if best.aliased_pairs() == 0:
             break
     return best
 
@@ -112,12 +113,13 @@ def _best(factors: int, basic: int, resolution: int, *, odd: bool) -> Fraction |
 def _search(
     start: tuple[int, ...], candidates: Sequence[int], factors: int, resolution: int
 ) -> Iterator[tuple[int, ...]]:
-    """Sets of `factors` columns of which no fewer than `resolution` have the product 1, as far as
-    the search goes.
+    """Yield sets of `factors` columns with at least that resolution, depth first.
+
+    The search ends after `_MOST_NODES` nodes.
     """
     products: list[set[int]] = [{0}]
     for column in start:
-        products = _with(products, column, resolution - 2)
+        products = _extended(products, column, resolution - 2)
     nodes = 0
     stack = [(start, products, 0)]
     while stack and nodes < _MOST_NODES:
@@ -126,21 +128,17 @@ def _search(
         if len(columns) == factors:
             yield columns
             continue
-        # Enough candidates must be left; the last is pushed first, so that the smallest is looked
-        # at first.
+        # Leave enough candidates for the other factors. The last candidate is pushed first, so
+        # that the smallest is visited first.
         for i in range(len(candidates) - (factors - len(columns)), first - 1, -1):
-            if not any(candidates[i] in found for found in products):
-                stack.append(
-                    (
-                        (*columns, candidates[i]),
-                        _with(products, candidates[i], resolution - 2),
-                        i + 1,
-                    )
-                )
+            column = candidates[i]
+            if not any(column in masks for masks in products):
+                longer = _extended(products, column, resolution - 2)
+                stack.append(((*columns, column), longer, i + 1))
 
 
-def _with(products: Sequence[set[int]], column: int, most: int) -> list[set[int]]:
-    """Products of up to `most` columns, with one column more."""
-    longer = [set[int](), *({column ^ p for p in found} for found in products)]
-    padded = [*products, set[int]()]
-    return [a | b for a, b in zip(padded, longer, strict=True)][: most + 1]
+def _extended(products: Sequence[set[int]], column: int, most: int) -> list[set[int]]:
+    """Return the products of up to `most` columns when `column` joins those of `products`."""
+    with_column = [set[int](), *({column ^ mask for mask in masks} for masks in products)]
+    without_column = [*products, set[int]()]
+    return [a | b for a, b in zip(without_column, with_column, strict=True)][: most + 1]

@@ -1,9 +1,7 @@
-"""What designs are made of: arms, contrasts of their means, and what a design is asked to lay
-out.
-"""
+"""Data types of designs: the layout of arms and contrasts, and the task that a design solves."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,9 +17,10 @@ MOST_ARMS = 256
 
 @dataclass(frozen=True)
 class Contrast:
-    """An effect as weights on arm means. `kind`: change, total or interaction. `aliases`: effects
-    that the arms cannot tell from it. `parts`: where it averages over drawn orders, the weights of
-    each draw.
+    """An effect as weights on arm means.
+
+    `kind` is change, total or interaction. `aliases` are effects that the arms cannot distinguish
+    from this one. `parts`: for an average over sampled orders, the weights of each sample.
     """
 
     name: str
@@ -33,9 +32,11 @@ class Contrast:
 
 @dataclass
 class DesignLayout:
-    """What a design asks for. `infeasible`: combinations left out, with the reason. `notes`: what a
-    reader must know of it. `baseline`: the arm whose mean a margin in percent refers to.
-    `replicates`: of arms with a seed stream of their own.
+    """The arms and contrasts of a design.
+
+    `infeasible`: reasons by combination that is left out. `notes`: remarks for the reader of a
+    report. `baseline`: the arm whose mean a margin in percent refers to. `replicates`: the number
+    of the seed stream, by arm that has its own.
     """
 
     arms: dict[str, Model] = field(default_factory=dict)
@@ -46,19 +47,22 @@ class DesignLayout:
     replicates: dict[str, int] = field(default_factory=dict)
 
     def add(self, model: Model) -> str:
-        """Adds an arm, unless one with the same plugins is there: its runs would be the same.
-        Returns the arm's name.
+        """Add an arm and return its name.
+
+        An arm with the same plugins is reused, since its runs would be the same.
         """
-        known = next((name for name, arm in self.arms.items() if arm.uses == model.uses), None)
-        if known is None:
-            self.arms[model.expression] = model
-        return known or model.expression
+        for name, arm in self.arms.items():
+            if arm.uses == model.uses:
+                return name
+        self.arms[model.expression] = model
+        return model.expression
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a design is to lay out: from `start`, towards `end` if there is one, by `factors`.
-    `document`: says places.
+    """The input of a design: it varies `factors` from `start`, towards `end` if there is one.
+
+    `document` knows the positions of keys for error messages.
     """
 
     start: Model
@@ -69,27 +73,29 @@ class Task:
 
     @property
     def changes(self) -> list[Change]:
-        """The factors' last levels: the changes, in a design that takes no factors."""
+        """The factors' last levels, which are the changes in a design without `factors`."""
         return [factor.levels[-1] for factor in self.factors]
 
     @cached_property
     def goal(self) -> Model:
-        """`to`, at the sizes of `from`; without it, `from` with all changes."""
+        """`to` at the sizes of `from`, or `from` with all changes if there is no `to`."""
         if self.end is not None:
-            return Model(
-                self.end.expression, self.end.family, self.end.size, self.end.uses, self.start.dims
-            )
+            return replace(self.end, dims=self.start.dims)
         return variant(self.start, self._uses([len(factor.levels) - 1 for factor in self.factors]))
 
     def model(self, uses: Mapping[str, Use], base: Model | None = None) -> Model:
-        """The arm with these plugins: an end under its own name, others as `base` (`from`) with the
-        difference.
+        """Return the arm with these plugins.
+
+        It is named as its end if it is one, otherwise as `base` (default: `from`) with the
+        differences.
         """
-        named = next((end for end in (self.start, self.goal) if end.uses == uses), None)
-        return named or variant(base or self.start, uses)
+        for end in (self.start, self.goal):
+            if end.uses == uses:
+                return end
+        return variant(base or self.start, uses)
 
     def combination(self, levels: Sequence[int]) -> Model:
-        """The arm with each factor at the level of that number."""
+        """Return the arm with each factor at the level of that number."""
         return self.model(self._uses(levels))
 
     def _uses(self, levels: Sequence[int]) -> Mapping[str, Use]:
@@ -98,26 +104,26 @@ class Task:
             uses = factor.levels[level].apply(uses)
         return uses
 
-    def refusal(self, message: str, *key: str) -> UserError:
-        """An error said of `design`, or of the key below it."""
+    def error(self, message: str, *key: str) -> UserError:
+        """Return an error at the position of `design`, or of a key below it."""
         path = ("design", *key)
         return UserError(f"{self.document.at(path)}: {message}")
 
-    def way_out(self, error: UserError) -> str:
-        """What to do about an illegal combination."""
+    def remedy(self, error: UserError) -> str:
+        """Return advice on how to avoid an illegal combination."""
         if not isinstance(error, Conflict):
-            return "add what is needed to `from`, or leave that change out"
-        levels = sorted(error.plugins, key=lambda name: name not in self.start.uses)
-        shown = ", ".join(levels if levels[0] in self.start.uses else ["off", *levels])
-        either = " or ".join(map(repr, levels))
+            return "add the required plugin to `from`, or remove that change"
+        plugins = sorted(error.plugins, key=lambda name: name not in self.start.uses)
+        levels = plugins if plugins[0] in self.start.uses else ["off", *plugins]
+        either = " or ".join(map(repr, plugins))
         return (
             f"leave out {either}, or make them levels of one factor of a factorial (`factors: "
-            f"{{NAME: [{shown}]}}`)"
+            f"{{NAME: [{', '.join(levels)}]}}`)"
         )
 
 
-def illegal(model: Model) -> UserError | None:
-    """Why a combination of plugins cannot be, if it cannot."""
+def composition_error(model: Model) -> UserError | None:
+    """Return the reason why the model's plugins cannot be combined; None if they can."""
     try:
         check_conflicts([use.claim() for use in model.uses.values()])
     except UserError as error:
@@ -128,16 +134,17 @@ def illegal(model: Model) -> UserError | None:
 def contrast(
     name: str, kind: str, terms: Iterable[tuple[str, float]], aliases: Iterable[str] = ()
 ) -> Contrast:
-    """A contrast from (arm, weight) terms; the weights of an arm named twice add up."""
+    """Return a contrast from (arm, weight) terms; weights of the same arm add up."""
     weights: dict[str, float] = {}
     for arm, weight in terms:
         weights[arm] = weights.get(arm, 0.0) + weight
     return Contrast(name, kind, weights, tuple(aliases))
 
 
-def total(layout: DesignLayout, task: Task) -> None:
-    """Adds both ends to the arms, and the effect of all changes together where the ends differ."""
-    goal, start = layout.add(task.goal), layout.add(task.start)
+def add_total(layout: DesignLayout, task: Task) -> None:
+    """Add both ends to the arms and, if they differ, the effect of all changes together."""
+    goal = layout.add(task.goal)
+    start = layout.add(task.start)
     if goal != start:
         layout.contrasts.append(
             contrast(f"{goal} vs {start}", "total", [(goal, 1.0), (start, -1.0)])

@@ -7,7 +7,14 @@ from typing import Any
 from ablab.arch.composition.expression import Model, Use
 from ablab.arch.composition.registry import Plugin, Registry
 from ablab.design.changes import Change, variant
-from ablab.design.factors import OFF, Factor, change_to, check_apart, listed_changes, listed_factor
+from ablab.design.factors import (
+    OFF,
+    Factor,
+    change_to,
+    check_disjoint,
+    listed_changes,
+    listed_factor,
+)
 from ablab.errors import UserError, unknown
 from ablab.schedule.tuning import intervals
 from ablab.spec.search import Search
@@ -61,7 +68,7 @@ class Space:
             else:
                 self._switches[name] = _switch(name, tried, registry, document)
         switches = [Factor(name, (), ("design", "factors", name)) for name in self._switches]
-        check_apart([*self._lists.values(), *switches], design.kind, document)
+        check_disjoint([*self._lists.values(), *switches], design.kind, document)
         self.parameters = self._parameters()
 
     def choose(self, suggest: Suggest) -> None:

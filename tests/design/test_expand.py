@@ -256,7 +256,7 @@ RUNG = "{model: {width: 32}, budget: {steps: 8}}"
         (
             f"scales: [{RUNG}, {{recipe: {{lr: 0.1}}}}, {RUNG}]",
             "",
-            "x.yaml:7:52: scales.rungs.1: a rung has a `model` of",
+            "x.yaml:7:52: scales.rungs.1: a rung needs a `model`",
         ),
         (
             f"scales: [{RUNG}, {{model: {{width: 64}}}}, {RUNG}]",

@@ -123,7 +123,7 @@ def test_two_level_factors(laid):
         ),
         (
             "changes: [rope, alibi, swiglu, no_bias]",
-            "x.yaml:4:1: design: the fraction needs 'gpt2 + alibi + rope', which cannot",
+            "x.yaml:4:1: design: the fraction needs 'gpt2 + alibi + rope', which is illegal",
         ),
         (
             "changes: [rope, alibi, swiglu, no_bias]",

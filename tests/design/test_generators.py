@@ -61,7 +61,7 @@ def test_alias_classes_are_pydoe3s(factors, resolution):
             expected.add(frozenset(names))
     mine = {
         frozenset("".join(chr(ord("a") + i) for i in pair) for pair in pairs)
-        for pairs in found.aliased().values()
+        for pairs in found.alias_classes().values()
     }
     assert mine == expected
 
@@ -81,7 +81,7 @@ def test_of_equal_fractions_the_one_with_the_fewest_aliased_pairs_is_taken():
         fewest = min(
             aliased([*basic, *added]) for added in combinations(odd, factors - found.basic)
         )
-        assert sum(len(p) * (len(p) - 1) // 2 for p in found.aliased().values()) == fewest
+        assert sum(len(p) * (len(p) - 1) // 2 for p in found.alias_classes().values()) == fewest
 
 
 def aliased(columns):

@@ -149,7 +149,7 @@ def test_what_writes_the_same_path_is_replaced(registry, tmp_path):
         ("from: gpt2\ndesign: {kind: one_in, changes: [rope, + rope]}\n", "both change 'rope'"),
         (
             "from: gpt2\ndesign: {kind: one_in_one_out, changes: [rope]}\n",
-            "x.yaml:4:1: design: one change does the same",
+            "x.yaml:4:1: design: a single change has the same effect",
         ),
         (
             "from: gpt2\ndesign: {kind: path, factors: {a: [off, rope]}}\n",
