@@ -1,6 +1,4 @@
-"""Addresses of trackers: which there are, and what may be shown of them: they may hold a password,
-which nobody is to see.
-"""
+"""Addresses of tracking servers and databases: validation, and redaction of their passwords."""
 
 import re
 from urllib.parse import unquote, unquote_plus, urlsplit, urlunsplit
@@ -14,79 +12,82 @@ _SERVERS = ("http://", "https://")
 _SECRET = re.compile(
     r"pass|pwd|token|secret|credential|api_?key|access_?key|signature", re.IGNORECASE
 )
-# By hand: urlsplit can't read passwords that SQLAlchemy takes as they are.
+# Not urlsplit, which fails on passwords with special characters that SQLAlchemy accepts.
 _PASSWORD = re.compile(r"^(?:[^:]*://)?[^:]*:(.*)@", re.DOTALL)
 _SETTING = re.compile(r"[?&;]([^?&;=]*)=([^&;]*)")
 
 
 def is_server(uri: str) -> bool:
-    """Whether `uri` is a tracking server's address."""
+    """Return whether `uri` is the address of a tracking server."""
     return uri.startswith(_SERVERS)
 
 
 def is_database(uri: str) -> bool:
-    """Whether `uri` is a database's address."""
+    """Return whether `uri` is the address of a database."""
     return re.match("|".join(_DATABASES), uri) is not None
 
 
 def require_tracker(uri: str) -> None:
-    """Raises UserError where `uri` is no address of a tracking server or a database."""
+    """Raise UserError unless `uri` is the address of a tracking server or a database."""
     if not (is_server(uri) or is_database(uri)):
         raise UserError(
-            f"{redacted(uri, uri)!r} is no tracking server or database: give "
+            f"{redacted(uri, uri)!r} is not the address of a tracking server or database: give "
             "http://HOST:PORT or sqlite:///FILE"
         )
     _require_encoded(uri)
 
 
 def require_database(uri: str) -> None:
-    """Raises UserError where `uri` is no address of a database."""
+    """Raise UserError unless `uri` is the address of a database."""
     if not is_database(uri):
         raise UserError(
-            f"{redacted(uri, uri)!r} is no database: give postgresql+psycopg://USER@HOST/NAME"
+            f"{redacted(uri, uri)!r} is not the address of a database: give "
+            "postgresql+psycopg://USER@HOST/NAME"
         )
     _require_encoded(uri)
 
 
 def _require_encoded(uri: str) -> None:
-    """Raises UserError for a user or a password of which a tracker would take a part for the host,
-    and say so.
+    """Raise UserError for special characters in the user name or the password.
+
+    A tracker would parse part of them as the host, and print that part in its error message.
     """
-    before, _, _ = uri.partition("://")[2].rpartition("@")
-    kept = "/?#" if is_server(uri) else ""
-    if not uri.startswith("sqlite:") and re.search(rf"[@\[\]\s{kept}]", before):
+    credentials, _, _ = uri.partition("://")[2].rpartition("@")
+    delimiters = "/?#" if is_server(uri) else ""
+    if not uri.startswith("sqlite:") and re.search(rf"[@\[\]\s{delimiters}]", credentials):
         raise UserError(
-            f"{redacted(uri, uri)}: percent-encode what is no letter or digit in the user "
-            "and the password"
+            f"{redacted(uri, uri)}: percent-encode the special characters in the user name and "
+            "the password"
         )
 
 
 def redacted(text: str, address: str) -> str:
-    """`text` without the password that `address` holds."""
+    """Return `text` with the passwords of `address` replaced by `***`."""
     settings = [
-        found.span(2) for found in _SETTING.finditer(address) if _SECRET.search(unquote(found[1]))
+        match.span(2) for match in _SETTING.finditer(address) if _SECRET.search(unquote(match[1]))
     ]
-    spans = [*settings, *(found.span(1) for found in _PASSWORD.finditer(address))]
-    hidden = {at for span in spans for at in range(*span)}
-    shown = "".join("\0" if at in hidden else sign for at, sign in enumerate(address))
-    text = text.replace(address, re.sub("\0+", "***", shown))
-    whole = [address[slice(*span)] for span in spans]
-    secrets = [*whole, *(secret.partition("#")[0] for secret in whole)]
-    written = {
-        form for secret in secrets for form in (secret, unquote(secret), unquote_plus(secret))
-    } - {""}
-    for secret in sorted(written, key=len, reverse=True):  # one may be the beginning of another
+    spans = [*settings, *(match.span(1) for match in _PASSWORD.finditer(address))]
+    hidden = {position for span in spans for position in range(*span)}
+    masked = "".join("\0" if i in hidden else character for i, character in enumerate(address))
+    text = text.replace(address, re.sub("\0+", "***", masked))
+    # Error messages may quote a password decoded, or up to a `#`.
+    values = [address[slice(*span)] for span in spans]
+    values += [value.partition("#")[0] for value in values]
+    secrets = {form for value in values for form in (value, unquote(value), unquote_plus(value))}
+    secrets.discard("")
+    # The longest first, since one may be the beginning of another.
+    for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
 
 
 def without_user(address: str) -> str:
-    """A server's `address` without the user and the password before its host."""
+    """Return a server's `address` without user name and password."""
     parts = urlsplit(address)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
 def fault(error: Exception, address: str) -> str:
-    """What went wrong with the tracker at `address`, in a line."""
+    """Describe an error of the tracker at `address` in one line, without its password."""
     first = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {redacted(first, address)[:200]}"

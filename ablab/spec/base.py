@@ -1,4 +1,4 @@
-"""The base of all that a study file holds."""
+"""The base class of the models of a study file."""
 
 from pydantic import BaseModel, ConfigDict
 

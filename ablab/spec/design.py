@@ -1,4 +1,4 @@
-"""What `design` in a study file may say."""
+"""The models of `design` in a study file."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -9,17 +9,16 @@ from ablab.spec.search import Search
 
 
 def _levels(value: Any) -> Any:
-    """Accepts a list of levels, or a mapping of options to lists of values."""
+    """Accept a list of levels, or a mapping of options to lists of values."""
     if isinstance(value, list) and all(isinstance(level, str) for level in value):
         return value
     if isinstance(value, dict) and all(
-        isinstance(listed, list) and listed for listed in value.values()
+        isinstance(choices, list) and choices for choices in value.values()
     ):
         return value
     raise ValueError(
         "a list of levels is expected (terms as in `changes`, or `off`), or, for a factor named "
-        "after a plugin, "
-        f"a mapping of its options to lists of values, not {value!r}"
+        f"after a plugin, a mapping of its options to lists of values, not {value!r}"
     )
 
 
@@ -40,7 +39,7 @@ class Compare(Config):
 
 
 class _Changes(Config):
-    """The key that most designs have."""
+    """The key that most designs share."""
 
     changes: Annotated[list[str], Field(min_length=1)] | None = None
     """The changes to study, as terms of a model expression (`rope`, `- scaled_init`). Defaults to
@@ -141,12 +140,12 @@ Design = Annotated[AnyDesign, Discriminator("kind")]
 
 
 def misplaced(key: str) -> str | None:
-    """What to say of a key that goes with other designs than the one it was given to; None where
-    none takes it.
-    """
+    """Return a message that names the designs which have `key`; None if there are none."""
     kinds = [
         get_args(m.model_fields["kind"].annotation)[0]
         for m in get_args(AnyDesign)
         if key in m.model_fields
     ]
-    return f"{key!r} goes with design {' or '.join(kinds)}" if kinds else None
+    if not kinds:
+        return None
+    return f"{key!r} goes with design {' or '.join(kinds)}"

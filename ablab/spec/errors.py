@@ -1,12 +1,11 @@
-"""What is wrong with a study file, in its own words: the place, the key, and the nearest right
-one.
-"""
+"""Messages for validation errors of a study file: position, key, problem and suggestion."""
 
 from collections.abc import Iterable, Sequence
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from ablab.errors import unknown
 from ablab.spec.addresses import redacted
@@ -15,36 +14,37 @@ from ablab.spec.yaml_document import Document
 
 
 def messages(error: ValidationError, document: Document, root: type[BaseModel]) -> Iterable[str]:
-    """A line for each error that validating `document` against `root` gave."""
+    """Yield a message for each error of validating `document` against `root`."""
     for item in error.errors():
         if (
             item["loc"][:1] == ("budget",)
             and item["type"] != "missing"
             and "budget" not in document.values
         ):
-            continue  # said of `budgets` or `scales`, which it is taken from
+            continue  # copied from `budgets` or `scales`, where the same error is reported
         path, models = _walk(item["loc"], root)
-        key = ".".join(path)
-        message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            known = [alias for model in models for alias in _aliases(model)]
-            elsewhere = misplaced(path[-1]) if path[0] == "design" and len(path) == 2 else None
-            message = elsewhere or str(unknown("key", path[-1], known))
-        elif item["type"] == "union_tag_invalid":
-            context = item.get("ctx", {})
-            expected = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
-            message = str(unknown(context["discriminator"].strip("'"), context["tag"], expected))
-        elif item["type"] not in ("missing", "value_error", "union_tag_not_found"):
-            message = f"{message}, not {_shown(item['input'])}"
-        yield (
-            f"{document.place(path)}: {key}: {message}"
-            if key
-            else f"{document.place(path)}: {message}"
-        )
+        message = _message(item, path, models)
+        prefix = document.at(path) if path else document.place(path)
+        yield f"{prefix}: {message}"
 
 
-def _shown(value: Any) -> str:
-    """What was given, without the password of an address."""
+def _message(item: ErrorDetails, path: Sequence[str], models: Sequence[type[BaseModel]]) -> str:
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        keys = [alias for model in models for alias in _aliases(model)]
+        in_design = path[0] == "design" and len(path) == 2
+        other_designs = misplaced(path[-1]) if in_design else None
+        return other_designs or str(unknown("key", path[-1], keys))
+    if item["type"] == "union_tag_invalid":
+        context = item.get("ctx", {})
+        expected = [tag.strip().strip("'") for tag in context["expected_tags"].split(",")]
+        return str(unknown(context["discriminator"].strip("'"), context["tag"], expected))
+    if item["type"] in ("missing", "value_error", "union_tag_not_found"):
+        return message
+    return f"{message}, not {_redacted_repr(item['input'])}"
+
+
+def _redacted_repr(value: Any) -> str:
     text = repr(value)
     return redacted(text, text) if "://" in text else text
 
@@ -52,13 +52,14 @@ def _shown(value: Any) -> str:
 def _walk(
     loc: Sequence[str | int], root: type[BaseModel]
 ) -> tuple[list[str], list[type[BaseModel]]]:
-    """The YAML path of a pydantic location (which also names the chosen members of unions), and the
-    models at its end.
+    """Return the YAML path of a pydantic location, and the models at its end.
+
+    The location also names the selected members of unions, which are not in the YAML path.
     """
     path: list[str] = []
     parents: list[type[BaseModel]] = [root]
     models: list[type[BaseModel]] = [root]
-    named = False  # the next part is a name that the user chose, as an arm's
+    named = False  # whether the next part is a name chosen by the user, such as an arm's
     for part in loc:
         if named:
             named = False
@@ -68,7 +69,7 @@ def _walk(
         if tagged:
             models = tagged
             continue
-        if isinstance(part, int):  # of a list, whose items are what `models` says
+        if isinstance(part, int):  # an index of a list, whose items are `models`
             path.append(str(part))
             continue
         fields = [f for m in models for n, f in m.model_fields.items() if part in (n, f.alias)]
@@ -82,17 +83,16 @@ def _walk(
 
 
 def _tag(model: type[BaseModel]) -> Any:
+    """Return the value of the model's discriminator; None if it is no member of a union."""
     for name in ("kind", "source"):
-        if (
-            name in model.model_fields
-            and get_origin(model.model_fields[name].annotation) is Literal
-        ):
-            return get_args(model.model_fields[name].annotation)[0]
+        field = model.model_fields.get(name)
+        if field is not None and get_origin(field.annotation) is Literal:
+            return get_args(field.annotation)[0]
     return None
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The models that a value may be, or in a mapping of names the values."""
+    """Return the models in an annotation, including those of the values of a mapping."""
     values = [
         get_args(leaf)[1] if get_origin(leaf) is dict else leaf for leaf in _leaves(annotation)
     ]

@@ -1,5 +1,7 @@
-"""On what a study's runs train: how many processes share a run, and how. But for the threads, the
-numbers do not depend on it, unless the budget is of seconds.
+"""The devices that a study's runs are trained on, and how processes share a run.
+
+Results do not depend on them, except on the number of threads and, under a budget of seconds, on
+the speed of the hardware.
 """
 
 import os
@@ -15,26 +17,35 @@ from ablab.spec.base import Config
 from ablab.train.machine import cores, told
 from ablab.train.parallel import ParallelLayout, Strategy
 
-_BYTES_A_PARAMETER = 16  # weights, gradients and AdamW's two moments in float32
-_SHARE_OF_MEMORY = 0.6  # the rest is for activations
+_BYTES_PER_PARAMETER = 16  # weight, gradient and AdamW's two moments in float32
+_SHARE_OF_MEMORY = 0.6  # the rest is reserved for activations
 
 
 class Hardware(Config):
-    """On what each run trains. `devices`: how many processes of a node share it, each on a GPU, or
-    on CPU cores where there is none. `nodes`: over how many nodes; `ablab run` is then started on
-    each, by torchrun or srun. `strategy`: how they do; `auto` picks and says what. `tensor`: how
-    many of them hold the model together, each a part. `compile`: whether blocks are compiled by
-    torch. `threads`: CPU threads of each process of a run. Rounding depends on them, so they are
-    part of a run's key and do not follow from the machine.
-    """
+    """The devices of a run, and how its processes share the work."""
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    """The type of device; `auto` uses GPUs if there are any."""
     devices: Annotated[int, Field(ge=1)] = 1
+    """Number of processes per node that share a run, each on a GPU, or on CPU cores if there is no
+    GPU.
+    """
     nodes: Annotated[int, Field(ge=1)] = 1
+    """Number of nodes that share a run; `ablab run` is then started on each, by torchrun or
+    srun.
+    """
     strategy: Literal["auto", "ddp", "fsdp", "tensor"] = "auto"
+    """How processes share a run; `auto` chooses `fsdp` if the model does not fit one device, `ddp`
+    otherwise.
+    """
     tensor: Annotated[int, Field(ge=1)] | None = None
+    """Tensor-parallel size: the number of processes that share one copy of the model."""
     compile: bool = False
+    """Whether to compile the blocks with torch.compile."""
     threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of each process of a run. Rounding depends on them, so they are part of a run's
+    key and are not derived from the machine.
+    """
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "Hardware":
@@ -52,18 +63,21 @@ class Hardware(Config):
 
     @property
     def processes(self) -> int:
-        """How many share a run."""
+        """Number of processes that share a run."""
         return self.devices * self.nodes
 
     @property
     def tensor_size(self) -> int:
-        """How many processes hold a model together."""
-        return self.tensor or (self.processes if self.strategy == "tensor" else 1)
+        """Number of processes that share one copy of the model."""
+        if self.tensor is not None:
+            return self.tensor
+        return self.processes if self.strategy == "tensor" else 1
 
     def check(self, value: Composite) -> None:
-        """Raises UserError for an arm that cannot be trained so."""
+        """Raise UserError for an arm that cannot be trained on these devices."""
         if self.tensor_size > 1:
-            for rank in range(self.tensor_size):  # one may lie across what the first does not meet
+            # Every rank, since a split may be impossible on one rank only.
+            for rank in range(self.tensor_size):
                 on_meta(value.arch).split(Ranks(rank, self.tensor_size))
         if self.processes > 1 and not value.recipe.optimizer.elementwise:
             strategy, _ = self._strategy(
@@ -72,24 +86,24 @@ class Hardware(Config):
             if strategy != "ddp":
                 raise UserError(
                     f"{type(value.recipe.optimizer).__name__} needs whole weights, which "
-                    f"strategy {strategy} divides: take "
-                    "strategy ddp, or another optimizer"
+                    f"strategy {strategy} shards: use strategy ddp, or another optimizer"
                 )
 
     def layout(self, parameters: int) -> tuple[ParallelLayout, str]:
-        """How a run of the largest model, of `parameters`, is shared, and why. Raises UserError for
-        more than the machine has.
+        """Return how processes share a run, and the reason in words.
+
+        `parameters`: the size of the largest model. Raises UserError if the machine has too few
+        devices.
         """
-        available, what = self._available()
+        available, unit = self._available()
         if self.devices > available:
             raise UserError(
                 f"hardware.devices: {self.devices} are more than this machine has: "
-                f"{available} {what}"
+                f"{available} {unit}"
             )
-        strategy, why = self._strategy(parameters)
-        return ParallelLayout(
-            strategy, self.processes // self.tensor_size, self.tensor_size, self.nodes
-        ), why
+        strategy, reason = self._strategy(parameters)
+        replicas = self.processes // self.tensor_size
+        return ParallelLayout(strategy, replicas, self.tensor_size, self.nodes), reason
 
     def _strategy(self, parameters: int) -> tuple[Strategy, str]:
         if self.processes == 1:
@@ -100,16 +114,17 @@ class Hardware(Config):
             return self.strategy, "as asked"
         if self.strategy == "tensor":
             return "ddp", "tensor is 1"
-        need, memory = parameters * _BYTES_A_PARAMETER, self._memory()
-        fits = memory is None or need <= _SHARE_OF_MEMORY * memory
-        said = (
-            f"weights, gradients and optimizer state of {need / 1e6:.3g} MB "
-            f"{'fit' if fits else 'do not fit'} one device"
-        )
-        return ("ddp" if fits else "fsdp"), said
+        state_bytes = parameters * _BYTES_PER_PARAMETER
+        memory = self._memory()
+        state = f"weights, gradients and optimizer state of {state_bytes / 1e6:.3g} MB"
+        if memory is None or state_bytes <= _SHARE_OF_MEMORY * memory:
+            return "ddp", f"{state} fit one device"
+        return "fsdp", f"{state} do not fit one device"
 
     def _available(self) -> tuple[int, str]:
-        if gpus := self.gpus():
+        """Return the number of devices of this machine, and their unit."""
+        gpus = self.gpus()
+        if gpus:
             return len(gpus), "GPU(s)"
         if self.accelerator == "cuda":
             raise UserError(
@@ -119,32 +134,33 @@ class Hardware(Config):
         return cores(), "CPU core(s)"
 
     def gpus(self) -> list[str]:
-        """The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them."""
+        """Return the GPUs that may be used, in the notation of CUDA_VISIBLE_DEVICES."""
         import torch
 
-        count = (
-            torch.cuda.device_count()
-            if self.accelerator != "cpu" and torch.cuda.is_available()
-            else 0
-        )
-        given = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
-        return given[:count] or [str(i) for i in range(count)]
+        if self.accelerator == "cpu" or not torch.cuda.is_available():
+            return []
+        count = torch.cuda.device_count()
+        visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        return visible[:count] or [str(i) for i in range(count)]
 
     def _memory(self) -> int | None:
-        """Bytes on the first GPU."""
+        """Return the memory of the first GPU in bytes; None without a GPU."""
         import torch
 
         return torch.cuda.get_device_properties(0).total_memory if self.gpus() else None
 
     def workers(self, requested: int | None, runs: int) -> int:
-        """How many worker processes train `runs` runs: those `requested`, else as many as the
-        devices suffice for.
+        """Return the number of worker processes for `runs` runs.
+
+        It is the `requested` number, or as many as the devices suffice for, but at most one
+        per run.
         """
         return max(1, min(requested or self._most_workers(), runs))
 
     def timed_workers(self, requested: int | None, runs: int) -> int:
-        """The same under a budget of seconds. Raises UserError for workers that would share a
-        device.
+        """Return the number of worker processes under a budget of seconds.
+
+        Raises UserError if workers would share a device.
         """
         most = max(1, self._most_workers())
         if requested is not None and requested > most:
@@ -155,27 +171,30 @@ class Hardware(Config):
         return max(1, min(requested or most, runs))
 
     def _most_workers(self) -> int:
-        if gpus := len(self.gpus()):
-            return gpus // self.devices
+        gpus = self.gpus()
+        if gpus:
+            return len(gpus) // self.devices
         return cores() // (self.devices * self.threads)
 
     def identity(self) -> tuple[str, str]:
-        """What decides beside the recipe how far a run comes in a second: the machine, and how it
-        is shared out.
+        """Return the machine and the parallel layout, on which the speed of a run depends.
+
+        They are part of a run's key under a budget of seconds.
         """
         import torch
 
         device = torch.cuda.get_device_name() if self.gpus() else "cpu"
         compiled = ", compiled" if self.compile else ""
-        shared = (
+        layout = (
             f"{self.devices} device(s) on {self.nodes} node(s), strategy {self.strategy}, tensor "
             f"{self.tensor_size}{compiled}"
         )
-        return told(device, cores(), self.threads), shared
+        return told(device, cores(), self.threads), layout
 
     def shares(self) -> list[str]:
-        """The devices of each worker, as CUDA_VISIBLE_DEVICES names them; none where nothing is to
-        be said.
+        """Return the value of CUDA_VISIBLE_DEVICES for each worker.
+
+        The list is empty if there are no GPUs and it need not be set.
         """
         gpus = self.gpus()
         if self.accelerator == "cpu":

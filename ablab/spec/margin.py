@@ -1,5 +1,6 @@
-"""The margin: within which effects count as nil. It is fixed before any run, so that no result can
-move it.
+"""The equivalence margin: effects smaller than it count as equivalent to zero.
+
+It is part of the study file, so that it is fixed before any result is known.
 """
 
 import math
@@ -13,9 +14,10 @@ _PERCENT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*")
 
 
 def _margin(value: Any) -> Any:
-    """A positive number, or text in percent in one spelling."""
-    if isinstance(value, str) and (found := _PERCENT.fullmatch(value)) and float(found[1]) > 0:
-        return f"{float(found[1]):g} %"
+    """Accept a positive number or a percentage, which is normalized to the form `0.5 %`."""
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is not None and float(match[1]) > 0:
+        return f"{float(match[1]):g} %"
     if (
         isinstance(value, int | float)
         and not isinstance(value, bool)
@@ -33,9 +35,9 @@ Margin = Annotated[Any, BeforeValidator(_margin, json_schema_input_type=float | 
 
 
 def margin_of(margin: float | str, baseline_mean: float | None) -> float | None:
-    """Return a study's margin in the metric's units.
+    """Return a study's margin in the metric's unit.
 
-    None where it is a percentage of a mean that is not known.
+    None if it is a percentage and the baseline's mean is unknown.
     """
     if not isinstance(margin, str):
         return margin

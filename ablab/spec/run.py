@@ -1,6 +1,4 @@
-"""What a study may say of its runs: sizes, budget and recipe, and the rungs of a ladder, which have
-their own.
-"""
+"""The models of sizes, budgets, recipes and ladders in a study file."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -47,9 +45,9 @@ class BudgetConfig(Config):
         return self
 
     def budget(self) -> Budget:
-        """The budget as a value."""
+        """Return the budget as a value with kind and amount."""
         return next(
-            Budget(kind, amount) for kind in KINDS if (amount := getattr(self, kind)) is not None
+            Budget(kind, getattr(self, kind)) for kind in KINDS if getattr(self, kind) is not None
         )
 
 
@@ -85,7 +83,7 @@ class RecipeConfig(Config):
 
 
 def _preset(value: Any) -> Any:
-    """A recipe that is a name alone is that preset."""
+    """Accept the name of a preset in place of a mapping."""
     return {"preset": value} if isinstance(value, str) else value
 
 
@@ -117,7 +115,7 @@ class Scales(Config):
 
 
 def as_ladder(value: Any) -> Any:
-    """A list is that of the rungs."""
+    """Accept a list of rungs in place of a mapping."""
     if not isinstance(value, list | Mapping | Scales):
         raise ValueError(
             f"a list of rungs is expected, or {{rungs: [...], lr: ...}}, not {value!r}"
@@ -126,17 +124,19 @@ def as_ladder(value: Any) -> Any:
 
 
 def first_budget(several: Any, ladder: Any) -> Any:
-    """What a study's first part may spend; of lists that are refused later, in better words,
-    anything that is sound.
+    """Return the unvalidated budget of a study's first part.
+
+    Where `budgets` (`several`) and `scales` (`ladder`) have none it is an arbitrary valid budget,
+    so that the error is reported for these keys and not for `budget`.
     """
-    if several is None:
+    budgets = several
+    if budgets is None:
         rungs = ladder.get("rungs") if isinstance(ladder, Mapping) else ladder
-        several = (
-            [rung.get("budget") for rung in rungs if isinstance(rung, Mapping)]
-            if isinstance(rungs, list)
-            else None
-        )
-    return (several[0] if isinstance(several, list) and several else None) or {"steps": 1.0}
+        if isinstance(rungs, list):
+            budgets = [rung.get("budget") for rung in rungs if isinstance(rung, Mapping)]
+    if isinstance(budgets, list) and budgets and budgets[0]:
+        return budgets[0]
+    return {"steps": 1.0}
 
 
 Ladder = Annotated[Scales, BeforeValidator(as_ladder, json_schema_input_type=Scales | list[Rung])]

@@ -1,4 +1,4 @@
-"""What a study may say of a search over plugin sets."""
+"""The model of a search over sets of plugins in a study file."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -11,7 +11,7 @@ from ablab.spec.tune import Prune, Range
 
 
 def _values(value: Any) -> Any:
-    """A list of levels, or a mapping of options to lists and ranges."""
+    """Accept a list of levels, or a mapping of options to lists and ranges."""
     if (
         isinstance(value, list)
         and len(value) > 1

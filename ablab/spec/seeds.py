@@ -1,6 +1,4 @@
-"""The seeds of a study: a number, a list, or as many as its verdicts need; and the streams that
-replicates draw theirs from.
-"""
+"""The seeds of a study (a number, a list, or as many as the verdicts need), and replicates."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -9,7 +7,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ablab.spec.base import Config
 
-# Replicate r of an arm takes the study's seeds + r × this: streams share no seed.
+# Replicate r of an arm uses the study's seeds + r × STREAM, so that no two replicates share a seed.
 STREAM = 1_000_000
 
 
@@ -36,17 +34,14 @@ class AdaptiveSeeds(Config):
 
 
 def _fixed(value: Any) -> Any:
-    """Accepts a count or a list of distinct seeds."""
+    """Accept a count or a list of distinct seeds."""
     several = isinstance(value, list) and len(value) > 0 and len(set(map(str, value))) == len(value)
-    if (
-        not all(type(seed) is int and seed >= 0 for seed in (value if several else [value]))
-        or value == 0
-    ):
-        forms = (
+    numbers = value if several else [value]
+    if value == 0 or not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError(
             "a number of seeds (at least 1), or a list of different whole numbers, or {start, "
-            "max, until: decided}"
+            f"max, until: decided}}, not {value!r}"
         )
-        raise ValueError(f"{forms}, not {value!r}")
     return value
 
 
@@ -82,16 +77,16 @@ ArmText = Annotated[
 ]
 
 
-def seed_list(seeds: Any) -> list[int]:
-    """The seeds that there can be: 1 to n where a number is given, 1 to the most where they are
-    adaptive.
-    """
+def seed_list(seeds: int | list[int] | AdaptiveSeeds) -> list[int]:
+    """Return all seeds that runs may have: 1 to n for a number, 1 to the maximum if adaptive."""
     if isinstance(seeds, AdaptiveSeeds):
-        seeds = seeds.max
-    return list(range(1, seeds + 1)) if isinstance(seeds, int) else list(seeds)
+        return list(range(1, seeds.max + 1))
+    if isinstance(seeds, int):
+        return list(range(1, seeds + 1))
+    return list(seeds)
 
 
-def seeds_text(seeds: Any) -> str:
+def seeds_text(seeds: int | list[int] | AdaptiveSeeds) -> str:
     """Return a study's seeds in words."""
     if isinstance(seeds, AdaptiveSeeds):
         return f"{seeds.start} of every arm, more where verdicts were open, at most {seeds.max}"

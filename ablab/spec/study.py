@@ -1,6 +1,4 @@
-"""What a study may say: pydantic models, strict, unknown keys refused, every error with its place
-in the file.
-"""
+"""The model of a study file, and loading with the position of every error."""
 
 import hashlib
 import json
@@ -23,20 +21,20 @@ from ablab.spec.metric import StudyMetric
 from ablab.spec.run import BudgetConfig, Ladder, RecipeConfig, RecipeField, Sizes, first_budget
 from ablab.spec.seeds import STREAM, AdaptiveSeeds, ArmText, Replicate, Seeds, seed_list
 from ablab.spec.tune import Tune
-from ablab.spec.yaml_document import Document, read
+from ablab.spec.yaml_document import Document, read_document
 
 
 def _valid(require: Callable[[str], None]) -> Callable[[str], str]:
-    """A validator of what `require` raises no UserError for."""
+    """Turn a check that raises UserError into a pydantic validator."""
 
-    def value(given: str) -> str:
+    def validate(value: str) -> str:
         try:
-            require(given)
+            require(value)
         except UserError as error:
             raise ValueError(str(error)) from None
-        return given
+        return value
 
-    return value
+    return validate
 
 
 class Tracking(Config):
@@ -53,7 +51,7 @@ class Tracking(Config):
 
 
 def _match(value: Any) -> Any:
-    """Accepts the names of what can be matched."""
+    """Accept the names of quantities that can be matched."""
     if value is not None and value not in MATCHES:
         raise ValueError(str(unknown("match", str(value), MATCHES)))
     return value
@@ -62,8 +60,9 @@ def _match(value: Any) -> Any:
 Match = Literal["params", "flops_per_token"]
 MATCHES: tuple[Match, ...] = get_args(Match)
 Share = Annotated[float, Field(gt=0, lt=1)]
-# Keys that came later: at their defaults a study is the revision that it was without them.
-_LATER: dict[tuple[str, ...], Any] = {
+# Keys that did not exist in the first version of study files. At these defaults they are excluded
+# from the hash, so that a study keeps its revision.
+_DEFAULTS_OF_NEW_KEYS: dict[tuple[str, ...], Any] = {
     ("margin",): DEFAULT,
     ("tune", "shared"): True,
     ("match",): None,
@@ -135,12 +134,11 @@ class Study(Config):
     def _first_budget(cls, values: Any) -> Any:
         if not isinstance(values, dict) or "budget" in values:
             return values
-        several, ladder = values.get("budgets"), values.get("scales")
-        return (
-            values
-            if several is None and ladder is None
-            else {**values, "budget": first_budget(several, ladder)}
-        )
+        budgets = values.get("budgets")
+        scales = values.get("scales")
+        if budgets is None and scales is None:
+            return values
+        return {**values, "budget": first_budget(budgets, scales)}
 
     @model_validator(mode="after")
     def _has_arms(self) -> "Study":
@@ -152,7 +150,7 @@ class Study(Config):
             return self
         if self.arms is not None:
             raise ValueError(
-                f"arms go with design compare; {self.design.kind} makes its own from `from` "
+                f"arms go with design compare; {self.design.kind} derives its arms from `from` "
                 "and `to`"
             )
         changes = getattr(self.design, "changes", None) or getattr(self.design, "factors", None)
@@ -161,19 +159,17 @@ class Study(Config):
         return self
 
     def seed_list(self) -> list[int]:
-        """The seeds that there can be, replicates' apart: 1 to n where a number is given, or the
-        most there may be.
-        """
+        """Return all seeds that runs may have, without those of replicates."""
         return seed_list(self.seeds)
 
     @property
     def adaptive(self) -> AdaptiveSeeds | None:
-        """How seeds are added, where they are."""
+        """The adaptive seeds; None if the seeds are fixed."""
         return self.seeds if isinstance(self.seeds, AdaptiveSeeds) else None
 
     @property
     def replicates(self) -> dict[str, int]:
-        """The replicate of each arm that names one above 0."""
+        """The number of the seed stream, by arm that has its own."""
         arms = {
             name: arm.replicate
             for name, arm in (self.arms or {}).items()
@@ -182,65 +178,72 @@ class Study(Config):
         return {name: replicate for name, replicate in arms.items() if replicate}
 
     def every_seed(self) -> list[int]:
-        """All seeds that runs and trials may have, over all streams."""
-        own = [*self.seed_list(), *([] if self.trial_seed is None else [self.trial_seed])]
+        """Return all seeds that runs and trials may have, in all streams."""
+        seeds = self.seed_list()
+        if self.trial_seed is not None:
+            seeds.append(self.trial_seed)
         return [
             stream * STREAM + seed
             for stream in sorted({0, *self.replicates.values()})
-            for seed in own
+            for seed in seeds
         ]
 
     @property
     def timed(self) -> bool:
-        """Whether the clock decides how long runs are, in any part."""
+        """Whether the budget of any part is in seconds."""
         return any(budget.seconds is not None for budget in (self.budget, *(self.budgets or ())))
 
     @property
     def objectives(self) -> list[str]:
-        """What runs are judged by: the metric, or what a search asks for."""
+        """The objectives of a search, or else the metric."""
         return list(self.design.objectives) if isinstance(self.design, Search) else [self.metric]
 
     @property
     def trial_seed(self) -> int | None:
-        """The seed of trials, apart from the others; None where there are none."""
+        """The seed of all trials; None in a study without trials."""
         trials = self.tune or self.design
         return trials.seed if isinstance(trials, Tune | Search) else None
 
-    def content(self, *apart: str) -> dict[str, Any]:
-        """In plain JSON types, less `apart`; `budgets` and `scales` only where there are some. Of a
-        rung's recipe, and of the study's under a preset, only what is given: a default that is
-        written out is not what a preset or the study would say.
+    def content(self, *excluded: str) -> dict[str, Any]:
+        """Return the study in plain JSON types, without the `excluded` keys.
+
+        Unset `budgets` and `scales` are omitted, and so are unset options of a recipe where an
+        explicit default would override a preset or, on a rung, the study.
         """
-        none = {name for name in ("budgets", "scales") if getattr(self, name) is None}
-        content = self.model_dump(mode="json", by_alias=True, exclude={*apart, *none})
+        unset = {name for name in ("budgets", "scales") if getattr(self, name) is None}
+        content = self.model_dump(mode="json", by_alias=True, exclude={*excluded, *unset})
         rungs = self.scales.rungs if self.scales else []
-        for rung, told in zip(rungs, content.get("scales", {}).get("rungs", ()), strict=False):
-            told["recipe"] = rung.recipe.model_dump(mode="json", exclude_unset=True)
+        rung_contents = content.get("scales", {}).get("rungs", ())
+        for rung, rung_content in zip(rungs, rung_contents, strict=False):
+            rung_content["recipe"] = rung.recipe.model_dump(mode="json", exclude_unset=True)
         if any(recipe.preset for recipe in (self.recipe, *(rung.recipe for rung in rungs))):
             content["recipe"] = self.recipe.model_dump(mode="json", exclude_unset=True)
         return content
 
     def revision(self) -> str:
-        """A hash of the resolved study; where it is tracked, how workers are cared for and, but for
-        a budget of seconds, what it trains on does not count, apart from the threads.
+        """Return a hash of the resolved study.
+
+        It excludes settings that do not affect results: tracking, checkpoints, retries and, unless
+        the budget is in seconds, the hardware except for the number of threads.
         """
-        apart = ("tracking", "checkpoint_seconds", "retries", "stall_seconds")
-        content = self.content(*apart) if self.timed else self.content(*apart, "hardware")
+        excluded = ["tracking", "checkpoint_seconds", "retries", "stall_seconds"]
+        content = self.content(*excluded, *([] if self.timed else ["hardware"]))
         if not self.timed and self.hardware.threads != Hardware().threads:
             content["hardware"] = {"threads": self.hardware.threads}
-        for path, default in _LATER.items():
-            *above, key = path
-            place = reduce(lambda node, name: node.get(name) or {}, above, content)
-            if key in place and place[key] == default:
-                del place[key]
+        for path, default in _DEFAULTS_OF_NEW_KEYS.items():
+            *parents, key = path
+            node = reduce(lambda parent, name: parent.get(name) or {}, parents, content)
+            if key in node and node[key] == default:
+                del node[key]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def load_study(file: Path, profile: str | None, overrides: Sequence[str]) -> tuple[Study, Document]:
-    """Reads and validates a study file. Raises UserError: `file:line:column: key: what is
-    wrong`.
+    """Read and validate a study file.
+
+    Raises UserError with one line per error: `file:line:column: key: message`.
     """
-    document = read(file, profile, overrides)
+    document = read_document(file, profile, overrides)
     try:
         return Study.model_validate(document.values), document
     except ValidationError as error:

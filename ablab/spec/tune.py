@@ -1,4 +1,4 @@
-"""What a study may say of tuning: the options that are tried, and how often."""
+"""The model of hyperparameter tuning in a study file."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -42,24 +42,25 @@ def _form(value: Any) -> str:
 
 
 def _different(values: list[Any]) -> list[Any]:
-    if twice := [value for i, value in enumerate(values) if value in values[:i]]:
-        raise ValueError(f"{twice[0]!r} is listed twice")
+    """Accept a list without duplicates."""
+    duplicates = [value for i, value in enumerate(values) if value in values[:i]]
+    if duplicates:
+        raise ValueError(f"{duplicates[0]!r} is listed twice")
     return values
 
 
-def _within(each: Any) -> AfterValidator:
-    """Both ends of a range are as the option's values (`each`)."""
-    adapter = TypeAdapter(each)
+def _within(value_type: Any) -> AfterValidator:
+    """Return a validator that requires both bounds of a range to be of `value_type`."""
+    adapter = TypeAdapter(value_type)
 
-    def check(found: Range) -> Range:
+    def check(bounds: Range) -> Range:
         for name in ("low", "high"):
+            bound = getattr(bounds, name)
             try:
-                adapter.validate_python(getattr(found, name))
+                adapter.validate_python(bound)
             except ValidationError as error:
-                raise ValueError(
-                    f"{name} {getattr(found, name):g}: {error.errors()[0]['msg']}"
-                ) from None
-        return found
+                raise ValueError(f"{name} {bound:g}: {error.errors()[0]['msg']}") from None
+        return bounds
 
     return AfterValidator(check)
 
@@ -70,7 +71,8 @@ PartOfOne = Annotated[float, Field(ge=0, lt=1)]
 _Several = [Field(min_length=1), AfterValidator(_different)]
 Names = Annotated[list[str], *_Several]
 Counts = Annotated[list[Annotated[int, Field(ge=1)]], *_Several]
-# A list of values, or a range: which of the two a value was meant to be is told by its form.
+# The form of a value decides whether it is validated as a list or as a range, so that errors refer
+# to that form alone.
 _Form = Discriminator(_form)
 Rates = Annotated[
     Annotated[list[Positive], *_Several, Tag("list")]
@@ -126,7 +128,7 @@ class Tune(Config):
     def _something(self) -> "Tune":
         space = self.space()
         if not space:
-            raise ValueError("it names no option of the recipe: give `lr`, say")
+            raise ValueError("it names no option of the recipe: give for example `lr`")
         combinations = 1
         for values in space.values():
             if isinstance(values, Range):
@@ -140,10 +142,10 @@ class Tune(Config):
         return self
 
     def space(self) -> Space:
-        """The options that are tried."""
-        apart = {"trials", "share", "seed", "prune", "shared"}
+        """Return the options of the recipe to tune, with their values or ranges."""
+        settings = {"trials", "share", "seed", "prune", "shared"}
         return {
-            name: value
+            name: getattr(self, name)
             for name in type(self).model_fields
-            if name not in apart and (value := getattr(self, name)) is not None
+            if name not in settings and getattr(self, name) is not None
         }

@@ -1,4 +1,4 @@
-"""What a study says that cannot all be meant: refused when it is planned, with the place."""
+"""Checks of a study that concern several of its keys, made when it is planned."""
 
 from ablab.data.spec import AnyTokenizer
 from ablab.errors import UserError
@@ -9,45 +9,44 @@ from ablab.spec.yaml_document import Document
 
 
 def check(study: Study, document: Document) -> None:
-    """Raises UserError for the first contradiction."""
-
-    def refuse(key: tuple[str, ...], message: str) -> None:
-        raise UserError(f"{document.at(key)}: {message}")
-
+    """Raise UserError for the first pair of settings that cannot be combined."""
     if study.tune is not None and study.design.kind == "search":
-        refuse(
+        raise _error(
+            document,
             ("tune",),
-            (
-                "a search has trials of its own: leave `tune` out, or confirm its best arms in a "
-                "study with `tune`"
-            ),
+            "a search has trials of its own: leave `tune` out, or confirm its best arms in a "
+            "study with `tune`",
         )
     if study.adaptive is not None and study.design.kind == "search":
-        refuse(
+        raise _error(
+            document,
             ("seeds",),
             "a search confirms its best arms on a fixed number of seeds: give a count or a list",
         )
     if study.replicates:
-        own = [(("seeds",), max(study.seed_list())), (("tune", "seed"), study.trial_seed or 0)]
-        if high := [(key, seed) for key, seed in own if seed >= STREAM]:
-            (key, seed), *_ = high
-            refuse(
-                key,
-                (
-                    f"seed {seed}: replicates take seeds from {STREAM:,} on, so the study's own "
-                    "are below"
-                ),
-            )
-    if (seed := study.trial_seed) is not None and seed in study.seed_list():
+        for key, seed in (
+            (("seeds",), max(study.seed_list())),
+            (("tune", "seed"), study.trial_seed or 0),
+        ):
+            if seed >= STREAM:
+                raise _error(
+                    document,
+                    key,
+                    f"seed {seed}: replicates use seeds from {STREAM:,} on, so the study's seeds "
+                    "must be below",
+                )
+    if study.trial_seed is not None and study.trial_seed in study.seed_list():
         key = ("tune", "seed") if study.tune is not None else ("design", "seed")
-        where = key if document.places.get(key) else ("seeds",)
-        refuse(
-            where,
-            (
-                f"seed {seed} is of the trials: confirming runs need other seeds, since its "
-                "result chose the recipe"
-            ),
+        raise _error(
+            document,
+            key if document.places.get(key) else ("seeds",),
+            f"seed {study.trial_seed} is used by the trials: confirming runs need other seeds, "
+            "since the trials' results chose the recipe",
         )
+
+
+def _error(document: Document, key: tuple[str, ...], message: str) -> UserError:
+    return UserError(f"{document.at(key)}: {message}")
 
 
 def check_metric(study: Study, document: Document, first: AnyTokenizer, own: AnyTokenizer) -> None:

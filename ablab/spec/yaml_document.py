@@ -1,8 +1,8 @@
-"""Study files: YAML read safely with positions, and layered: file < profile < command line.
+"""Read study files with the position of every key, and merge file < profile < command line.
 
-Mappings merge, except `budget`, `seeds`, `tune` and `data`, which a layer replaces whole; setting
-`design.kind` drops the other kind's keys; null removes. `recipe: NAME` is short for `recipe:
-{preset: NAME}`, so that layers merge with it.
+Mappings are merged, except `budget`, `seeds`, `tune` and `data`, which a layer replaces entirely.
+Setting another `design.kind` discards the keys of the previous kind, and null removes a key.
+`recipe: NAME` is short for `recipe: {preset: NAME}`, which layers can be merged with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,35 +17,35 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ablab.errors import UserError, unknown
 
-_WHOLE = {"budget", "seeds", "tune", "data"}
+_REPLACED_KEYS = {"budget", "seeds", "tune", "data"}
 Keys = tuple[str, ...]
 
 
 @dataclass
 class Document:
-    """Plain values, and for each path the place that wrote it (`file:line:column` or `command
-    line`).
-    """
+    """Plain values, and the position of each path: `file:line:column` or `command line`."""
 
     values: dict[str, Any]
     places: dict[Keys, str] = field(default_factory=dict)
     default_place: str = ""
 
     def at(self, path: Sequence[str]) -> str:
-        """What an error about `path` begins with: its place and its name."""
+        """Return the prefix of an error about `path`: its position and its name."""
         return f"{self.place(path)}: {'.'.join(path)}"
 
     def place(self, path: Sequence[str]) -> str:
-        """Where `path`, or the nearest path above it, was written."""
+        """Return the position of `path`, or of the nearest path above it that has one."""
         for end in range(len(path), 0, -1):
-            if found := self.places.get(tuple(path[:end])):
-                return found
+            place = self.places.get(tuple(path[:end]))
+            if place:
+                return place
         return self.default_place
 
 
-def read(file: Path, profile: str | None, overrides: Sequence[str]) -> Document:
-    """The file's values under a profile and `a.b=c` overrides. Raises UserError with the place of
-    what is wrong.
+def read_document(file: Path, profile: str | None, overrides: Sequence[str]) -> Document:
+    """Read a study file, and apply a profile and `a.b=c` overrides.
+
+    Raises UserError with the position of an error.
     """
     if not file.is_file():
         raise UserError(f"{file}: no such study file")
@@ -58,7 +58,7 @@ def read(file: Path, profile: str | None, overrides: Sequence[str]) -> Document:
             f"{file}:1:1: a study file is a mapping of keys (question, from, to, design, …)"
         )
     base = Document({}, {}, f"{file}:1:1")
-    _lay(base, _document(root, str(file)))
+    _overlay(base, _document(root, str(file)))
     profiles = base.values.pop("profiles", {}) or {}
     if not isinstance(profiles, dict):
         raise UserError(
@@ -73,8 +73,8 @@ def read(file: Path, profile: str | None, overrides: Sequence[str]) -> Document:
                 f"{base.place(['profiles', profile])}: profiles.{profile}: a mapping of "
                 "settings is expected"
             )
-        _lay(base, _sub(base, ("profiles", profile), settings))
-    _lay(base, _command_line(overrides))
+        _overlay(base, _sub(base, ("profiles", profile), settings))
+    _overlay(base, _command_line(overrides))
     base.values = _without_null(base.values)
     return base
 
@@ -99,8 +99,8 @@ def _document(root: CommentedMap, name: str) -> Document:
         tag = getattr(getattr(node, "tag", None), "value", None)
         if tag is not None and not isinstance(node, str | int | float):
             raise UserError(
-                f"{places.get(path, name)}: {'.'.join(path)}: the tag {tag} is not read in a "
-                "study file"
+                f"{places.get(path, name)}: {'.'.join(path)}: the tag {tag} is not supported in "
+                "a study file"
             )
         if isinstance(node, CommentedMap):
             for key in node:
@@ -119,17 +119,18 @@ def _document(root: CommentedMap, name: str) -> Document:
             return None
         where = places.get(path, f"{name}:1:1")
         raise UserError(
-            f"{where}: {'.'.join(path)}: tags and special values are not read in a study file"
+            f"{where}: {'.'.join(path)}: tags and special values are not supported in a study file"
         )
 
     return Document(plain(root, ()), places, f"{name}:1:1")
 
 
-def _sub(document: Document, at: Keys, values: Mapping[str, Any]) -> Document:
+def _sub(document: Document, parent: Keys, values: Mapping[str, Any]) -> Document:
+    """Return the part of a document below `parent`, whose plain values are `values`."""
     places = {
-        path[len(at) :]: place
+        path[len(parent) :]: place
         for path, place in document.places.items()
-        if path[: len(at)] == at and path != at
+        if path[: len(parent)] == parent and path != parent
     }
     return Document(dict(values), places)
 
@@ -144,9 +145,8 @@ def _command_line(overrides: Sequence[str]) -> Document:
             raise UserError(
                 f"command line: {override!r}: overrides are written `key=value` or `a.b=value`"
             )
-        value = _document(_parse(f"value: {text}", f"command line: {name}"), "command line").values[
-            "value"
-        ]
+        parsed = _parse(f"value: {text}", f"command line: {name}")
+        value = _document(parsed, "command line").values["value"]
         if keys == ["recipe"] and isinstance(value, str):
             keys = ["recipe", "preset"]
         node = values
@@ -154,7 +154,7 @@ def _command_line(overrides: Sequence[str]) -> Document:
             node = node.setdefault(key, {})
             if not isinstance(node, dict):
                 raise UserError(
-                    f"command line: {override!r}: {'.'.join(keys[:depth])} is given a value as well"
+                    f"command line: {override!r}: {'.'.join(keys[:depth])} is also given a value"
                 )
             places[tuple(keys[:depth])] = "command line"
         node[keys[-1]] = value
@@ -162,24 +162,26 @@ def _command_line(overrides: Sequence[str]) -> Document:
     return Document(values, places)
 
 
-def _lay(base: Document, layer: Document) -> None:
-    """Merges `layer` over `base` in place, places too."""
-    design, new = base.values.get("design"), layer.values.get("design")
+def _overlay(base: Document, layer: Document) -> None:
+    """Merge the values and positions of `layer` into `base`, in place."""
+    old = base.values.get("design")
+    new = layer.values.get("design")
     if (
-        isinstance(design, dict)
+        isinstance(old, dict)
         and isinstance(new, dict)
-        and new.get("kind", design.get("kind")) != design.get("kind")
+        and new.get("kind", old.get("kind")) != old.get("kind")
     ):
         base.values["design"] = {}
     _check_data(base, layer)
-    _spell_out(layer)
+    _expand_short_forms(layer)
     _merge(base.values, layer.values, depth=0)
     base.places.update(layer.places)
 
 
-def _spell_out(layer: Document) -> None:
-    """`recipe: NAME` and `scales: [RUNG, …]` as mappings."""
-    if isinstance(rungs := layer.values.get("scales"), list):
+def _expand_short_forms(layer: Document) -> None:
+    """Replace `recipe: NAME` and `scales: [RUNG, …]` by mappings."""
+    rungs = layer.values.get("scales")
+    if isinstance(rungs, list):
         layer.values["scales"] = {"rungs": rungs}
         items = {
             path: place
@@ -189,26 +191,31 @@ def _spell_out(layer: Document) -> None:
         layer.places.update(
             {("scales", "rungs", *path[1:]): place for path, place in items.items()}
         )
-    if isinstance(name := layer.values.get("recipe"), str):
-        layer.values["recipe"] = {"preset": name}
+    preset = layer.values.get("recipe")
+    if isinstance(preset, str):
+        layer.values["recipe"] = {"preset": preset}
         layer.places["recipe", "preset"] = layer.place(["recipe"])
 
 
 def _check_data(base: Document, layer: Document) -> None:
-    """`data` is replaced whole: without a source it would silently become the default corpus."""
-    old, new = base.values.get("data"), layer.values.get("data")
-    stood = old.get("source", "stdlib") if isinstance(old, dict) else "stdlib"
-    if isinstance(new, dict) and "source" not in new and stood != "stdlib":
-        place = layer.place(["data"])
+    """Require `data.source` in a layer that replaces `data`.
+
+    Without it the source would silently become the default corpus.
+    """
+    old = base.values.get("data")
+    new = layer.values.get("data")
+    source = old.get("source", "stdlib") if isinstance(old, dict) else "stdlib"
+    if isinstance(new, dict) and "source" not in new and source != "stdlib":
         raise UserError(
-            f"{place}: data: it is replaced whole: give data.source too ({stood!r} stood there)"
+            f"{layer.at(['data'])}: it replaces all of `data`: give data.source as well (it was "
+            f"{source!r})"
         )
 
 
 def _merge(old: dict[str, Any], new: Mapping[str, Any], depth: int) -> None:
     for key, value in new.items():
-        whole = depth == 0 and key in _WHOLE
-        if isinstance(value, dict) and isinstance(old.get(key), dict) and not whole:
+        replaced = depth == 0 and key in _REPLACED_KEYS
+        if isinstance(value, dict) and isinstance(old.get(key), dict) and not replaced:
             _merge(old[key], value, depth + 1)
         else:
             old[key] = value
@@ -220,8 +227,8 @@ def _without_null(values: Any) -> Any:
     return {key: _without_null(value) for key, value in values.items() if value is not None}
 
 
-def written(values: Mapping[str, Any]) -> str:
-    """Plain values as the text of a study file."""
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """Return plain values as the text of a study file."""
     text = StringIO()
     writer = YAML()
     writer.width = 120

@@ -86,7 +86,7 @@ def test_seeds_are_added_to_both_streams(write, tmp_path):
     [
         (
             {"seeds": "[1, 1000000]"},
-            "x.yaml:7:1: seeds: seed 1000000: replicates take seeds from 1,000,000 on",
+            "x.yaml:7:1: seeds: seed 1000000: replicates use seeds from 1,000,000 on",
         ),
         (
             {"more": "tune: {lr: [1.0e-3, 2.0e-3], trials: 2, seed: 1000001}\n"},

@@ -252,7 +252,7 @@ def test_a_plan_says_what_there_is_at_least_and_at_most(ablab, tmp_path, study_t
         (
             "{start: 3, max: 9}",
             "tune: {lr: [1.0e-3, 2.0e-3], trials: 2, seed: 9}\n",
-            "tune.seed: seed 9 is of the trials",
+            "tune.seed: seed 9 is used by the trials",
         ),
     ],
 )

@@ -218,7 +218,10 @@ def test_what_is_proposed_does_not_hang_on_who_was_faster(carry_out, tmp_path, c
             "  factors: {rope: {}}\n  constraints: {parameters: 10.0}\n",
             "none can be trained: above the ceiling of parameters",
         ),
-        ("  factors: {rope: {}}\n  seed: 2\n", "x.yaml:11:3: design.seed: seed 2 is of the trials"),
+        (
+            "  factors: {rope: {}}\n  seed: 2\n",
+            "x.yaml:11:3: design.seed: seed 2 is used by the trials",
+        ),
     ],
 )
 def test_wrong_searches_are_refused_with_their_place(carry_out, tmp_path, design, message):

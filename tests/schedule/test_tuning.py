@@ -149,7 +149,7 @@ def test_points_are_spread_evenly():
     [
         (
             "{lr: [1.0e-3, 2.0e-3], trials: 2, seed: 2}",
-            "x.yaml:11:41: tune.seed: seed 2 is of the trials",
+            "x.yaml:11:41: tune.seed: seed 2 is used by the trials",
         ),
         (
             "{lr: [1.0e-3, 2.0e-3], trials: 3}",

@@ -56,13 +56,18 @@ def test_a_message_has_them_as_they_were_written_or_meant():
         (
             "{uri: mlflow.example.org:5000}",
             12,
-            ".uri: 'mlflow.example.org:5000' is no tracking server or database: give http",
+            ".uri: 'mlflow.example.org:5000' is not the address of a tracking server or database: "
+            "give http",
         ),
-        ("{uri: 'me:not-seen@host:5000'}", 12, ".uri: 'me:***@host:5000' is no tracking server"),
+        (
+            "{uri: 'me:not-seen@host:5000'}",
+            12,
+            ".uri: 'me:***@host:5000' is not the address of a tracking server",
+        ),
         (
             "{uri: 'http://me:not-seen/x@host:5000'}",
             12,
-            ".uri: http://me:***@host:5000: percent-encode what is no letter",
+            ".uri: http://me:***@host:5000: percent-encode the special characters",
         ),
         (
             "{uri: 'http://me:not-seen[x@host:5000'}",
@@ -82,7 +87,8 @@ def test_a_message_has_them_as_they_were_written_or_meant():
         (
             "{optuna: 'http://host:5000'}",
             12,
-            ".optuna: 'http://host:5000' is no database: give postgresql+psycopg://USER@HOST",
+            ".optuna: 'http://host:5000' is not the address of a database: give "
+            "postgresql+psycopg://USER@HOST",
         ),
     ],
 )

@@ -6,9 +6,6 @@ from typing import Any
 
 from ablab.cli.studies import schema
 
-# Described with the rework of `ablab/spec/hardware.py`.
-_LATER = {"Hardware"}
-
 
 def keys(node: Any, owner: str) -> Iterator[tuple[str, Any]]:
     """Every property below `node`, with its full name."""
@@ -31,5 +28,4 @@ def test_every_key_has_a_description(capsys):
     schema()
     properties = dict(keys(json.loads(capsys.readouterr().out), "study"))
     assert {"study.from", "study.profiles", "Tune.lr", "HubData.column"} <= properties.keys()
-    bare = {name for name, value in properties.items() if not value.get("description")}
-    assert {name for name in bare if name.partition(".")[0] not in _LATER} == set()
+    assert {name for name, value in properties.items() if not value.get("description")} == set()

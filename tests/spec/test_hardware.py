@@ -137,7 +137,7 @@ def test_auto_is_refused_where_it_would_divide_what_an_optimizer_needs_whole(reg
     Hardware(devices=2).check(value("llama"))
     Hardware(devices=2, strategy="ddp").check(value("llama + muon"))
     with pytest.raises(
-        UserError, match="needs whole weights, which strategy fsdp divides: take strategy ddp"
+        UserError, match="needs whole weights, which strategy fsdp shards: use strategy ddp"
     ):
         Hardware(devices=2).check(value("llama + muon"))
 

@@ -75,7 +75,7 @@ def test_data_is_replaced_whole(load):
         "kind": "byte"
     }
     text = GOOD.replace("source: stdlib", "source: text, files: [a]")
-    with pytest.raises(UserError, match=r"give data\.source too"):
+    with pytest.raises(UserError, match=r"give data\.source as well"):
         load(text, overrides=["data.holdout=0.1"])
     assert (
         load(overrides=["data.holdout=0.1"]).data.tokenizer.vocab == 2048
@@ -170,7 +170,7 @@ def test_another_design_drops_the_first_ones_keys(load):
         (("question: q?", "question: [1"), "not valid YAML"),
         (
             ("question: q?", "question: !!python/object/apply:os.system [ls]"),
-            "is not read in a study file",
+            "is not supported in a study file",
         ),
         (("metric: val/bpb", "metric: val/bpp"), "x.yaml:10:1: metric"),
         (("profiles: {", "profiles: {a: 3, "), None),
@@ -195,7 +195,7 @@ def test_what_is_wrong_is_said_with_its_place(load, change, message):
             ("recipe.lr=fast",),
             "command line: recipe.lr: Input should be a valid number, not 'fast'",
         ),
-        (None, ("seeds=3", "seeds.x=1"), "seeds is given a value as well"),
+        (None, ("seeds=3", "seeds.x=1"), "seeds is also given a value"),
         ("bad", (), "profiles.bad: a mapping of settings is expected"),
         (None, ("lr",), "overrides are written `key=value`"),
         (

@@ -14,7 +14,7 @@ from ablab.records.home import Home, StudyRecord
 from ablab.records.run_spec import RunSpec
 from ablab.records.study_content import Arm
 from ablab.spec.study import Study
-from ablab.spec.yaml_document import written
+from ablab.spec.yaml_document import to_yaml
 from ablab.tracking.mlflow import view as mlflow_view
 from ablab.tracking.mlflow.stored import Heard, Store, StoredStudy, unheard
 
@@ -126,7 +126,7 @@ class Mirror:
     def _file(self) -> str:
         """The study as it was resolved, as a study file."""
         apart = {"tracking"} if self.study.budgets is None else {"tracking", "budget"}
-        return written(
+        return to_yaml(
             self.study.model_dump(mode="json", by_alias=True, exclude=apart, exclude_none=True)
         )
 
