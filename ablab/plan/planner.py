@@ -87,7 +87,7 @@ class Planner:
         self.owner = edition(name, study.revision())
         self.part = ""
         self._fingerprints: dict[str, str] = {}
-        self._tokenizer: AnyTokenizer | None = None  # of the arm that was planned first
+        self._tokenizers: dict[str, AnyTokenizer] = {}  # of the arms planned so far
         check(study, document)
         self.layout = lay_out(study, registry, document)
         # In a design all arms have the sizes of its first; in `compare` each has its own.
@@ -111,9 +111,23 @@ class Planner:
             )
         except UserError as error:
             raise error.at(self._place(name)) from None
-        self._tokenizer = self._tokenizer or data.tokenizer
-        check_metric(self.study, self.document, self._tokenizer, data.tokenizer)
+        self._check_tokenizer(name, data.tokenizer)
         return planned
+
+    def _check_tokenizer(self, name: str, tokenizer: AnyTokenizer) -> None:
+        """Check the tokenizers of all arms once the last arm of the design has been planned.
+
+        The result does not depend on the order of planning. The arms of a search's trials are
+        checked one by one, against the arms of the design; one that is refused is forgotten, since
+        the search continues without it.
+        """
+        tokenizers = {**self._tokenizers, name: tokenizer}
+        design = self.layout.arms
+        if design.keys() <= tokenizers.keys():
+            names = [*design, *(arm for arm in tokenizers if arm not in design)]
+            ordered = {arm: tokenizers[arm] for arm in names}
+            check_metric(self.study, self.document, ordered, self._position)
+        self._tokenizers = tokenizers
 
     def _composed(self, model: Model, recipe: StudyRecipe) -> tuple[Model, Composite, AnyData]:
         """The arm with the recipe's plugins, its value at its size, and its data."""
@@ -181,14 +195,18 @@ class Planner:
         return self.document.place(["tune", key, *item]), f"tune.{key}"
 
     def _place(self, arm: str) -> str:
-        study, document = self.study, self.document
-        if study.arms is not None:
-            return f"{document.place(['arms', arm])}: arms.{arm}"
-        key = next(
-            (key for key, text in (("from", study.from_), ("to", study.to)) if text == arm),
-            "design",
-        )
-        return f"{document.place([key])}: arm {arm!r}"
+        if self.study.arms is not None:
+            return f"{self._position(arm)}: arms.{arm}"
+        return f"{self._position(arm)}: arm {arm!r}"
+
+    def _position(self, arm: str) -> str:
+        """Return where the study file defines an arm."""
+        if self.study.arms is not None:
+            return self.document.place(["arms", arm])
+        for key, text in (("from", self.study.from_), ("to", self.study.to)):
+            if text == arm:
+                return self.document.place([key])
+        return self.document.place(["design"])
 
     def _planned(
         self, name: str, model: Model, value: Composite, setting: "_Setting"

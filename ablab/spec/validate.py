@@ -1,5 +1,7 @@
 """Checks of a study that concern several of its keys, made when it is planned."""
 
+from collections.abc import Callable, Mapping
+
 from ablab.data.spec import AnyTokenizer
 from ablab.errors import UserError
 from ablab.metrics import METRICS
@@ -49,14 +51,27 @@ def _error(document: Document, key: tuple[str, ...], message: str) -> UserError:
     return UserError(f"{document.at(key)}: {message}")
 
 
-def check_metric(study: Study, document: Document, first: AnyTokenizer, own: AnyTokenizer) -> None:
-    """Raises UserError where the metric depends on the tokenizer, and an arm's `own` tokenizer is
-    not the `first` arm's.
+def check_metric(
+    study: Study,
+    document: Document,
+    tokenizers: Mapping[str, AnyTokenizer],
+    place: Callable[[str], str],
+) -> None:
+    """Raise UserError if the metric depends on the tokenizer and two arms have different ones.
+
+    `tokenizers`: the tokenizer of each arm, in the order of the study. `place`: returns the
+    position of an arm.
     """
     metric = METRICS[study.metric]
-    if not metric.tokenizer_independent and own != first:
-        reason = (
-            f"it is {metric.unit} per {metric.per}, and the arms' tokenizers differ: give "
-            "`val/bpb`, which is of the same text"
-        )
-        raise UserError(f"{document.at(('metric',))}: {reason}")
+    if metric.tokenizer_independent or not tokenizers:
+        return
+    first, *others = tokenizers
+    for arm in others:
+        if tokenizers[arm] != tokenizers[first]:
+            raise _error(
+                document,
+                ("metric",),
+                f"it is {metric.unit} per {metric.per}, and the arms' tokenizers differ: that of "
+                f"{arm!r} ({place(arm)}) is not that of {first!r}; give `val/bpb`, which does not "
+                "depend on the tokenizer",
+            )

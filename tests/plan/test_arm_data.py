@@ -53,9 +53,30 @@ def test_what_an_arm_has_of_its_own_is_in_its_plan(study):
 def test_losses_per_token_of_unlike_tokens_are_refused(study):
     with pytest.raises(
         UserError,
-        match=r"x.yaml:9:\d+: metric: it is nats per token.*tokenizers differ: give `val/bpb`",
+        match=r"x.yaml:9:\d+: metric: it is nats per token.*tokenizers differ: .*; give `val/bpb`",
     ):
         plan(study("seeds: 2\n", "seeds: 2\nmetric: val/loss\n"))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_order_of_arms_does_not_decide_what_is_refused(study, tmp_path, reverse):
+    arms = ["byte: gpt2", "rope: gpt2 + rope", "piece: gpt2 + sentencepiece(vocab=320)"]
+    if reverse:
+        arms.reverse()
+    file = study("seeds: 2\n", "seeds: 2\nmetric: val/loss\n")
+    listed = "".join(f"\n  {arm}" for arm in arms)
+    text = file.read_text().replace(
+        "arms: {byte: gpt2, piece: gpt2 + sentencepiece(vocab=320)}", f"arms:{listed}"
+    )
+    file.write_text(text)
+    with pytest.raises(UserError) as error:
+        plan(file)
+    first, differing, line = ("piece", "rope", 6) if reverse else ("byte", "piece", 7)
+    assert str(error.value) == (
+        f"{file}:12:1: metric: it is nats per token, and the arms' tokenizers differ: that of "
+        f"{differing!r} ({file}:{line}:3) is not that of {first!r}; give `val/bpb`, which does "
+        "not depend on the tokenizer"
+    )
 
 
 @pytest.mark.parametrize("budget", ["tokens: 1.0e+4", "steps: 20"])
