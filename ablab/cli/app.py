@@ -1,4 +1,4 @@
-"""`ablab`: the command line. Imports nothing heavy at the top."""
+"""The `ablab` command. Modules imported here must not import heavy packages at the top."""
 
 import gc
 import sys
@@ -6,11 +6,11 @@ import sys
 import typer
 
 from ablab.cli import (
-    export,
-    generate,
+    finished_runs,
     manage,
     models,
-    new_plugin,
+    plan,
+    plugins,
     run,
     server,
     status,
@@ -29,7 +29,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     run.run,
-    studies.plan,
+    plan.plan,
     studies.report,
     status.status,
     manage.studies,
@@ -41,22 +41,24 @@ _COMMANDS = (
     studies.schema,
     models.inspect,
     models.diff,
-    models.plugins,
-    models.families,
-    new_plugin.new_plugin,
-    export.export,
-    generate.generate,
+    plugins.plugins,
+    plugins.families,
+    plugins.new_plugin,
+    finished_runs.export,
+    finished_runs.generate,
 )
 for command in _COMMANDS:
     app.command()(command)
 
 
 def main() -> None:
-    """Runs a command. Exit status: 0 done, 1 a run failed, 2 bad input, or no permission for a
-    file, 130 or 143 interrupted.
+    """Run a command.
+
+    Exit status: 0 on success, 1 if a run failed, 2 for invalid input or a file without permission,
+    130 or 143 if interrupted.
     """
-    # Imports make hundreds of thousands of objects that stay: looking through them for garbage
-    # takes a tenth of a plan's time.
+    # Imports create hundreds of thousands of permanent objects. Collecting garbage among them
+    # takes a tenth of the time of `ablab plan`.
     gc.set_threshold(50_000)
     try:
         app()

@@ -1,22 +1,57 @@
-"""Shows a page in the user's browser."""
+"""Open pages in the user's browser.
+
+`python -m ablab.cli.browser URL` waits for a server to answer, and then opens the page. It prints
+nothing if there is no browser.
+"""
 
 import os
 import sys
+import time
+import webbrowser
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+_TIMEOUT_SECONDS = 60.0
 
 
 def open_page(page: Path) -> bool:
-    """Whether a browser was found. One that draws in the terminal does not count: it would take it
-    over.
-    """
-    import webbrowser
+    """Open a file, and return whether a graphical browser was found.
 
-    windows = sys.platform in ("win32", "darwin") or any(
+    A browser that runs in the terminal is not used, since it would take over the terminal.
+    """
+    desktop = sys.platform in ("win32", "darwin") or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )
-    if not windows and not os.environ.get("BROWSER"):
+    if not desktop and not os.environ.get("BROWSER"):
         return False
     try:
         return webbrowser.open(page.resolve().as_uri())
     except (webbrowser.Error, OSError):
         return False
+
+
+def main() -> None:
+    """Open a page once its server answers; end early if the parent process ends."""
+    page = sys.argv[1]
+    parent = os.getppid()
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while time.monotonic() < deadline and os.getppid() == parent:
+        if _answers(page.split("#")[0]):
+            webbrowser.open(page)
+            return
+        time.sleep(0.2)
+
+
+def _answers(address: str) -> bool:
+    try:
+        urlopen(address, timeout=5).close()
+    except HTTPError:  # a server that asks for a password answers, too
+        return True
+    except OSError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""Progress of a study: a live table on a terminal, plain lines where there is none."""
+"""Progress of a study: a live table in a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from ablab.train.result import RunResult
 
 
 class Lines:
-    """A line for each run that starts or ends."""
+    """Prints a line for each run that ends."""
 
     def __init__(self, console: Console, metric: str) -> None:
         self.console, self.metric = console, metric
@@ -28,47 +28,47 @@ class Lines:
         self._shares: dict[str, float] = {}
 
     def begin(self, total: int) -> None:
-        """How many runs will be trained."""
+        """Start the display for `total` runs."""
         self.total, self.begun = total, time.monotonic()
         self._ended.clear()
 
     def expect(self, more: int) -> None:
-        """So many more runs were decided upon."""
+        """Add `more` runs to the total."""
         self.total += more
 
     @property
     def done(self) -> int:
-        """Runs that ended and were not taken up again."""
+        """Number of runs that ended and have not been started again."""
         return len(self._ended)
 
     def started(self, spec: RunSpec) -> None:
-        """No line: one when it ends is enough."""
+        """Register a run that started; prints nothing."""
         self.runs[spec.key] = spec
         self._ended.discard(spec.key)
 
     def ended(self, spec: RunSpec, report: AttemptOutcome, result: RunResult | None) -> None:
-        """A line with the outcome and the time left."""
+        """Print the outcome of a run and the time left."""
         if report.status != "interrupted":
             self._ended.add(spec.key)
         outcome = report.status if not report.reason else f"{report.status}: {report.reason}"
         if result is not None:
             outcome = f"{self.metric} {result.value(self.metric):.4f}  {result.cost.seconds:.1f} s"
             outcome += "  DIVERGED" if result.diverged else ""
-        self.say(f"[{self.done}/{self.total}] {spec.label}: {outcome}{self._left()}")
+        self.say(f"[{self.done}/{self.total}] {spec.label}: {outcome}{self._time_left()}")
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
-        """No line between two runs; how far those under way are tells the time left."""
+        """Update the progress of running runs, from which the time left is estimated."""
         self._shares = {key: progress.get("share", 0.0) for key, progress in running.items()}
 
     def say(self, text: str) -> None:
-        """A line."""
+        """Print a line of text."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Ends the display."""
+        """End the display."""
 
-    def _left(self) -> str:
-        """Time left, from the steps done and those to do."""
+    def _time_left(self) -> str:
+        """Estimate the time left from the share of the work that is done."""
         share = self.done + sum(
             share for key, share in self._shares.items() if key not in self._ended
         )
@@ -79,37 +79,41 @@ class Lines:
 
 
 class LiveTable(Lines):
-    """A live table of the runs under way, with the lines of ended runs above it."""
+    """Shows a live table of the running runs below the lines of ended runs."""
 
     def __init__(self, console: Console, metric: str) -> None:
         super().__init__(console, metric)
         self.live = Live(console=console, refresh_per_second=2, transient=True)
 
     def begin(self, total: int) -> None:
-        """Starts the live table."""
+        """Start the live table."""
         super().begin(total)
         self.live.start()
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
-        """Redraws the table."""
+        """Redraw the table."""
         super().tick(running)
         table = Table("run", "done", "loss", "tokens/s", box=None, padding=(0, 2, 0, 0))
         for key, progress in running.items():
             run = self.runs[key]
+            cells = ("starting", "–", "–")
             if progress:
-                share, speed = 100 * progress["share"], progress["cost/tokens_per_second"]
-                shown = (f"{share:.0f} %", f"{progress['train/loss']:.3f}", f"{speed:,.0f}")
-            else:
-                shown = ("starting", "–", "–")
-            table.add_row(escape(run.label), *shown)
-        head = f"{self.done} of {self.total} runs done{self._left()}"
+                cells = (
+                    f"{100 * progress['share']:.0f} %",
+                    f"{progress['train/loss']:.3f}",
+                    f"{progress['cost/tokens_per_second']:,.0f}",
+                )
+            table.add_row(escape(run.label), *cells)
+        head = f"{self.done} of {self.total} runs done{self._time_left()}"
         self.live.update(Group(Text(head), table))
 
     def close(self) -> None:
-        """Takes the table away."""
+        """Remove the table."""
         self.live.stop()
 
 
 def make_display(console: Console, metric: str) -> Lines:
-    """The display that fits where the output goes."""
-    return LiveTable(console, metric) if console.is_terminal else Lines(console, metric)
+    """Return the display that suits the output."""
+    if console.is_terminal:
+        return LiveTable(console, metric)
+    return Lines(console, metric)

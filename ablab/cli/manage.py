@@ -1,4 +1,4 @@
-"""Commands that look after what a home holds: studies, cancel, retry, rm."""
+"""Commands that manage the studies and runs of a home: studies, cancel, retry, rm."""
 
 import json
 import sys
@@ -28,19 +28,20 @@ def studies(as_json: Json = False, home: HomeDir = None) -> None:
     """List the studies of a home, with their latest and earlier revisions."""
     from ablab.records.home import make_home, revisions, study_names
 
-    place = make_home(home)
-    found = [_figures(every) for name in study_names(place) if (every := revisions(place, name))]
+    home_folder = make_home(home)
+    histories = [revisions(home_folder, name) for name in study_names(home_folder)]
+    rows = [_row(history) for history in histories if history]
     if as_json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(rows, indent=1))
         return
-    if not found:
-        print(f"no study has been run in {place.root} yet")
-    for study in found:
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(study["last_used"]))
+    if not rows:
+        print(f"no study has been run in {home_folder.root} yet")
+    for study in rows:
+        last_run = time.strftime("%Y-%m-%d %H:%M", time.localtime(study["last_used"]))
         failed = f"  {study['failed']} failed" if study["failed"] else ""
         runs = f"{study['finished']}/{study['runs']} runs{failed}"
         print(
-            f"{study['study']}  revision {study['revision']}  {runs}  last run {used}  "
+            f"{study['study']}  revision {study['revision']}  {runs}  last run {last_run}  "
             f"{study['question']}"
         )
         if study["earlier"]:
@@ -49,23 +50,23 @@ def studies(as_json: Json = False, home: HomeDir = None) -> None:
 
 def cancel(targets: Targets, profile: Profile = None, home: HomeDir = None) -> None:
     """Stop unfinished runs: running ones write a checkpoint and end, waiting ones do not start."""
-    from ablab.execute.manage import cancel as ask
+    from ablab.execute.manage import cancel as request_stop
 
-    place, found = _found(targets, profile, home)
-    running, waiting = ask(place, _keys(found))
+    home_folder, resolved = _resolve(targets, profile, home)
+    running, waiting = request_stop(home_folder, _keys(resolved))
     print(
         f"asked {_runs(running)} under way and {_runs(waiting)} waiting to stop; `ablab run` "
-        "or `ablab retry` wants them again"
+        "or `ablab retry` resumes them"
     )
 
 
 def retry(targets: Targets, profile: Profile = None, home: HomeDir = None) -> None:
     """Clear failures and cancellations, so that the current or next `ablab run` tries again."""
-    from ablab.execute.manage import retry as forget
+    from ablab.execute.manage import retry as clear_failures
 
-    place, found = _found(targets, profile, home)
-    count = forget(place, _keys(found))
-    print(f"wanted again: {_runs(count)}, by the `ablab run` that is at work, else by the next")
+    home_folder, resolved = _resolve(targets, profile, home)
+    count = clear_failures(home_folder, _keys(resolved))
+    print(f"to be tried again: {_runs(count)}, by the current `ablab run` or the next one")
 
 
 def rm(
@@ -77,25 +78,28 @@ def rm(
     """Remove studies with their reports and the runs no other study uses, or single runs."""
     from ablab.execute.manage import plan_removal, remove
 
-    place, found = _found(targets, profile, home)
-    removal = plan_removal(place, found)
-    text = _described(removal)
+    home_folder, resolved = _resolve(targets, profile, home)
+    removal = plan_removal(home_folder, resolved)
+    text = _describe(removal)
     if not yes:
         if not sys.stdin.isatty():
             raise UserError(f"this would remove {text}; give --yes to do it")
         typer.confirm(f"remove {text}?", abort=True)
-    remove(place, found, removal)
+    remove(home_folder, resolved, removal)
     print(f"removed {text}")
     if removal.wanted:
         print(f"`ablab run` would train them again for {', '.join(removal.wanted)}")
 
 
-def _figures(every: "list[StudyRecord]") -> dict[str, Any]:
-    """Of the latest revision; of the others their names, the latest first."""
+def _row(history: "list[StudyRecord]") -> dict[str, Any]:
+    """Describe a study: its latest revision, and the names of earlier ones, the latest first.
+
+    `history`: its revisions from the earliest to the latest.
+    """
     from ablab.records.run_state import RunState
     from ablab.records.status import state
 
-    *earlier, record = every
+    *earlier, record = history
     content = record.read()
     states = [state(record.home.root, key) for key in content.entries]
     return {
@@ -110,32 +114,37 @@ def _figures(every: "list[StudyRecord]") -> dict[str, Any]:
     }
 
 
-def _found(
+def _resolve(
     targets: list[str], profile: str | None, home: Path | None
 ) -> tuple["Home", list["Target"]]:
-    """All of them are found before anything is done to one."""
+    """Return the home and all targets, so that an unknown one is reported before any change."""
     from ablab.execute.manage import find_target
     from ablab.records.home import make_home
 
-    place = make_home(home)
-    return place, [find_target(place, target, profile) for target in targets]
+    home_folder = make_home(home)
+    return home_folder, [find_target(home_folder, target, profile) for target in targets]
 
 
 def _keys(targets: list["Target"]) -> list[str]:
     return list(dict.fromkeys(key for target in targets for key in target.keys))
 
 
-def _described(removal: "Removal") -> str:
+def _describe(removal: "Removal") -> str:
     parts = [f"study {name} with its reports" for name in removal.studies]
-    kept = f" ({removal.kept} more stay: other studies list them)" if removal.kept else ""
-    parts.append(f"{_runs(len(removal.runs))}{kept}")
-    size = float(removal.size)
-    unit = next(
-        unit
-        for unit in ("bytes", "kB", "MB", "GB", "TB")
-        if size < 1000 or unit == "TB" or not (size := size / 1000)
-    )
-    return f"{', '.join(parts)}: {size:.3g} {unit}"
+    runs = _runs(len(removal.runs))
+    if removal.kept:
+        runs += f" ({removal.kept} more stay: other studies list them)"
+    parts.append(runs)
+    return f"{', '.join(parts)}: {_file_size(removal.size)}"
+
+
+def _file_size(size: float) -> str:
+    """Format a size in bytes with three significant digits."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"
 
 
 def _runs(count: int) -> str:

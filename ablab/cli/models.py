@@ -1,4 +1,4 @@
-"""Commands that look at models: nothing is trained or allocated."""
+"""Commands that count models and compare them, without allocating or training them."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ablab.arch.counting.account import Account, Memory
     from ablab.arch.counting.rank_account import RankAccount
     from ablab.arch.value import Architecture
+    from ablab.design.changes import Change
 
 Expression = Annotated[
     str, typer.Argument(metavar="EXPR", help="A model expression: gpt2:124M + rope - scaled_init")
@@ -51,35 +52,45 @@ def inspect(
         layers=layers, width=width, heads=heads, head_dim=head_dim, vocab=vocab, context=context
     )
     model, arch = _arch(expression, _registry(plugins), sizes)
-    counted, rank = account(arch), rank_account(arch, tensor_parallel) if tensor_parallel else None
+    counts = account(arch)
+    rank = rank_account(arch, tensor_parallel) if tensor_parallel else None
     if as_json:
-        names = {"expression": expression, "plugins": list(model.uses)}
-        shared = {"tensor_parallel": rank.as_dict()} if rank else {}
-        print(json.dumps({**names, **counted.as_dict(), **shared}, indent=1))
+        content = {"expression": expression, "plugins": list(model.uses), **counts.as_dict()}
+        if rank:
+            content["tensor_parallel"] = rank.as_dict()
+        print(json.dumps(content, indent=1))
         return
+    _print_counts(expression, model, counts, rank)
+
+
+def _print_counts(
+    expression: str, model: "Model", counts: "Account", rank: "RankAccount | None"
+) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.print(
-        f"[bold]{expression}[/]: "
-        f"{' + '.join(str(use) for use in model.uses.values()) or 'the base decoder'}"
-    )
-    for line in (*_of_model(counted), *(_of_rank(rank) if rank else ())):
+    plugins = " + ".join(str(use) for use in model.uses.values()) or "the base decoder"
+    console.print(f"[bold]{expression}[/]: {plugins}")
+    for line in _model_lines(counts):
         console.print(line)
+    if rank:
+        for line in _rank_lines(rank):
+            console.print(line)
 
 
-def _of_model(counted: "Account") -> "Iterator[str]":
+def _model_lines(counts: "Account") -> "Iterator[str]":
     from ablab.text.numbers import short
 
-    parameters, flops = counted.parameters, counted.flops_per_token
-    yield "  ".join(f"{name} {value}" for name, value in counted.dims.items())
+    parameters = counts.parameters
+    flops = counts.flops_per_token
+    yield "  ".join(f"{name} {value}" for name, value in counts.dims.items())
     yield (
         f"parameters        {parameters.total:,} ({parameters.embedding:,} embedding, "
         f"{parameters.non_embedding:,} other)"
     )
     yield f"FLOPs per token   {short(flops.forward)} forward, {short(flops.training)} training"
-    yield f"KV cache          {counted.kv_cache_bytes_per_token:,} bytes per token (bf16)"
-    yield _memory(counted.memory_bytes)
+    yield f"KV cache          {counts.kv_cache_bytes_per_token:,} bytes per token (bf16)"
+    yield _memory(counts.memory_bytes)
 
 
 def _memory(memory: "Memory") -> str:
@@ -93,8 +104,8 @@ def _memory(memory: "Memory") -> str:
     )
 
 
-def _of_rank(rank: "RankAccount") -> "Iterator[str]":
-    """What each of the ranks holds, and what it says, part by part."""
+def _rank_lines(rank: "RankAccount") -> "Iterator[str]":
+    """Describe what each tensor-parallel rank holds and communicates, part by part."""
     from ablab.arch.counting.rank_account import COMMUNICATION_CONVENTION
     from ablab.text.numbers import short
 
@@ -109,7 +120,9 @@ def _of_rank(rank: "RankAccount") -> "Iterator[str]":
         f"{short(rank.wire_bytes_per_token)}B"
     )
     for part in rank.parts:
-        forward, backward, weights = part.said.forward, part.said.backward, part.said.weights
+        forward = part.said.forward
+        backward = part.said.backward
+        weights = part.said.weights
         name = part.name + (f" × {part.times}" if part.times > 1 else "")
         yield (
             f"  {name:<16}{forward.all_reduces} forward + {backward.all_reduces} backward, "
@@ -145,15 +158,17 @@ def diff(
 
 
 def _steps(first: str, second: str, registry: "Registry", sizes: dict[str, int]) -> "Table":
-    """A row for each change from the first model to the second, and each model whole."""
+    """Return a table with a row for each change, and rows with the totals of both models."""
     from rich.table import Table
 
     from ablab.arch.composition.compose import Composite
     from ablab.arch.composition.model import composite
     from ablab.arch.counting.account import account
     from ablab.design.changes import difference, variant
+    from ablab.text.numbers import short
 
-    start, before = _account(first, registry, sizes)
+    start, first_counts = _account(first, registry, sizes)
+    before = first_counts
     end, last = _account(second, registry, sizes)
     table = Table(
         "change",
@@ -164,83 +179,34 @@ def _steps(first: str, second: str, registry: "Registry", sizes: dict[str, int])
         title_justify="left",
     )
     uses = dict(start.uses)
-    whole = [(first, before)]
+
     for change in difference(start.uses, end.uses):
         uses = change.apply(uses)
         after = account(composite(variant(start, uses), Composite(), sizes).arch)
-        touched = sorted(
-            {path for _, use in (*change.removed, *change.added) for path in use.claim().edit}
-        )
-        more = after.flops_per_token.training - before.flops_per_token.training
-        table.add_row(
-            change.name,
-            ", ".join(touched),
-            f"{after.parameters.total - before.parameters.total:+,}",
-            _signed(more),
-        )
+        table.add_row(*_step_cells(change, before, after))
         before = after
     table.add_section()
-    sized = before.dims == last.dims
-    whole += (
-        [(second, last)]
-        if sized
-        else [(f"{second} at the size of {first}", before), (f"{second} at its own size", last)]
-    )
-    for name, counted in whole:
-        table.add_row(
-            name, "", f"{counted.parameters.total:,}", _signed(counted.flops_per_token.training)[1:]
-        )
+    totals = [(first, first_counts), (second, last)]
+    if before.dims != last.dims:
+        totals[1:] = [
+            (f"{second} at the size of {first}", before),
+            (f"{second} at its own size", last),
+        ]
+    for name, counts in totals:
+        flops = short(counts.flops_per_token.training)
+        table.add_row(name, "", f"{counts.parameters.total:,}", flops)
     return table
 
 
-def plugins(
-    name: Annotated[str | None, typer.Argument(help="Show one plugin in full.")] = None,
-    as_json: Json = False,
-    plugins: Plugins = None,
-) -> None:
-    """List the plugins that model expressions may name."""
-    registry = _registry(plugins)
-    chosen = (
-        [registry.plugin(name)]
-        if name is not None
-        else [registry.plugins[n] for n in sorted(registry.plugins)]
-    )
-    if as_json:
-        rows = [
-            {
-                "name": p.name,
-                "paths": p.paths,
-                "summary": p.summary,
-                "source": p.declared.source,
-                "options": p.options,
-            }
-            for p in chosen
-        ]
-        print(json.dumps(rows, indent=1, default=str))
-        return
-    for p in chosen:
-        options = ", ".join(f"{key}={value}" for key, value in p.options.items())
-        print(f"{p.name}{f'({options})' if options else ''}")
-        print(f"    {p.summary}")
-        if name is not None:
-            print(f"    writes {', '.join(p.paths)}")
-            print(f"    source: {p.declared.source}")
-            print(f"    file: {p.origin}")
-
-
-def families(plugins: Plugins = None) -> None:
-    """List the model families with their plugins and sizes."""
-    registry = _registry(plugins)
-    for family in (registry.families[name] for name in sorted(registry.families)):
-        print(f"{family.name}: {family.summary}")
-        print(f"    = {family.plugins or 'the base decoder'}")
-        print(f"    sizes: {', '.join(family.sizes)}")
-        if family.recipe is not None:
-            settings = ", ".join(
-                f"{key} {value}" for key, value in family.recipe.settings().items()
-            )
-            print(f"    recipe: {settings}")
-        print(f"    source: {family.source}")
+def _step_cells(change: "Change", before: "Account", after: "Account") -> list[str]:
+    """Return the cells of a change: name, paths, and differences in parameters and FLOPs."""
+    paths = {path for _, use in (*change.removed, *change.added) for path in use.claim().edit}
+    return [
+        change.name,
+        ", ".join(sorted(paths)),
+        f"{after.parameters.total - before.parameters.total:+,}",
+        _signed(after.flops_per_token.training - before.flops_per_token.training),
+    ]
 
 
 def _registry(folders: Any) -> "Registry":

@@ -1,4 +1,4 @@
-"""The command that trains: `ablab run`."""
+"""`ablab run`: train the missing runs of a study, and report."""
 
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +10,12 @@ from ablab.cli.studies import request_of
 from ablab.errors import RunFailed
 
 if TYPE_CHECKING:
+    from ablab.cli.display import Lines
     from ablab.execute.display import Display
     from ablab.execute.executors.base import Engine
-    from ablab.execute.session import Planned, Session
+    from ablab.execute.session import Planned, Request, Session
     from ablab.execute.summary import ExecutionSummary
+    from ablab.plan.plan import Expected
     from ablab.records.home import Home
 
 Workers = Annotated[
@@ -67,16 +69,13 @@ def run(
 ) -> None:
     """Train the missing runs of a study and report. Finished runs are never trained again."""
     from ablab.execute.executors.choose import choose_engine
-    from ablab.execute.session import planned
     from ablab.execute.worker_context import WorkerContext
-    from ablab.files import require_writable
-    from ablab.records.driver_lock import driving
     from ablab.records.home import make_home
 
-    place = make_home(home)
+    home_folder = make_home(home)
     engine = choose_engine()
     folders = tuple(folder.resolve() for folder in plugins or ())
-    if engine.follow(WorkerContext(place.root.resolve(), folders)):
+    if engine.follow(WorkerContext(home_folder.root.resolve(), folders)):
         return
     hardware = {
         "accelerator": accelerator,
@@ -87,83 +86,101 @@ def run(
         "compile": compile,
         "threads": threads,
     }
-    given = [f"hardware.{name}={value}" for name, value in hardware.items() if value is not None]
-    request = request_of(file, profile, [*(overrides or []), *given], plugins)
-    fresh = (
-        None if place.root.exists() else planned(request, place.root)
-    )  # bad input leaves no home behind
-    if fresh is not None:
-        engine.check(fresh.layout()[0])
-    require_writable([place.root])
-    with driving(place, request.name):
-        asked = fresh or planned(
-            request, place.root
-        )  # while nothing that it counts on can be removed
-        engine.check(asked.layout()[0])
+    settings = [f"hardware.{name}={value}" for name, value in hardware.items() if value is not None]
+    request = request_of(file, profile, [*(overrides or []), *settings], plugins)
+    _plan_and_train(request, home_folder, workers, engine)
+
+
+def _plan_and_train(
+    request: "Request", home_folder: "Home", workers: int | None, engine: "Engine"
+) -> None:
+    """Check the request before anything is created, then plan and train under the study's lock."""
+    from ablab.execute.session import planned
+    from ablab.files import require_writable
+    from ablab.records.driver_lock import driving
+
+    study_plan: Planned | None = None
+    if not home_folder.root.exists():  # plan first, so that invalid input creates no home
+        study_plan = planned(request, home_folder.root)
+        engine.check(study_plan.layout()[0])
+    require_writable([home_folder.root])
+    with driving(home_folder, request.name):
+        # Planned under the lock, so that no finished run it relies on can be removed.
+        study_plan = study_plan or planned(request, home_folder.root)
+        engine.check(study_plan.layout()[0])
         with engine.leading():
-            _carry_out(asked, place, workers, engine)
+            _carry_out(study_plan, home_folder, workers, engine)
 
 
-def _carry_out(asked: "Planned", place: "Home", workers: int | None, engine: "Engine") -> None:
+def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine: "Engine") -> None:
+    """Train the missing runs with the engine's executor, and report."""
     from rich.console import Console
 
     from ablab.cli.display import make_display
     from ablab.execute.session import Session
 
     console = Console()
-    display = make_display(console, asked.study.metric)
-    session = Session(asked, place, display)
+    display = make_display(console, study_plan.study.metric)
+    session = Session(study_plan, home, display)
     session.require_writable()
     session.reset()
-    expected, missing = asked.plan.expected, session.missing
-    total = expected.runs + expected.trials
-    machine = asked.study.hardware
-    layout, why = asked.layout()
-    count = engine.slots(asked.study, workers, missing)
-    if missing:
-        if layout.processes > 1:
-            display.say(f"each run on {layout.processes} processes, {layout} ({why})")
-        trials = f"{expected.trials} trials and " if expected.trials else ""
-        display.say(
-            f"{trials}{expected.text}, {total - missing} of them finished; {count} workers × "
-            f"{machine.threads} threads"
-        )
-        display.begin(missing)
-    else:
-        display.say(f"all {total} runs are finished: nothing to train")
+    hardware = study_plan.study.hardware
+    layout, reason = study_plan.layout()
+    missing = session.missing
+    worker_count = engine.slots(study_plan.study, workers, missing)
+    if missing and layout.processes > 1:
+        display.say(f"each run on {layout.processes} processes, {layout} ({reason})")
+    workers_text = f"{worker_count} workers × {hardware.threads} threads"
+    _begin(study_plan.plan.expected, missing, display, workers_text)
     try:
-        tally = session.run(lambda context: engine.executor(asked.study, context, count))
+        summary = session.run(
+            lambda context: engine.executor(study_plan.study, context, worker_count)
+        )
     finally:
         display.close()
-    if tally.signal is not None and tally.killed:  # "end now": no report either
-        sys.exit(128 + tally.signal)
-    _conclude(session, console, interrupted=tally.signal is not None)
-    _tell(asked, tally, display)
+    if summary.signal is not None and summary.killed:  # a second Ctrl-C: end without a report
+        sys.exit(128 + summary.signal)
+    _conclude(session, console, interrupted=summary.signal is not None)
+    _report_problems(study_plan, summary, display)
 
 
-def _tell(asked: "Planned", tally: "ExecutionSummary", display: "Display") -> None:
-    """How it ended, where not all is well."""
-    if tally.signal is not None:
-        sys.exit(128 + tally.signal)
-    if tally.stopped:
-        display.say(f"{len(tally.stopped)} runs were cancelled; `ablab run` takes them up again")
-    if tally.broken:
-        raise RunFailed(f"no worker process starts: {tally.broken}; `ablab run` goes on from here")
-    if tally.failed:
-        total = asked.plan.expected.runs + asked.plan.expected.trials
-        trials = len(tally.failed.keys() & {trial.run.key for trial in asked.plan.trials})
-        note = (
-            f" ({trials} of them are trials, which count as without a value: `ablab retry`)"
-            if trials
-            else ""
-        )
+def _begin(expected: "Expected", missing: int, display: "Lines", workers: str) -> None:
+    """Print how many runs are expected and finished, and start the display."""
+    total = expected.runs + expected.trials
+    if not missing:
+        display.say(f"all {total} runs are finished: nothing to train")
+        return
+    trials = f"{expected.trials} trials and " if expected.trials else ""
+    display.say(f"{trials}{expected.text}, {total - missing} of them finished; {workers}")
+    display.begin(missing)
+
+
+def _report_problems(
+    study_plan: "Planned", summary: "ExecutionSummary", display: "Display"
+) -> None:
+    """Exit or raise RunFailed unless all runs were trained."""
+    if summary.signal is not None:
+        sys.exit(128 + summary.signal)
+    if summary.stopped:
+        display.say(f"{len(summary.stopped)} runs were cancelled; `ablab run` resumes them")
+    if summary.broken:
         raise RunFailed(
-            f"{len(tally.failed)} of {total} runs failed; `ablab run` tries them again{note}"
+            f"no worker process starts: {summary.broken}; run `ablab run` again to continue"
+        )
+    if summary.failed:
+        plan = study_plan.plan
+        total = plan.expected.runs + plan.expected.trials
+        trials = len(summary.failed.keys() & {trial.run.key for trial in plan.trials})
+        note = ""
+        if trials:
+            note = f" ({trials} of them are trials, which count as without a value: `ablab retry`)"
+        raise RunFailed(
+            f"{len(summary.failed)} of {total} runs failed; `ablab run` tries them again{note}"
         )
 
 
 def _conclude(session: "Session", console: Any, *, interrupted: bool) -> None:
-    """Prints and writes the report, and attaches it to the study in MLflow."""
+    """Print and write the report, and attach it to the study in MLflow."""
     from ablab.analysis.summarise import summarise
     from ablab.report.files import write_files
     from ablab.report.terminal import print_summary

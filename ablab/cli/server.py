@@ -38,21 +38,28 @@ def ui(
     from ablab.spec.addresses import is_server, without_user
     from ablab.tracking.mlflow.view import available, settings
 
-    place = make_home(home)
+    home_folder = make_home(home)
     if not available():
         raise UserError("MLflow is not installed (`pip install mlflow`)")
-    name, uri = _asked(study, profile, place)
+    name, uri = _store_of(study, profile, home_folder)
     if is_server(uri):
-        page = _page(place, uri, without_user(uri).rstrip("/"), name)
+        page = _page(home_folder, uri, without_user(uri).rstrip("/"), name)
         print(f"{name} on {page}", flush=True)
         _browse(page, browse)
         return
-    page = _page(place, uri, f"http://127.0.0.1:{port}", name)
-    if not _free(port):
-        raise UserError(f"port {port} on 127.0.0.1 is taken: choose another with --port")
+    page = _page(home_folder, uri, f"http://127.0.0.1:{port}", name)
+    if not _is_free(port):
+        raise UserError(f"port {port} on 127.0.0.1 is in use: choose another with --port")
     print(f"MLflow on {page} (Ctrl-C ends it)", flush=True)
     _browse(page, browse)
-    arguments = [
+    # The address may hold a password, and other users can read a command line, but not the
+    # environment of a process.
+    environment = {**os.environ, **settings(), "MLFLOW_BACKEND_STORE_URI": uri}
+    os.execve(sys.executable, _server_command(home_folder, port), environment)
+
+
+def _server_command(home: "Home", port: int) -> list[str]:
+    return [
         sys.executable,
         "-m",
         "mlflow",
@@ -64,35 +71,32 @@ def ui(
         "--workers",
         "1",
         "--artifacts-destination",
-        str((place.mlflow / "artifacts").resolve()),
+        str((home.mlflow / "artifacts").resolve()),
     ]
-    # By the environment, since every user of the machine may read a command line.
-    os.execve(
-        sys.executable, arguments, {**os.environ, **settings(), "MLFLOW_BACKEND_STORE_URI": uri}
-    )
 
 
-def _asked(study: str | None, profile: str | None, place: "Home") -> tuple[str | None, str]:
-    """The study's name and its store's address."""
+def _store_of(study: str | None, profile: str | None, home: "Home") -> tuple[str | None, str]:
+    """Return the study's name and the address of its store."""
     if study is None:
-        return None, place.tracking_uri()
+        return None, home.tracking_uri()
     from ablab.cli.sync import tracked_at
     from ablab.records.lookup import records_of
 
-    record = records_of(place, study, profile)[-1]
-    record.read()  # which says so where a file's revision was never run
+    record = records_of(home, study, profile)[-1]
+    record.read()  # raises UserError if this revision has never been run
     return record.name, tracked_at(record, study, profile)
 
 
-def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
-    """Where the runs stand: of the study, with its parent above them, or all. Raises UserError
-    where the store can't be read.
+def _page(home: "Home", uri: str, server: str, study: str | None) -> str:
+    """Return the address of the page with all runs, or with those of a study and their parent.
+
+    Raises UserError if the store cannot be read.
     """
     from ablab.spec.addresses import redacted
     from ablab.tracking.mlflow.view import STUDY, MlflowView, NoStore, explained, tagged
 
     try:
-        view = MlflowView(uri, place.mlflow, make=False)
+        view = MlflowView(uri, home.mlflow, make=False)
         if study is not None and view.find_parent(study) is None:
             raise NoStore
     except NoStore as error:
@@ -107,26 +111,26 @@ def _page(place: "Home", uri: str, server: str, study: str | None) -> str:
     return runs if study is None else runs + "&searchFilter=" + quote(tagged(STUDY, study))
 
 
-def _browse(page: str, wanted: bool | None) -> None:
-    """Has a process of its own open the page when the server answers: this one becomes the
-    server.
+def _browse(page: str, browse: bool | None) -> None:
+    """Start a process that opens the page once the server answers.
+
+    It is another process, since this one is replaced by the server.
     """
     desktop = sys.platform in ("darwin", "win32") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )
-    if wanted or (wanted is None and desktop and sys.stdout.isatty()):
+    if browse or (browse is None and desktop and sys.stdout.isatty()):
         import subprocess
 
-        nothing = subprocess.DEVNULL
         subprocess.Popen(
-            [sys.executable, "-m", "ablab.cli.browse", page],
-            stdin=nothing,
-            stdout=nothing,
-            stderr=nothing,
+            [sys.executable, "-m", "ablab.cli.browser", page],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
 
 
-def _free(port: int) -> bool:
+def _is_free(port: int) -> bool:
     import socket
 
     with socket.socket() as probe:

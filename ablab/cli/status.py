@@ -1,4 +1,4 @@
-"""`ablab status`: how a study stands, once or as it goes on."""
+"""`ablab status`: the progress of a study, once or continuously."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ablab.records.status import Counts, EndedRun, RunningRun, StatusReader, StudyStatus
 
 _WATCH_SECONDS = 2.0
-_SHOWN = 20  # lines of a kind; --json tells all
+_MAX_LINES = 20  # per state; --json has no limit
 
 
 def status(
@@ -42,12 +42,12 @@ def status(
             _live(reader, console)
         else:
             _plain(reader, console, watch=watch, as_json=as_json)
-    except KeyboardInterrupt:  # typer would say "Aborted!"
+    except KeyboardInterrupt:  # typer would print "Aborted!"
         sys.exit(130)
 
 
 def _plain(reader: "StatusReader", console: "Console", *, watch: bool, as_json: bool) -> None:
-    """Prints it; with `watch` again whenever it changed."""
+    """Print the status; with `watch`, again whenever it changes."""
     last = None
     while True:
         now = reader.read()
@@ -55,7 +55,7 @@ def _plain(reader: "StatusReader", console: "Console", *, watch: bool, as_json: 
             if as_json:
                 print(json.dumps(now.as_dict(), indent=None if watch else 1), flush=True)
             else:
-                console.print(_shown(now))
+                console.print(_render(now))
         if not watch or now.settled:
             return
         last = now
@@ -66,49 +66,51 @@ def _live(reader: "StatusReader", console: "Console") -> None:
     from rich.live import Live
 
     now = reader.read()
-    with Live(_shown(now), console=console, auto_refresh=False) as live:
+    with Live(_render(now), console=console, auto_refresh=False) as live:
         while not now.settled:
             time.sleep(_WATCH_SECONDS)
             now = reader.read()
-            live.update(_shown(now), refresh=True)
+            live.update(_render(now), refresh=True)
 
 
-def _shown(now: "StudyStatus") -> "Group":
+def _render(now: "StudyStatus") -> "Group":
     from rich.console import Group
     from rich.text import Text
 
     from ablab.records.run_state import RunState
     from ablab.text.numbers import duration
 
-    left = "" if now.seconds_left is None else f"; about {duration(now.seconds_left)} left"
-    lines = [Text(f"{now.study} (revision {now.revision}): {_counted(now.runs, 'runs')}{left}")]
+    time_left = "" if now.seconds_left is None else f"; about {duration(now.seconds_left)} left"
+    runs = _counts_text(now.runs, "runs")
+    lines = [Text(f"{now.study} (revision {now.revision}): {runs}{time_left}")]
     if now.question:
         lines.insert(0, Text(now.question))
     if now.trials is not None:
-        lines.append(Text(f"trials: {_counted(now.trials, 'trials')}"))
+        lines.append(Text(f"trials: {_counts_text(now.trials, 'trials')}"))
     if now.to_come:
         lines.append(Text(f"to come: {now.to_come}, which the trials decide"))
     if now.may_come:
         lines.append(Text(f"at most {now.may_come} more may follow: verdicts and trials decide"))
     for state in (RunState.FAILED, RunState.CANCELLED, RunState.PRUNED):
-        these = [run for run in now.ended if run.state == state]
-        lines += [Text(_why(run)) for run in these[:_SHOWN]]
-        if len(these) > _SHOWN:
-            lines.append(Text(f"{state}: {len(these) - _SHOWN} more (--json tells all)"))
+        runs_of_state = [run for run in now.ended if run.state == state]
+        lines += [Text(_reason(run)) for run in runs_of_state[:_MAX_LINES]]
+        if len(runs_of_state) > _MAX_LINES:
+            more = len(runs_of_state) - _MAX_LINES
+            lines.append(Text(f"{state}: {more} more (--json lists all)"))
     return Group(*lines, *([_table(now.running)] if now.running else []))
 
 
-def _counted(counts: "Counts", what: str) -> str:
+def _counts_text(counts: "Counts", unit: str) -> str:
     diverged = f" ({counts.diverged} diverged)" if counts.diverged else ""
-    rest = [
-        f"{n} {name}"
-        for name in ("running", "waiting", "failed", "cancelled", "pruned")
-        if (n := getattr(counts, name))
+    others = [
+        f"{getattr(counts, state)} {state}"
+        for state in ("running", "waiting", "failed", "cancelled", "pruned")
+        if getattr(counts, state)
     ]
-    return ", ".join([f"{counts.finished} of {counts.total} {what} done{diverged}", *rest])
+    return ", ".join([f"{counts.finished} of {counts.total} {unit} done{diverged}", *others])
 
 
-def _why(run: "EndedRun") -> str:
+def _reason(run: "EndedRun") -> str:
     attempts = f" ({run.attempts} attempts)" if run.attempts > 1 else ""
     return f"{run.state}: {_label(run)}: {run.reason}{attempts}"
 
@@ -128,10 +130,14 @@ def _table(running: "list[RunningRun]") -> "Table":
     for name in ("done", "loss", "tokens/s"):
         table.add_column(name, justify="right", no_wrap=True)
     for run in running:
-        done = "starting" if run.share is None else f"{100 * run.share:.0f} %"
-        notes = [f"attempt {run.attempts + 1}"] * (run.attempts > 0) + ["stopping"] * run.stopping
+        notes = []
+        if run.attempts > 0:
+            notes.append(f"attempt {run.attempts + 1}")
+        if run.stopping:
+            notes.append("stopping")
         label = _label(run) + (f" ({', '.join(notes)})" if notes else "")
+        progress = "starting" if run.share is None else f"{100 * run.share:.0f} %"
         loss = "–" if run.loss is None else f"{run.loss:.3f}"
         speed = "–" if run.tokens_per_second is None else f"{run.tokens_per_second:,.0f}"
-        table.add_row(escape(label), escape(run.where), done, loss, speed)
+        table.add_row(escape(label), escape(run.where), progress, loss, speed)
     return table

@@ -1,24 +1,20 @@
-"""Commands on study files: plan, report, schema."""
+"""`ablab report` and `ablab schema`, and the look-up of studies for other commands."""
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ablab.cli.browser import open_page
-from ablab.cli.options import HomeDir, Json, Overrides, Plugins, Profile, StudyFile, StudyName
+from ablab.cli.options import HomeDir, Json, Profile, StudyName
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-    from ablab.analysis.power import PowerForecast
-    from ablab.execute.session import Planned, Request
-    from ablab.plan.plan import Plan
+    from ablab.execute.session import Request
     from ablab.records.home import StudyRecord
 
 More = Annotated[
@@ -29,61 +25,6 @@ More = Annotated[
     ),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser, if there is one.")]
-
-
-def plan(
-    file: StudyFile,
-    overrides: Overrides = None,
-    profile: Profile = None,
-    as_json: Json = False,
-    home: HomeDir = None,
-    plugins: Plugins = None,
-) -> None:
-    """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
-    from ablab.analysis.power import power_forecasts
-    from ablab.execute.session import planned
-    from ablab.records.home import make_home
-
-    place = make_home(home)
-    asked = planned(request_of(file, profile, overrides, plugins), place.root)
-    forecasts = power_forecasts(place, asked.request.name, asked.plan)
-    settled = asked.settled(place.root)
-    if as_json:
-        print(json.dumps(_plan_json(asked, settled, forecasts), indent=1))
-    else:
-        _print_plan(asked, settled, forecasts)
-
-
-def _plan_json(
-    asked: "Planned", settled: set[str], forecasts: "Sequence[PowerForecast | None]"
-) -> dict[str, Any]:
-    plan = asked.plan
-    expected = plan.expected
-    parts = [
-        {
-            "label": part.label,
-            "baseline": part.plan.baseline,
-            "arms": _arms(part.plan),
-            "runs": part.plan.expected.runs,
-            "trials": part.plan.expected.trials,
-            "training_flops": part.plan.expected.flops,
-            "detectable_effect": forecast.effect if forecast else None,
-            "sd": forecast.sd if forecast else None,
-        }
-        for part, forecast in zip(plan.parts, forecasts, strict=True)
-    ]
-    return {
-        "study": asked.request.name,
-        "revision": asked.study.revision(),
-        "parts": parts,
-        "runs": expected.runs,
-        "most_runs": expected.most or expected.runs,
-        "trials": expected.trials,
-        "to_train": expected.runs + expected.trials - len(settled),
-        "training_flops": expected.flops,
-        "infeasible": plan.infeasible,
-        "notes": list(plan.notes),
-    }
 
 
 def report(
@@ -105,12 +46,8 @@ def report(
         )
     record = study_record(study, profile, overrides, home)
     if others:
-        _beside(
-            record,
-            study_record(others[0], profile, overrides, home),
-            as_json=as_json,
-            open_it=open_it,
-        )
+        other = study_record(others[0], profile, overrides, home)
+        _compare(record, other, as_json=as_json, open_it=open_it)
         return
     summary = summarise(record)
     if as_json:
@@ -123,10 +60,10 @@ def report(
 
     console = Console()
     print_summary(summary, console)
-    _written(write_report(summary, record), console, open_it=open_it)
+    _announce(write_report(summary, record), console, open_it=open_it)
 
 
-def _beside(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open_it: bool) -> None:
+def _compare(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open_it: bool) -> None:
     from rich.console import Console
 
     from ablab.analysis.comparison import compare
@@ -135,18 +72,21 @@ def _beside(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open_
     from ablab.report.comparison_terminal import print_comparison
 
     if (record.name, record.revision) == (other.name, other.revision):
-        what = f"{record.name} (revision {record.revision}) is named twice: nothing to compare"
-        raise UserError(f"{what} (NAME:REVISION is another revision; `ablab studies` lists them)")
-    found = compare(summarise(record), summarise(other))
+        raise UserError(
+            f"{record.name} (revision {record.revision}) is named twice: nothing to compare "
+            "(NAME:REVISION is another revision; `ablab studies` lists them)"
+        )
+    comparison = compare(summarise(record), summarise(other))
     if as_json:
-        print(json.dumps(found.as_json(), indent=1))
+        print(json.dumps(comparison.as_json(), indent=1))
         return
     console = Console()
-    print_comparison(found, console)
-    _written(write_comparison(found, record, other), console, open_it=open_it)
+    print_comparison(comparison, console)
+    _announce(write_comparison(comparison, record, other), console, open_it=open_it)
 
 
-def _written(page: Path, console: "Console", *, open_it: bool) -> None:
+def _announce(page: Path, console: "Console", *, open_it: bool) -> None:
+    """Print the path of a report, and open it if asked to."""
     console.print(f"report: {page}", highlight=False, markup=False, soft_wrap=True)
     if open_it and not open_page(page):
         console.print("no browser here: open the file by hand", highlight=False)
@@ -170,7 +110,7 @@ def schema() -> None:
 def request_of(
     file: Path, profile: str | None, overrides: list[str] | None, plugins: list[Path] | None
 ) -> "Request":
-    """What was asked for."""
+    """Return the request for a study file with its profile, overrides and plugin folders."""
     from ablab.execute.session import Request
 
     return Request(file, profile, tuple(overrides or ()), tuple(plugins or ()))
@@ -179,90 +119,19 @@ def request_of(
 def study_record(
     study: str, profile: str | None, overrides: list[str] | None, home: Path | None
 ) -> "StudyRecord":
-    """A study's record by file (the exact revision), by NAME:REVISION, or by name (the latest in
-    this home).
+    """Return the record of a study.
+
+    `study` is a file (for the exact revision), NAME:REVISION, or a name (for the latest revision
+    in the home, which is printed).
     """
     from ablab.records.home import label, make_home
     from ablab.records.lookup import is_file, records_of
 
-    place = make_home(home)
-    record = records_of(place, study, profile, overrides or ())[-1]
+    home_folder = make_home(home)
+    record = records_of(home_folder, study, profile, overrides or ())[-1]
     if not is_file(study) and record.name == label(study, profile):
         print(
-            f"{record.name}: the latest revision in {place.root}, {record.revision}",
+            f"{record.name}: the latest revision in {home_folder.root}, {record.revision}",
             file=sys.stderr,
         )
     return record
-
-
-def _arms(plan: "Plan") -> list[dict[str, Any]]:
-    return [
-        {
-            "name": a.name,
-            "expression": a.expression,
-            "plugins": list(a.plugins),
-            "parameters": a.parameters,
-            "flops_per_token": a.flops_per_token,
-            "tokens": a.tokens,
-            "steps": a.steps,
-            "mismatch": a.mismatch,
-            "feed_forward": list(a.feed_forward),
-        }
-        for a in plan.arms
-    ]
-
-
-def _plan_table(title: str, plan: "Plan", seeds: int, done: set[str]) -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    from ablab.text.numbers import short
-
-    table = Table(title=escape(title) or None, title_justify="left")
-    table.add_column("arm", overflow="fold", ratio=1)
-    matched = ["mismatch"] if any(arm.mismatch is not None for arm in plan.arms) else []
-    for name in ("params", "FLOPs/token", "tokens", "steps", *matched, "done"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for arm in plan.arms:
-        keys = [run.key for run in plan.runs if run.arm == arm.name]
-        finished = f"{sum(key in done for key in keys)}/{len(keys) or seeds}"
-        table.add_row(
-            escape(arm.name),
-            short(arm.parameters),
-            short(arm.flops_per_token),
-            short(arm.tokens),
-            "–" if arm.steps is None else str(arm.steps),
-            *(["–" if arm.mismatch is None else f"{arm.mismatch:+.2%}"] if matched else []),
-            finished,
-        )
-    return table
-
-
-def _print_plan(
-    asked: "Planned", settled: set[str], forecasts: "Sequence[PowerForecast | None]"
-) -> None:
-    from rich.console import Console
-
-    from ablab.report.sentences import power_text
-    from ablab.text.numbers import short
-
-    study = asked.study
-    console = Console(highlight=False)
-    seeds = study.adaptive.start if study.adaptive else len(study.seed_list())
-    console.print(f"{asked.request.name} (revision {study.revision()})", markup=False)
-    for part, forecast in zip(asked.plan.parts, forecasts, strict=True):
-        console.print(_plan_table(part.label, part.plan, seeds, settled))
-        if forecast is not None:
-            console.print(power_text(forecast, study.metric), markup=False)
-    expected = asked.plan.expected
-    trials = f"{expected.trials} trials and " if expected.trials else ""
-    left = expected.runs + expected.trials - len(settled)
-    least = "at least " if expected.most not in (None, expected.runs) else ""
-    flops = ""
-    if expected.flops is not None:
-        flops = f"; {least}{short(expected.flops)} training FLOPs in all"
-    console.print(f"{trials}{expected.text}, {least}{left} to train{flops}")
-    for note in asked.plan.notes:
-        console.print(note, markup=False)
-    for name, reason in asked.plan.infeasible.items():
-        console.print(f"left out: {name}: {reason}", markup=False)

@@ -1,4 +1,4 @@
-"""`ablab sync`: a study into an MLflow store, from its run records or from another store."""
+"""`ablab sync`: write a study to an MLflow store, from its records or from another store."""
 
 import sys
 from pathlib import Path
@@ -52,34 +52,36 @@ def sync(
         return
     records = records_of(make_home(home), study, profile)
     if not records[-1].path.exists():
-        records[-1].read()  # raises the error that says so
+        records[-1].read()  # raises UserError, since this revision has never been run
     uri = to or tracked_at(records[-1], study, profile)
-    print(
-        f"{records[-1].name}: {_written(_readable(records), uri)} runs stand in "
-        f"{redacted(uri, uri)}"
-    )
+    run_count = _write(_readable(records), uri)
+    print(f"{records[-1].name}: {run_count} runs stand in {redacted(uri, uri)}")
 
 
 def _readable(records: "list[StudyRecord]") -> "list[StudyRecord]":
-    """Those that can be read; each other is told in a line. Raises UserError where none can."""
+    """Return the records that can be read, and print the errors of the others.
+
+    Raises UserError if none can be read.
+    """
     from ablab.tracking.sync import recorded_plan
 
-    readable, told = [], []
+    readable: list[StudyRecord] = []
+    errors: list[str] = []
     for record in records:
         try:
             recorded_plan(record)
             readable.append(record)
         except UserError as error:
-            told.append(str(error))
+            errors.append(str(error))
     if not readable:
-        raise UserError("\n".join(told))
-    for text in told:
-        _tell(text)
+        raise UserError("\n".join(errors))
+    for error in errors:
+        _warn(error)
     return readable
 
 
-def _written(records: "list[StudyRecord]", uri: str) -> int:
-    """How many runs all of them have to show: one that several name counts once."""
+def _write(records: "list[StudyRecord]", uri: str) -> int:
+    """Write the records to the store at `uri`, and return the number of distinct runs."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress
 
@@ -87,24 +89,24 @@ def _written(records: "list[StudyRecord]", uri: str) -> int:
     from ablab.report.files import write_files
     from ablab.tracking.sync import sync as write
 
-    shown: set[str] = set()
-    console, columns = (
-        Console(stderr=True),
-        ("{task.description}", BarColumn(), MofNCompleteColumn()),
-    )
+    keys: set[str] = set()
+    console = Console(stderr=True)
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn())
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
         for record in records:
             task = bar.add_task(f"{record.name}, revision {record.revision}", total=None)
             files = write_files(summarise(record), record)
-            shown |= write(
+            keys |= write(
                 record,
                 uri,
                 files,
-                lambda done, total, task=task: bar.update(task, completed=done, total=total),
+                lambda completed, total, task=task: bar.update(
+                    task, completed=completed, total=total
+                ),
             )
-    return len(shown)
+    return len(keys)
 
 
 def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
@@ -116,16 +118,17 @@ def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
     if to is None:
         raise UserError("--from needs --to: the store that the study is copied into")
     name = label(Path(study).stem, profile) if is_file(study) else label(study, profile)
-    print(f"{name}: {copy(name, source, to, _tell)} runs stand in {redacted(to, to)}")
+    print(f"{name}: {copy(name, source, to, _warn)} runs stand in {redacted(to, to)}")
 
 
-def _tell(text: str) -> None:
+def _warn(text: str) -> None:
     print(f"ablab: {text}", file=sys.stderr)
 
 
 def tracked_at(record: "StudyRecord", study: str, profile: str | None) -> str:
-    """The address of the store that a study is tracked in. Raises UserError where only the study's
-    file knows it.
+    """Return the address of the store that a study is tracked in.
+
+    Raises UserError if only the study's file has it.
     """
     from ablab.records.lookup import is_file
 
@@ -133,10 +136,10 @@ def tracked_at(record: "StudyRecord", study: str, profile: str | None) -> str:
         from ablab.spec.study import load_study
 
         return record.home.tracking_uri(load_study(Path(study), profile, [])[0])
-    known = record.read().sources.tracking
-    if known is not None and "***" in known:
+    address = record.read().sources.tracking
+    if address is not None and "***" in address:
         raise UserError(
-            f"{known} holds a password, which is not kept: name the study by its file, or "
+            f"{address} holds a password, which is not kept: name the study by its file, or "
             "give the address with --to"
         )
-    return known or record.home.tracking_uri()
+    return address or record.home.tracking_uri()

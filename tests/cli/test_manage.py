@@ -67,14 +67,14 @@ def test_a_study_at_work_is_watched_cancelled_and_removed(ablab, endless, begin)
     assert "asked 2 runs under way and 2 runs waiting to stop" in ablab("cancel", "x").stdout
     output, _ = driver.communicate(timeout=100)
     assert driver.returncode == 0, output
-    assert "4 runs were cancelled; `ablab run` takes them up again" in output
+    assert "4 runs were cancelled; `ablab run` resumes them" in output
     seen, _ = watching.communicate(timeout=60)
     assert watching.returncode == 0
     assert "2 running, 2 waiting" in seen
     assert "0 of 4 runs done, 4 cancelled" in seen
     assert len(list(endless.glob(".ablab/runs/*/checkpoint.ckpt"))) == 2
     key = next(endless.glob(".ablab/runs/*/checkpoint.ckpt")).parent.name
-    assert "wanted again: 1 run," in ablab("retry", key[:8]).stdout
+    assert "to be tried again: 1 run," in ablab("retry", key[:8]).stdout
     assert "0 of 4 runs done, 1 waiting, 3 cancelled" in ablab("status", "x").stdout
     (listed,) = json.loads(ablab("studies", "--json").stdout)
     assert (listed["study"], listed["runs"], listed["done"], listed["failed"]) == ("x", 4, 0, 0)

@@ -92,7 +92,7 @@ def test_commands_take_it(ask, home):
     assert ask("status", "x")[2] == f"x: the latest revision in {home.root}, ef0033333333\n"
     assert "asked 0 runs under way and 1 run waiting to stop" in ask("cancel", "x:abcd1")[1]
     assert (home.root / "runs" / "abcd11111111-run" / "stop.json").exists()
-    assert "wanted again: 1 run," in ask("retry", "x:abcd1")[1]
+    assert "to be tried again: 1 run," in ask("retry", "x:abcd1")[1]
     status, _, errors = ask("report", "x:abcd")
     assert status == 2
     assert "several revisions begin with 'abcd'" in errors

@@ -118,7 +118,7 @@ def test_without_a_browser_the_server_is_there_all_the_same(made, tmp_path):
         )
     assert (taken.returncode, taken.stderr) == (
         2,
-        f"ablab: port {port} on 127.0.0.1 is taken: choose another with --port\n",
+        f"ablab: port {port} on 127.0.0.1 is in use: choose another with --port\n",
     )
 
 

@@ -1,10 +1,13 @@
-"""`ablab new-plugin`: a working plugin to change into one's own, with its test."""
+"""Commands on plugins: list plugins and families, and write a new plugin with its test."""
 
+import json
 from pathlib import Path
 from string import Template
 from typing import Annotated
 
 import typer
+
+from ablab.cli.options import Json, Plugins
 
 _PLUGIN = Template('''"""$title: say here what it changes, and why."""
 
@@ -71,6 +74,57 @@ def test_arithmetic():
     x = torch.linspace(-3, 3, 7)
     assert torch.allclose(model.blocks[0].mlp.activation(x), x / (1 + torch.exp(-2 * x)))
 ''')
+
+
+def plugins(
+    name: Annotated[str | None, typer.Argument(help="Show one plugin in full.")] = None,
+    as_json: Json = False,
+    plugins: Plugins = None,
+) -> None:
+    """List the plugins that model expressions may name."""
+    from ablab.arch.composition.registry import load_registry
+
+    registry = load_registry(plugins or [])
+    names = sorted(registry.plugins) if name is None else [name]
+    listing = [registry.plugin(plugin_name) for plugin_name in names]
+    if as_json:
+        rows = [
+            {
+                "name": p.name,
+                "paths": p.paths,
+                "summary": p.summary,
+                "source": p.declared.source,
+                "options": p.options,
+            }
+            for p in listing
+        ]
+        print(json.dumps(rows, indent=1, default=str))
+        return
+    for p in listing:
+        options = ", ".join(f"{key}={value}" for key, value in p.options.items())
+        print(f"{p.name}{f'({options})' if options else ''}")
+        print(f"    {p.summary}")
+        if name is not None:
+            print(f"    writes {', '.join(p.paths)}")
+            print(f"    source: {p.declared.source}")
+            print(f"    file: {p.origin}")
+
+
+def families(plugins: Plugins = None) -> None:
+    """List the model families with their plugins and sizes."""
+    from ablab.arch.composition.registry import load_registry
+
+    registry = load_registry(plugins or [])
+    for family in (registry.families[name] for name in sorted(registry.families)):
+        print(f"{family.name}: {family.summary}")
+        print(f"    = {family.plugins or 'the base decoder'}")
+        print(f"    sizes: {', '.join(family.sizes)}")
+        if family.recipe is not None:
+            settings = ", ".join(
+                f"{key} {value}" for key, value in family.recipe.settings().items()
+            )
+            print(f"    recipe: {settings}")
+        print(f"    source: {family.source}")
 
 
 def new_plugin(

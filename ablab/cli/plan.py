@@ -1,0 +1,163 @@
+"""`ablab plan`: what a study will train and what it costs, before anything is trained."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ablab.cli.options import HomeDir, Json, Overrides, Plugins, Profile, StudyFile
+from ablab.cli.studies import request_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ablab.analysis.power import PowerForecast
+    from ablab.execute.session import Planned
+    from ablab.plan.plan import Arm, Plan, StudyPlan
+
+
+def plan(
+    file: StudyFile,
+    overrides: Overrides = None,
+    profile: Profile = None,
+    as_json: Json = False,
+    home: HomeDir = None,
+    plugins: Plugins = None,
+) -> None:
+    """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
+    from ablab.analysis.power import power_forecasts
+    from ablab.execute.session import planned
+    from ablab.records.home import make_home
+
+    home_folder = make_home(home)
+    study_plan = planned(request_of(file, profile, overrides, plugins), home_folder.root)
+    forecasts = power_forecasts(home_folder, study_plan.request.name, study_plan.plan)
+    settled = study_plan.settled(home_folder.root)
+    if as_json:
+        print(json.dumps(_content(study_plan, settled, forecasts), indent=1))
+    else:
+        _print_plan(study_plan, settled, forecasts)
+
+
+def _content(
+    study_plan: "Planned", settled: set[str], forecasts: "Sequence[PowerForecast | None]"
+) -> dict[str, Any]:
+    """Return the plan in plain JSON types."""
+    plan = study_plan.plan
+    expected = plan.expected
+    parts = [
+        {
+            "label": part.label,
+            "baseline": part.plan.baseline,
+            "arms": _arms(part.plan),
+            "runs": part.plan.expected.runs,
+            "trials": part.plan.expected.trials,
+            "training_flops": part.plan.expected.flops,
+            "detectable_effect": forecast.effect if forecast else None,
+            "sd": forecast.sd if forecast else None,
+        }
+        for part, forecast in zip(plan.parts, forecasts, strict=True)
+    ]
+    return {
+        "study": study_plan.request.name,
+        "revision": study_plan.study.revision(),
+        "parts": parts,
+        "runs": expected.runs,
+        "most_runs": expected.most or expected.runs,
+        "trials": expected.trials,
+        "to_train": expected.runs + expected.trials - len(settled),
+        "training_flops": expected.flops,
+        "infeasible": plan.infeasible,
+        "notes": list(plan.notes),
+    }
+
+
+def _arms(plan: "Plan") -> list[dict[str, Any]]:
+    return [
+        {
+            "name": arm.name,
+            "expression": arm.expression,
+            "plugins": list(arm.plugins),
+            "parameters": arm.parameters,
+            "flops_per_token": arm.flops_per_token,
+            "tokens": arm.tokens,
+            "steps": arm.steps,
+            "mismatch": arm.mismatch,
+            "feed_forward": list(arm.feed_forward),
+        }
+        for arm in plan.arms
+    ]
+
+
+def _plan_table(title: str, plan: "Plan", seeds: int, finished: set[str]) -> "Table":
+    """Return a table of the arms; `seeds`: runs per arm where the plan does not list them yet."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title) or None, title_justify="left")
+    table.add_column("arm", overflow="fold", ratio=1)
+    matched = any(arm.mismatch is not None for arm in plan.arms)
+    columns = ["params", "FLOPs/token", "tokens", "steps", "done"]
+    if matched:
+        columns.insert(4, "mismatch")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for arm in plan.arms:
+        keys = [run.key for run in plan.runs if run.arm == arm.name]
+        cells = _cells(arm, matched=matched)
+        table.add_row(*cells, f"{sum(key in finished for key in keys)}/{len(keys) or seeds}")
+    return table
+
+
+def _cells(arm: "Arm", *, matched: bool) -> list[str]:
+    from rich.markup import escape
+
+    from ablab.text.numbers import short
+
+    cells = [
+        escape(arm.name),
+        short(arm.parameters),
+        short(arm.flops_per_token),
+        short(arm.tokens),
+        "–" if arm.steps is None else str(arm.steps),
+    ]
+    if matched:
+        cells.append("–" if arm.mismatch is None else f"{arm.mismatch:+.2%}")
+    return cells
+
+
+def _print_plan(
+    study_plan: "Planned", settled: set[str], forecasts: "Sequence[PowerForecast | None]"
+) -> None:
+    """Print the plan; `forecasts`: the power of each part."""
+    from rich.console import Console
+
+    from ablab.report.sentences import power_text
+
+    console = Console(highlight=False)
+    study = study_plan.study
+    plan = study_plan.plan
+    seeds = study.adaptive.start if study.adaptive else len(study.seed_list())
+    console.print(f"{study_plan.request.name} (revision {study.revision()})", markup=False)
+    for part, forecast in zip(plan.parts, forecasts, strict=True):
+        console.print(_plan_table(part.label, part.plan, seeds, settled))
+        if forecast is not None:
+            console.print(power_text(forecast, study.metric), markup=False)
+    _print_cost(plan, len(settled), console)
+    for note in plan.notes:
+        console.print(note, markup=False)
+    for name, reason in plan.infeasible.items():
+        console.print(f"left out: {name}: {reason}", markup=False)
+
+
+def _print_cost(plan: "StudyPlan", finished: int, console: "Console") -> None:
+    from ablab.text.numbers import short
+
+    expected = plan.expected
+    trials = f"{expected.trials} trials and " if expected.trials else ""
+    missing = expected.runs + expected.trials - finished
+    at_least = "at least " if expected.most not in (None, expected.runs) else ""
+    flops = ""
+    if expected.flops is not None:
+        flops = f"; {at_least}{short(expected.flops)} training FLOPs in all"
+    console.print(f"{trials}{expected.text}, {at_least}{missing} to train{flops}")
