@@ -13,11 +13,13 @@ __all__ = ["build", "from_hf", "to_hf"]
 def build(
     expression: str, *, seed: int = 0, plugins: "list[str | Path] | None" = None, **dims: Any
 ) -> "Decoder":
-    """The model of an expression (`gpt2 + rope`) on the CPU in float32: token ids (batch, time) ->
-    logits (batch, time, vocab).
+    """Build the model of an expression (`gpt2 + rope`) on the CPU in float32.
 
-    `dims` override the family's sizes: layers, width, heads, head_dim, vocab, context. `plugins`:
-    folders of loose plugin files. Raises `ablab.errors.UserError` for a wrong expression or size.
+    The model maps token ids (batch, time) to logits (batch, time, vocab).
+
+    `seed`: random seed of the weights. `plugins`: folders of loose plugin files. `dims`: sizes that
+    override the family's (layers, width, heads, head_dim, vocab, context). Raises
+    `ablab.errors.UserError` for an invalid expression or size.
     """
     from ablab.arch.composition.model import architecture
     from ablab.arch.composition.registry import load_registry
@@ -28,12 +30,11 @@ def build(
 
 
 def from_hf(model: Any, *, plugins: "list[str | Path] | None" = None) -> "Decoder":
-    """The model of a `transformers` GPT-1, GPT-2 or LLaMA with its language-model head: the same
-    logits, weights copied.
+    """Convert a `transformers` GPT-1, GPT-2 or LLaMA with a language-model head.
 
-    `plugins`: folders of loose plugin files, whose families may have more forms. Raises
-    `ablab.errors.UserError` that names the model type, or the setting of its config, that has no
-    form here.
+    The weights are copied, and the logits are the same. `plugins`: folders of loose plugin files,
+    whose families may support more model types. Raises `ablab.errors.UserError` that names the
+    model type, or the setting of its config, that is not supported.
     """
     from ablab.arch.composition.registry import load_registry
     from ablab.hf.exchange import from_transformers
@@ -42,11 +43,11 @@ def from_hf(model: Any, *, plugins: "list[str | Path] | None" = None) -> "Decode
 
 
 def to_hf(module: "Decoder", *, plugins: "list[str | Path] | None" = None) -> Any:
-    """The `transformers` model (with its language-model head) of a decoder whose architecture has a
-    form there.
+    """Convert a decoder to a `transformers` model with a language-model head.
 
-    Its weights are bit for bit those of `module`; it is in evaluation mode. Raises
-    `ablab.errors.UserError` that names the paths that have no form there.
+    The weights are bit for bit those of `module`, and the model is in evaluation mode. `plugins`:
+    folders of loose plugin files, whose families may support more architectures. Raises
+    `ablab.errors.UserError` that names the paths whose values `transformers` does not support.
     """
     from ablab.arch.composition.registry import load_registry
     from ablab.hf.exchange import to_transformers

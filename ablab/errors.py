@@ -1,29 +1,27 @@
-"""Errors that a user can mend, and the help that goes with them."""
+"""Errors that are shown to users without a traceback."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """Something the user gave is wrong. The message is shown alone, without a traceback; exit
-    status 2.
-    """
+    """Invalid input. The command prints the message without a traceback, and exits with 2."""
 
     def at(self, place: str) -> "UserError":
-        """The same error, said of `place` (an arm's name, `file:line:column: key`)."""
+        """Return the error with `place` (an arm's name, `file:line:column: key`) prepended."""
         return UserError(f"{place}: {self}")
 
 
 class RunFailed(Exception):
-    """A run could not be trained for a reason that is not the user's input; exit status 1."""
+    """A run failed for another reason than invalid input. The command exits with 1."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """An error for a name that is not among `known`, with the nearest right names."""
+    """Return an error for a name that is not among `known`, with similar names as suggestions."""
     choices = sorted(known)
-    near = get_close_matches(name, choices, n=3, cutoff=0.5)
-    if near:
-        hint = f"did you mean {' or '.join(repr(n) for n in near)}?"
+    similar = get_close_matches(name, choices, n=3, cutoff=0.5)
+    if similar:
+        hint = f"did you mean {' or '.join(map(repr, similar))}?"
     else:
         hint = f"known: {', '.join(choices) or 'none'}"
     return UserError(f"no {kind} named {name!r} ({hint})")

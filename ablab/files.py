@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and locks between processes."""
+"""Atomic writes, locks between processes, and checks of permissions."""
 
 import fcntl
 import json
@@ -12,29 +12,31 @@ from ablab.errors import UserError
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any], *, sync: bool = True) -> None:
-    """Calls `write(file)` on a temporary file beside `path`, syncs it and renames it. Raises
-    OSError loudly.
+    """Write a file completely or not at all.
+
+    `write` is called with a temporary file in the same folder, which is then renamed to `path`.
+    With `sync`, the content survives a power failure. Raises OSError.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with draft.open("wb") as file:
+        with temporary.open("wb") as file:
             write(file)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(draft, path)
+        os.replace(temporary, path)
     finally:
-        draft.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any, *, sync: bool = True) -> None:
-    """Writes JSON whole or not at all; without `sync`, what a power cut may take back."""
+    """Write a value as JSON, completely or not at all; see `write_atomically` for `sync`."""
     content = json.dumps(value, indent=1).encode()
     write_atomically(path, lambda file: file.write(content), sync=sync)
 
 
 def read_json(path: Path) -> Any | None:
-    """What `write_json` wrote; None where there is no file."""
+    """Return the value of a JSON file; None if there is no such file."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError:
@@ -43,9 +45,10 @@ def read_json(path: Path) -> Any | None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """What is done in the block is one act, against others that lock `path`; never within itself.
-    Raises FileNotFoundError where its folder is not there, PermissionError where it may not be
-    written.
+    """Hold an exclusive lock on `path`, against other processes and threads.
+
+    The lock is not reentrant: locking the same path inside the block would wait forever. Raises
+    FileNotFoundError if its folder does not exist, and PermissionError if it is not writable.
     """
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -53,12 +56,11 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def require_writable(folders: Iterable[Path]) -> None:
-    """Raises UserError where this user may not write a folder, or make it."""
+    """Raise UserError if this user cannot write to a folder, or cannot create it."""
     for folder in folders:
-        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-        if not os.access(there, os.W_OK | os.X_OK):
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not os.access(existing, os.W_OK | os.X_OK):
             raise UserError(
-                f"you may not write in {there}: those who share a home must all be able to (a "
-                "group of theirs, `chmod -R g+rwX`, "
-                "setgid folders, `umask 002`)"
+                f"you may not write in {existing}: all users of a shared home need permission (a "
+                "common group, `chmod -R g+rwX`, setgid folders, `umask 002`)"
             )

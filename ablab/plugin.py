@@ -1,6 +1,6 @@
-"""The public plugin API: all that a plugin may import. See CONTRIBUTING.md for the steps.
+"""The public plugin API: everything that a plugin may import. CONTRIBUTING.md has a tutorial.
 
-A plugin is a class with typed options and `edit()`, which maps paths to new values:
+A plugin is a class with typed options and a method `edit()`, which maps paths to new values:
 
     @plugin(source="Su et al. 2021, arXiv:2104.09864")
     class Rope:
@@ -10,8 +10,8 @@ A plugin is a class with typed options and `edit()`, which maps paths to new val
         def edit(self) -> Edit:
             return {"position": NoPosition(), "mixer.rotate": Rotary(self.base)}
 
-Edits write and never read: whatever depends on another slot is worked out in the value's `build`,
-from its `BuildContext`.
+An edit does not read other slots. What depends on them is computed when the model is built, in the
+value's `build`, from its `BuildContext`.
 """
 
 from ablab.arch.composition.compose import Edit

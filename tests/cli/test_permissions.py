@@ -81,7 +81,7 @@ def test_who_may_not_write_a_home_reads_it_and_is_told_why_nothing_else_goes(the
         for path in locked:
             path.chmod(0o755)
     assert (
-        "ablab: you may not write in home: those who share a home must all be able to"
+        "ablab: you may not write in home: all users of a shared home need permission"
         in told["run"].stderr
     )
     assert "ablab: you may not write in home/runs/" in told["rm"].stderr
@@ -111,7 +111,7 @@ def test_what_another_user_alone_may_write_is_named_before_anything_begins(their
             result = unprivileged(*arguments)
             assert result.returncode == 2
             assert (
-                f"ablab: you may not write in {locked.relative_to(tmp_path)}: those who share"
+                f"ablab: you may not write in {locked.relative_to(tmp_path)}: all users of a shared"
                 in result.stderr
             )
     finally:
