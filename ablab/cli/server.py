@@ -36,7 +36,7 @@ def ui(
     """Serve the local MLflow store on 127.0.0.1, or open a study's page on its own server."""
     from ablab.records.home import make_home
     from ablab.spec.addresses import is_server, without_user
-    from ablab.tracking.mlflow.view import available, settings
+    from ablab.tracking.mlflow.connection import available, settings
 
     home_folder = make_home(home)
     if not available():
@@ -93,11 +93,13 @@ def _page(home: "Home", uri: str, server: str, study: str | None) -> str:
     Raises UserError if the store cannot be read.
     """
     from ablab.spec.addresses import redacted
-    from ablab.tracking.mlflow.view import STUDY, MlflowView, NoStore, explained, tagged
+    from ablab.tracking.mlflow.errors import NoStore, explained
+    from ablab.tracking.mlflow.parents import find_parent
+    from ablab.tracking.mlflow.store import STUDY, open_store, tag_filter
 
     try:
-        view = MlflowView(uri, home.mlflow, make=False)
-        if study is not None and view.find_parent(study) is None:
+        store = open_store(uri, home.mlflow, make=False)
+        if study is not None and find_parent(store, study) is None:
             raise NoStore
     except NoStore as error:
         if study is None:
@@ -107,8 +109,8 @@ def _page(home: "Home", uri: str, server: str, study: str | None) -> str:
         ) from error
     except Exception as error:  # MLflow's clients raise what their transports raise
         raise UserError(explained(error, uri)) from error
-    runs = f"{server}/#/experiments/{view.experiment}/runs?workflowType=machine_learning"
-    return runs if study is None else runs + "&searchFilter=" + quote(tagged(STUDY, study))
+    runs = f"{server}/#/experiments/{store.experiment}/runs?workflowType=machine_learning"
+    return runs if study is None else runs + "&searchFilter=" + quote(tag_filter(STUDY, study))
 
 
 def _browse(page: str, browse: bool | None) -> None:

@@ -43,7 +43,7 @@ def sync(
     from ablab.records.home import make_home
     from ablab.records.lookup import records_of
     from ablab.spec.addresses import redacted
-    from ablab.tracking.mlflow.view import available
+    from ablab.tracking.mlflow.connection import available
 
     if not available():
         raise UserError("MLflow is not installed (`pip install mlflow`)")

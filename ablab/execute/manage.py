@@ -143,7 +143,7 @@ def remove(home: Home, targets: Sequence[Target], removal: Removal) -> None:
     less would go, this user may not remove it, or the tracker can't be opened; and where a run is
     taken up in this very moment.
     """
-    from ablab.tracking.mlflow.mirror import LocalTracker
+    from ablab.tracking.mlflow.local_store import LocalStore
 
     with no_driver_begins(home):
         now = plan_removal(home, targets)
@@ -154,12 +154,12 @@ def remove(home: Home, targets: Sequence[Target], removal: Removal) -> None:
             f for f in _folders(home, removal.studies) if f.exists()
         ]
         require_writable([*folders, *(folder.parent for folder in folders)])
-        tracker = LocalTracker(home)
+        store = LocalStore(home)
         for record in records:
             if not (lease := record.lease()).acquire():  # by a study that has just come to want it
                 raise _trained(record.key, lease, record.key)
             shutil.rmtree(record.folder)
-        tracker.forget(removal.studies, removal.runs)
+        store.forget(removal.studies, removal.runs)
         for folder in folders[len(records) :]:
             shutil.rmtree(folder)
         for name in removal.studies:

@@ -27,8 +27,8 @@ from ablab.schedule.factory import Asked, study_source
 from ablab.schedule.study_source import StudySource
 from ablab.spec.addresses import redacted
 from ablab.spec.study import Study, load_study
-from ablab.tracking.mlflow.mirror import Mirror
-from ablab.tracking.optuna.mirror import OptunaMirror
+from ablab.tracking.mlflow.tracker import MlflowTracker
+from ablab.tracking.optuna.tracker import OptunaTracker
 from ablab.tracking.trackers import Trackers
 from ablab.train.parallel import ParallelLayout
 
@@ -109,8 +109,11 @@ class Session:
         self.planned, self.home, self.display = planned, home, display
         study = planned.study
         self.record = StudyRecord(home, planned.request.name, study.revision())
-        self.views = Trackers(
-            [view(self.record, study, display.say) for view in (Mirror, OptunaMirror)]
+        self.trackers = Trackers(
+            [
+                MlflowTracker(self.record, study, display.say),
+                OptunaTracker(self.record, study, display.say),
+            ]
         )
         self._expected = 0
         uri = study.tracking.uri if study.tracking is not None else None
@@ -146,12 +149,12 @@ class Session:
             Record(self.home.root, key).reset()
 
     def run(self, make_executor: Callable[[WorkerContext], Executor]) -> ExecutionSummary:
-        """Train the runs that are not finished. The records are complete before the views are."""
+        """Train the runs that are not finished. The records are complete before the trackers."""
         source, plan = self.planned.source, self.planned.plan
         if source.done:
             self.write()
-            if not self.mirrored():
-                self.views.open(plan)
+            if not self.is_tracked():
+                self.trackers.open(plan)
             return ExecutionSummary()
         self._tell_of_earlier_runs()
         self.prepare()
@@ -167,7 +170,7 @@ class Session:
         )
         patience = RetryPolicy(self.planned.study.retries, self.planned.study.stall_seconds)
         executor = make_executor(context)
-        driver = Driver(self.home.root, executor, self.views, self.display, patience)
+        driver = Driver(self.home.root, executor, self.trackers, self.display, patience)
         try:
             tally = driver.drive(source)
         finally:
@@ -201,26 +204,26 @@ class Session:
             self.display.expect(expected - self._expected)
             self._expected = expected
         self._write(plan)
-        self.views.replanned(plan)
+        self.trackers.replanned(plan)
 
     def _write(self, plan: StudyPlan) -> None:
         content = study_content(self.record, self.planned.study, plan, self._sources)
         self.record.write(content)
 
-    def mirrored(self) -> bool:
-        """Whether the tracker shows all of this plan already."""
+    def is_tracked(self) -> bool:
+        """Return whether MLflow shows all of this plan already."""
         seen = self.record.mirrored
         lost = not self.home.tracking_uri(self.planned.study).startswith("http") and not any(
             self.home.mlflow.glob("*.db")
         )
-        return not lost and seen == self._view()
+        return not lost and seen == self._tracked_content()
 
     def close(self, files: Sequence[Path], *, complete: bool) -> None:
-        """Attaches the report's files to the study in the tracker."""
-        if self.views.close(files, complete=complete) and complete:
-            self.record.note_mirrored(self._view())
+        """Attach the report's files to the study in its trackers, and wait for these."""
+        if self.trackers.close(files, complete=complete) and complete:
+            self.record.note_mirrored(self._tracked_content())
 
-    def _view(self) -> TrackerState:
+    def _tracked_content(self) -> TrackerState:
         uri = self.home.tracking_uri(self.planned.study)
         return TrackerState(redacted(uri, uri), tuple(sorted(self.planned.plan.unique)))
 

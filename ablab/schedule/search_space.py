@@ -111,7 +111,7 @@ def _tried(plugin: Plugin, option: str, tried: Any) -> Any:
     """An interval of whole numbers for an option that holds one."""
     found = intervals(tried)
     whole = isinstance(found, Interval) and type(plugin.options[option]) is int
-    return Interval(found.low, found.high, found.log, whole=True) if whole else found
+    return Interval(found.low, found.high, found.log, integer=True) if whole else found
 
 
 def _switch(

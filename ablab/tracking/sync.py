@@ -13,9 +13,8 @@ from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
 from ablab.records.status import state
 from ablab.records.study_content import Arm, Entry, PartContent, TrialEntry
-from ablab.tracking.mlflow.mirror import Mirror
-from ablab.tracking.mlflow.stored import Heard, unheard
-from ablab.tracking.mlflow.view import explained
+from ablab.tracking.mlflow.errors import explained
+from ablab.tracking.mlflow.tracker import MlflowTracker, ProgressCallback, no_progress
 
 _ENDS = {
     RunState.FINISHED: "finished",
@@ -25,7 +24,7 @@ _ENDS = {
 
 
 def sync(
-    record: StudyRecord, uri: str, files: Sequence[Path], progress: Heard = unheard
+    record: StudyRecord, uri: str, files: Sequence[Path], progress: ProgressCallback = no_progress
 ) -> set[str]:
     """Write a revision into the store at `uri`.
 
@@ -46,17 +45,17 @@ def sync(
     """
     plan = recorded_plan(record)
     home = record.home.root
-    mirror = Mirror(record, record.read().study, lambda text: None, uri)
-    mirror.take(plan)
+    tracker = MlflowTracker(record, record.read().study, lambda text: None, uri)
+    tracker.set_plan(plan)
     keys = set()
     for spec in plan.unique.values():
         now = state(home, spec.key)
         # An interrupted run has measured something.
         if now != RunState.WAITING or Record(home, spec.key).metrics():
-            mirror.note(spec, _ENDS.get(now, "stopped"))
+            tracker.set_status(spec, _ENDS.get(now, "stopped"))
             keys.add(spec.key)
     try:
-        mirror.write(files, _status(record, plan), progress)
+        tracker.write(files, _status(record, plan), progress)
     except Exception as error:  # MLflow's clients raise what their transports raise
         raise UserError(explained(error, uri)) from error
     return keys

@@ -1,6 +1,4 @@
-"""Views of a study beside its records: kept in step by a thread of their own, so that no run waits
-for a tracker.
-"""
+"""Trackers: programs that show a study beside its records, updated by a thread of their own."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -13,96 +11,105 @@ from ablab.plan.plan import StudyPlan
 from ablab.records.run_spec import RunSpec
 
 
-class View(Protocol):
-    """What a view hears. It raises nothing: a view that fails costs the view, never a run."""
+class Tracker(Protocol):
+    """What the driver reports to a tracker.
+
+    No method raises: a failure costs the tracker, never a run. `ablab.testing.TrackerConformance`
+    checks what a tracker must guarantee.
+    """
 
     def open(self, plan: StudyPlan) -> None:
-        """Connects, and shows what was finished before."""
+        """Connect, and show the runs that were finished before."""
         ...
 
     def replanned(self, plan: StudyPlan) -> None:
-        """More is decided."""
+        """Take notice that runs were added to the plan; some of them may be finished."""
         ...
 
     def started(self, spec: RunSpec) -> None:
-        """A run is under way."""
+        """Take notice that a run has started, for the first time or again."""
         ...
 
     def tick(self, running: Sequence[RunSpec]) -> None:
-        """These runs are under way."""
+        """Update the runs that are running; called several times a second."""
         ...
 
     def ended(self, spec: RunSpec, status: str) -> None:
-        """A run ended."""
+        """Take notice that a run ended: "finished", "failed", "stopped" or "interrupted"."""
         ...
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
-        """Takes the report's files. Whether the view is in step."""
+        """Attach the report's files, and return whether everything recorded is shown.
+
+        `complete`: whether the study has no more runs to train.
+        """
         ...
 
 
 class Trackers:
-    """Several views as one. Each call returns at once, but for `close`, which waits until the views
-    are in step.
+    """Several trackers behind one interface that does not block.
+
+    Every call returns at once, except `close`, which waits for the trackers to catch up.
     """
 
-    def __init__(self, views: Sequence[View]) -> None:
-        self._views = views
-        self._calls: SimpleQueue[Callable[[View], object] | None] = SimpleQueue()
+    def __init__(self, trackers: Sequence[Tracker]) -> None:
+        self._trackers = trackers
+        self._calls: SimpleQueue[Callable[[Tracker], object] | None] = SimpleQueue()
         self._thread: Thread | None = None
-        self._ticking = self._failed = False
+        self._is_ticking = False
+        self._has_failed = False
 
     def open(self, plan: StudyPlan) -> None:
-        """Starts the thread; what is said before that is not heard."""
+        """Start the thread; earlier calls have no effect."""
         self._thread = Thread(target=self._work, daemon=True)
         self._thread.start()
-        self._tell(lambda view: view.open(plan))
+        self._send(lambda tracker: tracker.open(plan))
 
     def replanned(self, plan: StudyPlan) -> None:
-        """More is decided."""
-        self._tell(lambda view: view.replanned(plan))
+        """Report that runs were added to the plan."""
+        self._send(lambda tracker: tracker.replanned(plan))
 
     def started(self, spec: RunSpec) -> None:
-        """A run is under way."""
-        self._tell(lambda view: view.started(spec))
+        """Report that a run has started."""
+        self._send(lambda tracker: tracker.started(spec))
 
     def tick(self, running: Sequence[RunSpec]) -> None:
-        """These runs are under way; left out while the last tick is still being worked on."""
-        if not self._ticking:
-            self._ticking = True
-            self._tell(lambda view: view.tick(running))
-            self._tell(self._ticked)
+        """Report the running runs, unless the trackers still work on the last tick."""
+        if not self._is_ticking:
+            self._is_ticking = True
+            self._send(lambda tracker: tracker.tick(running))
+            self._send(self._tick_done)
 
     def ended(self, spec: RunSpec, status: str) -> None:
-        """A run ended."""
-        self._tell(lambda view: view.ended(spec, status))
+        """Report that a run ended."""
+        self._send(lambda tracker: tracker.ended(spec, status))
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
-        """Hands over the report's files. Whether all views are in step."""
+        """Pass on the report's files, and return whether all trackers show everything."""
         if self._thread is None:
             return False
         results: list[bool] = []
-        views = len(self._views)
-        self._tell(lambda view: results.append(view.close(files, complete=complete)))
+        self._send(lambda tracker: results.append(tracker.close(files, complete=complete)))
         self._calls.put(None)
         self._thread.join()
         self._thread = None
-        return len(results) == views and all(results) and not self._failed
+        return len(results) == len(self._trackers) and all(results) and not self._has_failed
 
-    def _tell(self, call: Callable[[View], object]) -> None:
+    def _send(self, call: Callable[[Tracker], object]) -> None:
         if self._thread is not None:
             self._calls.put(call)
 
-    def _ticked(self, view: View) -> None:
-        self._ticking = False
+    def _tick_done(self, tracker: Tracker) -> None:
+        self._is_ticking = False
 
     def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            for view in self._views:
+        while True:
+            call = self._calls.get()
+            if call is None:
+                return
+            for tracker in self._trackers:
                 try:
-                    call(view)
-                except (
-                    Exception
-                ):  # a view catches what its tracker raises; this is a fault of its own
-                    logging.getLogger(__name__).exception("a view failed")
-                    self._failed = True
+                    call(tracker)
+                except Exception:  # a tracker handles its store's errors; this one is a bug in it
+                    logging.getLogger(__name__).exception("a tracker failed")
+                    self._has_failed = True

@@ -113,7 +113,7 @@ def carried(tmp_path, text, response=lambda spec: 3.0 + noise(spec)):
     session = Session(
         planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
     )
-    session.views = Trackers([])
+    session.trackers = Trackers([])
     session.run(lambda context: StandIn(home.root, response))
     return session
 

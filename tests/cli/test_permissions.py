@@ -34,7 +34,7 @@ def theirs(tmp_path, study_text):
     session = Session(
         planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
     )
-    session.views = Trackers([])
+    session.trackers = Trackers([])
     with driving(home, "x"):
         session.run(lambda context: StandIn(home.root, lambda spec: 3.0))
     folder = min((tmp_path / "home" / "runs").iterdir())

@@ -102,7 +102,7 @@ def alone(file):
     """What one driver comes to: its home."""
     home = make_home(file.parent / "alone")
     session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
-    session.views = Trackers([])
+    session.trackers = Trackers([])
     session.run(lambda context: Here(context, Event()))
     return home.root
 

@@ -4,12 +4,12 @@ import json
 import math
 
 import pytest
+from ablab.plan.study_content import study_content
 from ruamel.yaml import YAML
 
 from ablab.errors import UserError
 from ablab.execute.manage import cancel, find_target
 from ablab.execute.session import Request, Session, planned
-from ablab.plan.study_content import study_content
 from ablab.records.home import StudyRecord, make_home
 from ablab.records.status import StatusReader
 from tests.standin import Silent, StandIn

@@ -27,7 +27,7 @@ def home(tmp_path, study_text):
     session = Session(
         planned(Request(tmp_path / "x.yaml", None, (), ()), place.root), place, Silent()
     )
-    session.views = Trackers([])
+    session.trackers = Trackers([])
     session.run(lambda context: StandIn(place.root, lambda spec: 3.0))
     return place
 

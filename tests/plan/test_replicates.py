@@ -75,8 +75,8 @@ def test_seeds_are_added_to_both_streams(write, tmp_path):
         "a": [1, 2, 3, 4],
         "b": [1_000_001, 1_000_002, 1_000_003, 1_000_004],
     }
-    (view,) = [view for view in session.views._views if type(view).__name__ == "OptunaMirror"]
-    assert view._view is not None, (
+    (tracker,) = [t for t in session.trackers._trackers if type(t).__name__ == "OptunaTracker"]
+    assert tracker._store is not None, (
         session.display.said
     )  # every seed is among the values that it was told of
 

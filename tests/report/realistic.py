@@ -107,7 +107,7 @@ def carry_out(file: Path, home: Home) -> StudyRecord:
     """Carries the study out with runs that end at once; no tracker."""
     asked = planned(Request(file, None, (), ()), home.root)
     session = Session(asked, home, Silent())
-    session.views = Trackers([])
+    session.trackers = Trackers([])
     session.prepare = lambda: None
     session.run(lambda context: Learner(home.root, lambda spec: 0.0))
     return session.record

@@ -8,9 +8,9 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from ablab.analysis.scope import scope
 from rich.console import Console
 
-from ablab.analysis.scope import scope
 from ablab.analysis.summarise import summarise
 from ablab.files import write_json
 from ablab.records.home import StudyRecord, make_home

@@ -295,7 +295,7 @@ def test_a_twin_brings_no_verdict_forward(tmp_path, study_text, salt):
         file, home = tmp_path / "x.yaml", make_home(tmp_path / name)
         file.write_text(text.replace("seeds: 2", f"seeds: {ADAPTIVE}"))
         session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
-        session.views = Trackers([])
+        session.trackers = Trackers([])
         executor = StandIn(home.root, noisy)
         session.run(lambda context, made=executor: made)
         counts.append(len(executor.trained))

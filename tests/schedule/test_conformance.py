@@ -1,10 +1,10 @@
 """The public suite for run sources, on the lab's own."""
 
 import pytest
+from ablab.schedule.multi_part import Joined
 
 from ablab.schedule.adaptive_seeds import Growing
 from ablab.schedule.factory import Asked, study_source
-from ablab.schedule.multi_part import Joined
 from ablab.schedule.search import Searched
 from ablab.schedule.source import Listed
 from ablab.schedule.tuning import Tuned

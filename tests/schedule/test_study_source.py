@@ -9,8 +9,8 @@ from ablab.design.expand import parts_of
 from ablab.plan.planner import Planner
 from ablab.records.outcome import AttemptOutcome
 from ablab.schedule.factory import source_of
-from ablab.schedule.study_source import StudySource
 from ablab.schedule.source import Listed, ignore
+from ablab.schedule.study_source import StudySource
 from ablab.spec.study import load_study
 
 

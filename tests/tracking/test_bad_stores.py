@@ -12,7 +12,9 @@ from ablab.cli.server import ui as open_ui
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
 from ablab.records.home import Home
-from ablab.tracking.mlflow.view import MlflowView
+from ablab.tracking.mlflow.children import find_children
+from ablab.tracking.mlflow.parents import find_parents
+from ablab.tracking.mlflow.store import open_store
 from ablab.tracking.sync import sync
 from tests.tracking.servers import free_port
 from tests.tracking.stores import check_whole, local, shown
@@ -146,8 +148,9 @@ def test_what_is_in_the_trash_of_mlflow_is_said_or_written_again(made, tmp_path)
     check_whole(shown(uri), folder / "home")
     client.delete_run(found.parent.info.run_id)
     sync(session.record, uri, [])
-    (parent,) = MlflowView(uri, tmp_path)._parents("x")
-    assert len(MlflowView(uri, tmp_path).children(parent.info.run_id)) == len(found.children)
+    store = open_store(uri, tmp_path)
+    (parent,) = find_parents(store, "x")
+    assert len(find_children(store, parent.info.run_id)) == len(found.children)
     client.delete_experiment(found.parent.info.experiment_id)
     told = (
         "the experiment 'ablab' is in the trash of sqlite:.*: `mlflow experiments restore -x 1` "

@@ -18,8 +18,12 @@ from ablab.errors import UserError
 from ablab.records.home import Home, StudyRecord, make_home
 from ablab.records.run_record import Record
 from ablab.spec.study import load_study
-from ablab.tracking.mlflow.mirror import Mirror
-from ablab.tracking.mlflow.view import MlflowView, NewChild
+from ablab.tracking.mlflow.children import NewChild, create_child, find_children
+from ablab.tracking.mlflow.inputs_outputs import log_model
+from ablab.tracking.mlflow.metrics import log_metrics
+from ablab.tracking.mlflow.parents import find_parent, forget_study, open_parent
+from ablab.tracking.mlflow.store import open_store
+from ablab.tracking.mlflow.tracker import MlflowTracker
 from ablab.tracking.sync import sync
 from tests.standin import StandIn
 from tests.tracking.servers import free_port, losing, plain
@@ -104,21 +108,21 @@ def test_names_with_quotes_are_found_and_forgotten(name, tmp_path):
     from mlflow import MlflowClient
 
     uri, others = f"sqlite:///{tmp_path}/mlflow.db", [name.replace("'", "_").replace('"', "_"), "x"]
-    view = MlflowView(uri, tmp_path)
-    made = {study: view.parent(study, {}) for study in (*others, name)}
-    view.create_child(made[name], NewChild("a", "key"), {}, {})
-    assert {study: view.find_parent(study) for study in made} == made
+    store = open_store(uri, tmp_path)
+    made = {study: open_parent(store, study, {}) for study in (*others, name)}
+    create_child(store, made[name], NewChild("a", "key"), {}, {})
+    assert {study: find_parent(store, study) for study in made} == made
     page = _page(Home(tmp_path, tmp_path), uri, "http://server", name)
     (asked,) = parse_qs(urlsplit(page).fragment)["searchFilter"]
     client = MlflowClient(uri)
-    found = client.search_runs([view.experiment], asked)
+    found = client.search_runs([store.experiment], asked)
     assert made[name] in [run.info.run_id for run in found]
-    view.forget(name)
-    assert [view.find_parent(study) for study in (*others, name)] == [
+    forget_study(store, name)
+    assert [find_parent(store, study) for study in (*others, name)] == [
         *(made[study] for study in others),
         None,
     ]
-    assert len(client.search_runs([view.experiment])) == len(others)
+    assert len(client.search_runs([store.experiment])) == len(others)
 
 
 def test_the_attached_study_file_is_the_study(made, tmp_path):
@@ -232,20 +236,20 @@ def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path,
     assert "`ablab sync x` sends it" in display.said[-1]
     with pytest.raises(UserError, match="does not answer"):
         sync_command("x", to=address, home=tmp_path / "home")
-    view = Mirror(session.record, session.planned.study, display.say)
-    view.open(session.planned.plan)  # still away
+    tracker = MlflowTracker(session.record, session.planned.study, display.say)
+    tracker.open(session.planned.plan)  # still away
     spec = next(iter(session.planned.plan.unique.values()))
-    view.started(spec)
+    tracker.started(spec)
     record = Record(tmp_path / "home", spec.key)
     (record.folder / "result.json").rename(tmp_path / "result.json")  # it is under way
     record.keep_metrics(2)
     with plain(tmp_path / "server", port):
-        view._again = 0.0  # the wait is over
-        view.tick([spec])
+        tracker._backoff.retry_now()  # the wait is over
+        tracker.tick([spec])
         assert display.said[-1] == "MLflow answers again: it was sent what it missed"
         assert shown(address).children[spec.key].info.status == "RUNNING"
         record.append_metrics(3, {"train/loss": 4.0})
-    view.ended(spec, "interrupted")  # and gone in the middle
+    tracker.ended(spec, "interrupted")  # and gone in the middle
     assert display.said[-1].startswith("MLflow is behind")
     with plain(tmp_path / "server", port):
         record.keep_metrics(2)  # another attempt goes on from step 2, and measures step 3 again
@@ -310,12 +314,12 @@ def test_a_run_that_the_store_refuses_stops_no_other(made, tmp_path):
         first, dims={**first.dims, "no(name)": 1}
     )  # which MLflow takes for no parameter
     said = []
-    mirror = Mirror(study, session.planned.study, said.append, uri)
-    mirror.open(replace(plan, runs=(refused, *others)))
-    mirror.started(refused)
-    mirror.ended(refused, "finished")
+    tracker = MlflowTracker(study, session.planned.study, said.append, uri)
+    tracker.open(replace(plan, runs=(refused, *others)))
+    tracker.started(refused)
+    tracker.ended(refused, "finished")
     assert not said
-    assert not mirror.close([], complete=True)
+    assert not tracker.close([], complete=True)
     assert len(said) == 1
     assert said[0].startswith(
         f'MLflow refuses {first.label} (MlflowException: Invalid value "dims.no(name)"'
@@ -325,9 +329,9 @@ def test_a_run_that_the_store_refuses_stops_no_other(made, tmp_path):
         first.key
     ]
     with pytest.raises(UserError, match=f"^MLflow refuses {first.label} "):
-        mirror.write([], "FINISHED")
-    mirror.take(plan)
-    mirror.write([], "FINISHED")
+        tracker.write([], "FINISHED")
+    tracker.set_plan(plan)
+    tracker.write([], "FINISHED")
     check_whole(shown(uri), home.root)
 
 
@@ -341,30 +345,31 @@ def test_a_child_that_somebody_deletes_is_written_again(made, tmp_path):
     spec = session.planned.plan.runs[0]
     record = Record(home.root, spec.key)
     result = (record.folder / "result.json").rename(tmp_path / "result.json")
-    mirror = Mirror(study, session.planned.study, pytest.fail, uri)
-    mirror.open(session.planned.plan)
-    mirror.started(spec)
-    MlflowView(uri, tmp_path / "other").client.delete_run(shown(uri).children[spec.key].info.run_id)
-    mirror.tick([spec])
+    tracker = MlflowTracker(study, session.planned.study, pytest.fail, uri)
+    tracker.open(session.planned.plan)
+    tracker.started(spec)
+    store = open_store(uri, tmp_path / "other")
+    store.client.delete_run(shown(uri).children[spec.key].info.run_id)
+    tracker.tick([spec])
     result.rename(record.folder / "result.json")
-    mirror.ended(spec, "finished")
-    assert mirror.close([], complete=True)
+    tracker.ended(spec, "finished")
+    assert tracker.close([], complete=True)
     check_whole(shown(uri), home.root)
 
 
 def test_a_long_name_is_cut(tmp_path):
-    view = MlflowView(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)
-    parent = view.parent("s" * 300, {})
-    child = view.create_child(parent, NewChild("a" * 251, "key"), {}, {})
-    view.model(child, "a" * 600, {}, 1)
-    names = [view.client.get_run(run).info.run_name for run in (parent, child)]
+    store = open_store(f"sqlite:///{tmp_path}/mlflow.db", tmp_path)
+    parent = open_parent(store, "s" * 300, {})
+    child = create_child(store, parent, NewChild("a" * 251, "key"), {}, {})
+    log_model(store, child, "a" * 600, {}, 1)
+    names = [store.client.get_run(run).info.run_name for run in (parent, child)]
     assert names == ["s" * 249 + "…", "a" * 249 + "…"]
-    assert view.client.get_run(child).data.tags["mlflow.runName"] == names[1]
-    (model,) = view.client.search_logged_models([view.experiment])
+    assert store.client.get_run(child).data.tags["mlflow.runName"] == names[1]
+    (model,) = store.client.search_logged_models([store.experiment])
     assert model.name == names[1]
-    assert view.find_parent("s" * 300) == parent
-    whole = view.create_child(parent, NewChild("a" * 250, "other"), {}, {})
-    assert view.client.get_run(whole).info.run_name == "a" * 250
+    assert find_parent(store, "s" * 300) == parent
+    whole = create_child(store, parent, NewChild("a" * 250, "other"), {}, {})
+    assert store.client.get_run(whole).info.run_name == "a" * 250
 
 
 def test_what_two_drivers_send_stands_there_once(made, tmp_path):
@@ -376,21 +381,23 @@ def test_what_two_drivers_send_stands_there_once(made, tmp_path):
     result = (record.folder / "result.json").rename(tmp_path / "result.json")  # it is under way
     record.keep_metrics(1)
     study = StudyRecord(home, "x", session.record.revision)
-    first, second = (Mirror(study, session.planned.study, pytest.fail, uri) for _ in range(2))
-    for view in (first, second):
-        view.open(plan)
-        view.started(spec)  # both hand it out, and the second trains it
-        view.tick([spec])
+    first, second = (
+        MlflowTracker(study, session.planned.study, pytest.fail, uri) for _ in range(2)
+    )
+    for tracker in (first, second):
+        tracker.open(plan)
+        tracker.started(spec)  # both hand it out, and the second trains it
+        tracker.tick([spec])
     record.append_metrics(2, {"val/bpb": 3.0, "train/loss": 5.0})
     second.ended(spec, "interrupted")
     record.keep_metrics(1)
     first.started(spec)  # it goes on from an earlier checkpoint
     record.append_metrics(2, {"val/bpb": 3.0, "train/loss": 5.0})
-    first._last = 0.0
+    first._last_tick = 0.0
     first.tick([spec])
     result.rename(record.folder / "result.json")
-    for view in (second, first):
-        view.ended(spec, "finished")  # the one has trained it, the other finds it trained
+    for tracker in (second, first):
+        tracker.ended(spec, "finished")  # the one has trained it, the other finds it trained
     check_whole(shown(uri), home.root)
 
 
@@ -417,14 +424,14 @@ def test_an_answer_that_is_lost_makes_nothing_twice(made, tmp_path):
 
 def test_what_was_made_twice_becomes_one(tmp_path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    view = MlflowView(uri, tmp_path)
-    client = view.client
+    store = open_store(uri, tmp_path)
+    client = store.client
     tags = {"ablab.study": "x", "ablab.kind": "study"}
     younger, older = (
-        client.create_run(view.experiment, began, tags).info.run_id for began in (2000, 1000)
+        client.create_run(store.experiment, began, tags).info.run_id for began in (2000, 1000)
     )
     made = {
-        (key, began, loss): view.create_child(parent, NewChild("a", key, began), {"arm": "a"}, {})
+        (key, began, loss): create_child(store, parent, NewChild("a", key, began), {"arm": "a"}, {})
         for key, parent, began, loss in (
             ("late", younger, 20, 3.0),
             ("late", older, 10, None),  # the older is kept though it is empty
@@ -435,10 +442,10 @@ def test_what_was_made_twice_becomes_one(tmp_path):
         )
     }
     for (_, _, loss), run in made.items():
-        view.log(run, [{"step": 1, "time": 0.0, "train/loss": loss}] if loss else [])
-    assert view.find_parent("x") == view.parent("x", {}) == older
+        log_metrics(store, run, [{"step": 1, "time": 0.0, "train/loss": loss}] if loss else [])
+    assert find_parent(store, "x") == open_parent(store, "x", {}) == older
     for key in ("late", None):
-        found = {name: child.id for name, child in view.children(older, key).items()}
+        found = {name: child.id for name, child in find_children(store, older, key).items()}
     assert found == {
         name: made[of]
         for name, of in (
@@ -447,14 +454,14 @@ def test_what_was_made_twice_becomes_one(tmp_path):
             ("once", ("once", 10, 3.0)),
         )
     }
-    assert {run.info.run_id for run in client.search_runs([view.experiment])} == {
+    assert {run.info.run_id for run in client.search_runs([store.experiment])} == {
         older,
         *found.values(),
     }
     for _ in range(2):
-        client.create_logged_model(view.experiment, "a", source_run_id=found["once"])
-    view.model(found["once"], "a", {}, 4)
-    (model,) = client.search_logged_models([view.experiment])
+        client.create_logged_model(store.experiment, "a", source_run_id=found["once"])
+    log_model(store, found["once"], "a", {}, 4)
+    (model,) = client.search_logged_models([store.experiment])
     assert [output.model_id for output in client.get_run(found["once"]).outputs.model_outputs] == [
         model.model_id
     ]

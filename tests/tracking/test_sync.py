@@ -20,7 +20,7 @@ def trained(tmp_path, text):
     """The study that `text` says, trained and not tracked."""
     (tmp_path / "x.yaml").write_text(text)
     session, _ = session_of(tmp_path / "x.yaml", tmp_path / "home")
-    session.views = Trackers([])  # a tracker's own thread would send what `sync` is to send
+    session.trackers = Trackers([])  # a tracker's own thread would send what `sync` is to send
     session.run(lambda context: StandIn(session.home.root, response))
     return session
 

@@ -18,7 +18,8 @@ import pytest
 
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
-from ablab.tracking.mlflow.view import MlflowView, NewChild
+from ablab.tracking.mlflow.children import NewChild, create_child, find_children
+from ablab.tracking.mlflow.store import open_store
 from tests import postgres
 from tests.conftest import ROOT
 from tests.tracking.servers import free_port, started
@@ -145,11 +146,10 @@ def test_a_second_member_adds_to_what_the_first_made(team, tmp_path, study_text,
     sync_command("y", to=address, home=tmp_path / "home")
     check_whole(found := shown(address, "y"), tmp_path / "home")
     key, run = next(iter(found.children.items()))
-    view = MlflowView(address, tmp_path)
-    view.create_child(
-        found.parent.info.run_id, NewChild("twin" * 100, key), {}, {}
-    )  # which bob may not delete
-    assert view.children(found.parent.info.run_id)[key].id == run.info.run_id
+    store = open_store(address, tmp_path)
+    parent = found.parent.info.run_id
+    create_child(store, parent, NewChild("twin" * 100, key), {}, {})  # which bob may not delete
+    assert find_children(store, parent)[key].id == run.info.run_id
 
 
 def test_who_has_no_password_or_comes_by_another_name_is_refused(team):

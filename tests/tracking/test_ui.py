@@ -10,7 +10,8 @@ import pytest
 
 from ablab.cli.server import ui as open_ui
 from ablab.errors import UserError
-from ablab.tracking.mlflow.view import MlflowView
+from ablab.tracking.mlflow.parents import open_parent
+from ablab.tracking.mlflow.store import open_store
 from tests.browser import browser
 from tests.conftest import command, environment
 from tests.tracking.servers import answers, free_port, plain, started
@@ -138,7 +139,7 @@ def test_a_password_in_a_servers_address_is_not_shown(made, tmp_path, monkeypatc
             UserError, match=rf"^'x' is not in http://me:\*\*\*@127.0.0.1:{port} yet"
         ):
             open_ui(str(file), home=folder / "home")
-        MlflowView(address, tmp_path).parent("x", {})
+        open_parent(open_store(address, tmp_path), "x", {})
         monkeypatch.setattr(subprocess, "Popen", lambda command, **_: handed.append(command))
         open_ui(str(file), browse=True, home=folder / "home")
     page = f"http://127.0.0.1:{port}/#/experiments/1/runs?"

@@ -1,6 +1,6 @@
-"""A connection to an MLflow store, and what went wrong with it, in a line that says what to do.
+"""Connect to an MLflow store.
 
-MLflow is imported here and in the modules beside this one, when it is needed.
+MLflow is imported here and in the other modules of this package, when it is needed.
 """
 
 import importlib.util
@@ -11,94 +11,68 @@ from pathlib import Path
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.spec.addresses import fault, is_server, redacted, require_tracker
+from ablab.spec.addresses import is_server, redacted, require_tracker
+from ablab.tracking.mlflow.errors import NoStore
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # Two lines for each run that ends, with the server's address as it was given: its password too.
+    # MLflow would print two lines for each run that ends, with the server's address as the user
+    # gave it, including a password.
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    # Of a server: eight processes that wait for evaluations, which the lab asks for none of.
+    # A server would start eight processes for evaluations, which the lab does not use.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    # What the lab logs is text and figures: nobody needs a store that runs what it finds in a
-    # pickle.
+    # The lab logs text and figures only, so the store never needs to load a pickle.
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-    # MLflow asks again what was not answered, though it may have been done: what makes a run would
-    # make it twice. Its own defaults wait minutes for a server that is away, too; the records don't
-    # need it.
+    # MLflow repeats a request that got no answer, although the server may have carried it out: a
+    # run would be created twice. Its defaults also wait minutes for a server that is away, which
+    # is not needed here because the records keep the data.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-}
-# What MLflow's clients, or the drivers of databases, say, and what that means.
-_FAULTS = {
-    (
-        "error code 401",
-        "password authentication failed",
-    ): "refuses this user or password: {credentials}",
-    (
-        "Invalid Host header",
-    ): "does not answer to this host name: add it to the server's --allowed-hosts",
-    (
-        "error code 403",
-        "PERMISSION_DENIED",
-        "Permission denied",
-    ): "does not permit this user to do that: its administrator can",
-    ("Failed to establish", "timed out", "resolve", "connection failed", "Connection aborted"): (
-        "does not answer: is it running, and is the address right?"
-    ),
-    ("database is locked",): "is locked by another process: wait for it, or end it",
-    (
-        "file is not a database",
-    ): "is no database: move the file away, and `ablab sync` or `ablab run` writes a new one",
-    (
-        "unable to open database file",
-    ): "cannot be opened: is it a file, is its folder there, and may you write in it?",
-    ("readonly database",): "may not be written by you: its owner can permit it",
 }
 
 
 def available() -> bool:
-    """Whether MLflow is installed. A folder named mlflow/ on the path is not: that is an empty
-    namespace.
+    """Return whether MLflow is installed.
+
+    A folder named `mlflow/` on the path is an empty namespace package and does not count.
     """
     spec = importlib.util.find_spec("mlflow")
     return spec is not None and spec.origin is not None
 
 
 def store_folder(uri: str, default: Path) -> Path:
-    """Where a store's artifacts lie, unless a server keeps them: beside an SQLite file, else in
-    `default`.
+    """Return the folder of a store's artifacts, unless a server keeps them.
+
+    It is the folder of an SQLite file, or `default`.
     """
     return Path(uri.removeprefix("sqlite:///")).parent if uri.startswith("sqlite:///") else default
 
 
 def settings() -> dict[str, str]:
-    """The environment that MLflow is used in: what is set already stays."""
+    """Return the environment variables for MLflow; those that are set already stay unchanged."""
     return {name: os.environ.get(name, value) for name, value in _SETTINGS.items()}
 
 
-class NoStore(UserError):
-    """There is nothing yet where something was to be read."""
-
-
 def connect(uri: str, local: Path, *, make: bool = True) -> Any:
-    """An MlflowClient of the store at `uri`; `local`: the folder of a local one. Raises UserError
-    for an address that names no store and for a database of another MLflow; NoStore where there is
-    none and it is not to `make` one; and what MLflow's clients raise where the store can't be
-    opened.
+    """Return an MlflowClient for the store at `uri`.
+
+    `local` is the folder of a local store, created if it is missing and `make` is set. Raises
+    UserError if the address names no store or the database belongs to another version of MLflow,
+    NoStore if there is no store and `make` is not set, and the exceptions of MLflow's clients if
+    the store cannot be opened.
     """
     require_tracker(uri)
     os.environ.update(settings())
-    with warnings.catch_warnings():  # its own warnings, the last of them at the first query
+    with warnings.catch_warnings():  # MLflow's own warnings, the last of them at the first query
         warnings.simplefilter("ignore")
         for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(
-                logging.CRITICAL
-            )  # what fails is raised too, and told in a line
+            # What fails is raised too, and reported in one line.
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         if make and uri.startswith("sqlite"):
             local.mkdir(parents=True, exist_ok=True)
         if not is_server(uri):
-            _probe(uri, make=make)
+            _check_database(uri, make=make)
         from mlflow import MlflowClient
 
         client = MlflowClient(uri)
@@ -106,34 +80,32 @@ def connect(uri: str, local: Path, *, make: bool = True) -> Any:
     return client
 
 
-def _probe(uri: str, *, make: bool) -> None:
-    """Raises at once where the database does not answer, for which MLflow itself would wait a
-    hundred seconds, or where another MLflow made it: this one would migrate its tables unasked, and
-    those who still use that one could no longer open it.
+def _check_database(uri: str, *, make: bool) -> None:
+    """Raise at once if the database does not answer or another version of MLflow created it.
+
+    MLflow itself would wait a hundred seconds for a database that is away. It would also migrate
+    the tables of an older version without asking, after which that version could not open them.
     """
     from sqlalchemy import create_engine, inspect, make_url, text
     from sqlalchemy.pool import NullPool
 
-    where, file = redacted(uri, uri), make_url(uri).database
-    if (
-        not make and uri.startswith("sqlite") and not os.path.exists(file or "")
-    ):  # opening it would make it
-        raise NoStore(f"there is no MLflow store in {where}")
+    address = redacted(uri, uri)
+    file = make_url(uri).database or ""
+    # Connecting to an SQLite file that does not exist would create it.
+    if not make and uri.startswith("sqlite") and not os.path.exists(file):
+        raise NoStore(f"there is no MLflow store in {address}")
+    version = None
     with create_engine(uri, poolclass=NullPool).connect() as connection:
-        known = inspect(connection).has_table("alembic_version")
-        version = (
-            connection.execute(text("select version_num from alembic_version")).scalar()
-            if known
-            else None
-        )
+        if inspect(connection).has_table("alembic_version"):
+            version = connection.execute(text("select version_num from alembic_version")).scalar()
     if version is None and not make:
-        raise NoStore(f"there is no MLflow store in {where}")
+        raise NoStore(f"there is no MLflow store in {address}")
     if version is not None:
-        _require_schema(where, version)
+        _require_schema(address, version)
 
 
-def _require_schema(where: str, version: str) -> None:
-    """Raises UserError where a database's schema is not this MLflow's."""
+def _require_schema(address: str, version: str) -> None:
+    """Raise UserError if a database's schema is not that of the MLflow installed here."""
     from alembic.script import ScriptDirectory
 
     import mlflow
@@ -143,31 +115,9 @@ def _require_schema(where: str, version: str) -> None:
         return
     if version in {schema.revision for schema in schemas.walk_revisions()}:
         raise UserError(
-            f"{where} was made by an older MLflow: back it up, then `mlflow db upgrade ADDRESS`"
+            f"{address} was made by an older MLflow: back it up, then `mlflow db upgrade ADDRESS`"
         )
     raise UserError(
-        f"{where} was made by a newer MLflow than {mlflow.__version__} (schema {version}): "
+        f"{address} was made by a newer MLflow than {mlflow.__version__} (schema {version}): "
         "upgrade MLflow here"
     )
-
-
-def explained(error: Exception, uri: str) -> str:
-    """What went wrong with the store at `uri` and what to do, in a line without a password."""
-    text, where = str(error), redacted(uri, uri)
-    if isinstance(error, UserError):
-        return text
-    if isinstance(error, ModuleNotFoundError) and uri.startswith("postgresql"):
-        return (
-            f"{where} needs a driver: pip install 'ablab[postgres]', and write "
-            "postgresql+psycopg://"
-        )
-    for signs, told in _FAULTS.items():
-        if any(sign in text for sign in signs):
-            return f"{where} {told.format(credentials=_credentials(uri))}"
-    return fault(error, uri)
-
-
-def _credentials(uri: str) -> str:
-    if is_server(uri):
-        return "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
-    return "correct them in the address"

@@ -1,4 +1,4 @@
-"""The lab's experiment in an MLflow store: whether it is there, and where its artifacts lie."""
+"""The lab's experiment in an MLflow store, and the folder of its artifacts."""
 
 from pathlib import Path
 from typing import Any
@@ -7,51 +7,58 @@ from urllib.request import url2pathname
 
 from ablab.errors import UserError
 from ablab.spec.addresses import is_server, redacted
-from ablab.tracking.mlflow.connection import NoStore
+from ablab.tracking.mlflow.errors import NoStore
 
 EXPERIMENT = "ablab"
 _KIND = "mlflow.experimentKind"
 
 
-def experiment(client: Any, uri: str, local: Path, *, make: bool) -> str:
-    """The experiment's id. Raises NoStore where there is none and it is not to `make` one;
-    UserError where it is in the trash, or what is to be written would go where the store was moved
-    from.
+def open_experiment(client: Any, uri: str, local: Path, *, make: bool) -> str:
+    """Return the id of the lab's experiment, created if it is missing and `make` is set.
+
+    Raises NoStore if it is missing and `make` is not set, and UserError if it is in the trash or
+    if the store was moved, so that artifacts would be written to its former folder.
     """
-    where, own = redacted(uri, uri), local.resolve() / "artifacts"
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None and not make:
-        raise NoStore(f"no study stands in {where}")
-    if found is not None and found.lifecycle_stage == "deleted":
+    address = redacted(uri, uri)
+    artifacts = local.resolve() / "artifacts"
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        if not make:
+            raise NoStore(f"no study stands in {address}")
+        location = None if is_server(uri) else artifacts.as_uri()
+        experiment_id = client.create_experiment(EXPERIMENT, location)
+        _set_kind(client, experiment_id)
+        return experiment_id
+    if experiment.lifecycle_stage == "deleted":
         restore = (
-            f"`mlflow experiments restore -x {found.experiment_id}` with MLFLOW_TRACKING_URI set "
-            "to it brings all back"
+            f"`mlflow experiments restore -x {experiment.experiment_id}` with MLFLOW_TRACKING_URI "
+            "set to it brings all back"
         )
-        raise UserError(f"the experiment {EXPERIMENT!r} is in the trash of {where}: {restore}")
-    if (
-        make
-        and uri.startswith("sqlite")
-        and found is not None
-        and (gone := missing_folder(found)) not in (None, own)
-    ):
-        again = "move the file away, and `ablab sync` or `ablab run` writes a new one"
-        raise UserError(
-            f"{where} was moved: its artifacts are to lie in {gone}, which is not there; {again}"
-        )
-    made = (
-        found.experiment_id
-        if found
-        else client.create_experiment(EXPERIMENT, None if is_server(uri) else own.as_uri())
-    )
-    if make and (found is None or _KIND not in found.tags):  # which pages MLflow shows it with
-        client.set_experiment_tag(made, _KIND, "custom_model_development")
-    return made
+        raise UserError(f"the experiment {EXPERIMENT!r} is in the trash of {address}: {restore}")
+    if make:
+        if uri.startswith("sqlite"):
+            _require_artifact_folder(experiment, artifacts, address)
+        if _KIND not in experiment.tags:
+            _set_kind(client, experiment.experiment_id)
+    return experiment.experiment_id
 
 
 def missing_folder(experiment: Any) -> Path | None:
-    """Where an experiment's artifacts should lie, if that is a folder of a machine and not
-    there.
-    """
+    """Return the local folder of an experiment's artifacts if it does not exist, otherwise None."""
     parts = urlsplit(experiment.artifact_location)
     folder = Path(url2pathname(parts.path))
     return folder if parts.scheme in ("", "file") and not folder.is_dir() else None
+
+
+def _require_artifact_folder(experiment: Any, artifacts: Path, address: str) -> None:
+    folder = missing_folder(experiment)
+    if folder not in (None, artifacts):
+        raise UserError(
+            f"{address} was moved: its artifacts are to lie in {folder}, which is not there; "
+            "move the file away, and `ablab sync` or `ablab run` writes a new one"
+        )
+
+
+def _set_kind(client: Any, experiment_id: str) -> None:
+    # MLflow chooses the pages that it shows for an experiment by this tag.
+    client.set_experiment_tag(experiment_id, _KIND, "custom_model_development")

@@ -1,1 +1,1 @@
-"""Optuna: proposes trials and shows finished runs. The only package that imports `optuna`."""
+"""The Optuna tracker and the proposer of trials; the only package that imports `optuna`."""

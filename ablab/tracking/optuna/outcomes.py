@@ -1,4 +1,4 @@
-"""Outcomes of trials, read from their run records."""
+"""Read the outcomes of trials from their run records."""
 
 from collections.abc import Sequence
 
@@ -7,21 +7,21 @@ from ablab.tracking.optuna.study import Outcome
 
 
 def rungs(record: Record, metric: str) -> dict[int, float]:
-    """What a run's validations gave on its way, by their order."""
+    """Return a run's values of `metric` by the number of the validation, from 1."""
     values = [row[metric] for row in record.metrics() if metric in row]
     return dict(enumerate(values, start=1))
 
 
 def outcome(record: Record, metrics: Sequence[str], owner: str) -> Outcome | None:
-    """How a trial ended for `owner`: finished (without values if it diverged), pruned by it,
-    failed; None while it may still come to something.
+    """Return how a trial ended for the study `owner`; None while it may still have a result.
+
+    A trial that diverged has no values. `pruned` is set only if `owner` pruned it.
     """
-    result, pruned = record.result, record.pruned_by == owner
+    result = record.result
+    pruned = record.pruned_by == owner
     if result is None and not pruned and record.failure is None:
         return None
-    values = (
-        None
-        if result is None or result.diverged
-        else tuple(result.value(metric) for metric in metrics)
-    )
+    values = None
+    if result is not None and not result.diverged:
+        values = tuple(result.value(metric) for metric in metrics)
     return Outcome(values, rungs(record, metrics[0]), pruned)

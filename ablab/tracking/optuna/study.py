@@ -1,8 +1,7 @@
-"""Optuna: proposes trials (ask/tell), and holds a view of finished runs that its dashboard opens
-on.
+"""Optuna: propose trials (ask and tell), and store finished runs for optuna-dashboard.
 
-Proposals are made in memory and can be made again from the run records; so can the view. Optuna is
-imported here and nowhere else, when it is needed.
+Proposals are made in memory. They and the stored trials can be made again from the run records.
+Optuna is imported here and nowhere else, when it is needed.
 """
 
 import importlib.util
@@ -22,18 +21,18 @@ Pruner = Literal["none", "asha", "hyperband"]
 
 
 def available() -> bool:
-    """Whether Optuna is installed."""
+    """Return whether Optuna is installed."""
     return importlib.util.find_spec("optuna") is not None
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Numbers from `low` to `high`; `whole`: whole ones."""
+    """Numbers from `low` to `high`; only integers if `integer` is set."""
 
     low: float
     high: float
     log: bool = True
-    whole: bool = False
+    integer: bool = False
 
 
 Space = Mapping[str, Sequence[Any] | Interval]
@@ -41,8 +40,10 @@ Space = Mapping[str, Sequence[Any] | Interval]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a trial: its values, one an objective; None where it was pruned or came to
-    nothing. `intermediate`: values on its way, by rung. `constraints`: above 0 where one is broken.
+    """The outcome of a trial.
+
+    `values` has one value per objective; None if the trial was pruned or has no result.
+    `intermediate` are values of the first objective by rung. A constraint above 0 is violated.
     """
 
     values: tuple[float, ...] | None
@@ -52,8 +53,10 @@ class Outcome:
 
 
 class Proposer:
-    """Asks Optuna for trials. `space`: all parameters, by name: a list of choices, or an interval.
-    `directions`: one per objective. `population`: of NSGA-II, which serves several objectives.
+    """Asks Optuna for trials.
+
+    `space` gives for each parameter a list of choices or an interval; `directions` has one entry
+    per objective. `population` is that of NSGA-II, which is used for several objectives.
     """
 
     def __init__(
@@ -66,11 +69,13 @@ class Proposer:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        several = optuna.samplers.NSGAIISampler(seed=0, population_size=population)
-        sampler = optuna.samplers.TPESampler(seed=0) if len(directions) == 1 else several
+        if len(directions) == 1:
+            sampler = optuna.samplers.TPESampler(seed=0)
+        else:
+            sampler = optuna.samplers.NSGAIISampler(seed=0, population_size=population)
         self._space = {name: _distribution(values) for name, values in space.items()}
-        # Hyperband draws a trial's bracket from the study's name: the same for every arm, and every
-        # time.
+        # Hyperband draws a trial's bracket from the study's name. The fixed name makes it the same
+        # for every arm and every execution.
         self._study = optuna.create_study(
             study_name="trials",
             directions=list(directions),
@@ -82,13 +87,15 @@ class Proposer:
         self._reported: dict[int, set[int]] = {}
 
     def ask(
-        self, choose: Callable[[Suggest], Any], given: Mapping[str, Any] | None = None
+        self, choose: Callable[[Suggest], Any], fixed: Mapping[str, Any] | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """A trial's number and parameters. `choose` asks for each parameter that the trial has;
-        `given` are taken as they are.
+        """Return the number and the parameters of a new trial.
+
+        `choose` is called with a function that suggests a value for a parameter by name. `fixed`
+        are parameters that Optuna must use as they are.
         """
-        if given is not None:
-            self._study.enqueue_trial(dict(given))
+        if fixed is not None:
+            self._study.enqueue_trial(dict(fixed))
         trial = self._study.ask()
         choose(lambda name: trial._suggest(name, self._space[name]))  # pyright: ignore[reportPrivateUsage]
         self._trials[trial.number] = trial
@@ -96,23 +103,20 @@ class Proposer:
         return trial.number, dict(trial.params)
 
     def lags(self, number: int, values: Mapping[int, float]) -> bool:
-        """Notes a trial's values on its way, by rung; whether the pruner would end it here."""
+        """Report a trial's values by rung, and return whether the pruner would end it there."""
         trial = self._trials.get(number)
-        lags = False
-        if (
-            trial is None or self._several
-        ):  # Optuna takes no values on the way of several objectives
-            return lags
+        if trial is None or self._several:  # Optuna prunes no trial with several objectives
+            return False
+        is_lagging = False
         for rung in sorted(set(values) - self._reported[number]):
             self._reported[number].add(rung)
             trial.report(values[rung], rung)
-            lags = (
-                trial.should_prune()
-            )  # asked at every rung: the pruner keeps what it compared there
-        return lags
+            # Call it at every rung: the pruner stores what it compared there.
+            is_lagging = trial.should_prune()
+        return is_lagging
 
     def tell(self, number: int, outcome: Outcome) -> None:
-        """Notes how a trial ended."""
+        """Report how a trial ended."""
         import optuna
 
         self.lags(number, outcome.intermediate)
@@ -127,9 +131,10 @@ class Proposer:
         )
 
 
-class StudyView:
-    """A study in a store that optuna-dashboard opens. `storage`: a database's address, or the path
-    of a journal file.
+class TrialStore:
+    """An Optuna study in a storage that optuna-dashboard opens, with one trial for each run.
+
+    `storage` is the address of a database or the path of a journal file.
     """
 
     def __init__(self, storage: str, name: str, metrics: Sequence[str]) -> None:
@@ -139,9 +144,9 @@ class StudyView:
         if "://" not in storage:
             Path(storage).parent.mkdir(parents=True, exist_ok=True)
         self._database = optuna.storages.RDBStorage(storage) if "://" in storage else None
-        held = self._database or _journal(Path(storage))
+        backend = self._database or _journal(Path(storage))
         self._study = optuna.create_study(
-            storage=held,
+            storage=backend,
             study_name=name,
             directions=[METRICS[metric].direction for metric in metrics],
             load_if_exists=True,
@@ -150,13 +155,14 @@ class StudyView:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 self._study.set_metric_names(list(metrics))
-        self._seen: dict[str | None, optuna.trial.TrialState] = {}
-        self._looked = 0
-        self._look()
+        self._states: dict[str | None, optuna.trial.TrialState] = {}  # latest, by run key
+        self._trial_count = 0
+        self._read_new_trials()
 
-    def complete(self, run: str) -> bool:
-        """Whether the run is shown with its values, so that nothing more will come."""
-        return (seen := self._seen.get(run)) is not None and seen.name == "COMPLETE"
+    def is_complete(self, run: str) -> bool:
+        """Return whether the run is shown with its values, so that it will not change."""
+        state = self._states.get(run)
+        return state is not None and state.name == "COMPLETE"
 
     def show(
         self,
@@ -165,33 +171,36 @@ class StudyView:
         choices: Mapping[str, Sequence[Any]],
         outcome: Outcome,
     ) -> None:
-        """Adds a run that ended, once; and once more where it ended otherwise since: Optuna takes
-        back no trial that failed, but leaves it out of what it computes. `choices`: all values that
-        each parameter takes in the study.
+        """Add a run that ended, once for each way in which it ended.
+
+        Optuna cannot remove a failed trial, but ignores it in all computations, so a run that
+        succeeded later has two trials. `choices` are all values that each parameter takes in the
+        study.
         """
-        ended = _state(outcome)
-        if self._seen.get(run) is not ended:
-            self._look()  # another driver may have added it since
-        if self._seen.get(run) is not ended and not self.complete(run):
+        state = _state(outcome)
+        if self._states.get(run) is not state:
+            self._read_new_trials()  # another driver may have added it
+        if self._states.get(run) is not state and not self.is_complete(run):
             space = {name: _distribution(choices[name]) for name in params}
             self._study.add_trial(_frozen(params, space, outcome, {"run": run}))
-            self._seen[run] = ended
+            self._states[run] = state
 
-    def _look(self) -> None:
-        """Notes the trials that are new in the store: they are numbered as they come."""
+    def _read_new_trials(self) -> None:
+        """Read the trials that were added to the storage; Optuna numbers them consecutively."""
         trials = self._study.get_trials(deepcopy=False)
-        self._seen |= {trial.user_attrs.get("run"): trial.state for trial in trials[self._looked :]}
-        self._looked = len(trials)
+        new_trials = trials[self._trial_count :]
+        self._states |= {trial.user_attrs.get("run"): trial.state for trial in new_trials}
+        self._trial_count = len(trials)
 
     def close(self) -> None:
-        """Lets the database go."""
+        """Close the connections to the database."""
         if self._database is not None:
             self._database.remove_session()
             self._database.engine.dispose()
 
 
 def _journal(path: Path) -> "optuna.storages.JournalStorage":
-    """One that cannot be read is set aside: what it showed is shown again."""
+    """Open a journal. An unreadable one is renamed; its content is written again."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
@@ -205,7 +214,7 @@ def _journal(path: Path) -> "optuna.storages.JournalStorage":
 def _distribution(values: Sequence[Any] | Interval) -> "optuna.distributions.BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    if isinstance(values, Interval) and values.whole:
+    if isinstance(values, Interval) and values.integer:
         return IntDistribution(int(values.low), int(values.high), log=values.log)
     if isinstance(values, Interval):
         return FloatDistribution(values.low, values.high, log=values.log)
@@ -225,13 +234,9 @@ def _pruner(kind: Pruner) -> "optuna.pruners.BasePruner":
 def _state(outcome: Outcome) -> "optuna.trial.TrialState":
     from optuna.trial import TrialState
 
-    return (
-        TrialState.COMPLETE
-        if outcome.values is not None
-        else TrialState.PRUNED
-        if outcome.pruned
-        else TrialState.FAIL
-    )
+    if outcome.values is not None:
+        return TrialState.COMPLETE
+    return TrialState.PRUNED if outcome.pruned else TrialState.FAIL
 
 
 def _frozen(

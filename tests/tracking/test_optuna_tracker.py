@@ -15,9 +15,9 @@ from optuna.storages.journal import JournalFileBackend, JournalStorage
 from ablab.execute.session import Request, Session, planned
 from ablab.records.home import StudyRecord, make_home
 from ablab.records.run_record import Record
-from ablab.tracking.mlflow.mirror import Mirror
-from ablab.tracking.optuna.mirror import OptunaMirror
-from ablab.tracking.optuna.study import Outcome, StudyView
+from ablab.tracking.mlflow.tracker import MlflowTracker
+from ablab.tracking.optuna.study import Outcome, TrialStore
+from ablab.tracking.optuna.tracker import OptunaTracker
 from tests import postgres
 from tests.standin import Silent, StandIn, result
 
@@ -147,9 +147,9 @@ def test_a_failed_run_is_shown_as_failed_until_it_comes_to_something(carry_out, 
     record.fail("RuntimeError: no")
 
     def states():
-        view = OptunaMirror(session.record, session.planned.study, print)
-        view.open(session.planned.plan)
-        view.close([], complete=False)
+        tracker = OptunaTracker(session.record, session.planned.study, print)
+        tracker.open(session.planned.plan)
+        tracker.close([], complete=False)
         return [
             trial.state.name
             for trial in load(path, session).trials
@@ -171,11 +171,14 @@ def test_what_another_driver_finished_and_did_not_show_is_shown_at_the_end(carry
     record = Record(place.root, next(iter(session.planned.plan.unique)))
     (record.folder / "result.json").rename(tmp_path / "kept")
     study = StudyRecord(place, "x", session.record.revision)
-    views = [made(study, session.planned.study, print) for made in (OptunaMirror, Mirror)]
-    for view in views:
-        view.open(session.planned.plan)
+    trackers = [
+        OptunaTracker(study, session.planned.study, print),
+        MlflowTracker(study, session.planned.study, print),
+    ]
+    for tracker in trackers:
+        tracker.open(session.planned.plan)
     (tmp_path / "kept").rename(record.folder / "result.json")
-    assert all(view.close([], complete=True) for view in views)
+    assert all(tracker.close([], complete=True) for tracker in trackers)
     check(load(place.optuna("x"), session), session)
     with closing(sqlite3.connect(place.mlflow / "mlflow.db")) as database:
         keys = [
@@ -195,9 +198,9 @@ def test_a_damaged_journal_is_set_aside(carry_out, tmp_path):
 
 
 def test_two_drivers_show_a_run_once(tmp_path):
-    views = [StudyView(str(tmp_path / "x.journal"), "x", ["val/bpb"]) for _ in range(2)]
-    for view in views:
-        view.show("a", {"lr": 0.1}, {"lr": [0.1, 0.2]}, Outcome((1.0,)))
+    stores = [TrialStore(str(tmp_path / "x.journal"), "x", ["val/bpb"]) for _ in range(2)]
+    for store in stores:
+        store.show("a", {"lr": 0.1}, {"lr": [0.1, 0.2]}, Outcome((1.0,)))
     assert (
         len(optuna.load_study(storage=journal(tmp_path / "x.journal"), study_name="x").trials) == 1
     )

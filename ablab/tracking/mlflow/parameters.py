@@ -1,0 +1,55 @@
+"""Parameters of a study's runs, by which MLflow's table of runs is filtered and grouped."""
+
+from collections.abc import Iterable, Mapping
+
+from ablab.plan.plan import StudyPlan, shown_options
+from ablab.records.run_spec import RunSpec
+from ablab.records.study_content import Arm
+from ablab.spec.study import Study
+
+
+class RunParameters:
+    """The parameters of a study's runs: every run has one for each plugin of the study."""
+
+    def __init__(self, study: Study) -> None:
+        self.specs: Mapping[str, RunSpec] = {}
+        self._study = study
+        self._arms: Mapping[str, Arm] = {}
+        self._parts: dict[str, Study] = {}
+        self._plugins: list[str] = []
+
+    def set_plan(self, plan: StudyPlan) -> None:
+        """Set the runs and their plugins to those of `plan`."""
+        self.specs = plan.unique
+        self._arms = plan.arm_of
+        self._parts = {part.label: part.study for part in plan.parts}
+        self._plugins = sorted({name for run in self.specs.values() for name, _ in run.plugins})
+
+    def of(self, spec: RunSpec) -> dict[str, str]:
+        """Return the parameters of one run."""
+        options = dict(spec.plugins)
+        study = self._parts[spec.part]
+        budget = study.budget.model_dump(exclude_none=True)
+        params = {"arm": spec.arm, "seed": str(spec.seed)}
+        params |= {f"plugin.{name}": shown_options(options.get(name)) for name in self._plugins}
+        params |= {f"budget.{name}": str(value) for name, value in budget.items()}
+        if spec.part:
+            params["part"] = spec.part
+        recipe = self._arms[spec.key].recipe
+        params |= {f"recipe.{name}": str(value) for name, value in recipe.items()}
+        params |= {
+            f"dims.{name}": str(size) for name, size in spec.dims.items() if size is not None
+        }
+        if spec.feed_forward:
+            params["dims.feed_forward"] = str(max(spec.feed_forward))
+        return params
+
+    def any_run(self) -> dict[str, str]:
+        """Return the parameters of the first run; empty if there is none."""
+        first = next(iter(self.specs.values()), None)
+        return {} if first is None else self.of(first)
+
+
+def plugins_off(params: Iterable[str]) -> dict[str, str]:
+    """Return the plugin parameters among the names in `params`, with their value for "off"."""
+    return {name: shown_options(None) for name in params if name.startswith("plugin.")}
