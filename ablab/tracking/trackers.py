@@ -14,7 +14,7 @@ from ablab.records.run_spec import RunSpec
 class Tracker(Protocol):
     """What the driver reports to a tracker.
 
-    No method raises: a failure costs the tracker, never a run. `ablab.testing.TrackerConformance`
+    No method raises: a failure costs the tracker, never a run. `ablab.testing.trackers`
     checks what a tracker must guarantee.
     """
 

@@ -16,8 +16,9 @@ from ablab.execute.session import Request, Session, planned
 from ablab.records.home import StudyRecord, make_home
 from ablab.records.run_record import Record
 from ablab.tracking.mlflow.tracker import MlflowTracker
-from ablab.tracking.optuna.study import Outcome, TrialStore
+from ablab.tracking.optuna.study import Outcome
 from ablab.tracking.optuna.tracker import OptunaTracker
+from ablab.tracking.optuna.trial_store import TrialStore
 from tests import postgres
 from tests.standin import Silent, StandIn, result
 

@@ -11,7 +11,7 @@ from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.spec.addresses import fault
 from ablab.spec.study import Study
-from ablab.spec.yaml_document import written as to_yaml
+from ablab.spec.yaml_document import to_yaml
 from ablab.tracking.mlflow.children import Child, find_children
 from ablab.tracking.mlflow.connection import store_folder
 from ablab.tracking.mlflow.errors import is_refusal

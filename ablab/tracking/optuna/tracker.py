@@ -16,7 +16,8 @@ from ablab.records.study_content import Arm
 from ablab.spec.addresses import fault
 from ablab.spec.study import Study
 from ablab.tracking.optuna.outcomes import outcome as outcome_of
-from ablab.tracking.optuna.study import TrialStore, available
+from ablab.tracking.optuna.study import available
+from ablab.tracking.optuna.trial_store import TrialStore
 
 
 class OptunaTracker:
