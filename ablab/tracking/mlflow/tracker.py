@@ -28,7 +28,7 @@ _STATUSES = {"finished": "FINISHED", "failed": "FAILED"}
 ProgressCallback = Callable[[int, int], None]
 
 
-def no_progress(done: int, total: int) -> None:
+def no_progress(count: int, total: int) -> None:
     """Ignore the progress of writing."""
 
 
@@ -210,10 +210,10 @@ class MlflowTracker:
         if missing:
             with locked(self.record.home.views_lock):
                 writer.refresh(store, [records[spec.key] for spec in missing])
-                for done, spec in enumerate(missing, start=1):
+                for count, spec in enumerate(missing, start=1):
                     with store.refusals_noted(spec.key):
                         self._write_finished(store, spec)
-                    progress(done, len(missing))
+                    progress(count, len(missing))
         writer.complete_plugins(store, self._parameters)
 
     def _write_finished(self, store: OpenStudy, spec: RunSpec) -> None:
