@@ -39,7 +39,8 @@ def decode(model: Decoder, context: int) -> tuple[float, int, int]:
     for _ in range(TOKENS):
         token = model(token, memory)[:, -1:].argmax(-1)
     seconds = perf_counter() - start
-    return BATCH * TOKENS / seconds, FLOAT32 * memory.values() // BATCH, memory.bytes() // BATCH
+    values = FLOAT32 * memory.numel() // BATCH
+    return BATCH * TOKENS / seconds, values, memory.allocated_bytes() // BATCH
 
 
 def main() -> None:

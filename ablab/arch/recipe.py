@@ -1,4 +1,4 @@
-"""The training recipe as a frozen value: plugins edit it by the same mechanism as the
+"""The training recipe as a frozen value, edited by plugins through the same mechanism as the
 architecture.
 """
 
@@ -14,44 +14,49 @@ from ablab.arch.value import Slot
 
 
 class OptimizerSlot(Slot):
-    """Which optimizer trains the model. `elementwise`: whether each element of a weight steps by
-    itself, so that processes which hold a part of the weight each can do so.
+    """The optimizer.
+
+    `elementwise` states whether each element of a weight is updated independently, so that
+    processes holding parts of a weight can run it on their parts.
     """
 
     elementwise: ClassVar[bool] = False
 
     @abstractmethod
     def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
-        """The optimizer over parameter `groups`, each with its own `weight_decay` and with
-        `matrix`: whether it holds the hidden matrices (`Weight.hidden_matrix`). The trainer sets
-        each group's `lr` before every step.
+        """Return the optimizer over parameter `groups`.
+
+        Each group has its own `weight_decay`, and `matrix` states whether it holds the hidden
+        matrices (`Weight.hidden_matrix`). The trainer sets each group's `lr` before every step.
         """
 
 
 class ScheduleSlot(Slot):
-    """The learning rate as a function of the share of the budget spent, after warm-up."""
+    """The learning rate as a function of the share of the budget spent after warm-up."""
 
     @abstractmethod
     def factor(self, share: float) -> float:
-        """The factor on the peak learning rate; `share` runs from 0 (end of warm-up) to 1 (end of
-        the budget).
+        """Return the factor on the peak learning rate. `share` runs from 0 (end of warm-up) to 1
+        (end of the budget).
         """
 
     def at(self, share: float, warmup: float) -> float:
-        """The factor when `share` of the whole budget is spent, after a warm-up over its first
-        `warmup`.
+        """Return the factor once `share` of the whole budget is spent, with a warm-up over its
+        first `warmup`.
 
-        To be overridden where the form depends on the whole budget.
+        Override it if the schedule depends on the whole budget.
         """
         return self.factor(min(1.0, (share - warmup) / (1.0 - warmup)) if warmup < 1.0 else 1.0)
 
 
 class RampSlot(Slot):
-    """How large a batch is, as a function of the share of the budget spent."""
+    """The batch size as a function of the share of the budget spent."""
 
     @abstractmethod
     def fraction(self, share: float) -> float:
-        """The batch as a fraction of the full one; once 1, it stays 1. `share` runs from 0 to 1."""
+        """Return the batch size as a fraction of the full one. `share` runs from 0 to 1; once the
+        fraction is 1, it must stay 1.
+        """
 
 
 class LossTerm(Slot):
@@ -59,13 +64,13 @@ class LossTerm(Slot):
 
     @abstractmethod
     def __call__(self, log_z: Any, target: Any) -> Any:
-        """Each token's term from its log Z and its target logit, all (tokens,)."""
+        """Return each token's term from its log Z and target logit, all `(tokens,)`."""
 
 
 @dataclass(frozen=True)
 class AdamW(OptimizerSlot):
-    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101); β as
-    LLaMA's.
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv:1711.05101), with the β of
+    LLaMA.
     """
 
     beta1: float = 0.9
@@ -74,47 +79,49 @@ class AdamW(OptimizerSlot):
     elementwise: ClassVar[bool] = True
 
     def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
-        """Torch's AdamW, its fused form."""
+        """Return torch's fused AdamW."""
         return TorchAdamW(groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)
 
 
 @dataclass(frozen=True)
 class Cosine(ScheduleSlot):
-    """Half a cosine from 1 down to `floor` (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
+    """Cosine decay from 1 to `floor` (Loshchilov & Hutter 2017, arXiv:1608.03983)."""
 
     floor: float = 0.1
 
     def factor(self, share: float) -> float:
-        """Floor + (1 − floor)(1 + cos πs)/2."""
+        """Return floor + (1 − floor)(1 + cos π·share) / 2."""
         return self.floor + (1 - self.floor) * 0.5 * (1 + cos(pi * share))
 
 
 @dataclass(frozen=True)
 class FullBatch(RampSlot):
-    """Every batch is a full one."""
+    """A constant batch size."""
 
     def fraction(self, share: float) -> float:
-        """1."""
+        """Return 1."""
         return 1.0
 
 
 @dataclass(frozen=True)
 class Terms:
-    """The open map of loss terms, one writer a key; kept in the order of the keys."""
+    """The open map of loss terms, ordered by key; each key has one writer."""
 
     entries: tuple[tuple[str, LossTerm], ...] = ()
 
     def with_entry(self, key: str, term: LossTerm) -> "Terms":
-        """The same with `key` written."""
+        """Return a copy with `key` set to `term`."""
         return Terms(tuple(sorted({**dict(self.entries), key: term}.items())))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained. `batch_tokens`: tokens in a global batch. `warmup`: share of the
-    budget over which the learning rate rises linearly. `clip`: largest gradient norm. `precision`:
-    auto, fp32 or bf16. `checkpointing`: whether the backward pass computes each block's activations
-    again instead of keeping them.
+    """How a model is trained.
+
+    `batch_tokens` is the number of tokens in a global batch, `warmup` the share of the budget over
+    which the learning rate rises linearly, `clip` the largest gradient norm, and `precision` one of
+    auto, fp32 and bf16. With `checkpointing`, activations are recomputed in the backward pass
+    instead of being stored.
     """
 
     batch_tokens: int = 4096
@@ -130,7 +137,7 @@ class Recipe:
     checkpointing: bool = False
 
     def lr_at(self, share: float) -> float:
-        """The learning rate when `share` (0 to 1) of the budget is spent."""
+        """Return the learning rate once `share` (0 to 1) of the budget is spent."""
         if share < self.warmup:
             return self.lr * share / self.warmup
         return self.lr * self.schedule.at(share, self.warmup)
@@ -138,7 +145,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RecipePreset:
-    """A published recipe, in the words of a study's `recipe`; None where the source states nothing
+    """A published recipe, as values of a study's `recipe`; None where the source states nothing
     that carries over.
     """
 
@@ -152,5 +159,5 @@ class RecipePreset:
     plugins: str | None = None
 
     def settings(self) -> dict[str, Any]:
-        """What is stated, by the keys of a study's `recipe`."""
+        """Return the stated values by their keys in a study's `recipe`."""
         return {name: value for name, value in vars(self).items() if value is not None}

@@ -1,8 +1,8 @@
-"""What each weight is for, stated once where the weight is made, and the walk that reads it.
+"""The role of each weight, declared where the weight is created, and the walk that collects them.
 
-Parameters, initial values, weight decay and the tensor-parallel plan are walks over the built
-model. A module states its roles in `roles`, a mapping from the names of its own parameters; a
-module without roles is replicated whole and keeps its own initial values (`reset_parameters`).
+Parameter counts, initialisation, weight decay and the tensor-parallel plan are walks over the built
+model. A module declares its roles in `roles`, a mapping from the names of its own parameters. A
+module without roles is replicated on every rank and initialises itself (`reset_parameters`).
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from torch import nn
 
 
 class Kind(StrEnum):
-    """What a weight does: decides its initial values and whether it decays."""
+    """The kind of a weight; it determines the initialisation and whether weight decay applies."""
 
     MATRIX = "matrix"
     EMBEDDING = "embedding"
@@ -22,7 +22,7 @@ class Kind(StrEnum):
 
 
 class Parallel(StrEnum):
-    """How a weight is cut over tensor-parallel ranks (Shoeybi et al. 2019, arXiv:1909.08053)."""
+    """How a weight is split over tensor-parallel ranks (Shoeybi et al. 2019, arXiv:1909.08053)."""
 
     COLUMN = "column"  # cut along its outputs
     ROW = "row"  # cut along its inputs; the outputs are summed
@@ -32,7 +32,9 @@ class Parallel(StrEnum):
 
 @dataclass(frozen=True)
 class Role:
-    """One weight's role. `writes_stream`: its output is added to the residual stream."""
+    """The role of one weight. `writes_stream` states whether its output is added to the residual
+    stream.
+    """
 
     kind: Kind
     parallel: Parallel = Parallel.REPLICATED
@@ -41,7 +43,7 @@ class Role:
 
 @dataclass(frozen=True)
 class Weight:
-    """One parameter of a built model, by its full name. `role` is None where its module states
+    """A parameter of a built model with its full name; `role` is None if its module declares
     none.
     """
 
@@ -52,8 +54,8 @@ class Weight:
 
     @property
     def decays(self) -> bool:
-        """Whether weight decay applies: to matrices and embeddings; without a role, to what has two
-        dimensions or more.
+        """Whether weight decay applies: to matrices and embeddings, and without a role to tensors
+        of two or more dimensions.
         """
         if self.role is None:
             return self.parameter.ndim >= 2
@@ -61,8 +63,8 @@ class Weight:
 
     @property
     def hidden_matrix(self) -> bool:
-        """Whether it is a matrix from activations to activations: no table, no output projection,
-        nothing without a role.
+        """Whether the weight is a matrix between activations, as opposed to an embedding table, an
+        output projection or a weight without a role.
         """
         if self.role is None or self.parameter.ndim != 2:
             return False
@@ -70,13 +72,13 @@ class Weight:
 
 
 def weights(model: nn.Module) -> Iterator[Weight]:
-    """Every parameter of `model`, each once, in the model's own order."""
-    seen: set[nn.Parameter] = set()
+    """Yield every parameter of `model` once, in the order of the model."""
+    visited: set[nn.Parameter] = set()
     for prefix, module in model.named_modules():
         roles: dict[str, Role] = getattr(module, "roles", {})
         for name, parameter in module.named_parameters(recurse=False):
-            if parameter not in seen:
-                seen.add(parameter)
+            if parameter not in visited:
+                visited.add(parameter)
                 yield Weight(
                     f"{prefix}.{name}" if prefix else name, parameter, roles.get(name), module
                 )

@@ -1,9 +1,9 @@
-"""The architecture as a frozen value: sizes, and one slot for each decision that a change may
-write.
+"""The architecture as a frozen value: model sizes, and one slot for each design decision that
+plugins may change.
 
-A *slot* holds a frozen dataclass that knows how to build its part of the model. Slots never read
-each other when they are written; whatever depends on another slot is worked out when the model is
-built, from the `BuildContext` that `build` gets.
+A *slot* holds a frozen dataclass that knows how to build its part of the model. Slots do not read
+each other when they are assigned; whatever depends on another slot is resolved when the model is
+built, from the `BuildContext` passed to `build`.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Dims:
-    """Sizes. `width` is the residual stream's; `head_dim` is its own dimension (None: width /
-    heads).
+    """Model sizes. `width` is the width of the residual stream; `head_dim` defaults to width /
+    heads.
     """
 
     layers: int = 12
@@ -31,14 +31,14 @@ class Dims:
 
     @property
     def head_width(self) -> int:
-        """The head dimension, in use."""
+        """The effective head dimension."""
         return self.width // self.heads if self.head_dim is None else self.head_dim
 
 
 @dataclass(frozen=True)
 class BuildContext:
-    """Where a part is being built: the whole architecture (this layer's values), and the layer's
-    index or None.
+    """The place where a part is built: the architecture with the values of this layer, and the
+    layer index (None outside the blocks).
     """
 
     arch: "Architecture"
@@ -46,50 +46,48 @@ class BuildContext:
 
     @property
     def dims(self) -> Dims:
-        """The sizes in force here."""
+        """The model sizes."""
         return self.arch.dims
 
 
 class Slot(ABC):
-    """A value that a slot may hold: a frozen dataclass that builds its part of the model."""
+    """Base class of slot values: frozen dataclasses that build a part of the model."""
 
 
 class Position(Slot):
-    """How positions enter the stream. Builds a module (x (batch, time, width), start) -> the same
-    shape.
+    """Position information added to the embeddings. Builds a module `(x, start)` that maps x
+    `(batch, time, width)` to the same shape.
     """
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module:
-        """The module that adds positions to the embedded tokens; the first of them stands at
-        position `start`.
-        """
+        """Return the module. `start` is the position of the first token."""
 
 
 class Rotate(Slot):
-    """A rotation of queries and keys. Builds a module (q, k, start) -> (q, k), each (batch, heads,
-    time, head_dim).
+    """A rotation of queries and keys. Builds a module `(q, k, start) -> (q, k)`, each `(batch,
+    heads, time, head_dim)`.
     """
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module:
-        """The module that turns queries and keys; the first of them stands at position `start`."""
+        """Return the module. `start` is the position of the first token."""
 
 
 class ScoreBias(Slot):
-    """An addition to the attention scores that depends on the distance from key to query."""
+    """A bias on the attention scores that depends on the distance from key to query."""
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module | None:
-        """A module: distances (...), query's position less key's -> (heads, ...); None where
-        nothing is added.
+        """Return a module that maps distances `(...)`, query position minus key position, to biases
+        `(heads, ...)`, or None for no bias.
         """
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a pattern is built from: the heads of queries and of keys, the score bias's module, the
-    dropout of weights.
+    """What an attention pattern is built from: numbers of query and kv heads, the score bias
+    module, and the dropout of attention weights.
     """
 
     heads: int
@@ -99,77 +97,85 @@ class Scores:
 
 
 class Pattern(Slot):
-    """Which keys a query sees. Builds an `ablab.arch.modules.attend.Attend`."""
+    """Which keys a query attends to. Builds an `ablab.arch.modules.attend.Attend`."""
 
     @abstractmethod
     def build(self, scores: Scores) -> nn.Module:
-        """The module that attends: (q, k, v) -> y, each (batch, heads, time, head_dim). Raises
-        UserError if heads don't fit.
+        """Return the module that maps q `(batch, heads, time, head_dim)` and k, v `(batch,
+        kv_heads, time, head_dim)` to the shape of q.
+
+        Raises UserError if the pattern does not support these heads.
         """
 
 
 class Norm(Slot):
-    """A normalisation over the last dimension."""
+    """Normalisation over the last dimension."""
 
     @abstractmethod
     def build(self, site: BuildContext, width: int) -> nn.Module:
-        """A module that normalises (..., width)."""
+        """Return a module that normalises `(..., width)`."""
 
 
 class Activation(Slot):
-    """An elementwise non-linearity."""
+    """An elementwise nonlinearity."""
 
     @abstractmethod
     def build(self) -> nn.Module:
-        """The module."""
+        """Return the module."""
 
 
 class Branch(Slot):
-    """A branch of a block (mixer or mlp): a module (batch, time, width) -> (batch, time, width)."""
+    """A branch of a block (mixer or mlp). Builds a module that maps `(batch, time, width)` to the
+    same shape.
+    """
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module:
-        """The branch's module."""
+        """Return the module."""
 
     def hidden_width(self, width: int) -> int | None:
-        """How wide a feed-forward is inside, in a stream of `width`; None: it cannot be made wider
-        or narrower.
+        """Return the number of hidden units in a stream of `width`, or None if the branch cannot be
+        resized.
         """
         return None
 
     def resized(self, hidden: int, width: int) -> "Branch":
-        """The same feed-forward, `hidden` wide inside in a stream of `width`, or as near to that as
-        it can be. To be overridden together with `hidden_width`.
+        """Return the same feed-forward with `hidden` hidden units in a stream of `width`, or as
+        close to that as possible.
+
+        Override it together with `hidden_width`.
         """
         raise NotImplementedError
 
 
 class ResidualJoin(Slot):
-    """How a group of branches meets the residual stream. Builds a module (x, branches) -> x."""
+    """How a group of branches joins the residual stream. Builds a module `(x, branches) -> x`."""
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module:
-        """The module; its `forward` takes the stream and a callable that sums the group's
-        branches.
+        """Return the module. Its `forward` takes the stream and a callable that returns the sum of
+        the group's branches.
         """
 
 
 class Final(Slot):
-    """What stands between the last block and the head. Builds a module (batch, time, width) -> the
-    same.
+    """The layer between the last block and the output head. Builds a module that maps `(batch,
+    time, width)` to the same shape.
     """
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module:
-        """The module."""
+        """Return the module."""
 
 
 class Head(Slot):
-    """The output projection. Builds a module: embedding weight -> weight (vocab, width)."""
+    """The output head. Builds a module that maps the embedding weight to the output weight `(vocab,
+    width)`.
+    """
 
     @abstractmethod
     def build(self, site: BuildContext) -> nn.Module:
-        """The module."""
+        """Return the module."""
 
 
 class LogitScale(Slot):
@@ -177,13 +183,13 @@ class LogitScale(Slot):
 
     @abstractmethod
     def factor(self, width: int) -> float:
-        """For a stream of `width`."""
+        """Return the factor for a stream of `width`."""
 
 
 @dataclass(frozen=True)
 class Logits:
-    """What happens to the logits: a factor, and a bound `softcap` · tanh(logits / `softcap`) (None:
-    no bound).
+    """Transformations of the logits: a factor, and a bound `softcap` · tanh(logits / `softcap`)
+    (None for no bound).
     """
 
     scale: LogitScale
@@ -195,21 +201,23 @@ class InitStd(Slot):
 
     @abstractmethod
     def std(self, shape: tuple[int, ...]) -> float:
-        """For a weight of `shape` (out, in)."""
+        """Return the standard deviation for a weight of `shape` (out, in)."""
 
 
 class ResidualInitScale(Slot):
-    """A factor on the initial values of the weights that write to the residual stream."""
+    """A factor on the initial values of weights that write to the residual stream."""
 
     @abstractmethod
     def factor(self, branches: int) -> float:
-        """For a model with `branches` residual branches in all (2 a block in the base decoder)."""
+        """Return the factor for a model with `branches` residual branches (two per block in the
+        base decoder).
+        """
 
 
 @dataclass(frozen=True)
 class Init:
-    """Initial values: matrices, embeddings (normal, mean 0), and the scale of weights that write to
-    the stream.
+    """Initialisation: standard deviations of matrices and embeddings (normal, mean 0), and the
+    scale of weights that write to the residual stream.
     """
 
     matrix: InitStd
@@ -219,7 +227,7 @@ class Init:
 
 @dataclass(frozen=True)
 class ByLayer:
-    """Values taken in turn by the layers: layer i gets `options[i % len(options)]`."""
+    """Values that alternate over the layers: layer i gets `options[i % len(options)]`."""
 
     options: tuple[Any, ...]
 
@@ -229,8 +237,8 @@ class ByLayer:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A decoder, whole. The base values (`ablab.arch.composition.base.BASE`) are
-    GPT-1's. Every field is a path that plugins may write.
+    """A complete decoder architecture. Every field is a path that plugins may write; the base
+    values (`ablab.arch.composition.base.BASE`) are those of GPT-1.
     """
 
     dims: Dims
@@ -250,18 +258,20 @@ class Architecture:
 
     @property
     def table_vocab(self) -> int:
-        """Rows of the embedding table: the vocabulary, padded to a multiple of `vocab_multiple`."""
+        """Number of rows of the embedding table: the vocabulary padded to a multiple of
+        `vocab_multiple`.
+        """
         return -(-self.dims.vocab // self.vocab_multiple) * self.vocab_multiple
 
     def site(self, layer: int | None = None) -> BuildContext:
-        """The site in block `layer`, or outside the blocks (None: the last one's values), with
-        every `ByLayer` resolved.
+        """Return the build context of block `layer`, with every `ByLayer` resolved. None is the
+        context outside the blocks, with the values of the last block.
         """
         return BuildContext(at_layer(self, self.dims.layers - 1 if layer is None else layer), layer)
 
 
 def at_layer(value: T, layer: int) -> T:
-    """`value` with every `ByLayer` in it replaced by its value for `layer`."""
+    """Return `value` with every `ByLayer` in it replaced by its value for `layer`."""
     if isinstance(value, ByLayer):
         return at_layer(value.options[layer % len(value.options)], layer)
     if not dataclasses.is_dataclass(value) or isinstance(value, type):

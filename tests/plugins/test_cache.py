@@ -15,7 +15,7 @@ def test_it_holds_kv_heads_only(terms, cut):
     model, memory = ablab.build(f"gpt2 {terms}", **DIMS).eval(), KVCache()
     with torch.no_grad():
         model(torch.zeros(3, 7, dtype=torch.long), memory)
-    assert memory.values() == 3 * 7 * 2 * 16 // cut
+    assert memory.numel() == 3 * 7 * 2 * 16 // cut
 
 
 def test_it_holds_the_band_only():
@@ -23,7 +23,7 @@ def test_it_holds_the_band_only():
     with torch.no_grad():
         for _ in range(9):
             model(torch.zeros(1, 1, dtype=torch.long), memory)
-    assert memory.values() == (4 - 1) * 2 * 16
+    assert memory.numel() == (4 - 1) * 2 * 16
 
 
 @pytest.mark.parametrize("band", [1, 2, 32])
@@ -41,9 +41,9 @@ def test_a_long_prompt_leaves_no_more_behind_than_the_band(terms, band):
     with torch.no_grad():
         for time in (2000, 1, 30, 1, 1):
             model(torch.zeros(1, time, dtype=torch.long), memory)
-            assert memory.values() == (band - 1) * 2 * width
+            assert memory.numel() == (band - 1) * 2 * width
             assert allocated(memory) <= 2 * (band + 16) * 2 * width * FLOAT32
-            assert memory.bytes() == allocated(memory)
+            assert memory.allocated_bytes() == allocated(memory)
 
 
 def test_a_dense_cache_has_little_room_to_spare():
@@ -51,10 +51,10 @@ def test_a_dense_cache_has_little_room_to_spare():
     with torch.no_grad():
         for time in (2000, *[1] * 20):
             model(torch.zeros(1, time, dtype=torch.long), memory)
-    assert memory.values() == 2020 * 2 * 16
+    assert memory.numel() == 2020 * 2 * 16
     assert (
-        memory.values() * FLOAT32
-        <= memory.bytes()
+        memory.numel() * FLOAT32
+        <= memory.allocated_bytes()
         == allocated(memory)
         <= 1.2 * 2020 * 2 * 16 * FLOAT32
     )

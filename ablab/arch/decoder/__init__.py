@@ -1,4 +1,4 @@
-"""The decoder built from an architecture value, its seeded weights, and generation.
+"""The decoder: construction from an architecture value, seeded initialisation and generation.
 
 May import everything in `arch` except `arch.counting`.
 """

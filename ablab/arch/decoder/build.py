@@ -1,4 +1,4 @@
-"""Building a model: from a value to weights that are seeded by name."""
+"""Build a model from an architecture value, with weights seeded by parameter name."""
 
 import hashlib
 from collections.abc import Iterator
@@ -12,14 +12,16 @@ from ablab.arch.value import Architecture
 
 
 def seed_of(*parts: object) -> int:
-    """A 63-bit seed that depends on all of `parts` and on nothing else."""
+    """Return a 63-bit seed that is a function of `parts` alone."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def build_model(arch: Architecture, seed: int) -> Decoder:
-    """The model on the CPU in float32. A weight that two architectures share starts equal in both,
-    up to its init's scale.
+    """Build the model on the CPU in float32.
+
+    Weights of the same name and shape in two architectures have the same initial values, up to the
+    scale of their initialisation.
     """
     model = Decoder(arch)
     initialise(model, seed)
@@ -28,8 +30,8 @@ def build_model(arch: Architecture, seed: int) -> Decoder:
 
 @torch.no_grad()
 def initialise(model: Decoder, seed: int) -> None:
-    """Draws every weight, whole, in float32, by a CPU generator of its own that is seeded by the
-    weight's name.
+    """Initialise every weight in float32, each by a CPU generator seeded with the parameter
+    name.
     """
     for module_name, module in _without_roles(model):
         with torch.random.fork_rng(devices=[]):
@@ -38,11 +40,12 @@ def initialise(model: Decoder, seed: int) -> None:
     branches = branch_count(model)
     for weight in weights(model):
         if weight.role is not None:
-            weight.parameter.copy_(_drawn(weight, model.arch, branches, seed))
+            weight.parameter.copy_(_initial_value(weight, model.arch, branches, seed))
 
 
-def _drawn(weight: Weight, arch: Architecture, branches: int, seed: int) -> torch.Tensor:
-    role, shape = weight.role, tuple(weight.parameter.shape)
+def _initial_value(weight: Weight, arch: Architecture, branches: int, seed: int) -> torch.Tensor:
+    role = weight.role
+    shape = tuple(weight.parameter.shape)
     assert role is not None
     if role.kind is Kind.BIAS:
         return torch.zeros(shape)
@@ -57,10 +60,10 @@ def _drawn(weight: Weight, arch: Architecture, branches: int, seed: int) -> torc
 
 
 def _without_roles(model: Decoder) -> Iterator[tuple[str, nn.Module]]:
-    """Modules with parameters of their own and no roles: they draw their own values."""
+    """Yield modules that own parameters but declare no roles; they initialise themselves."""
     for name, module in model.named_modules():
-        own = [p for p, _ in module.named_parameters(recurse=False)]
-        if own and not hasattr(module, "roles"):
+        parameters = [p for p, _ in module.named_parameters(recurse=False)]
+        if parameters and not hasattr(module, "roles"):
             if not hasattr(module, "reset_parameters"):
                 raise TypeError(
                     f"{name} ({type(module).__name__}) has weights but neither roles nor "

@@ -1,6 +1,4 @@
-"""The decoder, built from an architecture value. Slots are resolved here; the forward pass is plain
-torch.
-"""
+"""The decoder. Slots are resolved when it is built, so the forward pass is plain torch."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -24,8 +22,8 @@ Branches = Callable[[Tensor], Tensor]
 
 
 class Block(nn.Module):
-    """Groups of branches on the residual stream, wired as data: groups in sequence, the branches of
-    a group in parallel.
+    """A block of residual branches. Groups of branches run in sequence, the branches of a group in
+    parallel.
     """
 
     def __init__(self, site: BuildContext) -> None:
@@ -37,18 +35,18 @@ class Block(nn.Module):
         # A group's join is named after its first branch, so that names don't change with the
         # wiring.
         self.join = nn.ModuleDict({group[0]: arch.join.build(site) for group in arch.wiring})
-        self.dropout, self._drops = dropout(arch), arch.dropout > 0
+        self.dropout = dropout(arch)
+        self._drops = arch.dropout > 0
         self.ranks = ALONE
-        self.shared: dict[
-            str, list[str]
-        ] = {}  # by the name of a branch that is split over the ranks
+        # For each branch that is split over the ranks, its weights that every rank holds whole.
+        self.shared: dict[str, list[str]] = {}
         self._takes_flow = {
             name: "flow" in signature(module.forward).parameters
             for name, module in self.named_children()
         }
 
     def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
-        """X (batch, time, width) -> the same."""
+        """Map x `(batch, time, width)` to the same shape."""
         flow = flow or ForwardContext()
         for group in self.wiring:
             x = self.join[group[0]](x, self._sum(group, flow))
@@ -58,7 +56,8 @@ class Block(nn.Module):
         split = any(name in self.shared for name in group)
 
         def branches(x: Tensor) -> Tensor:
-            inside, total = self.ranks.copy_to_region(x) if split else x, None
+            inside = self.ranks.copy_to_region(x) if split else x
+            total = None
             for name in group:
                 if name in self.shared:
                     y = self._branch(name, inside, flow)
@@ -73,25 +72,24 @@ class Block(nn.Module):
 
     def _branch(self, name: str, x: Tensor, flow: ForwardContext) -> Tensor:
         inputs = (x, flow.part(name)) if self._takes_flow[name] else (x,)
-        return self.dropout(
-            self._split_branch(name, inputs)
-            if name in self.shared
-            else getattr(self, name)(*inputs)
-        )
+        if name in self.shared:
+            return self.dropout(self._split_branch(name, inputs))
+        return self.dropout(getattr(self, name)(*inputs))
 
     def _split_branch(self, name: str, inputs: tuple[Any, ...]) -> Tensor:
-        """The rank's part of a branch's output."""
-        branch, shared = getattr(self, name), self.shared[name]
+        """Return this rank's part of the output of a branch."""
+        branch = getattr(self, name)
+        names = self.shared[name]
         with self.ranks.drawing() if self._drops and self.training else nullcontext():
-            if not shared:
+            if not names:
                 return branch(*inputs)
-            weights = dict(branch.named_parameters())
-            summed = self.ranks.shared(*[weights[weight] for weight in shared])
-            return functional_call(branch, dict(zip(shared, summed, strict=True)), inputs)
+            parameters = dict(branch.named_parameters())
+            weights = self.ranks.shared(*[parameters[weight] for weight in names])
+            return functional_call(branch, dict(zip(names, weights, strict=True)), inputs)
 
     def split(self, ranks: Ranks) -> None:
-        """Keeps this rank's part of each branch that can be split. Raises UserError where there are
-        no equal parts.
+        """Keep this rank's part of each branch that can be split. Raises UserError if a branch
+        cannot be divided equally.
         """
         self.ranks = ranks
         for name in (name for group in self.wiring for name in group):
@@ -102,10 +100,10 @@ class Block(nn.Module):
 
 
 class Decoder(nn.Module):
-    """A decoder-only transformer: token ids (batch, time) -> logits (batch, time, vocab).
+    """A decoder-only transformer: token ids `(batch, time)` to logits `(batch, time, vocab)`.
 
-    `checkpointing`: blocks keep no activations for the backward pass and run once more in it (Chen
-    et al. 2016, arXiv:1604.06174).
+    With `checkpointing`, blocks discard their activations and recompute them in the backward pass
+    (Chen et al. 2016, arXiv:1604.06174).
     """
 
     def __init__(self, arch: Architecture) -> None:
@@ -122,8 +120,10 @@ class Decoder(nn.Module):
         self.projection = Projection(arch)
 
     def split(self, ranks: Ranks) -> None:
-        """Keeps this rank's part: of the vocabulary, and of every branch that has a method `split`;
-        all else stays whole. Raises UserError where there are no equal parts.
+        """Keep this rank's part of the vocabulary and of every branch with a `split` method;
+        everything else is replicated.
+
+        Raises UserError if something cannot be divided equally.
         """
         self.embedding.split(ranks)
         split_linears(self.head, ranks)
@@ -132,39 +132,37 @@ class Decoder(nn.Module):
             block.split(ranks)  # pyright: ignore[reportCallIssue]
 
     def hidden(self, tokens: Tensor, flow: ForwardContext) -> Tensor:
-        """Tokens (batch, time) -> what the head reads, (batch, time, width). Raises ValueError past
-        the context.
+        """Map tokens `(batch, time)` to the final hidden states `(batch, time, width)`. Raises
+        ValueError if they exceed the context.
         """
         if flow.start + tokens.shape[1] > self.arch.dims.context:
-            read = f"{flow.start} + " if flow.start else ""
-            raise ValueError(
-                f"{read}{tokens.shape[1]} tokens do not fit the context of {self.arch.dims.context}"
-            )
+            count = f"{flow.start} + {tokens.shape[1]}" if flow.start else f"{tokens.shape[1]}"
+            raise ValueError(f"{count} tokens do not fit the context of {self.arch.dims.context}")
         x = self.dropout(self.position(self.embedding(tokens), flow.start))
-        again = self.checkpointing and torch.is_grad_enabled()
+        recompute = self.checkpointing and torch.is_grad_enabled()
         for layer, block in enumerate(self.blocks):
             part = flow.part(str(layer))
-            x = _checkpointed(block, x, part) if again else block(x, part)
+            x = _checkpointed(block, x, part) if recompute else block(x, part)
         return self.final(x)
 
     def forward(self, tokens: Tensor, memory: KVCache | None = None) -> Tensor:
-        """Tokens (batch, time) -> logits (batch, time, vocab).
+        """Map tokens `(batch, time)` to logits `(batch, time, vocab)`.
 
-        With `memory` the tokens go on from those it has seen; what later ones need of them is kept
-        in it.
+        With `memory`, the tokens continue the sequence that is cached there, and are added to the
+        cache.
         """
-        hidden = self.hidden(tokens, ForwardContext(memory.seen if memory else 0, {}, memory))
+        hidden = self.hidden(tokens, ForwardContext(memory.length if memory else 0, {}, memory))
         if memory is not None:
-            memory.seen += tokens.shape[1]
+            memory.length += tokens.shape[1]
         logits = self.projection(hidden, self.head(self.embedding.weight))
-        return self.projection.ranks.gathered(logits, -1)[..., : self.arch.dims.vocab]
+        return self.projection.ranks.all_gather(logits, -1)[..., : self.arch.dims.vocab]
 
     def loss(self, tokens: Tensor, targets: Tensor, terms: LossTerms = ()) -> HeadLoss:
-        """The mean loss over `targets` (batch, time; -100 is left out) without ever holding all
-        logits.
+        """Return the mean loss over `targets` `(batch, time)` without materialising all logits;
+        targets of -100 are ignored.
 
-        `terms` are added to the cross entropy (see `ablab.arch.modules.loss`), and so is what the
-        branches add to the flow.
+        `terms` (see `ablab.arch.modules.loss`) and the losses that branches add to the context are
+        added to the cross entropy.
         """
         flow = ForwardContext()
         return self.scored(self.hidden(tokens, flow), flow, targets, terms)
@@ -172,8 +170,8 @@ class Decoder(nn.Module):
     def scored(
         self, hidden: Tensor, flow: ForwardContext, targets: Tensor, terms: LossTerms = ()
     ) -> HeadLoss:
-        """The loss of what the head reads, (batch, time, width), with what the branches added to
-        `flow`.
+        """Return the loss of final hidden states `(batch, time, width)`, including the losses added
+        to `flow`.
         """
         weight = self.head(self.embedding.weight)
         result = head_loss(
@@ -188,18 +186,18 @@ class Decoder(nn.Module):
 
 
 def dropout(arch: Architecture) -> nn.Module:
-    """The architecture's dropout on activations."""
+    """Return the architecture's dropout on activations."""
     return nn.Dropout(arch.dropout) if arch.dropout else nn.Identity()
 
 
 def _checkpointed(block: nn.Module, x: Tensor, flow: ForwardContext) -> Tensor:
-    """The block's output. It runs again in the backward pass, so it must find the carry as it
-    was.
+    """Run the block with activation checkpointing. The carry is copied, because the block runs
+    again in the backward pass and must find it unchanged.
     """
 
     def run(x: Tensor, carry: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        own = ForwardContext(flow.start, dict(carry), None)
-        return block(x, own), own.carry
+        inner = ForwardContext(flow.start, dict(carry), None)
+        return block(x, inner), inner.carry
 
     x, carry = checkpoint(run, x, dict(flow.carry), use_reentrant=False)  # pyright: ignore[reportGeneralTypeIssues]
     flow.carry.update(carry)
@@ -207,12 +205,12 @@ def _checkpointed(block: nn.Module, x: Tensor, flow: ForwardContext) -> Tensor:
 
 
 def branch_count(model: Decoder) -> int:
-    """Residual branches in the whole model: 2 a block in the base decoder."""
+    """Return the number of residual branches in the model, two per block in the base decoder."""
     blocks = (block for block in model.blocks if isinstance(block, Block))
     return sum(len(group) for block in blocks for group in block.wiring)
 
 
 def on_meta(arch: Architecture) -> Decoder:
-    """The model without storage: shapes and roles only, for looking and counting."""
+    """Build the model on the meta device, with shapes and roles but no storage."""
     with torch.device("meta"):
         return Decoder(arch)

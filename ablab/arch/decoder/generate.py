@@ -1,4 +1,4 @@
-"""Generation, one token at a time, from a memory of what came before."""
+"""Token-by-token generation with a decoding cache."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,13 +10,14 @@ from ablab.arch.modules.context import KVCache
 
 @torch.no_grad()
 def generate(model: Decoder, prompt: Sequence[int], temperature: float, seed: int) -> Iterator[int]:
-    """Yields the tokens that follow `prompt` (token ids, at least one) until the context is full.
+    """Yield the tokens that follow `prompt` (token ids, at least one) until the context is full.
 
-    Each is drawn from softmax(logits / `temperature`) by a generator seeded with `seed`; the most
-    likely at 0.
+    Each token is sampled from softmax(logits / `temperature`) by a generator seeded with `seed`; at
+    temperature 0 the most likely token is chosen.
     """
     model.eval()
-    generator, memory = torch.Generator().manual_seed(seed), KVCache()
+    generator = torch.Generator().manual_seed(seed)
+    memory = KVCache()
     logits = model(torch.tensor([list(prompt)]), memory)[0, -1]
     while True:
         if temperature:
@@ -25,6 +26,6 @@ def generate(model: Decoder, prompt: Sequence[int], temperature: float, seed: in
         else:
             token = int(logits.argmax())
         yield token
-        if memory.seen == model.arch.dims.context:
+        if memory.length == model.arch.dims.context:
             return
         logits = model(torch.tensor([[token]]), memory)[0, -1]

@@ -1,6 +1,4 @@
-"""Attending: queries, keys and values in, a weighted sum out, for any pattern that depends on the
-distance alone.
-"""
+"""Attention over keys selected by a pattern that depends only on the distance from query to key."""
 
 from abc import abstractmethod
 from copy import deepcopy
@@ -15,33 +13,36 @@ from ablab.arch.value import Scores
 
 
 class Attend(nn.Module):
-    """Scaled-dot-product attention (Vaswani et al. 2017, equation 1) over the keys that a pattern
-    lets a query see.
+    """Scaled dot-product attention (Vaswani et al. 2017, equation 1) over the keys that a pattern
+    makes visible.
 
-    q (batch, heads, time, head_dim), k and v (batch, kv heads, time, head_dim) -> (batch, heads,
-    time, head_dim).
+    Inputs are q `(batch, heads, time, head_dim)` and k, v `(batch, kv_heads, time, head_dim)`; the
+    output has the shape of q. `keep` is the number of past keys and values that decoding needs;
+    None means all of them.
     """
 
     keep: int | None = None
 
     def __init__(self, scores: Scores) -> None:
         super().__init__()
-        self.heads, self.kv_heads, self.dropout = scores.heads, scores.kv_heads, scores.dropout
+        self.heads = scores.heads
+        self.kv_heads = scores.kv_heads
+        self.dropout = scores.dropout
         self.bias = scores.bias
 
     @abstractmethod
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """A whole sequence at once."""
+        """Attend within a complete sequence."""
 
     @abstractmethod
     def sees(self, distance: Tensor) -> Tensor:
-        """Which distances (query's position less key's) a query sees: a boolean tensor of the same
-        shape.
+        """Return which distances (query position minus key position) are visible, as a boolean
+        tensor of the same shape.
         """
 
     @abstractmethod
     def pairs(self, time: int) -> int:
-        """How many (query, key) pairs all heads together attend to in a sequence of `time`
+        """Return the number of (query, key) pairs attended to by all heads in a sequence of `time`
         tokens.
         """
 
@@ -53,83 +54,85 @@ class Attend(nn.Module):
         return self.heads * time * time
 
     def step(self, q: Tensor, k: Tensor, v: Tensor, memory: KVCache) -> Tensor:
-        """The next tokens of a sequence whose earlier keys and values are in `memory`; theirs are
-        added.
+        """Attend from the next tokens of a sequence to the keys and values cached in `memory`, and
+        append theirs to the cache.
         """
-        keys, values = memory.append("k", k, self.keep), memory.append("v", v, self.keep)
-        distance = distances(q.shape[2], keys.shape[2], q.device)
-        mask = (
-            None
-            if q.shape[2] == 1 and self.bias is None and self.sees(distance).all()
-            else self.mask(distance, q)
-        )
-        return self.weigh(q, keys, values, mask)
+        keys = memory.append("k", k, self.keep)
+        values = memory.append("v", v, self.keep)
+        distance = distances(q.shape[2], keys.shape[2], q.device)  # (queries, keys)
+        if q.shape[2] == 1 and self.bias is None and self.sees(distance).all():
+            return self.weigh(q, keys, values, None)  # an unmasked call is faster
+        return self.weigh(q, keys, values, self.mask(distance, q))
 
     def part(self, heads: slice, kv_heads: slice) -> nn.Module:
-        """The same for some of the heads: those that a tensor-parallel rank has."""
+        """Return this attention restricted to the given heads, for one tensor-parallel rank."""
         part = deepcopy(self)
-        part.heads, part.kv_heads = heads.stop - heads.start, kv_heads.stop - kv_heads.start
+        part.heads = heads.stop - heads.start
+        part.kv_heads = kv_heads.stop - kv_heads.start
         if self.bias is not None:
             part.bias = HeadsBias(self.bias, heads)
         return part
 
     def kept(self, time: int) -> int:
-        """How many keys and values, over all kv heads, are kept after `time` tokens; each is a head
-        dimension wide.
+        """Return how many key and value vectors, over all kv heads, are cached after `time` tokens.
+        Each vector has `head_dim` elements.
         """
         return 2 * self.kv_heads * (time if self.keep is None else min(time, self.keep))
 
     def mask(self, distance: Tensor, q: Tensor) -> Tensor:
-        """What torch's attention takes for these distances (queries, keys): booleans, or scores to
-        add for each head.
+        """Return the mask for `scaled_dot_product_attention`, given distances `(queries, keys)`.
+
+        The mask is boolean `(queries, keys)`, or an additive bias `(heads, queries, keys)` where
+        there is a score bias.
         """
-        seen = self.sees(distance)
-        return (
-            seen if self.bias is None else self.bias(distance).to(q.dtype).masked_fill(~seen, -inf)
-        )
+        visible = self.sees(distance)
+        if self.bias is None:
+            return visible
+        return self.bias(distance).to(q.dtype).masked_fill(~visible, -inf)
 
     def weigh(
         self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, *, causal: bool = False
     ) -> Tensor:
-        """Torch's attention, the kv heads shared among the heads."""
+        """Call `scaled_dot_product_attention`, sharing each kv head among its group of heads."""
         dropout = self.dropout if self.training else 0.0
-        shared = q.shape[1] != k.shape[1]
-        return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, enable_gqa=shared)
+        enable_gqa = q.shape[1] != k.shape[1]
+        return F.scaled_dot_product_attention(q, k, v, mask, dropout, causal, enable_gqa=enable_gqa)
 
 
 class HeadsBias(nn.Module):
-    """The score bias of some of the heads."""
+    """The score bias of a subset of the heads."""
 
     def __init__(self, bias: nn.Module, heads: slice) -> None:
         super().__init__()
-        self.bias, self.heads = bias, heads
+        self.bias = bias
+        self.heads = heads
 
     def forward(self, distance: Tensor) -> Tensor:
-        """Distances (...) -> (heads, ...)."""
+        """Map distances `(...)` to biases `(heads, ...)`."""
         return self.bias(distance)[self.heads]
 
 
 def distances(queries: int, keys: int, device: torch.device) -> Tensor:
-    """The distance from key to query (queries, keys), where the last query and the last key are the
-    same token.
+    """Return the distances from key to query, `(queries, keys)`. The last query and the last key
+    are the same token.
     """
     q = torch.arange(keys - queries, keys, device=device)
     return q.unsqueeze(1) - torch.arange(keys, device=device)
 
 
 class Dense(Attend):
-    """Every query sees itself and all keys before it."""
+    """Dense causal attention: each query sees itself and all earlier keys."""
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """A whole sequence at once."""
+        """Attend within a complete sequence."""
         if self.bias is None:
             return self.weigh(q, k, v, None, causal=True)
         return self.weigh(q, k, v, self.mask(distances(q.shape[2], k.shape[2], q.device), q))
 
     def sees(self, distance: Tensor) -> Tensor:
-        """All that is not ahead."""
+        """Every key that is not in the future is visible."""
         return distance >= 0
 
     def pairs(self, time: int) -> int:
-        """T(T+1)/2 a head."""
+        """Return heads × T(T + 1) / 2 for T = `time`."""
         return self.heads * (time * (time + 1) // 2)

@@ -1,8 +1,8 @@
-"""Sparse attention whose time and memory follow the pairs it attends to, by chunks through torch's
-own attention.
+"""Sparse attention whose time and memory scale with the number of attended pairs.
 
-A band is cut into chunks: each chunk of queries sees its own keys and those of the chunk before, in
-one call of `scaled_dot_product_attention` under a mask, on every device.
+A sequence is cut into chunks. Each chunk of queries attends to its own keys and to those of the
+previous chunk, in a single masked call of `scaled_dot_product_attention`, so the same code runs on
+every device.
 """
 
 from dataclasses import replace
@@ -20,17 +20,20 @@ _SMALLEST_CHUNK = 32
 
 
 class Local(Attend):
-    """A query sees itself and the `band` − 1 keys before it (Child et al. 2019, arXiv:1904.10509;
-    Beltagy et al. 2020).
+    """Local attention: each query sees itself and the `band` − 1 keys before it (Child et al. 2019,
+    arXiv:1904.10509; Beltagy et al. 2020, arXiv:2004.05150).
     """
 
     def __init__(self, scores: Scores, band: int) -> None:
         super().__init__(scores)
-        self.band, self.chunk, self.keep = band, max(band, _SMALLEST_CHUNK), band - 1
+        self.band = band
+        self.chunk = max(band, _SMALLEST_CHUNK)
+        self.keep = band - 1
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """A whole sequence at once; time and memory grow with time × band."""
-        time, chunk = q.shape[2], self.chunk
+        """Attend within a complete sequence, in time and memory proportional to time × band."""
+        time = q.shape[2]
+        chunk = self.chunk
         queries, keys, values = (x[:, :, :chunk] for x in (q, k, v))
         first = self.weigh(
             queries,
@@ -42,6 +45,8 @@ class Local(Attend):
             return first
         pad = -time % chunk
         q, k, v = (F.pad(x, (0, 0, 0, pad)) for x in (q, k, v))
+        # (batch, heads, time, head_dim) -> (batch × chunks, heads, chunk, head_dim), and keys and
+        # values with the chunk before: (batch × chunks, kv heads, 2 × chunk, head_dim)
         queries = _fold(q[:, :, chunk:].unflatten(2, (-1, chunk)))
         keys, values = (_fold(self._with_previous(x.unflatten(2, (-1, chunk)))) for x in (k, v))
         rest = self.weigh(
@@ -53,17 +58,20 @@ class Local(Attend):
 
     @staticmethod
     def _with_previous(x: Tensor) -> Tensor:
-        """Chunks (batch, heads, chunks, chunk, dim) -> each but the first with the one before it in
-        front.
+        """Prepend to each chunk the previous one; the first chunk is dropped.
+
+        `(batch, heads, chunks, chunk, dim)` to `(batch, heads, chunks - 1, 2 × chunk, dim)`.
         """
         return torch.cat((x[:, :, :-1], x[:, :, 1:]), dim=3)
 
     def sees(self, distance: Tensor) -> Tensor:
-        """Distances below the band."""
+        """Distances smaller than the band are visible."""
         return (distance >= 0) & (distance < self.band)
 
     def pairs(self, time: int) -> int:
-        """The first `band` queries see themselves and all before; the others see `band` keys."""
+        """The first `band` queries see themselves and everything before them; all others see `band`
+        keys.
+        """
         full = min(self.band, time)
         return self.heads * (full * (full + 1) // 2 + (time - full) * self.band)
 
@@ -74,18 +82,20 @@ class Local(Attend):
 
 
 class Strided(Attend):
-    """A query sees itself and every `stride`-th key before it."""
+    """Strided attention: each query sees itself and every `stride`-th key before it."""
 
     def __init__(self, scores: Scores, stride: int) -> None:
         super().__init__(scores)
         self.stride = stride
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """A whole sequence at once: positions of the same residue attend densely among
-        themselves.
+        """Attend within a complete sequence, densely among positions that are equal modulo the
+        stride.
         """
-        time, stride = q.shape[2], self.stride
+        time = q.shape[2]
+        stride = self.stride
         pad = -time % stride
+        # (batch, heads, time, head_dim) -> (batch × stride, heads, time / stride, head_dim)
         q, k, v = (
             _fold(F.pad(x, (0, 0, 0, pad)).unflatten(2, (-1, stride)).transpose(2, 3))
             for x in (q, k, v)
@@ -100,13 +110,13 @@ class Strided(Attend):
         return y.unflatten(0, (-1, stride)).permute(0, 2, 3, 1, 4).flatten(2, 3)[:, :, :time]
 
     def sees(self, distance: Tensor) -> Tensor:
-        """Multiples of the stride."""
+        """Multiples of the stride are visible."""
         return (distance >= 0) & (distance % self.stride == 0)
 
     def pairs(self, time: int) -> int:
         """Query t sees t // stride + 1 keys."""
-        whole, rest = divmod(time, self.stride)
-        return self.heads * (self.stride * whole * (whole + 1) // 2 + rest * (whole + 1))
+        rows, remainder = divmod(time, self.stride)
+        return self.heads * (self.stride * rows * (rows + 1) // 2 + remainder * (rows + 1))
 
     def computed_pairs(self, time: int) -> int:
         """Each residue's positions meet each other."""
@@ -114,14 +124,15 @@ class Strided(Attend):
 
 
 class LocalAndStrided(nn.Module):
-    """Half the heads local, half strided (Child et al. 2019, section 4.3). The cut lies between
-    groups that share a kv head.
+    """Half of the heads are local, the other half strided (Child et al. 2019, section 4.3).
+
+    The halves are separated between two groups of heads that share a kv head.
     """
 
     def __init__(self, scores: Scores, band: int) -> None:
         super().__init__()
-        self.heads, self.kv_heads = scores.heads, scores.kv_heads
-        kv = scores.kv_heads
+        self.heads = scores.heads
+        self.kv_heads = kv = scores.kv_heads
         if self.heads % 2:
             raise UserError(
                 f"strided attention needs an even number of heads, not {self.heads}: half "
@@ -133,22 +144,22 @@ class LocalAndStrided(nn.Module):
                 "has its own"
             )
         self.cut = self.heads // 2
-        # A lone kv head serves both halves.
-        self.kv_local, self.kv_strided = (
-            (slice(0, 1), slice(0, 1)) if kv == 1 else (slice(0, kv // 2), slice(kv // 2, kv))
-        )
+        # A single kv head serves both halves.
+        self.kv_local = slice(0, max(1, kv // 2))
+        self.kv_strided = slice(kv // 2, kv)
         self.local = Local(_part(scores, slice(0, self.cut), self.kv_local), band)
         self.strided = Strided(_part(scores, slice(self.cut, scores.heads), self.kv_strided), band)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """A whole sequence at once."""
+        """Attend within a complete sequence."""
         near = self.local(q[:, : self.cut], k[:, self.kv_local], v[:, self.kv_local])
         far = self.strided(q[:, self.cut :], k[:, self.kv_strided], v[:, self.kv_strided])
         return torch.cat((near, far), dim=1)
 
     def step(self, q: Tensor, k: Tensor, v: Tensor, memory: KVCache) -> Tensor:
-        """The next tokens; each half keeps what it needs."""
-        local, strided = memory.part("local"), memory.part("strided")
+        """Attend from the next tokens; each half has its own cache."""
+        local = memory.part("local")
+        strided = memory.part("strided")
         near = self.local.step(q[:, : self.cut], k[:, self.kv_local], v[:, self.kv_local], local)
         far = self.strided.step(
             q[:, self.cut :], k[:, self.kv_strided], v[:, self.kv_strided], strided
@@ -156,22 +167,24 @@ class LocalAndStrided(nn.Module):
         return torch.cat((near, far), dim=1)
 
     def part(self, heads: slice, kv_heads: slice) -> nn.Module:
-        """The same for some of the heads, which may lie in one half."""
-        near, far = heads.start < self.cut, heads.stop > self.cut
-        if near and far:
+        """Return this attention restricted to the given heads. Raises UserError if they belong to
+        both halves.
+        """
+        if heads.start < self.cut < heads.stop:
             raise UserError(
                 "strided attention is split between its halves: take a tensor size of 1, or "
                 "an even one"
             )
-        half, first = (self.local, 0) if near else (self.strided, self.cut)
-        return half.part(slice(heads.start - first, heads.stop - first), kv_heads)
+        if heads.stop <= self.cut:
+            return self.local.part(heads, kv_heads)
+        return self.strided.part(slice(heads.start - self.cut, heads.stop - self.cut), kv_heads)
 
     def pairs(self, time: int) -> int:
-        """Of both halves."""
+        """Return the number of pairs of both halves."""
         return self.local.pairs(time) + self.strided.pairs(time)
 
     def kept(self, time: int) -> int:
-        """Of both halves."""
+        """Return the number of cached vectors of both halves."""
         return self.local.kept(time) + self.strided.kept(time)
 
 
@@ -183,7 +196,7 @@ def _part(scores: Scores, heads: slice, kv_heads: slice) -> Scores:
 
 
 def _fold(x: Tensor) -> Tensor:
-    """(batch, heads, n, m, dim) -> (batch × n, heads, m, dim): torch's attention runs over the
-    chunks as over a batch.
+    """Fold dimension 2 into the batch: `(batch, heads, n, m, dim)` to `(batch × n, heads, m,
+    dim)`.
     """
     return x.transpose(1, 2).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""Heads: where the weight that gives the logits comes from."""
+"""Output heads: the origin of the weight that produces the logits."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class TiedHead(Head):
     """The output projection is the embedding table (Press & Wolf 2017, arXiv:1608.05859)."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """A module that hands back the embedding weight."""
+        """Return a module that passes the embedding weight through."""
         return nn.Identity()
 
 
@@ -29,8 +29,8 @@ class _Untied(nn.Module):
 
 @dataclass(frozen=True)
 class UntiedHead(Head):
-    """An output projection of its own, (vocab, width)."""
+    """A separate output projection `(vocab, width)`."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The projection."""
+        """Return the output projection."""
         return _Untied(site.dims.width, site.arch.table_vocab)

@@ -1,4 +1,4 @@
-"""The parts of the base decoder, and the building blocks that plugins share."""
+"""Layers of the base decoder and building blocks shared by plugins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -33,12 +33,12 @@ class LayerNormModule(nn.LayerNorm):
 
 @dataclass(frozen=True)
 class LayerNorm(Norm):
-    """Layer normalisation, with a bias where the architecture has biases."""
+    """Layer normalisation, with a bias if the architecture has biases."""
 
     eps: float = 1e-5
 
     def build(self, site: BuildContext, width: int) -> nn.Module:
-        """A module that normalises (..., width)."""
+        """Return a module that normalises `(..., width)`."""
         return LayerNormModule(width, self.eps, site.arch.bias)
 
 
@@ -48,23 +48,23 @@ class _RmsNorm(nn.RMSNorm):
 
 @dataclass(frozen=True)
 class RmsNorm(Norm):
-    """x / sqrt(mean(x²) + eps) times a gain: no mean is taken off, no bias is added (Zhang &
-    Sennrich 2019).
+    """Root mean square normalisation, x / sqrt(mean(x²) + eps) × gain, without centring or bias
+    (Zhang & Sennrich 2019, arXiv:1910.07467).
     """
 
     eps: float = 1e-5
 
     def build(self, site: BuildContext, width: int) -> nn.Module:
-        """A module that normalises (..., width)."""
+        """Return a module that normalises `(..., width)`."""
         return _RmsNorm(width, eps=self.eps)
 
 
 @dataclass(frozen=True)
 class NoNorm(Norm):
-    """Nothing is normalised."""
+    """No normalisation."""
 
     def build(self, site: BuildContext, width: int) -> nn.Module:
-        """The identity."""
+        """Return the identity."""
         return nn.Identity()
 
 
@@ -82,7 +82,7 @@ class LearnedPosition(Position):
     """A learned vector for each position, added to the embedding (Radford et al. 2018)."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The table (context, width) and its addition."""
+        """Return a module that adds a learned table `(context, width)`."""
         return _Learned(site.dims.context, site.dims.width)
 
 
@@ -93,10 +93,10 @@ class _Unplaced(nn.Module):
 
 @dataclass(frozen=True)
 class NoPosition(Position):
-    """Nothing is added to the embedding."""
+    """No position information is added to the embedding."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The identity."""
+        """Return the identity."""
         return _Unplaced()
 
 
@@ -111,27 +111,27 @@ class _PostNorm(nn.Module):
 
 @dataclass(frozen=True)
 class PostNorm(ResidualJoin):
-    """norm(x + f(x)) (Vaswani et al. 2017, section 3.1)."""
+    """Post-norm residual connection, norm(x + f(x)) (Vaswani et al. 2017, section 3.1)."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The norm and the sum."""
+        """Return the norm and the sum."""
         return _PostNorm(site.arch.norm.build(site, site.dims.width))
 
 
 @dataclass(frozen=True)
 class Gelu(Activation):
-    """GELU in its tanh form, as GPT-1 and GPT-2 use it (Hendrycks & Gimpel 2016,
+    """GELU in its tanh approximation, as used by GPT-1 and GPT-2 (Hendrycks & Gimpel 2016,
     arXiv:1606.08415).
     """
 
     def build(self) -> nn.Module:
-        """The module."""
+        """Return the activation module."""
         return nn.GELU(approximate="tanh")
 
 
 def ff_width(width: int, factor: float, multiple: int) -> int:
-    """The feed-forward width: factor × width, rounded up to a multiple of min(multiple, width /
-    16).
+    """Return the feed-forward width: factor × width, rounded up to a multiple of min(multiple,
+    width / 16).
     """
     step = max(1, min(multiple, width // 16))
     return step * ceil(round(factor * width, 6) / step)
@@ -140,7 +140,8 @@ def ff_width(width: int, factor: float, multiple: int) -> int:
 class _Plain(nn.Module):
     def __init__(self, site: BuildContext, hidden: int, activation: nn.Module) -> None:
         super().__init__()
-        width, bias = site.dims.width, site.arch.bias
+        width = site.dims.width
+        bias = site.arch.bias
         self.up = Linear((width, hidden), Parallel.COLUMN, bias)
         self.activation = activation
         self.down = Linear((hidden, width), Parallel.ROW, bias, writes_stream=True)
@@ -154,28 +155,31 @@ class _Plain(nn.Module):
 
 @dataclass(frozen=True)
 class PlainMlp(Branch):
-    """down(activation(up(x))), `factor` × width wide (Vaswani et al. 2017, section 3.3)."""
+    """Feed-forward down(activation(up(x))) with `factor` × width hidden units (Vaswani et al. 2017,
+    section 3.3).
+    """
 
     activation: Activation = Gelu()
     factor: float = 4.0
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The two projections."""
+        """Return the two projections and the activation."""
         return _Plain(site, self.hidden_width(site.dims.width), self.activation.build())
 
     def hidden_width(self, width: int) -> int:
-        """`factor` × width, rounded up."""
+        """Return `factor` × width, rounded up."""
         return ff_width(width, self.factor, 1)
 
     def resized(self, hidden: int, width: int) -> "PlainMlp":
-        """Exactly `hidden` wide."""
+        """Return the same feed-forward with exactly `hidden` hidden units."""
         return replace(self, factor=hidden / width)
 
 
 class _Gated(nn.Module):
     def __init__(self, site: BuildContext, hidden: int, activation: nn.Module) -> None:
         super().__init__()
-        width, bias = site.dims.width, site.arch.bias
+        width = site.dims.width
+        bias = site.arch.bias
         self.gate = Linear((width, hidden), Parallel.COLUMN, bias)
         self.up = Linear((width, hidden), Parallel.COLUMN, bias)
         self.activation = activation
@@ -191,8 +195,8 @@ class _Gated(nn.Module):
 
 @dataclass(frozen=True)
 class GatedMlp(Branch):
-    """down(activation(gate(x)) * up(x)) (Shazeer 2020, arXiv:2002.05202); its width is
-    `ff_width(width, factor, multiple)`.
+    """Gated feed-forward down(activation(gate(x)) * up(x)) with `ff_width(width, factor, multiple)`
+    hidden units (Shazeer 2020, arXiv:2002.05202).
     """
 
     activation: Activation
@@ -200,33 +204,33 @@ class GatedMlp(Branch):
     multiple: int
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The three projections; gate and up run as one matmul."""
+        """Return the three projections and the activation; gate and up run as one matmul."""
         return _Gated(site, self.hidden_width(site.dims.width), self.activation.build())
 
     def hidden_width(self, width: int) -> int:
-        """`ff_width(width, factor, multiple)`."""
+        """Return `ff_width(width, factor, multiple)`."""
         return ff_width(width, self.factor, self.multiple)
 
     def resized(self, hidden: int, width: int) -> "GatedMlp":
-        """Exactly `hidden` wide."""
+        """Return the same feed-forward with exactly `hidden` hidden units."""
         return replace(self, factor=hidden / width, multiple=1)
 
 
 @dataclass(frozen=True)
 class NoFinal(Final):
-    """Nothing between the last block and the head."""
+    """Nothing between the last block and the output head."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The identity."""
+        """Return the identity."""
         return nn.Identity()
 
 
 @dataclass(frozen=True)
 class FinalNorm(Final):
-    """One more norm after the last block."""
+    """An additional norm after the last block."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The architecture's norm."""
+        """Return the architecture's norm."""
         return site.arch.norm.build(site, site.dims.width)
 
 
@@ -237,23 +241,23 @@ class Normal(InitStd):
     value: float = 0.02
 
     def std(self, shape: tuple[int, ...]) -> float:
-        """`value`, whatever the shape."""
+        """Return `value` for every shape."""
         return self.value
 
 
 @dataclass(frozen=True)
 class Unscaled(ResidualInitScale):
-    """Weights that write to the stream start like all others."""
+    """Weights that write to the residual stream are initialised like all others."""
 
     def factor(self, branches: int) -> float:
-        """1, whatever the depth."""
+        """Return 1 for every depth."""
         return 1.0
 
 
 @dataclass(frozen=True)
 class NoLogitScale(LogitScale):
-    """Logits as they are."""
+    """Unscaled logits."""
 
     def factor(self, width: int) -> float:
-        """1, whatever the width."""
+        """Return 1 for every width."""
         return 1.0

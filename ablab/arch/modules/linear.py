@@ -1,5 +1,5 @@
-"""Matrices and tables whose roles are stated where they are made, and how tensor-parallel ranks
-share them.
+"""Linear maps and embedding tables that declare the roles of their weights and can be split over
+tensor-parallel ranks.
 """
 
 import torch
@@ -11,8 +11,8 @@ from ablab.arch.roles import Kind, Parallel, Role
 
 
 class Linear(nn.Linear):
-    """A matrix (out, in) whose role is stated here; its values are drawn by `initialise`, not by
-    torch.
+    """A linear map with weight `(out, in)` and declared roles. Its values are set by `initialise`,
+    not by torch.
     """
 
     def __init__(
@@ -20,7 +20,8 @@ class Linear(nn.Linear):
     ) -> None:
         width_in, width_out = shape
         super().__init__(width_in, width_out, bias=bias)
-        self.parallel, self.ranks = parallel, ALONE
+        self.parallel = parallel
+        self.ranks = ALONE
         # A row-parallel matmul's outputs are partial sums: its bias belongs to all ranks, once.
         bias_cut = Parallel.REPLICATED if parallel is Parallel.ROW else parallel
         self.roles = {
@@ -29,37 +30,41 @@ class Linear(nn.Linear):
         }
 
     def reset_parameters(self) -> None:
-        """Left to `initialise`."""
+        """Do nothing: `initialise` sets the values."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Input (..., in) -> (..., out); of a row-parallel matrix that is split, the rank's part of
-        the sum.
+        """Map `(..., in)` to `(..., out)`. A row-parallel map that is split returns this rank's
+        partial sum.
         """
-        bias = (
-            self.bias
-            if self.bias is None or self.parallel is not Parallel.ROW
-            else self.ranks.once(self.bias)
-        )
+        bias = self.bias
+        if bias is not None and self.parallel is Parallel.ROW:
+            bias = self.ranks.once(bias)
         return F.linear(input, self.weight, bias)
 
     def split(self, ranks: Ranks) -> None:
-        """Keeps this rank's part: rows of a column- or vocabulary-parallel matrix, columns of a
-        row-parallel one. Raises UserError where the ranks cannot have equal parts.
+        """Keep this rank's part: rows of a column- or vocabulary-parallel matrix, columns of a
+        row-parallel one.
+
+        Raises UserError if the matrix cannot be divided equally.
         """
         self.ranks = ranks
         if self.parallel is Parallel.ROW:
-            own = ranks.part(self.in_features, "a matrix's inputs")
-            self.weight, self.in_features = _kept(self.weight[:, own]), own.stop - own.start
+            columns = ranks.part(self.in_features, "a matrix's inputs")
+            self.weight = _parameter(self.weight[:, columns])
+            self.in_features = columns.stop - columns.start
         elif self.parallel is not Parallel.REPLICATED:
-            own = ranks.part(self.out_features, "a matrix's outputs")
-            self.weight, self.out_features = _kept(self.weight[own]), own.stop - own.start
+            rows = ranks.part(self.out_features, "a matrix's outputs")
+            self.weight = _parameter(self.weight[rows])
+            self.out_features = rows.stop - rows.start
             if self.bias is not None:
-                self.bias = _kept(self.bias[own])
+                self.bias = _parameter(self.bias[rows])
 
 
 def fused(x: Tensor, *projections: Linear) -> tuple[Tensor, ...]:
-    """The outputs of several projections of x (..., in) as one matmul. Each keeps a weight of its
-    own, so that arms share it.
+    """Apply several projections to x `(..., in)` in one matmul.
+
+    The projections keep separate weights, so that arms with different projections share initial
+    values.
     """
     weights: list[Tensor] = [p.weight for p in projections]
     biases: list[Tensor] = [p.bias for p in projections]
@@ -70,38 +75,41 @@ def fused(x: Tensor, *projections: Linear) -> tuple[Tensor, ...]:
 
 
 class Embedding(nn.Module):
-    """An embedding table (entries, width)."""
+    """An embedding table `(entries, width)`."""
 
     def __init__(self, entries: int, width: int, parallel: Parallel) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(entries, width))
-        self.first, self.ranks = 0, ALONE
+        self.first = 0  # the index of this rank's first entry
+        self.ranks = ALONE
         self.roles = {"weight": Role(Kind.EMBEDDING, parallel)}
 
     def forward(self, index: Tensor) -> Tensor:
-        """Index (...) -> (..., width)."""
+        """Map indices `(...)` to vectors `(..., width)`."""
         if self.ranks is ALONE:
             return F.embedding(index, self.weight)
-        own = index - self.first
-        elsewhere = (own < 0) | (own >= self.weight.shape[0])
-        found = F.embedding(own.masked_fill(elsewhere, 0), self.weight)
-        return self.ranks.reduce_from_region(found.masked_fill(elsewhere.unsqueeze(-1), 0.0))
+        local = index - self.first
+        outside = (local < 0) | (local >= self.weight.shape[0])
+        vectors = F.embedding(local.masked_fill(outside, 0), self.weight)
+        return self.ranks.reduce_from_region(vectors.masked_fill(outside.unsqueeze(-1), 0.0))
 
     def split(self, ranks: Ranks) -> None:
-        """Keeps this rank's entries. Raises UserError where the ranks cannot have equal parts."""
-        own = ranks.part(
+        """Keep this rank's entries. Raises UserError if the table cannot be divided equally."""
+        rows = ranks.part(
             self.weight.shape[0], "the rows of the vocabulary's table (which can be padded)"
         )
-        self.weight, self.first, self.ranks = _kept(self.weight[own]), own.start, ranks
+        self.weight = _parameter(self.weight[rows])
+        self.first = rows.start
+        self.ranks = ranks
 
 
-def _kept(part: Tensor) -> nn.Parameter:
+def _parameter(part: Tensor) -> nn.Parameter:
     return nn.Parameter(part.detach().clone(memory_format=torch.contiguous_format))
 
 
 def split_linears(module: nn.Module, ranks: Ranks) -> None:
-    """Splits every matrix within `module`, for a branch that is elementwise between its column- and
-    its row-parallel ones.
+    """Split every `Linear` within `module`. The branch must be elementwise between its column- and
+    row-parallel matrices.
     """
     for part in module.modules():
         if isinstance(part, Linear):
@@ -109,8 +117,8 @@ def split_linears(module: nn.Module, ranks: Ranks) -> None:
 
 
 def shared_names(branch: nn.Module) -> list[str]:
-    """The weights of a split branch that every rank holds whole and uses for its part alone: a lone
-    kv head's, a head norm's.
+    """Return the weights of a split branch that every rank holds whole but uses only for its own
+    part, such as a single kv head or the norm of a head.
     """
     of_ranks: set[int] = set()
     for part in branch.modules():

@@ -1,5 +1,5 @@
-"""From what the head reads to logits: the matmul, its factor and bound, and the padding of the
-vocabulary masked.
+"""The output projection: hidden states to logits, with an optional scale, soft cap and padding
+mask.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,12 @@ from ablab.arch.value import Architecture
 
 
 class Projection:
-    """Hidden (..., width) and output weight (table vocab, width) -> logits (..., table vocab);
-    padding's are −∞. Ranks that share the vocabulary each have a part of weight and logits.
+    """Map hidden states `(..., width)` and the output weight `(table_vocab, width)` to logits
+    `(..., table_vocab)`.
 
-    A plain callable: torch's FLOP counter hooks modules, and cannot where the loss takes its
-    gradient in chunks.
+    Logits of padding entries are −∞. Ranks that share the vocabulary each hold a part of the weight
+    and of the logits. This is a plain callable and no module: torch's FLOP counter hooks modules,
+    which fails where the loss computes its gradient in chunks.
     """
 
     def __init__(self, arch: Architecture) -> None:
@@ -32,7 +33,7 @@ class Projection:
         self._vocab = arch.dims.vocab
 
     def __call__(self, hidden: Tensor, weight: Tensor) -> Tensor:
-        """The logits."""
+        """Compute the logits."""
         # The stream is far narrower than the logits: scaling it costs less, and gives the same.
         scaled = hidden if self.scale == 1.0 else hidden * self.scale
         logits = F.linear(scaled, weight)

@@ -1,9 +1,10 @@
-"""The training loss at the head, in chunks of tokens, so that the full float32 logits never exist.
+"""The training loss at the output head, computed in chunks of tokens so that the full float32
+logits are never materialised.
 
 A loss term is a function of each token's log Z (the logsumexp of its logits) and target logit, both
-(tokens,), and gives (tokens,); so chunked and vocabulary-parallel heads serve all terms. The
-gradient of a chunk is taken while its logits are there: the cost is one forward and one backward,
-nothing is computed twice.
+`(tokens,)`, and returns `(tokens,)`. Chunked and vocabulary-parallel heads therefore support every
+term. The gradient of a chunk is computed while its logits exist, so the cost is one forward and one
+backward pass without recomputation.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +27,10 @@ _Settings = tuple[Project, LossTerms, Ranks]
 
 
 class HeadLoss(NamedTuple):
-    """`total`: what is minimised (scalar, mean over the tokens scored). `nll`: summed cross entropy
-    in nats, detached. `tokens`: how many were scored.
+    """The loss of a batch.
+
+    `total` is the scalar to minimise, a mean over scored tokens. `nll` is the summed cross entropy
+    in nats, detached. `tokens` is the number of scored tokens.
     """
 
     total: Tensor
@@ -36,8 +39,8 @@ class HeadLoss(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Sums over a chunk's scored tokens, and the gradient of the summed loss at its logits (tokens,
-    vocab) or None.
+    """Sums over the scored tokens of a chunk, and the gradient of the summed loss with respect to
+    its logits `(tokens, vocab)`, or None.
     """
 
     loss: Tensor
@@ -45,35 +48,36 @@ class _Chunk(NamedTuple):
     grad: Tensor | None
 
 
-def _log_z_and_target(logits: Tensor, own: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor]:
-    """Log Z and the target logit of each token (tokens,), over all ranks' logits (tokens, vocab)
-    together. `own`: the target's place in this rank's logits (tokens, 1), outside them where it is
-    another's.
+def _log_z_and_target(logits: Tensor, local: Tensor, ranks: Ranks) -> tuple[Tensor, Tensor]:
+    """Return log Z and the target logit of each token, both `(tokens,)`, over the logits of all
+    ranks.
+
+    `logits` are this rank's `(tokens, vocab)`. `local` is the index of the target among them
+    `(tokens, 1)`; it is out of range if the target belongs to another rank.
     """
     if ranks.size == 1:
-        return logits.logsumexp(-1), logits.gather(-1, own).squeeze(-1)
-    elsewhere = _elsewhere(own, logits)
-    target = (
-        logits.gather(-1, own.masked_fill(elsewhere, 0)).masked_fill(elsewhere, 0.0).squeeze(-1)
-    )
+        return logits.logsumexp(-1), logits.gather(-1, local).squeeze(-1)
+    outside = _outside(local, logits)
+    target = logits.gather(-1, local.masked_fill(outside, 0)).masked_fill(outside, 0.0).squeeze(-1)
     largest = ranks.largest(logits.amax(-1))
     total, target = ranks.sum(torch.stack(((logits - largest.unsqueeze(-1)).exp().sum(-1), target)))
     return largest + total.log(), target
 
 
-def _elsewhere(own: Tensor, logits: Tensor) -> Tensor:
-    return (own < 0) | (own >= logits.shape[-1])
+def _outside(local: Tensor, logits: Tensor) -> Tensor:
+    return (local < 0) | (local >= logits.shape[-1])
 
 
 def _chunk(logits: Tensor, targets: Tensor, settings: "_Settings", *, with_grad: bool) -> _Chunk:
-    """Logits (tokens, vocab) without a graph; targets (tokens,)."""
+    """Score one chunk: logits `(tokens, vocab)` without a graph, targets `(tokens,)`."""
     _, terms, ranks = settings
     logits = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-    own = targets.clamp(min=0).unsqueeze(-1) - ranks.rank * logits.shape[-1]
+    local = targets.clamp(min=0).unsqueeze(-1) - ranks.rank * logits.shape[-1]
     scored = (targets != IGNORED).to(logits.dtype)
-    log_z, target = _log_z_and_target(logits, own, ranks)
+    log_z, target = _log_z_and_target(logits, local, ranks)
     with torch.set_grad_enabled(with_grad):
-        log_z, target = log_z.requires_grad_(with_grad), target.requires_grad_(with_grad)
+        log_z.requires_grad_(with_grad)
+        target.requires_grad_(with_grad)
         nll = log_z - target
         loss = (sum((term(log_z, target) for term in terms), nll) * scored).sum()
     nll_sum = (nll.detach() * scored).sum()
@@ -84,13 +88,16 @@ def _chunk(logits: Tensor, targets: Tensor, settings: "_Settings", *, with_grad:
     grad = (logits - log_z.detach().unsqueeze(-1)).exp_().mul_(grad_z.unsqueeze(-1))
     at_target = grad_target.unsqueeze(-1)
     if ranks.size > 1:
-        elsewhere = _elsewhere(own, logits)
-        own, at_target = own.masked_fill(elsewhere, 0), at_target.masked_fill(elsewhere, 0.0)
-    return _Chunk(loss.detach(), nll_sum, grad.scatter_add_(-1, own, at_target))
+        outside = _outside(local, logits)
+        local = local.masked_fill(outside, 0)
+        at_target = at_target.masked_fill(outside, 0.0)
+    return _Chunk(loss.detach(), nll_sum, grad.scatter_add_(-1, local, at_target))
 
 
 class _ChunkedHead(torch.autograd.Function):
-    """(hidden (tokens, width), weight (vocab, width)) -> summed loss, summed cross entropy."""
+    """Map hidden states `(tokens, width)` and the weight `(vocab, width)` to the summed loss and
+    summed cross entropy.
+    """
 
     @staticmethod
     def forward(
@@ -134,11 +141,14 @@ def head_loss(
     terms: LossTerms = (),
     ranks: Ranks = ALONE,
 ) -> HeadLoss:
-    """The loss for targets (tokens,), -100 left out. `project`: the `inputs`, hidden (tokens,
-    width) and output weight (vocab, width), to logits (tokens, vocab); it acts on each token alone.
-    `ranks`: those that share the vocabulary, each with its own rows of the weight.
+    """Return the loss for targets `(tokens,)`; targets of -100 are ignored.
+
+    `project` maps `inputs`, the hidden states `(tokens, width)` and the output weight `(vocab,
+    width)`, to logits `(tokens, vocab)`, token by token. `ranks` are the tensor-parallel ranks that
+    share the vocabulary, each holding a part of the rows of the weight.
     """
-    hidden, weight = ranks.copy_to_region(inputs[0]), inputs[1]
+    hidden, weight = inputs
+    hidden = ranks.copy_to_region(hidden)
     settings = (project, terms, ranks)
     tokens = (targets != IGNORED).sum()
     if torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad):
@@ -148,8 +158,6 @@ def head_loss(
             _chunk(project(h, weight), t, settings, with_grad=False)
             for h, t in _chunks(hidden, targets, weight)
         ]
-        total, nll = (
-            torch.stack([c.loss for c in chunks]).sum(),
-            torch.stack([c.nll for c in chunks]).sum(),
-        )
+        total = torch.stack([chunk.loss for chunk in chunks]).sum()
+        nll = torch.stack([chunk.nll for chunk in chunks]).sum()
     return HeadLoss(total / tokens.clamp(min=1), nll, tokens)

@@ -1,9 +1,9 @@
-"""What a model says to its tensor-parallel ranks (Shoeybi et al. 2019, arXiv:1909.08053, section
-3).
+"""Communication between tensor-parallel ranks (Shoeybi et al. 2019, arXiv:1909.08053, section 3).
 
-Every rank holds the whole residual stream and a part of each branch. A group of branches is entered
-once (the identity; its gradient is summed over the ranks) and left once (the sum of the ranks'
-parts; its gradient is the identity): one all-reduce forward, one backward.
+Each rank holds the whole residual stream and a part of each branch. A group of branches is entered
+once (the identity, whose gradient is summed over the ranks) and left once (the sum of the ranks'
+outputs, whose gradient is the identity). This takes one all-reduce in the forward pass and one in
+the backward pass.
 """
 
 from collections.abc import Iterator
@@ -20,8 +20,10 @@ from ablab.errors import UserError
 
 @dataclass(frozen=True)
 class Ranks:
-    """One of `size` ranks that hold a model together. `group`: their process group; None where
-    nothing is ever said, as on the meta device.
+    """One of the `size` ranks that together hold a model.
+
+    `group` is their process group, or None where no communication takes place, as on the meta
+    device.
     """
 
     rank: int = 0
@@ -29,8 +31,8 @@ class Ranks:
     group: Any = None
 
     def part(self, count: int, what: str) -> slice:
-        """The rank's own share of `count` things. Raises UserError where the ranks cannot have
-        equal shares.
+        """Return the slice of `count` items that belongs to this rank. Raises UserError if they
+        cannot be divided equally; `what` names the items in the message.
         """
         if count % self.size:
             fitting = max(size for size in range(1, min(self.size, count) + 1) if count % size == 0)
@@ -42,27 +44,27 @@ class Ranks:
         return slice(self.rank * each, (self.rank + 1) * each)
 
     def copy_to_region(self, x: Tensor) -> Tensor:
-        """X, the same on every rank; what the ranks do with it gives one gradient, their sum."""
-        return x if self.size == 1 else _Enter.apply(x, self)  # pyright: ignore[reportReturnType]
+        """Return x unchanged; its gradient is summed over the ranks."""
+        return x if self.size == 1 else _CopyToRegion.apply(x, self)  # pyright: ignore[reportReturnType]
 
     def reduce_from_region(self, x: Tensor) -> Tensor:
-        """The sum of the ranks' x, on every rank."""
-        return x if self.size == 1 else _Leave.apply(x, self)  # pyright: ignore[reportReturnType]
+        """Return the sum of x over the ranks."""
+        return x if self.size == 1 else _ReduceFromRegion.apply(x, self)  # pyright: ignore[reportReturnType]
 
     def once(self, x: Tensor) -> Tensor:
-        """X, whole on every rank, as its part of a sum over the ranks."""
-        return x if self.size == 1 else _Once.apply(x, self)  # pyright: ignore[reportReturnType]
+        """Return the contribution of a replicated x to a sum over the ranks, x / size."""
+        return x if self.size == 1 else _PartialSum.apply(x, self)  # pyright: ignore[reportReturnType]
 
     def shared(self, *weights: Tensor) -> tuple[Tensor, ...]:
-        """Weights that every rank holds whole and uses for its part alone: their gradients are
-        summed, in one all-reduce.
+        """Return replicated weights that each rank uses only for its own part; their gradients are
+        summed in one all-reduce.
         """
-        return weights if self.size == 1 or not weights else _Shared.apply(self, *weights)  # pyright: ignore[reportReturnType]
+        return weights if self.size == 1 or not weights else _SumGradients.apply(self, *weights)  # pyright: ignore[reportReturnType]
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
-        """What is drawn within differs from rank to rank; what is drawn after it does not, if
-        nothing before it did.
+        """Use a different random state on each rank within the context; afterwards all ranks
+        continue from a common state, provided they had one before.
         """
         seed = int(torch.randint(1 << 62, ()))
         devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
@@ -71,15 +73,15 @@ class Ranks:
             yield
 
     def sum(self, x: Tensor) -> Tensor:
-        """The sum over the ranks, without a gradient."""
+        """Return the sum over the ranks, without a gradient."""
         return x if self.size == 1 else self._reduced(x, dist.ReduceOp.SUM)
 
     def largest(self, x: Tensor) -> Tensor:
-        """The elementwise maximum over the ranks, without a gradient."""
+        """Return the elementwise maximum over the ranks, without a gradient."""
         return x if self.size == 1 else self._reduced(x, dist.ReduceOp.MAX)
 
-    def gathered(self, x: Tensor, dim: int) -> Tensor:
-        """The ranks' x, one after another along `dim`, without a gradient."""
+    def all_gather(self, x: Tensor, dim: int) -> Tensor:
+        """Concatenate the ranks' x along `dim`, without a gradient."""
         if self.size == 1:
             return x
         parts = [
@@ -97,7 +99,7 @@ class Ranks:
 ALONE = Ranks()
 
 
-class _Enter(torch.autograd.Function):
+class _CopyToRegion(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:
         ctx.ranks = ranks
@@ -108,7 +110,7 @@ class _Enter(torch.autograd.Function):
         return ctx.ranks.sum(grads[0]), None
 
 
-class _Leave(torch.autograd.Function):
+class _ReduceFromRegion(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:
         return ranks.sum(x)
@@ -118,10 +120,8 @@ class _Leave(torch.autograd.Function):
         return grads[0], None
 
 
-class _Once(torch.autograd.Function):
-    """The sum over the ranks depends on x as if it stood there once: the gradient is the sum's own,
-    on every rank.
-    """
+class _PartialSum(torch.autograd.Function):
+    """The gradient is passed through unscaled, as if x appeared once in the sum over the ranks."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, ranks: Ranks) -> Tensor:
@@ -132,7 +132,7 @@ class _Once(torch.autograd.Function):
         return grads[0], None
 
 
-class _Shared(torch.autograd.Function):
+class _SumGradients(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, ranks: Ranks, *weights: Tensor) -> tuple[Tensor, ...]:
         ctx.ranks = ranks
