@@ -14,7 +14,7 @@ from ablab.arch.decoder.decoder import on_meta
 from ablab.arch.modules.ranks import Ranks
 from ablab.errors import UserError
 from ablab.spec.base import Config
-from ablab.train.machine import cores, told
+from ablab.train.machine import cores, describe_machine
 from ablab.train.parallel import ParallelLayout, Strategy
 
 _BYTES_PER_PARAMETER = 16  # weight, gradient and AdamW's two moments in float32
@@ -189,7 +189,7 @@ class Hardware(Config):
             f"{self.devices} device(s) on {self.nodes} node(s), strategy {self.strategy}, tensor "
             f"{self.tensor_size}{compiled}"
         )
-        return told(device, cores(), self.threads), layout
+        return describe_machine(device, cores(), self.threads), layout
 
     def shares(self) -> list[str]:
         """Return the value of CUDA_VISIBLE_DEVICES for each worker.

@@ -1,4 +1,5 @@
-"""One training run: the LightningModule, budget, parallelism, checkpoints, scoring, measured costs.
+"""Training of a single run: the LightningModule, budgets, parallelism, checkpoints, measurements.
 
-Takes its logger as callables and knows no study, record or tracker. May import `arch` and `data`.
+The logger is passed in as a callable; nothing here depends on studies, records or trackers. May
+import `arch` and `data`.
 """

@@ -1,4 +1,4 @@
-"""Budgets: what every run may spend, and in which batches an arm spends it."""
+"""Training budgets and the batches in which an arm spends them."""
 
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,12 +14,12 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 @dataclass(frozen=True)
 class TimeLimit:
-    """What a budget of `seconds` gives a run: as many batches of `batch` sequences (fewer on a
-    ramp) as its training steps take on `machine`, shared out as in `layout`.
+    """A budget of `seconds` of training steps on `machine`, in batches of `batch` sequences
+    (smaller on a ramp) divided as in `layout`.
 
-    Counted are training steps on the device alone: neither compilation, validation, checkpoints,
-    nor telling how far it is. How many steps that are depends on the moment, so a run is not
-    reproducible to the bit; runs side by side disturb each other, and `--workers 1` disturbs least.
+    Only training steps count: compilation, validation, checkpointing and progress reports do not.
+    The number of steps depends on the machine's load, so a run is not bitwise reproducible. Runs in
+    parallel slow each other down; `--workers 1` avoids that.
     """
 
     seconds: float
@@ -30,16 +30,17 @@ class TimeLimit:
 
 @dataclass(frozen=True)
 class Budget:
-    """One budget. `amount`: tokens, steps, training FLOPs (see `accounting.FLOP_CONVENTION`), or
-    seconds (see `TimeLimit`).
+    """A training budget. `amount` is in tokens, steps, training FLOPs (see
+    `accounting.FLOP_CONVENTION`) or seconds (see `TimeLimit`).
     """
 
     kind: Kind
     amount: float
 
     def steps(self, batch_tokens: int, flops_per_token: float) -> int:
-        """The whole number of steps with full batches that comes nearest to a budget that is not of
-        seconds. Raises UserError below one step.
+        """Return the number of full batches closest to the budget, which must not be in seconds.
+
+        Raises UserError if the budget is less than one step.
         """
         cost = {
             "steps": 1.0,
@@ -56,16 +57,19 @@ class Budget:
 
 
 def ramped(ramp: RampSlot, full: int, steps: int, kind: Kind) -> Batches:
-    """The batches of a budget that is worth `steps` full batches of `full` sequences.
+    """Return the batches of a budget worth `steps` full batches of `full` sequences.
 
-    With a budget of steps there are as many, and the ramp is a function of the share of the steps.
-    With any other, the sequences are as many as without a ramp, up to half a batch, and the ramp is
-    a function of their share.
+    Under a budget of steps, the number of steps is unchanged and the ramp is a function of the
+    share of steps. Under any other budget, the number of sequences is unchanged up to half a batch,
+    and the ramp is a function of the share of sequences.
     """
     sizes: list[int] = []
     unit = 1 if kind == "steps" else full
     spent = 0  # in steps, or in sequences
-    while spent < steps * unit and (fraction := ramp.fraction(spent / (steps * unit))) < 1.0:
+    while spent < steps * unit:
+        fraction = ramp.fraction(spent / (steps * unit))
+        if fraction >= 1.0:
+            break
         sizes.append(max(1, min(full, int(fraction * full))))
         spent += 1 if kind == "steps" else sizes[-1]
     rest = max(0, round((steps * unit - spent) / unit))

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there, and loaded without running code."""
+"""Checkpoints that are written atomically and loaded without executing code."""
 
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,18 @@ from ablab.files import write_atomically
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint files, written atomically (its own writer returns silently on
-    PermissionError, #21800).
+    """Lightning's checkpoint files, written atomically. (Lightning's own writer returns silently on
+    PermissionError, issue #21800.)
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Writes `checkpoint` to `path`, or leaves what was there."""
+        """Write `checkpoint` to `path`; on failure a previous file is left unchanged."""
         write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Reads a checkpoint; only plain values and tensors are accepted."""
+        """Load a checkpoint that contains only tensors and plain values."""
         return torch.load(path, map_location="cpu", weights_only=True)

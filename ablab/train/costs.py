@@ -1,7 +1,7 @@
-"""What a trained model costs to use, and to train: decoding speed, KV cache and peak memory,
-measured after its last step.
+"""Costs of training and using a model: peak memory, decoding speed and KV cache, measured after the
+last step.
 
-The run's numbers are settled by then, so that nothing measured here can change them.
+The results of the run are final by then, so measuring cannot change them.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,51 +23,62 @@ from ablab.arch.counting.account import cache_values
 from ablab.arch.decoder.decoder import Decoder, on_meta
 from ablab.arch.modules.context import KVCache
 
-_SPAN, _FEWEST, _MOST, _SECONDS = 8, 3, 12, 0.25
+_SPAN = 8  # tokens in a timed span
+_MIN_SPANS = 3
+_MAX_SPANS = 12
+_SECONDS = 0.25  # after which no further span is timed
 _BYTES = {"fp64": 8, "fp32": 4, "bf16": 2}
 
 
 class LiveBytes(TorchDispatchMode):
-    """While it is entered, adds up the storages of all tensors that are alive, `held` and what
-    operations make. `peak`: bytes at most. What a kernel takes and gives back within itself is not
-    seen.
+    """Track the storage of all live tensors: `tensors` and everything that operations return within
+    the context.
+
+    `peak` is the largest total in bytes. Workspace that a kernel allocates and frees internally is
+    not included.
     """
 
-    def __init__(self, held: list[Tensor]) -> None:
+    def __init__(self, tensors: list[Tensor]) -> None:
         super().__init__()
-        self._alive, self.peak = WeakIdKeyDictionary(), 0
-        self._note(held)
+        self._alive = WeakIdKeyDictionary()
+        self.peak = 0
+        self._note(tensors)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Runs the operation and notes what it made."""
-        made = func(*args, **(kwargs or {}))
-        self._note([leaf for leaf in tree_leaves(made) if isinstance(leaf, Tensor)])
-        return made
+        """Run the operation and record its outputs."""
+        output = func(*args, **(kwargs or {}))
+        self._note([leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)])
+        return output
 
     def _note(self, tensors: list[Tensor]) -> None:
         before = len(self._alive)
         for tensor in tensors:
-            self._alive[
-                (tensor.to_local() if isinstance(tensor, DTensor) else tensor).untyped_storage()
-            ] = True
-        if (
-            len(self._alive) > before
-        ):  # FSDP empties storages and fills them again, so their sizes are asked for each time
+            local = tensor.to_local() if isinstance(tensor, DTensor) else tensor
+            self._alive[local.untyped_storage()] = True
+        # FSDP empties storages and refills them, so the sizes have to be read each time.
+        if len(self._alive) > before:
             self.peak = max(self.peak, sum(storage.nbytes() for storage in self._alive))
 
 
 def training_peak(
     model: Decoder, optimizer: Optimizer, losses: Callable[[], Iterator[Tensor]]
 ) -> int:
-    """Bytes of tensors at the peak of a training step: weights, optimizer state, gradients, and
-    what the backward pass of each of `losses` (scalars, made one at a time; gradients add up)
-    needs. Blocks run uncompiled; what the optimizer takes for a moment is left out. All processes
-    that hold a part of the model call it together; the figure is of this one's part.
+    """Return the peak number of bytes in tensors during a training step.
+
+    This includes weights, optimizer state, gradients and what the backward pass of each of `losses`
+    needs. These are scalars that are produced one at a time; their gradients accumulate. Blocks run
+    uncompiled, and temporary memory of the optimizer is not included. All processes that hold a
+    part of the model must call this together; the result refers to the part of this process.
     """
     training = model.training
     model.train()
     optimizer.zero_grad()
-    state = [x for kept in optimizer.state.values() for x in kept.values() if isinstance(x, Tensor)]
+    state = [
+        x
+        for per_weight in optimizer.state.values()
+        for x in per_weight.values()
+        if isinstance(x, Tensor)
+    ]
     with _uncompiled(model), LiveBytes([*model.parameters(), *model.buffers(), *state]) as live:
         for loss in losses():
             loss.backward()
@@ -78,13 +89,15 @@ def training_peak(
 
 @torch.no_grad()
 def decoding(model: Decoder, tokens: Tensor, precision: str) -> dict[str, float | None]:
-    """`decode_tokens_per_second`: greedy decoding with the KV cache, one sequence, behind a prompt
-    of half the context: the median over spans of up to 8 tokens, 3 or more, for a quarter of a
-    second at most. `kv_cache_bytes`: what the cache holds of one sequence of the full context, its
-    room to grow apart. `tokens` (context,) on the model's device.
+    """Measure greedy decoding of one sequence with the KV cache.
 
-    None for a model that cannot decode: it may be a plugin's, and its run is worth more than this
-    figure.
+    `decode_tokens_per_second` is the median over 3 to 12 spans of up to 8 tokens each, after a
+    prompt of half the context; measuring stops after a quarter of a second. `kv_cache_bytes` is the
+    size of the cache for a full context, without spare capacity. `tokens` `(context,)` are on the
+    model's device.
+
+    Both are None if the model cannot decode: it may come from a plugin, and the run must not fail
+    because of these figures.
     """
     training = model.training
     model.eval()
@@ -97,7 +110,7 @@ def decoding(model: Decoder, tokens: Tensor, precision: str) -> dict[str, float 
             model(tokens.unsqueeze(0), memory)
             return {
                 "decode_tokens_per_second": _speed(model, tokens),
-                "kv_cache_bytes": memory.held(),
+                "kv_cache_bytes": memory.used_bytes(),
             }
     except Exception:  # whatever a plugin's module raises
         return {"decode_tokens_per_second": None, "kv_cache_bytes": None}
@@ -106,8 +119,8 @@ def decoding(model: Decoder, tokens: Tensor, precision: str) -> dict[str, float 
 
 
 def decoding_on_parts(model: Decoder, precision: str) -> dict[str, float | None]:
-    """The same of a model that no process holds whole: its parts do not decode, and the cache is
-    counted, not measured.
+    """Return the figures of `decoding` for a model that no single process holds: it does not
+    decode, and the size of the cache is calculated.
     """
     values = cache_values(on_meta(model.arch), model.arch.dims.context)
     return {"decode_tokens_per_second": None, "kv_cache_bytes": _BYTES[precision] * values}
@@ -117,28 +130,26 @@ def _speed(model: Decoder, tokens: Tensor) -> float | None:
     context = model.arch.dims.context
     if context < 2:
         return None
-    spans, seconds, start = (
-        _spans(model, tokens[None, : context // 2]),
-        list[float](),
-        perf_counter(),
-    )
-    for span in islice(spans, 1, 1 + _MOST):  # the first warms up
+    spans = _spans(model, tokens[None, : context // 2])
+    seconds: list[float] = []
+    start = perf_counter()
+    for span in islice(spans, 1, 1 + _MAX_SPANS):  # the first warms up
         seconds.append(span)
-        if len(seconds) >= _FEWEST and perf_counter() - start > _SECONDS:
+        if len(seconds) >= _MIN_SPANS and perf_counter() - start > _SECONDS:
             break
     return 1 / median(seconds)
 
 
 def _spans(model: Decoder, prompt: Tensor) -> Iterator[float]:
-    """Seconds per token, of one span after another; where the context is full they begin again
-    behind the prompt (1, time).
+    """Yield seconds per token of successive spans, starting over from the prompt `(1, time)`
+    whenever the context is full.
     """
     context = model.arch.dims.context
     length = min(_SPAN, max(1, (context - prompt.shape[1]) // 4))
     while True:
         memory = KVCache()
         token = model(prompt, memory)[:, -1:].argmax(-1)
-        while memory.seen + length <= context:
+        while memory.length + length <= context:
             _wait()
             start = perf_counter()
             for _ in range(length):
@@ -153,7 +164,7 @@ def _wait() -> None:
 
 
 def _uncompiled(model: nn.Module) -> AbstractContextManager[Any]:
-    """Each length of the cache would be compiled anew."""
+    """Disable compilation: each length of the cache would be compiled separately."""
     compiled = any(
         getattr(module, "_compiled_call_impl", None) is not None for module in model.modules()
     )

@@ -1,26 +1,26 @@
-"""What Lightning asks about the processes of a run, which are there before it is asked."""
+"""The process environment that Lightning runs in when ablab has already started the processes."""
 
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 
 from ablab.train.parallel import ParallelContext
 
 
-class TeamEnvironment(LightningEnvironment):
-    """The processes of a team, which already form the default process group."""
+class ProcessGroupEnvironment(LightningEnvironment):
+    """The processes of a run, which already form the default process group."""
 
-    def __init__(self, team: ParallelContext) -> None:
+    def __init__(self, parallel: ParallelContext) -> None:
         super().__init__()
-        self._team = team
+        self._parallel = parallel
 
     @property
     def creates_processes_externally(self) -> bool:
-        """Lightning starts none."""
+        """True: Lightning must not start processes."""
         return True
 
     def local_rank(self) -> int:
-        """The place among the node's processes."""
-        return self._team.rank % self._team.layout.local
+        """Return the rank within the node."""
+        return self._parallel.rank % self._parallel.layout.local
 
     def node_rank(self) -> int:
-        """The node's place among the nodes."""
-        return self._team.rank // self._team.layout.local
+        """Return the rank of the node."""
+        return self._parallel.rank // self._parallel.layout.local

@@ -1,4 +1,4 @@
-"""What a machine is, in words: what decides how far a run comes in a second."""
+"""A description of the machine, which determines how many steps a run makes per second."""
 
 import os
 import platform
@@ -9,32 +9,35 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 
 def cores() -> int:
-    """The CPU cores that this process may use."""
+    """Return the number of CPU cores available to this process."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def told(device: str, cores: int, threads: int) -> str:
-    """A machine in words: `device` is a GPU's name, or cpu; `threads`: of each process of a run."""
+def describe_machine(device: str, cores: int, threads: int) -> str:
+    """Describe a machine. `device` is the name of a GPU, or cpu; `threads` is the number per
+    process of a run.
+    """
     return f"{device}; {cpu_model()}, {cores} core(s), {threads} thread(s) a process"
 
 
 def machine_here() -> str:
-    """The machine in use, as this process trains on it."""
+    """Describe the current machine as this process uses it."""
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return told(device, cores(), torch.get_num_threads())
+    return describe_machine(device, cores(), torch.get_num_threads())
 
 
 @cache
 def cpu_model() -> str:
-    """The CPU's name, where the system tells it, else its architecture."""
+    """Return the name of the CPU if the system reports it, else its architecture."""
     if _CPUINFO.exists():
         names = (
             line.partition(":")[2].strip()
             for line in _CPUINFO.read_text().splitlines()
             if line.startswith("model name")
         )
-        if name := next(names, ""):
+        name = next(names, "")
+        if name:
             return name
     return platform.processor() or platform.machine()

@@ -1,4 +1,4 @@
-"""The LightningModule: a decoder, its recipe, and nothing of studies."""
+"""The LightningModule that trains a decoder by a recipe."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -25,36 +25,44 @@ from ablab.train.sharded import Parts
 
 
 class TrainedDecoder(L.LightningModule):
-    """Trains `model` by `recipe` on `sequences` along `course`: this process's share of each batch.
-    `parts`: of a sharded model.
+    """Trains `model` by `recipe` on this process's share of each batch of `sequences`, along
+    `progress`. `parts` describes the shards of a sharded model.
 
-    A share that does not fit into memory at once is taken in micro-batches; the loss is the mean
-    over the global batch all the same, whatever the shares and the micro-batches.
+    A share that does not fit into memory is processed in micro-batches. The loss is the mean over
+    the global batch regardless of shares and micro-batches.
     """
 
     def __init__(
-        self, model: Decoder, recipe: Recipe, course: Progress, sequences: Sequences
+        self, model: Decoder, recipe: Recipe, progress: Progress, sequences: Sequences
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.model, self.recipe, self.sequences, self.course = model, recipe, sequences, course
-        self.team, self.parts = ParallelContext(), None
-        self._rehearsing = self.compiled = False
+        self.model = model
+        self.recipe = recipe
+        self.sequences = sequences
+        self.progress = progress
+        self.parallel = ParallelContext()
+        self.parts = None
+        self.compiled = False
+        self._rehearsing = False
         self.micro_batch: int | None = None
         self._generators: dict[str, Tensor] = {}
         self.terms = [term for _, term in recipe.loss.entries]
         model.checkpointing = recipe.checkpointing
 
-    def join(self, team: ParallelContext, parts: Parts | None) -> None:
-        """Makes this process one of `team`."""
-        self.team, self.parts = team, parts
+    def join(self, parallel: ParallelContext, parts: Parts | None) -> None:
+        """Register this process as a member of `parallel`."""
+        self.parallel = parallel
+        self.parts = parts
 
     def configure_model(self) -> None:
-        """Lightning asks for it where a model is sharded; it is when it comes here."""
+        """Do nothing. Lightning requires this hook for sharded models; the model is already
+        sharded.
+        """
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """Batch: this process's share (sequences, context + 1) -> the mean loss over the global
-        batch, a scalar.
+        """Train on this process's share of a batch, `(sequences, context + 1)`. Return the mean
+        loss over the global batch, a scalar.
         """
         optimizer = self._optimizer()
         while True:
@@ -69,13 +77,13 @@ class TrainedDecoder(L.LightningModule):
             return loss
         self._clip(optimizer.optimizer)
         optimizer.step()
-        return self.team.sum(loss)
+        return self.parallel.sum(loss)
 
     def rehearse(self) -> None:
-        """Goes through the step to come without taking it, so that what is set up or compiled at
-        its first use is so before the clock starts.
+        """Run the next step without updating the weights, so that lazy initialisation and
+        compilation happen before the clock starts.
         """
-        numbers = next(iter(StepSampler(self.course, self.global_step, self.team.share)))
+        numbers = next(iter(StepSampler(self.progress, self.global_step, self.parallel.share)))
         strategy = self.trainer.strategy
         batch = strategy.batch_to_device(self.sequences.__getitems__(numbers), self.device)
         self._rehearsing = True
@@ -86,53 +94,57 @@ class TrainedDecoder(L.LightningModule):
         loss.item()  # when it is done
 
     def _forward_and_backward(self, batch: Tensor) -> Tensor:
-        """The process's part of the loss, in micro-batches, their gradients added up."""
+        """Accumulate gradients over micro-batches. Return this process's contribution to the
+        loss.
+        """
         step = self.global_step
-        size = self.course.seen(step + 1) - self.course.seen(step)
-        own = self.team.share(size)
+        size = self.progress.seen(step + 1) - self.progress.seen(step)
+        local = self.parallel.share(size)
         parts = list(
-            self._micro_batches(batch[: own.stop - own.start], self.team.largest_share(size))
+            self._micro_batches(
+                batch[: local.stop - local.start], self.parallel.largest_share(size)
+            )
         )
         total = torch.zeros((), device=batch.device)
         for i, part in enumerate(parts):
             with nullcontext() if i == len(parts) - 1 else self._unsynchronised():
-                # Where there is nothing left to do, every process still takes part in what they do
-                # together.
-                loss = self.model.loss(
-                    (inputs := part if len(part) else batch[:1])[:, :-1], inputs[:, 1:], self.terms
-                ).total
+                # An empty part is replaced by one sequence of weight zero: every process has to
+                # take part in the collective operations.
+                tokens = part if len(part) else batch[:1]  # (sequences, context + 1)
+                loss = self.model.loss(tokens[:, :-1], tokens[:, 1:], self.terms).total
                 share = len(part) / size
-                weighted = loss * (
-                    share * self.team.layout.data
-                )  # the gradients are averaged over the data ranks
-                self.manual_backward(weighted)
+                # The gradients are averaged over the data ranks, not summed.
+                self.manual_backward(loss * (share * self.parallel.layout.data))
             total = total + loss.detach() * share
         return total
 
     def micro_batch_losses(self) -> Iterator[Tensor]:
-        """The losses of a step's micro-batches, as many as show what the largest step of this
-        process needs: one, or two, where the gradients of the first are there while the second is
-        computed. No step is taken.
+        """Yield losses of micro-batches, as needed to measure the peak memory of the largest step.
+
+        That is one, or two if gradients of the first exist while the second is computed. No step is
+        taken.
         """
-        largest = self.team.largest_share(self.course.largest)
+        largest = self.parallel.largest_share(self.progress.largest)
         parts = -(-largest // (self.micro_batch or largest))
         batch = self.sequences.__getitems__(range(-(-largest // parts))).to(self.device)
         for _ in range(min(2, parts)):
             yield self.model.loss(batch[:, :-1], batch[:, 1:], self.terms).total
 
-    def _micro_batches(self, own: Tensor, largest: int) -> Iterator[Tensor]:
-        """The share `own` in as many micro-batches as any process needs, the largest share being
-        `largest`.
+    def _micro_batches(self, batch: Tensor, largest: int) -> Iterator[Tensor]:
+        """Split this process's share into as many micro-batches as the process with the `largest`
+        share needs.
         """
-        yield from own.tensor_split(-(-largest // (self.micro_batch or largest)))
+        yield from batch.tensor_split(-(-largest // (self.micro_batch or largest)))
 
     def _unsynchronised(self) -> AbstractContextManager[Any]:
         model = self.trainer.strategy.model
         return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
     def _halve(self, size: int) -> None:
-        """Takes smaller micro-batches from here on. Raises MemoryShort where all processes must,
-        UserError where one is left.
+        """Halve the size of micro-batches from here on.
+
+        Raises MemoryShort if all processes have to do so, and UserError if a single sequence does
+        not fit.
         """
         before = min(self.micro_batch or size, size)
         if before == 1:
@@ -141,7 +153,7 @@ class TrainedDecoder(L.LightningModule):
                 "model, or checkpointing"
             )
         self.micro_batch = -(-before // 2)
-        if self.team.mesh is not None:
+        if self.parallel.mesh is not None:
             raise MemoryShort(self.micro_batch)
         torch.cuda.empty_cache()
 
@@ -159,16 +171,16 @@ class TrainedDecoder(L.LightningModule):
             self.parts.clip(self.model.named_parameters(), self.recipe.clip)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Sets the learning rate of the step about to be taken: a function of the share spent when
-        it ends.
+        """Set the learning rate of the coming step, a function of the share of the budget spent
+        when the step ends.
         """
         self._put_generators_back()
-        lr = self.recipe.lr_at(self.course.share(self.global_step + 1))
+        lr = self.recipe.lr_at(self.progress.share(self.global_step + 1))
         for group in self._optimizer().param_groups:
             group["lr"] = lr
 
     def configure_optimizers(self) -> Optimizer:
-        """The recipe's optimizer; weight decay on matrices and embeddings only."""
+        """Return the recipe's optimizer. Weight decay applies to matrices and embeddings only."""
         decayed_first = sorted(weights(self.model), key=lambda weight: not weight.decays)
         groups = [
             {
@@ -183,34 +195,38 @@ class TrainedDecoder(L.LightningModule):
         return self.recipe.optimizer.build(groups, self.recipe.lr)
 
     def train_dataloader(self) -> DataLoader[Tensor]:
-        """Batches from the step reached on: Lightning itself would start over."""
-        sampler = StepSampler(self.course, self.global_step, self.team.share)
+        """Return batches starting at the current step. Lightning itself would start from the
+        first.
+        """
+        sampler = StepSampler(self.progress, self.global_step, self.parallel.share)
         return DataLoader(self.sequences, batch_sampler=sampler, collate_fn=_as_is)  # pyright: ignore[reportArgumentType]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lightning does not keep the state of the random generators: every process's, by rank."""
-        own = {"cpu": torch.get_rng_state()}
+        """Save the random states of all processes by rank, which Lightning does not."""
+        states = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
-            own["cuda"] = torch.cuda.get_rng_state(self.device)
-        checkpoint["rng"] = self.team.everyones(own)
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        checkpoint["rng"] = self.parallel.all_gather(states)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps where the generators were. Raises UserError where another layout would draw other
-        dropout masks.
+        """Remember the random states of the checkpoint.
+
+        Raises UserError if the number of processes has changed and the model has dropout, whose
+        masks would differ.
         """
         states = checkpoint["rng"]
-        if len(states) != self.team.layout.processes:
+        if len(states) != self.parallel.layout.processes:
             if self.model.arch.dropout:
                 raise UserError(
                     f"the run was begun on {len(states)} processes, and its dropout masks "
                     "depend on them: go on with as many"
                 )
             return
-        self._generators = states[self.team.rank]
+        self._generators = states[self.parallel.rank]
 
     def _put_generators_back(self) -> None:
-        """Before the first step, not when they are loaded: what Lightning sets up in between draws
-        numbers too.
+        """Restore the random states just before the first step, because Lightning draws random
+        numbers after loading.
         """
         if "cpu" in self._generators:
             torch.set_rng_state(self._generators["cpu"])
@@ -220,7 +236,7 @@ class TrainedDecoder(L.LightningModule):
 
     @property
     def optimizer(self) -> Optimizer:
-        """The optimizer, once the trainer has built it."""
+        """The optimizer, once the trainer has created it."""
         return self._optimizer().optimizer
 
     def _optimizer(self) -> LightningOptimizer:

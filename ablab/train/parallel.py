@@ -1,5 +1,5 @@
-"""The processes that train one run together: data ranks, which share its batches, times tensor
-ranks, which share its model.
+"""The processes that train one run: data ranks, which divide its batches, times tensor ranks, which
+divide its model.
 """
 
 from dataclasses import dataclass, field
@@ -18,9 +18,11 @@ Strategy = Literal["single", "ddp", "fsdp", "tensor"]
 
 @dataclass(frozen=True)
 class ParallelLayout:
-    """How the processes of a run share it. `ddp`: each data rank holds the model; `fsdp`: they hold
-    a shard of it each; `tensor`: `tensor` ranks hold a part of it each, and where there are several
-    data ranks as well, these shard the parts. `local`: how many of the processes are on one node.
+    """How a run is divided among processes.
+
+    With `ddp`, each data rank holds the model; with `fsdp`, each holds a shard of it; with
+    `tensor`, each of the `tensor` ranks holds a part of it, which is sharded if there are several
+    data ranks as well.
     """
 
     strategy: Strategy = "single"
@@ -30,17 +32,17 @@ class ParallelLayout:
 
     @property
     def processes(self) -> int:
-        """How many there are."""
+        """Number of processes."""
         return self.data * self.tensor
 
     @property
     def local(self) -> int:
-        """How many of them a node has."""
+        """Number of processes per node."""
         return self.processes // self.nodes
 
     @property
     def sharded(self) -> bool:
-        """Whether no process holds the whole model."""
+        """Whether no process holds the complete model."""
         return self.strategy in ("fsdp", "tensor")
 
     def __str__(self) -> str:
@@ -54,8 +56,10 @@ class ParallelLayout:
 
 
 class MemoryShort(Exception):
-    """A micro-batch did not fit into a process's memory. All of them begin again, with
-    `micro_batch` sequences at once: where one fails the others wait for it, and cannot be told.
+    """A micro-batch did not fit into the memory of one process.
+
+    The other processes wait for the one that failed and cannot be notified, so all of them start
+    again with `micro_batch` sequences at a time.
     """
 
     def __init__(self, micro_batch: int) -> None:
@@ -65,8 +69,8 @@ class MemoryShort(Exception):
 
 @dataclass(frozen=True)
 class ParallelContext:
-    """The process's place among the run's processes. `mesh`: data × tensor; `control`: a group for
-    words between CPUs.
+    """The position of this process among the processes of a run. `mesh` is data × tensor; `control`
+    is a CPU group for control messages.
     """
 
     layout: ParallelLayout = field(default_factory=ParallelLayout)
@@ -76,7 +80,9 @@ class ParallelContext:
 
     @classmethod
     def join(cls, layout: ParallelLayout, device: str) -> "ParallelContext":
-        """The place of this process in the default process group, which has as many as `layout`."""
+        """Return the position of this process in the default process group, whose size must match
+        `layout`.
+        """
         if layout.strategy == "single":
             return cls()
         mesh = init_device_mesh(
@@ -86,17 +92,17 @@ class ParallelContext:
 
     @property
     def main(self) -> bool:
-        """Whether it is the one that speaks for all."""
+        """Whether this is the main process."""
         return self.rank == 0
 
     @property
     def data_rank(self) -> int:
-        """Which share of a batch is its own."""
+        """Index of this process's share of each batch."""
         return self.rank // self.layout.tensor
 
     @property
     def ranks(self) -> Ranks:
-        """Its tensor ranks."""
+        """The tensor ranks this process belongs to."""
         if self.mesh is None or self.layout.tensor == 1:
             return ALONE
         return Ranks(
@@ -104,41 +110,43 @@ class ParallelContext:
         )
 
     def share(self, size: int) -> slice:
-        """Which of a batch's `size` sequences are its own: as equal shares as can be, none where
-        there are too few.
+        """Return the slice of a batch of `size` sequences that this process handles. Shares differ
+        by at most one sequence and may be empty.
         """
-        each, left = divmod(size, self.layout.data)
-        start = self.data_rank * each + min(self.data_rank, left)
-        return slice(start, start + each + (self.data_rank < left))
+        each, remainder = divmod(size, self.layout.data)
+        start = self.data_rank * each + min(self.data_rank, remainder)
+        return slice(start, start + each + (self.data_rank < remainder))
 
     def largest_share(self, size: int) -> int:
-        """The largest share of a batch of `size` sequences that any process has."""
+        """Return the largest share of a batch of `size` sequences."""
         return ceil(size / self.layout.data)
 
     def sum(self, x: Tensor) -> Tensor:
-        """The sum over the data ranks."""
+        """Sum x over the data ranks, in place."""
         if self.mesh is not None and self.layout.data > 1:
             dist.all_reduce(x, group=self.mesh.get_group("data"))
         return x
 
-    def agreed(self, *flags: bool) -> tuple[bool, ...]:
-        """What the main process says: every process must do the same at the same step."""
+    def broadcast_flags(self, *flags: bool) -> tuple[bool, ...]:
+        """Return the main process's flags, so that all processes take the same decision at the same
+        step.
+        """
         if self.mesh is None:
             return flags
-        said = torch.tensor(flags)
-        dist.broadcast(said, 0, group=self.control)
-        return tuple(map(bool, said.tolist()))
+        message = torch.tensor(flags)
+        dist.broadcast(message, 0, group=self.control)
+        return tuple(map(bool, message.tolist()))
 
-    def told(self, value: float) -> float:
-        """The main process's value: of what each measures by itself."""
+    def broadcast(self, value: float) -> float:
+        """Return the main process's value."""
         if self.mesh is None:
             return value
-        said = torch.tensor(value, dtype=torch.float64)
-        dist.broadcast(said, 0, group=self.control)
-        return said.item()
+        message = torch.tensor(value, dtype=torch.float64)
+        dist.broadcast(message, 0, group=self.control)
+        return message.item()
 
-    def everyones(self, value: Any) -> list[Any]:
-        """The values of all processes, by rank."""
+    def all_gather(self, value: Any) -> list[Any]:
+        """Return the values of all processes, by rank."""
         if self.mesh is None:
             return [value]
         values: list[Any] = [None] * self.layout.processes

@@ -1,10 +1,10 @@
-"""Which number format a run trains in."""
+"""The numeric precision of a run."""
 
 import torch
 
 
 def resolve_precision(precision: str) -> str:
-    """`auto` resolved: bf16 where the device does it well, fp32 elsewhere."""
+    """Resolve `auto`: bf16 if the device supports it natively, otherwise fp32."""
     if precision != "auto":
         return precision
     return (

@@ -1,5 +1,5 @@
-"""How far a run is in its budget, and what happens where: counted in batches, or read from the
-clock.
+"""The progress of a run through its budget, counted in batches or read from the clock, and the
+events due after each step.
 """
 
 from abc import ABC, abstractmethod
@@ -14,8 +14,8 @@ from ablab.train.budget import TimeLimit
 
 @dataclass(frozen=True)
 class StepEvents:
-    """What happens after a step: the training loss is recorded, the validation split scored;
-    `last`: the budget is spent.
+    """What happens after a step: the training loss is recorded, the validation split is scored, or
+    the budget is spent (`last`).
     """
 
     record: bool = False
@@ -24,8 +24,8 @@ class StepEvents:
 
 
 class Progress(ABC):
-    """The way of one run through its budget. Steps are counted from 1; what is asked of step n is
-    as it stands when n ends.
+    """The progress of a run through its budget. Steps are numbered from 1; figures of step n refer
+    to the end of step n.
     """
 
     steps: int | None = None
@@ -34,28 +34,29 @@ class Progress(ABC):
     @property
     @abstractmethod
     def largest(self) -> int:
-        """Sequences in the largest batch."""
+        """Number of sequences in the largest batch."""
 
     @abstractmethod
     def seen(self, step: int) -> int:
-        """Sequences in the first `step` batches."""
+        """Return the number of sequences in the first `step` batches."""
 
     @abstractmethod
     def share(self, step: int) -> float:
-        """The share of the budget that is spent, 0 to 1."""
+        """Return the share of the budget that is spent after `step`, from 0 to 1."""
 
     @abstractmethod
-    def moment(self, step: int) -> StepEvents:
-        """What happens after `step`, which is the last one taken."""
+    def events(self, step: int) -> StepEvents:
+        """Return what happens after `step`, the step just completed."""
 
 
 class TokenProgress(Progress):
-    """A budget that is so many batches. `validate_at`: shares of it at which the validation split
-    is scored.
+    """Progress through a fixed number of batches. `validate_at` are shares of the budget at which
+    the validation split is scored.
     """
 
     def __init__(self, batches: Batches, validate_at: Iterable[float]) -> None:
-        self.batches, self.steps = batches, batches.steps
+        self.batches = batches
+        self.steps = batches.steps
         self._interval = max(1, batches.steps // 100)
         last = batches.steps - 1
         self._validate_at = {
@@ -64,56 +65,63 @@ class TokenProgress(Progress):
 
     @property
     def largest(self) -> int:
-        """Sequences in the largest batch."""
+        """Number of sequences in the largest batch."""
         return self.batches.largest
 
     def seen(self, step: int) -> int:
-        """Sequences in the first `step` batches."""
+        """Return the number of sequences in the first `step` batches."""
         return self.batches.seen(step)
 
     def share(self, step: int) -> float:
-        """The share of all sequences."""
+        """Return the share of all sequences in the first `step` batches."""
         return self.batches.share(step)
 
-    def moment(self, step: int) -> StepEvents:
-        """A record every hundredth of the steps, and with each validation."""
-        validate, last = step in self._validate_at, step >= self.batches.steps
+    def events(self, step: int) -> StepEvents:
+        """Record 100 times in a run and at each validation."""
+        validate = step in self._validate_at
+        last = step >= self.batches.steps
         return StepEvents(step % self._interval == 0 or validate or last, validate, last)
 
 
 class TimeProgress(Progress):
-    """A budget of seconds in training steps. The run is over after the step in which the budget is
-    reached.
+    """Progress through a budget of seconds in training steps. The run ends after the step in which
+    the budget is exhausted.
 
-    The clock is read after a step for which the device is waited for: after each where `pause` is
-    0, else about every `pause` seconds, and after each of the last. In between, and for the step to
-    come, a step is taken to last as long as those before the last reading did; so the step in which
-    the budget is reached has the learning rate of its end. Batch sizes on a ramp follow the share
-    that is spent when they are drawn.
+    Reading the clock requires waiting for the device. It is read after every step if `pause` is 0;
+    otherwise about every `pause` seconds, and after each of the final steps. Between readings, and
+    for the coming step, a step is assumed to take as long as the mean step before the last reading,
+    so that the step that exhausts the budget has the final learning rate. Batch sizes on a ramp
+    follow the share spent when the batch is drawn.
     """
 
     def __init__(
         self, limit: TimeLimit, ramp: RampSlot, validate_at: Iterable[float], pause: float = 0.0
     ) -> None:
-        self.limit, self.ramp, self.pause = limit, ramp, pause
+        self.limit = limit
+        self.ramp = ramp
+        self.pause = pause
         self._validate_at = tuple(validate_at)
-        self._spent = self._before = self._step_seconds = (
-            0.0  # at the last reading, the one before, of a step in between
-        )
-        self._read = self._next = 0
-        self._ramped: list[list[int]] = []  # (size, batches) while they are not full
+        self._spent = 0.0  # seconds, at the last reading of the clock
+        self._before = 0.0  # seconds, at the reading before that
+        self._step_seconds = 0.0  # mean over the steps between the two
+        self._read = 0  # the step of the last reading
+        self._next = 0  # the step of the next reading
+        self._ramped: list[list[int]] = []  # (size, batches) below the full size
         self._full = False
 
     @property
     def largest(self) -> int:
-        """Sequences in a batch after the ramp."""
+        """Number of sequences in a batch after the ramp."""
         return self.limit.batch
 
     def seen(self, step: int) -> int:
-        """Sequences in the first `step` batches; the sizes of those that were not asked for before
-        are decided.
+        """Return the number of sequences in the first `step` batches, fixing the sizes of batches
+        that had none yet.
         """
-        while not self._full and (decided := sum(count for _, count in self._ramped)) < step:
+        while not self._full:
+            decided = sum(count for _, count in self._ramped)
+            if decided >= step:
+                break
             fraction = self.ramp.fraction(self.share(decided))
             size = max(1, min(self.limit.batch, int(fraction * self.limit.batch)))
             self._full = fraction >= 1.0
@@ -127,7 +135,7 @@ class TimeProgress(Progress):
         return Batches((*ramped, (self.limit.batch, 0))).seen(step)
 
     def share(self, step: int) -> float:
-        """The share of the seconds, as far as can be told."""
+        """Return the estimated share of the seconds spent after `step`."""
         return min(
             1.0, (self._spent + max(0, step - self._read) * self._step_seconds) / self.limit.seconds
         )
@@ -138,32 +146,35 @@ class TimeProgress(Progress):
         return self._spent >= self.limit.seconds
 
     def reads(self, step: int) -> bool:
-        """Whether the clock is to be read after `step`."""
+        """Whether the clock must be read after `step`."""
         return step >= self._next
 
     def spend(self, step: int, seconds: float) -> None:
-        """After `step`, `seconds` are spent in all."""
+        """Record that `seconds` in total have been spent after `step`."""
         self._step_seconds = (seconds - self._spent) / max(1, step - self._read)
-        self._before, self._spent, self._read = self._spent, seconds, step
+        self._before = self._spent
+        self._spent = seconds
+        self._read = step
         stretch = min(self.pause, self.limit.seconds - seconds)
         self._next = step + (
             max(1, int(stretch / self._step_seconds)) if self._step_seconds > 0 else 1
         )
 
-    def moment(self, step: int) -> StepEvents:
-        """A record every hundredth of the budget, and with each validation; where the clock was not
-        read, nothing.
+    def events(self, step: int) -> StepEvents:
+        """Record 100 times in a run and at each validation; nothing happens after steps without a
+        reading of the clock.
         """
         if step != self._read:
             return StepEvents()
-        before, now = self._before / self.limit.seconds, self._spent / self.limit.seconds
+        before = self._before / self.limit.seconds
+        now = self._spent / self.limit.seconds
         validate = not self.over and any(before < share <= now for share in self._validate_at)
         return StepEvents(
             self.over or validate or int(100 * before) < int(100 * now), validate, self.over
         )
 
     def state(self) -> dict[str, Any]:
-        """Plain values, for the checkpoint."""
+        """Return the state as plain values, for the checkpoint."""
         return {
             "spent": self._spent,
             "read": self._read,
@@ -173,8 +184,9 @@ class TimeProgress(Progress):
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on from `state`."""
+        """Restore the state returned by `state`."""
         self._spent = self._before = state["spent"]
         self._read = self._next = state["read"]
-        self._step_seconds, self._full = state["step_seconds"], state["full"]
+        self._step_seconds = state["step_seconds"]
+        self._full = state["full"]
         self._ramped = [list(run) for run in state["ramped"]]

@@ -1,7 +1,6 @@
-"""What is measured while a run trains: loss, validation, time, memory; and when it checkpoints or
-stops.
+"""Measurements during training (loss, validation, time, memory), and when to checkpoint or stop.
 
-Losses stay on the device until an interval ends, so that no step waits for a figure.
+Losses stay on the device until an interval ends, so that no step waits for a measurement.
 """
 
 import math
@@ -26,9 +25,12 @@ Log = Callable[[int, Mapping[str, float]], None]
 
 @dataclass(frozen=True)
 class Hooks:
-    """What a run is given from outside. `log(step, metrics)`; `stop()`, asked after every step:
-    whether to end now and go on another day; `beat(share, metrics)`: called about once a second;
-    `resumed(step)`: the run goes on from there. `clock`: seconds since some moment.
+    """Callbacks of a run.
+
+    `log(step, metrics)` receives metrics; `stop()` is called after every step and returns whether
+    to stop now and resume later; `beat(share, metrics)` is called about once per second;
+    `resumed(step)` is called when the run continues from a checkpoint. `clock` returns seconds
+    since an arbitrary origin.
     """
 
     log: Log
@@ -45,23 +47,23 @@ SILENT = Hooks(
 
 @dataclass(frozen=True)
 class Cadence:
-    """When things happen: the run's course, seconds between checkpoints, and where they go.
-    `context`: tokens in a sequence.
+    """The schedule of a run: its progress, the tokens per sequence (`context`), and the path of the
+    checkpoint with the seconds between saves.
     """
 
-    course: Progress
+    progress: Progress
     context: int
     checkpoint: Path
     checkpoint_seconds: float
 
     def tokens(self, step: int) -> int:
-        """Tokens seen in the first `step` steps."""
-        return self.course.seen(step) * self.context
+        """Return the number of tokens in the first `step` steps."""
+        return self.progress.seen(step) * self.context
 
 
 @dataclass
 class Tally:
-    """What has been measured so far; kept in the checkpoint."""
+    """Measurements so far; saved in the checkpoint."""
 
     seconds: float = 0.0
     validation_seconds: float = 0.0
@@ -72,8 +74,8 @@ class Tally:
 
 
 class Recorder(L.Callback):
-    """Measures a run and decides when it checkpoints, validates and stops: in every process of it,
-    at the same step.
+    """Measures a run and decides when to checkpoint, validate and stop. All processes of a run
+    decide the same at the same step.
     """
 
     def __init__(
@@ -81,9 +83,12 @@ class Recorder(L.Callback):
         hooks: Hooks,
         cadence: Cadence,
         validate: Callable[[], Mapping[str, float]],
-        team: ParallelContext,
+        parallel: ParallelContext,
     ) -> None:
-        self.hooks, self.cadence, self.validate, self.team = hooks, cadence, validate, team
+        self.hooks = hooks
+        self.cadence = cadence
+        self.validate = validate
+        self.parallel = parallel
         self.tally = Tally()
         self.interrupted = self.diverged = False
         self._earlier = 0.0
@@ -91,13 +96,12 @@ class Recorder(L.Callback):
         self._mark = self._beat = self._saved = 0.0
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Starts the clocks."""
+        """Start the clocks."""
         self.hooks.resumed(trainer.global_step)
         assert isinstance(pl_module, TrainedDecoder)
-        timed = isinstance(self.cadence.course, TimeProgress)
-        if (
-            isinstance(self.cadence.course, TimeProgress) and self.cadence.course.over
-        ):  # the checkpoint is of its end
+        progress = self.cadence.progress
+        timed = isinstance(progress, TimeProgress)
+        if timed and progress.over:  # resumed from the checkpoint of the last step
             trainer.should_stop = True
         elif timed or pl_module.compiled:
             pl_module.rehearse()
@@ -111,35 +115,35 @@ class Recorder(L.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """After each step."""
+        """Measure, record, validate, checkpoint and stop as due after this step."""
         step = trainer.global_step
         self._losses.append(outputs["loss"].detach())
-        course = self.cadence.course
-        if isinstance(course, TimeProgress) and course.reads(step):
+        progress = self.cadence.progress
+        if isinstance(progress, TimeProgress) and progress.reads(step):
             self._close_interval()
-            course.spend(step, self.team.told(self.tally.seconds))
-        moment = course.moment(step)
-        if moment.record or self.diverged:
+            progress.spend(step, self.parallel.broadcast(self.tally.seconds))
+        events = progress.events(step)
+        if events.record or self.diverged:
             self._record(step)
-        if moment.validate and not self.diverged:
+        if events.validate and not self.diverged:
             self._validate(step)
         now = self.hooks.clock()
-        stop = self.hooks.stop() and not moment.last
+        stop = self.hooks.stop() and not events.last
         if now - self._beat >= BEAT_SECONDS or step == 1:
             self._beat = now
             figures = {"step": step, "train/loss": self.tally.last_loss, **self.speed(step)}
-            self.hooks.beat(course.share(step), figures)
-            self._mark += self.hooks.clock() - now  # telling how far it is is no training
-        self.interrupted, save = self.team.agreed(
+            self.hooks.beat(progress.share(step), figures)
+            self._mark += self.hooks.clock() - now  # reporting progress is not training time
+        self.interrupted, save = self.parallel.broadcast_flags(
             stop, now - self._saved >= self.cadence.checkpoint_seconds
         )
         if self.interrupted or save:
             self._checkpoint(trainer, step)
-        if self.interrupted or self.diverged or moment.last:
+        if self.interrupted or self.diverged or events.last:
             trainer.should_stop = True
 
     def speed(self, step: int) -> dict[str, float]:
-        """Tokens and tokens a second so far."""
+        """Return tokens and tokens per second so far."""
         tokens = self.cadence.tokens(step)
         return {
             "cost/tokens": tokens,
@@ -147,32 +151,31 @@ class Recorder(L.Callback):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """The tally, and where the clock stood, for the checkpoint."""
-        course = self.cadence.course
-        return {
-            **vars(self.tally),
-            **({"course": course.state()} if isinstance(course, TimeProgress) else {}),
-        }
+        """Return the measurements, and the progress of a time budget, for the checkpoint."""
+        progress = self.cadence.progress
+        if isinstance(progress, TimeProgress):
+            return {**vars(self.tally), "progress": progress.state()}
+        return dict(vars(self.tally))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """What `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         tally = dict(state_dict)
-        if (state := tally.pop("course", None)) is not None and isinstance(
-            self.cadence.course, TimeProgress
-        ):
-            self.cadence.course.restore(state)
+        state = tally.pop("progress", None)
+        progress = self.cadence.progress
+        if state is not None and isinstance(progress, TimeProgress):
+            progress.restore(state)
         self.tally = Tally(**tally)
         self._earlier = self._spent()
 
     def busy_seconds(self) -> float:
-        """Seconds in training steps and validations since this process took the run up."""
+        """Return seconds spent in training steps and validation by this process."""
         return self._spent() - self._earlier
 
     def _spent(self) -> float:
         return self.tally.seconds + self.tally.validation_seconds
 
     def _close_interval(self) -> None:
-        """Waits for the device, adds up time and losses."""
+        """Wait for the device, then add up time and losses."""
         losses = [loss.item() for loss in self._losses]
         self._losses.clear()
         self.tally.seconds += self.hooks.clock() - self._mark
@@ -184,7 +187,7 @@ class Recorder(L.Callback):
         self._mark = self.hooks.clock()
 
     def _record(self, step: int) -> None:
-        """Logs the mean loss since the last record."""
+        """Log the mean loss since the last record."""
         self._close_interval()
         if self.tally.pending:
             self.tally.last_loss = sum(self.tally.pending) / len(self.tally.pending)
@@ -200,7 +203,7 @@ class Recorder(L.Callback):
 
     @contextmanager
     def validating(self) -> Iterator[None]:
-        """Counts the time inside as validation."""
+        """Count the time within the context as validation."""
         start = self.hooks.clock()
         yield
         self.tally.validation_seconds += self.hooks.clock() - start
@@ -212,7 +215,7 @@ class Recorder(L.Callback):
 
 
 def _memory() -> int:
-    """Bytes: the device's peak on CUDA; elsewhere it is measured at the end (see
-    `ablab.train.costs`).
+    """Return the peak memory of the CUDA device in bytes. Elsewhere memory is measured at the end
+    (see `ablab.train.costs`).
     """
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0

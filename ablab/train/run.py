@@ -1,4 +1,4 @@
-"""Trains one run, from the start or from its checkpoint, and says what came of it."""
+"""Train one run, from the start or from its checkpoint, and return its result."""
 
 import logging
 import math
@@ -24,7 +24,7 @@ from ablab.files import write_atomically
 from ablab.train.budget import TimeLimit
 from ablab.train.checkpoint import AtomicCheckpointIO
 from ablab.train.costs import decoding, decoding_on_parts, training_peak
-from ablab.train.environment import TeamEnvironment
+from ablab.train.environment import ProcessGroupEnvironment
 from ablab.train.module import TrainedDecoder
 from ablab.train.parallel import ParallelContext
 from ablab.train.precision import resolve_precision
@@ -39,10 +39,11 @@ _PAUSE_SECONDS = 0.2  # between readings of the clock on CUDA, which must wait f
 
 @dataclass(frozen=True)
 class Job:
-    """All that one run is made of. `batches`: so many, or as many as a time limit gives.
-    `validate_at`: shares of the budget at which the validation split is scored. `compile`: whether
-    blocks are compiled. `micro_batch`: the most sequences to take at once; None: as many as there
-    are.
+    """The complete definition of one run.
+
+    `batches` are fixed, or follow from a time limit. `validate_at` are shares of the budget at
+    which the validation split is scored. `compile` states whether blocks are compiled.
+    `micro_batch` limits the number of sequences processed at once (None: no limit).
     """
 
     arch: Architecture
@@ -59,11 +60,11 @@ class Job:
 
     @property
     def steps(self) -> int | None:
-        """Steps in all, where they are known beforehand."""
+        """Total number of steps, or None if it is not known in advance."""
         return self.batches.steps if isinstance(self.batches, Batches) else None
 
-    def course(self) -> Progress:
-        """A new one."""
+    def progress(self) -> Progress:
+        """Return a new progress at the start of the budget."""
         if isinstance(self.batches, Batches):
             return TokenProgress(self.batches, self.validate_at)
         return TimeProgress(
@@ -75,68 +76,72 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
-        """Where the run's checkpoint lies while it is unfinished."""
+        """Path of the checkpoint while the run is unfinished."""
         return self.folder / "checkpoint.ckpt"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`result`: None if the run was stopped early. `busy_seconds`: spent in training steps and
-    validations by this call.
+    """The outcome of a call of `train`.
+
+    `result` is None if the run was stopped early. `busy_seconds` were spent in training steps and
+    validation by this call.
     """
 
     result: RunResult | None
     busy_seconds: float
 
 
-def train(job: Job, hooks: Hooks, team: ParallelContext | None = None) -> Outcome:
-    """Trains `job`, as one process of `team`; only the main one's hooks are asked and told. If
-    `hooks.stop` ends it early there is no result, but a checkpoint that the next call goes on from,
-    on whatever layout.
+def train(job: Job, hooks: Hooks, parallel: ParallelContext | None = None) -> Outcome:
+    """Train `job` as one of the processes of `parallel`. Only the main process uses `hooks`.
 
-    A run that diverges (a loss that is not finite, or a final one above its start) is a result:
-    `diverged` is true. Raises UserError for a layout that the model or its optimizer cannot be
-    shared over.
+    If `hooks.stop` ends the run early, there is no result but a checkpoint, from which the next
+    call resumes on any layout. A run that diverges (a loss is not finite, or the final loss exceeds
+    the first) has a result with `diverged` set. Raises UserError if the model or its optimizer does
+    not support the layout.
     """
-    run = _Run.set_up(job, hooks, team or ParallelContext())
+    run = _Run.set_up(job, hooks, parallel or ParallelContext())
     run.fit()
     if run.recorder.interrupted:
         return Outcome(None, run.recorder.busy_seconds())
-    result, weights = run.result(), run.weights()
-    if run.team.main:
+    result = run.result()
+    weights = run.weights()
+    if run.parallel.main:
         write_atomically(job.folder / "model.safetensors", lambda file: file.write(save(weights)))
     return Outcome(result, run.recorder.busy_seconds())
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A run under way, in one of its processes."""
+    """A run in progress, in one of its processes."""
 
     job: Job
-    team: ParallelContext
+    parallel: ParallelContext
     precision: str
     parameters: int
     module: TrainedDecoder
     recorder: Recorder
 
     @classmethod
-    def set_up(cls, job: Job, hooks: Hooks, team: ParallelContext) -> "_Run":
+    def set_up(cls, job: Job, hooks: Hooks, parallel: ParallelContext) -> "_Run":
         precision = resolve_precision(job.recipe.precision)
-        torch.manual_seed(seed_of(job.seed, "torch", *[team.data_rank] * (team.data_rank > 0)))
+        torch.manual_seed(
+            seed_of(job.seed, "torch", *[parallel.data_rank] * (parallel.data_rank > 0))
+        )
         model = build_model(job.arch, job.seed)
         model = model.double() if precision == "fp64" else model
         parameters = sum(p.numel() for p in model.parameters())
         parts = None
-        if team.layout.sharded:
+        if parallel.layout.sharded:
             if not job.recipe.optimizer.elementwise:
                 raise UserError(
                     f"{type(job.recipe.optimizer).__name__} needs whole weights: take ddp, "
                     "or another optimizer"
                 )
-            parts = Parts.of(model.to(_device(team)), team)
+            parts = Parts.of(model.to(_device(parallel)), parallel)
         sequences = Sequences(job.store.tokens("train"), job.arch.dims.context, job.seed)
-        module = TrainedDecoder(model, job.recipe, job.course(), sequences)
-        module.join(team, parts)
+        module = TrainedDecoder(model, job.recipe, job.progress(), sequences)
+        module.join(parallel, parts)
         module.micro_batch = job.micro_batch
         if job.compile:
             for block in model.blocks:
@@ -146,15 +151,15 @@ class _Run:
             torch.cuda.reset_peak_memory_stats()
         return cls(
             job,
-            team,
+            parallel,
             precision,
             parameters,
             module,
-            _recorder(job, hooks if team.main else SILENT, module, precision),
+            _recorder(job, hooks if parallel.main else SILENT, module, precision),
         )
 
     def fit(self) -> None:
-        """Takes the steps."""
+        """Run the training steps."""
         logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         with warnings.catch_warnings():
             # Advice about loader workers and unused devices; batches here are slices of a memory
@@ -162,8 +167,8 @@ class _Run:
             warnings.filterwarnings("ignore", module="lightning")
             trainer = L.Trainer(
                 accelerator="cuda" if torch.cuda.is_available() else "cpu",
-                devices=self.team.layout.local,
-                num_nodes=self.team.layout.nodes,
+                devices=self.parallel.layout.local,
+                num_nodes=self.parallel.layout.nodes,
                 strategy=self._strategy(),
                 precision="bf16-mixed" if self.precision == "bf16" else "32-true",
                 max_steps=-1 if self.job.steps is None else self.job.steps,
@@ -176,32 +181,37 @@ class _Run:
                 callbacks=[self.recorder],
                 plugins=[
                     AtomicCheckpointIO(),
-                    *([] if self.team.mesh is None else [TeamEnvironment(self.team)]),
+                    *(
+                        []
+                        if self.parallel.mesh is None
+                        else [ProcessGroupEnvironment(self.parallel)]
+                    ),
                 ],
                 default_root_dir=self.job.folder,
             )
             resume = str(self.job.checkpoint) if self.job.checkpoint.exists() else None
             trainer.fit(self.module, ckpt_path=resume, weights_only=True)
-        if (
-            self.module.parts is None
-        ):  # Lightning leaves such a model on the CPU: slow to score, and NCCL sums nothing there
-            self.module.to(_device(self.team))
+        # Lightning moves an unsharded model back to the CPU, where scoring is slow and NCCL
+        # cannot reduce.
+        if self.module.parts is None:
+            self.module.to(_device(self.parallel))
 
     def _strategy(self) -> Any:
         if self.module.parts is not None:
             return ShardedStrategy(self.module.parts, self.module.model)
-        return "auto" if self.team.mesh is None else DDPStrategy(broadcast_buffers=False)
+        return "auto" if self.parallel.mesh is None else DDPStrategy(broadcast_buffers=False)
 
     def result(self) -> RunResult:
-        """Return what the run came to."""
-        recorder, steps = self.recorder, self.module.global_step
+        """Return the result of the run."""
+        recorder = self.recorder
+        steps = self.module.global_step
         tally = recorder.tally
         with recorder.validating():
             val, test = (
-                score(self.module.model, self.job.store, split, self.precision, self.team)
+                score(self.module.model, self.job.store, split, self.precision, self.parallel)
                 for split in ("val", "test")
             )
-            used = self._use()
+            costs = self._measure_costs()
         tokens = recorder.cadence.tokens(steps)
         return RunResult(
             diverged=recorder.diverged
@@ -210,7 +220,7 @@ class _Run:
             steps=steps,
             precision=self.precision,
             device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            layout=str(self.team.layout),
+            layout=str(self.parallel.layout),
             threads=torch.get_num_threads(),
             versions={"torch": str(torch.__version__), "lightning": L.__version__},
             metrics={
@@ -227,49 +237,52 @@ class _Run:
                 validation_seconds=tally.validation_seconds,
                 tokens_per_second=tokens / tally.seconds if tally.seconds else 0.0,
                 parameters=self.parameters,
-                **used,
+                **costs,
             ),
         )
 
-    def _use(self) -> dict[str, float | None]:
-        """What the model costs in memory and in decoding."""
-        module, job, peak = self.module, self.job, self.recorder.tally.peak_memory
+    def _measure_costs(self) -> dict[str, float | None]:
+        """Measure memory and decoding."""
+        module = self.module
+        peak = self.recorder.tally.peak_memory
         if not torch.cuda.is_available():
             with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
                 peak = training_peak(module.model, module.optimizer, module.micro_batch_losses)
         if module.parts is not None:
             decoded = decoding_on_parts(module.model, self.precision)
         else:
-            tokens = module.sequences[0][: job.arch.dims.context].to(_device(self.team))
-            decoded = decoding(module.model, tokens, self.precision) if self.team.main else {}
-        return {"peak_memory_bytes": max(self.team.everyones(peak)), **decoded}
+            tokens = module.sequences[0][: self.job.arch.dims.context].to(_device(self.parallel))
+            decoded = decoding(module.model, tokens, self.precision) if self.parallel.main else {}
+        return {"peak_memory_bytes": max(self.parallel.all_gather(peak)), **decoded}
 
     def weights(self) -> dict[str, Tensor]:
-        """The weights, whole, by name: every process asks for them, and the main one writes
-        them.
+        """Return the complete weights by name. Every process must call this; the main one writes
+        the result.
         """
         parts = self.module.parts
         return {
-            name: parts.whole(name, weight).contiguous()
+            name: parts.gather(name, weight).contiguous()
             if parts
             else weight.detach().cpu().contiguous()
             for name, weight in self.module.model.named_parameters()
         }
 
 
-def _device(team: ParallelContext) -> torch.device:
+def _device(parallel: ParallelContext) -> torch.device:
     return (
-        torch.device("cuda", team.rank % team.layout.local)
+        torch.device("cuda", parallel.rank % parallel.layout.local)
         if torch.cuda.is_available()
         else torch.device("cpu")
     )
 
 
 def _recorder(job: Job, hooks: Hooks, module: TrainedDecoder, precision: str) -> Recorder:
-    cadence = Cadence(module.course, job.arch.dims.context, job.checkpoint, job.checkpoint_seconds)
+    cadence = Cadence(
+        module.progress, job.arch.dims.context, job.checkpoint, job.checkpoint_seconds
+    )
 
     def validate() -> Mapping[str, float]:
-        result = score(module.model, job.store, "val", precision, module.team)
+        result = score(module.model, job.store, "val", precision, module.parallel)
         return {"val/loss": result.loss, "val/bpb": result.bpb}
 
-    return Recorder(hooks, cadence, validate, module.team)
+    return Recorder(hooks, cadence, validate, module.parallel)

@@ -1,4 +1,4 @@
-"""Scoring a split: every token of every document once, in nats, and per byte."""
+"""Score a split: every token of every document once, in nats per token and bits per byte."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ from ablab.train.parallel import ParallelContext
 
 @dataclass(frozen=True)
 class Score:
-    """`loss`: nats per token scored. `bpb`: bits per byte of the documents' text, which tokenizers
-    share.
+    """`loss` is in nats per scored token. `bpb` is in bits per byte of text, which is comparable
+    across tokenizers.
     """
 
     loss: float
@@ -28,10 +28,10 @@ class Score:
 
 @torch.no_grad()
 def score(
-    model: Decoder, store: TokenStore, split: str, precision: str, team: ParallelContext
+    model: Decoder, store: TokenStore, split: str, precision: str, parallel: ParallelContext
 ) -> Score:
-    """Scores `split` in windows of the context, shared out among the data ranks; the model is left
-    in the mode it was in.
+    """Score `split` in windows of the context, divided among the data ranks. The mode of the model
+    is restored.
     """
     device = next(model.parameters()).device
     training = model.training
@@ -41,35 +41,42 @@ def score(
     nll = torch.zeros((), dtype=torch.float64, device=device)
     tokens = torch.zeros((), dtype=torch.long, device=device)
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-        for inputs, targets in _own(
-            scoring_batches(store.tokens(split), context, batch, store.end_of_text), team
+        for inputs, targets in _local_batches(
+            scoring_batches(store.tokens(split), context, batch, store.end_of_text), parallel
         ):
             result = model.loss(inputs.to(device), targets.to(device))
             nll += result.nll.double()
             tokens += result.tokens
     model.train(training)
-    if isinstance(
-        model, FSDPModule
-    ):  # the root's weights stay whole after a forward pass until a backward one
+    if isinstance(model, FSDPModule):
+        # The root's weights stay gathered after a forward pass until a backward pass.
         model.reshard()
-    total = team.sum(nll).item()
+    total = parallel.sum(nll).item()
     return Score(
-        loss=total / team.sum(tokens).item(), bpb=total / log(2) / store.splits[split].bytes
+        loss=total / parallel.sum(tokens).item(), bpb=total / log(2) / store.splits[split].bytes
     )
 
 
-def _own(
-    batches: Iterable[tuple[Tensor, Tensor]], team: ParallelContext
+def _local_batches(
+    batches: Iterable[tuple[Tensor, Tensor]], parallel: ParallelContext
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The process's own batches, as many as every other's: the last ones may score nothing."""
-    for turn in _batched(batches, team.layout.data):
-        inputs, targets = turn[team.data_rank if team.data_rank < len(turn) else 0]
-        yield inputs, targets if team.data_rank < len(turn) else torch.full_like(targets, IGNORED)
+    """Yield this process's batches. All processes get the same number; the last ones may have no
+    targets.
+    """
+    for turn in _batched(batches, parallel.layout.data):
+        inputs, targets = turn[parallel.data_rank if parallel.data_rank < len(turn) else 0]
+        yield (
+            inputs,
+            targets if parallel.data_rank < len(turn) else torch.full_like(targets, IGNORED),
+        )
 
 
 def _batched(
     items: Iterable[tuple[Tensor, Tensor]], size: int
 ) -> Iterator[list[tuple[Tensor, Tensor]]]:
     iterator = iter(items)
-    while turn := list(islice(iterator, size)):
-        yield turn
+    while True:
+        chunk = list(islice(iterator, size))
+        if not chunk:
+            return
+        yield chunk

@@ -1,6 +1,4 @@
-"""What the process that trains takes of its machine, under names that MLflow shows as system
-metrics.
-"""
+"""Resource usage of the training process, under the names that MLflow shows as system metrics."""
 
 from time import perf_counter
 
@@ -11,23 +9,30 @@ SECONDS_BETWEEN = 10.0
 
 
 class Usage:
-    """Measures this process since the last sample; a sample takes less than a millisecond."""
+    """Measures this process since the last sample. A sample takes less than a millisecond."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        self._cpu, self._at, self._next = self._spent(), perf_counter(), 0.0
+        self._cpu = self._spent()
+        self._at = perf_counter()
+        self._next = 0.0
 
     def sample(self) -> dict[str, float]:
-        """Empty until `SECONDS_BETWEEN` have passed since the last one; CPU: 100 is one core;
-        memory in 1e6 bytes: the resident of this process, and what its allocator holds of the GPU;
-        the GPU's own utilization, where nvidia-ml-py is installed.
+        """Return usage since the last sample, or an empty dictionary within `SECONDS_BETWEEN` of
+        it.
+
+        CPU utilization is in percent of one core. Memory, in units of 1e6 bytes, is resident memory
+        and what the allocator reserves on the GPU. GPU utilization is included if nvidia-ml-py is
+        installed.
         """
         now = perf_counter()
         if now < self._next:
             return {}
-        cpu, self._next = self._spent(), now + SECONDS_BETWEEN
+        self._next = now + SECONDS_BETWEEN
+        cpu = self._spent()
         share = 100 * (cpu - self._cpu) / max(now - self._at, 1e-3)
-        self._cpu, self._at = cpu, now
+        self._cpu = cpu
+        self._at = now
         memory = self._process.memory_info().rss / 1e6
         return {
             "system/cpu_utilization_percentage": share,
@@ -43,10 +48,8 @@ class Usage:
 def _gpu() -> dict[str, float]:
     if not torch.cuda.is_available():
         return {}
-    held = {"system/gpu_memory_usage_megabytes": torch.cuda.memory_reserved() / 1e6}
+    metrics = {"system/gpu_memory_usage_megabytes": torch.cuda.memory_reserved() / 1e6}
     try:
-        return {**held, "system/gpu_utilization_percentage": float(torch.cuda.utilization())}
-    except (
-        Exception
-    ):  # without nvidia-ml-py, or what that raises: a figure is missing, no run fails
-        return held
+        return {**metrics, "system/gpu_utilization_percentage": float(torch.cuda.utilization())}
+    except Exception:  # nvidia-ml-py is missing or fails: omit the figure, do not fail the run
+        return metrics

@@ -253,17 +253,17 @@ class Noted(ScheduleSlot):
 
 
 def test_the_clock_is_read_in_stretches_where_the_device_must_be_waited_for():
-    course = TimeProgress(limit(10.0), FullBatch(), (0.5,), pause=1.0)
+    progress = TimeProgress(limit(10.0), FullBatch(), (0.5,), pause=1.0)
     read, seconds = [], 0.0
     for step in range(1, 1000):
         seconds += 0.125
-        if course.reads(step):
+        if progress.reads(step):
             read.append(step)
-            course.spend(step, seconds)
+            progress.spend(step, seconds)
         else:
-            assert course.moment(step) == NOTHING
-        assert course.share(step) == seconds / 10  # steps of one length are told exactly
-        if course.over:
+            assert progress.events(step) == NOTHING
+        assert progress.share(step) == seconds / 10  # steps of one length are told exactly
+        if progress.over:
             break
     assert read[:4] == [1, 9, 17, 25]
     assert read[-2:] == [73, 80]  # 9.125 seconds, then the 7 steps that are left
@@ -271,11 +271,11 @@ def test_the_clock_is_read_in_stretches_where_the_device_must_be_waited_for():
 
 
 def test_when_things_happen():
-    course = TimeProgress(limit(1.0), FullBatch(), (0.25, 0.5))
+    progress = TimeProgress(limit(1.0), FullBatch(), (0.25, 0.5))
     moments = []
     for step, seconds in enumerate([0.001, 0.002, 0.012, 0.26, 0.9, 1.1], start=1):
-        course.spend(step, seconds)
-        moments.append(course.moment(step))
+        progress.spend(step, seconds)
+        moments.append(progress.events(step))
     assert moments == [
         NOTHING,
         NOTHING,
@@ -287,12 +287,12 @@ def test_when_things_happen():
 
 
 def test_sizes_that_were_drawn_stay_when_a_run_goes_on():
-    course = TimeProgress(limit(10.0), Straight(0.25), ())
-    course.seen(3)
-    course.spend(3, 6.0)
-    drawn = list(islice(StepSampler(course), 5))
+    progress = TimeProgress(limit(10.0), Straight(0.25), ())
+    progress.seen(3)
+    progress.spend(3, 6.0)
+    drawn = list(islice(StepSampler(progress), 5))
     assert drawn == [[0], [1], [2], [3, 4], [5, 6, 7]]  # at 0.6 and 0.8 of the seconds
     again = TimeProgress(limit(10.0), Straight(0.25), ())
-    again.restore(course.state())
+    again.restore(progress.state())
     again.spend(4, 7.0)
     assert list(islice(StepSampler(again), 5)) == drawn
