@@ -17,8 +17,8 @@ from ablab.train.budget import TimeLimit
 from ablab.train.parallel import MemoryShort, ParallelContext
 
 if TYPE_CHECKING:
+    from ablab.train.job import Job
     from ablab.train.recorder import Hooks
-    from ablab.train.run import Job
 
 
 def exit_cause(code: int) -> str:
@@ -86,7 +86,7 @@ def attempt(
 
 def _job(spec: RunSpec, context: WorkerContext, registry: Registry, record: Record) -> "Job":
     from ablab.data.store import open_store
-    from ablab.train.run import Job
+    from ablab.train.job import Job
 
     value = rebuild(spec, registry)
     check_machine(spec)

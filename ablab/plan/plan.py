@@ -23,8 +23,7 @@ from ablab.records.study_content import Arm, Expected
 from ablab.spec.run import RecipeConfig
 from ablab.spec.study import Study
 from ablab.train.budget import TimeLimit
-from ablab.train.numerics import NUMERICS_VERSION
-from ablab.train.precision import resolve_precision
+from ablab.train.numerics import NUMERICS_VERSION, resolve_precision
 
 
 @dataclass(frozen=True)

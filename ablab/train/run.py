@@ -5,7 +5,6 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -15,81 +14,19 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ablab.arch.decoder.build import build_model, seed_of
-from ablab.arch.recipe import Recipe
-from ablab.arch.value import Architecture
-from ablab.data.batches import Batches, Sequences
-from ablab.data.store import TokenStore
+from ablab.data.batches import Sequences
 from ablab.errors import UserError
 from ablab.files import write_atomically
-from ablab.train.budget import TimeLimit
-from ablab.train.checkpoint import AtomicCheckpointIO
 from ablab.train.costs import decoding, decoding_on_parts, training_peak
-from ablab.train.environment import ProcessGroupEnvironment
+from ablab.train.job import Job, Outcome
+from ablab.train.lightning_plugins import AtomicCheckpointIO, ProcessGroupEnvironment
 from ablab.train.module import TrainedDecoder
+from ablab.train.numerics import resolve_precision
 from ablab.train.parallel import ParallelContext
-from ablab.train.precision import resolve_precision
-from ablab.train.progress import Progress, TimeProgress, TokenProgress
 from ablab.train.recorder import SILENT, Cadence, Hooks, Recorder
 from ablab.train.result import RunCost, RunResult
 from ablab.train.scoring import score
 from ablab.train.sharded import Parts, ShardedStrategy
-
-_PAUSE_SECONDS = 0.2  # between readings of the clock on CUDA, which must wait for the device
-
-
-@dataclass(frozen=True)
-class Job:
-    """The complete definition of one run.
-
-    `batches` are fixed, or follow from a time limit. `validate_at` are shares of the budget at
-    which the validation split is scored. `compile` states whether blocks are compiled.
-    `micro_batch` limits the number of sequences processed at once (None: no limit).
-    """
-
-    arch: Architecture
-    recipe: Recipe
-    store: TokenStore
-    batches: Batches | TimeLimit
-    seed: int
-    flops_per_token: float
-    folder: Path
-    validate_at: tuple[float, ...] = (0.25, 0.5, 0.75)
-    checkpoint_seconds: float = 30.0
-    compile: bool = False
-    micro_batch: int | None = None
-
-    @property
-    def steps(self) -> int | None:
-        """Total number of steps, or None if it is not known in advance."""
-        return self.batches.steps if isinstance(self.batches, Batches) else None
-
-    def progress(self) -> Progress:
-        """Return a new progress at the start of the budget."""
-        if isinstance(self.batches, Batches):
-            return TokenProgress(self.batches, self.validate_at)
-        return TimeProgress(
-            self.batches,
-            self.recipe.ramp,
-            self.validate_at,
-            _PAUSE_SECONDS if torch.cuda.is_available() else 0.0,
-        )
-
-    @property
-    def checkpoint(self) -> Path:
-        """Path of the checkpoint while the run is unfinished."""
-        return self.folder / "checkpoint.ckpt"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The outcome of a call of `train`.
-
-    `result` is None if the run was stopped early. `busy_seconds` were spent in training steps and
-    validation by this call.
-    """
-
-    result: RunResult | None
-    busy_seconds: float
 
 
 def train(job: Job, hooks: Hooks, parallel: ParallelContext | None = None) -> Outcome:

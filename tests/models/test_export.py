@@ -20,8 +20,9 @@ from ablab.models.load import trained_model
 from ablab.plan.plan import rebuild
 from ablab.records.home import Home
 from ablab.records.run_record import Record
+from ablab.train.job import Job
 from ablab.train.recorder import Hooks
-from ablab.train.run import Job, train
+from ablab.train.run import train
 from tests.conftest import STUDY
 
 transformers = pytest.importorskip("transformers")

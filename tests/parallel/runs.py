@@ -11,9 +11,10 @@ from ablab.arch.composition.registry import load_registry
 from ablab.arch.recipe import Recipe
 from ablab.data.batches import Batches
 from ablab.data.store import open_store
+from ablab.train.job import Job
 from ablab.train.parallel import ParallelContext, ParallelLayout
 from ablab.train.recorder import Hooks
-from ablab.train.run import Job, train
+from ablab.train.run import train
 
 DIMS = {"layers": 2, "width": 32, "heads": 4, "vocab": 304, "context": 16}
 SINGLE = ParallelLayout()

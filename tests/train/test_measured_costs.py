@@ -17,8 +17,9 @@ from ablab.arch.modules.context import KVCache
 from ablab.arch.recipe import Recipe
 from ablab.data.batches import Batches
 from ablab.train.costs import LiveBytes, decoding, training_peak
+from ablab.train.job import Job
 from ablab.train.recorder import SILENT
-from ablab.train.run import Job, train
+from ablab.train.run import train
 from tests.conftest import ROOT
 
 DIMS = {"layers": 3, "width": 32, "heads": 4, "vocab": 300, "context": 64}

@@ -13,10 +13,11 @@ from ablab.arch.counting.account import account
 from ablab.arch.recipe import AdamW, Cosine, Recipe
 from ablab.data.batches import Batches, Sequences
 from ablab.train import run as training
+from ablab.train.job import Job
 from ablab.train.module import TrainedDecoder
 from ablab.train.numerics import NUMERICS_VERSION
 from ablab.train.recorder import Hooks
-from ablab.train.run import Job, train
+from ablab.train.run import train
 
 DIMS = {"layers": 1, "width": 16, "heads": 2, "vocab": 300, "context": 16}
 
@@ -188,7 +189,7 @@ def test_checkpoints_run_no_code(job, monkeypatch):
 
 
 def test_a_checkpoint_that_cannot_be_written_is_loud(job):
-    from ablab.train.checkpoint import AtomicCheckpointIO
+    from ablab.train.lightning_plugins import AtomicCheckpointIO
 
     with pytest.raises(OSError, match="No such file"):
         AtomicCheckpointIO().save_checkpoint({"a": 1}, job.folder / "nowhere" / "x.ckpt")

@@ -1,12 +1,16 @@
-"""Checkpoints that are written atomically and loaded without executing code."""
+"""Plugins of Lightning's trainer: atomic checkpoint files, and processes that ablab has already
+started.
+"""
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
 from ablab.files import write_atomically
+from ablab.train.parallel import ParallelContext
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -25,3 +29,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Load a checkpoint that contains only tensors and plain values."""
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class ProcessGroupEnvironment(LightningEnvironment):
+    """The processes of a run, which already form the default process group."""
+
+    def __init__(self, parallel: ParallelContext) -> None:
+        super().__init__()
+        self._parallel = parallel
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        """True: Lightning must not start processes."""
+        return True
+
+    def local_rank(self) -> int:
+        """Return the rank within the node."""
+        return self._parallel.rank % self._parallel.layout.local
+
+    def node_rank(self) -> int:
+        """Return the rank of the node."""
+        return self._parallel.rank // self._parallel.layout.local
