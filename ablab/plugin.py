@@ -28,12 +28,10 @@ from ablab.arch.modules.attention import (
     NoScoreBias,
     SelfAttention,
 )
-from ablab.arch.modules.context import ForwardContext, KVCache
+from ablab.arch.modules.context import ContextModule, ForwardContext, KVCache
 from ablab.arch.modules.heads import TiedHead, UntiedHead
 from ablab.arch.modules.layers import (
     FinalNorm,
-    GatedMlp,
-    Gelu,
     LayerNorm,
     LearnedPosition,
     NoFinal,
@@ -41,13 +39,12 @@ from ablab.arch.modules.layers import (
     NoNorm,
     NoPosition,
     Normal,
-    PlainMlp,
     PostNorm,
     RmsNorm,
     Unscaled,
-    ff_width,
 )
 from ablab.arch.modules.linear import Embedding, Linear, fused, split_linears
+from ablab.arch.modules.mlp import GatedMlp, Gelu, PlainMlp, ff_width
 from ablab.arch.modules.ranks import Ranks
 from ablab.arch.recipe import (
     AdamW,
@@ -59,8 +56,8 @@ from ablab.arch.recipe import (
     ScheduleSlot,
 )
 from ablab.arch.roles import Kind, Parallel, Role
+from ablab.arch.slots import Activation, InitStd, LogitScale, Pattern, ResidualInitScale, Scores
 from ablab.arch.value import (
-    Activation,
     Architecture,
     Branch,
     BuildContext,
@@ -68,16 +65,11 @@ from ablab.arch.value import (
     Dims,
     Final,
     Head,
-    InitStd,
-    LogitScale,
     Norm,
-    Pattern,
     Position,
-    ResidualInitScale,
     ResidualJoin,
     Rotate,
     ScoreBias,
-    Scores,
 )
 from ablab.errors import UserError
 
@@ -92,6 +84,7 @@ __all__ = [
     "BuildContext",
     "ByLayer",
     "Causal",
+    "ContextModule",
     "Cosine",
     "Dims",
     "Edit",

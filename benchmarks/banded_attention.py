@@ -12,7 +12,7 @@ from time import perf_counter
 import torch
 
 from ablab.arch.modules.attention import Banded, Causal
-from ablab.arch.value import Scores
+from ablab.arch.slots import Scores
 
 ROUNDS, HEADS, HEAD_DIM, BAND = 7, 4, 32, 128
 

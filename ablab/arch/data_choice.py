@@ -1,4 +1,6 @@
-"""What an arm may choose of its data: the third root of paths. The study says the rest."""
+"""The part of the data that an arm may choose, the third root of paths. The study defines the
+rest.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TokenizerChoice:
-    """A tokenizer as a study file would say it: its kind and options (`vocab`, …). Checked when the
+    """A tokenizer as in a study file: its kind and options (`vocab`, …). It is validated when the
     study is planned.
     """
 
@@ -14,19 +16,21 @@ class TokenizerChoice:
     options: tuple[tuple[str, Any], ...] = ()
 
     def settings(self) -> dict[str, Any]:
-        """As a study's `data.tokenizer`."""
+        """Return the value of a study's `data.tokenizer`."""
         return {"kind": self.kind, **dict(self.options)}
 
 
 @dataclass(frozen=True)
 class DataChoice:
-    """The arm's own tokenizer and context (tokens); None: the study's."""
+    """The tokenizer and context (in tokens) that an arm chooses; None stands for the study's."""
 
     tokenizer: TokenizerChoice | None = None
     context: int | None = None
 
     def sizes(self) -> dict[str, int]:
-        """The sizes that follow, as far as they can be known here."""
+        """Return the sizes that follow from the choice, as far as they are known before the
+        tokenizer is trained.
+        """
         vocab = dict(self.tokenizer.options).get("vocab") if self.tokenizer else None
         return {
             name: size

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from torch.optim import AdamW as TorchAdamW
 from torch.optim import Optimizer
 
-from ablab.arch.value import Slot
+from ablab.arch.slots import Slot
 
 
 class OptimizerSlot(Slot):

@@ -5,9 +5,10 @@ model. A module declares its roles in `roles`, a mapping from the names of its o
 module without roles is replicated on every rank and initialises itself (`reset_parameters`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol, runtime_checkable
 
 from torch import nn
 
@@ -39,6 +40,22 @@ class Role:
     kind: Kind
     parallel: Parallel = Parallel.REPLICATED
     writes_stream: bool = False
+
+
+@runtime_checkable
+class DeclaresRoles(Protocol):
+    """A module that declares the roles of its own parameters, by name."""
+
+    roles: Mapping[str, Role]
+
+
+@runtime_checkable
+class ResetsParameters(Protocol):
+    """A module that initialises its own parameters."""
+
+    def reset_parameters(self) -> None:
+        """Set initial values from torch's global random state."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -75,10 +92,14 @@ def weights(model: nn.Module) -> Iterator[Weight]:
     """Yield every parameter of `model` once, in the order of the model."""
     visited: set[nn.Parameter] = set()
     for prefix, module in model.named_modules():
-        roles: dict[str, Role] = getattr(module, "roles", {})
+        roles = _roles(module)
         for name, parameter in module.named_parameters(recurse=False):
             if parameter not in visited:
                 visited.add(parameter)
                 yield Weight(
                     f"{prefix}.{name}" if prefix else name, parameter, roles.get(name), module
                 )
+
+
+def _roles(module: nn.Module) -> Mapping[str, Role]:
+    return module.roles if isinstance(module, DeclaresRoles) else {}

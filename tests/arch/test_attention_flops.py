@@ -11,7 +11,7 @@ from ablab.arch.decoder.decoder import on_meta
 from ablab.arch.modules.attend import Dense
 from ablab.arch.modules.attention import Banded, Causal
 from ablab.arch.modules.banded import Local
-from ablab.arch.value import Pattern
+from ablab.arch.slots import Pattern
 from ablab.testing.plugins import check_flops
 
 DIMS = {"layers": 2, "width": 64, "heads": 4, "vocab": 100, "context": 100}

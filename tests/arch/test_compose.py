@@ -9,7 +9,8 @@ import pytest
 import ablab
 from ablab.arch.composition.compose import Composite, EditClaim, compose, overlap
 from ablab.arch.modules.attention import Attention, NoRotation
-from ablab.arch.modules.layers import LayerNorm, NoPosition, PlainMlp
+from ablab.arch.modules.layers import LayerNorm, NoPosition
+from ablab.arch.modules.mlp import PlainMlp
 from ablab.arch.recipe import LossTerm
 from ablab.errors import UserError
 

@@ -29,8 +29,8 @@ class Torchs(FlopCounterMode):
 
 @pytest.fixture
 def nothing_known(monkeypatch):
-    monkeypatch.setattr(counter, "_outcomes", {})
-    return counter._outcomes
+    monkeypatch.setattr(counter, "_cache", {})
+    return counter._cache
 
 
 def legal():
@@ -115,7 +115,7 @@ def test_an_operation_that_fails_fails_again(nothing_known):
 
 
 def test_what_is_remembered_is_bounded(nothing_known, monkeypatch):
-    monkeypatch.setattr(counter, "_MOST_REMEMBERED", 10)
+    monkeypatch.setattr(counter, "_CACHE_SIZE", 10)
     with Counter() as counted:
         for size in range(1, 40):
             torch.mm(meta(size, 1), meta(1, 1))

@@ -9,7 +9,7 @@ from ablab.arch.composition.model import architecture
 from ablab.arch.counting.account import account, count_flops
 from ablab.arch.decoder.decoder import on_meta
 from ablab.arch.modules.attention import Banded, Causal
-from ablab.arch.value import Scores
+from ablab.arch.slots import Scores
 
 # Computed from the reference implementations of GPT-1, GPT-2 and LLaMA.
 PUBLISHED = {

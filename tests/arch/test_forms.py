@@ -94,8 +94,8 @@ def test_without_any_form():
 def test_weights_are_joined_and_turned():
     match = Match("h.{}.c", ("b.{}.q", "b.{}.k"), transposed=True)
     assert [one.ours for one in match.layers(2)] == [("b.0.q", "b.0.k"), ("b.1.q", "b.1.k")]
-    assert match.turned(torch.zeros(2, 3)).shape == (3, 2)
-    assert match.turned(torch.zeros(3)).shape == (3,)
+    assert match.converted(torch.zeros(2, 3)).shape == (3, 2)
+    assert match.converted(torch.zeros(3)).shape == (3,)
 
 
 def test_a_strangers_family_brings_its_own_form(tmp_path):

@@ -11,7 +11,7 @@ import ablab
 from ablab.arch.composition.base import BASE
 from ablab.arch.decoder.build import build_model
 from ablab.arch.modules.context import ForwardContext
-from ablab.arch.modules.layers import ff_width
+from ablab.arch.modules.mlp import ff_width
 from ablab.arch.value import ByLayer, Dims, at_layer
 
 DIMS = Dims(layers=2, width=24, heads=3, vocab=40, context=12)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 import ablab
 from ablab.arch.modules.attention import Banded, Causal
-from ablab.arch.value import Scores
+from ablab.arch.slots import Scores
 from tests.plugins.small import DIMS, DOUBLE, lively
 
 

@@ -8,11 +8,12 @@ from ablab.arch.modules.layers import (
     NoFinal,
     NoLogitScale,
     Normal,
-    PlainMlp,
     PostNorm,
     Unscaled,
 )
-from ablab.arch.value import Architecture, Dims, Init, Logits
+from ablab.arch.modules.mlp import PlainMlp
+from ablab.arch.slots import Init, Logits
+from ablab.arch.value import Architecture, Dims
 
 BASE = Architecture(
     dims=Dims(),

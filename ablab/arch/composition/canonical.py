@@ -1,5 +1,5 @@
-"""Values as plain JSON types, under names that do not depend on where a class is defined: what the
-keys of runs are computed from.
+"""Values as plain JSON types, under names that do not depend on where a class is defined. Run keys
+are computed from them.
 """
 
 import dataclasses
@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from ablab.arch.composition.declare import plugin_names
-from ablab.arch.value import Slot
+from ablab.arch.slots import Slot
 from ablab.errors import UserError
 
 _ATTRIBUTE = "stable_name"
@@ -16,15 +16,16 @@ _ATTRIBUTE = "stable_name"
 
 @lru_cache(maxsize=4096)
 def stable_name(cls: type) -> str:
-    """The name of a value class in keys, which stays the same when the class moves to another
-    module.
+    """Return the name of a value class in run keys, which stays the same when the class moves to
+    another module.
 
     By default this is the name of the class, preceded by the plugins that its module declares
     (`rope.Rotary`), so that plugins of different authors need not avoid each other's class names.
     A class that is renamed keeps its name in keys by a class attribute `stable_name: ClassVar[str]`
     of its own; subclasses do not inherit it.
     """
-    if (explicit := vars(cls).get(_ATTRIBUTE)) is not None:
+    explicit = vars(cls).get(_ATTRIBUTE)
+    if explicit is not None:
         return explicit
     return ".".join(filter(None, ("+".join(plugin_names(cls)), cls.__name__)))
 
@@ -42,17 +43,19 @@ def canonical(value: Any) -> Any:
 
 
 class StableNames:
-    """The names of the value classes that a registry's modules define or import. Two classes may
-    not share a name, because runs with one would be taken for runs with the other.
+    """The names of the value classes that the modules of a registry define or import.
+
+    Two classes may not have the same name, because runs with one would be taken for runs with the
+    other.
     """
 
     def __init__(self) -> None:
         self._classes: dict[str, type] = {}
 
     def add_module(self, module: ModuleType) -> None:
-        """Add the value classes in `module`. Raises UserError for a name of another class."""
+        """Add the value classes in `module`. Raises UserError if two have the same name."""
         for value in vars(module).values():
-            # A slot's interface is no dataclass, and the value of no slot.
+            # The interface of a slot is no dataclass and cannot be a value.
             if isinstance(value, type) and issubclass(value, Slot) and _is_value_class(value):
                 self._add(value)
 

@@ -1,7 +1,7 @@
-"""Composition: edits applied to a base value, in any order, with the same result.
+"""Composition: applying edits to a base value, with a result that does not depend on their order.
 
-A path has one of three roots: `recipe.…`, `data.…` (tokenizer, context), and the architecture's own
-slots, written bare (`mixer.kv_heads`). Two plugins that claim the same path, or one above
+A path has one of three roots: `recipe.…`, `data.…` (tokenizer, context), or none for a slot of the
+architecture (`mixer.kv_heads`). Two plugins that claim the same path, or one above
 another's, conflict.
 """
 
@@ -14,7 +14,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from ablab.arch.composition.base import BASE
 from ablab.arch.data_choice import DataChoice
 from ablab.arch.recipe import Recipe, Terms
-from ablab.arch.value import Architecture, ByLayer, Slot
+from ablab.arch.slots import Slot
+from ablab.arch.value import Architecture, ByLayer
 from ablab.errors import UserError, unknown
 
 Edit = Mapping[str, Any]
@@ -23,7 +24,7 @@ _ROOTS = ("arch", "recipe", "data")
 
 @dataclass(frozen=True)
 class Composite:
-    """What an arm is: an architecture, a recipe, and what it chooses of its data."""
+    """The value of an arm: an architecture, a recipe, and the data choices of the arm."""
 
     arch: Architecture = BASE
     recipe: Recipe = Recipe()
@@ -32,7 +33,7 @@ class Composite:
 
 @dataclass(frozen=True)
 class EditClaim:
-    """A plugin's edit, under the name that the plugin has in the expression."""
+    """A plugin's edit, with the plugin's name in the expression."""
 
     plugin: str
     edit: Edit
@@ -41,10 +42,10 @@ class EditClaim:
 
 
 class Conflict(UserError):
-    """Two plugins that do not go together. `plugins`: their names."""
+    """Two plugins cannot be combined. `plugins` are their names."""
 
     def __init__(self, message: str, plugins: tuple[str, str]) -> None:
-        super().__init__(message, plugins)  # both, so that it can be pickled
+        super().__init__(message, plugins)  # both, so that the exception can be pickled
         self.plugins = plugins
 
     def __str__(self) -> str:
@@ -52,8 +53,8 @@ class Conflict(UserError):
 
 
 def compose(base: Composite, claims: Sequence[EditClaim]) -> Composite:
-    """`base` with all edits applied. Raises UserError on conflicts, unmet requirements and unknown
-    paths.
+    """Return `base` with all edits applied. Raises UserError on conflicts, unmet requirements and
+    unknown paths.
     """
     check_conflicts(claims)
     value = base
@@ -67,8 +68,8 @@ def compose(base: Composite, claims: Sequence[EditClaim]) -> Composite:
 
 
 def check_conflicts(claims: Sequence[EditClaim]) -> None:
-    """Raises Conflict for the first two plugins that write the same path, or one above the other's,
-    or that declare not to go together; UserError for a requirement that is not met.
+    """Raise Conflict for the first two plugins that write the same path, or one above the other's,
+    or that declare a conflict. Raise UserError for a requirement that is not met.
     """
     names = {claim.plugin for claim in claims}
     for claim in claims:
@@ -84,8 +85,9 @@ def check_conflicts(claims: Sequence[EditClaim]) -> None:
             )
     for i, a in enumerate(claims):
         for b in claims[i + 1 :]:
-            if shared := overlap(a.edit, b.edit):
-                mine, theirs = shared
+            paths = overlap(a.edit, b.edit)
+            if paths is not None:
+                mine, theirs = paths
                 where = f"`{mine}`" if mine == theirs else f"`{mine}` and `{theirs}`"
                 raise Conflict(
                     f"{a.plugin!r} and {b.plugin!r} conflict: both write {where}; "
@@ -95,13 +97,14 @@ def check_conflicts(claims: Sequence[EditClaim]) -> None:
 
 
 def overlap(a: Edit, b: Edit) -> tuple[str, str] | None:
-    """A path of `a` and a path of `b` of which one is, or lies above, the other; None where there
-    is no such pair.
+    """Return a path of `a` and a path of `b` that are equal or of which one lies above the other,
+    or None if there is no such pair.
     """
     for mine in sorted(a):
         for theirs in sorted(b):
-            x, y = _rooted(mine) + ".", _rooted(theirs) + "."
-            if x.startswith(y) or y.startswith(x):
+            prefix_a = _rooted(mine) + "."
+            prefix_b = _rooted(theirs) + "."
+            if prefix_a.startswith(prefix_b) or prefix_b.startswith(prefix_a):
                 return mine, theirs
     return None
 
@@ -111,12 +114,13 @@ def _rooted(path: str) -> str:
 
 
 def _write(node: Any, keys: list[str], new: Any, path: str) -> Any:
-    key, rest = keys[0], keys[1:]
+    key = keys[0]
+    rest = keys[1:]
     if isinstance(node, Terms) and not rest:
         return node.with_entry(key, new)
-    known = _fields(node)
-    if key not in known:
-        raise unknown("slot", path, _nearby(path, keys, known))
+    names = _fields(node)
+    if key not in names:
+        raise unknown("slot", path, _nearby(path, keys, names))
     if rest:
         inner = _write(getattr(node, key), rest, new, path)
         return replace(node, **{key: inner})
@@ -128,9 +132,9 @@ def _fields(node: Any) -> set[str]:
     return {f.name for f in dataclasses.fields(node)} if dataclasses.is_dataclass(node) else set()
 
 
-def _nearby(path: str, keys: list[str], known: set[str]) -> list[str]:
-    above = path[: len(path) - len(".".join(keys))]
-    return [above + name for name in known]
+def _nearby(path: str, keys: list[str], names: set[str]) -> list[str]:
+    parent = path[: len(path) - len(".".join(keys))]
+    return [parent + name for name in names]
 
 
 def _check_type(owner: type, key: str, new: Any, path: str) -> None:

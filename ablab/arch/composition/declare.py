@@ -1,4 +1,4 @@
-"""The `@plugin` decorator: what a plugin class states about itself."""
+"""The `@plugin` decorator and the metadata that it attaches to a plugin class."""
 
 import inspect
 import re
@@ -12,14 +12,14 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 _MARK = "__ablab_plugin__"
-# Strict: a number is no boolean and no text, and finite; a whole number still is a float.
+# Strict: numbers must be finite and neither booleans nor strings; an int is accepted as a float.
 _OPTIONS = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 C = TypeVar("C", bound=type)
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What `@plugin` states beside the class."""
+    """The metadata given to `@plugin`."""
 
     name: str
     source: str
@@ -35,11 +35,11 @@ def plugin(
     requires: Sequence[str] = (),
     conflicts: Sequence[str] = (),
 ) -> Callable[[C], C]:
-    """Declares a class as a plugin: its fields are options (typed, validated), `edit()` gives the
-    paths it writes.
+    """Declare a class as a plugin. Its fields are typed, validated options, and `edit()` returns
+    the paths it writes.
 
-    `source` cites the paper. The name is the class's in snake_case unless `name` is given. The
-    class's docstring says in one line what the change is.
+    `source` cites the paper. `name` defaults to the name of the class in snake_case. The first line
+    of the docstring of the class describes the change.
     """
 
     def declare(cls: C) -> C:
@@ -55,23 +55,23 @@ def plugin(
 
 
 def declaration(cls: type) -> Declared | None:
-    """What `@plugin` states of `cls` itself; None for a class that is not a plugin."""
+    """Return the metadata that `@plugin` attached to `cls`, or None if it is not a plugin."""
     return vars(cls).get(_MARK)
 
 
 def declared_plugins(module: ModuleType) -> dict[type, Declared]:
-    """The plugins that `module` defines, without those that it imports."""
-    return {
-        value: declared
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and value.__module__ == module.__name__
-        and (declared := declaration(value)) is not None
-    }
+    """Return the plugins that `module` defines, excluding those that it imports."""
+    plugins: dict[type, Declared] = {}
+    for value in vars(module).values():
+        if isinstance(value, type) and value.__module__ == module.__name__:
+            declared = declaration(value)
+            if declared is not None:
+                plugins[value] = declared
+    return plugins
 
 
 def plugin_names(cls: type) -> tuple[str, ...]:
-    """The names of the plugins in the module that defines `cls`, sorted."""
+    """Return the sorted names of the plugins in the module that defines `cls`."""
     module = sys.modules.get(cls.__module__)
     plugins = declared_plugins(module).values() if module else ()
     return tuple(sorted(declared.name for declared in plugins))

@@ -1,4 +1,6 @@
-"""Model expressions: `gpt2:124M + rope(base=5e5) - scaled_init`, the one way to name an arm."""
+"""Model expressions such as `gpt2:124M + rope(base=5e5) - scaled_init`, the only way to name an
+arm.
+"""
 
 import ast
 import re
@@ -18,7 +20,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Mention:
-    """One term of an expression: its sign, the plugin's name and the options given."""
+    """One term of an expression: its sign, the name of the plugin and its explicit options."""
 
     sign: str
     name: str
@@ -28,14 +30,14 @@ class Mention:
 
 @dataclass(frozen=True)
 class Use:
-    """A plugin in force, with its options."""
+    """A plugin that a model uses, with its options."""
 
     plugin: Plugin
     instance: Any
 
     def claim(self) -> EditClaim:
-        """What it writes, requires and refuses. Raises UserError where the plugin's own code
-        fails.
+        """Return the paths it writes, its requirements and its conflicts. Raises UserError if the
+        code of the plugin fails.
         """
         declared = self.plugin.declared
         try:
@@ -49,14 +51,14 @@ class Use:
 
     def __str__(self) -> str:
         default = self.plugin.options
-        own = {f.name: getattr(self.instance, f.name) for f in fields(self.instance)}
-        changed = [f"{name}={value}" for name, value in own.items() if value != default[name]]
+        options = {f.name: getattr(self.instance, f.name) for f in fields(self.instance)}
+        changed = [f"{name}={value}" for name, value in options.items() if value != default[name]]
         return self.plugin.name + (f"({', '.join(changed)})" if changed else "")
 
 
 @dataclass(frozen=True)
 class Model:
-    """A resolved expression: the plugins in force (by name, sorted) and the family's dims."""
+    """A resolved expression: the plugins in use, sorted by name, and the dims of the family."""
 
     expression: str
     family: str
@@ -65,28 +67,28 @@ class Model:
     dims: Dims
 
     def compose(self, base: Composite) -> Composite:
-        """The arm's value: `base` with every plugin's edits. Raises UserError on conflicts."""
+        """Return `base` with the edits of all plugins. Raises UserError on conflicts."""
         return compose(base, [use.claim() for use in self.uses.values()])
 
 
 def resolve(text: str, registry: Registry) -> Model:
-    """Reads an expression against `registry`. Raises UserError that names the column and the
-    nearest names.
+    """Parse an expression and look up its names in `registry`. Raises UserError with the column and
+    similar names.
     """
     head, size, mentions = _parse(text)
     family = registry.family(head)
     uses = dict(_uses(family.plugins, registry))
-    seen: set[str] = set()
+    names: set[str] = set()
     for mention in mentions:
-        if mention.name in seen:
+        if mention.name in names:
             raise UserError(f"column {mention.column}: {mention.name!r} is named twice in {text!r}")
-        seen.add(mention.name)
+        names.add(mention.name)
         _apply(mention, uses, registry, text)
     return Model(text, head, size, dict(sorted(uses.items())), family.dims(size))
 
 
 def parse_terms(text: str) -> list[Mention]:
-    """The terms of `rope + rmsnorm - scaled_init`; the first sign may be left out."""
+    """Return the terms of `rope + rmsnorm - scaled_init`. The first sign may be omitted."""
     stripped = text.strip()
     if not stripped:
         return []
@@ -100,7 +102,8 @@ def _apply(mention: Mention, uses: dict[str, Use], registry: Registry, text: str
     if mention.sign == "-":
         if not present:
             raise UserError(
-                f"column {mention.column}: {text!r} removes {mention.name!r}, which is not there"
+                f"column {mention.column}: {text!r} removes {mention.name!r}, "
+                "which it does not contain"
             )
         if mention.options:
             raise UserError(
@@ -109,7 +112,7 @@ def _apply(mention: Mention, uses: dict[str, Use], registry: Registry, text: str
         del uses[mention.name]
     elif present and not mention.options:
         raise UserError(
-            f"column {mention.column}: {text!r} adds {mention.name!r}, which is there already"
+            f"column {mention.column}: {text!r} adds {mention.name!r}, which it already contains"
         )
     else:
         uses[mention.name] = Use(plugin, plugin.configure(mention.options))
@@ -122,7 +125,9 @@ def _uses(text: str, registry: Registry) -> Iterator[tuple[str, Use]]:
 
 
 def _parse(text: str) -> tuple[str, str | None, list[Mention]]:
-    position, sign, column = 0, None, 1
+    position = 0
+    sign: str | None = None
+    column = 1
     head: tuple[str, str | None] | None = None
     mentions: list[Mention] = []
     while text[position:].strip():
@@ -168,8 +173,11 @@ def _parse(text: str) -> tuple[str, str | None, list[Mention]]:
 
 
 def _options(text: str, start: int) -> tuple[dict[str, Any], int]:
-    """The options that begin behind an opening bracket at `start`, and where they end."""
-    depth, end = 1, start
+    """Return the options that follow the opening bracket before `start`, and the position after the
+    closing one.
+    """
+    depth = 1
+    end = start
     while end < len(text) and depth:
         depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(text[end], 0)
         end += 1

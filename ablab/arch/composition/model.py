@@ -1,4 +1,4 @@
-"""From an expression and sizes to a checked composite."""
+"""From an expression and sizes to a validated composite."""
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
@@ -13,13 +13,15 @@ from ablab.errors import UserError, unknown
 
 
 def sized(dims: Dims, overrides: Mapping[str, Any]) -> Dims:
-    """`dims` with `overrides`; a head dimension that is not given follows width and heads anew.
-    Raises UserError.
+    """Return `dims` with `overrides`. If width or heads change, head_dim is derived from them again
+    unless it is overridden as well.
+
+    Raises UserError if an override is unknown or invalid.
     """
-    known = [f.name for f in fields(Dims)]
+    names = [f.name for f in fields(Dims)]
     for name, value in overrides.items():
-        if name not in known:
-            raise unknown("size", name, known)
+        if name not in names:
+            raise unknown("size", name, names)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise UserError(f"{name} must be a whole number of at least 1, not {value!r}")
     if {"width", "heads"} & set(overrides):
@@ -34,17 +36,16 @@ def sized(dims: Dims, overrides: Mapping[str, Any]) -> Dims:
 
 
 def composite(model: Model, base: Composite, overrides: Mapping[str, Any]) -> Composite:
-    """The arm's value at its size: the family's, under what the arm chooses of its data, under
-    `overrides`.
+    """Return the value of an arm. Its sizes are those of the family, overridden by the data choices
+    of the arm, then by `overrides`.
 
-    Raises UserError on conflicts and sizes that don't fit.
+    Raises UserError on conflicts and on sizes that do not fit together.
     """
     value = model.compose(replace(base, arch=replace(BASE, dims=model.dims)))
-    return replace(
-        value, arch=replace(value.arch, dims=sized(model.dims, {**value.data.sizes(), **overrides}))
-    )
+    dims = sized(model.dims, {**value.data.sizes(), **overrides})
+    return replace(value, arch=replace(value.arch, dims=dims))
 
 
 def architecture(expression: str, registry: Registry, overrides: Mapping[str, Any]) -> Architecture:
-    """The architecture of an expression, with sizes overridden."""
+    """Return the architecture of an expression, with some sizes overridden."""
     return composite(resolve(expression, registry), Composite(), overrides).arch

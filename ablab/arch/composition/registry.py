@@ -1,8 +1,8 @@
-"""Plugins and families: how they are declared, and how they are found.
+"""The registry of plugins and families, and how it is loaded.
 
-Built-ins are found as strangers' are: through the entry-point group `ablab.plugins`, whose entries
-name a module or a package; and a folder of loose files is loaded by path. Nothing is registered by
-being imported: a registry is a value.
+Built-in and third-party plugins are discovered in the same way, through the entry-point group
+`ablab.plugins`, whose entries name a module or a package. A folder of loose files is loaded by
+path. Importing a module registers nothing: a registry is a value.
 """
 
 import hashlib
@@ -36,11 +36,11 @@ GROUP = "ablab.plugins"
 
 @dataclass(frozen=True)
 class Family:
-    """A named set of plugins with named sizes. `plugins` is an expression's tail: `pre_norm +
-    scaled_init`.
+    """A named set of plugins with named sizes. `plugins` is an expression without a family, such as
+    `pre_norm + scaled_init`.
 
-    `recipe`: how its authors trained it, for studies that ask for it by the family's name; no part
-    of the family's models. `form`: how `transformers` says the same, if it can.
+    `recipe` is the published training recipe; a study has to request it by the name of the family.
+    `form` describes the same models in `transformers`, if it has them.
     """
 
     name: str
@@ -52,8 +52,8 @@ class Family:
     recipe: RecipePreset | None = None
 
     def dims(self, size: str | None) -> Dims:
-        """The dims of a named size; the first of the table without one. Raises UserError for an
-        unknown name.
+        """Return the dims of a named size, or of the first size if `size` is None. Raises UserError
+        for an unknown name.
         """
         if size is None:
             return next(iter(self.sizes.values()), Dims())
@@ -64,7 +64,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plugin in a registry. `digest`: see `source_digest`."""
+    """A plugin in a registry. `digest` is its `source_digest`."""
 
     cls: type
     declared: Declared
@@ -73,53 +73,49 @@ class Plugin:
 
     @property
     def name(self) -> str:
-        """Its name in expressions."""
+        """The name in expressions."""
         return self.declared.name
 
     @property
     def summary(self) -> str:
-        """The first paragraph of its docstring, in one line."""
+        """The first paragraph of the docstring, in one line."""
         return " ".join((inspect.getdoc(self.cls) or "").split("\n\n")[0].split())
 
     @property
     def options(self) -> dict[str, Any]:
-        """Its options with their defaults; one that must be given has the default `...`."""
+        """The options with their defaults; `...` stands for a required option."""
         return {f.name: _default(f) for f in fields(self.cls)}
 
     @property
     def paths(self) -> list[str]:
-        """What it writes with its default options; nothing is known where an option must be
-        given.
-        """
+        """The paths written with default options; empty if an option is required."""
         return sorted(self.configure({}).edit()) if ... not in self.options.values() else []
 
     def configure(self, options: Mapping[str, Any]) -> Any:
-        """An instance with `options`. Raises UserError for unknown names and values out of
-        range.
+        """Return an instance with `options`. Raises UserError for unknown names and invalid
+        values.
         """
-        known = [f.name for f in fields(self.cls)]
+        names = [f.name for f in fields(self.cls)]
         for key in options:
-            if key not in known:
-                raise unknown(f"option of {self.name}", key, known)
+            if key not in names:
+                raise unknown(f"option of {self.name}", key, names)
         try:
             return _instance(self.cls, options)
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "options"
-            given = f"={first['input']!r}" if where in options else ""
-            raise UserError(f"{self.name}({where}{given}): {first['msg']}") from error
+            value = f"={first['input']!r}" if where in options else ""
+            raise UserError(f"{self.name}({where}{value}): {first['msg']}") from error
 
 
 def _instance(cls: type, options: Mapping[str, Any]) -> Any:
     try:
         text = json.dumps(options)
-    except (
-        TypeError
-    ):  # JSON cannot say it, so it is out of range for any option that a record can hold
+    except TypeError:
+        # JSON has no such value, so it is invalid for every option that a record can hold.
         return cls(**options)
-    return TypeAdapter(cls).validate_json(
-        text
-    )  # where a list is a tuple too: a study file and a record write lists
+    # JSON validation accepts a list for a tuple: study files and records have lists.
+    return TypeAdapter(cls).validate_json(text)
 
 
 def _default(option: Field[Any]) -> Any:
@@ -138,23 +134,24 @@ class Registry:
         self._stable_names = StableNames()
 
     def plugin(self, name: str) -> Plugin:
-        """The plugin of that name; UserError with the nearest names otherwise."""
+        """Return the plugin called `name`. Raises UserError with similar names if there is none."""
         if name not in self.plugins:
             raise unknown("plugin", name, self.plugins)
         return self.plugins[name]
 
     def family(self, name: str) -> Family:
-        """The family of that name; UserError with the nearest names otherwise."""
+        """Return the family called `name`. Raises UserError with similar names if there is none."""
         if name not in self.families:
             raise unknown("family", name, self.families)
         return self.families[name]
 
     def add_module(self, module: ModuleType) -> None:
-        """Registers the plugins and families that `module` itself defines."""
+        """Register the plugins and families that `module` defines."""
         origin = getattr(module, "__file__", None) or module.__name__
         for value in vars(module).values():
+            # A family that is registered already was imported from the module that defines it.
             if isinstance(value, Family) and self.families.get(value.name) is not value:
-                self._claim(value.name, origin)  # or it was imported from where it is defined
+                self._claim(value.name, origin)
                 self.families[value.name] = value
         plugins = declared_plugins(module)
         digest = source_digest(module) if plugins else ""
@@ -172,8 +169,8 @@ class Registry:
 
 
 def load_registry(folders: Sequence[Path] = ()) -> Registry:
-    """The registry of installed plugins (entry points) and of the loose files in `folders`
-    (`test_*` and `_*` left out).
+    """Return the registry of installed plugins (entry points) and of the loose files in `folders`,
+    except `test_*` and `_*`.
     """
     registry = Registry()
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.value):
@@ -202,17 +199,17 @@ def _modules(module: ModuleType) -> Iterator[ModuleType]:
 
 
 def _load_file(file: Path) -> ModuleType:
-    """The module of a loose file, which may import the files beside it: `from .helper import x`, or
-    while it is loaded `from helper import x`.
+    """Import a loose file. It may import other files of its folder by `from .helper import x`, and
+    at module level also by `from helper import x`.
     """
     name = f"{_loose_package(file.parent)}.{file.stem}"
-    if (loaded := sys.modules.get(name)) is not None:
-        return loaded
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up by name
+    sys.modules[name] = module  # dataclasses look up their module by name
     try:
         with _importable(file.parent):
             spec.loader.exec_module(module)
@@ -223,7 +220,7 @@ def _load_file(file: Path) -> ModuleType:
 
 
 def _loose_package(folder: Path) -> str:
-    """The name of the package that a folder of loose files is loaded as."""
+    """Return the name of the package as which a folder of loose files is loaded."""
     name = f"ablab_loose_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     if name not in sys.modules:
         spec = ModuleSpec(name, None, is_package=True)
@@ -234,8 +231,8 @@ def _loose_package(folder: Path) -> str:
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """While within, files in `folder` can be imported by their bare names. It comes last, so that a
-    file hides no installed package.
+    """Make files in `folder` importable by their bare names within the context. The folder comes
+    last, so that a file hides no installed package.
     """
     sys.path.append(str(folder))
     try:

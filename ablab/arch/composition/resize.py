@@ -1,6 +1,4 @@
-"""Feed-forwards made wider or narrower, whatever they are: by what a branch says of its own width,
-layer by layer.
-"""
+"""Resizing of feed-forwards of any kind, layer by layer, through the methods of each branch."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,8 +8,8 @@ from ablab.errors import UserError
 
 
 def feed_forward_widths(arch: Architecture) -> tuple[int, ...]:
-    """How wide the feed-forward of each layer is inside. Raises UserError where there is none, or
-    one that cannot be resized.
+    """Return the number of hidden units in the feed-forward of each layer. Raises UserError if
+    there is none or if it cannot be resized.
     """
     if not any("mlp" in group for group in arch.wiring):
         raise UserError("it has no feed-forward branch (`mlp`) whose width could be changed")
@@ -28,15 +26,16 @@ def feed_forward_widths(arch: Architecture) -> tuple[int, ...]:
 
 
 def with_feed_forward_widths(arch: Architecture, widths: Sequence[int]) -> Architecture:
-    """`arch` with the feed-forward of each layer so wide inside, or as near to that as it can
-    be.
+    """Return `arch` with these numbers of hidden units in the feed-forwards of its layers, or as
+    close to them as possible.
     """
-    made = [
+    branches = [
         branch.resized(hidden, arch.dims.width)
         for branch, hidden in zip(_branches(arch), widths, strict=True)
     ]
-    alike = all(branch == made[0] for branch in made)
-    return replace(arch, mlp=made[0] if alike else ByLayer(*made))
+    if all(branch == branches[0] for branch in branches):
+        return replace(arch, mlp=branches[0])
+    return replace(arch, mlp=ByLayer(*branches))
 
 
 def _branches(arch: Architecture) -> list[Branch]:

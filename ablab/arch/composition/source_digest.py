@@ -1,5 +1,5 @@
-"""A digest of the code that a plugin runs: its own module, and every module that this imports and
-that belongs to no library.
+"""A digest of the code that a plugin runs: its module, and every module imported by it that does
+not belong to a library.
 """
 
 import ast
@@ -19,14 +19,14 @@ _LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
 
 
 def source_digest(module: ModuleType) -> str:
-    """A digest of the syntax trees of `module` and of the modules that it imports, directly or
-    through others; empty for a module without a source file.
+    """Return a digest of the syntax trees of `module` and of the modules that it imports, directly
+    or indirectly, or an empty string if the module has no source file.
 
-    Comments, layout and the module's own name do not matter. Left out are the standard library,
-    ablab itself, and installed packages other than the module's own. Imports are found in the
-    source, inside functions too; of dynamic ones only `import_module("a.literal.name")` is.
-    Raises UserError where a loose file would import another folder's module of the same name as a
-    file beside it.
+    Comments, layout and the name of the module do not matter. The standard library, ablab itself,
+    and installed packages other than that of the module are excluded. Imports are read from the
+    source, including those inside functions; dynamic imports are recognised only in the form
+    `import_module("a.literal.name")`. Raises UserError if a loose file would import a module from
+    another folder although its own folder has a file of that name.
     """
     file = _file(module)
     if file is None:
@@ -56,7 +56,9 @@ def _file(module: ModuleType) -> Path | None:
 
 
 def _own_source(name: str, package: str) -> Path | None:
-    """The source file of the module `name`; None for a library, and where there is no file."""
+    """Return the source file of the module `name`, or None if it belongs to a library or has no
+    file.
+    """
     top = name.partition(".")[0]
     if top == _CORE or top in sys.stdlib_module_names:
         return None
@@ -76,35 +78,40 @@ def _is_library(top: str) -> bool:
 
 
 def _spec(name: str) -> ModuleSpec | None:
-    """Where the module `name` is found. Nothing is imported, unlike `importlib.util.find_spec`,
-    which imports parent packages.
+    """Return the spec of the module `name` without importing anything, unlike
+    `importlib.util.find_spec`, which imports parent packages.
     """
-    path, spec, prefix = None, None, ""
+    path = None
+    spec = None
+    prefix = ""
     for part in name.split("."):
         prefix = f"{prefix}.{part}" if prefix else part
         spec = getattr(sys.modules.get(prefix), "__spec__", None)
         if spec is None:
             finders = (getattr(finder, "find_spec", None) for finder in sys.meta_path)
-            found_specs = (find(prefix, path) for find in finders if find is not None)
-            spec = next((each for each in found_specs if each is not None), None)
+            specs = (find(prefix, path) for find in finders if find is not None)
+            spec = next((candidate for candidate in specs if candidate is not None), None)
         if spec is None:
             return None
         path = spec.submodule_search_locations
         if path is None and prefix != name:
-            return None  # `from module import name`, where the name is no module
+            return None  # `from module import name`, where `name` is not a module
     return spec
 
 
 def _package(name: str) -> str:
-    """The package in which relative imports of the module `name` start."""
+    """Return the package to which relative imports in the module `name` refer."""
     spec = _spec(name)
     is_package = spec is not None and spec.submodule_search_locations is not None
     return name if is_package else name.rpartition(".")[0]
 
 
 def _check_shadowing(name: str, source: Path, plugin: Path) -> None:
-    """A module is loaded once under its name: the second of two folders with a `helper.py` would
-    silently use the first's.
+    """Raise UserError if `import name` would load another file than the one in the folder of the
+    plugin.
+
+    A module is loaded only once under its name, so the second of two folders with a `helper.py`
+    would silently use that of the first.
     """
     beside = plugin.parent / f"{name}.py"
     if beside.is_file() and beside.resolve() != source.resolve():
@@ -115,7 +122,7 @@ def _check_shadowing(name: str, source: Path, plugin: Path) -> None:
 
 
 def _imports(file: Path, package: str) -> Iterator[str]:
-    """The names of modules that `file` may import, parent packages included."""
+    """Yield the names of modules that `file` may import, including parent packages."""
     for level, name in _import_statements(file):
         base = package.rsplit(".", level - 1)[0] if level > 1 else package
         full = ".".join(filter(None, (base, name))) if level else name
@@ -123,19 +130,19 @@ def _imports(file: Path, package: str) -> Iterator[str]:
 
 
 def _parents(name: str) -> Iterator[str]:
-    """The packages that are imported before the module `name`."""
+    """Yield the packages that are imported before the module `name`."""
     parts = name.split(".")
     yield from (".".join(parts[:i]) for i in range(1, len(parts)))
 
 
 @lru_cache(maxsize=1024)
 def _import_statements(file: Path) -> tuple[tuple[int, str], ...]:
-    """The level (0: absolute) and the name of each import in `file`. What is imported from a module
-    may itself be one, so that both are listed.
+    """Return the level (0 for absolute) and the name of each import in `file`. A name imported from
+    a module may be a module itself, so both are included.
     """
     if file.suffix != ".py":
         return ()
-    names: dict[tuple[int, str], None] = {}  # a set that keeps its order
+    names: dict[tuple[int, str], None] = {}  # an ordered set
     for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
             names.update({(0, alias.name): None for alias in node.names})
@@ -144,18 +151,21 @@ def _import_statements(file: Path) -> tuple[tuple[int, str], ...]:
             names[node.level, module] = None
             parts = (".".join(filter(None, (module, alias.name))) for alias in node.names)
             names.update({(node.level, part): None for part in parts})
-        elif (literal := _literal_import(node)) is not None:
-            names[0, literal] = None
+        else:
+            literal = _literal_import(node)
+            if literal is not None:
+                names[0, literal] = None
     return tuple(key for key in names if key[1])
 
 
 def _literal_import(node: ast.AST) -> str | None:
-    """The module that a call of `import_module` or `__import__` names by a literal."""
+    """Return the module that a call of `import_module` or `__import__` names by a literal."""
     if not isinstance(node, ast.Call) or not node.args:
         return None
-    function, argument = node.func, node.args[0]
-    called = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
-    if called not in ("import_module", "__import__") or not isinstance(argument, ast.Constant):
+    function = node.func
+    argument = node.args[0]
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if name not in ("import_module", "__import__") or not isinstance(argument, ast.Constant):
         return None
     value = argument.value
     return value if isinstance(value, str) and value and not value.startswith(".") else None
@@ -167,7 +177,7 @@ def _tree(file: Path) -> ast.Module:
 
 @lru_cache(maxsize=1024)
 def _tree_digest(file: Path) -> str:
-    # The syntax tree has neither comments nor layout, so that tidying a plugin trains nothing
-    # again. An extension module has no tree.
+    # The syntax tree contains neither comments nor layout, so that tidying a plugin does not change
+    # the digest. An extension module has no tree.
     content = ast.dump(_tree(file)).encode() if file.suffix == ".py" else file.read_bytes()
     return hashlib.sha256(content).hexdigest()

@@ -1,10 +1,10 @@
-"""A family's form in `transformers`, as data: which settings say what the architecture says, and
-whose weight is whose.
+"""The correspondence between a family and its models in `transformers`, as data: the settings of
+configs and the names of weights.
 
-A form is read both ways, so it can be checked by going round: what the settings of an architecture
-do not lead back to has no form there, and a setting that the architecture read from it does not
-lead back to has no form here. Nothing of `transformers` is imported: a config is any object with
-the settings as attributes.
+A form converts in both directions, so it can be checked by round trips: a part of an architecture
+that its settings do not reproduce cannot be exported, and a setting that its architecture does not
+reproduce cannot be imported. `transformers` itself is not imported: a config is any object with the
+settings as attributes.
 """
 
 from abc import ABC, abstractmethod
@@ -22,15 +22,17 @@ from ablab.errors import UserError
 
 State = Mapping[str, Tensor]
 
-# Initial values and dropout leave no trace in the logits of a model that has its weights.
+# Initialisation and dropout do not affect the logits of a model with given weights.
 _IMMATERIAL = ("init", "dropout")
 
 
 @dataclass(frozen=True)
 class Match:
-    """A module of theirs, and the modules of ours whose outputs it holds one after another.
+    """A module in `transformers` (`theirs`) and the modules in ablab (`ours`) whose outputs it
+    concatenates.
 
-    `{}` stands for the layer's number. `transposed`: theirs is (in, out), ours (out, in).
+    `{}` stands for the layer index. `transposed` states that their weight is `(in, out)` where ours
+    is `(out, in)`.
     """
 
     theirs: str
@@ -38,24 +40,24 @@ class Match:
     transposed: bool = False
 
     def layers(self, count: int) -> "Iterator[Match]":
-        """The match of each layer; itself, where it is of no layer."""
+        """Yield the match for each layer, or itself if it does not depend on the layer."""
         for i in range(count if "{}" in self.theirs else 1):
             yield replace(
                 self, theirs=self.theirs.format(i), ours=tuple(name.format(i) for name in self.ours)
             )
 
-    def turned(self, weight: Tensor) -> Tensor:
-        """A weight in the other's layout."""
+    def converted(self, weight: Tensor) -> Tensor:
+        """Return a weight in the layout of the other side."""
         return weight.T if self.transposed and weight.ndim == 2 else weight
 
 
 class TransformersForm(ABC):
-    """How `transformers` says what a family says. `model_type`: the name in its configs. `matches`:
-    the weights.
+    """The correspondence between a family and `transformers`.
 
-    `free`: settings that change no logit, or that `edit` reads whole. `same`: other values of a
-    setting that mean what `settings` writes. `equivalent`: paths where equal models may differ,
-    since `settings` says it in other words (a width in place of a factor).
+    `model_type` is the name in configs, and `matches` relate the weights. `free` are settings that
+    do not affect the logits or that `edit` handles completely. `same` lists other values of a
+    setting that mean the same as the value from `settings`. `equivalent` are paths at which equal
+    models may differ, since `settings` expresses them differently (a width instead of a factor).
     """
 
     model_type: str
@@ -66,20 +68,22 @@ class TransformersForm(ABC):
 
     @abstractmethod
     def dims(self, config: Any) -> Dims:
-        """The sizes of a config."""
+        """Return the sizes of a config."""
 
     @abstractmethod
     def edit(self, config: Any, base: Architecture) -> Edit:
-        """What a config changes in the family's own value `base`, its sizes apart."""
+        """Return what a config changes in the value `base` of the family, apart from sizes."""
 
     @abstractmethod
     def settings(self, arch: Architecture) -> dict[str, Any]:
-        """The settings of a config for `arch`, `ByLayer` resolved. Slots may hold any values: what
-        is not the family's is found by going round.
+        """Return the settings of a config for `arch`, in which every `ByLayer` is resolved.
+
+        Slots may hold any values: those that the family does not support are detected by the round
+        trip.
         """
 
     def architecture(self, config: Any, base: Architecture) -> Architecture:
-        """The value of a config, from the family's own value `base`."""
+        """Return the architecture of a config, given the value `base` of the family."""
         sized = replace(base, dims=self.dims(config))
         return compose(
             Composite(sized),
@@ -87,78 +91,80 @@ class TransformersForm(ABC):
         ).arch
 
     def misfits(self, arch: Architecture, base: Architecture) -> list[str]:
-        """The paths at which `arch` has no form here; none where `settings(arch)` says all of
-        it.
-        """
+        """Return the paths of `arch` that `settings` cannot express."""
         first = at_layer(arch, 0)
         settings = self.settings(first)
         expected = self.architecture(SimpleNamespace(**settings), base)
-        apart = (*_IMMATERIAL, *self.equivalent)
-        found: dict[str, None] = {}
+        ignored = (*_IMMATERIAL, *self.equivalent)
+        paths: dict[str, None] = {}  # an ordered set
         for layer in range(arch.dims.layers):
-            here = at_layer(arch, layer)
-            found |= dict.fromkeys(p for p in differences(here, expected) if not _among(p, apart))
-            if self.settings(here) != settings:
-                found |= dict.fromkeys(differences(here, first))
-        return list(found)
+            actual = at_layer(arch, layer)
+            differing = differences(actual, expected)
+            paths |= dict.fromkeys(path for path in differing if not _among(path, ignored))
+            if self.settings(actual) != settings:
+                paths |= dict.fromkeys(differences(actual, first))
+        return list(paths)
 
     def theirs(self, state: State, layers: int) -> dict[str, Tensor]:
-        """Our weights under their names, in their layout. Tied weights are one, as in
+        """Return our weights under their names and in their layout. Tied weights appear once, as in
         `named_parameters`.
         """
-        made: dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {}
         for match, part in self._parts(layers):
             ours = [f"{name}.{part}" for name in match.ours]
             if ours[0] in state:
-                made[f"{match.theirs}.{part}"] = match.turned(
+                weights[f"{match.theirs}.{part}"] = match.converted(
                     torch.cat([state[name] for name in ours])
                 )
-        return made
+        return weights
 
     def ours(
         self, state: State, shapes: Mapping[str, torch.Size], layers: int
     ) -> dict[str, Tensor]:
-        """Their weights under our names, in our layout; `shapes`: of all our weights. Raises
-        UserError where the two don't have the same weights.
+        """Return their weights under our names and in our layout. `shapes` are those of all our
+        weights. Raises UserError if the two sides do not have the same weights.
         """
-        made: dict[str, Tensor] = {}
-        used: set[str] = set()
+        weights: dict[str, Tensor] = {}
+        matched: set[str] = set()
         for match, part in self._parts(layers):
-            theirs, ours = f"{match.theirs}.{part}", [f"{name}.{part}" for name in match.ours]
+            theirs = f"{match.theirs}.{part}"
+            ours = [f"{name}.{part}" for name in match.ours]
             if theirs in state and ours[0] in shapes:
-                used.add(theirs)
-                cut = match.turned(state[theirs]).split([shapes[name][0] for name in ours])
-                made |= {
+                matched.add(theirs)
+                parts = match.converted(state[theirs]).split([shapes[name][0] for name in ours])
+                weights |= {
                     name: weight.clone(memory_format=torch.contiguous_format)
-                    for name, weight in zip(ours, cut, strict=True)
+                    for name, weight in zip(ours, parts, strict=True)
                 }
-        if odd := [*sorted(set(state) - used), *sorted(set(shapes) - set(made))]:
+        unmatched = [*sorted(set(state) - matched), *sorted(set(shapes) - set(weights))]
+        if unmatched:
             raise UserError(
                 f"the model's weights are not those of {self.model_type} with its "
-                f"language-model head: {odd[0]} has no match"
+                f"language-model head: {unmatched[0]} has no match"
             )
-        return made
+        return weights
 
     def _parts(self, layers: int) -> Iterator[tuple[Match, str]]:
         for match in self.matches:
-            for one in match.layers(layers):
-                yield one, "weight"
-                yield one, "bias"
+            for layer_match in match.layers(layers):
+                yield layer_match, "weight"
+                yield layer_match, "bias"
 
 
 def differences(a: Any, b: Any, prefix: str = "") -> list[str]:
-    """The paths at which two frozen values differ: as deep as both are of one kind."""
+    """Return the paths at which two frozen values differ, descending as long as both have the same
+    type.
+    """
     if isinstance(a, Dims) and isinstance(b, Dims):
-        a, b = (
-            replace(dims, head_dim=dims.head_width) for dims in (a, b)
-        )  # None and its meaning are one
+        # The default head_dim equals its explicit value.
+        a, b = (replace(dims, head_dim=dims.head_width) for dims in (a, b))
     if type(a) is not type(b) or not is_dataclass(a):
         return [] if a == b else [prefix]
-    below = f"{prefix}." if prefix else ""
+    parent = f"{prefix}." if prefix else ""
     return [
         path
         for f in fields(a)
-        for path in differences(getattr(a, f.name), getattr(b, f.name), below + f.name)
+        for path in differences(getattr(a, f.name), getattr(b, f.name), parent + f.name)
     ]
 
 

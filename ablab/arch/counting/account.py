@@ -1,5 +1,5 @@
-"""Parameters, FLOPs and memory of an architecture: walks over the model built on the meta device,
-never formulas.
+"""Parameters, FLOPs and memory of an architecture, counted by walking the model on the meta device
+instead of by formulas.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from ablab.arch.counting.attention import attention_apart
+from ablab.arch.counting.attention import attention_flops
 from ablab.arch.counting.counter import Counter
 from ablab.arch.decoder.decoder import Decoder, on_meta
 from ablab.arch.modules.context import ForwardContext
@@ -21,27 +21,29 @@ from ablab.arch.value import Architecture
 from ablab.errors import UserError
 
 FLOP_CONVENTION = (
-    "2 FLOPs a multiply-add; matmuls as counted by torch on the meta device, forward and "
-    "backward, recomputation apart; "
+    "2 FLOPs per multiply-add; matmuls as counted by torch on the meta device, forward and "
+    "backward, without recomputation; "
     "attention is charged for the pairs its pattern attends to (dense causal: T(T+1)/2), its "
     "backward twice its forward"
 )
-_FLOAT32, _BFLOAT16 = 4, 2
+# Bytes per value.
+_FLOAT32 = 4
+_BFLOAT16 = 2
 
 
 @runtime_checkable
 class CachesValues(Protocol):
-    """A mixer that keeps something between decoding steps."""
+    """A mixer with a cache for decoding."""
 
     def cache_values(self, time: int) -> int:
-        """How many numbers it keeps of one sequence after `time` tokens."""
+        """Return the number of cached values for one sequence after `time` tokens."""
         ...
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """`embedding`: token and position tables and an output projection of its own; `non_embedding`:
-    the rest.
+    """Parameter counts. `embedding` covers token and position tables and an untied output
+    projection; `non_embedding` covers everything else.
     """
 
     total: int
@@ -51,7 +53,9 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Flops:
-    """FLOPs per token at the full context: `forward` alone, and `training` (forward + backward)."""
+    """FLOPs per token at the full context, for `forward` alone and for `training` (forward and
+    backward).
+    """
 
     forward: float
     training: float
@@ -59,7 +63,7 @@ class Flops:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes in float32: weights, gradients, and AdamW's two moments."""
+    """Bytes in float32 of the weights, the gradients and AdamW's two moments."""
 
     weights: int
     gradients: int
@@ -67,13 +71,13 @@ class Memory:
 
     @classmethod
     def of(cls, parameters: int) -> "Memory":
-        """For so many parameters."""
+        """Return the memory of a model with this number of parameters."""
         return cls(*(factor * _FLOAT32 * parameters for factor in (1, 1, 2)))
 
 
 @dataclass(frozen=True)
 class Account:
-    """What a model costs. `kv_cache_bytes_per_token` is for a bfloat16 cache that holds the full
+    """The costs of a model. `kv_cache_bytes_per_token` refers to a bfloat16 cache of the full
     context.
     """
 
@@ -84,19 +88,20 @@ class Account:
     dims: dict[str, int]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """Return the account as plain JSON types."""
         return asdict(self)
 
 
 @lru_cache(maxsize=512)
 def account(arch: Architecture) -> Account:
-    """Counts `arch` on the meta device; nothing is allocated. Raises UserError for a model that
-    cannot be built or run.
+    """Count the costs of `arch` on the meta device, without allocating memory. Raises UserError if
+    the model cannot be built or run.
     """
     with building():
         model = on_meta(arch)
         flops = count_flops(model)
-    parameters, context = count_parameters(model), arch.dims.context
+    parameters = count_parameters(model)
+    context = arch.dims.context
     dims = {name: value for name, value in asdict(arch.dims).items() if name != "head_dim"}
     return Account(
         parameters=parameters,
@@ -109,7 +114,9 @@ def account(arch: Architecture) -> Account:
 
 @contextmanager
 def building() -> Iterator[None]:
-    """Turns whatever goes wrong inside into a UserError: a plugin's module may raise anything."""
+    """Convert every exception within the context to UserError, since a plugin's module may raise
+    anything.
+    """
     try:
         yield
     except UserError:
@@ -119,7 +126,7 @@ def building() -> Iterator[None]:
 
 
 def count_parameters(model: nn.Module) -> Parameters:
-    """Every weight once: tied weights are one."""
+    """Count every weight once; tied weights are a single weight."""
     total = embedding = 0
     for weight in weights(model):
         count = weight.parameter.numel()
@@ -132,29 +139,30 @@ def count_parameters(model: nn.Module) -> Parameters:
 
 
 def count_flops(model: Decoder) -> Flops:
-    """FLOPs per token of one sequence of the full context; `model` must be on the meta device."""
+    """Return FLOPs per token for one sequence of the full context. `model` must be on the meta
+    device.
+    """
     time = model.arch.dims.context
     tokens = torch.zeros(1, time, dtype=torch.long, device="meta")
     flow = ForwardContext()
-    # The kernel that is made of plain matmuls: torch counts nothing for some of the others.
+    # The kernel composed of plain matmuls: for some of the others torch counts no FLOPs.
     plain = sdpa_kernel(SDPBackend.MATH)
-    with plain, Counter() as counter, attention_apart(model, counter) as apart:
+    with plain, Counter() as counter, attention_flops(model, counter) as attention:
         hidden = model.hidden(tokens, flow)
-        below = counter.total
+        before_head = counter.total
         with torch.no_grad():
             model.scored(hidden, flow, tokens)
         forward = counter.total
         model.scored(hidden, flow, tokens).total.backward()
-        training = counter.total - (forward - below)  # the head's forward was counted twice
+        training = counter.total - (forward - before_head)  # the head's forward pass ran twice
     model.zero_grad(set_to_none=True)
-    attention = apart.charged
     return Flops(
-        (forward - apart.computed + attention) / time,
-        (training - apart.computed + 3 * attention) / time,
+        (forward - attention.computed + attention.charged) / time,
+        (training - attention.computed + 3 * attention.charged) / time,
     )
 
 
 def cache_values(model: nn.Module, time: int) -> int:
-    """How many numbers a decoding cache holds of one sequence after `time` tokens."""
+    """Return the number of values in the decoding cache of one sequence after `time` tokens."""
     caching = [module for module in model.modules() if isinstance(module, CachesValues)]
     return sum(module.cache_values(time) for module in caching)

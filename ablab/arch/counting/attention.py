@@ -1,4 +1,4 @@
-"""FLOPs of attention: its matmuls as torch counts them, and of these the share of pairs that the
+"""FLOPs of attention: its matmuls as counted by torch, scaled by the fraction of pairs that the
 pattern attends to.
 """
 
@@ -12,32 +12,33 @@ from torch import Tensor, nn
 
 @runtime_checkable
 class PairwiseAttention(Protocol):
-    """A module (q, k, v) -> y that computes something for pairs of a query and a key, see
-    `ablab.arch.modules.attend.Attend`. One without these methods is counted like any other module,
-    masked pairs included.
+    """A module `(q, k, v) -> y` that computes something for pairs of a query and a key, see
+    `ablab.arch.modules.attend.Attend`.
+
+    A module without these methods is counted like any other, masked pairs included.
     """
 
     def pairs(self, time: int) -> int:
-        """How many pairs all heads together attend to in a sequence of `time` tokens."""
+        """Return the number of pairs attended to by all heads in a sequence of `time` tokens."""
         ...
 
     def computed_pairs(self, time: int) -> int:
-        """How many they compute, masked ones included."""
+        """Return the number of pairs computed by all heads, masked pairs included."""
         ...
 
 
 class Total(Protocol):
-    """What counts FLOPs: torch's counter, or ours."""
+    """A counter of FLOPs: torch's or ours."""
 
     @property
     def total(self) -> int:
-        """Those of all that was run so far."""
+        """FLOPs of all operations so far."""
         ...
 
 
 class AttentionFlops:
-    """Forward FLOPs of attention over one sequence. `computed`: as torch counts the matmuls;
-    `charged`: the share of them for pairs that are attended to.
+    """Forward FLOPs of attention over one sequence. `computed` are those of the matmuls as counted
+    by torch; `charged` is their share for pairs that are attended to.
     """
 
     def __init__(self) -> None:
@@ -45,33 +46,33 @@ class AttentionFlops:
         self.charged = 0.0
 
     def add(self, flops: int, attend: PairwiseAttention, time: int) -> None:
-        """Add one call of `attend`, which took `flops`."""
+        """Add one call of `attend` that took `flops` FLOPs."""
         self.computed += flops
         self.charged += flops * attend.pairs(time) / attend.computed_pairs(time)
 
 
 @contextmanager
-def attention_apart(model: nn.Module, counter: Total) -> Iterator[AttentionFlops]:
-    """While within, attention keeps no graph, and its FLOPs are noted apart from the others that
-    `counter` counts.
+def attention_flops(model: nn.Module, counter: Total) -> Iterator[AttentionFlops]:
+    """Record the FLOPs of attention, which `counter` counts as well. Within the context, attention
+    builds no autograd graph.
 
-    The backward pass is charged as twice the forward pass and not counted: which kernel torch picks
-    on the meta device, and what recomputation it is charged, depends on shapes and on whether a
-    graph is kept.
+    Its backward pass is charged as twice the forward pass instead of being counted, because the
+    kernel that torch selects on the meta device, and the recomputation it is charged for, depend on
+    shapes and on whether there is a graph.
     """
-    apart = AttentionFlops()
+    flops = AttentionFlops()
     modules: list[Any] = list(dict.fromkeys(_attention_modules(model)))
     for module in modules:
-        module.forward = _noted(module, counter, apart)
+        module.forward = _recording(module, counter, flops)
     try:
-        yield apart
+        yield flops
     finally:
         for module in modules:
-            del module.forward  # that of its class is in force again
+            del module.forward  # uncovers the method of the class
 
 
-def _noted(
-    attend: Any, counter: Total, apart: AttentionFlops
+def _recording(
+    attend: Any, counter: Total, flops: AttentionFlops
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     run = attend.forward
 
@@ -79,14 +80,14 @@ def _noted(
         before = counter.total
         with torch.no_grad():
             y = run(q, k, v)
-        apart.add(counter.total - before, attend, q.shape[2])
+        flops.add(counter.total - before, attend, q.shape[2])
         return y + 0.0 * (q.sum() + k.sum() + v.sum())  # gradients of the same shapes, no FLOPs
 
     return forward
 
 
 def _attention_modules(module: nn.Module) -> Iterator[nn.Module]:
-    """The outermost ones: what such a module contains is part of it."""
+    """Yield the outermost attention modules; modules inside them are part of them."""
     if isinstance(module, PairwiseAttention):
         yield module
         return

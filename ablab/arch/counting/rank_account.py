@@ -1,5 +1,5 @@
-"""What one tensor-parallel rank holds and says: the split model is run once on the meta device,
-with ranks that only listen.
+"""Memory and communication of one tensor-parallel rank, found by running the split model once on
+the meta device with ranks that only record.
 """
 
 from collections import Counter as Counts
@@ -13,23 +13,24 @@ from torch import Tensor
 from ablab.arch.counting.account import Memory, building, count_parameters
 from ablab.arch.counting.counter import Counter
 from ablab.arch.decoder.decoder import Decoder, on_meta
-from ablab.arch.modules.ranks import Ranks
+from ablab.arch.modules.ranks import Ranks, UsesRanks
 from ablab.arch.value import Architecture
 
 COMMUNICATION_CONVENTION = (
-    "all-reduces of training, recomputation apart; bytes are those of the tensors summed: "
+    "all-reduces of training, without recomputation; bytes are those of the tensors summed: "
     "activations in bfloat16 (mixed "
     "precision sums the embedding's and the backward ones in float32), the softmax's sums at the "
     "head and weight gradients in "
     "float32; a ring sends 2(N-1)/N times as many from each of N ranks; the head's forward ones "
     "are for each chunk of tokens"
 )
-_FLOAT32, _TOKENS = 4, 8
+_FLOAT32 = 4  # bytes per value
+_TOKENS = 8  # in the recorded batch
 
 
 @dataclass(frozen=True)
-class Reduced:
-    """How many all-reduces, and the bytes that they sum: per token, or of weight gradients per
+class AllReduces:
+    """The number of all-reduces, and the bytes they sum: per token, or for weight gradients per
     backward pass.
     """
 
@@ -38,40 +39,41 @@ class Reduced:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a part of the model says to the ranks. `weights`: the gradients of weights that every
-    rank holds whole and uses for its part alone, summed once a backward pass, however many tokens
-    there are.
+class Communication:
+    """The communication of a part of the model with the other ranks.
+
+    `weights` are gradients of weights that are replicated but used by each rank for its own part;
+    they are summed once per backward pass, regardless of the number of tokens.
     """
 
-    forward: Reduced = Reduced()
-    backward: Reduced = Reduced()
-    weights: Reduced = Reduced()
+    forward: AllReduces = AllReduces()
+    backward: AllReduces = AllReduces()
+    weights: AllReduces = AllReduces()
 
     @property
     def bytes_per_token(self) -> int:
-        """Forward and backward."""
+        """Bytes of the forward and the backward pass."""
         return self.forward.bytes + self.backward.bytes
 
     @property
     def all_reduces(self) -> int:
-        """Forward and backward."""
+        """All-reduces of the forward and the backward pass."""
         return self.forward.all_reduces + self.backward.all_reduces + self.weights.all_reduces
 
 
 @dataclass(frozen=True)
 class Part:
-    """`times` parts of the model that are called `name` and say the same."""
+    """`times` parts of the model called `name`, with identical communication."""
 
     name: str
     times: int
-    said: Said
+    said: Communication
 
 
 @dataclass(frozen=True)
 class RankAccount:
-    """What each of `size` tensor-parallel ranks costs. `whole`: those of its parameters that the
-    other ranks hold too.
+    """The costs of each of `size` tensor-parallel ranks. `whole` is the number of its parameters
+    that are replicated on the other ranks.
     """
 
     size: int
@@ -82,28 +84,30 @@ class RankAccount:
 
     @property
     def bytes_per_token(self) -> int:
-        """All-reduced in training, by the convention."""
+        """Bytes that training all-reduces per token, by the convention."""
         return sum(part.times * part.said.bytes_per_token for part in self.parts)
 
     @property
     def wire_bytes_per_token(self) -> float:
-        """Sent by each rank where the all-reduces are rings (Patarasuk & Yuan 2009)."""
+        """Bytes that each rank sends per token if the all-reduces are rings (Patarasuk & Yuan
+        2009).
+        """
         return 2 * (self.size - 1) / self.size * self.bytes_per_token
 
     @property
     def weight_bytes(self) -> int:
-        """All-reduced in each backward pass, whatever its tokens."""
+        """Bytes all-reduced in each backward pass, regardless of the number of tokens."""
         return sum(part.times * part.said.weights.bytes for part in self.parts)
 
     @property
     def all_reduces(self) -> int:
-        """In a forward and backward pass over one chunk of the head's tokens; each more takes its
-        forward ones again.
+        """All-reduces of a forward and backward pass over one chunk of the head's tokens. Each
+        further chunk repeats the head's forward ones.
         """
         return sum(part.times * part.said.all_reduces for part in self.parts)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON types."""
+        """Return the account as plain JSON types."""
         totals = ("all_reduces", "bytes_per_token", "wire_bytes_per_token", "weight_bytes")
         return {
             **asdict(self),
@@ -113,8 +117,8 @@ class RankAccount:
 
 
 def rank_account(arch: Architecture, size: int) -> RankAccount:
-    """Counts one of `size` ranks on the meta device. Raises UserError for a model that they cannot
-    share.
+    """Count the costs of one of `size` ranks on the meta device. Raises UserError if the model
+    cannot be split among them.
     """
     with building():
         model = on_meta(arch)
@@ -122,66 +126,66 @@ def rank_account(arch: Architecture, size: int) -> RankAccount:
         model.split(Ranks(0, size))
         parts = _parts(model, size)
     parameters = count_parameters(model).total
-    whole = sum(
+    replicated = sum(
         weight.numel() for name, weight in model.named_parameters() if weight.shape == shapes[name]
     )
-    return RankAccount(size, parameters, whole, Memory.of(parameters), parts)
+    return RankAccount(size, parameters, replicated, Memory.of(parameters), parts)
 
 
 def _parts(model: Decoder, size: int) -> tuple[Part, ...]:
-    """What each part says in a forward and a backward pass, blocks that say the same together."""
-    speakers = (
+    """Return the communication of each part in a forward and a backward pass, merging identical
+    blocks.
+    """
+    modules = (
         model.embedding.modules(),
         *(block.modules() for block in model.blocks),
         [model.projection],
     )
-    listening = [_Listening.to(part, size) for part in speakers]
+    recorders = [_RecordingRanks.install(part, size) for part in modules]
     tokens = torch.zeros(1, min(_TOKENS, model.arch.dims.context), dtype=torch.long, device="meta")
     model.bfloat16()
-    with Counter():  # blocks are much alike, and it works out the same operation once
+    with Counter():  # evaluates operations that blocks have in common only once
         loss = model.loss(tokens, tokens).total
-        forward = [each.taken(tokens.numel()) for each in listening]
+        forward = [ranks.take(tokens.numel()) for ranks in recorders]
         loss.backward()
-    backward = [each.taken(tokens.numel()) for each in listening]
+    backward = [ranks.take(tokens.numel()) for ranks in recorders]
     embedding, *blocks, head = map(
-        Said, forward, backward, (each.weight_gradients() for each in listening)
+        Communication, forward, backward, (ranks.weight_gradients() for ranks in recorders)
     )
-    alike = [Part("block", times, same) for same, times in Counts(blocks).items()]
-    return Part("embedding", 1, embedding), *alike, Part("head and loss", 1, head)
+    distinct = [Part("block", times, block) for block, times in Counts(blocks).items()]
+    return Part("embedding", 1, embedding), *distinct, Part("head and loss", 1, head)
 
 
 @dataclass(frozen=True, eq=False)
-class _Listening(Ranks):
-    """Ranks of whom only the first is there: what it would sum with the others is noted."""
+class _RecordingRanks(Ranks):
+    """The first of several ranks, which records what it would sum with the others."""
 
     activations: list[Tensor] = field(default_factory=list)
     gradients: list[Tensor] = field(default_factory=list)
 
     @classmethod
-    def to(cls, part: Iterable[Any], size: int) -> "_Listening":
-        """Listens to those in a part of a split model that have ranks."""
-        made = cls(0, size)
-        for speaker in part:
-            if hasattr(speaker, "ranks"):
-                speaker.ranks = made
-        return made
+    def install(cls, modules: Iterable[Any], size: int) -> "_RecordingRanks":
+        """Replace the ranks of the modules of a split model."""
+        ranks = cls(0, size)
+        for module in modules:
+            if isinstance(module, UsesRanks):
+                module.ranks = ranks
+        return ranks
 
     def shared(self, *weights: Tensor) -> tuple[Tensor, ...]:
-        """Notes their gradients apart."""
+        """Record the gradients of the weights separately."""
         return Ranks.shared(replace(self, activations=self.gradients), *weights)
 
-    def taken(self, tokens: int) -> Reduced:
-        """What was summed since the last call, per token."""
-        found = Reduced(
-            len(self.activations),
-            sum(x.numel() * x.element_size() for x in self.activations) // tokens,
-        )
+    def take(self, tokens: int) -> AllReduces:
+        """Return the all-reduces since the last call, per token."""
+        total = sum(x.numel() * x.element_size() for x in self.activations)
+        result = AllReduces(len(self.activations), total // tokens)
         self.activations.clear()
-        return found
+        return result
 
-    def weight_gradients(self) -> Reduced:
-        """The gradients that were summed, which are of float32 weights in training."""
-        return Reduced(len(self.gradients), _FLOAT32 * sum(x.numel() for x in self.gradients))
+    def weight_gradients(self) -> AllReduces:
+        """Return the all-reduces of weight gradients, which are float32 in training."""
+        return AllReduces(len(self.gradients), _FLOAT32 * sum(x.numel() for x in self.gradients))
 
     def _reduced(self, x: Tensor, how: Any) -> Tensor:
         self.activations.append(x.detach())

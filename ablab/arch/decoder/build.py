@@ -4,10 +4,9 @@ import hashlib
 from collections.abc import Iterator
 
 import torch
-from torch import nn
 
 from ablab.arch.decoder.decoder import Decoder, branch_count
-from ablab.arch.roles import Kind, Weight, weights
+from ablab.arch.roles import DeclaresRoles, Kind, ResetsParameters, Weight, weights
 from ablab.arch.value import Architecture
 
 
@@ -36,7 +35,7 @@ def initialise(model: Decoder, seed: int) -> None:
     for module_name, module in _without_roles(model):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(seed, module_name))
-            module.reset_parameters()  # pyright: ignore[reportCallIssue]
+            module.reset_parameters()
     branches = branch_count(model)
     for weight in weights(model):
         if weight.role is not None:
@@ -59,12 +58,12 @@ def _initial_value(weight: Weight, arch: Architecture, branches: int, seed: int)
     return torch.randn(shape, generator=generator, dtype=torch.float32) * std
 
 
-def _without_roles(model: Decoder) -> Iterator[tuple[str, nn.Module]]:
+def _without_roles(model: Decoder) -> Iterator[tuple[str, ResetsParameters]]:
     """Yield modules that own parameters but declare no roles; they initialise themselves."""
     for name, module in model.named_modules():
         parameters = [p for p, _ in module.named_parameters(recurse=False)]
-        if parameters and not hasattr(module, "roles"):
-            if not hasattr(module, "reset_parameters"):
+        if parameters and not isinstance(module, DeclaresRoles):
+            if not isinstance(module, ResetsParameters):
                 raise TypeError(
                     f"{name} ({type(module).__name__}) has weights but neither roles nor "
                     "reset_parameters"

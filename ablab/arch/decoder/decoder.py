@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from inspect import signature
 from typing import Any
 
 import torch
@@ -10,11 +9,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
-from ablab.arch.modules.context import ForwardContext, KVCache
+from ablab.arch.modules.context import ContextModule, ForwardContext, KVCache
 from ablab.arch.modules.linear import Embedding, shared_names, split_linears
 from ablab.arch.modules.logits import Projection
 from ablab.arch.modules.loss import HeadLoss, LossTerms, head_loss
-from ablab.arch.modules.ranks import ALONE, Ranks
+from ablab.arch.modules.ranks import ALONE, Ranks, Splittable
 from ablab.arch.roles import Parallel
 from ablab.arch.value import Architecture, BuildContext
 
@@ -40,9 +39,8 @@ class Block(nn.Module):
         self.ranks = ALONE
         # For each branch that is split over the ranks, its weights that every rank holds whole.
         self.shared: dict[str, list[str]] = {}
-        self._takes_flow = {
-            name: "flow" in signature(module.forward).parameters
-            for name, module in self.named_children()
+        self._uses_context = {
+            name: isinstance(module, ContextModule) for name, module in self.named_children()
         }
 
     def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
@@ -71,7 +69,7 @@ class Block(nn.Module):
         return branches
 
     def _branch(self, name: str, x: Tensor, flow: ForwardContext) -> Tensor:
-        inputs = (x, flow.part(name)) if self._takes_flow[name] else (x,)
+        inputs = (x, flow.part(name)) if self._uses_context[name] else (x,)
         if name in self.shared:
             return self.dropout(self._split_branch(name, inputs))
         return self.dropout(getattr(self, name)(*inputs))
@@ -94,9 +92,9 @@ class Block(nn.Module):
         self.ranks = ranks
         for name in (name for group in self.wiring for name in group):
             branch = getattr(self, name)
-            if hasattr(branch, "split"):
+            if isinstance(branch, Splittable):
                 branch.split(ranks)
-                self.shared[name] = shared_names(branch)
+                self.shared[name] = shared_names(self.get_submodule(name))
 
 
 class Decoder(nn.Module):

@@ -3,13 +3,38 @@
 from abc import abstractmethod
 from copy import deepcopy
 from math import inf
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ablab.arch.modules.context import KVCache
-from ablab.arch.value import Scores
+from ablab.arch.slots import Scores
+
+
+class AttentionModule(Protocol):
+    """What `SelfAttention` requires of the module that a pattern builds.
+
+    q is `(batch, heads, time, head_dim)`, k and v are `(batch, kv_heads, time, head_dim)`, and
+    outputs have the shape of q.
+    """
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Attend within a complete sequence."""
+        ...
+
+    def step(self, q: Tensor, k: Tensor, v: Tensor, memory: KVCache) -> Tensor:
+        """Attend from the next tokens to the cached ones, and append them to the cache."""
+        ...
+
+    def part(self, heads: slice, kv_heads: slice) -> nn.Module:
+        """Return the module for a subset of the heads."""
+        ...
+
+    def cached_vectors(self, time: int) -> int:
+        """Return the number of key and value vectors that are cached after `time` tokens."""
+        ...
 
 
 class Attend(nn.Module):
@@ -47,9 +72,11 @@ class Attend(nn.Module):
         """
 
     def computed_pairs(self, time: int) -> int:
-        """How many (query, key) pairs all heads together compute in `forward`, those that the mask
-        hides and the padding included: attention is charged for the share `pairs` of its FLOPs. To
-        be overridden where `forward` does not compute all time × time.
+        """Return the number of (query, key) pairs that `forward` computes over all heads, including
+        masked pairs and padding.
+
+        Attention is charged for the fraction `pairs` / `computed_pairs` of its FLOPs. Override this
+        if `forward` does not compute all time × time pairs.
         """
         return self.heads * time * time
 
@@ -73,7 +100,7 @@ class Attend(nn.Module):
             part.bias = HeadsBias(self.bias, heads)
         return part
 
-    def kept(self, time: int) -> int:
+    def cached_vectors(self, time: int) -> int:
         """Return how many key and value vectors, over all kv heads, are cached after `time` tokens.
         Each vector has `head_dim` elements.
         """

@@ -3,18 +3,19 @@ pattern are slots.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 from torch import Tensor, nn
 
-from ablab.arch.modules.attend import Dense
+from ablab.arch.modules.attend import AttentionModule, Dense
 from ablab.arch.modules.banded import Local, LocalAndStrided
-from ablab.arch.modules.context import ForwardContext
+from ablab.arch.modules.context import ContextModule, ForwardContext
 from ablab.arch.modules.layers import NoNorm
 from ablab.arch.modules.linear import Linear, fused
 from ablab.arch.modules.ranks import Ranks
 from ablab.arch.roles import Parallel
-from ablab.arch.value import Branch, BuildContext, Norm, Pattern, Rotate, ScoreBias, Scores
+from ablab.arch.slots import Pattern, Scores
+from ablab.arch.value import Branch, BuildContext, Norm, Rotate, ScoreBias
 from ablab.errors import UserError
 
 
@@ -68,7 +69,7 @@ class Banded(Pattern):
         return LocalAndStrided(scores, self.band) if self.strided else Local(scores, self.band)
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(ContextModule):
     """Multi-head self-attention (Vaswani et al. 2017, section 3.2): `(batch, time, width)` to the
     same shape.
     """
@@ -98,6 +99,10 @@ class SelfAttention(nn.Module):
             Scores(heads, kv_heads, spec.score_bias.build(site), site.arch.dropout)
         )
 
+    @property
+    def _pattern(self) -> AttentionModule:
+        return cast(AttentionModule, self.attend)  # slots are typed as building plain modules
+
     def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
         """Map x `(batch, time, width)` to the same shape."""
         return self.mix(self.project(x), flow or ForwardContext())
@@ -121,8 +126,10 @@ class SelfAttention(nn.Module):
         """
         q, k, v = projected
         q, k = self.rotate(self.q_norm(q), self.k_norm(k), flow.start)
-        attend: Any = self.attend
-        y = attend(q, k, v) if flow.memory is None else attend.step(q, k, v, flow.memory)
+        if flow.memory is None:
+            y = self.attend(q, k, v)
+        else:
+            y = self._pattern.step(q, k, v, flow.memory)
         # (batch, heads, time, head_dim) -> (batch, time, heads × head_dim)
         return self.o(y.transpose(1, 2).flatten(-2))
 
@@ -147,8 +154,7 @@ class SelfAttention(nn.Module):
             kv = self._kv_used if isinstance(self._kv_used, slice) else heads
         for part in parts:
             part.split(ranks)
-        attend: Any = self.attend
-        self.attend = attend.part(heads, kv)
+        self.attend = self._pattern.part(heads, kv)
         self.heads = heads.stop - heads.start
         self.kv_heads = kv.stop - kv.start
 
@@ -156,8 +162,7 @@ class SelfAttention(nn.Module):
         """Return how many values the decoding cache holds after `time` tokens. Only kv heads are
         cached, and only the last `band` tokens of a banded pattern.
         """
-        attend: Any = self.attend
-        return attend.kept(time) * self.head_dim
+        return self._pattern.cached_vectors(time) * self.head_dim
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ablab.arch.modules.attend import Attend, HeadsBias, distances
 from ablab.arch.modules.context import KVCache
-from ablab.arch.value import Scores
+from ablab.arch.slots import Scores
 from ablab.errors import UserError
 
 _SMALLEST_CHUNK = 32
@@ -76,9 +76,12 @@ class Local(Attend):
         return self.heads * (full * (full + 1) // 2 + (time - full) * self.band)
 
     def computed_pairs(self, time: int) -> int:
-        """The first chunk of queries meets its own keys, each later one those of two chunks."""
-        first, later = min(time, self.chunk), -(-time // self.chunk) - 1
-        return self.heads * (first**2 + max(0, later) * 2 * self.chunk**2)
+        """The first chunk of queries is paired with its own keys, and each later chunk with the
+        keys of two chunks.
+        """
+        first = min(time, self.chunk)
+        later = max(0, -(-time // self.chunk) - 1)
+        return self.heads * (first**2 + later * 2 * self.chunk**2)
 
 
 class Strided(Attend):
@@ -119,7 +122,7 @@ class Strided(Attend):
         return self.heads * (self.stride * rows * (rows + 1) // 2 + remainder * (rows + 1))
 
     def computed_pairs(self, time: int) -> int:
-        """Each residue's positions meet each other."""
+        """Positions that are equal modulo the stride are paired with each other."""
         return self.heads * self.stride * (-(-time // self.stride)) ** 2
 
 
@@ -132,7 +135,8 @@ class LocalAndStrided(nn.Module):
     def __init__(self, scores: Scores, band: int) -> None:
         super().__init__()
         self.heads = scores.heads
-        self.kv_heads = kv = scores.kv_heads
+        self.kv_heads = scores.kv_heads
+        kv = scores.kv_heads
         if self.heads % 2:
             raise UserError(
                 f"strided attention needs an even number of heads, not {self.heads}: half "
@@ -183,9 +187,9 @@ class LocalAndStrided(nn.Module):
         """Return the number of pairs of both halves."""
         return self.local.pairs(time) + self.strided.pairs(time)
 
-    def kept(self, time: int) -> int:
+    def cached_vectors(self, time: int) -> int:
         """Return the number of cached vectors of both halves."""
-        return self.local.kept(time) + self.strided.kept(time)
+        return self.local.cached_vectors(time) + self.strided.cached_vectors(time)
 
 
 def _part(scores: Scores, heads: slice, kv_heads: slice) -> Scores:

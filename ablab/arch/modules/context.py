@@ -5,7 +5,7 @@ cache.
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 _LOSS = "loss/"
 # A buffer grows by 1/_GROWTH of its rows and by _ROOM more.
@@ -109,7 +109,7 @@ class ForwardContext:
     layers, by name. `memory` is the decoding cache of this part, or None if the complete sequence
     is processed at once.
 
-    A branch whose `forward` has a parameter `flow` receives the context: `(x, flow) -> y`.
+    A branch that derives from `ContextModule` receives it.
     """
 
     # No dataclass: FSDP hands a block a copy of one that holds tensors, and what the block writes
@@ -140,3 +140,10 @@ class ForwardContext:
         """Return the sum of all added losses, or None if there are none."""
         added = [value for key, value in self.carry.items() if key.startswith(_LOSS)]
         return torch.stack(added).sum() if added else None
+
+
+class ContextModule(nn.Module):
+    """Base class of branches that use the context of the forward pass: `forward(x, flow) -> y`.
+
+    A branch that does not derive from it is called with the stream alone.
+    """

@@ -9,7 +9,7 @@ the backward pass.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.distributed as dist
@@ -97,6 +97,22 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+@runtime_checkable
+class Splittable(Protocol):
+    """A branch that takes part in tensor parallelism; others are replicated on every rank."""
+
+    def split(self, ranks: Ranks) -> None:
+        """Keep the part of the branch that belongs to this rank."""
+        ...
+
+
+@runtime_checkable
+class UsesRanks(Protocol):
+    """A part of a model that communicates with the other ranks."""
+
+    ranks: Ranks
 
 
 class _CopyToRegion(torch.autograd.Function):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ablab.plugin import (
     Branch,
     BuildContext,
+    ContextModule,
     Edit,
     ForwardContext,
     Kind,
@@ -19,10 +20,11 @@ from ablab.plugin import (
 )
 
 
-class _DecayMixer(nn.Module):
+class _DecayMixer(ContextModule):
     def __init__(self, site: BuildContext) -> None:
         super().__init__()
-        width, bias = site.dims.width, site.arch.bias
+        width = site.dims.width
+        bias = site.arch.bias
         self.value = Linear((width, width), Parallel.COLUMN, bias)
         self.gate = Linear((width, width), Parallel.COLUMN, bias)
         self.out = Linear((width, width), Parallel.ROW, bias, writes_stream=True)
@@ -30,8 +32,11 @@ class _DecayMixer(nn.Module):
         self.roles = {"decay": Role(Kind.GAIN)}
 
     def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
-        """X (batch, time, width) -> the same: h[t] = r · h[t−1] + (1 − r) · value(x[t]), gated."""
-        time, rate = x.shape[1], self.decay.sigmoid()
+        """Map x `(batch, time, width)` to the same shape: h[t] = r · h[t−1] + (1 − r) ·
+        value(x[t]), gated.
+        """
+        time = x.shape[1]
+        rate = self.decay.sigmoid()
         state = (1 - rate) * self.value(x)
         reach = 1
         while reach < time:  # sums over 1, 2, 4, … steps back
@@ -45,16 +50,16 @@ class _DecayMixer(nn.Module):
         return self.out(state * self.gate(x).sigmoid())
 
     def cache_values(self, time: int) -> int:
-        """The state alone, however long the sequence."""
+        """Return the size of the state, which does not depend on `time`."""
         return self.decay.numel()
 
 
 @dataclass(frozen=True)
 class Decay(Branch):
-    """A decaying average, a rate a channel."""
+    """A decaying average with one rate per channel."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The mixer."""
+        """Return the mixer."""
         return _DecayMixer(site)
 
 
@@ -63,5 +68,5 @@ class DecayMixer:
     """A recurrent mixer: a gated, decaying average of the past in place of attention."""
 
     def edit(self) -> Edit:
-        """Writes the mixer."""
+        """Replace the mixer."""
         return {"mixer": Decay()}

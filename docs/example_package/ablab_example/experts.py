@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ablab.plugin import (
     Branch,
     BuildContext,
+    ContextModule,
     Edit,
     ForwardContext,
     Linear,
@@ -19,22 +20,23 @@ from ablab.plugin import (
 )
 
 
-class _Experts(nn.Module):
+class _Experts(ContextModule):
     def __init__(self, site: BuildContext, count: int, balance: float) -> None:
         super().__init__()
-        self.count, self.balance = count, balance
+        self.count = count
+        self.balance = balance
         self.router = Linear((site.dims.width, count), Parallel.REPLICATED, bias=False)
         self.experts = nn.ModuleList(PlainMlp(factor=4 / count).build(site) for _ in range(count))
 
     def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
-        """X (batch, time, width) -> the same. Every expert is computed, so its cost is counted; one
-        is used.
+        """Map x `(batch, time, width)` to the same shape. Every expert is computed, so its cost is
+        counted, but only one is used.
         """
         chances = self.router(x).softmax(-1)
         chosen = F.one_hot(chances.argmax(-1), self.count).to(chances.dtype)
         if flow is not None:
-            # Of each sequence by itself (DeepSeek-AI 2024, arXiv:2412.19437): no matter how a batch
-            # is shared out.
+            # For each sequence separately (DeepSeek-AI 2024, arXiv:2412.19437), so that the loss
+            # does not depend on how a batch is divided.
             loads = chosen.mean(-2) * chances.mean(-2)
             flow.add_loss("balance", self.balance * self.count * loads.sum(-1).mean())
         weights = (chances * chosen).unsqueeze(-2).unbind(-1)  # each (batch, time, 1)
@@ -46,25 +48,23 @@ class _Experts(nn.Module):
 
 @dataclass(frozen=True)
 class ExpertsMlp(Branch):
-    """`count` experts, 4·width wide together."""
+    """`count` experts with 4 × width hidden units in total."""
 
     count: int
     balance: float
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The router and the experts."""
+        """Return the router and the experts."""
         return _Experts(site, self.count, self.balance)
 
 
 @plugin(source="Fedus et al. 2021 (Switch Transformer), arXiv:2101.03961, section 2")
 class Experts:
-    """Experts: each token goes through the one that a router picks; an auxiliary loss keeps their
-    loads even.
-    """
+    """Experts: a router sends each token to one of them; an auxiliary loss balances their loads."""
 
     count: Annotated[int, Field(ge=2)] = 4
     balance: Annotated[float, Field(ge=0)] = 0.01
 
     def edit(self) -> Edit:
-        """Writes the feed-forward."""
+        """Replace the feed-forward."""
         return {"mlp": ExpertsMlp(self.count, self.balance)}

@@ -9,7 +9,7 @@ from ablab.plugin import Attention, BuildContext, Edit, ForwardContext, SelfAtte
 
 class _ValueResidual(SelfAttention):
     def forward(self, x: Tensor, flow: ForwardContext | None = None) -> Tensor:
-        """X (batch, time, width) -> the same."""
+        """Map x `(batch, time, width)` to the same shape."""
         flow = flow or ForwardContext()
         q, k, v = self.project(x)
         first = flow.carry.setdefault("value_residual/first", v)
@@ -21,7 +21,7 @@ class ValueResidualAttention(Attention):
     """Self-attention over the mean of this layer's values and the first's."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The module for this layer."""
+        """Return the module for this layer."""
         return _ValueResidual(self, site)
 
 
@@ -30,5 +30,5 @@ class ValueResidual:
     """Value residual: each layer attends over the mean of its own values and the first layer's."""
 
     def edit(self) -> Edit:
-        """Writes the mixer."""
+        """Replace the mixer."""
         return {"mixer": ValueResidualAttention()}
