@@ -1,5 +1,5 @@
-"""Batches: sequence n of seed s is a pure function of (s, n), whatever the arm, the workers or the
-devices.
+"""Batches of sequences. Sequence n of seed s is a function of (s, n) alone, independent of the arm,
+the workers and the devices.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,15 +17,17 @@ from ablab.targets import IGNORED
 
 
 class Sequences(Dataset[Tensor]):
-    """Training sequences of one seed: token ids (context + 1,), inputs and their next tokens
-    overlapping by all but one.
+    """Training sequences of one seed, as token ids `(context + 1,)`: inputs are all but the last
+    token, and targets all but the first.
 
-    The corpus is cut into windows of `context` tokens; every epoch takes them in an order of its
-    own.
+    The corpus is cut into windows of `context` tokens, which each epoch visits in a different
+    order.
     """
 
     def __init__(self, tokens: np.ndarray, context: int, seed: int) -> None:
-        self.tokens, self.context, self.seed = tokens, context, seed
+        self.tokens = tokens
+        self.context = context
+        self.seed = seed
         self.windows = (len(tokens) - 1) // context
         if self.windows < 1:
             raise ValueError(
@@ -38,11 +40,11 @@ class Sequences(Dataset[Tensor]):
         return np.random.default_rng([self.seed, epoch]).permutation(self.windows)
 
     def __getitem__(self, n: int) -> Tensor:
-        """Sequence n."""
+        """Return sequence n, `(context + 1,)`."""
         return self.__getitems__([n])[0]
 
     def __getitems__(self, numbers: Sequence[int]) -> Tensor:
-        """Sequences by number, (len(numbers), context + 1)."""
+        """Return sequences by number, `(len(numbers), context + 1)`."""
         windows = np.array([self._order(n // self.windows)[n % self.windows] for n in numbers])
         index = windows[:, None] * self.context + np.arange(self.context + 1)[None, :]
         return torch.from_numpy(self.tokens[index].astype(np.int64))
@@ -50,7 +52,7 @@ class Sequences(Dataset[Tensor]):
 
 @dataclass(frozen=True)
 class Batches:
-    """The sizes of a run's batches in sequences: `runs` of (size, steps), one after another. A
+    """The sizes of the batches of a run in sequences, as successive `runs` of (size, steps). Each
     batch takes the next sequences.
     """
 
@@ -58,62 +60,68 @@ class Batches:
 
     @property
     def steps(self) -> int:
-        """Batches in all."""
+        """Total number of batches."""
         return sum(steps for _, steps in self.runs)
 
     @property
     def largest(self) -> int:
-        """Sequences in the largest batch."""
+        """Number of sequences in the largest batch."""
         return max(size for size, _ in self.runs)
 
     @property
     def sequences(self) -> int:
-        """Sequences in all."""
+        """Total number of sequences."""
         return self.seen(self.steps)
 
     def seen(self, step: int) -> int:
-        """Sequences in the first `step` batches; batches beyond the last are as large as the
-        last.
+        """Return the number of sequences in the first `step` batches. Batches beyond the last have
+        the size of the last.
         """
         total = 0
         for size, steps in self.runs[:-1]:
             if step <= steps:
                 return total + size * step
-            total, step = total + size * steps, step - steps
+            total += size * steps
+            step -= steps
         return total + self.runs[-1][0] * step
 
     def share(self, step: int) -> float:
-        """The share of all sequences that the first `step` batches are."""
+        """Return the share of all sequences that is in the first `step` batches."""
         return self.seen(step) / self.sequences
 
     def step_at(self, share: float) -> int:
-        """The step that ends nearest to `share` of all sequences."""
-        wanted, before = share * self.sequences, 0
+        """Return the step whose end is closest to `share` of all sequences."""
+        remaining = share * self.sequences
+        before = 0
         for size, steps in self.runs:
-            if wanted <= size * steps:
-                return before + round(wanted / size)
-            wanted, before = wanted - size * steps, before + steps
+            if remaining <= size * steps:
+                return before + round(remaining / size)
+            remaining -= size * steps
+            before += steps
         return self.steps
 
 
 class Sized(Protocol):
-    """Whatever says how large batches are."""
+    """Anything that defines the sizes of batches."""
 
     def seen(self, step: int, /) -> int:
-        """Sequences in the first `step` batches."""
+        """Return the number of sequences in the first `step` batches."""
         ...
 
 
 class StepSampler(Sampler[list[int]]):
-    """The sequence numbers of each step's batch, from step `start` on, without end: stateless, so
-    that a resumed run goes on with the sequences it would have had. `share`: which of a batch of n
-    are this process's; the first where none is.
+    """An infinite sampler of the sequence numbers of each batch from step `start` on.
+
+    It is stateless, so that a resumed run continues with the same sequences. `share` maps a batch
+    size to the slice of this process; if that is empty, the first sequence is returned.
     """
 
     def __init__(
         self, batches: Sized, start: int = 0, share: Callable[[int], slice] = slice
     ) -> None:
-        self.batches, self.start, self.share = batches, start, share
+        self.batches = batches
+        self.start = start
+        self.share = share
 
     def __iter__(self) -> Iterator[list[int]]:
         for step in count(self.start):
@@ -124,15 +132,17 @@ class StepSampler(Sampler[list[int]]):
 def scoring_batches(
     tokens: np.ndarray, context: int, batch: int, end_of_text: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and targets (≤ batch, context) that score every token of every document once.
+    """Yield inputs and targets, `(at most batch, context)`, that score every token of every
+    document once.
 
-    End-of-text tokens are seen and never scored: what is scored is the documents' bytes. Padding is
-    -100.
+    End-of-text tokens are inputs only, so that exactly the bytes of the documents are scored.
+    Targets of padding are -100.
     """
     stream = torch.from_numpy(tokens.astype(np.int64))
-    inputs, targets = stream[:-1], stream[1:].clone()
+    inputs = stream[:-1]
+    targets = stream[1:].clone()
     targets[targets == end_of_text] = IGNORED
-    short = -len(inputs) % context
-    inputs = torch.nn.functional.pad(inputs, (0, short), value=end_of_text).view(-1, context)
-    targets = torch.nn.functional.pad(targets, (0, short), value=IGNORED).view(-1, context)
+    padding = -len(inputs) % context
+    inputs = torch.nn.functional.pad(inputs, (0, padding), value=end_of_text).view(-1, context)
+    targets = torch.nn.functional.pad(targets, (0, padding), value=IGNORED).view(-1, context)
     yield from zip(inputs.split(batch), targets.split(batch), strict=True)

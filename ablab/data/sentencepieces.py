@@ -1,9 +1,9 @@
-"""SentencePiece, PaLM's and LLaMA's kind of tokenizer, set so that every text decodes to exactly
-what was encoded.
+"""SentencePiece, the kind of tokenizer of PaLM and LLaMA, configured so that decoding restores the
+encoded text exactly.
 
-Its defaults lose text: they normalise, merge spaces, and write a space as U+2581, so that one in a
-text comes back as a space. Here nothing is normalised, and U+2581 (and NUL, which the library
-cannot hold) is escaped before it sees the text.
+Its defaults lose text: they normalise, merge spaces, and represent a space as U+2581, so that a
+U+2581 in a text is decoded as a space. Here nothing is normalised, and U+2581 (and NUL, which the
+library does not support) is escaped before encoding.
 """
 
 import base64
@@ -14,18 +14,16 @@ from typing import Any
 
 from ablab.errors import UserError
 
-_ESCAPE = "\ue000"  # of the private use area
+_ESCAPE = "\ue000"  # from the private use area
 _ESCAPED = {_ESCAPE: _ESCAPE + "e", "\u2581": _ESCAPE + "u", "\0": _ESCAPE + "n"}
 _UNESCAPED = {v: k for k, v in _ESCAPED.items()}
 _TO_ESCAPE = re.compile("[" + "".join(_ESCAPED) + "]")
 _TO_UNESCAPE = re.compile(f"{_ESCAPE}[eun]")
-_LONGEST = 4000  # bytes; the library leaves longer sentences out of training
+_LONGEST = 4000  # bytes; the library skips longer sentences in training
 
 
 class SentencePieceEncoding:
-    """A trained SentencePiece model, with the methods of a `tiktoken.Encoding` that the lab
-    uses.
-    """
+    """A trained SentencePiece model with the methods of a `tiktoken.Encoding` that ablab uses."""
 
     name = "sentencepiece"
 
@@ -37,43 +35,43 @@ class SentencePieceEncoding:
 
     @property
     def n_vocab(self) -> int:
-        """How many token ids there are."""
+        """Number of token ids."""
         return self._processor.get_piece_size()
 
     @property
     def eot_token(self) -> int:
-        """The token that ends a text; no text is encoded to it."""
+        """The end-of-text token, to which no text is encoded."""
         return self._processor.eos_id()
 
     def encode_ordinary(self, text: str) -> list[int]:
-        """The text's token ids."""
+        """Return the token ids of a text."""
         return self._processor.encode(_escape(text))
 
     def encode_ordinary_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The token ids of each text."""
+        """Return the token ids of each text."""
         return self._processor.encode([_escape(text) for text in texts])
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of the token ids; bytes that are no UTF-8 become U+FFFD."""
+        """Return the text of token ids. Bytes that are not valid UTF-8 become U+FFFD."""
         text = self._processor.decode(list(tokens))
         return _TO_UNESCAPE.sub(lambda match: _UNESCAPED[match[0]], text)
 
     def content(self) -> dict[str, Any]:
-        """What `from_content` reads, as plain JSON types."""
+        """Return the model as plain JSON types, for `from_content`."""
         return {"name": self.name, "model": base64.b64encode(self._model).decode()}
 
     @classmethod
     def from_content(cls, content: dict[str, Any]) -> "SentencePieceEncoding":
-        """Reads what `content` gave."""
+        """Restore the result of `content`."""
         return cls(base64.b64decode(content["model"]))
 
 
 def train(texts: Iterable[str], size: int, kind: str) -> SentencePieceEncoding:
-    """A model (`kind` bpe or unigram) of exactly `size` tokens (Kudo & Richardson 2018,
+    """Train a model (`kind` bpe or unigram) of exactly `size` tokens (Kudo & Richardson 2018,
     arXiv:1808.06226).
 
-    Digits are split and unknown characters fall back to bytes, as LLaMA's do. Raises UserError for
-    a size that the texts cannot fill or that is too small for their characters.
+    As in LLaMA, digits are split and unknown characters fall back to bytes. Raises UserError for a
+    size that is too large for the texts or too small for their characters.
     """
     from sentencepiece import SentencePieceTrainer
 
@@ -108,10 +106,12 @@ def train(texts: Iterable[str], size: int, kind: str) -> SentencePieceEncoding:
 
 
 def _reason(message: str) -> str:
-    if found := re.search(r"value <= (\d+)", message):
-        return f"this corpus gives {found[1]} at most"
-    if found := re.search(r"required_chars\D*\d+ vs (\d+)", message):
-        return f"bytes and this corpus's characters alone are {found[1]}"
+    match = re.search(r"value <= (\d+)", message)
+    if match:
+        return f"this corpus gives {match[1]} at most"
+    match = re.search(r"required_chars\D*\d+ vs (\d+)", message)
+    if match:
+        return f"bytes and this corpus's characters alone are {match[1]}"
     return message.rsplit("]", maxsplit=1)[-1].strip() or message
 
 
@@ -120,7 +120,7 @@ def _escape(text: str) -> str:
 
 
 def _sentences(texts: Iterable[str]) -> Iterator[str]:
-    """Lines with their ends, the longest cut: all of the text is trained on."""
+    """Yield lines with their ends, splitting long lines so that training uses all of the text."""
     for text in texts:
         for line in _escape(text).splitlines(keepends=True):
             for start in range(0, len(line), _LONGEST // 4):

@@ -1,8 +1,7 @@
-"""Sources: where documents come from. A source yields documents as a `datasets` dataset with
-columns `name` and `text`.
+"""Sources of documents. A source returns a `datasets` dataset with columns `name` and `text`.
 
-The datasets library is imported here and nowhere else, when it is needed: local sources work
-without it, as a list of the same rows.
+The datasets library is imported only here, when it is needed. Without it, local sources return a
+list of the same rows.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ from typing import Any, TypedDict
 from ablab.data.spec import HubData, StdlibData, TextData
 from ablab.errors import UserError
 
-_LEFT_OUT = {
+_EXCLUDED = {
     "test",
     "tests",
     "idle_test",
@@ -29,7 +28,8 @@ _LEFT_OUT = {
     "_vendor",
     "_bundled",
 }
-_FEW_FILES, _PIECE_BYTES = 20, 16_384
+_FEW_FILES = 20
+_PIECE_BYTES = 16_384
 
 
 class Row(TypedDict):
@@ -40,8 +40,8 @@ class Row(TypedDict):
 
 
 def documents(data: StdlibData | TextData | HubData) -> Iterable[Row]:
-    """The documents of a source, as a `datasets` dataset. Raises UserError where there is nothing
-    to read.
+    """Return the documents of a source, as a `datasets` dataset. Raises UserError if it cannot be
+    read.
     """
     if isinstance(data, HubData):
         return _hub(data)
@@ -54,8 +54,8 @@ def documents(data: StdlibData | TextData | HubData) -> Iterable[Row]:
 
 
 def fingerprint(data: StdlibData | TextData | HubData) -> str:
-    """A hash of what the source holds: of the files' bytes, or of a remote dataset's name, revision
-    and selection.
+    """Return a hash of the content of a source: of the bytes of its files, or of the name, revision
+    and selection of a remote dataset.
     """
     digest = hashlib.sha256(data.source.encode())
     for path in _files(data):
@@ -79,11 +79,11 @@ def _files(data: StdlibData | TextData | HubData) -> list[Path]:
 
 def _stdlib_files() -> list[Path]:
     root = Path(sysconfig.get_paths()["stdlib"])
-    found: list[Path] = []
-    for folder, inner, names in os.walk(root):
-        inner[:] = [name for name in inner if name not in _LEFT_OUT]
-        found += [Path(folder, name) for name in names if name.endswith(".py")]
-    return sorted(found)
+    files: list[Path] = []
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = [name for name in subfolders if name not in _EXCLUDED]
+        files += [Path(folder, name) for name in names if name.endswith(".py")]
+    return sorted(files)
 
 
 def _stdlib_rows() -> Iterator[Row]:
@@ -92,21 +92,21 @@ def _stdlib_rows() -> Iterator[Row]:
         try:
             text = path.read_bytes().decode("utf-8")
         except UnicodeDecodeError:
-            continue  # a handful of files declare another encoding; the corpus is what is UTF-8
+            continue  # a few files declare another encoding and are not part of the corpus
         if text:
             yield {"name": path.relative_to(root).as_posix(), "text": text}
 
 
 def _text_files(data: TextData) -> list[Path]:
-    found: set[Path] = set()
+    files: set[Path] = set()
     for pattern in data.files:
         matches = {
             Path(m) for m in glob(os.path.expanduser(pattern), recursive=True) if Path(m).is_file()
         }
         if not matches:
             raise UserError(f"data.files: {pattern!r} matches no file (looked from {Path.cwd()})")
-        found |= matches
-    return sorted(found)
+        files |= matches
+    return sorted(files)
 
 
 def _text_rows(data: TextData) -> Iterator[Row]:
@@ -119,8 +119,7 @@ def _text_rows(data: TextData) -> Iterator[Row]:
                 f"data.files: {path} is not UTF-8 text (byte {error.start}); convert it or "
                 "leave it out"
             ) from None
-        # Too few files to hold some out whole: they are cut at line ends, so that each split gets
-        # text.
+        # A few files are too coarse to be divided among splits, so they are cut at line ends.
         pieces = _cut(text) if len(files) < _FEW_FILES else [text]
         for number, piece in enumerate(pieces):
             if piece:
@@ -131,7 +130,7 @@ def _text_rows(data: TextData) -> Iterator[Row]:
 
 
 def _cut(text: str) -> list[str]:
-    """Pieces of about `_PIECE_BYTES`, cut at line ends; joined, they are the text."""
+    """Cut a text at line ends into pieces of about `_PIECE_BYTES`."""
     pieces: list[list[str]] = [[]]
     size = 0
     for line in text.splitlines(keepends=True):
@@ -157,16 +156,16 @@ def _hub(data: HubData) -> Iterable[Row]:
             if data.streaming
             else rows.select(range(min(data.limit or len(rows), len(rows))))
         )
-        found = [(i, row[data.column]) for i, row in enumerate(limited) if row[data.column]]
-    for i, text in found:
+        texts = [(i, row[data.column]) for i, row in enumerate(limited) if row[data.column]]
+    for i, text in texts:
         if not isinstance(text, str):
             raise UserError(
                 f"data.column: row {i} of {data.column!r} holds {type(text).__name__}, not text"
             )
     import datasets
 
-    named = [{"name": f"{data.split}/{i}", "text": text} for i, text in found]
-    return datasets.Dataset.from_list(named) if named else []  # pyright: ignore[reportReturnType]
+    documents = [{"name": f"{data.split}/{i}", "text": text} for i, text in texts]
+    return datasets.Dataset.from_list(documents) if documents else []  # pyright: ignore[reportReturnType]
 
 
 def _load_hub(data: HubData) -> Any:
@@ -189,7 +188,7 @@ def _load_hub(data: HubData) -> Any:
 
 @contextmanager
 def _reachable(data: HubData) -> Iterator[None]:
-    """Says in one line what went wrong with a dataset."""
+    """Convert errors of the datasets library to a UserError of one line."""
     from datasets.exceptions import DatasetsError
 
     try:

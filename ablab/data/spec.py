@@ -1,4 +1,4 @@
-"""What a study may say of its data: the source, the tokenizer, and how much is held out."""
+"""The data section of a study file: the source, the tokenizer and the held-out share."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ class _Spec(BaseModel):
 
 
 def _defaulting(key: str, default: str) -> BeforeValidator:
-    """A union's tag may be left out: it is `default` then."""
+    """Make the tag of a union optional, with the value `default` if it is omitted."""
     return BeforeValidator(
         lambda value: {key: default, **value} if isinstance(value, dict) else value
     )

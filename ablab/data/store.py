@@ -1,9 +1,9 @@
-"""The token store: a corpus tokenized once, as memory-mapped arrays with a manifest, shared by all
-runs.
+"""The token store: a corpus that is tokenized once, as memory-mapped arrays with a manifest, for
+all runs.
 
-Documents are ordered by the hash of their text; the first ones are held out for validation, the
-next for the test, until each holds its share of the bytes; the rest trains. Every document stands
-behind an end-of-text token.
+Documents are ordered by the hash of their text. The first ones form the validation split and the
+next ones the test split, each up to its share of the bytes; the rest is the training split. Every
+document is preceded by an end-of-text token.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ SPLITS = ("val", "test", "train")
 
 @dataclass(frozen=True)
 class Split:
-    """What a split holds. `bytes`: of the documents' UTF-8 text."""
+    """The sizes of a split. `bytes` is the size of its documents as UTF-8 text."""
 
     tokens: int
     bytes: int
@@ -39,7 +39,7 @@ class Split:
 
 @dataclass(frozen=True)
 class TokenStore:
-    """A store on disk."""
+    """A token store on disk."""
 
     folder: Path
     fingerprint: str
@@ -49,17 +49,17 @@ class TokenStore:
     splits: dict[str, Split]
 
     def tokens(self, split: str) -> np.ndarray:
-        """The split's token ids, memory-mapped."""
+        """Return the token ids of a split, memory-mapped."""
         return np.memmap(self.folder / f"{split}.bin", dtype=self.dtype, mode="r")
 
     def encoding(self) -> Encoding:
-        """The tokenizer."""
+        """Return the tokenizer."""
         return tokenizers.load(self.folder / "tokenizer.json")
 
 
 def store_fingerprint(data: StdlibData | TextData | HubData) -> str:
-    """A hash of all that decides the tokens: the corpus, the tokenizer, the split; cheap, nothing
-    is tokenized.
+    """Return a hash of everything that determines the tokens: corpus, tokenizer and splits. This is
+    cheap, because nothing is tokenized.
     """
     parts = [
         _VERSION,
@@ -72,7 +72,7 @@ def store_fingerprint(data: StdlibData | TextData | HubData) -> str:
 
 
 def open_store(folder: Path) -> TokenStore:
-    """Reads a store's manifest."""
+    """Open a store by reading its manifest."""
     manifest = json.loads((folder / "manifest.json").read_text())
     splits = {name: Split(**split) for name, split in manifest["splits"].items()}
     return TokenStore(
@@ -86,8 +86,8 @@ def open_store(folder: Path) -> TokenStore:
 
 
 def prepare(data: StdlibData | TextData | HubData, cache: Path) -> TokenStore:
-    """The store of `data` under `cache`, made if it is not there. Raises UserError where the corpus
-    can't be read.
+    """Return the store of `data` under `cache`, creating it if necessary. Raises UserError if the
+    corpus cannot be read.
     """
     fingerprint = store_fingerprint(data)
     folder = cache / fingerprint
@@ -106,7 +106,7 @@ def prepare(data: StdlibData | TextData | HubData, cache: Path) -> TokenStore:
 def split_documents(
     rows: Iterable[Row], holdout: float, holdout_bytes: int
 ) -> dict[str, list[Row]]:
-    """Documents by split, in the order of their hashes; documents with the same text count once."""
+    """Return the documents of each split, ordered by hash. Duplicate texts are removed."""
     ordered = [row for _, row in sorted({_hash(row["text"]): row for row in rows}.items())]
     total = sum(len(row["text"].encode()) for row in ordered)
     if len(ordered) < 3:
@@ -118,11 +118,11 @@ def split_documents(
     split: dict[str, list[Row]] = {name: [] for name in SPLITS}
     position = 0
     for name in ("val", "test"):
-        held = 0
-        # One document at least for each split that follows.
-        while held < target and position < len(ordered) - (2 if name == "val" else 1):
+        size = 0
+        # At least one document must remain for each of the following splits.
+        while size < target and position < len(ordered) - (2 if name == "val" else 1):
             split[name].append(ordered[position])
-            held += len(ordered[position]["text"].encode())
+            size += len(ordered[position]["text"].encode())
             position += 1
     split["train"] = ordered[position:]
     return split
@@ -159,7 +159,9 @@ def _write(
 
 
 def _write_split(path: Path, rows: Sequence[Row], encoding: Encoding, dtype: str) -> Split:
-    digest, tokens, size = hashlib.sha256(), 0, 0
+    digest = hashlib.sha256()
+    tokens = 0
+    size = 0
     with path.open("wb") as file:
         for start in range(0, len(rows), 256):
             texts = [row["text"] for row in rows[start : start + 256]]
@@ -176,7 +178,6 @@ def _publish(draft: Path, folder: Path) -> None:
     try:
         os.rename(draft, folder)
     except OSError:
-        if not (
-            folder / "manifest.json"
-        ).exists():  # else another process was first, with the same tokens
+        # Another process may have published the same tokens first.
+        if not (folder / "manifest.json").exists():
             raise

@@ -1,5 +1,5 @@
-"""Tokenizers: a `tiktoken.Encoding`, or SentencePiece's with the same methods; each decodes to
-exactly what it encoded.
+"""Tokenizers: a `tiktoken.Encoding`, or a SentencePiece model with the same methods. Decoding
+restores the encoded text exactly.
 """
 
 import base64
@@ -24,15 +24,15 @@ Encoding = tiktoken.Encoding | SentencePieceEncoding
 
 
 def vocab_size(spec: AnyTokenizer) -> int:
-    """How many token ids the model must know, before anything is trained."""
+    """Return the size of the vocabulary without training the tokenizer."""
     if isinstance(spec, TiktokenTokenizer):
         return named(spec.name).n_vocab
     return 257 if isinstance(spec, ByteTokenizer) else spec.vocab
 
 
 def make(spec: AnyTokenizer, training_texts: Iterable[str]) -> Encoding:
-    """The tokenizer; a BPE or SentencePiece is trained on `training_texts`. Raises UserError for a
-    size that can't be met.
+    """Return the tokenizer; BPE and SentencePiece are trained on `training_texts`. Raises UserError
+    for a vocabulary size that cannot be reached.
     """
     if isinstance(spec, TiktokenTokenizer):
         return named(spec.name)
@@ -44,12 +44,12 @@ def make(spec: AnyTokenizer, training_texts: Iterable[str]) -> Encoding:
 
 
 def named(name: str) -> tiktoken.Encoding:
-    """Tiktoken's encoding of that name. Raises UserError for an unknown name, or where its files
-    can't be fetched.
+    """Return the tiktoken encoding called `name`. Raises UserError if the name is unknown or if its
+    files cannot be fetched.
     """
-    known = tiktoken.list_encoding_names()
-    if name not in known:
-        raise unknown("tiktoken encoding", name, known)
+    names = tiktoken.list_encoding_names()
+    if name not in names:
+        raise unknown("tiktoken encoding", name, names)
     try:
         return tiktoken.get_encoding(name)
     except Exception as error:  # requests' errors, and tiktoken's own ValueError for a damaged file
@@ -61,8 +61,8 @@ def named(name: str) -> tiktoken.Encoding:
 
 
 def train_bpe(texts: Iterable[str], size: int) -> dict[bytes, int]:
-    """Byte-level BPE's mergeable ranks, at most `size` of them: the 256 bytes, then the merges in
-    order.
+    """Train byte-level BPE and return at most `size` mergeable ranks: the 256 bytes, then the
+    merges in order.
     """
     tokenizer = trainable({}, [])
     trainer = trainers.BpeTrainer(
@@ -77,7 +77,7 @@ def train_bpe(texts: Iterable[str], size: int) -> dict[bytes, int]:
 
 
 def trainable(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Trainable:
-    """A byte-level BPE of the tokenizers library with our split pattern."""
+    """Return a byte-level BPE of the tokenizers library with the split pattern of GPT-2."""
     tokenizer = Trainable(models.BPE(vocab=vocab, merges=merges))
     split = pre_tokenizers.Split(Regex(_PATTERN), behavior="isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
@@ -88,7 +88,7 @@ def trainable(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Trainable
 
 
 def save(encoding: Encoding, path: Path) -> None:
-    """Writes the encoding as JSON: a name for tiktoken's own, what it is made of otherwise."""
+    """Write the encoding as JSON: only the name for encodings of tiktoken, otherwise everything."""
     if isinstance(encoding, SentencePieceEncoding):
         content: dict[str, Any] = encoding.content()
     elif encoding.name in tiktoken.list_encoding_names():
@@ -106,7 +106,7 @@ def save(encoding: Encoding, path: Path) -> None:
 
 
 def load(path: Path) -> Encoding:
-    """Reads what `save` wrote."""
+    """Load an encoding written by `save`."""
     content = json.loads(path.read_text())
     if content["name"] == SentencePieceEncoding.name:
         return SentencePieceEncoding.from_content(content)
@@ -126,8 +126,8 @@ def _encoding(name: str, pattern: str, ranks: dict[bytes, int], end: int) -> tik
 
 
 def byte_of_char() -> dict[str, int]:
-    """The byte-level alphabet: printable bytes stand for themselves, the others for characters from
-    U+0100 on.
+    """Return the byte-level alphabet: printable bytes are represented by themselves, the others by
+    characters from U+0100 on.
     """
     printable = [
         *range(ord("!"), ord("~") + 1),

@@ -10,7 +10,7 @@ import pytest
 from ablab.arch.composition.canonical import canonical, stable_name
 from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import Registry, load_registry
-from ablab.arch.modules import layers
+from ablab.arch.modules import layers, mlp
 from ablab.arch.recipe import Recipe
 from ablab.data.batches import Batches
 from ablab.errors import UserError
@@ -28,8 +28,9 @@ def module_of(name, source, monkeypatch):
 
 def test_a_class_in_another_module_gives_the_same_key(registry, monkeypatch):
     moved = module_of("ablab.arch.modules.elsewhere", inspect.getsource(layers), monkeypatch)
+    moved_mlp = module_of("ablab.arch.modules.feed_forward", inspect.getsource(mlp), monkeypatch)
     arch = architecture("gpt2", registry, {"layers": 1, "width": 16, "heads": 2, "vocab": 32})
-    other = replace(arch, norm=moved.LayerNorm(), mlp=moved.PlainMlp())
+    other = replace(arch, norm=moved.LayerNorm(), mlp=moved_mlp.PlainMlp())
     assert type(other.norm) is not type(arch.norm)
     assert canonical(other) == canonical(arch)
     keys = {identity(a, Recipe(), {}, "data", Batches(((4, 4),)), 1) for a in (arch, other)}
