@@ -14,14 +14,13 @@ import numpy as np
 from scipy import special
 
 Cells = Mapping[tuple[str, int], float]
-# Singular values below this share of the largest are nil, and so are weights that a projection
-# changes by less.
-_NIL = 1e-9
+# Singular values below this share of the largest count as zero.
+_TOLERANCE = 1e-9
 
 
 class Question(Protocol):
-    """An effect as weights on arm means. `kind`: change, total or interaction. `parts`: where it
-    averages over drawn orders, the weights of each draw.
+    """An effect as weights on arm means. `kind` is change, total or interaction. `parts` are the
+    weights of each draw if the effect is averaged over sampled orders.
     """
 
     @property
@@ -36,9 +35,12 @@ class Question(Protocol):
 
 @dataclass(frozen=True)
 class Effect:
-    """A contrast's estimate, its 95 % interval (unadjusted for the number of effects) and two-sided
-    p. None: not estimable, or with one seed no interval. `sampling_se`: the standard error that
-    drawing a part of the orders leaves, within the interval; None where nothing was drawn.
+    """The estimate of a contrast, its 95 % interval (not adjusted for the number of effects) and
+    two-sided p-value.
+
+    Values are None if they are not estimable; with one seed there is no interval. `sampling_se` is
+    the standard error due to sampling only some of the orders, which the interval includes; None if
+    nothing was sampled.
     """
 
     estimate: float | None
@@ -50,17 +52,17 @@ class Effect:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A contrast's value, its standard error (None: no degrees of freedom) and the degrees of
-    freedom of that. `drawn`: the standard error that drawing orders leaves, within `error`.
+    """The value of a contrast, its standard error (None without degrees of freedom) and the degrees
+    of freedom. `sampling_error` is the part of the error that is due to sampling orders.
     """
 
     value: float
     error: float | None
     dof: float
-    drawn: float | None = None
+    sampling_error: float | None = None
 
     def p(self) -> float | None:
-        """Two-sided, by Student's t."""
+        """Return the two-sided p-value, by Student's t."""
         if self.error is None:
             return None
         return (
@@ -70,7 +72,7 @@ class Estimate:
         )
 
     def interval(self, level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
-        """The two-sided interval of that confidence."""
+        """Return the two-sided confidence interval."""
         if self.error is None:
             return None, None
         half = _quantile(self.dof, 0.5 + level / 2) * self.error
@@ -84,9 +86,10 @@ def _quantile(dof: float, level: float) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """All of a fit that depends on which cells there are, and not on their values. `solver`
-    (coefficients, cells): least squares. `streams`: the arms that are linked by common seeds,
-    directly or by others, together.
+    """The part of a fit that depends on which cells exist and not on their values.
+
+    `solver` `(coefficients, cells)` is the least-squares solution. `streams` are groups of arms
+    that are linked by common seeds, directly or through other arms.
     """
 
     arms: tuple[str, ...]
@@ -96,37 +99,36 @@ class Pattern:
     covariance: np.ndarray
     estimable: np.ndarray
     rank: int
-    known: dict[tuple[tuple[str, float], ...], tuple[np.ndarray, float] | None] = field(
+    cache: dict[tuple[tuple[str, float], ...], tuple[np.ndarray, float] | None] = field(
         default_factory=dict
     )
 
     def contrast(self, weights: Mapping[str, float]) -> tuple[np.ndarray, float] | None:
-        """The weights (arms,) and the variance of the contrast for cells of variance one; None
-        where it is not estimable.
+        """Return the weights `(arms,)` and the variance of the contrast for cells of variance one,
+        or None if it is not estimable.
         """
         key = tuple(weights.items())
-        if key not in self.known:
-            self.known[key] = self._contrast(weights)
-        return self.known[key]
+        if key not in self.cache:
+            self.cache[key] = self._contrast(weights)
+        return self.cache[key]
 
     def _contrast(self, weights: Mapping[str, float]) -> tuple[np.ndarray, float] | None:
-        used = {arm: weight for arm, weight in weights.items() if weight}
-        if not used.keys() <= set(self.arms):
+        nonzero = {arm: weight for arm, weight in weights.items() if weight}
+        if not nonzero.keys() <= set(self.arms):
             return None
-        vector = np.array([used.get(arm, 0.0) for arm in self.arms])
-        whole = np.pad(vector, (0, len(self.estimable) - len(vector)))
-        if not np.allclose(whole @ self.estimable, whole):
+        vector = np.array([nonzero.get(arm, 0.0) for arm in self.arms])
+        padded = np.pad(vector, (0, len(self.estimable) - len(vector)))
+        if not np.allclose(padded @ self.estimable, padded):
             return None
-        return vector, round(
-            float(vector @ self.covariance @ vector), 12
-        )  # equal ones come out equal
+        # Rounded, so that equal variances compare equal.
+        return vector, round(float(vector @ self.covariance @ vector), 12)
 
 
 @dataclass(frozen=True)
 class Fit:
-    """The two-way additive fit. `sd`: of one run about its arm and seed means; None with no degrees
-    of freedom. `estimable` projects onto the contrasts (over arms and seeds) that the cells there
-    are can estimate.
+    """The two-way additive fit. `sd` is the standard deviation of a run about its arm and seed
+    means, or None without degrees of freedom. `estimable` projects onto the contrasts (over arms
+    and seeds) that the cells can estimate.
     """
 
     means: dict[str, float]
@@ -136,24 +138,22 @@ class Fit:
 
     @property
     def arms(self) -> tuple[str, ...]:
-        """In the order of the cells."""
+        """The arms in the order of the cells."""
         return self.pattern.arms
 
     @property
     def covariance(self) -> np.ndarray:
-        """Of the arms' means (arms, arms), for cells of variance one."""
+        """The covariance of the arm means, `(arms, arms)`, for cells of variance one."""
         return self.pattern.covariance
 
     @property
     def estimable(self) -> np.ndarray:
-        """(coefficients, coefficients)."""
+        """The projection onto estimable contrasts, `(coefficients, coefficients)`."""
         return self.pattern.estimable
 
 
 def fit(cells: Cells) -> Fit:
-    """Fits arm + seed to values by (arm, seed); the arms' means are adjusted for seeds that are
-    missing somewhere.
-    """
+    """Fit arm + seed to values by (arm, seed). Arm means are adjusted for missing seeds."""
     pattern = _pattern(tuple(cells))
     values = np.fromiter(cells.values(), float, len(cells))
     solution = pattern.solver @ values
@@ -172,21 +172,19 @@ def fit(cells: Cells) -> Fit:
 def _pattern(keys: tuple[tuple[str, int], ...]) -> Pattern:
     arms = tuple(dict.fromkeys(arm for arm, _ in keys))
     seeds = tuple(dict.fromkeys(seed for _, seed in keys))
-    row_of, column_of = (
-        {arm: i for i, arm in enumerate(arms)},
-        {seed: i for i, seed in enumerate(seeds, start=len(arms))},
-    )
-    # Columns: one an arm; seeds as deviations that sum to zero, so that an arm's coefficient is its
-    # mean over the seeds.
+    arm_column = {arm: i for i, arm in enumerate(arms)}
+    seed_column = {seed: i for i, seed in enumerate(seeds, start=len(arms))}
+    # One column per arm; seeds as deviations that sum to zero, so that the coefficient of an arm is
+    # its mean over the seeds.
     design = np.zeros((len(keys), len(arms) + len(seeds) - 1))
     for row, (arm, seed) in enumerate(keys):
-        design[row, row_of[arm]] = 1.0
+        design[row, arm_column[arm]] = 1.0
         if seed == seeds[-1]:
             design[row, len(arms) :] = -1.0
         else:
-            design[row, column_of[seed]] = 1.0
+            design[row, seed_column[seed]] = 1.0
     left, sizes, right = np.linalg.svd(design, full_matrices=False)
-    rank = int(np.sum(sizes > _NIL * sizes[0]))
+    rank = int(np.sum(sizes > _TOLERANCE * sizes[0]))
     solver = (right[:rank].T / sizes[:rank]) @ left[:, :rank].T
     covariance = (solver @ solver.T)[: len(arms), : len(arms)]
     return Pattern(
@@ -195,39 +193,44 @@ def _pattern(keys: tuple[tuple[str, int], ...]) -> Pattern:
 
 
 def _streams(keys: Sequence[tuple[str, int]]) -> tuple[frozenset[str], ...]:
-    """Each arm's stream, merged with every other that has one of its seeds."""
+    """Return groups of arms, merging those that have a seed in common."""
     seeds_of: dict[str, set[int]] = {}
     for arm, seed in keys:
         seeds_of.setdefault(arm, set()).add(seed)
     streams: list[tuple[set[str], set[int]]] = []
     for arm, seeds in seeds_of.items():
-        joined = [stream for stream in streams if stream[1] & seeds]
+        overlapping = [stream for stream in streams if stream[1] & seeds]
         streams = [stream for stream in streams if not stream[1] & seeds]
-        streams.append(({arm}.union(*(s[0] for s in joined)), seeds.union(*(s[1] for s in joined))))
+        streams.append(
+            ({arm}.union(*(s[0] for s in overlapping)), seeds.union(*(s[1] for s in overlapping)))
+        )
     return tuple(frozenset(stream[0]) for stream in streams)
 
 
 def estimate(
     fitted: Fit, weights: Mapping[str, float], parts: Sequence[Mapping[str, float]] = ()
 ) -> Estimate | None:
-    """The contrast Σ weight × arm mean with its error; None where the cells cannot estimate it.
+    """Return the contrast Σ weight × arm mean with its error, or None if the cells cannot estimate
+    it.
 
-    `parts`: where the contrast is a mean over draws, the weights of each; the spread of their
-    estimates over √draws is added to its error, on the safe side, since the arms' own noise is part
-    of that spread. Degrees of freedom are then Satterthwaite's (1946).
+    `parts` are the weights of each draw if the contrast is a mean over draws. The spread of their
+    estimates over √draws is added to the error. This is conservative, since the noise of the arms
+    is part of that spread. Degrees of freedom are then those of Satterthwaite (1946).
     """
-    if (found := fitted.pattern.contrast(weights)) is None:
+    contrast = fitted.pattern.contrast(weights)
+    if contrast is None:
         return None
     value = sum(weight * fitted.means[arm] for arm, weight in weights.items() if weight)
-    drawn = _sampling_error(fitted, parts)
+    sampling_error = _sampling_error(fitted, parts)
     if fitted.sd is None:
-        return Estimate(value, None, 0.0, drawn)
-    variance, dof = fitted.sd**2 * found[1], float(fitted.dof)
-    if drawn:
-        both = variance + drawn**2
-        dof = both**2 / (variance**2 / dof + drawn**4 / (len(parts) - 1))
-        variance = both
-    return Estimate(value, float(np.sqrt(variance)), dof, drawn)
+        return Estimate(value, None, 0.0, sampling_error)
+    variance = fitted.sd**2 * contrast[1]
+    dof = float(fitted.dof)
+    if sampling_error:
+        total = variance + sampling_error**2
+        dof = total**2 / (variance**2 / dof + sampling_error**4 / (len(parts) - 1))
+        variance = total
+    return Estimate(value, float(np.sqrt(variance)), dof, sampling_error)
 
 
 def effect(
@@ -236,22 +239,25 @@ def effect(
     level: float = 0.95,
     parts: Sequence[Mapping[str, float]] = (),
 ) -> Effect:
-    """The contrast Σ weight × arm mean, its interval and p; `parts` as of `estimate`."""
-    if (found := estimate(fitted, weights, parts)) is None:
+    """Return the contrast Σ weight × arm mean with its interval and p-value; for `parts` see
+    `estimate`.
+    """
+    result = estimate(fitted, weights, parts)
+    if result is None:
         return Effect(None, None, None, None)
-    return Effect(found.value, *found.interval(level), found.p(), found.drawn)
+    return Effect(result.value, *result.interval(level), result.p(), result.sampling_error)
 
 
 def arm_means(cells: Cells) -> dict[str, Estimate]:
-    """Each arm's mean, adjusted for the seeds that it lacks and others of its stream have: no other
-    stream tells of them. What a seed does to all arms alike is not in its error.
+    """Return the mean of each arm, adjusted for seeds that only other arms of its stream have. The
+    error excludes what a seed does to all arms alike.
     """
     streams = fit(cells).pattern.streams if cells else ()
     fits = [
         fit({key: value for key, value in cells.items() if key[0] in stream}) for stream in streams
     ]
-    found = {arm: estimate(fitted, {arm: 1.0}) for fitted in fits for arm in fitted.arms}
-    return {arm: mean for arm, mean in found.items() if mean is not None}
+    means = {arm: estimate(fitted, {arm: 1.0}) for fitted in fits for arm in fitted.arms}
+    return {arm: mean for arm, mean in means.items() if mean is not None}
 
 
 def _sampling_error(fitted: Fit, parts: Sequence[Mapping[str, float]]) -> float | None:
@@ -262,7 +268,7 @@ def _sampling_error(fitted: Fit, parts: Sequence[Mapping[str, float]]) -> float 
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """Mean and sample standard deviation; None where there are too few."""
+    """Return the mean and the sample standard deviation; None if there are too few values."""
     if not values:
         return None, None
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None

@@ -1,4 +1,4 @@
-"""What a study's runs say of its questions: helps, hurts, equivalent, inconclusive or diverged.
+"""Verdicts on the questions of a study: helps, hurts, equivalent, inconclusive or diverged.
 
 *Fixed studies.* Effects are contrasts of arm means over one pooled error term (`effects`); arms
 without a common seed are compared unpaired. Holm (1979) over the primary family, which is every
@@ -8,7 +8,7 @@ kind but interactions, and over the interactions apart. Equivalent: two one-side
 *Adaptive studies* look after the planned numbers of seeds, each look on the first seeds of each
 arm's stream. The looks are those of a group-sequential test of Pocock's kind: a p is the chance,
 under the null hypothesis, that any
-planned look would give one as small (`sequential.ever`); a question's p is the smallest of the
+planned look would give one as small (`sequential.overall_p`); a question's p is the smallest of the
 looks done, to which Holm's procedure applies as to a single one (Maurer & Bretz 2013). Intervals
 are repeated confidence intervals (Jennison & Turnbull 1989): 95 % over all looks together, whatever
 made the study stop. The one-sided tests are corrected in the same way, each to err with `level`
@@ -42,10 +42,11 @@ Verdict = Literal["helps", "hurts", "equivalent", "inconclusive", "diverged"]
 
 @dataclass(frozen=True)
 class Rules:
-    """`margin`: within which effects count as nil, in the metric's units. `looks`: after how many
-    seeds of an arm an adaptive study looks, ascending; () for a study of a fixed number. `level`:
-    of Holm's procedure and of each one-sided test. `sign`: 1 if higher values of the metric are
-    better, -1 if lower values are.
+    """The rules of a study. Effects within `margin`, in units of the metric, count as equivalent.
+
+    `looks` are the numbers of seeds per arm after which an adaptive study looks, ascending; they
+    are empty for a fixed number of seeds. `level` is that of Holm's procedure and of each one-sided
+    test. `sign` is 1 if higher values of the metric are better, -1 if lower values are.
     """
 
     margin: float
@@ -57,13 +58,15 @@ class Rules:
 
 @dataclass(frozen=True)
 class EffectVerdict:
-    """A question's answer. `effect`: its interval is 95 %, unadjusted for the number of effects,
-    and over all looks of an adaptive study, as p is. `p_holm`: within its family. `verdict`: None
-    while it is not known (runs missing, or fewer than two seeds). `real`: Holm's p is below the
-    level: of an equivalent one, "real, but below the margin". `seeds_needed`: of an inconclusive
-    one, seeds of a fixed study that would settle it, more than it has; None also above 10,000.
-    `seeds`: of its arms, the fewest. `paired`: of a plain difference of two arms, the paired t of
-    these alone, a check for unequal variances.
+    """The answer to a question.
+
+    The 95 % interval of `effect` is not adjusted for the number of effects; in an adaptive study,
+    interval and p-value cover all looks. `p_holm` is adjusted within the family. `verdict` is None
+    as long as runs are missing or there are fewer than two seeds. `real` states that Holm's p is
+    below the level, which an equivalent effect may be, too. `seeds_needed` is the number of seeds,
+    more than there are, with which a fixed study would settle an inconclusive effect; None stands
+    for more than 10,000. `seeds` is the smallest number among the arms. `paired` is the paired t
+    test of a plain difference of two arms, as a check for unequal variances.
     """
 
     effect: Effect
@@ -77,10 +80,11 @@ class EffectVerdict:
 
 @dataclass(frozen=True)
 class StudyVerdicts:
-    """`effects`: in the order of the questions. `sd`, `dof`: the pooled error term of the last
-    look. `open`: arms that an adaptive study needs more seeds of. `detectable`: the smallest effect
-    that a change must have to be found with `power`, at these seeds; in an adaptive study at its
-    last planned look.
+    """All verdicts of a study; `effects` are in the order of the questions.
+
+    `sd` and `dof` belong to the pooled error term of the last look. `open` are the arms for which
+    an adaptive study needs more seeds. `detectable` is the smallest effect of a change that is
+    detected with `power` at these seeds, or at the last planned look of an adaptive study.
     """
 
     effects: tuple[EffectVerdict, ...]
@@ -102,11 +106,11 @@ def judge(
     diverged is not finite.
     """
     sound = {key: value for key, value in cells.items() if key[0] not in diverged}
-    if wrong := next((key for key, value in sound.items() if not math.isfinite(value)), None):
-        raise ValueError(
-            f"arm {wrong[0]!r}, seed {wrong[1]}: {sound[wrong]} is no value of an arm that "
-            "has not diverged"
-        )
+    for (arm, seed), value in sound.items():
+        if not math.isfinite(value):
+            raise ValueError(
+                f"arm {arm!r}, seed {seed}: {value} is no value of an arm that has not diverged"
+            )
     replay = _Replay(questions, rules, diverged)
     if rules.looks:
         replay.adaptive(sound)
@@ -148,48 +152,51 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 
 
 class _Replay:
-    """The study's looks, one after another. Questions go by their number."""
+    """The successive looks at a study. Questions are identified by their index."""
 
     def __init__(
         self, questions: Sequence[Question], rules: Rules, diverged: Collection[str]
     ) -> None:
-        self.questions, self.rules = questions, rules
+        self.questions = questions
+        self.rules = rules
         self.tests = Tests(rules.margin, rules.level, rules.looks)
-        self.lost = {
+        self.diverged = {
             i
             for i, question in enumerate(questions)
             if any(arm in diverged for arm in arms_of(question))
         }
-        known = [i for i in range(len(questions)) if i not in self.lost]
-        self.primary = [i for i in known if questions[i].kind != "interaction"]
-        self.interactions = [i for i in known if questions[i].kind == "interaction"]
+        decidable = [i for i in range(len(questions)) if i not in self.diverged]
+        self.primary = [i for i in decidable if questions[i].kind != "interaction"]
+        self.interactions = [i for i in decidable if questions[i].kind == "interaction"]
         self.readings: dict[int, Look] = {}
-        self.verdicts: dict[int, Verdict] = dict.fromkeys(self.lost, "diverged")
+        self.verdicts: dict[int, Verdict] = dict.fromkeys(self.diverged, "diverged")
         self.over = False
         self.table: Table | None = None
 
     @property
     def pending(self) -> list[int]:
-        """The primary questions without an answer."""
+        """The primary questions without a verdict."""
         return [i for i in self.primary if i not in self.verdicts]
 
     def adaptive(self, cells: Cells) -> None:
-        """All looks for which the seeds are there."""
+        """Take all looks for which the seeds are complete."""
         if not cells:
             return
-        whole = Table(cells)
-        seeds = _seeds(whole)
-        for seen in self.rules.looks:
-            there = {
+        table = Table(cells)
+        seeds = _seeds(table)
+        for count in self.rules.looks:
+            complete = {
                 arm
-                for arm, own in seeds.items()
-                if len(own) >= seen and self._has(whole, arm, own[:seen])
+                for arm, stream in seeds.items()
+                if len(stream) >= count and self._has(table, arm, stream[:count])
             }
-            if not self._arms(self.pending) <= there:
+            if not self._arms(self.pending) <= complete:
                 break
-            first = {arm: set(own[:seen]) for arm, own in seeds.items()}
+            first = {arm: set(stream[:count]) for arm, stream in seeds.items()}
             extra = [
-                i for i in self.interactions if i not in self.verdicts and self._arms([i]) <= there
+                i
+                for i in self.interactions
+                if i not in self.verdicts and self._arms([i]) <= complete
             ]
             self.look(
                 Table({key: value for key, value in cells.items() if key[1] in first[key[0]]}),
@@ -202,22 +209,23 @@ class _Replay:
         self.over |= not self.pending
         if self.table is None:
             self.readings = {
-                i: whole.read(self.questions[i], self.tests).without_error()
+                i: table.read(self.questions[i], self.tests).without_error()
                 for i in self.primary + self.interactions
             }
 
-    def look(self, table: Table, asked: Iterable[int]) -> None:
-        """Reads these questions, and decides those that can be."""
+    def look(self, table: Table, numbers: Sequence[int]) -> None:
+        """Evaluate these questions and decide those that can be decided."""
         self.table = table
-        for i in asked:
+        for i in numbers:
             self.readings[i] = table.read(self.questions[i], self.tests).after(self.readings.get(i))
         adjusted = self._adjusted()
-        for i in asked:
-            if (verdict := self._verdict(self.readings[i], adjusted[i])) is not None:
+        for i in numbers:
+            verdict = self._verdict(self.readings[i], adjusted[i])
+            if verdict is not None:
                 self.verdicts[i] = verdict
 
     def judgement(self) -> StudyVerdicts:
-        """As it stands."""
+        """Return the current verdicts."""
         adjusted = self._adjusted()
         fitted = self.table.fit if self.table else None
         return StudyVerdicts(
@@ -230,8 +238,8 @@ class _Replay:
             self._detectable(),
         )
 
-    def _arms(self, asked: Iterable[int]) -> set[str]:
-        return {arm for i in asked for arm in arms_of(self.questions[i])}
+    def _arms(self, numbers: Iterable[int]) -> set[str]:
+        return {arm for i in numbers for arm in arms_of(self.questions[i])}
 
     @staticmethod
     def _has(table: Table, arm: str, seeds: Iterable[int]) -> bool:
@@ -239,14 +247,14 @@ class _Replay:
 
     def _adjusted(self) -> dict[int, float | None]:
         nothing = Look(Effect(None, None, None, None))
-        found: dict[int, float | None] = {}
+        adjusted: dict[int, float | None] = {}
         for family in (self.primary, self.interactions):
             values = holm([self.readings.get(i, nothing).effect.p for i in family])
-            found |= dict(zip(family, values, strict=True))
-        return found
+            adjusted |= dict(zip(family, values, strict=True))
+        return adjusted
 
     def _verdict(self, reading: Look, adjusted: float | None) -> Verdict | None:
-        if reading.nil:
+        if reading.is_equivalent:
             return "equivalent"
         if adjusted is None or adjusted >= self.rules.level or reading.effect.estimate is None:
             return None
@@ -258,7 +266,8 @@ class _Replay:
 
     def _judged(self, i: int, adjusted: float | None) -> EffectVerdict:
         reading = self.readings.get(i) or Look(Effect(None, None, None, None))
-        verdict, needed = self.verdicts.get(i), None
+        verdict = self.verdicts.get(i)
+        needed = None
         if verdict is None and self.over and reading.noise is not None:
             verdict = "inconclusive"
             family = self.interactions if i in self.interactions else self.primary
@@ -291,7 +300,7 @@ class _Replay:
 
 
 def _seeds(table: Table) -> dict[str, list[int]]:
-    """By arm, the seeds of its stream, ascending."""
+    """Return the ascending seeds of the stream of each arm."""
     streams = [
         (stream, sorted({s for arm in stream for s in table.values[arm]}))
         for stream in table.fit.pattern.streams

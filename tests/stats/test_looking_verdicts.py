@@ -8,7 +8,7 @@ from pandas import DataFrame
 from scipy import stats
 
 from ablab.design.layout import Contrast
-from ablab.stats.sequential import ever, nominal
+from ablab.stats.sequential import nominal_alpha, overall_p
 from ablab.stats.verdicts import Rules, judge
 from tests.stats.studies import change, column, first, table
 
@@ -31,8 +31,10 @@ def test_looks_see_the_first_seeds_and_correct_for_all_looks():
                 "dof": model.df_resid,
             }
             nominals.append(model.pvalues[f"C(arm)[T.{arm}]"])
-        assert own.effect.p == pytest.approx(min(ever(p, 3, LOOKS) for p in nominals), abs=1e-5)
-        half = stats.t.isf(nominal(0.05, 3, LOOKS) / 2, looked["dof"]) * looked["se"]
+        assert own.effect.p == pytest.approx(
+            min(overall_p(p, 3, LOOKS) for p in nominals), abs=1e-5
+        )
+        half = stats.t.isf(nominal_alpha(0.05, 3, LOOKS) / 2, looked["dof"]) * looked["se"]
         assert (own.effect.low, own.effect.high) == pytest.approx(
             (looked["value"] - half, looked["value"] + half)
         )

@@ -9,13 +9,13 @@ from ablab.design.layout import Contrast
 from ablab.stats.power import (
     Noise,
     PowerTarget,
+    equivalence_power,
     finds,
     seeds_needed,
-    shows_nil,
     smallest_found,
     spread,
 )
-from ablab.stats.sequential import looks, nominal
+from ablab.stats.sequential import looks, nominal_alpha
 from ablab.stats.verdicts import Rules, detectable
 
 
@@ -68,7 +68,7 @@ def test_showing_nothing_is_the_integral_over_the_estimated_error(margin, n, dof
 
     limit = margin / error / t
     expected, _ = integrate.quad(lambda s: density(s) * passes(s), 0, limit, limit=200)
-    assert shows_nil(margin, error, dof) == pytest.approx(expected, abs=2e-4)
+    assert equivalence_power(margin, error, dof) == pytest.approx(expected, abs=2e-4)
 
 
 @pytest.mark.parametrize("family", [1, 6])
@@ -132,7 +132,7 @@ def test_the_protocols_figures():
 def test_looks_cost_power():
     questions, planned = [Contrast("b", "change", {"b": 1.0, "a": -1.0})], looks(3, 12)
     once, often = (detectable(questions, 2, 12, 1.0, Rules(1.0, p, sign=-1)) for p in ((), planned))
-    critical = stats.t.isf(nominal(0.05, 2, planned) / 2, 11)
+    critical = stats.t.isf(nominal_alpha(0.05, 2, planned) / 2, 11)
     assert stats.nct.sf(critical, 11, often / (2 / 12) ** 0.5) == pytest.approx(0.8, abs=1e-4)
     assert once < often
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablab.stats.sequential import ever, looks, nominal
+from ablab.stats.sequential import looks, nominal_alpha, overall_p
 
 # Pocock 1977; Jennison & Turnbull 2000, table 2.1: two-sided 5 %, equally spaced looks, known
 # variance.
@@ -31,9 +31,9 @@ def test_with_a_known_variance_the_levels_are_pococks(count, constant):
     planned = tuple(
         2 * k for k in range(1, count + 1)
     )  # the first look's mean weighs as each addition does
-    level = nominal(0.05, 4001, planned)
+    level = nominal_alpha(0.05, 4001, planned)
     assert stats.norm.isf(level / 2) == pytest.approx(constant, abs=0.012)
-    assert ever(2 * stats.norm.sf(constant), 4001, planned) == pytest.approx(0.05, abs=0.0015)
+    assert overall_p(2 * stats.norm.sf(constant), 4001, planned) == pytest.approx(0.05, abs=0.0015)
 
 
 @pytest.mark.parametrize(
@@ -62,31 +62,33 @@ def test_whole_studies_err_as_often_as_is_said(arms, planned):
         for p in (0.004, 0.01, 0.05, 0.3):
             often = (least[sides - 1] <= p).mean()
             assert often == pytest.approx(
-                ever(p, arms, planned, sides), abs=4 * np.sqrt(often / studies)
+                overall_p(p, arms, planned, sides), abs=4 * np.sqrt(often / studies)
             )
-        often = (least[sides - 1] <= nominal(0.05, arms, planned, sides)).mean()
+        often = (least[sides - 1] <= nominal_alpha(0.05, arms, planned, sides)).mean()
         assert often == pytest.approx(0.05, abs=4 * np.sqrt(0.05 / studies))
 
 
 def test_a_corrected_p_is_monotone_and_bounded():
     planned = looks(3, 12)
     ps = np.geomspace(1e-12, 1, 2000)
-    corrected = np.array([ever(p, 5, planned) for p in ps])
+    corrected = np.array([overall_p(p, 5, planned) for p in ps])
     assert (np.diff(corrected) >= 0).all()
     assert (corrected >= ps).all()
     assert (corrected <= len(planned) * ps + 1e-15).all()
-    assert ever(1e-9, 5, planned) == pytest.approx(6e-9)  # too rare to simulate: the union bound
+    assert overall_p(1e-9, 5, planned) == pytest.approx(
+        6e-9
+    )  # too rare to simulate: the union bound
 
 
 def test_levels_are_those_whose_correction_is_the_level():
     planned = looks(3, 9)
     for sides in (1, 2):
-        assert ever(nominal(0.05, 4, planned, sides), 4, planned, sides) == pytest.approx(
-            0.05, abs=1e-5
-        )
-    assert nominal(1e-5, 4, planned) == pytest.approx(1e-5 / 5)
+        assert overall_p(
+            nominal_alpha(0.05, 4, planned, sides), 4, planned, sides
+        ) == pytest.approx(0.05, abs=1e-5)
+    assert nominal_alpha(1e-5, 4, planned) == pytest.approx(1e-5 / 5)
 
 
 def test_one_look_needs_no_correction():
-    assert ever(0.03, 4, (5,)) == 0.03
-    assert nominal(0.05, 4, ()) == 0.05
+    assert overall_p(0.03, 4, (5,)) == 0.03
+    assert nominal_alpha(0.05, 4, ()) == 0.05
