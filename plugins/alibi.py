@@ -10,12 +10,14 @@ from ablab.plugin import BuildContext, Edit, NoPosition, ScoreBias, plugin
 
 
 def slopes(heads: int) -> list[float]:
-    """2^(−8i/n) for head i of n = 1 … heads; where heads is no power of two, the nearest lower
-    one's, then every other of the next one's.
+    """Return 2^(−8i/n) for head i of n = 1 … heads. If `heads` is not a power of two, return the
+    slopes for the next lower power, then every other slope for the next higher one.
     """
     lower = 2 ** floor(log2(heads))
-    own = [2 ** (-8 * i / lower) for i in range(1, lower + 1)]
-    return own + [2 ** (-8 * i / (2 * lower)) for i in range(1, 2 * lower + 1, 2)][: heads - lower]
+    powers = [2 ** (-8 * i / lower) for i in range(1, lower + 1)]
+    return (
+        powers + [2 ** (-8 * i / (2 * lower)) for i in range(1, 2 * lower + 1, 2)][: heads - lower]
+    )
 
 
 class _Linear(nn.Module):

@@ -24,10 +24,10 @@ class StableDecay(ScheduleSlot):
         return self.at(share, 0.0)
 
     def at(self, share: float, warmup: float) -> float:
-        """1 − (1 − floor)·d, d the share of the decay that is done, or its root."""
+        """Return 1 − (1 − floor)·d, where d is the share of the decay completed, or its root."""
         start = max(1.0 - self.decay, warmup)
-        done = min(1.0, (share - start) / (1.0 - start)) if share > start else 0.0
-        return 1 - (1 - self.floor) * (sqrt(done) if self.shape == "sqrt" else done)
+        progress = min(1.0, (share - start) / (1.0 - start)) if share > start else 0.0
+        return 1 - (1 - self.floor) * (sqrt(progress) if self.shape == "sqrt" else progress)
 
 
 @plugin(

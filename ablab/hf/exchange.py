@@ -1,5 +1,5 @@
-"""Models to and from `transformers`, by the forms that families have there. The one place that
-imports it, lazily.
+"""Conversion of models to and from `transformers` by the forms of families. Only this module
+imports `transformers`, and it does so lazily.
 """
 
 import importlib.util
@@ -27,8 +27,8 @@ _NO_TOKENS = {"bos_token_id": None, "eos_token_id": None}
 
 @dataclass(frozen=True)
 class Fit:
-    """How an architecture sits in a family's form. `misfits`: the paths that have none there; none:
-    it fits.
+    """The fit of an architecture to the form of a family. `misfits` are the paths that the form
+    does not support.
     """
 
     family: Family
@@ -37,9 +37,7 @@ class Fit:
 
 
 def nearest_form(arch: Architecture, registry: Registry) -> Fit:
-    """The form that fits `arch`, or the one that it misses at the fewest paths. Raises UserError
-    where there is no form.
-    """
+    """Return the form with the fewest misfits for `arch`. Raises UserError if there is no form."""
     fits = [
         Fit(family, family.form, tuple(family.form.misfits(arch, architecture(name, registry, {}))))
         for name, family in sorted(registry.families.items())
@@ -53,12 +51,13 @@ def nearest_form(arch: Architecture, registry: Registry) -> Fit:
 def to_transformers(
     module: Decoder, registry: Registry, settings: Mapping[str, Any] | None = None
 ) -> Any:
-    """The `transformers` model with the weights of `module`, bit for bit; `settings` are added to
+    """Return the `transformers` model with exactly the weights of `module`. `settings` are added to
     its config.
 
-    Raises UserError where the architecture has no form there, or the package is missing.
+    Raises UserError if the architecture has no form there or if the package is missing.
     """
-    arch, fit = module.arch, nearest_form(module.arch, registry)
+    arch = module.arch
+    fit = nearest_form(arch, registry)
     if fit.misfits:
         raise UserError(
             f"this model has no form in transformers: {fit.form.model_type} cannot say "
@@ -70,7 +69,7 @@ def to_transformers(
             fit.form.model_type,
             **{**fit.form.settings(arch.site(0).arch), **_NO_TOKENS, **(settings or {})},
         )
-        with torch.random.fork_rng(devices=[]):  # its own initial values are drawn in vain
+        with torch.random.fork_rng(devices=[]):  # for initial values that are overwritten
             model: nn.Module = transformers.AutoModelForCausalLM.from_config(config)
     except Exception as error:  # its checks of sizes raise classes of their own
         raise UserError(
@@ -87,10 +86,10 @@ def to_transformers(
 
 
 def from_transformers(model: Any, registry: Registry) -> Decoder:
-    """The decoder with the logits of a `transformers` model, on its device and in its number
-    format; weights are copied.
+    """Return the decoder with the logits of a `transformers` model, on its device and in its dtype.
+    Weights are copied.
 
-    Raises UserError for a model type, or a setting of its config, that has no form here.
+    Raises UserError for an unsupported model type or an unsupported setting of its config.
     """
     config = getattr(model, "config", None)
     forms = {
@@ -100,13 +99,14 @@ def from_transformers(model: Any, registry: Registry) -> Decoder:
     }
     kind = getattr(config, "model_type", None)
     if kind not in forms:
-        known = ", ".join(sorted(forms)) or "none"
+        names = ", ".join(sorted(forms)) or "none"
         raise UserError(
             f"no family here has the form of transformers' {kind or type(model).__name__!r} "
-            f"(known: {known})"
+            f"(known: {names})"
         )
     family = forms[kind]
-    form, base = family.form, architecture(family.name, registry, {})
+    form = family.form
+    base = architecture(family.name, registry, {})
     assert form is not None
     arch = form.architecture(config, base)
     _check_settings(config, form, arch)
@@ -118,14 +118,15 @@ def from_transformers(model: Any, registry: Registry) -> Decoder:
 
 
 def _check_settings(config: Any, form: TransformersForm, arch: Architecture) -> None:
-    """Raises UserError for the first setting that the config of `arch` would not have."""
+    """Raise UserError for the first setting that differs from the config of `arch`."""
     kind = type(config)
     plain = kind(**form.settings(arch), **_NO_TOKENS)
-    own = inspect.get_annotations(kind)
-    if not own:  # before version 5 a config does not declare its settings
+    declared = inspect.get_annotations(kind)
+    if not declared:  # before version 5 a config does not declare its settings
         raise UserError(f"this transformers is too old: {_NEEDED}")
-    for name in own:
-        value, expected = getattr(config, name), getattr(plain, name)
+    for name in declared:
+        value = getattr(config, name)
+        expected = getattr(plain, name)
         if name in (*_FREE, *form.free) or value == expected or value in form.same.get(name, ()):
             continue
         raise UserError(
@@ -134,9 +135,7 @@ def _check_settings(config: Any, form: TransformersForm, arch: Architecture) -> 
 
 
 def package() -> ModuleType:
-    """`transformers`. Raises UserError where it is not installed, or too old to be given all
-    settings.
-    """
+    """Import `transformers`. Raises UserError if it is missing or too old to be used."""
     if importlib.util.find_spec("transformers") is None:
         raise UserError("transformers is not installed (`pip install 'ablab[hf]'`)")
     import transformers

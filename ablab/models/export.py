@@ -22,8 +22,8 @@ from ablab.records.run_spec import RunSpec
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the model's class there, and why there is no tokenizer (empty: there
-    is).
+    """The result of an export: the class of the model in `transformers`, and the reason why there
+    is no tokenizer (empty if there is one).
     """
 
     spec: RunSpec
@@ -32,11 +32,11 @@ class Exported:
 
 
 def export(home: Home, run: str, folder: Path, registry: Registry) -> Exported:
-    """Writes the finished run whose key begins with `run` to `folder`, which must be empty or not
-    there: model, configs, and the tokenizer if `transformers` has an exact form of it.
+    """Export the finished run whose key starts with `run` to `folder`, which must be empty or
+    missing: model, configs, and the tokenizer if `transformers` can represent it exactly.
 
-    Raises UserError, and leaves nothing behind, where the run or its form is missing, or `folder`
-    can't be written.
+    Raises UserError and leaves nothing behind if there is no such run, if its model has no form, or
+    if `folder` cannot be written.
     """
     _check_free(folder)
     record = find_record(home.root, run)
@@ -66,15 +66,15 @@ def export(home: Home, run: str, folder: Path, registry: Registry) -> Exported:
 
 
 def _explained(fit: Fit, uses: Mapping[str, Use], registry: Registry) -> str:
-    """The changes that the nearest form cannot say, each with its paths."""
-    own = resolve(fit.family.name, registry).uses
+    """Describe the changes that the nearest form does not support, each with its paths."""
+    family_uses = resolve(fit.family.name, registry).uses
     changes: dict[str, list[str]] = {}
     for path in fit.misfits:
-        added, lacking = (_writer(path, some) for some in (uses, own))
+        added, lacking = (_writer(path, some) for some in (uses, family_uses))
         change = added or (f"the lack of {lacking}" if lacking else "")
         changes.setdefault(change, []).append(path)
-    said = "; ".join(f"{change} ({', '.join(paths)})".strip() for change, paths in changes.items())
-    return f"{fit.form.model_type} is the nearest, and has no place for {said}"
+    parts = "; ".join(f"{change} ({', '.join(paths)})".strip() for change, paths in changes.items())
+    return f"{fit.form.model_type} is the nearest, and has no place for {parts}"
 
 
 def _writer(path: str, uses: Mapping[str, Use]) -> str | None:
@@ -91,7 +91,7 @@ def _store(home: Home, spec: RunSpec) -> tuple[TokenStore | None, str]:
 
 
 def _write_tokenizer(store: TokenStore, folder: Path, spec: RunSpec) -> str:
-    """Writes the tokenizer, or says why not."""
+    """Write the tokenizer, or return the reason why it cannot be written."""
     from ablab.data.portable import portable
     from ablab.data.tokenizers import END_OF_TEXT
 
@@ -111,14 +111,14 @@ def _write_tokenizer(store: TokenStore, folder: Path, spec: RunSpec) -> str:
 
 @contextmanager
 def _no_bars() -> Iterator[None]:
-    """Without the package's progress bars."""
+    """Disable the progress bars of the package within the context."""
     bars: Any = package().utils.logging
-    shown = bars.is_progress_bar_enabled()
+    enabled = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if enabled:
             bars.enable_progress_bar()
 
 
@@ -129,8 +129,8 @@ def _check_free(folder: Path) -> None:
 
 @contextmanager
 def _whole(folder: Path) -> Iterator[Path]:
-    """A draft that becomes `folder` at the end, or leaves nothing. Raises UserError where it cannot
-    be written.
+    """Yield a draft that is renamed to `folder` at the end, or removed on failure. Raises UserError
+    if it cannot be written.
     """
     anchor = next(parent for parent in folder.absolute().parents if parent.exists())
     draft = anchor / f".{folder.name}.{os.getpid()}"

@@ -63,8 +63,9 @@ def measured_ratio(
     """
     if fitted is None:
         return Ratio(None)
-    found = effect(fitted, weights, level, parts)
+    result = effect(fitted, weights, level, parts)
     value, low, high = (
-        None if bound is None else exp(bound) for bound in (found.estimate, found.low, found.high)
+        None if bound is None else exp(bound)
+        for bound in (result.estimate, result.low, result.high)
     )
     return Ratio(value, low, high)

@@ -158,17 +158,17 @@ def multiplier(
         float(np.log(compute / baseline.centre)),
     )
     solve = _fieller if baseline.form == "log_linear" else _delta
-    found = solve(baseline, loss, variance, (z, _quantile(baseline.dof, level)))
-    if isinstance(found, str):
-        return Multiplier(None, reason=found)
-    needed = compute * float(np.exp(min(found[0], 500.0)))
+    solution = solve(baseline, loss, variance, (z, _quantile(baseline.dof, level)))
+    if isinstance(solution, str):
+        return Multiplier(None, reason=solution)
+    needed = compute * float(np.exp(min(solution[0], 500.0)))
     if not baseline.lowest / _BEYOND <= needed <= baseline.highest * _BEYOND:
         side = "below the smallest" if needed < baseline.lowest else "beyond the largest"
         return Multiplier(
             None,
             reason=f"it lies more than {_BEYOND:g} times {side} compute of the baseline's runs",
         )
-    value, low, high = (float(np.exp(np.clip(end, -500.0, 500.0))) for end in found)
+    value, low, high = (float(np.exp(np.clip(end, -500.0, 500.0))) for end in solution)
     return Multiplier(value, low, high)
 
 
@@ -251,8 +251,8 @@ class _Task:
         grid = np.linspace(low, high, 60)
         best = int(np.argmin([missed(float(g)) for g in grid]))
         around = (float(grid[max(0, best - 1)]), float(grid[min(len(grid) - 1, best + 1)]))
-        found = minimize_scalar(missed, bounds=around, method="bounded", options={"xatol": 1e-10})
-        return self._solved("power_law", (float(np.exp(found.x)),))
+        optimum = minimize_scalar(missed, bounds=around, method="bounded", options={"xatol": 1e-10})
+        return self._solved("power_law", (float(np.exp(optimum.x)),))
 
     def jacobian(self, form: Form, values: Sequence[float]) -> np.ndarray:
         return np.hstack([_gradient(form, values, self.z), self.blocks])
@@ -267,11 +267,13 @@ def _gradient(form: Form, values: Sequence[float], z: np.ndarray) -> np.ndarray:
     return basis if form == "log_linear" else np.column_stack([basis, -values[1] * z * basis[:, 1]])
 
 
-def _blocks(seeds: Sequence[int], known: Sequence[int]) -> np.ndarray:
+def _blocks(seeds: Sequence[int], levels: Sequence[int]) -> np.ndarray:
     """Seeds as deviations that sum to zero."""
-    columns = np.zeros((len(seeds), len(known) - 1))
+    columns = np.zeros((len(seeds), len(levels) - 1))
     for row, seed in enumerate(seeds):
-        columns[row] = -1.0 if seed == known[-1] else [float(seed == other) for other in known[:-1]]
+        columns[row] = (
+            -1.0 if seed == levels[-1] else [float(seed == other) for other in levels[:-1]]
+        )
     return columns
 
 

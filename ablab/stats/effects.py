@@ -183,9 +183,9 @@ def _pattern(keys: tuple[tuple[str, int], ...]) -> Pattern:
             design[row, len(arms) :] = -1.0
         else:
             design[row, seed_column[seed]] = 1.0
-    left, sizes, right = np.linalg.svd(design, full_matrices=False)
+    u, sizes, right = np.linalg.svd(design, full_matrices=False)
     rank = int(np.sum(sizes > _TOLERANCE * sizes[0]))
-    solver = (right[:rank].T / sizes[:rank]) @ left[:, :rank].T
+    solver = (right[:rank].T / sizes[:rank]) @ u[:, :rank].T
     covariance = (solver @ solver.T)[: len(arms), : len(arms)]
     return Pattern(
         arms, _streams(keys), design, solver, covariance, right[:rank].T @ right[:rank], rank

@@ -63,9 +63,9 @@ def _difference(fitted: Fit, a: str, b: str) -> int:
     """-1 where `a` is lower than `b` beyond the 95 % interval, 1 where it is higher, 0 where that
     cannot be told.
     """
-    found = effect(fitted, {a: 1.0, b: -1.0})
-    if found.estimate is None or found.low is None or found.high is None:
+    result = effect(fitted, {a: 1.0, b: -1.0})
+    if result.estimate is None or result.low is None or result.high is None:
         return 0
-    if abs(found.estimate) <= _ROUNDING * max(abs(mean) for mean in fitted.means.values()):
+    if abs(result.estimate) <= _ROUNDING * max(abs(mean) for mean in fitted.means.values()):
         return 0
-    return (found.low > 0) - (found.high < 0)
+    return (result.low > 0) - (result.high < 0)

@@ -69,10 +69,12 @@ class Extrapolation:
 
 def paired(cells: Cells, weights: Mapping[str, float]) -> dict[int, float]:
     """The contrast Σ weight × value within each seed that all of its arms have."""
-    used = {arm: weight for arm, weight in weights.items() if weight}
+    nonzero = {arm: weight for arm, weight in weights.items() if weight}
     seeds = dict.fromkeys(seed for _, seed in cells)
-    whole = [seed for seed in seeds if all((arm, seed) in cells for arm in used)]
-    return {seed: sum(weight * cells[arm, seed] for arm, weight in used.items()) for seed in whole}
+    complete = [seed for seed in seeds if all((arm, seed) in cells for arm in nonzero)]
+    return {
+        seed: sum(weight * cells[arm, seed] for arm, weight in nonzero.items()) for seed in complete
+    }
 
 
 def line(effects: Effects) -> Line | None:
@@ -116,18 +118,21 @@ def outlook(
     seed) of each, from small to large. Rungs on which the contrast has no value are left out; with
     fewer than three there is no forecast.
     """
-    found = [(compute, list(paired(cells, weights).values())) for compute, cells in rungs]
-    if found and not found[-1][1]:
+    by_rung = [(compute, list(paired(cells, weights).values())) for compute, cells in rungs]
+    if by_rung and not by_rung[-1][1]:
         return Extrapolation(reason="the last rung has no value of it")
-    told = [(compute, values) for compute, values in found if values]
-    every = [(compute, value) for compute, values in told for value in values]
-    fitted, before = line(every), line([(c, value) for c, values in told[:-1] for value in values])
+    usable = [(compute, values) for compute, values in by_rung if values]
+    every = [(compute, value) for compute, values in usable for value in values]
+    fitted, before = (
+        line(every),
+        line([(c, value) for c, values in usable[:-1] for value in values]),
+    )
     if fitted is None or before is None:
         return Extrapolation(
-            reason=f"{len(told)} rung(s) have a value of it: a forecast needs three"
+            reason=f"{len(usable)} rung(s) have a value of it: a forecast needs three"
         )
-    (previous, _), (last, values) = told[-2:]
-    groups = [values for _, values in told]
+    (previous, _), (last, values) = usable[-2:]
+    groups = [values for _, values in usable]
     held, came = forecast(before, last, len(values), level), float(np.mean(values))
     inside = None if held.low is None or held.high is None else held.low <= came <= held.high
     half = None
@@ -171,6 +176,6 @@ def _unequal(groups: Sequence[Sequence[float]]) -> float | None:
         return None
     free = sum(dof for dof, _ in spread)
     pooled = sum(dof * variance for dof, variance in spread) / free
-    apart = free * np.log(pooled) - sum(dof * np.log(variance) for dof, variance in spread)
+    statistic = free * np.log(pooled) - sum(dof * np.log(variance) for dof, variance in spread)
     correction = 1 + (sum(1 / dof for dof, _ in spread) - 1 / free) / (3 * (len(spread) - 1))
-    return float(special.chdtrc(len(spread) - 1, apart / correction))
+    return float(special.chdtrc(len(spread) - 1, statistic / correction))

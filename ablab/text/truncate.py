@@ -30,9 +30,7 @@ def in_a_line(names: Sequence[str]) -> str:
 
 def some_of(reasons: Mapping[str, str]) -> dict[str, str]:
     """The same of what has a name."""
-    kept = dict(list(reasons.items())[:_MOST])
-    return (
-        kept
-        if len(kept) == len(reasons)
-        else {**kept, f"and {len(reasons) - _MOST} more": "not listed"}
-    )
+    listed = dict(list(reasons.items())[:_MOST])
+    if len(listed) == len(reasons):
+        return listed
+    return {**listed, f"and {len(reasons) - _MOST} more": "not listed"}
