@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ablab.execute.session import Request, planned
-from ablab.plan.plan import Plan
+from ablab.plan.plan import StudyPlan
 from ablab.records.home import StudyRecord, make_home
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.spec.study import Study
+from ablab.train.result import RunCost, RunResult
 
 METRIC = "val/bpb"
 FINAL = 2.5
@@ -26,16 +26,23 @@ seeds: 1
 recipe: {{batch_tokens: 64}}
 metric: val/bpb
 """
-_RESULT: Mapping[str, Any] = {
-    "diverged": False,
-    "steps": 4,
-    "precision": "fp32",
-    "device": "cpu",
-    "threads": 1,
-    "versions": {},
-    "metrics": {"train/loss": 2.4, "val/loss": 2.3, METRIC: FINAL},
-    "cost": {"tokens": 256, "flops": 1e6, "seconds": 1.0},
-}
+_RESULT = RunResult(
+    diverged=False,
+    steps=4,
+    precision="fp32",
+    device="cpu",
+    threads=1,
+    versions={},
+    metrics={"train/loss": 2.4, "val/loss": 2.3, METRIC: FINAL},
+    cost=RunCost(
+        tokens=256,
+        flops=1e6,
+        seconds=1.0,
+        validation_seconds=0.1,
+        tokens_per_second=256.0,
+        parameters=1000,
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class TrackedStudy:
 
     record: StudyRecord
     study: Study
-    plan: Plan
+    plan: StudyPlan
     lines: list[str] = field(default_factory=list)
 
     def say(self, line: str) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from ablab.plan.plan import Plan
+from ablab.plan.plan import StudyPlan
 from ablab.records.run_spec import RunSpec
 from ablab.testing.tracked_study import (
     FINAL,
@@ -221,10 +221,10 @@ class TrackerConformance:
 class _RaisingTracker:
     """A tracker with a bug: every method raises."""
 
-    def open(self, plan: Plan) -> None:
+    def open(self, plan: StudyPlan) -> None:
         raise RuntimeError("a bug in a tracker")
 
-    def replanned(self, plan: Plan) -> None:
+    def replanned(self, plan: StudyPlan) -> None:
         raise RuntimeError("a bug in a tracker")
 
     def started(self, spec: RunSpec) -> None:

@@ -29,7 +29,8 @@ def study(tmp_path, corpus):
 
 
 def plan(file, plugins=()):
-    return planned(Request(file, None, (), plugins)).plan
+    (part,) = planned(Request(file, None, (), plugins)).plan.parts
+    return part.plan
 
 
 def test_each_arm_has_its_own_vocabulary_and_store(study):

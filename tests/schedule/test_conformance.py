@@ -1,12 +1,13 @@
 """The public suite for run sources, on the lab's own."""
 
 import pytest
-from ablab.schedule.multi_part import Joined
 
+from ablab.plan.planner import Planner
 from ablab.schedule.adaptive_seeds import Growing
-from ablab.schedule.factory import Asked, study_source
+from ablab.schedule.factory import Asked, source_of, study_source
 from ablab.schedule.search import Searched
 from ablab.schedule.source import Listed
+from ablab.schedule.study_source import StudySource
 from ablab.schedule.tuning import Tuned
 from ablab.spec.study import load_study
 from ablab.testing.sources import SourceConformance
@@ -38,7 +39,9 @@ class Conformance(SourceConformance):
 
         def make(root):
             study, document = load_study(tmp_path / "x.yaml", None, [])
-            source = study_source(Asked("x", study, document), registry, root)
+            if self.kind is StudySource:
+                return study_source(Asked("x", study, document), registry, root)
+            source = source_of(Planner("x", study, document, registry), root)
             assert type(source) is self.kind
             return source
 
@@ -74,6 +77,6 @@ class TestSearched(Conformance):
     )
 
 
-class TestJoined(Conformance):
-    kind = Joined
+class TestStudySource(Conformance):
+    kind = StudySource
     changes = (("budget: {steps: 4}", "budgets: [{steps: 4}, {tokens: 256}, {steps: 8}]"),)
