@@ -5,8 +5,10 @@ known functions.
 import math
 import random
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 
+from ablab.data.batches import Batches
 from ablab.execute.session import Request, Session, planned
 from ablab.records.home import Home, StudyRecord
 from ablab.records.outcome import AttemptOutcome
@@ -59,8 +61,9 @@ def leave(record: Record, spec: RunSpec) -> None:
     result.
     """
     end, noise = bits(spec), random.Random(f"{noise_seed(spec)} curve")
-    steps = sum(count for _, count in spec.batches)
-    tokens = sum(size * count for size, count in spec.batches) * (spec.dims["context"] or 1)
+    assert isinstance(spec.batches, Batches)
+    steps = spec.batches.steps
+    tokens = spec.batches.sequences * (spec.dims["context"] or 1)
     rows = []
     for share in (i / 100 for i in range(1, 101)):
         loss = 0.72 * (
@@ -97,10 +100,15 @@ def leave(record: Record, spec: RunSpec) -> None:
         "peak_memory_bytes": 4.1e8 * slow,
     }
     cost |= {"decode_tokens_per_second": 900 / slow, "kv_cache_bytes": 294_912.0}
-    made = result(end, **cost)
-    made |= {"versions": {"torch": "2.13.0", "lightning": "2.6.6"}, "steps": steps}
-    made["metrics"] |= {"test/bpb": end + 0.012, "train/loss": rows[99]["train/loss"]}
-    record.finish(made)
+    outcome = result(end, **cost)
+    metrics = {"test/bpb": end + 0.012, "train/loss": rows[99]["train/loss"]}
+    outcome = replace(
+        outcome,
+        steps=steps,
+        versions={"torch": "2.13.0", "lightning": "2.6.6"},
+        metrics={**outcome.metrics, **metrics},
+    )
+    record.finish(outcome)
 
 
 def carry_out(file: Path, home: Home) -> StudyRecord:

@@ -3,6 +3,7 @@
 # ruff: noqa: F811  (fixtures of other modules)
 
 import re
+from dataclasses import replace
 from html import unescape
 from io import StringIO
 from itertools import pairwise
@@ -13,13 +14,15 @@ from rich.console import Console
 
 from ablab.analysis.comparison import compare
 from ablab.analysis.summarise import summarise
-from ablab.files import write_json
+from ablab.records.run_record import Record
+from ablab.records.study_content import RunEntry
 from ablab.report.comparison import write_comparison
 from ablab.report.figures.canvas import folded
 from ablab.report.files import write_files
 from ablab.report.html import write_pages
 from ablab.report.terminal import print_summary
 from tests.browser import browser
+from tests.handmade import change_between, change_part, make_arm, only_part
 from tests.report.test_evidence import measure
 from tests.report.test_parts_report import summary_of  # noqa: F401
 from tests.report.test_report import record, result  # noqa: F401
@@ -49,31 +52,19 @@ SIZES = {
 def made(record, request):
     """The record of a study of arms with such names, all finished."""
     names, seeds = SIZES[request.param]
-    content = record.read()
-    arm = content["arms"][0]
-    runs = [
-        {"arm": name, "seed": s, "key": f"{i}-{s}"}
-        for i, name in enumerate(names)
-        for s in range(seeds)
-    ]
-    contrasts = [
-        {"name": name, "kind": "change", "weights": {name: 1.0, names[0]: -1.0}}
-        for name in names[1:]
-    ]
-    arms = [
-        {**arm, "name": name, "expression": name, "parameters": 5000 + 70 * i}
-        for i, name in enumerate(names)
-    ]
-    expected = {"runs": len(runs), "trials": 0}
-    write_json(
-        record.path,
-        {**content, "arms": arms, "runs": runs, "contrasts": contrasts, "expected": expected},
+    runs = [RunEntry(name, s, f"{i}-{s}") for i, name in enumerate(names) for s in range(seeds)]
+    change_part(
+        record,
+        baseline=names[0],
+        arms=tuple(make_arm(name, parameters=5000 + 70 * i) for i, name in enumerate(names)),
+        runs=tuple(runs),
+        contrasts=tuple(change_between(name, names[0]) for name in names[1:]),
     )
     for number, run in enumerate(runs):
         value = 2.5 + 0.01 * (number * 7919 % 100)
         rows = [{"step": s, "train/loss": value + 1 / s, "cost/tokens": 20 * s} for s in (1, 3, 5)]
-        measure(record, run["key"], rows)
-        write_json(record.home.root / "runs" / run["key"] / "result.json", result(value))
+        measure(record, run.key, rows)
+        Record(record.home.root, run.key).finish(result(value))
     return record, names
 
 
@@ -81,7 +72,7 @@ def test_everything_is_written_and_names_every_arm(made):
     """Warnings are errors here: no letter that a font lacks makes one."""
     record, names = made
     summary = summarise(record)
-    assert summary.complete
+    assert summary.progress.complete
     page, markdown = (file.read_text() for file in write_files(summary, record)[:2])
     cells = [unescape(cell) for cell in re.findall(r'<td class="text">(.*?)</td>', page)]
     assert set(names) <= set(cells)
@@ -98,11 +89,11 @@ def test_everything_is_written_and_names_every_arm(made):
 
 
 def test_a_legend_names_what_begins_with_an_underscore(record):
-    content = record.read()
-    renamed = {"base": "_base"}
-    arms = [{**arm, "name": renamed.get(arm["name"], arm["name"])} for arm in content["arms"]]
-    runs = [{**run, "arm": renamed.get(run["arm"], run["arm"])} for run in content["runs"]]
-    write_json(record.path, {**content, "arms": arms, "runs": runs, "contrasts": []})
+    part = only_part(record)
+    names = {"base": "_base", "mine <b>": "mine <b>", "worse": "worse"}
+    arms = [replace(arm, name=names[arm.name]) for arm in part.arms]
+    runs = [replace(run, arm=names[run.arm]) for run in part.runs]
+    change_part(record, baseline="_base", arms=tuple(arms), runs=tuple(runs), contrasts=())
     measure(record, "00", [{"step": s, "train/loss": 3.0, "cost/tokens": 20 * s} for s in (1, 5)])
     (drawing,) = [
         file for file in write_pages(summarise(record), record) if file.name.endswith("-losses.svg")
@@ -135,7 +126,7 @@ def visit():
 @pytest.mark.system
 @pytest.mark.parametrize("width", [390, 1440])
 def test_two_studies_side_by_side_in_a_browser(visit, studies, width):
-    found = compare(*[(summarise(record), record) for record in studies])
+    found = compare(*map(summarise, studies))
     visit(write_comparison(found, *studies), width=width)
 
 

@@ -4,10 +4,13 @@ them.
 
 # ruff: noqa: F811  (the fixture `record` is another module's)
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
+from ablab.analysis.arms import SeedValue
 from ablab.analysis.comparison import compare
 from ablab.analysis.summarise import summarise
 from ablab.report.comparison import write_comparison
@@ -17,8 +20,8 @@ from ablab.report.figures.pairs import pair_plot
 from ablab.report.files import write_files
 from ablab.report.sentences import adjusted
 from ablab.report.tables import arms_table
+from tests.handmade import change_part, only_part
 from tests.report.test_equal_arms import residual
-from tests.report.test_evidence import change
 from tests.report.test_report import VALUES, finish, printed, record  # noqa: F401
 
 SHORT = {"base": (2.50, 2.60, 2.64), "mine <b>": (2.40, 2.51), "worse": (2.60, 2.70, 2.71)}
@@ -29,12 +32,8 @@ MISSING = 2.53
 
 def sized(record, *counts):
     """Gives the arms unequal numbers of parameters, so that there is a front."""
-    change(
-        record,
-        arms=[
-            {**arm, "parameters": n} for arm, n in zip(record.read()["arms"], counts, strict=True)
-        ],
-    )
+    pairs = zip(only_part(record).arms, counts, strict=True)
+    change_part(record, arms=tuple(replace(arm, parameters=count) for arm, count in pairs))
 
 
 def shown(record):
@@ -50,18 +49,22 @@ class TestDiverged:
         return record
 
     def test_it_has_no_mean_and_its_runs_keep_their_values(self, lost):
-        mine = summarise(lost).arms[1]
+        mine = summarise(lost).parts[0].arms[1]
         assert (mine.mean, mine.sd, mine.test, mine.low, mine.high) == (None,) * 5
-        assert mine.values == [{"seed": 0, "value": 1.40}, {"seed": 2, "value": 1.44}]
-        assert summarise(lost).as_dict()["arms"][1]["values"] == mine.values
+        assert mine.values == [SeedValue(0, 1.40), SeedValue(2, 1.44)]
+        (part,) = summarise(lost).as_json()["parts"]
+        assert part["arms"][1]["values"] == [
+            {"seed": 0, "value": 1.40},
+            {"seed": 2, "value": 1.44},
+        ]
 
     def test_it_leads_no_front(self, lost):
-        (plot,) = fronts(summarise(lost))
+        (plot,) = fronts(summarise(lost).parts[0])
         assert plot.alternative == "val/bpb against parameters of 2 arms. On the front: 1: base."
 
     def test_every_table_says_so_in_place_of_the_mean(self, lost):
         summary = summarise(lost)
-        row = arms_table(summary).rows[1]
+        row = arms_table(summary.parts[0]).rows[1]
         assert [cell.text for cell in row[1:4]] == ["mine <b>", "diverged", "–"]
         assert row[2].value == ""  # sorted behind every number
         rows = [
@@ -72,21 +75,21 @@ class TestDiverged:
         files = shown(lost)
         assert "| 2 | mine \\<b\\> | diverged | – |" in files[".md"].read_text()
         assert '<td class="diverged" data-value="">diverged</td>' in files[".html"].read_text()
-        page = write_comparison(compare((summary, lost), (summary, lost)), lost, lost).read_text()
+        page = write_comparison(compare(summary, summary), lost, lost).read_text()
         assert page.count('<td class="diverged" data-value="">diverged</td>') == 2
 
     def test_a_forest_plot_names_what_it_cannot_draw(self, lost):
         summary = summarise(lost)
         named = "Diverged, so without an estimate: mine <b>."
-        found = compare((summary, lost), (summary, lost))
-        for plot in (forest(summary), pair_plot(found.effects, found.names, "val/bpb")):
+        found = compare(summary, summary)
+        for plot in (forest(summary.parts[0]), pair_plot(found.effects, found.names, "val/bpb")):
             assert plot is not None
             assert plot.caption.endswith(named)
             assert plot.alternative.endswith(named)
 
     def test_one_without_such_effects_says_nothing(self, record):
         finish(record)
-        plot = forest(summarise(record))
+        plot = forest(summarise(record).parts[0])
         assert plot is not None
         assert "Diverged" not in plot.caption + plot.alternative
 
@@ -94,7 +97,7 @@ class TestDiverged:
 class TestUnequalSeeds:
     def test_a_mean_is_adjusted_for_the_seeds_that_are_missing(self, record):
         finish(record, SHORT)
-        base, mine, worse = summarise(record).arms
+        base, mine, worse = summarise(record).parts[0].arms
         assert mine.mean == pytest.approx((2.40 + 2.51 + MISSING) / 3)
         assert mine.test == pytest.approx(mine.mean + 0.01)
         assert (base.mean, worse.mean) == pytest.approx((2.58, 2.67))
@@ -113,14 +116,14 @@ class TestUnequalSeeds:
         (beta, (rest,), rank, _), at = np.linalg.lstsq(x, y), np.array([1, 0, 1 / 3, 1 / 3, 1])
         error = np.sqrt(rest / (len(y) - rank) * at @ np.linalg.inv(x.T @ x) @ at)
         half = stats.t.isf(0.025, len(y) - rank) * error
-        mine = summarise(record).arms[1]
+        mine = summarise(record).parts[0].arms[1]
         assert (mine.mean, mine.low, mine.high) == pytest.approx(
             (at @ beta, at @ beta - half, at @ beta + half)
         )
 
     def test_means_of_equal_seeds_are_plain(self, record):
         finish(record)
-        arms, sd = summarise(record).arms, residual(np.array(list(VALUES.values())))
+        arms, sd = summarise(record).parts[0].arms, residual(np.array(list(VALUES.values())))
         for arm in arms:
             assert arm.mean == pytest.approx(np.mean(VALUES[arm.name]))
             half = stats.t.isf(0.025, 4) * sd / 3**0.5
@@ -128,34 +131,32 @@ class TestUnequalSeeds:
 
     def test_the_tables_say_so_only_there(self, record):
         finish(record, SHORT)
-        note = adjusted(summarise(record))
+        note = adjusted(summarise(record).parts[0])
         assert note.startswith("Arms have unequal seeds")
         assert note in " ".join(printed(summarise(record)).split())
         assert all(note in file.read_text() for file in shown(record).values())
         finish(record)
-        assert adjusted(summarise(record)) == ""
+        assert adjusted(summarise(record).parts[0]) == ""
         assert (
             "unequal seeds" not in printed(summarise(record)) + shown(record)[".html"].read_text()
         )
 
     def test_arms_on_streams_apart_are_not_adjusted(self, record):
-        runs = record.read()["runs"]
-        change(
-            record,
-            runs=[
-                {**run, "seed": run["seed"] + 1_000_000 * (run["arm"] == "base")} for run in runs
-            ],
-        )
+        runs = [
+            replace(run, seed=run.seed + 1_000_000 * (run.arm == "base"))
+            for run in only_part(record).runs
+        ]
+        change_part(record, runs=tuple(runs))
         finish(record)
-        base, mine, _ = summarise(record).arms
+        base, mine, _ = summarise(record).parts[0].arms
         assert (base.mean, mine.mean) == pytest.approx((2.55, 2.45))
         assert (base.low, base.high) == (None, None)  # alone on its stream: no error term
-        assert adjusted(summarise(record)) == ""
+        assert adjusted(summarise(record).parts[0]) == ""
 
     def test_bars_of_a_front_are_what_its_caption_says(self, record):
         sized(record, 5, 6, 7)
         finish(record, SHORT)
-        (plot,) = fronts(summarise(record))
+        (plot,) = fronts(summarise(record).parts[0])
         assert (
             "Bars: 95 % intervals of the means; what a seed does to all arms alike is not in them."
             in plot.caption
@@ -163,9 +164,9 @@ class TestUnequalSeeds:
         drawn = [
             line.get_ydata() for line in plot.figure.axes[0].lines if len(line.get_ydata()) == 2
         ]
-        for arm in summarise(record).arms:
+        for arm in summarise(record).parts[0].arms:
             assert any(ends == pytest.approx((arm.low, arm.high)) for ends in drawn)
         finish(record, {})
-        change(record, runs=[run for run in record.read()["runs"] if run["seed"] == 0])
-        (plot,) = fronts(summarise(record))  # one seed: no error term, and no bars
+        change_part(record, runs=tuple(run for run in only_part(record).runs if run.seed == 0))
+        (plot,) = fronts(summarise(record).parts[0])  # one seed: no error term, and no bars
         assert "Bars" not in plot.caption

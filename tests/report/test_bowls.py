@@ -1,12 +1,12 @@
 """The scale of the bowls, on trials made by hand."""
 
-from types import SimpleNamespace
-
 import pytest
 
 from ablab.analysis.trials import ArmTuning, TrialSummary
+from ablab.records.run_state import RunState
 from ablab.report.figures.bowls import bowls, no_bowl, single_bowls
 from ablab.report.figures.canvas import drawing, in_sizes
+from tests.handmade import make_summary
 
 
 def tuned(**arms):
@@ -14,11 +14,11 @@ def tuned(**arms):
     tuning = []
     for name, found in arms.items():
         trials = [
-            TrialSummary(name, i, params, None if value is None else [value], "finished")
+            TrialSummary(name, i, params, None if value is None else [value], RunState.FINISHED)
             for i, (params, value) in enumerate(found)
         ]
         tuning.append(ArmTuning(name, trials, None, []))
-    return SimpleNamespace(metric="val/bpb", tuning=tuning)
+    return make_summary(tuning=tuning)
 
 
 def over(option, *values, lost=()):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from io import StringIO
-from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -18,11 +17,12 @@ from ablab.cli.app import main
 from ablab.report.comparison import write_comparison
 from ablab.report.comparison_terminal import print_comparison
 from tests.conftest import command, environment
+from tests.handmade import make_study, only_part
 
 
 @pytest.fixture(scope="module")
 def found(studies):
-    return compare(*[(summarise(record), record) for record in studies])
+    return compare(*map(summarise, studies))
 
 
 @pytest.fixture
@@ -44,13 +44,13 @@ def ask(studies, monkeypatch, capsys):
 
 
 def test_effects_are_matched_and_differences_found(found, studies):
-    tuned, untuned = (summarise(record) for record in studies)
+    tuned, untuned = (summarise(record).parts[0] for record in studies)
     rope = next(pair for pair in found.effects if pair.name == "rope")
     assert rope.first == next(e for e in tuned.effects if e.name == "rope")
     assert rope.second == next(e for e in untuned.effects if e.name == "rope")
     words = {(p.first.verdict == p.second.verdict, p.agreement) for p in found.effects}
     assert words == {(True, "same"), (False, "differs")}
-    settings = {key: (here, there) for key, here, there in found.differences}
+    settings = {d.setting: (d.first, d.second) for d in found.differences}
     assert settings["seeds"] == ("3", "2")
     assert settings["tune.lr"] == ("0.0005, 0.001, 0.002, 0.004, 0.008", "–")
     assert "budget.flops" not in settings
@@ -78,19 +78,26 @@ def text_of(found):
     return " ".join(console.export_text().split())
 
 
-def asked_otherwise(record, **keys):
-    """The record as it would be, had the study asked something else."""
-    return SimpleNamespace(read=lambda: {**record.read(), **keys})
+def with_part(record, **fields):
+    """Return the summary of a study as if its only part had other values."""
+    summary = summarise(record)
+    (part,) = summary.parts
+    return replace(summary, parts=[replace(part, **fields)])
+
+
+def with_content(record, **fields):
+    """Return the summary of a study as if the record had said something else of its only part."""
+    (part,) = summarise(record).parts
+    return with_part(record, content=replace(part.content, **fields))
 
 
 def test_other_metrics_are_on_no_axis_together(studies):
     first, second = studies
-    found = compare(
-        (summarise(first), first), (replace(summarise(second), metric="val/loss"), second)
-    )
+    study = make_study(**{**only_part(second).study.content(), "metric": "val/loss"})
+    found = compare(summarise(first), with_content(second, study=study))
     assert found.effects == []
     why = "Effects are not compared: tuned is judged by val/bpb, untuned by val/loss."
-    assert found.as_dict()["notes"] == [why]
+    assert found.as_json()["notes"] == [why]
     assert why in text_of(found)
     assert "Effect on" not in text_of(found)
     page = write_comparison(found, *studies).read_text()
@@ -102,22 +109,17 @@ def test_other_metrics_are_on_no_axis_together(studies):
 
 def test_no_agreement_is_told_where_an_effect_is_of_other_arms(found, studies):
     first, second = studies
-    contrasts = second.read()["contrasts"]
-    against = [
-        {**c, "weights": {"llama": 1.0, "gpt2": -1.0}} if c["name"] == "rope" else c
-        for c in contrasts
-    ]
-    config = {**second.read()["config"], "design": {"kind": "one_in"}}
+    part = only_part(second)
+    weights = {"llama": 1.0, "gpt2": -1.0}
+    contrasts = [replace(c, weights=weights) if c.name == "rope" else c for c in part.contrasts]
+    study = make_study(**{**part.study.content(), "design": {"kind": "one_in"}})
     unlike = compare(
-        (summarise(first), first),
-        (
-            replace(summarise(second), baseline="llama"),
-            asked_otherwise(second, contrasts=against, config=config),
-        ),
+        summarise(first),
+        with_content(second, study=study, contrasts=tuple(contrasts), baseline="llama"),
     )
-    told = {pair.name: pair.agreement for pair in unlike.effects}
-    assert told["rope"] == "–"
-    assert {name: word for name, word in told.items() if name != "rope"} == {
+    words = {pair.name: pair.agreement for pair in unlike.effects}
+    assert words["rope"] == "–"
+    assert {name: word for name, word in words.items() if name != "rope"} == {
         pair.name: pair.agreement for pair in found.effects if pair.name != "rope"
     }
     (why,) = unlike.notes
@@ -128,31 +130,29 @@ def test_no_agreement_is_told_where_an_effect_is_of_other_arms(found, studies):
 
 def test_arms_are_known_by_what_they_are_not_by_their_names(found, studies):
     first, second = studies
-    content = second.read()
-    arms = [{**arm, "name": f"arm {i}"} for i, arm in enumerate(content["arms"])]
-    names = {arm["name"]: f"arm {i}" for i, arm in enumerate(content["arms"])}
+    part = only_part(second)
+    names = {arm.name: f"arm {i}" for i, arm in enumerate(part.arms)}
+    arms = [replace(arm, name=names[arm.name]) for arm in part.arms]
     contrasts = [
-        {**c, "weights": {names[arm]: w for arm, w in c["weights"].items()}}
-        for c in content["contrasts"]
+        replace(c, weights={names[arm]: w for arm, w in c.weights.items()}) for c in part.contrasts
     ]
-    again = compare(
-        (summarise(first), first),
-        (summarise(second), asked_otherwise(second, arms=arms, contrasts=contrasts)),
+    renamed = compare(
+        summarise(first), with_content(second, arms=tuple(arms), contrasts=tuple(contrasts))
     )
-    assert [pair.agreement for pair in again.effects] == [pair.agreement for pair in found.effects]
+    assert [pair.agreement for pair in renamed.effects] == [
+        pair.agreement for pair in found.effects
+    ]
 
 
 def test_what_the_other_calls_otherwise_goes_by_what_it_contrasts(found, studies):
     first, second = studies
-    contrasts = [
-        {**c, "name": "mine"} if c["name"] == "rope" else c for c in second.read()["contrasts"]
-    ]
-    summary = summarise(second)
-    effects = [replace(e, name="mine") if e.name == "rope" else e for e in summary.effects]
-    renamed = compare(
-        (summarise(first), first),
-        (replace(summary, effects=effects), asked_otherwise(second, contrasts=contrasts)),
+    (part,) = summarise(second).parts
+    contrasts, effects = (
+        [replace(e, name="mine") if e.name == "rope" else e for e in every]
+        for every in (part.content.contrasts, part.effects)
     )
+    content = replace(part.content, contrasts=tuple(contrasts))
+    renamed = compare(summarise(first), with_part(second, content=content, effects=effects))
     assert [pair.name.replace("rope = mine", "rope") for pair in renamed.effects] == [
         pair.name for pair in found.effects
     ]

@@ -1,45 +1,65 @@
 """What is said of a change's costs, on records made by hand."""
 
 import json
+from dataclasses import asdict, replace
 from io import StringIO
-from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from ablab.analysis.costs import UNLIKE, Costs, cost_of, ratios_of
+from ablab.analysis.costs import UNLIKE, Costs, cost_of
 from ablab.analysis.effects import EffectSummary
+from ablab.analysis.result_table import ResultTable
+from ablab.files import write_json
+from ablab.records.run_record import Record
+from ablab.records.study_content import RunEntry
 from ablab.report.costs import costs_table, told
 from ablab.stats.costs import Ratio
+from ablab.train.result import RunCost, RunResult
+from tests.handmade import change_between, make_arm, make_part, make_study, make_summary
 
 ARMS = {"base": (1000, 10.0), "mqa": (900, 9.0)}
-CHANGE = {"name": "mqa", "kind": "change", "weights": {"mqa": 1.0, "base": -1.0}}
+CHANGE = change_between("mqa", "base")
 
 
 def result(speed, decode, *, memory=1000, cache=64, **changes):
-    cost = {
-        "tokens": 100,
-        "seconds": 100 / speed,
-        "tokens_per_second": speed,
-        "peak_memory_bytes": memory,
-        "decode_tokens_per_second": decode,
-        "kv_cache_bytes": cache,
-    }
-    return {"device": "cpu", "layout": "1 process", "threads": 1, "cost": cost, **changes}
+    cost = RunCost(
+        tokens=100,
+        flops=1000.0,
+        seconds=100 / speed,
+        validation_seconds=0.0,
+        tokens_per_second=speed,
+        parameters=1000,
+        peak_memory_bytes=memory,
+        decode_tokens_per_second=decode,
+        kv_cache_bytes=cache,
+    )
+    outcome = RunResult(
+        diverged=False,
+        steps=10,
+        precision="fp32",
+        device="cpu",
+        threads=1,
+        versions={},
+        metrics={},
+        cost=cost,
+    )
+    return replace(outcome, **changes)
 
 
 SPEEDS = {"base": (100.0, 101.0, 99.0), "mqa": (90.0, 91.0, 89.0)}
 DECODES = {"base": (50.0, 60.0, 40.0), "mqa": (55.0, 50.0, 60.0)}
 
 
-def study(change=lambda made, arm, seed: made):
+def costs_of(change=lambda outcome, arm, seed: outcome):
+    """Return the costs of two arms; `change` gives the result of a run in place of its own."""
     runs = [(arm, seed) for arm in ARMS for seed in range(3)]
-    content = {
-        "arms": [
-            {"name": name, "parameters": p, "flops_per_token": f} for name, (p, f) in ARMS.items()
-        ],
-        "runs": [{"arm": arm, "seed": seed, "key": f"{arm}{seed}"} for arm, seed in runs],
-    }
+    part = make_part(
+        make_study(),
+        arms=[make_arm(name, parameters=p, flops_per_token=f) for name, (p, f) in ARMS.items()],
+        runs=[RunEntry(arm, seed, f"{arm}{seed}") for arm, seed in runs],
+        contrasts=[CHANGE],
+    )
     memory, cache = {"base": 1000, "mqa": 970}, {"base": 64, "mqa": 8}
     results = {
         f"{arm}{seed}": change(
@@ -49,11 +69,11 @@ def study(change=lambda made, arm, seed: made):
         )
         for arm, seed in runs
     }
-    return content, results
+    return Costs.of(part, ResultTable(tuple(ARMS), part.runs, results))
 
 
 def of_change(**study_changes):
-    costs = Costs.of(*study(**study_changes))
+    costs = costs_of(**study_changes)
     return costs, EffectSummary(
         "mqa", "change", -0.0214, -0.03, -0.01, 0.01, **costs.of_effect(CHANGE)
     )
@@ -89,12 +109,12 @@ def test_ratios_means_and_words():
         "11 % slower per token, 3 % less memory, KV cache 1/8, parameters -10 %, "
         "FLOPs per token -10 %"
     )
-    assert told(ratios_of(effect)) == words
+    assert told(effect.ratios) == words
     assert json.loads(json.dumps(effect.costs)) == effect.costs
 
 
 def test_an_interaction_has_no_costs():
-    assert Costs.of(*study()).of_effect({**CHANGE, "kind": "interaction"}) == {
+    assert costs_of().of_effect(replace(CHANGE, kind="interaction")) == {
         "costs": {},
         "cost_intervals": {},
         "cost_reasons": {},
@@ -103,7 +123,9 @@ def test_an_interaction_has_no_costs():
 
 def test_runs_carried_out_unlike_are_not_compared():
     costs, effect = of_change(
-        change=lambda made, arm, seed: made | ({"device": "H100"} if arm == "mqa" else {})
+        change=lambda outcome, arm, seed: (
+            replace(outcome, device="H100") if arm == "mqa" else outcome
+        )
     )
     assert costs.notes == [f"costs of runs are not compared: {UNLIKE}"]
     assert {name for name, value in effect.costs.items() if value is not None} == {
@@ -112,13 +134,16 @@ def test_runs_carried_out_unlike_are_not_compared():
     }
 
 
-def test_results_of_earlier_versions_are_read():
-    def earlier(made, arm, seed):
-        kept = ("tokens", "seconds", "tokens_per_second", "peak_memory_bytes")
-        return {
-            **{k: v for k, v in made.items() if k != "layout"},
-            "cost": {k: made["cost"][k] for k in kept},
-        }
+def test_results_of_earlier_versions_are_read(tmp_path):
+    def earlier(outcome, arm, seed):
+        content = asdict(outcome)
+        del content["layout"]
+        del content["cost"]["decode_tokens_per_second"]
+        del content["cost"]["kv_cache_bytes"]
+        record = Record(tmp_path, f"{arm}{seed}")
+        record.folder.mkdir(parents=True, exist_ok=True)
+        write_json(record.folder / "result.json", content)
+        return record.result
 
     costs, effect = of_change(change=earlier)
     # Their peak memory on a CPU was that of a worker that had trained others before.
@@ -126,17 +151,15 @@ def test_results_of_earlier_versions_are_read():
         assert effect.costs[name] is None
         assert costs.of_arm("mqa")[name] is None
     assert effect.costs["seconds_per_token"] == pytest.approx(1.1112, abs=1e-3)
-    on_gpu = earlier(result(1.0, 1.0), "base", 0) | {"device": "H100"}
+    on_gpu = earlier(result(1.0, 1.0, device="H100"), "base", 0)
     assert cost_of(on_gpu, "peak_memory_bytes") == 1000
 
 
 def test_one_run_without_a_figure_leaves_its_arm_without():
-    def change(made, arm, seed):
-        return (
-            {**made, "cost": {**made["cost"], "decode_tokens_per_second": None}}
-            if (arm, seed) == ("mqa", 1)
-            else made
-        )
+    def change(outcome, arm, seed):
+        if (arm, seed) != ("mqa", 1):
+            return outcome
+        return replace(outcome, cost=replace(outcome.cost, decode_tokens_per_second=None))
 
     costs, effect = of_change(change=change)
     assert (
@@ -184,13 +207,8 @@ def test_the_table_fits_80_columns_and_brackets_what_is_not_told_from_1():
         costs=dict.fromkeys(effect.costs),
     )
     console = Console(width=80, record=True, file=StringIO())
-    console.print(
-        costs_table(
-            SimpleNamespace(
-                effects=[effect, long, EffectSummary("a × b", "interaction", *[None] * 4)]
-            )
-        )
-    )
+    interaction = EffectSummary("a × b", "interaction", *[None] * 4)
+    console.print(costs_table(make_summary(effects=[effect, long, interaction])))
     text = console.export_text()
     assert all(len(line) <= 80 for line in text.splitlines())
     row = next(line for line in text.splitlines() if "mqa" in line)

@@ -1,6 +1,6 @@
 """Arms of equal value in records made by hand: their runs are the same runs, and count once."""
 
-from types import SimpleNamespace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,63 +8,108 @@ from scipy import stats
 
 from ablab.analysis.across_parts import across
 from ablab.analysis.costs import Costs
-from ablab.analysis.effects import findings
-from ablab.plan.equal_arms import first_by_runs, first_of, merged
+from ablab.analysis.effects import Findings, findings
+from ablab.analysis.part_result import PartResult
+from ablab.analysis.result_table import ResultTable
+from ablab.plan.equal_arms import first_by_runs, first_by_value, merged
+from ablab.records.study_content import PartContent, RunEntry
 from ablab.report.costs import told
+from ablab.train.result import RunCost, RunResult
+from tests.handmade import change_between, make_arm, make_content, make_part, make_study
 
 STUDIES, SEEDS = 500, 3
 AT_MOST = 0.05 + 2 * (0.05 * 0.95 / STUDIES) ** 0.5
 
 
-def study(values, twins=None, margin=1e-9):
-    """A record and its results: `values` (arms, seeds) by name; `twins`: further arms, by the arm
-    whose runs are theirs.
+@dataclass
+class Trained:
+    """A part of a study with the results of its runs, by key."""
+
+    part: PartContent
+    results: dict[str, RunResult]
+    shared: tuple[RunEntry, ...] = ()
+    """Runs with one recipe for all arms."""
+
+    def table(self, runs: tuple[RunEntry, ...] | None = None) -> ResultTable:
+        """Return the results of the part's runs, or of `runs`."""
+        arms = tuple(arm.name for arm in self.part.arms)
+        runs = self.part.runs if runs is None else runs
+        keys = {run.key for run in runs}
+        return ResultTable(arms, runs, {k: r for k, r in self.results.items() if k in keys})
+
+    @property
+    def findings(self) -> Findings:
+        """The effects of the part."""
+        return findings(self.part, self.table(), self.table(self.shared) if self.shared else None)
+
+    @property
+    def costs(self) -> Costs:
+        """The costs of its arms."""
+        return Costs.of(self.part, self.table())
+
+    def change(self, **fields):
+        """Give the part other values."""
+        self.part = replace(self.part, **fields)
+
+    def change_study(self, **keys):
+        """Give the study other keys."""
+        study = self.part.study
+        self.change(study=study.model_validate({**study.content(), **keys}))
+
+    def diverge(self, key):
+        """Let a run diverge."""
+        self.results[key] = replace(self.results[key], diverged=True)
+
+
+def train(values, twins=None, margin=1e-9):
+    """Return a trained study.
+
+    Args:
+        values: by arm, its values by seed.
+        twins: further arms, each with the arm whose runs it has.
+        margin: margin of the study.
+
     """
     twins = twins or {}
-    runs = [
-        {"arm": arm, "seed": s, "key": f"{arm}/{s}"}
-        for arm, own in values.items()
-        for s in range(len(own))
-    ]
-    runs += [
-        {"arm": arm, "seed": s, "key": f"{of}/{s}"}
-        for arm, of in twins.items()
-        for s in range(len(values[of]))
-    ]
-    arms = [*values, *twins]
-    contrasts = [
-        {"name": arm, "kind": "change", "weights": {arm: 1.0, arms[0]: -1.0}} for arm in arms[1:]
-    ]
-    content = {
-        "config": {"metric": "val/bpb", "margin": margin, "seeds": SEEDS},
-        "arms": [
-            {"name": arm, "expression": arm, "parameters": 5, "flops_per_token": 2.0}
-            for arm in arms
+    owners = {**dict(zip(values, values, strict=True)), **twins}
+    arms = list(owners)
+    part = make_part(
+        make_study(seeds=SEEDS, margin=margin),
+        arms=[make_arm(arm, flops_per_token=2.0) for arm in arms],
+        runs=[
+            RunEntry(arm, s, f"{owner}/{s}")
+            for arm, owner in owners.items()
+            for s in range(len(values[owner]))
         ],
-        "baseline": arms[0],
-        "runs": runs,
-        "contrasts": contrasts,
-    }
+        contrasts=[change_between(arm, arms[0]) for arm in arms[1:]],
+    )
     results = {
         f"{arm}/{s}": result(value) for arm, own in values.items() for s, value in enumerate(own)
     }
-    return content, results
+    return Trained(part, results)
 
 
 def result(value, speed=100.0, decode=50.0, diverged=False):
-    cost = {
-        "tokens": 100,
-        "seconds": 1.0,
-        "tokens_per_second": speed,
-        "decode_tokens_per_second": decode,
-    }
-    return {
-        "diverged": diverged,
-        "device": "cpu",
-        "threads": 1,
-        "cost": {**cost, "peak_memory_bytes": 1e6, "kv_cache_bytes": 8},
-        "metrics": {"val/bpb": value},
-    }
+    return RunResult(
+        diverged=diverged,
+        steps=10,
+        precision="fp32",
+        device="cpu",
+        threads=1,
+        versions={},
+        metrics={"val/bpb": value},
+        cost=RunCost(
+            tokens=100,
+            flops=200.0,
+            seconds=1.0,
+            validation_seconds=0.0,
+            tokens_per_second=speed,
+            parameters=5,
+            peak_memory_bytes=1e6,
+            decode_tokens_per_second=decode,
+            kv_cache_bytes=8,
+        ),
+    )
 
 
 def residual(values):
@@ -74,19 +119,14 @@ def residual(values):
 
 
 def test_which_arms_are_equal():
-    runs = [
-        {"arm": "b", "key": "2"},
-        {"arm": "a", "key": "1"},
-        {"arm": "c", "key": "1"},
-        {"arm": "c", "key": "3"},
-    ]
-    assert first_by_runs([*runs, {"arm": "d", "key": "3"}]) == {
+    runs = [("b", "2"), ("a", "1"), ("c", "1"), ("c", "3"), ("d", "3")]
+    assert first_by_runs(RunEntry(arm, 0, key) for arm, key in runs) == {
         "b": "b",
         "a": "a",
         "c": "a",
         "d": "a",
     }
-    assert first_of({"x": 1, "y": 2, "z": 1}) == {"x": "x", "y": "y", "z": "x"}
+    assert first_by_value({"x": 1, "y": 2, "z": 1}) == {"x": "x", "y": "y", "z": "x"}
     assert merged({"c": 1.0, "a": -1.0}, {"c": "a"}) == {}
     assert merged({"c": 1.0, "a": 0.5, "b": -1.5}, {"c": "a"}) == {"a": 1.5, "b": -1.5}
 
@@ -99,7 +139,7 @@ def test_a_duplicate_arm_makes_no_finding_out_of_noise():
     for _ in range(STUDIES):
         seeds = rng.normal(size=SEEDS)
         values = {arm: 3 + seeds + 0.1 * rng.normal(size=SEEDS) for arm in "ab"}
-        found = findings(*study(values, {"twin": "a", "third": "a"}))
+        found = train(values, {"twin": "a", "third": "a"}).findings
         assert [effect.name for effect in found.effects] == ["b", "twin", "third"]
         false += found.effects[0].verdict in ("helps", "hurts")
         covered += found.effects[0].low <= 0 <= found.effects[0].high
@@ -116,7 +156,7 @@ def test_a_twin_changes_no_figure_of_the_others_and_equals_its_arm():
             "c": (2.6, 2.7, 2.69),
         }.items()
     }
-    found = findings(*study(values, {"twin": "b", "same": "a"}))
+    found = train(values, {"twin": "b", "same": "a"}).findings
     sd = residual(np.array(list(values.values())))
     assert found.sd == pytest.approx(sd)
     assert found.dof == 4
@@ -135,9 +175,9 @@ def test_a_twin_changes_no_figure_of_the_others_and_equals_its_arm():
 def test_an_unfinished_arm_weighs_on_no_verdict_of_a_fixed_study():
     """Neither on the error nor on the seeds; its own effect is told without a verdict."""
     values = {"a": (2.5, 2.6, 2.55), "b": (2.4, 2.51, 2.44), "late": (9.0, 3.0, 5.0)}
-    content, results = study({arm: np.array(own) for arm, own in values.items()})
-    del results["late/2"]
-    found = findings(content, results)
+    trained = train({arm: np.array(own) for arm, own in values.items()})
+    del trained.results["late/2"]
+    found = trained.findings
     alone = np.array([values["a"], values["b"]])
     assert (found.sd, found.dof) == (pytest.approx(residual(alone)), 2)
     b, late = found.effects
@@ -153,13 +193,13 @@ def test_an_unfinished_arm_weighs_on_no_verdict_of_a_fixed_study():
 
 def test_an_absolute_margin_holds_where_the_baseline_has_no_mean():
     values = {"a": (2.5, 2.6, 2.55), "b": (2.4, 2.51, 2.44), "c": (2.41, 2.50, 2.45)}
-    content, results = study({arm: np.array(own) for arm, own in values.items()}, margin=0.2)
-    content["contrasts"] = [{"name": "c", "kind": "change", "weights": {"c": 1.0, "b": -1.0}}]
-    results["a/0"]["diverged"] = True
-    found = findings(content, results)
+    trained = train({arm: np.array(own) for arm, own in values.items()}, margin=0.2)
+    trained.change(contrasts=(change_between("c", "b"),))
+    trained.diverge("a/0")
+    found = trained.findings
     assert (found.margin, found.effects[0].verdict) == (0.2, "equivalent")
-    content["config"]["margin"] = "0.5 %"
-    found = findings(content, results)
+    trained.change_study(margin="0.5 %")
+    found = trained.findings
     assert found.margin is None
     assert found.effects[0].verdict == "inconclusive"
 
@@ -168,53 +208,53 @@ def test_equal_arms_that_diverged_are_not_equivalent():
     values = {
         arm: np.array(own) for arm, own in {"a": (2.5, 2.6, 2.55), "b": (2.4, 2.51, 2.44)}.items()
     }
-    content, results = study(values, {"twin": "a", "third": "b"}, margin="0.5 %")
-    content["contrasts"].append(
-        {"name": "same", "kind": "change", "weights": {"third": 1.0, "b": -1.0}}
-    )
-    assert [effect.verdict for effect in findings(content, results).effects][1:] == [
+    trained = train(values, {"twin": "a", "third": "b"}, margin="0.5 %")
+    same = change_between("third", "b", "same")
+    trained.change(contrasts=(*trained.part.contrasts, same))
+    assert [effect.verdict for effect in trained.findings.effects][1:] == [
         "equivalent",
         "helps",
         "equivalent",
     ]
-    results["a/0"]["diverged"] = True
-    assert [effect.verdict for effect in findings(content, results).effects] == ["diverged"] * 3 + [
-        "equivalent"
-    ]
+    trained.diverge("a/0")
+    verdicts = [effect.verdict for effect in trained.findings.effects]
+    assert verdicts == ["diverged"] * 3 + ["equivalent"]
 
 
 def test_verdicts_of_one_recipe_and_of_each_arms_own_are_of_the_same_seeds():
     own = {"a": np.array([3.0, 3.1, 3.2, 3.3]), "b": np.array([2.92, 3.04, 3.09, 3.45])}
     once = {"a": np.array([3.4, 3.51]), "b": np.array([3.5, 3.7])}
-    content, results = study(own)
-    runs = [{"arm": arm, "seed": s, "key": f"one/{arm}/{s}"} for arm in "ab" for s in range(2)]
-    content["shared"] = {"params": {"lr": 1e-3}, "runs": runs}
+    trained = train(own)
+    results = trained.results
+    trained.shared = tuple(RunEntry(arm, s, f"one/{arm}/{s}") for arm in "ab" for s in range(2))
     results |= {f"one/{arm}/{s}": result(once[arm][s]) for arm in "ab" for s in range(2)}
-    (effect,) = findings(content, results).effects
-    assert effect.shared["seeds"] == 2
-    for name, values in (("one", once), ("own", {arm: own[arm][:2] for arm in "ab"})):
+    (effect,) = trained.findings.effects
+    assert effect.shared is not None
+    assert effect.shared.seeds == 2
+    first_two = {arm: own[arm][:2] for arm in "ab"}
+    for found, values in ((effect.shared.one, once), (effect.shared.own, first_two)):
         expected = stats.ttest_rel(values["b"], values["a"])
-        assert effect.shared[name]["estimate"] == pytest.approx((values["b"] - values["a"]).mean())
-        assert effect.shared[name]["p"] == pytest.approx(expected.pvalue)
+        assert found.effect.estimate == pytest.approx((values["b"] - values["a"]).mean())
+        assert found.effect.p == pytest.approx(expected.pvalue)
     assert effect.p == pytest.approx(
         stats.ttest_rel(own["b"], own["a"]).pvalue
     )  # the study's own: all seeds
     del results["one/b/1"]
-    assert findings(content, results).effects[0].shared is None
+    assert trained.findings.effects[0].shared is None
     results["one/b/1"] = result(3.7)
     del results["a/1"]
-    assert findings(content, results).effects[0].shared is None
+    assert trained.findings.effects[0].shared is None
 
 
 def test_costs_of_equal_arms_count_once():
     speeds = {"a": (100.0, 104.0, 99.0), "b": (90.0, 97.0, 88.0)}
-    content, results = study({arm: np.ones(3) for arm in "ab"}, {"twin": "a", "third": "b"})
+    trained = train({arm: np.ones(3) for arm in "ab"}, {"twin": "a", "third": "b"})
     for arm, own in speeds.items():
         for s, speed in enumerate(own):
-            results[f"{arm}/{s}"]["cost"]["tokens_per_second"] = speed
-    costs = Costs.of(content, results)
+            trained.results[f"{arm}/{s}"] = result(1.0, speed)
+    costs = trained.costs
     b, twin, third = (
-        costs.ratios(contrast)["seconds_per_token"] for contrast in content["contrasts"]
+        costs.ratios(contrast)["seconds_per_token"] for contrast in trained.part.contrasts
     )
     logs = np.log(speeds["a"]) - np.log(speeds["b"])  # of the time per token
     interval = stats.t.interval(0.95, 2, logs.mean(), stats.sem(logs))  # two arms: the paired t
@@ -223,51 +263,52 @@ def test_costs_of_equal_arms_count_once():
     assert (twin.value, twin.low, twin.high) == (1.0, 1.0, 1.0)
     assert told({"seconds_per_token": twin}) == "no difference in cost found"
     assert costs.of_arm("twin") == costs.of_arm("a")
-    for s in range(3):
-        results[f"a/{s}"]["cost"]["decode_tokens_per_second"] = None
-    unknown = Costs.of(content, results).ratios(content["contrasts"][1])["decode_tokens_per_second"]
+    for s, speed in enumerate(speeds["a"]):
+        trained.results[f"a/{s}"] = result(1.0, speed, decode=None)
+    unknown = trained.costs.ratios(trained.part.contrasts[1])["decode_tokens_per_second"]
     assert unknown.value is None
 
 
-def part(values, twins=None, label="p"):
-    """A part's record, and what `across` reads of its summary."""
-    content, _ = study({arm: np.array(list(own.values())) for arm, own in values.items()}, twins)
-    seeds = {arm: list(own) for arm, own in values.items()}
-    content["runs"] = [
-        {**run, "seed": seeds.get(run["arm"], seeds["a"])[run["seed"]]} for run in content["runs"]
-    ]
-    every = {**values, **{twin: values[of] for twin, of in (twins or {}).items()}}
-    arms = [
-        SimpleNamespace(
-            name=arm,
-            diverged=[],
-            flops=1e6,
-            values=[{"seed": s, "value": v} for s, v in own.items()],
-        )
-        for arm, own in every.items()
-    ]
-    return {**content, "label": label}, SimpleNamespace(part=label, arms=arms, metric="val/bpb")
+def ranked(values, twins=None, label="p"):
+    """Return a part, and its results as the comparison across parts takes them.
+
+    Args:
+        values: by arm, its values by seed.
+        twins: further arms, each with the arm whose runs it has.
+        label: label of the part.
+
+    """
+    trained = train({arm: list(own.values()) for arm, own in values.items()}, twins)
+    owners = {arm: (twins or {}).get(arm, arm) for arm in (*values, *(twins or {}))}
+    seeds = {arm: list(values[owner]) for arm, owner in owners.items()}
+    runs = [replace(run, seed=seeds[run.arm][run.seed]) for run in trained.part.runs]
+    trained.change(label=label, runs=tuple(runs))
+    table = trained.table()
+    compute = dict.fromkeys(table.arms, 1e6)
+    cells = table.values("val/bpb", equal_arms=True)
+    return trained.part, PartResult(label, "a", 1e6, cells, compute, table.first)
 
 
-def of_parts(*parts, budgets=({"steps": 4}, {"steps": 8})):
-    records, summaries = zip(*parts, strict=True)
-    return across({"config": {"budgets": list(budgets)}, "parts": list(records)}, list(summaries))
+def across_of(*parts, budgets=({"steps": 4}, {"steps": 8})):
+    contents, results = zip(*parts, strict=True)
+    content = make_content(*contents, study=make_study(budgets=list(budgets)))
+    return across(content, results)
 
 
 def test_arms_on_streams_of_their_own_rank_by_their_own_means():
     """No seed tells what the streams differ by: the means of the joint fit are arbitrary."""
     values = {"a": {1: 3.0, 2: 3.2, 3: 3.1}, "b": {1_000_001: 2.0, 1_000_002: 2.3, 1_000_003: 2.6}}
-    (ranking,) = of_parts(part(values))["rankings"]
-    assert [row["arm"] for row in ranking["arms"]] == ["b", "a"]
-    assert [row["mean"] for row in ranking["arms"]] == pytest.approx([2.3, 3.1])
-    assert ranking["sd"] is None
+    (ranking,) = across_of(ranked(values)).rankings
+    assert [row.arm for row in ranking.arms] == ["b", "a"]
+    assert [row.mean for row in ranking.arms] == pytest.approx([2.3, 3.1])
+    assert ranking.sd is None
     uneven = {
         "a": {1: 3.0, 2: 3.2},
         "b": {1_000_001: 2.0, 1_000_002: 2.3},
         "c": {1: 2.9},
     }  # c is 0.1 below a where both are
-    (ranking,) = of_parts(part(uneven))["rankings"]
-    assert {row["arm"]: row["mean"] for row in ranking["arms"]} == pytest.approx(
+    (ranking,) = across_of(ranked(uneven)).rankings
+    assert {row.arm: row.mean for row in ranking.arms} == pytest.approx(
         {"b": 2.15, "c": 3.0, "a": 3.1}
     )
 
@@ -275,19 +316,19 @@ def test_arms_on_streams_of_their_own_rank_by_their_own_means():
 def test_a_twin_in_a_part_counts_once_and_is_ranked():
     values = {"a": {1: 3.0, 2: 3.2, 3: 3.1}, "b": {1: 2.9, 2: 3.15, 3: 3.04}}
     plain, twinned = (
-        of_parts(part(values, twins))["rankings"][0] for twins in (None, {"twin": "a"})
+        across_of(ranked(values, twins)).rankings[0] for twins in (None, {"twin": "a"})
     )
     assert (
-        twinned["sd"]
-        == plain["sd"]
+        twinned.sd
+        == plain.sd
         == pytest.approx(residual(np.array([list(own.values()) for own in values.values()])))
     )
-    assert {row["arm"]: row["mean"] for row in twinned["arms"]} == pytest.approx(
+    assert {row.arm: row.mean for row in twinned.arms} == pytest.approx(
         {"a": 3.1, "twin": 3.1, "b": 3.03}
     )
     last = {**values, "c": {1: 3.3, 2: 3.4, 3: 3.5}}
-    (ranking,) = of_parts(part(last, {"twin": "a"}))["rankings"]
-    assert {row["arm"]: row["rank"] for row in ranking["arms"]} == {
+    (ranking,) = across_of(ranked(last, {"twin": "a"})).rankings
+    assert {row.arm: row.rank for row in ranking.arms} == {
         "b": 1,
         "a": 2,
         "twin": 2,
@@ -304,8 +345,7 @@ def test_a_twin_lends_no_certainty_to_a_change_of_places():
     a = dict.fromkeys(range(3), 3.0)
     b = [{s: 3.0 + sign * shift + noise[s] for s in range(3)} for sign in (1, -1)]
     for twins in (None, {"twin": "a"}):
-        changes = of_parts(*(part({"a": a, "b": own}, twins, str(i)) for i, own in enumerate(b)))[
-            "changes"
-        ]
-        assert (changes[0]["arms"], changes[0]["clear"]) == (["a", "b"], False)
+        parts = (ranked({"a": a, "b": own}, twins, str(i)) for i, own in enumerate(b))
+        changes = across_of(*parts).changes
+        assert (changes[0].arms, changes[0].clear) == (("a", "b"), False)
         assert len(changes) == (2 if twins else 1)  # never a and its twin

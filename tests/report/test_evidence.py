@@ -4,22 +4,26 @@
 
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
-from ablab.analysis.curves import curves_of, telling
+from ablab.analysis.curves import colored_arms, curves_of
 from ablab.analysis.summarise import summarise
 from ablab.analysis.waterfall_steps import steps_of
-from ablab.files import write_json
+from ablab.design.layout import Contrast
 from ablab.metrics import METRICS
+from ablab.records.run_record import Record
+from ablab.records.study_content import Expected
 from ablab.report.evidence import evidence_of, excluded, ranges
 from ablab.report.figures import figures_of
 from ablab.report.figures.front import fronts, on_front, same_costs
+from ablab.report.figures.waterfall import caption
 from ablab.text.truncate import bare
+from tests.handmade import change_part, change_study, make_arm_summary, only_part
 from tests.report.test_report import VALUES, finish, record  # noqa: F401
 
 
@@ -31,8 +35,8 @@ def measure(record, key, rows):
     )
 
 
-def change(record, **keys):
-    write_json(record.path, {**record.read(), **keys})
+def curves_in(record):
+    return curves_of(summarise(record).parts[0], record.home.root)
 
 
 class TestCurves:
@@ -44,7 +48,7 @@ class TestCurves:
                 {"step": step, "train/loss": loss, "cost/tokens": 20 * step} for step, loss in at
             ]
             measure(record, f"0{seed}", [*rows, {"step": 3, "val/bpb": 3.0 + seed}])
-        found = curves_of(summarise(record), record.read(), record)
+        found = curves_in(record)
         train, validation = found.curves
         assert (found.axis, found.seeds, train.arm, train.metric) == (
             "tokens",
@@ -61,15 +65,15 @@ class TestCurves:
         assert validation.mean == pytest.approx([3.5, 2.6])
 
     def test_arms_of_unlike_tokens_are_shown_by_shares(self, record):
-        arms = record.read()["arms"]
-        change(record, arms=[arms[0], {**arms[1], "tokens": 400}, arms[2]])
+        base, mine, worse = only_part(record).arms
+        change_part(record, arms=(base, replace(mine, tokens=400), worse))
         for key, tokens in (("00", 100), ("10", 400)):
             measure(
                 record,
                 key,
                 [{"step": s, "train/loss": 3.0, "cost/tokens": tokens * s / 4} for s in (1, 2, 4)],
             )
-        found = curves_of(summarise(record), record.read(), record)
+        found = curves_in(record)
         assert found.axis == "share of the budget"
         assert [list(curve.x) for curve in found.curves] == [[0.25, 0.5, 1.0]] * 2
 
@@ -79,7 +83,7 @@ class TestCurves:
             "00",
             [{"step": s, "train/loss": 1 / s, "cost/tokens": s / 10} for s in range(1, 1001)],
         )
-        (curve,) = curves_of(summarise(record), record.read(), record).curves
+        (curve,) = curves_in(record).curves
         assert len(curve.x) == 100
         assert (curve.mean[0], curve.mean[-1]) == (1.0, 0.001)
 
@@ -93,16 +97,16 @@ class TestCurves:
                     for s in range(1, last + 1)
                 ],
             )
-        (curve,) = curves_of(summarise(record), record.read(), record).curves
+        (curve,) = curves_in(record).curves
         assert curve.mean == pytest.approx([1.5, 1.5, 1.0, 1.0])
 
     def test_under_a_budget_of_seconds_a_run_goes_as_far_as_its_seconds(self, record):
         """Half of four seconds are spent; the run that says no seconds is shown once it is
         finished, and not before.
         """
-        content = record.read()
-        arms = [{**arm, "tokens": None} for arm in content["arms"]]
-        change(record, arms=arms, config={**content["config"], "budget": {"seconds": 4.0}})
+        arms = [replace(arm, tokens=None) for arm in only_part(record).arms]
+        change_part(record, arms=tuple(arms))
+        change_study(record, budget={"seconds": 4.0})
         rows = [
             {"step": s, "train/loss": 3.0, "cost/tokens": 30 * s, "cost/tokens_per_second": 60}
             for s in (1, 2, 4)
@@ -111,10 +115,10 @@ class TestCurves:
         measure(
             record, "10", [{"step": s, "train/loss": 3.0, "cost/tokens": 30 * s} for s in (1, 2, 4)]
         )
-        (curve,) = curves_of(summarise(record), record.read(), record).curves
+        (curve,) = curves_in(record).curves
         assert (curve.arm, list(curve.x)) == ("base", [0.125, 0.25, 0.5])
         finish(record, {"mine <b>": (2.5,)})
-        curves = curves_of(summarise(record), record.read(), record).curves
+        curves = curves_in(record).curves
         assert [(c.arm, list(c.x)) for c in curves if c.metric == "train/loss"] == [
             ("base", [0.125, 0.25, 0.5]),
             ("mine <b>", [0.25, 0.5, 1.0]),
@@ -126,22 +130,21 @@ class TestCurves:
         measure(
             record, "00", [{"step": s, "train/loss": v, "cost/tokens": 20 * s} for s, v in losses]
         )
-        (curve,) = curves_of(summarise(record), record.read(), record).curves
+        (curve,) = curves_in(record).curves
         assert curve.mean == pytest.approx([3.0, 2.0])
 
     def test_of_many_arms_the_telling_ones_are_told_apart(self, studies):
-        summary = summarise(studies[0])
-        best = min(summary.arms, key=lambda arm: arm.mean).name
-        assert telling(summary, studies[0].read()) == ["gpt2", best, "llama"]
+        part = summarise(studies[0]).parts[0]
+        best = min(part.arms, key=lambda arm: arm.mean).name
+        assert colored_arms(part) == ["gpt2", best, "llama"]
 
 
 class TestSteps:
     def make(self, record, kind, weights):
         finish(record)
-        named = [{"name": name, "kind": sort, "weights": w} for name, sort, w in weights]
-        config = {**record.read()["config"], "design": {"kind": kind}}
-        change(record, contrasts=named, config=config)
-        return steps_of(summarise(record), record.read())
+        change_part(record, contrasts=tuple(Contrast(*fields) for fields in weights))
+        change_study(record, design={"kind": kind})
+        return steps_of(summarise(record).parts[0])
 
     def test_the_steps_of_a_path_sum_to_the_whole(self, record):
         arms = [("base", "mine <b>"), ("mine <b>", "worse")]
@@ -170,7 +173,7 @@ class TestSteps:
             ("together (interactions)", True),
         ]
         assert found.first + sum(step.estimate for step in found.changes) == pytest.approx(2.65)
-        assert "do not sum to the whole" in found.caption
+        assert "do not sum to the whole" in caption(found)
 
     @pytest.mark.parametrize("weights", [[], [("a", "change", {"worse": 1.0, "base": -1.0})]])
     def test_without_two_ends_there_are_none(self, record, weights):
@@ -178,16 +181,8 @@ class TestSteps:
 
 
 def arm(**costs):
-    return SimpleNamespace(
-        **{
-            "tokens": 100,
-            "flops": 1e9,
-            "seconds": None,
-            "parameters": 10,
-            "peak_memory_bytes": 1.0,
-            **costs,
-        }
-    )
+    known = {"tokens": 100, "flops": 1e9, "parameters": 10, "peak_memory_bytes": 1.0}
+    return make_arm_summary("gpt2", **{**known, **costs})
 
 
 def test_what_was_equal_and_what_was_not():
@@ -204,15 +199,13 @@ def test_what_was_equal_and_what_was_not():
 
 def test_what_was_left_out_and_why(record):
     finish(record, {**VALUES, "worse": (2.6,)}, diverged={("worse", 0)})
-    folder = record.home.root / "runs" / "21"
-    folder.mkdir(parents=True)
-    write_json(folder / "failure.json", {"reason": "no space left on /mnt/big/disk.img"})
-    change(
+    Record(record.home.root, "21").fail("no space left on /mnt/big/disk.img")
+    change_part(
         record,
         infeasible={"gpt2 + x": "x and y both write norm"},
-        expected={"runs": 9, "trials": 0},
+        expected=Expected(runs=9, trials=0),
     )
-    assert excluded(summarise(record), record.read()) == [
+    assert excluded(summarise(record)) == [
         "diverged: worse (seed 0): no mean, and no effect that needs it",
         "not estimable: worse: an arm that it needs diverged",
         "failed: worse, seed 1: no space left on disk.img",
@@ -258,7 +251,7 @@ def test_the_front_is_what_none_dominates():
 
 
 def test_costs_that_are_the_same_have_no_front(studies):
-    summary = summarise(studies[0])
+    summary = summarise(studies[0]).parts[0]
     assert [plot.name for plot in fronts(summary)] == [
         "front-seconds",
         "front-memory",
@@ -269,7 +262,7 @@ def test_costs_that_are_the_same_have_no_front(studies):
 
 
 def test_costs_measured_beside_the_summary_are_shown(studies):
-    summary = summarise(studies[0])
+    summary = summarise(studies[0]).parts[0]
     for number, found in enumerate(summary.arms):
         object.__setattr__(
             found, "cost", {"decode_tokens_per_second": 100.0 + number, "kv_cache_bytes": 512.0}
@@ -322,6 +315,6 @@ def test_the_markdown_gives_no_meaning_to_names(record):
 
 
 def test_figures_of_an_unfinished_study(record):
-    change(record, contrasts=[])
-    found = figures_of(summary := summarise(record), evidence_of(summary, record, record.read()))
-    assert found.files == []
+    change_part(record, contrasts=())
+    part = summarise(record).parts[0]
+    assert figures_of(part, evidence_of(part, record.home.root)).files == []

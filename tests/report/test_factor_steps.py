@@ -1,14 +1,12 @@
 """The steps of a factorial whose factors have levels, from what the design itself lays out."""
 
-from dataclasses import asdict
-from types import SimpleNamespace
-
 import pytest
 
 from ablab.analysis.effects import EffectSummary
 from ablab.analysis.waterfall_steps import steps_of
 from ablab.design.build import lay_out
 from ablab.spec.study import load_study
+from tests.handmade import make_arm, make_arm_summary, make_part, make_summary
 
 HEAD = "budget: {steps: 5}\nmodel: {layers: 1, width: 16, heads: 2, context: 16}\nfrom: gpt2\n"
 WORTH = {"rope": -0.5, "alibi": -0.2, "swiglu": -0.3}
@@ -34,9 +32,9 @@ def steps(tmp_path, registry):
             EffectSummary(c.name, c.kind, estimate, None, None, None)
             for c, estimate in zip(layout.contrasts, worth, strict=True)
         ]
-        arms = [SimpleNamespace(name=name, mean=mean) for name, mean in means.items()]
-        content = {"config": study.content(), "contrasts": [asdict(c) for c in layout.contrasts]}
-        return steps_of(SimpleNamespace(arms=arms, effects=effects), content)
+        part = make_part(study, [make_arm(name) for name in layout.arms], [], layout.contrasts)
+        arms = [make_arm_summary(name, mean=mean) for name, mean in means.items()]
+        return steps_of(make_summary(part, arms=arms, effects=effects))
 
     return call
 

@@ -2,6 +2,8 @@
 metric and under its negative comes to the same verdicts, choices and figures.
 """
 
+from dataclasses import replace
+
 import optuna
 import pytest
 from matplotlib.colors import to_rgb
@@ -35,10 +37,9 @@ def both(tmp_path_factory, corpus):
         finish = Record.finish
 
         def finish_with_negatives(record, result):
-            values = result["metrics"]
-            for split in ("val", "test"):
-                values[f"{split}/negative_bpb"] = -values[f"{split}/bpb"]
-            finish(record, result)
+            splits = ("val", "test")
+            negatives = {f"{s}/negative_bpb": -result.metrics[f"{s}/bpb"] for s in splits}
+            finish(record, replace(result, metrics={**result.metrics, **negatives}))
 
         patch.setattr(realistic.Record, "finish", finish_with_negatives)
         records = []
@@ -46,11 +47,11 @@ def both(tmp_path_factory, corpus):
             file = folder / f"{name}.yaml"
             file.write_text(f"{text}metric: {metric}\n")
             records.append(carry_out(file, make_home(folder / name)))
-        yield [(summarise(record), record) for record in records]
+        yield [summarise(record).parts[0] for record in records]
 
 
 def test_verdicts_and_sentences(both):
-    (low, _), (high, _) = both
+    low, high = both
     assert [e.verdict for e in high.effects] == [e.verdict for e in low.effects]
     assert {"helps", "hurts"} <= {e.verdict for e in high.effects}
     for down, up in zip(low.effects, high.effects, strict=True):
@@ -63,7 +64,7 @@ def test_verdicts_and_sentences(both):
 
 
 def test_tuning_takes_the_same_recipes(both):
-    (low, _), (high, _) = both
+    low, high = both
     assert {a.arm: a.best for a in high.tuning} == {a.arm: a.best for a in low.tuning}
     assert high.shared == low.shared
     a, b = (("lr", 1.0),), (("lr", 2.0),)
@@ -71,7 +72,7 @@ def test_tuning_takes_the_same_recipes(both):
 
 
 def test_the_waterfall(both):
-    steps = [steps_of(summary, record.read()) for summary, record in both]
+    steps = [steps_of(part) for part in both]
     assert steps[0] is not None
     assert steps[1] is not None
     assert [step.name for step in steps[1].changes] == [step.name for step in steps[0].changes]
@@ -90,16 +91,14 @@ def test_the_waterfall(both):
 
 def test_the_front(both):
     cost = COSTS[0].metric
-    points = [
-        {i: (arm.seconds, arm.mean) for i, arm in enumerate(summary.arms)} for summary, _ in both
-    ]
+    points = [{i: (arm.seconds, arm.mean) for i, arm in enumerate(part.arms)} for part in both]
     low, high = (
-        on_front(values, (cost, METRICS[summary.metric]))
-        for values, (summary, _) in zip(points, both, strict=True)
+        on_front(values, (cost, METRICS[part.metric]))
+        for values, part in zip(points, both, strict=True)
     )
     assert low == high
     assert 0 < len(low) < len(points[0])
-    assert any("up is better" in plot.figure.axes[0].get_ylabel() for plot in fronts(both[1][0]))
+    assert any("up is better" in plot.figure.axes[0].get_ylabel() for plot in fronts(both[1]))
     assert front({"a": (3.0, 1.0), "b": (1.0, 1.0)}, 2, [1, -1]) == ["a"]
     table = {("a", s): 3.0 + 0.01 * s for s in range(4)} | {("b", s): 1.0 for s in range(4)}
     assert dominated_by([table], "b", [1]) == "a"

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ablab.analysis.summarise import summarise
 from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from ablab.report.html import write_report
+from ablab.report.scope import scope
 from ablab.report.tables import MARKS
 from ablab.report.terminal import print_summary
 from tests.standin import Silent, StandIn, noise_seed, result
@@ -30,7 +32,7 @@ def noise(spec):
 
 
 def flops(spec):
-    tokens = sum(size * count for size, count in spec.batches) * spec.dims["context"]
+    tokens = spec.batches.sequences * spec.dims["context"]
     return tokens * spec.flops_per_token
 
 
@@ -85,32 +87,32 @@ def test_the_page_of_a_part_that_the_clock_ends(summary_of):
 
 def test_each_part_has_effects_and_arms_of_its_own(summary_of):
     summary, _ = summary_of(BUDGETS)
-    assert summary.complete
-    assert (summary.runs, summary.finished, summary.arms, summary.effects) == (24, 24, [], [])
-    assert [part.part for part in summary.parts] == ["steps 16", "steps 4", "steps 8", "steps 32"]
+    assert summary.progress.complete
+    assert (summary.progress.runs, summary.progress.finished) == (24, 24)
+    assert [part.label for part in summary.parts] == ["steps 16", "steps 4", "steps 8", "steps 32"]
     for part in summary.parts:
         x = math.log10(part.arms[0].flops / 2.5e7)
         assert part.arms[0].mean == pytest.approx(3.1 - 0.3 * x, abs=0.005)
         assert part.effects[0].estimate == pytest.approx(part.arms[1].mean - part.arms[0].mean)
-    assert any("budget: 16 steps" in line for line in summary.parts[0].scope)
+    assert any("budget: 16 steps" in line for line in scope(summary.parts[0].content))
 
 
 def test_rankings_run_from_little_compute_to_much_and_say_where_they_change(summary_of):
     summary, _ = summary_of(BUDGETS)
-    rankings = summary.across["rankings"]
-    assert [ranking["part"] for ranking in rankings] == [
+    rankings = summary.across.rankings
+    assert [ranking.part for ranking in rankings] == [
         "steps 4",
         "steps 8",
         "steps 16",
         "steps 32",
     ]
-    best = [ranking["arms"][0]["arm"] for ranking in rankings]
+    best = [ranking.arms[0].arm for ranking in rankings]
     assert best == ["gpt2", "llama", "llama", "llama"]
-    (change,) = summary.across["changes"]
-    assert change["arms"] == ["gpt2", "llama"]
-    assert change["between"] == [["steps 4", "steps 8"]]
-    assert change["clear"]
-    assert change["ahead"] == {
+    (change,) = summary.across.changes
+    assert change.arms == ("gpt2", "llama")
+    assert change.between == [("steps 4", "steps 8")]
+    assert change.clear
+    assert change.ahead == {
         "steps 4": "gpt2",
         "steps 8": "llama",
         "steps 16": "llama",
@@ -128,56 +130,57 @@ def test_a_crossing_within_the_error_is_no_finding_and_none_is_said(summary_of):
         """llama is behind by 0.01 with few steps, ahead by 0.01 with many, and seeds differ by ten
         times that.
         """
-        few = sum(count for _, count in spec.batches) == 4
+        few = spec.batches.steps == 4
         return 3 + ("rope" in dict(spec.plugins)) * (
             (0.01 if few else -0.01) + 0.1 * (spec.seed - 2)
         )
 
     unclear, _ = summary_of("budgets: [{steps: 4}, {steps: 8}]", close)
-    (change,) = unclear.across["changes"]
-    assert (change["between"], change["clear"]) == ([["steps 4", "steps 8"]], False)
+    (change,) = unclear.across.changes
+    assert (change.between, change.clear) == ([("steps 4", "steps 8")], False)
     assert "within the error: not a finding" in words(printed(unclear))
     alike, _ = summary_of(
         "budgets: [{steps: 5}, {steps: 6}]",
         lambda s: 3 - 0.1 * ("rope" in dict(s.plugins)) + noise(s),
     )
-    assert alike.across["changes"] == []
+    assert alike.across.changes == []
     assert "the arms rank alike in all 2 parts" in printed(alike)
 
 
 def test_the_ladder_recovers_what_was_planted(summary_of):
     summary, _ = summary_of(BUDGETS)
-    ladder = summary.across["ladder"]
-    assert [rung["part"] for rung in ladder["rungs"]] == [
+    ladder = summary.across.ladder
+    assert [rung.part for rung in ladder.rungs] == [
         "steps 4",
         "steps 8",
         "steps 16",
         "steps 32",
     ]
-    (found,) = ladder["outlooks"]
+    (effect,) = ladder.outlooks
+    found = effect.outlook
     # llama's own compute differs a little from the baseline's, whose logarithm the line is drawn
     # against.
-    assert found["low"] - 0.01 <= -0.2 <= found["high"] + 0.01
-    assert found["slope"] == pytest.approx(-0.2, abs=0.02)
-    assert found["inside"]
-    assert found["next"]["compute"] == pytest.approx(2 * ladder["rungs"][-1]["flops"])
-    assert {one["arm"]: one["form"] for one in ladder["curves"]} == {
+    assert found.low - 0.01 <= -0.2 <= found.high + 0.01
+    assert found.slope == pytest.approx(-0.2, abs=0.02)
+    assert found.inside
+    assert found.next.compute == pytest.approx(2 * ladder.rungs[-1].flops)
+    assert {one.arm: one.curve.form for one in ladder.curves} == {
         "gpt2": "log_linear",
         "llama": "log_linear",
     }
-    assert ladder["curves"][0]["parameters"]["slope"] * math.log(10) == pytest.approx(
-        -0.3, abs=0.02
-    )
+    slope = ladder.curves[0].curve.parameters["slope"]
+    assert slope * math.log(10) == pytest.approx(-0.3, abs=0.02)
+    multipliers = [one.multiplier for one in ladder.multipliers]
     for one, part in zip(
-        ladder["multipliers"],
+        multipliers,
         sorted(summary.parts, key=lambda part: part.arms[0].flops),
         strict=True,
     ):
         x = math.log10(part.arms[1].flops / 2.5e7)
-        if one["value"] is not None:
-            assert one["value"] == pytest.approx(10 ** (0.2 * x / 0.3), rel=0.1)
-            assert one["low"] < one["value"] < one["high"]
-    assert sum(one["value"] is not None for one in ladder["multipliers"]) >= 3
+        if one.value is not None:
+            assert one.value == pytest.approx(10 ** (0.2 * x / 0.3), rel=0.1)
+            assert one.low < one.value < one.high
+    assert sum(one.value is not None for one in multipliers) >= 3
 
 
 def test_the_page_and_the_terminal_show_it_in_80_columns(summary_of):
@@ -217,27 +220,31 @@ def test_the_page_and_the_terminal_show_it_in_80_columns(summary_of):
         for effect in told
     )
     assert page.index("Across budgets and scales") < page.index('<h2 class="part">')
-    content = json.loads(json.dumps(summary.as_dict()))
+    content = json.loads(json.dumps(summary.as_json()))
     assert [part["part"] for part in content["parts"]] == ["width 16", "width 32", "width 64"]
     assert content["across"]["ladder"]["outlooks"][0]["held"] is not None
 
 
 def test_a_study_without_parts_says_nothing_of_them(summary_of):
     summary, _ = summary_of("budget: {steps: 4}")
-    assert summary.as_dict().keys() & {"part", "parts", "across"} == set()
+    content = summary.as_json()
+    assert [part["part"] for part in content["parts"]] == [""]
+    assert content["across"] is None
     assert "Rank of each arm" not in printed(summary)
 
 
 def test_an_unfinished_ladder_says_what_is_missing(summary_of):
     summary, record = summary_of(LADDER, done=lambda spec: spec.dims["width"] < 64)
-    assert (summary.complete, summary.finished, summary.runs) == (False, 12, 18)
-    assert summary.across["ladder"]["outlooks"][0]["reason"] == "the last rung has no value of it"
+    progress = summary.progress
+    assert (progress.complete, progress.finished, progress.runs) == (False, 12, 18)
+    (effect,) = summary.across.ladder.outlooks
+    assert effect.outlook.reason == "the last rung has no value of it"
     text = words(printed(summary))
     assert "12 of 18 runs are done" in text
     assert "llama: no forecast: the last rung has no value of it" in text
     assert "unfinished" in Path(write_report(summary, record)).read_text()
     nothing, _ = summary_of(LADDER, done=lambda spec: False)
-    assert nothing.finished == 0
+    assert nothing.progress.finished == 0
     text = printed(nothing)
     assert "0 of 18 runs are done" in text
     assert "Rank of each arm" not in text
@@ -247,23 +254,23 @@ def test_an_unfinished_ladder_says_what_is_missing(summary_of):
 def test_an_arm_that_diverged_on_a_rung_is_left_out_there_alone(summary_of):
     def diverging(spec):
         lost = "rope" in dict(spec.plugins) and spec.dims["width"] == 64 and spec.seed == 1
-        return {**result(9.9), "diverged": True} if lost else law(spec)
+        return replace(result(9.9), diverged=True) if lost else law(spec)
 
     summary, _ = summary_of(LADDER, diverging)
     assert summary.parts[2].arms[1].diverged == [1]
-    assert [row["arm"] for row in summary.across["rankings"][2]["arms"]] == ["gpt2"]
-    assert summary.across["ladder"]["outlooks"][0]["held"] is None
+    assert [row.arm for row in summary.across.rankings[2].arms] == ["gpt2"]
+    assert summary.across.ladder.outlooks[0].outlook.held is None
     assert "no forecast" in printed(summary)
 
 
 def test_two_budgets_give_a_ranking_and_no_forecast(summary_of):
     summary, _ = summary_of("budgets: [{steps: 4}, {steps: 16}]")
-    assert "a forecast needs three" in summary.across["ladder"]["outlooks"][0]["reason"]
-    assert summary.across["changes"][0]["between"] == [["steps 4", "steps 16"]]
+    assert "a forecast needs three" in summary.across.ladder.outlooks[0].outlook.reason
+    assert summary.across.changes[0].between == [("steps 4", "steps 16")]
     one_seed, _ = summary_of("budgets: [{steps: 5}, {steps: 20}]", seeds=1)
     assert all(
-        one["value"] is None and "too few runs" in one["reason"]
-        for one in one_seed.across["ladder"]["multipliers"]
+        one.multiplier.value is None and "too few runs" in one.multiplier.reason
+        for one in one_seed.across.ladder.multipliers
     )
     assert "no forecast" in printed(one_seed)
 
@@ -271,9 +278,9 @@ def test_two_budgets_give_a_ranking_and_no_forecast(summary_of):
 def test_budgets_of_several_kinds_are_no_ladder(summary_of):
     """One part gives every arm as many tokens, another as many FLOPs: no line through both."""
     summary, record = summary_of("budgets: [{steps: 4}, {tokens: 512}, {flops: 5.0e+7}]")
-    ladder = summary.across["ladder"]
-    assert (ladder["outlooks"], ladder["multipliers"]) == ([], [])
-    assert len(summary.across["rankings"]) == 3
+    ladder = summary.across.ladder
+    assert (ladder.outlooks, ladder.multipliers) == ([], [])
+    assert len(summary.across.rankings) == 3
     why = "no forecasts and no multipliers: the budgets are of several kinds (steps, tokens, flops)"
     text = words(printed(summary))
     assert why in text
@@ -285,5 +292,5 @@ def test_budgets_of_several_kinds_are_no_ladder(summary_of):
 def test_rungs_may_have_budgets_of_several_kinds(summary_of):
     """A ladder is asked for as one: it is told as one."""
     summary, _ = summary_of(LADDER.replace("budget: {steps: 8}", "budget: {tokens: 600}"))
-    assert summary.across["ladder"]["unlike"] is None
-    assert summary.across["ladder"]["outlooks"][0]["held"] is not None
+    assert summary.across.ladder.unlike is None
+    assert summary.across.ladder.outlooks[0].outlook.held is not None

@@ -9,7 +9,7 @@ import pytest
 
 from ablab.analysis.summarise import summarise
 from ablab.records.provenance import provenance
-from ablab.report.evidence import again
+from ablab.report.evidence import how_to_repeat
 from ablab.train.numerics import NUMERICS_VERSION
 from tests.report.test_report import record  # noqa: F401
 
@@ -34,32 +34,33 @@ def test_the_commit_of_the_working_folder_and_whether_it_was_changed(tmp_path, m
     git(tmp_path, "add", "x")
     git(tmp_path, "commit", "-qm", "x")
     monkeypatch.chdir(tmp_path)
-    found = provenance()
-    assert found["commit"] == git(tmp_path, "rev-parse", "HEAD").strip()
-    assert not found["changed"]
+    sources = provenance("x.yaml", "counted", None)
+    assert sources.commit == git(tmp_path, "rev-parse", "HEAD").strip()
+    assert not sources.changed
     (tmp_path / "x").write_text("2")
-    assert provenance()["changed"]
+    assert provenance("x.yaml", "counted", None).changed
 
 
 def test_without_a_repository_or_without_git_there_is_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert (provenance()["commit"], provenance()["changed"]) == (None, False)
+    sources = provenance("x.yaml", "counted", None)
+    assert (sources.commit, sources.changed) == (None, False)
     monkeypatch.setenv("PATH", "")
-    assert provenance()["commit"] is None
+    assert provenance("x.yaml", "counted", None).commit is None
 
 
 def test_what_is_not_recorded_is_said(record):  # noqa: F811
-    shown = dict(again(summarise(record), record.read(), record))
+    shown = dict(how_to_repeat(summarise(record), record.home))
     assert shown["Command"] == "ablab run x.yaml"
     assert "not recorded" in shown["Code"]
     assert shown["Machine"] == "not recorded"
-    assert shown["Numerics"] == "not recorded"
+    assert shown["Numerics"] == "version 1"  # records that do not say are of version 1
     assert shown["Devices"] == "nothing ran yet"
 
 
 def test_a_study_that_was_run_says_all(studies):
-    shown = dict(again(summarise(studies[0]), studies[0].read(), studies[0]))
+    shown = dict(how_to_repeat(summarise(studies[0]), studies[0].home))
     assert re.fullmatch(
         r"ablab 0\.1\.0; the working folder's commit at the last run: [0-9a-f]{40}.*", shown["Code"]
     )

@@ -8,81 +8,77 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from ablab.analysis.scope import scope
 from rich.console import Console
 
 from ablab.analysis.summarise import summarise
-from ablab.files import write_json
-from ablab.records.home import StudyRecord, make_home
+from ablab.records.home import Execution, StudyRecord, make_home
+from ablab.records.run_record import Record
+from ablab.records.study_content import RunEntry
 from ablab.report.figures.forest import forest
 from ablab.report.html import write_pages, write_report
+from ablab.report.scope import holds_for, scope
 from ablab.report.sentences import how_judged
 from ablab.report.tables import arms_table
 from ablab.report.terminal import print_summary
+from ablab.train.result import RunCost, RunResult
+from tests.handmade import (
+    change_between,
+    change_part,
+    change_study,
+    make_arm,
+    make_content,
+    make_part,
+    make_study,
+    only_part,
+)
 
 ARMS = ("base", "mine <b>", "worse")
 VALUES = {"base": (2.50, 2.60, 2.55), "mine <b>": (2.40, 2.51, 2.44), "worse": (2.6, 2.7, 2.65)}
 
 
 def result(value, diverged=False):
-    return {
-        "diverged": diverged,
-        "steps": 5,
-        "precision": "fp32",
-        "device": "cpu",
-        "threads": 1,
-        "versions": {"torch": "x"},
-        "metrics": {"val/bpb": value, "test/bpb": value + 0.01},
-        "cost": {"seconds": 2.0, "tokens_per_second": 10.0, "peak_memory_bytes": 1e9},
-    }
+    return RunResult(
+        diverged=diverged,
+        steps=5,
+        precision="fp32",
+        device="cpu",
+        threads=1,
+        versions={"torch": "x"},
+        metrics={"val/bpb": value, "test/bpb": value + 0.01},
+        cost=RunCost(
+            tokens=100,
+            flops=1000.0,
+            seconds=2.0,
+            validation_seconds=0.0,
+            tokens_per_second=10.0,
+            parameters=5,
+            peak_memory_bytes=1e9,
+        ),
+    )
 
 
 @pytest.fixture
 def record(tmp_path):
-    home = make_home(tmp_path)
-    made = StudyRecord(home, "x", "abc")
-    made.path.parent.mkdir(parents=True)
-    config = {
-        "question": "Does <i>it</i> help?",
-        "metric": "val/bpb",
-        "budget": {"tokens": 100.0, "steps": None},
-        "design": {"kind": "compare"},
-        "model": {"layers": 1, "width": None},
-        "data": {"source": "text", "tokenizer": {"kind": "byte"}},
-        "seeds": 3,
-    }
-    arm = {
-        "parameters": 5,
-        "tokens": 100,
-        "flops_per_token": 10.0,
-        "steps": 10,
-        "plugins": [],
-        "recipe": {"lr": 0.001},
-    }
-    contrasts = [
-        {"name": name, "kind": "change", "weights": {name: 1.0, "base": -1.0}} for name in ARMS[1:]
-    ]
-    content = {
-        "config": config,
-        "arms": [{"name": name, "expression": name, **arm} for name in ARMS],
-        "contrasts": contrasts,
-        "infeasible": {},
-        "runs": [
-            {"arm": a, "seed": s, "key": f"{i}{s}"} for i, a in enumerate(ARMS) for s in range(3)
-        ],
-        "sources": {"command": "x.yaml", "flop_convention": "counted"},
-    }
-    write_json(made.path, content)
-    made.executed({"wall_seconds": 10.0, "workers": 2, "busy_seconds": 15.0, "trained": 9})
-    return made
+    recorded = StudyRecord(make_home(tmp_path), "x", "abc")
+    part = make_part(
+        make_study(question="Does <i>it</i> help?"),
+        arms=[make_arm(name) for name in ARMS],
+        runs=[RunEntry(a, s, f"{i}{s}") for i, a in enumerate(ARMS) for s in range(3)],
+        contrasts=[change_between(name, "base") for name in ARMS[1:]],
+    )
+    recorded.write(make_content(part))
+    recorded.executed(
+        Execution(time=0.0, wall_seconds=10.0, workers=2, busy_seconds=15.0, trained=9)
+    )
+    return recorded
 
 
 def finish(record, values=VALUES, diverged=()):
     for i, arm in enumerate(ARMS):
         for seed, value in enumerate(values.get(arm, ())):
-            folder = record.home.root / "runs" / f"{i}{seed}"
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(folder / "result.json", result(value, (arm, seed) in diverged))
+            run = Record(record.home.root, f"{i}{seed}")
+            run.folder.mkdir(parents=True, exist_ok=True)
+            run.finish(result(value, (arm, seed) in diverged))
 
 
 def printed(summary):
@@ -94,9 +90,10 @@ def printed(summary):
 def test_effects_and_overhead(record):
     finish(record)
     summary = summarise(record)
-    assert summary.complete
-    assert summary.effects[0].estimate == pytest.approx(-0.1)
-    assert summary.effects[0].high < 0 < summary.effects[1].low
+    assert summary.progress.complete
+    mine, worse = summary.parts[0].effects
+    assert mine.estimate == pytest.approx(-0.1)
+    assert mine.high < 0 < worse.low
     assert summary.overhead == pytest.approx(0.25)
     text = printed(summary)
     assert "25 % of it was not training or validation" in text
@@ -125,35 +122,37 @@ def test_both_pages_say_how_verdicts_are_judged(record):
 
 
 def test_replicates_are_said_to_be_unpaired(record):
-    content = record.read()
-    told = "replicates: worse on seeds of their own, compared unpaired"
-    assert told not in scope(content)
-    content["config"]["arms"] = {
+    line = "replicates: worse on seeds of their own, compared unpaired"
+    assert line not in scope(only_part(record))
+    arms = {
         "base": {"model": "gpt2", "replicate": 0},
         "worse": {"model": "gpt2", "replicate": 1},
     }
-    assert told in scope(content)
+    change_study(record, arms=arms)
+    assert line in scope(only_part(record))
 
 
 def test_means_have_the_digits_of_the_noise_floor_where_no_error_term_is_known(record):
     finish(record)
-    (first, *_) = arms_table(replace(summarise(record), sd=None, noise_floor=0.08)).rows
+    part = replace(summarise(record).parts[0], sd=None, noise_floor=0.08)
+    (first, *_) = arms_table(part).rows
     assert [cell.text for cell in first[2:4]] == ["2.550", "0.050"]  # of 2.5, 2.6 and 2.55
 
 
 def test_an_unfinished_study_says_so(record):
     finish(record, {"base": (2.5, 2.6, 2.55), "mine <b>": (2.4,)})
     summary = summarise(record)
-    assert (summary.finished, summary.runs) == (4, 9)
+    assert (summary.progress.finished, summary.progress.runs) == (4, 9)
     assert "4 of 9 runs are done" in printed(summary)
-    assert summary.effects[0].estimate == pytest.approx(-0.1)  # seed 0 alone: adjusted for it
-    assert summary.effects[1].estimate is None
+    mine, worse = summary.parts[0].effects
+    assert mine.estimate == pytest.approx(-0.1)  # seed 0 alone: adjusted for it
+    assert worse.estimate is None
     assert "unfinished" in Path(write_report(summary, record)).read_text()
 
 
 def test_nothing_finished(record):
     summary = summarise(record)
-    assert all(e.estimate is None for e in summary.effects)
+    assert all(e.estimate is None for e in summary.parts[0].effects)
     assert "0 of 9 runs are done" in printed(summary)
     assert "<svg" not in Path(write_report(summary, record)).read_text()
 
@@ -161,36 +160,33 @@ def test_nothing_finished(record):
 def test_a_diverged_run_makes_its_arm_diverged(record):
     finish(record, diverged={("worse", 1)})
     summary = summarise(record)
-    assert summary.arms[2].diverged == [1]
-    assert summary.effects[1].estimate is None
-    assert summary.effects[0].estimate == pytest.approx(-0.1)
+    part = summary.parts[0]
+    assert part.arms[2].diverged == [1]
+    assert part.effects[1].estimate is None
+    assert part.effects[0].estimate == pytest.approx(-0.1)
     assert "diverged" in printed(summary)
 
 
 def test_figures_that_are_not_finite_are_null(record):
     finish(record, {**VALUES, "worse": (float("nan"), 2.7, 2.65)}, diverged={("worse", 0)})
-    assert "NaN" not in json.dumps(summarise(record).as_dict())
+    assert "NaN" not in json.dumps(summarise(record).as_json())
 
 
 def test_aliases_notes_and_what_drawing_leaves_are_shown_in_80_columns(record):
-    content = record.read()
-    first, second = content["contrasts"]
-    first |= {
-        "name": "rope × swiglu",
-        "kind": "interaction",
-        "aliases": ["no_bias × untied_embeddings", "mqa × rmsnorm"],
-    }
-    halves = [{"worse": 0.5, "base": -0.5}, {"worse": 1.5, "base": -1.5}]
-    content |= {
-        "contrasts": [first, {**second, "parts": halves}],
-        "notes": ["generator: a = b × c"],
-    }
-    write_json(record.path, content)
+    aliases = ("no_bias × untied_embeddings", "mqa × rmsnorm")
+    halves = ({"worse": 0.5, "base": -0.5}, {"worse": 1.5, "base": -1.5})
+    first, second = only_part(record).contrasts
+    contrasts = (
+        replace(first, name="rope × swiglu", kind="interaction", aliases=aliases),
+        replace(second, parts=halves),
+    )
+    change_part(record, contrasts=contrasts, notes=("generator: a = b × c",))
     finish(record)
     summary = summarise(record)
-    assert summary.effects[0].aliases == ["no_bias × untied_embeddings", "mqa × rmsnorm"]
+    effects = summary.parts[0].effects
+    assert effects[0].aliases == aliases
     # Draws that give half and one and a half of a difference of 0.1: their standard error is 0.05.
-    assert summary.effects[1].sampling_se == pytest.approx(0.05)
+    assert effects[1].sampling_se == pytest.approx(0.05)
     text = printed(summary)
     assert all(len(line) <= 80 for line in text.splitlines())
     folded = " ".join(
@@ -210,14 +206,13 @@ def test_long_names_leave_the_plot_its_room(record):
     """Names are folded, so that the axis keeps most of the width; a name is read off the picture's
     own text.
     """
-    content = json.loads(record.path.read_text())
     name = " + ".join(
         ["gpt2", "geglu", "parallel_block", "qk_norm", "rmsnorm", "rope", "untied_embeddings"]
     )
-    content["contrasts"][0]["name"] = name
-    record.path.write_text(json.dumps(content))
+    first, second = only_part(record).contrasts
+    change_part(record, contrasts=(replace(first, name=name), second))
     finish(record)
-    plot = forest(summarise(record))
+    plot = forest(summarise(record).parts[0])
     assert plot is not None
     lines = [line for line in re.findall(r">([^<>]+)</text>", plot.inline) if line in name]
     assert "".join(lines).replace(" ", "") == name.replace(" ", "")
@@ -231,15 +226,16 @@ def test_what_was_left_out_is_told_once_short_and_without_this_machines_folders(
         f"gpt2 + x{i}": f"x{i} (/home/me/plugins/x{i}.py) and y both write `norm`"
         for i in range(23)
     }
-    write_json(record.path, {**record.read(), "infeasible": left})
+    change_part(record, infeasible=left)
     summary = summarise(record)
     page, markdown = (file.read_text() for file in write_pages(summary, record)[:2])
-    for text in (page, markdown, printed(summary), json.dumps(summary.as_dict())):
+    for text in (page, markdown, printed(summary), json.dumps(summary.as_json())):
         assert "/home/me" not in text
         assert "and 3 more" in text
         found = re.findall(r"gpt2 \+ x(\d+)", text)
         assert found == [str(i) for i in range(20)]
-    assert list(summary.as_dict()["infeasible"].items())[19:] == [
+    (part,) = summary.as_json()["parts"]
+    assert list(part["infeasible"].items())[19:] == [
         ("gpt2 + x19", "x19 (x19.py) and y both write `norm`"),
         ("and 3 more", "not listed"),
     ]
@@ -247,11 +243,10 @@ def test_what_was_left_out_is_told_once_short_and_without_this_machines_folders(
 
 
 @pytest.mark.parametrize(
-    ("budget", "told"), [({"steps": 4096}, "4096 steps"), ({"tokens": 1.25e6}, "1.25e+06 tokens")]
+    ("budget", "text"), [({"steps": 4096}, "4096 steps"), ({"tokens": 1.25e6}, "1.25e+06 tokens")]
 )
-def test_the_budget_is_told_in_full(record, budget, told):
-    content = record.read()
-    write_json(record.path, {**content, "config": {**content["config"], "budget": budget}})
-    summary = summarise(record)
-    assert f"budget: {told} a run, the same for every arm" in summary.scope
-    assert f"for {told} each" in summary.holds_for
+def test_the_budget_is_told_in_full(record, budget, text):
+    change_study(record, budget=budget)
+    part = only_part(record)
+    assert f"budget: {text} a run, the same for every arm" in scope(part)
+    assert f"for {text} each" in holds_for(part)

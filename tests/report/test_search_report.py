@@ -3,6 +3,7 @@ came to a value.
 """
 
 import re
+from dataclasses import replace
 from io import StringIO
 
 import pytest
@@ -10,11 +11,11 @@ from rich.console import Console
 
 from ablab.analysis.summarise import summarise
 from ablab.execute.session import Request, Session, planned
-from ablab.files import write_json
 from ablab.records.home import make_home
 from ablab.report.html import write_pages
 from ablab.report.search import survival, trials_listing
 from ablab.report.terminal import print_summary
+from tests.handmade import change_part, only_part
 from tests.schedule.test_search import HEAD, noise
 from tests.standin import Silent, StandIn, result
 
@@ -68,7 +69,7 @@ def shown(record):
 
 
 def test_trials_are_in_order_with_digits_of_their_own(search):
-    summary = summarise(search())
+    summary = summarise(search()).parts[0]
     listing = trials_listing(summary)
     assert (
         listing.title
@@ -90,11 +91,11 @@ def test_trials_are_in_order_with_digits_of_their_own(search):
 
 def test_a_search_tells_who_survives_once_all_runs_are_in(search):
     record = search()
-    whole = survival(summarise(record))
+    whole = survival(summarise(record).parts[0])
     assert any(line.endswith(": survives") for line in whole)
     assert not any("not known" in line for line in whole)
-    lose(record, [record.read()["runs"][-1]["key"]])
-    summary = summarise(record)
+    lose(record, [only_part(record).runs[-1].key])
+    summary = summarise(record).parts[0]
     assert summary.survivors == {}
     half = survival(summary)
     assert half[1:-1] == [f"  {arm.name}: not known yet" for arm in summary.arms]
@@ -105,10 +106,10 @@ def test_a_search_tells_who_survives_once_all_runs_are_in(search):
 
 def test_an_unfinished_search_shows_its_trials(search):
     record = search()
-    content = record.read()
-    lose(record, [run["key"] for run in content["runs"]] + [content["trials"][-1]["key"]])
-    write_json(record.path, {**content, "runs": [], "arms": content["arms"][:1], "contrasts": []})
-    assert survival(summarise(record)) == [
+    part = only_part(record)
+    lose(record, [entry.key for entry in (*part.runs, part.trials[-1])])
+    change_part(record, runs=(), arms=part.arms[:1], contrasts=(), expected=part.expected)
+    assert survival(summarise(record).parts[0]) == [
         (
             "4 trials looked for low val/bpb, cost/parameters, cost/seconds so far: which are "
             "the best is not known yet"
@@ -117,19 +118,19 @@ def test_an_unfinished_search_shows_its_trials(search):
     for text in shown(record):
         assert "which are the best is not known yet" in " ".join(text.split())
         assert len(re.findall(r"43[12],232", text)) == 3
-        assert "open" in text
+        assert "waiting" in text
 
 
 def test_without_a_value_nothing_survives(search):
-    record = search(lambda spec: 3.0 if spec.trial is None else {**result(9.9), "diverged": True})
-    assert survival(summarise(record)) == [
+    record = search(lambda spec: 3.0 if spec.trial is None else replace(result(9.9), diverged=True))
+    assert survival(summarise(record).parts[0]) == [
         (
             "4 trials looked for low val/bpb, cost/parameters, cost/seconds: no trial came to a "
             "value, so nothing is confirmed"
         )
     ]
-    assert trials_listing(summarise(record)).rows[0][2:] == ["diverged", "–", "–"]
+    assert trials_listing(summarise(record).parts[0]).rows[0][2:] == ["diverged", "–", "–"]
 
 
 def test_a_tuned_study_is_no_search(studies):
-    assert survival(summarise(studies[0])) == []
+    assert survival(summarise(studies[0]).parts[0]) == []

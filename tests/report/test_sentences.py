@@ -1,55 +1,53 @@
 """What is said of noise and of verdicts, on studies whose figures are known."""
 
-from dataclasses import asdict, replace
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestIndPower
 
-from ablab.analysis.effects import EffectSummary, findings
+from ablab.analysis.effects import EffectSummary, RecipeComparison, RecipeEffect
+from ablab.records.study_content import SharedRuns
 from ablab.report.costs import told
 from ablab.report.sentences import changed_by_tuning, noise, sentence
 from ablab.stats.costs import Ratio
-from tests.report.test_equal_arms import study
+from ablab.stats.effects import Effect
+from tests.handmade import change_between, make_arm, make_part, make_study, make_summary
+from tests.report.test_equal_arms import train
 
 
-def summary(found, **more):
-    """What the sentences read of a summary."""
+def summary_of(trained, **fields):
+    """Return the summary of a trained part; `fields` replace those of its findings."""
+    found = trained.findings
     figures = {
+        "effects": found.effects,
         "sd": found.sd,
         "dof": found.dof,
         "noise_floor": found.noise_floor,
         "detectable_effect": found.detectable,
-    }
-    known = {
-        "effects": found.effects,
         "margin": found.margin,
-        "baseline": found.baseline,
-        **figures,
     }
-    return SimpleNamespace(**{"metric": "val/bpb", "looks": [], "spared": None, **known, **more})
+    return make_summary(trained.part, **{**figures, **fields})
+
+
+REPLICATES = {"a": {"model": "gpt2", "replicate": 0}, "b": {"model": "gpt2", "replicate": 1}}
 
 
 @pytest.fixture
 def apart():
-    """An A/A study: two arms, each on four seeds of its own; its values, record and results."""
+    """An A/A study: two arms, each on four seeds of its own; its values, and the trained study."""
     values = {"a": np.array([3.0, 3.2, 3.1, 3.25]), "b": np.array([3.1, 3.05, 3.3, 3.2])}
-    content, results = study(values, margin=0.5)
-    content["runs"] = [
-        {**run, "seed": run["seed"] + 1_000_000 * (run["arm"] == "b")} for run in content["runs"]
-    ]
-    content["config"]["arms"] = {
-        "a": {"model": "gpt2", "replicate": 0},
-        "b": {"model": "gpt2", "replicate": 1},
-    }
-    return values, content, results
+    trained = train(values, margin=0.5)
+    runs = [replace(run, seed=run.seed + 1_000_000 * (run.arm == "b")) for run in trained.part.runs]
+    trained.change(runs=tuple(runs))
+    trained.change_study(arms=REPLICATES)
+    return values, trained
 
 
 def test_a_study_on_streams_apart_tells_its_noise(apart):
-    values, content, results = apart
-    found = findings(content, results)
+    values, trained = apart
+    found = trained.findings
     assert found.sd is None
     floor = np.std(values["a"], ddof=1)
     # Two samples as large, of the mean of the two variances, with Satterthwaite's degrees of
@@ -62,7 +60,7 @@ def test_a_study_on_streams_apart_tells_its_noise(apart):
         TTestIndPower().solve_power(nobs1=4, alpha=0.05, power=0.8) * (sum(variances) / 2) ** 0.5
     )
     assert found.detectable == pytest.approx(alike, rel=0.02)
-    assert noise(summary(found)) == [
+    assert noise(summary_of(trained)) == [
         f"noise floor: sd {floor:.2g} over the seeds of a",
         f"a change of {found.detectable:.2g} val/bpb or more is detected with 80 % power",
         "margin: effects within ±0.5 val/bpb count as none",
@@ -71,37 +69,34 @@ def test_a_study_on_streams_apart_tells_its_noise(apart):
 
 
 def test_looks_are_told_there_too(apart):
-    _, content, results = apart
-    content["config"]["seeds"] = {"start": 2, "max": 8}
-    lines = noise(summary(findings(content, results), looks=[2, 4, 8], spared=9))
+    _, trained = apart
+    trained.change_study(seeds={"start": 2, "max": 8})
+    lines = noise(summary_of(trained, looks=(2, 4, 8), spared=9))
     assert any(line.startswith("noise floor") for line in lines)
     assert lines[-2].startswith("looks at 2, 4, 8 seeds")
     assert (
         lines[-1]
         == "seeds added where verdicts were open: 9 runs fewer than 8 seeds of every arm would take"
     )
-    assert not any(
-        "seeds added" in line
-        for line in noise(summary(findings(content, results), looks=[2, 4, 8]))
-    )
+    lines = noise(summary_of(trained, looks=(2, 4, 8)))
+    assert not any("seeds added" in line for line in lines)
 
 
 def test_the_test_of_the_looks_is_that_of_the_effects(apart):
-    _, content, results = apart
-    content["config"]["seeds"] = {"start": 2, "max": 8}
-    content["contrasts"].append({"name": "c", "kind": "change", "weights": {"c": 1.0, "a": -1.0}})
-    content["arms"].append({**content["arms"][0], "name": "c"})
-    content["config"]["arms"]["c"] = "gpt2 + rope"
-    unpaired, paired = findings(content, results).effects
+    _, trained = apart
+    part = trained.part
+    trained.change(
+        arms=(*part.arms, make_arm("c")), contrasts=(*part.contrasts, change_between("c", "a"))
+    )
+    trained.change_study(seeds={"start": 2, "max": 8}, arms={**REPLICATES, "c": "gpt2 + rope"})
+    unpaired, paired = trained.findings.effects
     for effects, test in (
         ([unpaired], "for Welch's t of unpaired arms, and"),
         ([paired], "for the pooled t, and"),
         ([unpaired, paired], "for the pooled t and Welch's t of unpaired arms, and"),
     ):
-        found = replace(findings(content, results), effects=effects)
-        (line,) = [
-            line for line in noise(summary(found, looks=[2, 4, 8])) if line.startswith("looks at")
-        ]
+        lines = noise(summary_of(trained, effects=effects, looks=(2, 4, 8)))
+        (line,) = [line for line in lines if line.startswith("looks at")]
         assert test in line
 
 
@@ -111,38 +106,42 @@ def test_arms_that_are_the_same_need_no_margin():
 
 
 def test_a_study_without_effects_tells_none():
-    content, results = study({"a": np.array([3.0, 3.1])})
-    assert noise(summary(findings(content, results))) == []
+    assert noise(summary_of(train({"a": np.array([3.0, 3.1])}))) == []
 
 
 def test_one_seed_is_said_of_one_seed_alone(apart):
-    one = findings(*study({"a": np.array([3.0]), "b": np.array([3.1])})).effects[0]
+    one = train({"a": np.array([3.0]), "b": np.array([3.1])}).findings.effects[0]
     assert (
         sentence(one, "val/bpb")
         == "b: +0.1000 val/bpb, without a verdict: one seed tells no noise."
     )
-    content, results = study({"a": np.array([3.0, 3.2]), "b": np.array([3.1, 3.3])})
-    del results["b/1"]
-    missing = findings(content, results).effects[0]
+    trained = train({"a": np.array([3.0, 3.2]), "b": np.array([3.1, 3.3])})
+    del trained.results["b/1"]
+    missing = trained.findings.effects[0]
     assert "one seed" not in sentence(missing, "val/bpb")
     assert sentence(missing, "val/bpb").endswith("so far, without a verdict: runs are missing.")
-    _, content, results = apart  # two streams, one of which has a single run yet
+    _, trained = apart  # two streams, one of which has a single run yet
     for seed in (1, 2, 3):
-        del results[f"b/{seed}"]
-    assert "runs are missing" in sentence(findings(content, results).effects[0], "val/bpb")
+        del trained.results[f"b/{seed}"]
+    assert "runs are missing" in sentence(trained.findings.effects[0], "val/bpb")
 
 
 def both(one, own, estimates=(-0.2, 0.1)):
-    verdicts = [{"verdict": v, "estimate": e} for v, e in zip((one, own), estimates, strict=True)]
-    return EffectSummary(
-        "b",
-        "change",
-        0.1,
-        0.0,
-        0.2,
-        0.04,
-        shared={"seeds": 2, "one": verdicts[0], "own": verdicts[1]},
-    )
+    pairs = zip((one, own), estimates, strict=True)
+    effects = [
+        RecipeEffect(Effect(estimate, None, None, None), None, verdict)
+        for verdict, estimate in pairs
+    ]
+    return EffectSummary("b", "change", 0.1, 0.0, 0.2, 0.04, shared=RecipeComparison(2, *effects))
+
+
+def tuned(effects, shared):
+    """Return the summary of a part with such effects, and with `shared` as the common recipe."""
+    part = make_part(make_study(), [make_arm("gpt2")], [], [], shared=shared)
+    return make_summary(part, effects=effects)
+
+
+ONE_RECIPE = SharedRuns({"lr": 0.001}, ())
 
 
 @pytest.mark.parametrize(
@@ -172,9 +171,7 @@ def both(one, own, estimates=(-0.2, 0.1)):
     ],
 )
 def test_tuning_changes_verdicts_where_both_are_there(pairs, lines):
-    found = changed_by_tuning(
-        SimpleNamespace(effects=[both(*pair) for pair in pairs], shared={"lr": 0.001})
-    )
+    found = changed_by_tuning(tuned([both(*pair) for pair in pairs], ONE_RECIPE))
     assert len(found) == len(lines)
     for line, expected in zip(found, lines, strict=True):
         assert expected in line
@@ -182,9 +179,10 @@ def test_tuning_changes_verdicts_where_both_are_there(pairs, lines):
 
 
 def test_interactions_and_studies_without_a_common_recipe_are_not_compared():
-    interaction = EffectSummary(**{**asdict(both("helps", "hurts")), "kind": "interaction"})
-    assert changed_by_tuning(SimpleNamespace(effects=[interaction], shared={"lr": 0.001})) == []
-    assert changed_by_tuning(SimpleNamespace(effects=[both("helps", "hurts")], shared=None)) == []
+    change = both("helps", "hurts")
+    interaction = replace(change, kind="interaction")
+    assert changed_by_tuning(tuned([interaction], ONE_RECIPE)) == []
+    assert changed_by_tuning(tuned([change], None)) == []
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,18 @@
 
 import json
 import time
+from dataclasses import asdict
 from itertools import product
 
 import pytest
 
 from ablab.analysis.summarise import summarise
+from ablab.design.layout import Contrast
 from ablab.files import write_json
 from ablab.records.home import StudyRecord, make_home
+from ablab.records.study_content import RunEntry
 from ablab.report.files import write_files
+from tests.handmade import make_arm, make_content, make_part, make_study
 from tests.standin import result
 
 
@@ -23,59 +27,32 @@ def large(home, changes, seeds):
         levels: " + ".join(["gpt2", *(n for n, on in zip(names, levels, strict=True) if on)])
         for levels in every
     }
-    arm = {
-        "parameters": 5,
-        "tokens": 1000,
-        "flops_per_token": 10.0,
-        "steps": 100,
-        "plugins": [],
-        "recipe": {"lr": 0.001},
-    }
-    config = {
-        "question": "Which?",
-        "metric": "val/bpb",
-        "budget": {"tokens": 1000.0},
-        "design": {"kind": "factorial"},
-        "seeds": seeds,
-        "model": {"layers": 1},
-        "data": {"source": "text", "tokenizer": {"kind": "byte"}},
-    }
     half = len(arms) / 2
-    contrasts = [
-        {
-            "name": name,
-            "kind": "change",
-            "weights": {a: (1 if levels[i] else -1) / half for levels, a in arms.items()},
-        }
-        for i, name in enumerate(names)
-    ]
-    runs = [
-        {"arm": a, "seed": s, "key": f"{i}-{s}"}
-        for i, a in enumerate(arms.values())
-        for s in range(seeds)
-    ]
-    record = StudyRecord(home, f"factorial{changes}", "abc")
-    record.path.parent.mkdir(parents=True)
-    write_json(
-        record.path,
-        {
-            "config": config,
-            "arms": [{"name": name, **arm} for name in arms.values()],
-            "contrasts": contrasts,
-            "infeasible": {},
-            "runs": runs,
-            "sources": {"command": "x.yaml", "flop_convention": "counted"},
-        },
+    part = make_part(
+        make_study(
+            question="Which?", budget={"tokens": 1000.0}, design={"kind": "factorial"}, seeds=seeds
+        ),
+        arms=[make_arm(name, tokens=1000, steps=100) for name in arms.values()],
+        runs=[
+            RunEntry(a, s, f"{i}-{s}") for i, a in enumerate(arms.values()) for s in range(seeds)
+        ],
+        contrasts=[
+            Contrast(name, "change", {a: (1 if on[i] else -1) / half for on, a in arms.items()})
+            for i, name in enumerate(names)
+        ],
     )
-    for number, run in enumerate(runs):
-        folder = home.root / "runs" / run["key"]
+    record = StudyRecord(home, f"factorial{changes}", "abc")
+    record.write(make_content(part, name=record.name))
+    for number, run in enumerate(part.runs):
+        folder = home.root / "runs" / run.key
         folder.mkdir(parents=True)
         end = 2.0 + 0.001 * (number * 7919 % 100)
         rows = [
             {"step": s, "train/loss": end + 1 / s, "cost/tokens": 10 * s} for s in range(1, 101)
         ]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-        write_json(folder / "result.json", result(end, seconds=1.0 + number % 13), sync=False)
+        outcome = result(end, seconds=1.0 + number % 13)
+        write_json(folder / "result.json", asdict(outcome), sync=False)
     return record
 
 
@@ -87,6 +64,6 @@ def test_it_is_made_in_time_and_stays_small(tmp_path, changes, seeds, seconds, b
     start = time.process_time()
     summary = summarise(record)
     page = write_files(summary, record)[0]
-    assert summary.finished == 2**changes * seeds
+    assert summary.progress.finished == 2**changes * seeds
     assert time.process_time() - start < seconds
     assert page.stat().st_size < bytes_

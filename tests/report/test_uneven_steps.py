@@ -2,13 +2,15 @@
 
 # ruff: noqa: F811  (the fixture `record` is another module's)
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ablab.analysis.summarise import summarise
 from ablab.analysis.waterfall_steps import steps_of
-from ablab.report.figures.waterfall import waterfall
-from tests.report.test_evidence import change
+from ablab.report.figures.waterfall import caption, waterfall
+from tests.handmade import change_between, change_part, change_study, only_part
 from tests.report.test_report import finish, record  # noqa: F401
 
 
@@ -16,16 +18,14 @@ def path(record, kind="path"):
     """A path whose last step is decided at the first look, on two seeds; the first step takes a
     third.
     """
-    steps = [
-        ("first", "change", {"mine <b>": 1.0, "base": -1.0}),
-        ("last", "change", {"worse": 1.0, "mine <b>": -1.0}),
-    ]
-    named = [*steps, ("all", "total", {"worse": 1.0, "base": -1.0})]
-    content = record.read()
-    config = {**content["config"], "design": {"kind": kind}, "seeds": {"start": 2, "max": 3}}
-    runs = [run for run in content["runs"] if (run["arm"], run["seed"]) != ("worse", 2)]
-    contrasts = [{"name": name, "kind": sort, "weights": w} for name, sort, w in named]
-    change(record, config=config, runs=runs, contrasts=contrasts)
+    contrasts = (
+        change_between("mine <b>", "base", "first"),
+        change_between("worse", "mine <b>", "last"),
+        replace(change_between("worse", "base", "all"), kind="total"),
+    )
+    runs = [run for run in only_part(record).runs if (run.arm, run.seed) != ("worse", 2)]
+    change_study(record, design={"kind": kind}, seeds={"start": 2, "max": 3})
+    change_part(record, runs=tuple(runs), contrasts=contrasts)
     finish(
         record, {"base": (2.50, 2.60, 2.55), "mine <b>": (2.49, 2.61, 2.52), "worse": (7.49, 7.61)}
     )
@@ -33,9 +33,9 @@ def path(record, kind="path"):
 
 
 def test_a_path_sums_exactly_though_a_step_was_decided_earlier(record):
-    summary = path(record)
+    summary = path(record).parts[0]
     assert [effect.seeds for effect in summary.effects] == [3, 2, 2]
-    found = steps_of(summary, record.read())
+    found = steps_of(summary)
     assert found is not None
     # The value that is missing: (3 × 15.1 + 3 × 5.07 − 30.37) / 4; the plain means of the looks do
     # not sum.
@@ -51,27 +51,28 @@ def test_a_path_sums_exactly_though_a_step_was_decided_earlier(record):
         summary.effects[1].low,
         summary.effects[1].high,
     )
-    assert "decided at an earlier look has that look's estimate and interval." in found.caption
+    assert "decided at an earlier look has that look's estimate and interval." in caption(found)
 
 
 def test_captions_are_sentences(record):
     for kind in ("path", "shapley", "leave_one_out", "one_in_one_out", "factorial"):
-        found = steps_of(path(record, kind), record.read())
+        found = steps_of(path(record, kind).parts[0])
         assert found is not None
-        assert not any(wrong in found.caption for wrong in (".;", "..", "; these"))
+        assert not any(wrong in caption(found) for wrong in (".;", "..", "; these"))
     plot = waterfall(found, "val/bpb")
     assert plot is not None
-    assert plot.caption == found.caption
+    assert plot.caption == caption(found)
 
 
 def test_only_designs_whose_changes_may_interact_have_a_rest(record):
-    summary, content = path(record), record.read()
-    for contrast in content["contrasts"][:1]:
-        contrast["weights"] = {"mine <b>": 0.5, "base": -0.5}
+    path(record)
+    first, *others = only_part(record).contrasts
+    half = replace(first, weights={"mine <b>": 0.5, "base": -0.5})
+    change_part(record, contrasts=(half, *others))
     rests = {}
     for kind in ("path", "shapley", "leave_one_out", "factorial"):
-        content["config"]["design"] = {"kind": kind}
-        found = steps_of(summary, content)
+        change_study(record, design={"kind": kind})
+        found = steps_of(summarise(record).parts[0])
         assert found is not None
         rests[kind] = any(step.rest for step in found.changes)
     assert rests == {"path": False, "shapley": False, "leave_one_out": True, "factorial": True}
@@ -80,4 +81,4 @@ def test_only_designs_whose_changes_may_interact_have_a_rest(record):
 def test_a_step_of_a_diverged_arm_leaves_no_waterfall(record):
     path(record)
     finish(record, {"mine <b>": (2.49, 2.61, 2.52)}, diverged={("mine <b>", 0)})
-    assert steps_of(summarise(record), record.read()) is None
+    assert steps_of(summarise(record).parts[0]) is None
