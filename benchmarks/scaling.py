@@ -96,7 +96,9 @@ def tokens_per_second(folder: Path, spec: RunSpec, layout: ParallelLayout) -> fl
     connections are set up.
     """
     train_together(spec, WorkerContext(folder, layout=layout), lambda: False)
-    rows = [row for row in Record(folder, spec.key).metrics() if "cost/tokens_per_second" in row]
+    rows = [
+        row for row in Record(folder, spec.key).metrics.rows() if "cost/tokens_per_second" in row
+    ]
     tokens, seconds = zip(
         *((row["cost/tokens"], row["cost/tokens"] / row["cost/tokens_per_second"]) for row in rows),
         strict=True,

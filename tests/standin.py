@@ -16,6 +16,7 @@ from ablab.records.home import make_home
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.train.result import RunCost, RunResult
 
 Response = Callable[[RunSpec], float | RunResult]
@@ -59,15 +60,15 @@ class StandIn:
         given = self.response(spec)
         record = Record(self.root, spec.key)
         for step in self.rungs:
-            record.append_metrics(step, {"val/bpb": 5.0 - step, "train/loss": 5.0})
+            record.metrics.append(step, {"val/bpb": 5.0 - step, "train/loss": 5.0})
         outcome = result(given) if isinstance(given, int | float) else given
-        record.append_metrics(
+        record.metrics.append(
             outcome.steps,
             {"cost/tokens": outcome.cost.tokens, "cost/tokens_per_second": 300.0},
         )
         record.finish(outcome)
         future: Future[AttemptOutcome] = Future()
-        future.set_result(AttemptOutcome("finished", busy_seconds=1.0))
+        future.set_result(AttemptOutcome(RunState.FINISHED, busy_seconds=1.0))
         return future
 
     def cancel(self, future: "Future[AttemptOutcome]") -> None:

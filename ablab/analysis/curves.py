@@ -112,7 +112,7 @@ class _Run:
 
     @classmethod
     def of(cls, record: Record) -> "_Run":
-        return cls(record.metrics(), record.result)
+        return cls(record.metrics.rows(), record.result)
 
     def line(self, metric: str, budget: "_Budget") -> Line:
         """Shares of the run and the metric there, each (points,); empty if the shares are unknown.

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.text.numbers import duration
 from ablab.train.result import RunResult
 
@@ -48,9 +49,9 @@ class Lines:
 
     def ended(self, spec: RunSpec, report: AttemptOutcome, result: RunResult | None) -> None:
         """Print the outcome of a run and the time left."""
-        if report.status != "interrupted":
+        if report.state != RunState.INTERRUPTED:
             self._ended.add(spec.key)
-        outcome = report.status if not report.reason else f"{report.status}: {report.reason}"
+        outcome = report.state.value if not report.reason else f"{report.state}: {report.reason}"
         if result is not None:
             outcome = f"{self.metric} {result.value(self.metric):.4f}  {result.cost.seconds:.1f} s"
             outcome += "  DIVERGED" if result.diverged else ""

@@ -13,6 +13,7 @@ from ablab.plan.plan import rebuild
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.train.budget import TimeLimit
 from ablab.train.parallel import MemoryShort, ParallelContext
 
@@ -75,13 +76,13 @@ def attempt(
     except MemoryShort as short:
         record.note_micro_batch(short.micro_batch)
         raise
-    if outcome.result is None and record.stop_asked:
-        return AttemptOutcome("stopped", record.stop_reason, outcome.busy_seconds)
+    if outcome.result is None and record.stop.requested:
+        return AttemptOutcome(record.stop.state, record.stop.reason, outcome.busy_seconds)
     if outcome.result is None:
-        return AttemptOutcome("interrupted", busy_seconds=outcome.busy_seconds)
+        return AttemptOutcome(RunState.INTERRUPTED, busy_seconds=outcome.busy_seconds)
     if parallel.main:
         record.finish(outcome.result)
-    return AttemptOutcome("finished", busy_seconds=outcome.busy_seconds)
+    return AttemptOutcome(RunState.FINISHED, busy_seconds=outcome.busy_seconds)
 
 
 def _job(spec: RunSpec, context: WorkerContext, registry: Registry, record: Record) -> "Job":
@@ -117,11 +118,11 @@ def _hooks(record: Record, should_stop: Callable[[], bool]) -> "Hooks":
         write_json(record.folder / "progress.json", progress, sync=False)
         sample = usage.sample()
         if sample:
-            record.append_metrics(int(metrics["step"]), sample)
+            record.metrics.append(int(metrics["step"]), sample)
 
     return Hooks(
-        log=record.append_metrics,
-        stop=lambda: should_stop() or record.stop_asked,
+        log=record.metrics.append,
+        stop=lambda: should_stop() or record.stop.requested,
         beat=beat,
-        resumed=record.keep_metrics,
+        resumed=record.metrics.truncate,
     )

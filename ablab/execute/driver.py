@@ -19,6 +19,7 @@ from ablab.plan.plan import StudyPlan
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.schedule.source import Source
 from ablab.tracking.trackers import Trackers
 
@@ -125,7 +126,7 @@ class Driver:
                 del self._running[future]
                 self.executor.cancel(future)
                 reason = f"no progress for {stall_seconds:g} s"
-                self._lose(run.spec, AttemptOutcome("lost", reason, pid=pid))
+                self._lose(run.spec, AttemptOutcome(RunState.LOST, reason, pid=pid))
         return progress
 
     def _resume_reset_runs(self) -> None:
@@ -135,7 +136,7 @@ class Driver:
         self._reset_check_time = time.monotonic()
         for key, spec in list(self._given_up.items()):
             record = Record(self.root, key)
-            if not record.stop_asked and record.failure is None:
+            if not record.stop.requested and record.failure is None:
                 for notes in (self._given_up, self._lost, self.tally.failed, self.tally.stopped):
                     notes.pop(key, None)
                 self._retries.append(spec)
@@ -148,8 +149,8 @@ class Driver:
             if spec is None:
                 break
             record = Record(self.root, spec.key)
-            if record.stop_asked and not record.finished:
-                self._end(spec, AttemptOutcome("stopped", record.stop_reason))
+            if record.stop.requested and not record.finished:
+                self._end(spec, AttemptOutcome(record.stop.state, record.stop.reason))
                 continue
             record.create(spec)
             failure = record.failure
@@ -172,17 +173,17 @@ class Driver:
     def _collect(self, future: Future[AttemptOutcome], spec: RunSpec) -> None:
         outcome = outcome_of(future)
         self.tally.busy_seconds += outcome.busy_seconds
-        self._unstarted = self._unstarted + 1 if outcome.status == "unstarted" else 0
-        if outcome.status == "held":
+        self._unstarted = self._unstarted + 1 if outcome.state == RunState.UNSTARTED else 0
+        if outcome.state == RunState.HELD:
             self._retries.append(spec)
-        elif outcome.status == "lost":
+        elif outcome.state == RunState.LOST:
             self._lose(spec, outcome)
-        elif outcome.status == "unstarted":
+        elif outcome.state == RunState.UNSTARTED:
             self.executor.cancel(future)  # another process may start
             self._retries.append(spec)
             if self._unstarted >= _STARTS:
                 self.tally.broken = outcome.reason
-        elif outcome.status == "interrupted" and not self._ending:
+        elif outcome.state == RunState.INTERRUPTED and not self._ending:
             self._retries.append(spec)  # its cancellation was withdrawn before it stopped
         else:
             self._end(spec, outcome)
@@ -193,32 +194,32 @@ class Driver:
         record.lease().clear()
         self._lost[spec.key] += 1
         if self._ending:
-            record.note_attempt(outcome.reason, outcome.pid)
-            self._end(spec, AttemptOutcome("interrupted", outcome.reason))
+            record.attempts.add(outcome.reason, outcome.pid)
+            self._end(spec, AttemptOutcome(RunState.INTERRUPTED, outcome.reason))
         # Another driver may be training it by now.
         elif self._lost[spec.key] <= self.retry_policy.retries or record.lease().held():
-            record.note_attempt(outcome.reason, outcome.pid)
+            record.attempts.add(outcome.reason, outcome.pid)
             self._retries.append(spec)
             self.display.say(f"{spec.label}: {outcome.reason}; it is tried again")
         else:
-            self._end(spec, AttemptOutcome("failed", outcome.reason, pid=outcome.pid))
+            self._end(spec, AttemptOutcome(RunState.FAILED, outcome.reason, pid=outcome.pid))
 
     def _end(self, spec: RunSpec, outcome: AttemptOutcome) -> None:
         record = Record(self.root, spec.key)
-        if outcome.status == "finished":
+        if outcome.state == RunState.FINISHED:
             self.tally.trained += outcome.busy_seconds > 0  # else another driver trained it
-        elif outcome.status == "failed":
+        elif outcome.state == RunState.FAILED:
             if record.failure is None:
                 record.fail(outcome.reason, pid=outcome.pid)
             self.tally.failed[spec.key] = outcome.reason
             self._given_up[spec.key] = spec
-        elif outcome.status == "stopped":
-            reasons = self.tally.pruned if record.pruned else self.tally.stopped
+        elif outcome.state.stopped:
+            reasons = self.tally.pruned if record.stop.pruned else self.tally.stopped
             reasons[spec.key] = outcome.reason
             self._given_up[spec.key] = spec
         self._source.ended(spec, outcome)
         self.display.ended(spec, outcome, record.result)
-        self.trackers.ended(spec, outcome.status)
+        self.trackers.ended(spec, outcome.state)
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

@@ -77,7 +77,7 @@ def cancel(home: Home, keys: Iterable[str]) -> tuple[int, int]:
     for key in keys:
         now = state(home.root, key)
         if now in (RunState.RUNNING, RunState.WAITING):
-            Record(home.root, key).ask_to_stop("cancelled by `ablab cancel`")
+            Record(home.root, key).stop.request("cancelled by `ablab cancel`")
             running += now == RunState.RUNNING
             waiting += now == RunState.WAITING
     return running, waiting
@@ -89,7 +89,7 @@ def retry(home: Home, keys: Iterable[str]) -> int:
     again = [
         r
         for r in records
-        if not r.finished and not r.pruned and (r.stop_asked or r.failure is not None)
+        if not r.finished and not r.stop.pruned and (r.stop.requested or r.failure is not None)
     ]
     for record in again:
         record.reset()

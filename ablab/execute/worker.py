@@ -13,6 +13,7 @@ from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.train.parallel import ParallelContext
 
 _GRACE_SECONDS = 60.0
@@ -51,9 +52,9 @@ class Worker:
         record = Record(self.context.home, spec.key)
         lease = record.lease()
         if record.finished:
-            return AttemptOutcome("finished")
+            return AttemptOutcome(RunState.FINISHED)
         if not lease.acquire():
-            return AttemptOutcome("held")
+            return AttemptOutcome(RunState.HELD)
         with lease.kept():
             try:
                 return _recorded_outcome(record) or self._attempt(spec)
@@ -65,7 +66,9 @@ class Worker:
             from ablab.execute.process_group import train_together
 
             record = Record(self.context.home, spec.key)
-            return train_together(spec, self.context, lambda: self.stopping() or record.stop_asked)
+            return train_together(
+                spec, self.context, lambda: self.stopping() or record.stop.requested
+            )
         return attempt(spec, self.context, self.registry, ParallelContext(), self.stopping)
 
     def _watch(self) -> None:
@@ -83,7 +86,7 @@ class Worker:
 
 def _record_failure(record: Record, error: BaseException) -> AttemptOutcome:
     if record.finished:  # one of the run's processes failed after the result was written
-        return AttemptOutcome("finished")
+        return AttemptOutcome(RunState.FINISHED)
     if isinstance(error, UserError | RankFailed):
         reason = str(error)
         detail = getattr(error, "traceback", "")
@@ -91,7 +94,7 @@ def _record_failure(record: Record, error: BaseException) -> AttemptOutcome:
         reason = f"{type(error).__name__}: {error}"
         detail = traceback.format_exc()
     record.fail(reason, detail, os.getpid())
-    return AttemptOutcome("failed", reason)
+    return AttemptOutcome(RunState.FAILED, reason)
 
 
 def _recorded_outcome(record: Record) -> AttemptOutcome | None:
@@ -100,11 +103,11 @@ def _recorded_outcome(record: Record) -> AttemptOutcome | None:
     Called while the lease is held, since another driver may have ended the run just before.
     """
     if record.finished:
-        return AttemptOutcome("finished")
-    if record.stop_asked:
-        return AttemptOutcome("stopped", record.stop_reason)
+        return AttemptOutcome(RunState.FINISHED)
+    if record.stop.requested:
+        return AttemptOutcome(record.stop.state, record.stop.reason)
     failure = record.failure
-    return AttemptOutcome("failed", failure["reason"]) if failure is not None else None
+    return AttemptOutcome(RunState.FAILED, failure["reason"]) if failure is not None else None
 
 
 # What `initialise` made in this process: the worker, or why there is none.
@@ -124,7 +127,9 @@ def initialise(context: WorkerContext, stop: StopSignal) -> None:
         reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
         _process_state.append(
             AttemptOutcome(
-                "unstarted", f"the worker process could not be set up: {reason}", pid=os.getpid()
+                RunState.UNSTARTED,
+                f"the worker process could not be set up: {reason}",
+                pid=os.getpid(),
             )
         )
 

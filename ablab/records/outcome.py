@@ -1,19 +1,19 @@
 """How an attempt at a run ended."""
 
 from dataclasses import dataclass
-from typing import Literal
 
-Status = Literal["finished", "interrupted", "failed", "held", "stopped", "lost", "unstarted"]
+from ablab.records.run_state import RunState
 
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """How an attempt ended, and the seconds it spent in training steps and validation. `lost`: with
-    its process, `pid`, where known. `unstarted`: a process could not be set up, which is not the
-    run's fault.
-    """
+    """The outcome of an attempt at a run."""
 
-    status: Status
+    state: RunState
+    """How it ended."""
     reason: str = ""
+    """Why, unless the run is finished."""
     busy_seconds: float = 0.0
+    """Time in training steps and validation."""
     pid: int | None = None
+    """Process of the attempt, where known."""

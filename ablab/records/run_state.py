@@ -1,4 +1,4 @@
-"""The states of a run: one vocabulary for the driver, `ablab status`, trials and trackers."""
+"""The states of a run: one vocabulary for workers, driver, `ablab status`, trials and trackers."""
 
 from enum import StrEnum
 
@@ -7,11 +7,11 @@ class RunState(StrEnum):
     """State of a run, or how an attempt at it ended."""
 
     WAITING = "waiting"
-    """Not begun, or to be taken up again."""
+    """It has not begun, or is to be taken up again."""
     RUNNING = "running"
     """A live process trains it."""
     FINISHED = "finished"
-    """It has a result, be it that it diverged."""
+    """It has a result. Diverging is a result too."""
     FAILED = "failed"
     """It was given up; `ablab retry` or the next `ablab run` tries it again."""
     CANCELLED = "cancelled"
@@ -19,7 +19,33 @@ class RunState(StrEnum):
     PRUNED = "pruned"
     """A tuning or a search ended it, since it lagged behind the other trials."""
 
+    # States of an attempt alone; the run itself is waiting or running then.
+    INTERRUPTED = "interrupted"
+    """The attempt wrote a checkpoint and ended, since its driver was asked to stop."""
+    HELD = "held"
+    """Another driver trains the run."""
+    LOST = "lost"
+    """The attempt ended with its process."""
+    UNSTARTED = "unstarted"
+    """No process could be set up for the attempt, which is not the run's fault."""
+
     @property
     def ended(self) -> bool:
-        """Whether nothing follows by itself without a result."""
+        """Whether the run ended without a result, and nothing follows by itself."""
         return self in (RunState.FAILED, RunState.CANCELLED, RunState.PRUNED)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was asked to stop."""
+        return self in (RunState.CANCELLED, RunState.PRUNED)
+
+
+# States of a run, as opposed to those of an attempt.
+RUN_STATES = (
+    RunState.FINISHED,
+    RunState.RUNNING,
+    RunState.WAITING,
+    RunState.FAILED,
+    RunState.CANCELLED,
+    RunState.PRUNED,
+)

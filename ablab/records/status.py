@@ -13,7 +13,7 @@ from typing import Any
 
 from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
-from ablab.records.run_state import RunState
+from ablab.records.run_state import RUN_STATES, RunState
 from ablab.records.study_content import Entry, TrialEntry
 
 
@@ -164,7 +164,7 @@ class StatusReader:
     def _counts(self, keys: Iterable[str], states: Mapping[str, RunState]) -> Counts:
         counts = Counter(states[key] for key in keys)
         diverged = sum(self._finished[key].diverged for key in keys if key in self._finished)
-        by_name = {state.value: counts[state] for state in RunState}
+        by_name = {state.value: counts[state] for state in RUN_STATES}
         return Counts(total=counts.total(), diverged=diverged, **by_name)
 
     def _running(self, entry: Entry) -> RunningRun:
@@ -178,16 +178,16 @@ class StatusReader:
             share=progress.get("share"),
             loss=loss if loss is None or math.isfinite(loss) else None,
             tokens_per_second=progress.get("cost/tokens_per_second") or None,
-            attempts=len(record.attempts),
-            stopping=record.stop_asked,
+            attempts=len(record.attempts.rows()),
+            stopping=record.stop.requested,
         )
 
     def _ended(self, entry: Entry, state: RunState) -> EndedRun:
         record = Record(self._home, entry.key)
         failure = record.failure or {}
-        reason = failure.get("reason", "") if state == RunState.FAILED else record.stop_reason
+        reason = failure.get("reason", "") if state == RunState.FAILED else record.stop.reason
         return EndedRun(
-            **_identity(entry), state=state, reason=reason, attempts=len(record.attempts)
+            **_identity(entry), state=state, reason=reason, attempts=len(record.attempts.rows())
         )
 
     def _left(
@@ -238,7 +238,7 @@ def _state(record: Record, names: set[str]) -> RunState:
     if "lease.json" in names and record.lease().held():
         return RunState.RUNNING
     if "stop.json" in names:
-        return RunState.PRUNED if record.pruned else RunState.CANCELLED
+        return record.stop.state
     return RunState.FAILED if "failure.json" in names else RunState.WAITING
 
 

@@ -12,6 +12,7 @@ from ablab.plan.plan import Plan
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.schedule.source import Source, ignore
 from ablab.tracking.optuna.outcomes import outcome, rungs
 from ablab.tracking.optuna.study import Outcome, Proposer
@@ -51,8 +52,10 @@ class Adaptive(Source[Plan]):
             if spec.trial is None or (pruner := self.pruner(spec)) is None:
                 continue
             record = Record(self.root, spec.key)
-            if not record.stop_asked and pruner.lags(spec.trial, rungs(record, self.metrics[0])):
-                record.ask_to_stop(
+            if not record.stop.requested and pruner.lags(
+                spec.trial, rungs(record, self.metrics[0])
+            ):
+                record.stop.request(
                     "pruned: it lagged behind the other trials", "pruned", self.owner
                 )
 
@@ -76,7 +79,7 @@ class Adaptive(Source[Plan]):
         while self._waiting and not self._cancelled:
             spec = self._waiting.popleft()
             if not self._known(spec):
-                Record(self.root, spec.key).clear_pruned()  # another study's
+                Record(self.root, spec.key).stop.withdraw_pruning()  # another study's
                 self._plan_anew()
                 return spec
         self._plan_anew()
@@ -86,9 +89,9 @@ class Adaptive(Source[Plan]):
         """Notes a trial; one that was interrupted or cancelled decides nothing."""
         self._cancelled.discard(spec.key)
         record = Record(self.root, spec.key)
-        if report.status == "stopped" and record.pruned_by not in (None, self.owner):
+        if report.state == RunState.PRUNED and record.stop.pruned_by not in (None, self.owner):
             self.wait([spec])
-        elif report.status == "stopped" and not record.pruned:
+        elif report.state == RunState.CANCELLED:
             self._cancelled.add(spec.key)
         elif (
             spec.trial is not None

@@ -11,6 +11,7 @@ from ablab.plan.plan import Plan, StudyPlan
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record, finished_keys
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 
 P = TypeVar("P", Plan, StudyPlan)
 
@@ -60,7 +61,7 @@ class Listed(Source[Plan]):
         if not self._waiting:
             return None
         spec = self._waiting.popleft()
-        Record(self._root, spec.key).clear_pruned()
+        Record(self._root, spec.key).stop.withdraw_pruning()
         return spec
 
     def watch(self, running: Sequence[RunSpec]) -> None:
@@ -68,7 +69,7 @@ class Listed(Source[Plan]):
 
     def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
         """A run that another study pruned while it was under way is wanted again."""
-        if report.status == "stopped" and Record(self._root, spec.key).pruned:
+        if report.state == RunState.PRUNED:
             self._waiting.append(spec)
 
     @property

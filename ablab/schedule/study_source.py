@@ -6,6 +6,7 @@ from ablab.design.expand import Part
 from ablab.plan.plan import PartPlan, Plan, StudyPlan
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.records.study_content import Expected
 from ablab.schedule.source import Source, ignore
 
@@ -60,7 +61,7 @@ class StudySource(Source[StudyPlan]):
     def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
         """Tell every part that needed the run."""
         self._under_way.discard(spec.key)
-        if report.status == "finished":
+        if report.state == RunState.FINISHED:
             self._finished[spec.key] = report
         latest = {id(source): (source, run) for source, run in self._owners.get(spec.key, ())}
         for source, run in latest.values():

@@ -28,6 +28,7 @@ from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.schedule.factory import make_plan
 from ablab.spec.study import load_study
 from ablab.testing.misbehaving import PLUGIN, STUDY
@@ -97,7 +98,7 @@ class ExecutorConformance:
     def test_a_finished_run_has_a_result(self, executor: Executor, bench: Bench) -> None:
         """The record is complete when the future is, and nobody has the run's lease any more."""
         outcome = _outcome(executor.submit(bench.runs["plain"]))
-        assert outcome.status == "finished", outcome
+        assert outcome.state == RunState.FINISHED, outcome
         assert outcome.busy_seconds > 0
         assert bench.record("plain").result is not None
         assert not bench.record("plain").lease().path.exists()
@@ -108,16 +109,16 @@ class ExecutorConformance:
         result = bench.record("plain").folder / "result.json"
         modification_time = result.stat().st_mtime_ns
         outcome = _outcome(executor.submit(bench.runs["plain"]))
-        assert (outcome.status, outcome.busy_seconds) == ("finished", 0.0)
+        assert (outcome.state, outcome.busy_seconds) == (RunState.FINISHED, 0.0)
         assert result.stat().st_mtime_ns == modification_time
 
     def test_an_exception_is_the_run_s_failure(self, executor: Executor, bench: Bench) -> None:
         """The reason is reported and recorded; the worker is not lost."""
         outcome = _outcome(executor.submit(bench.runs["raise"]))
-        assert (outcome.status, outcome.reason) == ("failed", "ValueError: no")
+        assert (outcome.state, outcome.reason) == (RunState.FAILED, "ValueError: no")
         failure = json.loads((bench.record("raise").folder / "failure.json").read_text())
         assert failure["reason"] == "ValueError: no"
-        assert len(bench.record("raise").attempts) == 1
+        assert len(bench.record("raise").attempts.rows()) == 1
 
     def test_a_run_lost_with_its_process_can_be_tried_again(
         self, executor: Executor, bench: Bench
@@ -126,11 +127,11 @@ class ExecutorConformance:
         crashed = executor.submit(bench.runs["crash"])
         plain = executor.submit(bench.runs["plain"])
         outcome = _outcome(crashed)
-        assert (outcome.status, outcome.pid) == ("lost", bench.process("crash"))
+        assert (outcome.state, outcome.pid) == (RunState.LOST, bench.process("crash"))
         assert "SIGKILL" in outcome.reason
         assert bench.record("crash").failure is None  # whether to give up is the driver's decision
-        assert _outcome(plain).status == "finished"
-        assert _outcome(executor.submit(bench.runs["crash"])).status == "finished"
+        assert _outcome(plain).state == RunState.FINISHED
+        assert _outcome(executor.submit(bench.runs["crash"])).state == RunState.FINISHED
 
     def test_a_run_that_another_driver_trains_is_left_alone(
         self, executor: Executor, bench: Bench
@@ -138,10 +139,10 @@ class ExecutorConformance:
         """The outcome is `held` for as long as someone else has the lease."""
         lease = bench.record("plain").lease()
         assert lease.acquire()
-        assert _outcome(executor.submit(bench.runs["plain"])).status == "held"
+        assert _outcome(executor.submit(bench.runs["plain"])).state == RunState.HELD
         assert not bench.record("plain").finished
         lease.release()
-        assert _outcome(executor.submit(bench.runs["plain"])).status == "finished"
+        assert _outcome(executor.submit(bench.runs["plain"])).state == RunState.FINISHED
 
     def test_a_cancelled_run_ends_now_and_no_other_does(
         self, executor: Executor, bench: Bench
@@ -153,8 +154,8 @@ class ExecutorConformance:
         bench.process("slow")
         executor.cancel(hanging)
         _wait_until(lambda: not _runs(pid), "the process of the cancelled run goes on")
-        assert _outcome(executor.submit(bench.runs["plain"])).status == "finished"
-        assert _outcome(slow).status == "finished"
+        assert _outcome(executor.submit(bench.runs["plain"])).state == RunState.FINISHED
+        assert _outcome(slow).state == RunState.FINISHED
 
     def test_a_run_whose_record_asks_it_to_stop_stops(
         self, executor: Executor, bench: Bench
@@ -162,11 +163,11 @@ class ExecutorConformance:
         """`ablab cancel` needs no driver: it writes to the record, which each run observes."""
         future = executor.submit(bench.runs["slow"])
         bench.process("slow")
-        bench.record("slow").ask_to_stop("enough")
+        bench.record("slow").stop.request("enough")
         outcome = _outcome(future)
-        assert (outcome.status, outcome.reason) == ("stopped", "enough")
+        assert (outcome.state, outcome.reason) == (RunState.CANCELLED, "enough")
         assert not bench.record("slow").finished
-        assert _outcome(executor.submit(bench.runs["slow"])).status == "stopped"
+        assert _outcome(executor.submit(bench.runs["slow"])).state == RunState.CANCELLED
 
     def test_stop_interrupts_runs_at_a_checkpoint(
         self, make_executor: MakeExecutor, executor: Executor, bench: Bench
@@ -175,12 +176,12 @@ class ExecutorConformance:
         future = executor.submit(bench.runs["slow"])
         bench.process("slow")
         executor.stop()
-        assert _outcome(future).status == "interrupted"
+        assert _outcome(future).state == RunState.INTERRUPTED
         assert (bench.record("slow").folder / "checkpoint.ckpt").exists()
         assert not bench.record("slow").lease().path.exists()
         executor.close()
         following = make_executor(bench.context, 1)
-        assert _outcome(following.submit(bench.runs["slow"])).status == "finished"
+        assert _outcome(following.submit(bench.runs["slow"])).state == RunState.FINISHED
         following.close()
 
     def test_kill_ends_every_process(self, executor: Executor, bench: Bench) -> None:

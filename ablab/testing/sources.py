@@ -23,10 +23,11 @@ from ablab.plan.plan import Plan
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.schedule.source import Source
 
 MakeSource = Callable[[Path], Source]
-_FINISHED = AttemptOutcome("finished", busy_seconds=1.0)
+_FINISHED = AttemptOutcome(RunState.FINISHED, busy_seconds=1.0)
 _MOST_RUNS = 10_000
 
 
@@ -63,10 +64,10 @@ class SourceConformance:
             source.watch(running)
             for spec in reversed(running):  # runs need not end in the order in which they began
                 record = Record(root, spec.key)
-                if record.stop_asked:
-                    source.ended(spec, AttemptOutcome("stopped", record.stop_reason))
+                if record.stop.requested:
+                    source.ended(spec, AttemptOutcome(record.stop.state, record.stop.reason))
                 elif record.failure is not None:
-                    source.ended(spec, AttemptOutcome("failed"))
+                    source.ended(spec, AttemptOutcome(RunState.FAILED))
                 else:
                     self.finish(source, root, spec, reports)
         assert source.next() is None, "it hands out a run after it was done"
@@ -134,9 +135,9 @@ class SourceConformance:
         assert self.drive(twice, tmp_path / "twice", reports=2) == keys
         assert list(twice.plan.unique) == list(once.plan.unique)
 
-    @pytest.mark.parametrize("status", ["interrupted", "stopped"])
+    @pytest.mark.parametrize("state", [RunState.INTERRUPTED, RunState.CANCELLED])
     def test_a_run_without_a_result_decides_nothing(
-        self, make_source: MakeSource, tmp_path: Path, status: str
+        self, make_source: MakeSource, tmp_path: Path, state: RunState
     ) -> None:
         """After an interruption or a cancellation (`ablab cancel`) no run is added to the plan on
         its account.
@@ -144,28 +145,28 @@ class SourceConformance:
         source = make_source(tmp_path)
         spec = self.first(source, tmp_path)
         planned = set(source.plan.unique)
-        if status == "stopped":
-            Record(tmp_path, spec.key).ask_to_stop("cancelled")
-        source.ended(spec, AttemptOutcome("stopped" if status == "stopped" else "interrupted"))
+        if state.stopped:
+            Record(tmp_path, spec.key).stop.request("cancelled")
+        source.ended(spec, AttemptOutcome(state))
         assert set(source.plan.unique) == planned
-        if status == "stopped":
+        if state.stopped:
             self.drive(source, tmp_path)
             assert set(source.plan.unique) == planned, "runs were added after a cancellation"
 
-    @pytest.mark.parametrize("status", ["failed", "stopped"])
+    @pytest.mark.parametrize("state", [RunState.FAILED, RunState.CANCELLED])
     def test_a_run_is_given_up_and_taken_up_again(
-        self, make_source: MakeSource, tmp_path: Path, status: str
+        self, make_source: MakeSource, tmp_path: Path, state: RunState
     ) -> None:
         """After `ablab retry`, the driver trains the run again and reports a second end."""
         source = make_source(tmp_path)
         spec = self.first(source, tmp_path)
         record = Record(tmp_path, spec.key)
-        if status == "failed":
+        if state == RunState.FAILED:
             record.fail("it failed")
-            source.ended(spec, AttemptOutcome("failed", "it failed"))
+            source.ended(spec, AttemptOutcome(RunState.FAILED, "it failed"))
         else:
-            record.ask_to_stop("cancelled")
-            source.ended(spec, AttemptOutcome("stopped", "cancelled"))
+            record.stop.request("cancelled")
+            source.ended(spec, AttemptOutcome(RunState.CANCELLED, "cancelled"))
         self.drive(source, tmp_path)
         assert not record.finished
         record.reset()
@@ -181,18 +182,18 @@ class SourceConformance:
         spec = self.first(make_source(tmp_path), tmp_path)
         record = Record(tmp_path, spec.key)
         if not under_way:
-            record.ask_to_stop("it lags", "pruned", "another study")
+            record.stop.request("it lags", "pruned", "another study")
         source = make_source(tmp_path)
         assert self.first(source, tmp_path).key == spec.key
-        assert not record.stop_asked
+        assert not record.stop.requested
         if under_way:
-            record.ask_to_stop("it lags", "pruned", "another study")
-            source.ended(spec, AttemptOutcome("stopped", "it lags"))
+            record.stop.request("it lags", "pruned", "another study")
+            source.ended(spec, AttemptOutcome(RunState.PRUNED, "it lags"))
             assert spec.key in self.drive(source, tmp_path)
         else:
             self.finish(source, tmp_path, spec)
             self.drive(source, tmp_path)
-        assert not record.stop_asked
+        assert not record.stop.requested
         _check_complete(source, tmp_path)
 
 

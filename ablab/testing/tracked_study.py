@@ -89,7 +89,7 @@ class TrackedStudy:
     def measure(self, spec: RunSpec, steps: Sequence[int]) -> None:
         """Append measurements at these steps."""
         for step in steps:
-            self.run(spec).append_metrics(step, {METRIC: 5.0 - step, "train/loss": 5.0})
+            self.run(spec).metrics.append(step, {METRIC: 5.0 - step, "train/loss": 5.0})
 
     def finish(self, spec: RunSpec) -> None:
         """Write a run's result."""

@@ -24,6 +24,7 @@ import pytest
 
 from ablab.plan.plan import StudyPlan
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.testing.tracked_study import (
     FINAL,
     METRIC,
@@ -79,7 +80,7 @@ class TrackerConformance:
         tracker.started(second)
         tracker.tick([second])
         tracked.finish(second)
-        tracker.ended(second, "finished")
+        tracker.ended(second, RunState.FINISHED)
         assert tracker.close([], complete=True)
         for spec in (first, second):
             self.check_finished(tracked, spec)
@@ -92,13 +93,13 @@ class TrackerConformance:
         tracker.started(tracked.spec)
         tracker.started(tracked.spec)
         tracked.finish(tracked.spec)
-        tracker.ended(tracked.spec, "finished")
+        tracker.ended(tracked.spec, RunState.FINISHED)
         once = self.shown(tracked)
-        tracker.ended(tracked.spec, "finished")
+        tracker.ended(tracked.spec, RunState.FINISHED)
         assert tracker.close([], complete=True)
         another = self.tracker(tracked)
         another.open(tracked.plan)
-        another.ended(tracked.spec, "finished")
+        another.ended(tracked.spec, RunState.FINISHED)
         assert another.close([], complete=True)
         assert self.shown(tracked) == once
         self.check_finished(tracked, tracked.spec)
@@ -111,12 +112,12 @@ class TrackerConformance:
         tracker.started(tracked.spec)
         tracker.tick([tracked.spec])
         record = tracked.run(tracked.spec)
-        record.note_attempt("its process died")
-        record.keep_metrics(1)  # the second attempt resumes from a checkpoint at step 1
+        record.attempts.add("its process died")
+        record.metrics.truncate(1)  # the second attempt resumes from a checkpoint at step 1
         tracker.started(tracked.spec)
         tracked.measure(tracked.spec, (2, 3))
         tracked.finish(tracked.spec)
-        tracker.ended(tracked.spec, "finished")
+        tracker.ended(tracked.spec, RunState.FINISHED)
         assert tracker.close([], complete=True)
         self.check_finished(tracked, tracked.spec)
 
@@ -128,7 +129,7 @@ class TrackerConformance:
         tracker.started(tracked.spec)
         tracked.run(tracked.spec).fail("RuntimeError: no")
         for _ in range(2):
-            tracker.ended(tracked.spec, "failed")
+            tracker.ended(tracked.spec, RunState.FAILED)
         assert tracker.close([], complete=False)
         assert [run.state for run in self.shown(tracked)[tracked.spec.key]] == ["failed"]
 
@@ -155,15 +156,15 @@ class TrackerConformance:
         tracker = self.tracker(tracked)
         tracker.open(tracked.plan)
         tracker.started(tracked.spec)
-        tracked.run(tracked.spec).ask_to_stop("cancelled by a test")
-        tracker.ended(tracked.spec, "stopped")
+        tracked.run(tracked.spec).stop.request("cancelled by a test")
+        tracker.ended(tracked.spec, RunState.CANCELLED)
         states = {run.state for run in self.shown(tracked).get(tracked.spec.key, ())}
         assert states <= {"stopped"}, f"a cancelled run is shown as {states}"
         tracked.run(tracked.spec).reset()
         tracker.started(tracked.spec)
         tracked.measure(tracked.spec, (3,))
         tracked.finish(tracked.spec)
-        tracker.ended(tracked.spec, "finished")
+        tracker.ended(tracked.spec, RunState.FINISHED)
         assert tracker.close([], complete=True)
         self.check_finished(tracked, tracked.spec)
 
@@ -177,12 +178,12 @@ class TrackerConformance:
         with self.unreachable(tracked):
             tracker.tick([first])
             tracked.finish(first)
-            tracker.ended(first, "finished")
+            tracker.ended(first, RunState.FINISHED)
             tracked.begin(second)
             tracker.started(second)
         assert tracked.lines, "the tracker does not say that its program is away"
         tracked.finish(second)
-        tracker.ended(second, "finished")
+        tracker.ended(second, RunState.FINISHED)
         if not tracker.close([], complete=True):
             self._reopen(tracked)
         for spec in (first, second):
@@ -207,7 +208,7 @@ class TrackerConformance:
         trackers.started(tracked.spec)
         trackers.tick([tracked.spec])
         tracked.finish(tracked.spec)
-        trackers.ended(tracked.spec, "finished")
+        trackers.ended(tracked.spec, RunState.FINISHED)
         assert not trackers.close([], complete=True)
         self.check_finished(tracked, tracked.spec)
 
@@ -233,7 +234,7 @@ class _RaisingTracker:
     def tick(self, running: Sequence[RunSpec]) -> None:
         raise RuntimeError("a bug in a tracker")
 
-    def ended(self, spec: RunSpec, status: str) -> None:
+    def ended(self, spec: RunSpec, state: RunState) -> None:
         raise RuntimeError("a bug in a tracker")
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:

@@ -16,12 +16,6 @@ from ablab.records.study_content import Arm, Entry, PartContent, TrialEntry
 from ablab.tracking.mlflow.errors import explained
 from ablab.tracking.mlflow.tracker import MlflowTracker, ProgressCallback, no_progress
 
-_ENDS = {
-    RunState.FINISHED: "finished",
-    RunState.RUNNING: "running",
-    RunState.FAILED: "failed",
-}
-
 
 def sync(
     record: StudyRecord, uri: str, files: Sequence[Path], progress: ProgressCallback = no_progress
@@ -51,8 +45,8 @@ def sync(
     for spec in plan.unique.values():
         now = state(home, spec.key)
         # An interrupted run has measured something.
-        if now != RunState.WAITING or Record(home, spec.key).metrics():
-            tracker.set_status(spec, _ENDS.get(now, "stopped"))
+        if now != RunState.WAITING or Record(home, spec.key).metrics.rows():
+            tracker.set_state(spec, now)
             keys.add(spec.key)
     try:
         tracker.write(files, _status(record, plan), progress)

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from ablab.plan.plan import StudyPlan
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 
 
 class Tracker(Protocol):
@@ -34,8 +35,8 @@ class Tracker(Protocol):
         """Update the runs that are running; called several times a second."""
         ...
 
-    def ended(self, spec: RunSpec, status: str) -> None:
-        """Take notice that a run ended: "finished", "failed", "stopped" or "interrupted"."""
+    def ended(self, spec: RunSpec, state: RunState) -> None:
+        """Take notice that an attempt at a run ended."""
         ...
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
@@ -80,9 +81,9 @@ class Trackers:
             self._send(lambda tracker: tracker.tick(running))
             self._send(self._tick_done)
 
-    def ended(self, spec: RunSpec, status: str) -> None:
+    def ended(self, spec: RunSpec, state: RunState) -> None:
         """Report that a run ended."""
-        self._send(lambda tracker: tracker.ended(spec, status))
+        self._send(lambda tracker: tracker.ended(spec, state))
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
         """Pass on the report's files, and return whether all trackers show everything."""

@@ -18,6 +18,7 @@ from ablab.records.lease import STALE_SECONDS
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.schedule.source import Listed
 
 SPEC = RunSpec("a", "x", "base", 1, "gpt2", (), {}, {}, "data", ((1, 1),), 1.0, (), 30.0)
@@ -96,14 +97,14 @@ def died(code=-9):
     return ProcessExpired("died", code=code, pid=123)
 
 
-FINISHED = AttemptOutcome("finished", busy_seconds=1.0)
+FINISHED = AttemptOutcome(RunState.FINISHED, busy_seconds=1.0)
 
 
 def test_a_run_whose_process_died_is_tried_again_with_the_reason_on_record(tmp_path):
     tally, executor, display = drive(tmp_path, {"a": [died(), FINISHED], "b": [FINISHED]})
     assert (tally.trained, tally.failed) == (2, {})
     assert executor.handed == ["a", "a", "b"]
-    (attempt,) = Record(tmp_path, "a").attempts
+    (attempt,) = Record(tmp_path, "a").attempts.rows()
     assert (attempt["reason"], attempt["pid"]) == (
         "the worker process died (killed by SIGKILL: was memory short?)",
         123,
@@ -117,14 +118,14 @@ def test_retries_are_counted(tmp_path, retries):
     tally, executor, _ = drive(tmp_path, {"a": [died(9)] * 5, "b": [FINISHED]}, retries=retries)
     assert tally.failed == {"a": "the worker process died (exit code 9)"}
     assert executor.handed.count("a") == 1 + retries
-    assert len(Record(tmp_path, "a").attempts) == 1 + retries
+    assert len(Record(tmp_path, "a").attempts.rows()) == 1 + retries
     assert Record(tmp_path, "a").failure["reason"] == "the worker process died (exit code 9)"
     assert tally.trained == 1
 
 
 def test_what_a_run_raises_is_not_tried_again(tmp_path):
     tally, executor, _ = drive(
-        tmp_path, {"a": [AttemptOutcome("failed", "ValueError: no")]}, retries=3
+        tmp_path, {"a": [AttemptOutcome(RunState.FAILED, "ValueError: no")]}, retries=3
     )
     assert tally.failed == {"a": "ValueError: no"}
     assert executor.handed == ["a"]
@@ -136,14 +137,14 @@ def test_a_run_that_makes_no_progress_is_ended_and_tried_again(tmp_path):
     )
     assert tally.trained == 2
     assert len(executor.cancelled) == 1
-    assert [attempt["reason"] for attempt in Record(tmp_path, "a").attempts] == [
+    assert [attempt["reason"] for attempt in Record(tmp_path, "a").attempts.rows()] == [
         "no progress for 0.2 s"
     ]
-    assert Record(tmp_path, "b").attempts == []
+    assert Record(tmp_path, "b").attempts.rows() == []
 
 
 def test_workers_that_never_start_end_the_execution_with_the_reason(tmp_path):
-    never = [AttemptOutcome("unstarted", "ImportError: no torch")] * 9
+    never = [AttemptOutcome(RunState.UNSTARTED, "ImportError: no torch")] * 9
     tally, executor, _ = drive(tmp_path, {"a": list(never), "b": list(never)})
     assert tally.broken == "ImportError: no torch"
     assert len(executor.handed) == 3
@@ -152,20 +153,20 @@ def test_workers_that_never_start_end_the_execution_with_the_reason(tmp_path):
 
 
 def test_one_failed_start_is_no_attempt_of_the_run(tmp_path):
-    start = AttemptOutcome("unstarted", "no")
+    start = AttemptOutcome(RunState.UNSTARTED, "no")
     script = {key: [start, start, FINISHED] for key in "abc"}
     tally, _, _ = drive(tmp_path, script, retries=0)
     assert (tally.trained, tally.broken) == (3, "")
-    assert Record(tmp_path, "a").attempts == []
+    assert Record(tmp_path, "a").attempts.rows() == []
 
 
 def test_cancelled_runs_are_not_begun_and_what_another_study_pruned_is(tmp_path):
-    Record(tmp_path, "a").ask_to_stop("enough")
-    Record(tmp_path, "b").ask_to_stop("worse than half", "pruned", "another study")
+    Record(tmp_path, "a").stop.request("enough")
+    Record(tmp_path, "b").stop.request("worse than half", "pruned", "another study")
     tally, executor, display = drive(tmp_path, {"a": [], "b": [FINISHED], "c": [FINISHED]})
     assert executor.handed == ["b", "c"]
     assert (tally.stopped, tally.pruned) == ({"a": "enough"}, {})
-    assert display.endings == [("a", "stopped"), ("b", "finished"), ("c", "finished")]
+    assert display.endings == [("a", "cancelled"), ("b", "finished"), ("c", "finished")]
 
 
 def test_a_driver_at_work_takes_up_what_is_wanted_again(tmp_path):
@@ -174,10 +175,10 @@ def test_a_driver_at_work_takes_up_what_is_wanted_again(tmp_path):
         Record(tmp_path, "b").reset()
         return HANG  # ended by the stall, so that the driver is at work for a while
 
-    Record(tmp_path, "a").ask_to_stop("enough")
+    Record(tmp_path, "a").stop.request("enough")
     script = {
         "a": [FINISHED],
-        "b": [AttemptOutcome("failed", "no"), FINISHED],
+        "b": [AttemptOutcome(RunState.FAILED, "no"), FINISHED],
         "c": [retry, FINISHED],
     }
     tally, executor, _ = drive(tmp_path, script, stall=0.3)
@@ -187,7 +188,7 @@ def test_a_driver_at_work_takes_up_what_is_wanted_again(tmp_path):
 
 
 def test_a_stop_that_is_taken_back_before_the_run_ended_costs_nothing(tmp_path):
-    tally, executor, _ = drive(tmp_path, {"a": [AttemptOutcome("interrupted"), FINISHED]})
+    tally, executor, _ = drive(tmp_path, {"a": [AttemptOutcome(RunState.INTERRUPTED), FINISHED]})
     assert (tally.trained, executor.handed) == (1, ["a", "a"])
 
 
@@ -239,4 +240,4 @@ def test_a_run_that_another_driver_took_over_is_waited_for_and_not_given_up(tmp_
 def test_reports_of_futures():
     future = Future()
     future.set_exception(OSError("no space left"))
-    assert outcome_of(future) == AttemptOutcome("failed", "OSError: no space left")
+    assert outcome_of(future) == AttemptOutcome(RunState.FAILED, "OSError: no space left")

@@ -74,10 +74,10 @@ def finish(spec, record, store):
         folder=record.folder,
     )
     hooks = Hooks(
-        log=record.append_metrics,
+        log=record.metrics.append,
         stop=lambda: False,
         beat=lambda *_: None,
-        resumed=record.keep_metrics,
+        resumed=record.metrics.truncate,
     )
     record.finish(train(job, hooks).result)
 

@@ -30,12 +30,15 @@ def record(tmp_path):
 
 def test_metrics_survive_a_cut_line_and_are_dropped_after_a_step(record):
     for step in (1, 2, 3):
-        record.append_metrics(step, {"train/loss": step / 2})
+        record.metrics.append(step, {"train/loss": step / 2})
     with (record.folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "tra')
-    assert [row["step"] for row in record.metrics()] == [1, 2, 3]
-    record.keep_metrics(2)
-    assert [(row["step"], row["train/loss"]) for row in record.metrics()] == [(1, 0.5), (2, 1.0)]
+    assert [row["step"] for row in record.metrics.rows()] == [1, 2, 3]
+    record.metrics.truncate(2)
+    assert [(row["step"], row["train/loss"]) for row in record.metrics.rows()] == [
+        (1, 0.5),
+        (2, 1.0),
+    ]
 
 
 def test_a_lease_is_held_once(record):
@@ -112,17 +115,17 @@ def test_a_stale_lease_is_cleared_and_a_live_one_is_not(record):
 
 def test_wanting_again_forgets_failures_and_cancellations_but_no_pruning_and_no_attempt(tmp_path):
     cancelled, pruned = Record(tmp_path, "a"), Record(tmp_path, "b")
-    cancelled.ask_to_stop("enough")  # before it has a folder
+    cancelled.stop.request("enough")  # before it has a folder
     cancelled.fail("died", pid=7)
-    pruned.ask_to_stop("worse than half", "pruned")
+    pruned.stop.request("worse than half", "pruned")
     assert (cancelled.pruned, pruned.pruned) == (False, True)
     for made in (cancelled, pruned):
         made.reset()
-    assert (cancelled.stop_asked, cancelled.failure) == (False, None)
-    assert (pruned.stop_asked, pruned.stop_reason) == (True, "worse than half")
-    assert [(a["reason"], a["pid"]) for a in cancelled.attempts] == [("died", 7)]
+    assert (cancelled.stop.requested, cancelled.failure) == (False, None)
+    assert (pruned.stop.requested, pruned.stop.reason) == (True, "worse than half")
+    assert [(a["reason"], a["pid"]) for a in cancelled.attempts.rows()] == [("died", 7)]
     cancelled.finish({})
-    assert len(cancelled.attempts) == 1
+    assert len(cancelled.attempts.rows()) == 1
 
 
 def test_a_run_that_was_removed_beside_its_driver_can_still_be_noted(tmp_path):
@@ -132,14 +135,14 @@ def test_a_run_that_was_removed_beside_its_driver_can_still_be_noted(tmp_path):
     lease.release()
     lease.clear()
     assert not record.folder.exists()
-    record.note_attempt("killed", 7)
-    assert [a["reason"] for a in record.attempts] == ["killed"]
+    record.attempts.add("killed", 7)
+    assert [a["reason"] for a in record.attempts.rows()] == ["killed"]
     shutil.rmtree(record.folder)
     record.fail("died")
     assert record.failure is not None
     shutil.rmtree(record.folder)
-    record.append_metrics(1, {"train/loss": 2.0})
-    assert [row["step"] for row in record.metrics()] == [1]
+    record.metrics.append(1, {"train/loss": 2.0})
+    assert [row["step"] for row in record.metrics.rows()] == [1]
     assert lease.acquire()
 
 
@@ -154,7 +157,7 @@ def test_what_a_power_cut_left_of_progress_is_none(record, content):
     (record.folder / "progress.json").write_bytes(content)
     (record.folder / "stop.json").write_bytes(content)
     assert record.progress == {}
-    assert record.stop_reason == ""
+    assert record.stop.reason == ""
 
 
 def test_a_study_that_was_removed_beside_its_driver_notes_its_execution(tmp_path):
@@ -221,7 +224,7 @@ class Steady(Worker):
 def test_a_run_that_another_driver_has_ended_is_not_trained(tmp_path, record, status):
     end = {
         "finished": lambda: record.finish({}),
-        "stopped": lambda: record.ask_to_stop("no"),
+        "stopped": lambda: record.stop.request("no"),
         "failed": lambda: record.fail("no"),
     }
     end[status]()
@@ -229,4 +232,4 @@ def test_a_run_that_another_driver_has_ended_is_not_trained(tmp_path, record, st
     report = Steady(WorkerContext(tmp_path), threading.Event()).train(spec)
     assert report == AttemptOutcome(status, "" if status == "finished" else "no")
     assert not record.lease().path.exists()
-    assert len(record.attempts) == (status == "failed")
+    assert len(record.attempts.rows()) == (status == "failed")

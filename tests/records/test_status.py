@@ -56,10 +56,10 @@ def test_every_state_is_told(tmp_path):
     finish(tmp_path, "a1")
     finish(tmp_path, "a2", diverged=True)
     progress(tmp_path, "a3", 0.5, 20.0)
-    run(tmp_path, "b1").note_attempt("killed", 7)
+    run(tmp_path, "b1").attempts.add("killed", 7)
     Record(tmp_path, "b1").fail("killed again", pid=8)
-    Record(tmp_path, "b2").ask_to_stop("cancelled")
-    Record(tmp_path, "t1").ask_to_stop("worse than half", "pruned")
+    Record(tmp_path, "b2").stop.request("cancelled")
+    Record(tmp_path, "t1").stop.request("worse than half", "pruned")
     run(tmp_path, "c1").lease().path.write_text(json.dumps({"host": "elsewhere", "pid": 5}))
     now = StatusReader(record).read()
     counts = now.runs
@@ -143,11 +143,11 @@ def test_cancel_asks_what_is_unfinished_and_retry_takes_it_back(tmp_path):
     finish(tmp_path, "a1")
     progress(tmp_path, "a2", 0.5, 1.0)
     run(tmp_path, "a3").fail("died")
-    Record(tmp_path, "t1").ask_to_stop("worse", "pruned")
+    Record(tmp_path, "t1").stop.request("worse", "pruned")
     keys = find_target(home, "x", None).keys
     assert set(keys) == {"a1", "a2", "a3", "a4", "t1"}
     assert cancel(home, keys) == (1, 1)
-    assert [Record(tmp_path, key).stop_asked for key in ("a1", "a2", "a3", "a4")] == [
+    assert [Record(tmp_path, key).stop.requested for key in ("a1", "a2", "a3", "a4")] == [
         False,
         True,
         False,
@@ -155,10 +155,10 @@ def test_cancel_asks_what_is_unfinished_and_retry_takes_it_back(tmp_path):
     ]
     assert retry(home, keys) == 3
     assert not any(
-        Record(tmp_path, key).stop_asked or Record(tmp_path, key).failure
+        Record(tmp_path, key).stop.requested or Record(tmp_path, key).failure
         for key in ("a2", "a3", "a4")
     )
-    assert Record(tmp_path, "t1").pruned
+    assert Record(tmp_path, "t1").stop.pruned
     assert retry(home, keys) == 0
 
 

@@ -14,6 +14,7 @@ from ablab.records.home import Home, StudyRecord
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn, noise_seed, result
 
@@ -38,7 +39,7 @@ class Learner(StandIn):
         self.trained.append(spec)
         leave(Record(self.root, spec.key), spec)
         future: Future[AttemptOutcome] = Future()
-        future.set_result(AttemptOutcome("finished", busy_seconds=1.0))
+        future.set_result(AttemptOutcome(RunState.FINISHED, busy_seconds=1.0))
         return future
 
 

@@ -14,6 +14,7 @@ from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_state import RunState
 from ablab.records.status import StatusReader
 from ablab.report import sentences
 from ablab.spec.seeds import runs_spared
@@ -147,7 +148,7 @@ class FailsOnce(StandIn):
             (self.root / "runs" / spec.key / "result.json").unlink()
             Record(self.root, spec.key).fail("RuntimeError: no")
             future = type(future)()
-            future.set_result(AttemptOutcome("failed", "RuntimeError: no"))
+            future.set_result(AttemptOutcome(RunState.FAILED, "RuntimeError: no"))
         return future
 
 
@@ -170,7 +171,7 @@ def test_a_cancelled_run_holds_it_too_and_the_others_are_trained(carry_out, tmp_
     first = session.planned.plan.runs[0]
     for run in session.planned.plan.runs:
         (tmp_path / "home" / "runs" / run.key / "result.json").unlink()
-    Record(tmp_path / "home", first.key).ask_to_stop("enough")
+    Record(tmp_path / "home", first.key).stop.request("enough")
     _, again, tally = carry_out("{start: 2, max: 3}", more="margin: 0.001\n")
     assert len(again.trained) == 5
     assert list(tally.stopped) == [first.key]

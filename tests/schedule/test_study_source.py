@@ -8,6 +8,7 @@ import pytest
 from ablab.design.expand import parts_of
 from ablab.plan.planner import Planner
 from ablab.records.outcome import AttemptOutcome
+from ablab.records.run_state import RunState
 from ablab.schedule.factory import source_of
 from ablab.schedule.source import Listed, ignore
 from ablab.schedule.study_source import StudySource
@@ -25,7 +26,7 @@ class Heard(Listed):
         self.seen.append([spec.part for spec in running])
 
     def ended(self, spec, report):
-        self.told.append((spec.part, spec.seed, spec.arm, report.status))
+        self.told.append((spec.part, spec.seed, spec.arm, report.state))
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def test_a_run_that_two_want_is_handed_out_once_and_both_hear_its_end(joined):
     assert [spec.part for spec in handed] == ["steps 4"] * 4 + ["steps 8"] * 4
     assert source.next() is None
     assert source.done
-    source.ended(handed[0], AttemptOutcome("finished"))
+    source.ended(handed[0], AttemptOutcome(RunState.FINISHED))
     assert first.told == [("steps 4", 1, "gpt2", "finished")]
     assert second.told == [("tokens 256", 1, "gpt2", "finished")]
     assert third.told == []
@@ -61,7 +62,7 @@ def test_a_run_that_finished_for_one_is_not_handed_out_for_another(joined):
     ended = []
     while (spec := source.next()) is not None:
         ended.append(spec.key)
-        source.ended(spec, AttemptOutcome("finished"))
+        source.ended(spec, AttemptOutcome(RunState.FINISHED))
     assert len(ended) == len(set(ended)) == 8
     assert len(second.told) == 4
 

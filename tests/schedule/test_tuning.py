@@ -11,6 +11,7 @@ from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_state import RunState
 from ablab.schedule.initial_points import spread
 from ablab.spec.tune import Range
 from ablab.tracking.optuna.study import Interval, Proposer
@@ -257,8 +258,8 @@ def test_a_cancelled_trial_ends_the_tuning_until_the_next_run(tmp_path, study_te
     source = planned(request, root).source
     spec = source.next()
     assert spec is not None
-    Record(root, spec.key).ask_to_stop("enough")
-    source.ended(spec, AttemptOutcome("stopped", "enough"))
+    Record(root, spec.key).stop.request("enough")
+    source.ended(spec, AttemptOutcome(RunState.CANCELLED, "enough"))
     assert source.done
     assert source.next() is None
     home = make_home(root)
@@ -267,7 +268,7 @@ def test_a_cancelled_trial_ends_the_tuning_until_the_next_run(tmp_path, study_te
     again = session.planned.source.next()
     assert again is not None
     assert again.key == spec.key
-    assert not Record(root, spec.key).stop_asked
+    assert not Record(root, spec.key).stop.requested
 
 
 def test_what_one_study_prunes_is_a_whole_run_in_another(carry_out, tmp_path):
@@ -275,7 +276,7 @@ def test_what_one_study_prunes_is_a_whole_run_in_another(carry_out, tmp_path):
     session, executor, _ = carry_out(pruning)
     victim = next(s for s in executor.trained if s.trial == 1 and s.arm == "gpt2")
     (tmp_path / "home" / "runs" / victim.key / "result.json").unlink()
-    Record(tmp_path / "home", victim.key).ask_to_stop(
+    Record(tmp_path / "home", victim.key).stop.request(
         "it lagged", "pruned", session.planned.source.owner
     )
     _, same, _ = carry_out(pruning)
@@ -329,9 +330,9 @@ def test_a_lagging_trial_is_asked_to_stop(carry_out, tmp_path):
     source = planned(session.planned.request, tmp_path / "home").source
     for spec in trials:
         for rung in (1, 2):
-            Record(tmp_path / "home", spec.key).append_metrics(
+            Record(tmp_path / "home", spec.key).metrics.append(
                 rung, {"val/bpb": response(spec) + 1 / rung}
             )
     source.watch(trials)
-    asked = [Record(tmp_path / "home", spec.key).pruned for spec in trials]
+    asked = [Record(tmp_path / "home", spec.key).stop.pruned for spec in trials]
     assert asked == [False, True, False, True]  # the better half of those that came as far

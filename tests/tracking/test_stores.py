@@ -242,18 +242,18 @@ def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path,
     tracker.started(spec)
     record = Record(tmp_path / "home", spec.key)
     (record.folder / "result.json").rename(tmp_path / "result.json")  # it is under way
-    record.keep_metrics(2)
+    record.metrics.truncate(2)
     with plain(tmp_path / "server", port):
         tracker._backoff.retry_now()  # the wait is over
         tracker.tick([spec])
         assert display.said[-1] == "MLflow answers again: it was sent what it missed"
         assert shown(address).children[spec.key].info.status == "RUNNING"
-        record.append_metrics(3, {"train/loss": 4.0})
+        record.metrics.append(3, {"train/loss": 4.0})
     tracker.ended(spec, "interrupted")  # and gone in the middle
     assert display.said[-1].startswith("MLflow is behind")
     with plain(tmp_path / "server", port):
-        record.keep_metrics(2)  # another attempt goes on from step 2, and measures step 3 again
-        record.append_metrics(3, {"train/loss": 4.0})
+        record.metrics.truncate(2)  # another attempt goes on from step 2, and measures step 3 again
+        record.metrics.append(3, {"train/loss": 4.0})
         (tmp_path / "result.json").rename(record.folder / "result.json")
         for _ in range(2):
             sync_command("x", to=address, home=tmp_path / "home")
@@ -379,7 +379,7 @@ def test_what_two_drivers_send_stands_there_once(made, tmp_path):
     spec = next(iter(plan.unique.values()))
     record = Record(home.root, spec.key)
     result = (record.folder / "result.json").rename(tmp_path / "result.json")  # it is under way
-    record.keep_metrics(1)
+    record.metrics.truncate(1)
     study = StudyRecord(home, "x", session.record.revision)
     first, second = (
         MlflowTracker(study, session.planned.study, pytest.fail, uri) for _ in range(2)
@@ -388,11 +388,11 @@ def test_what_two_drivers_send_stands_there_once(made, tmp_path):
         tracker.open(plan)
         tracker.started(spec)  # both hand it out, and the second trains it
         tracker.tick([spec])
-    record.append_metrics(2, {"val/bpb": 3.0, "train/loss": 5.0})
+    record.metrics.append(2, {"val/bpb": 3.0, "train/loss": 5.0})
     second.ended(spec, "interrupted")
-    record.keep_metrics(1)
+    record.metrics.truncate(1)
     first.started(spec)  # it goes on from an earlier checkpoint
-    record.append_metrics(2, {"val/bpb": 3.0, "train/loss": 5.0})
+    record.metrics.append(2, {"val/bpb": 3.0, "train/loss": 5.0})
     first._last_tick = 0.0
     first.tick([spec])
     result.rename(record.folder / "result.json")

@@ -14,6 +14,7 @@ from ablab.execute.attempt import exit_cause
 from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.spec.study import Study
 from ablab.train.parallel import ParallelLayout
 
@@ -88,8 +89,8 @@ def outcome_of(future: "Future[AttemptOutcome]") -> AttemptOutcome:
         cause = exit_cause(error.exitcode)
         if error.exitcode == -signal.SIGKILL:
             cause += ": was memory short?"
-        return AttemptOutcome("lost", f"the worker process died ({cause})", pid=error.pid)
+        return AttemptOutcome(RunState.LOST, f"the worker process died ({cause})", pid=error.pid)
     except BrokenProcessPool:
-        return AttemptOutcome("unstarted", "the worker process died while starting")
+        return AttemptOutcome(RunState.UNSTARTED, "the worker process died while starting")
     except (Exception, SystemExit) as error:
-        return AttemptOutcome("failed", f"{type(error).__name__}: {error}")
+        return AttemptOutcome(RunState.FAILED, f"{type(error).__name__}: {error}")

@@ -14,6 +14,7 @@ from ablab.plan.plan import StudyPlan
 from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.spec.study import Study
 from ablab.tracking.backoff import Backoff
 from ablab.tracking.mlflow import writer
@@ -24,7 +25,8 @@ from ablab.tracking.mlflow.parameters import RunParameters
 
 # MLflow's server drops a connection that was silent for five seconds.
 _SECONDS_BETWEEN_TICKS = 4.0
-_STATUSES = {"finished": "FINISHED", "failed": "FAILED"}
+# MLflow's status of a run that ended; KILLED in any other state.
+_MLFLOW_STATUS = {RunState.FINISHED: "FINISHED", RunState.FAILED: "FAILED"}
 ProgressCallback = Callable[[int, int], None]
 
 
@@ -48,7 +50,7 @@ class MlflowTracker:
         self.say = say
         self.uri = uri or record.home.tracking_uri(study)
         self._parameters = RunParameters(study)
-        self._statuses: dict[str, str] = {}  # of runs that were started: "running" or how it ended
+        self._states: dict[str, RunState] = {}  # of the runs that were started
         self._store: OpenStudy | None = None  # None while the store is away
         self._backoff = Backoff()
         self._last_tick = 0.0  # monotonic seconds
@@ -69,7 +71,7 @@ class MlflowTracker:
 
     def started(self, spec: RunSpec) -> None:
         """Show a run as RUNNING."""
-        self.set_status(spec, "running")
+        self.set_state(spec, RunState.RUNNING)
         self._attempt(lambda store: self._start(store, spec))
 
     def tick(self, running: Sequence[RunSpec]) -> None:
@@ -80,10 +82,10 @@ class MlflowTracker:
             for spec in running:
                 self._attempt(lambda store, spec=spec: self._send(store, spec))
 
-    def ended(self, spec: RunSpec, status: str) -> None:
-        """Show how a run ended: "finished", "failed", or otherwise."""
-        self.set_status(spec, status)
-        self._attempt(lambda store: self._end(store, spec, status))
+    def ended(self, spec: RunSpec, state: RunState) -> None:
+        """Show how a run ended."""
+        self.set_state(spec, state)
+        self._attempt(lambda store: self._end(store, spec, state))
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
         """Attach the report's files to the parent and end it.
@@ -106,9 +108,9 @@ class MlflowTracker:
         """Set the study's runs to those of `plan`, without writing."""
         self._parameters.set_plan(plan)
 
-    def set_status(self, spec: RunSpec, status: str) -> None:
-        """Set the status of a run ("running", or how it ended), without writing."""
-        self._statuses[spec.key] = status
+    def set_state(self, spec: RunSpec, state: RunState) -> None:
+        """Set the state of a run that was started, without writing."""
+        self._states[spec.key] = state
 
     def write(
         self, files: Sequence[Path], status: str, progress: ProgressCallback = no_progress
@@ -149,13 +151,13 @@ class MlflowTracker:
     def _connect(self, progress: ProgressCallback = no_progress) -> OpenStudy:
         store = open_study(self.record, self.study, self.uri)
         self._show_finished(store, self._parameters.specs.values(), progress)
-        for key, status in self._statuses.items():
+        for key, state in self._states.items():
             spec = self._parameters.specs[key]
             self._start(store, spec)
-            if status == "running":
+            if state == RunState.RUNNING:
                 self._send(store, spec)
             else:
-                self._end(store, spec, status)
+                self._end(store, spec, state)
         return store
 
     def _close(self, store: OpenStudy, files: Sequence[Path], status: str) -> None:
@@ -174,18 +176,18 @@ class MlflowTracker:
         record = self._record(spec)
         if spec.key in store.children and not writer.is_up_to_date(store, record):
             with store.refusals_noted(spec.key):
-                writer.log_rows(store, spec.key, record.metrics())
+                writer.log_rows(store, spec.key, record.metrics.rows())
 
-    def _end(self, store: OpenStudy, spec: RunSpec, status: str) -> None:
+    def _end(self, store: OpenStudy, spec: RunSpec, state: RunState) -> None:
         def end(record: Record) -> None:
             if spec.key in store.children or spec.key in store.refused:
                 self._prepare_child(store, spec)
-                writer.log_rows(store, spec.key, record.metrics())
-                if status == "finished":
+                writer.log_rows(store, spec.key, record.metrics.rows())
+                if state == RunState.FINISHED:
                     writer.log_result(store, record)
                     writer.log_run_model(store, spec, record, self._parameters.of(spec))
-                writer.end_child(store, record, _STATUSES.get(status, "KILLED"))
-            elif status == "finished":
+                writer.end_child(store, record, _MLFLOW_STATUS.get(state, "KILLED"))
+            elif state == RunState.FINISHED:
                 self._write_finished(store, spec)
 
         self._update(store, spec, end)
@@ -224,7 +226,7 @@ class MlflowTracker:
         origin = record.spec.study if record.spec else self.record.name
         if origin == self.record.name:
             self._prepare_child(store, spec)
-            writer.log_rows(store, spec.key, record.metrics())
+            writer.log_rows(store, spec.key, record.metrics.rows())
             writer.log_result(store, record)
             writer.log_run_model(store, spec, record, self._parameters.of(spec))
         else:

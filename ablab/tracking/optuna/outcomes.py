@@ -8,7 +8,7 @@ from ablab.tracking.optuna.study import Outcome
 
 def rungs(record: Record, metric: str) -> dict[int, float]:
     """Return a run's values of `metric` by the number of the validation, from 1."""
-    values = [row[metric] for row in record.metrics() if metric in row]
+    values = [row[metric] for row in record.metrics.rows() if metric in row]
     return dict(enumerate(values, start=1))
 
 
@@ -18,7 +18,7 @@ def outcome(record: Record, metrics: Sequence[str], owner: str) -> Outcome | Non
     A trial that diverged has no values. `pruned` is set only if `owner` pruned it.
     """
     result = record.result
-    pruned = record.pruned_by == owner
+    pruned = record.stop.pruned_by == owner
     if result is None and not pruned and record.failure is None:
         return None
     values = None

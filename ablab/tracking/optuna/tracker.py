@@ -12,6 +12,7 @@ from ablab.plan.plan import StudyPlan, shown_options
 from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.records.study_content import Arm
 from ablab.spec.addresses import fault
 from ablab.spec.study import Study
@@ -58,7 +59,7 @@ class OptunaTracker:
     def tick(self, running: Sequence[RunSpec]) -> None:
         """Do nothing: a trial is added when its run has ended."""
 
-    def ended(self, spec: RunSpec, status: str) -> None:
+    def ended(self, spec: RunSpec, state: RunState) -> None:
         """Show a run that ended."""
         self._attempt(lambda: self._show([spec]))
 

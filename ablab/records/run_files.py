@@ -1,0 +1,141 @@
+"""Files of a run's record that several processes read and write while the run is under way."""
+
+import json
+import socket
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ablab.files import read_json, write_atomically, write_json
+from ablab.records.run_state import RunState
+
+StopKind = Literal["cancelled", "pruned"]
+
+
+class StopRequest:
+    """A request that a run stop, in the file `path`.
+
+    Whoever trains the run writes a checkpoint and ends, and nobody begins it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def request(self, reason: str, kind: StopKind = "cancelled", owner: str = "") -> None:
+        """Ask the run to stop.
+
+        Args:
+            reason: why, for people.
+            kind: `cancelled` until the run is requested again, or `pruned` for good, since a tuning
+                or a search has seen enough.
+            owner: the study that prunes.
+
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        content = {"reason": reason, "kind": kind, "owner": owner, "time": time.time()}
+        # Unsynced: thousands may be asked at once, and a power cut stops them anyway.
+        write_json(self._path, content, sync=False)
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run is asked to stop."""
+        return self._path.exists()
+
+    @property
+    def reason(self) -> str:
+        """Why it is asked to stop; empty if it is not."""
+        return self._read().get("reason", "")
+
+    @property
+    def pruned(self) -> bool:
+        """Whether a study ended the run early, as a trial that lagged behind."""
+        return self._read().get("kind") == "pruned"
+
+    @property
+    def pruned_by(self) -> str | None:
+        """The study that pruned the run, which is a run like others to any other study."""
+        content = self._read()
+        return content.get("owner", "") if content.get("kind") == "pruned" else None
+
+    @property
+    def state(self) -> RunState:
+        """State of a run that has stopped."""
+        return RunState.PRUNED if self.pruned else RunState.CANCELLED
+
+    def withdraw(self) -> None:
+        """Withdraw a cancellation. A run that was pruned stays so."""
+        if not self.pruned:
+            self._path.unlink(missing_ok=True)
+
+    def withdraw_pruning(self) -> None:
+        """Withdraw a pruning, for another study that needs the whole run."""
+        if self.pruned:
+            self._path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any]:
+        return read_unsynced(self._path)
+
+
+class MetricsLog:
+    """What a run measured, a row per step: `step`, `time` (Unix), and metrics by name."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all rows. A line that was cut off by a kill is left out."""
+        return _read_rows(self._path)
+
+    def append(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Append a row."""
+        _append_row(self._path, {"step": step, "time": time.time(), **metrics})
+
+    def truncate(self, last_step: int) -> None:
+        """Drop the rows after `last_step`: a run that resumes measures them again."""
+        rows = [row for row in self.rows() if row["step"] <= last_step]
+        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        write_atomically(self._path, lambda file: file.write(content))
+
+
+class AttemptLog:
+    """The attempts at a run that failed: `reason`, `time` (Unix), `host` and `pid`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the attempts, oldest first."""
+        return _read_rows(self._path)
+
+    def add(self, reason: str, pid: int | None = None) -> None:
+        """Add an attempt that failed. The run may be tried again."""
+        row = {"reason": reason, "time": time.time(), "host": socket.gethostname(), "pid": pid}
+        _append_row(self._path, row)
+
+
+def read_unsynced(path: Path) -> dict[str, Any]:
+    """Return a file that was written without syncing; empty if there is none, or a power cut
+    damaged it.
+    """
+    try:
+        content = read_json(path)
+    except ValueError:  # neither JSON nor text
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _append_row(path: Path, row: Mapping[str, Any]) -> None:
+    # The folder is made again: it may have been removed meanwhile.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """The complete lines of a file of JSON lines."""
+    try:
+        lines = path.read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
