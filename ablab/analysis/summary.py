@@ -114,7 +114,6 @@ class PartSummary:
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
-        trials = [{**asdict(trial), "state": trial.status} for trial in self.trials]
         return {
             "part": self.label,
             "metric": self.metric,
@@ -132,8 +131,8 @@ class PartSummary:
             "noise_floor": self.noise_floor,
             "detectable_effect": self.detectable_effect,
             "margin": self.margin,
-            "trials": trials,
-            "tuning": [asdict(arm) for arm in self.tuning],
+            "trials": [trial.as_json() for trial in self.trials],
+            "tuning": [arm.as_json() for arm in self.tuning],
             "shared": self.shared,
             "survivors": dict(self.survivors),
             "not_compared": dict(self.not_compared),

@@ -1,7 +1,7 @@
 """The results of the trials of a tuning or a search."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,10 @@ class TrialSummary:
         """Its state in a word."""
         return "diverged" if self.diverged else self.state.value
 
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {**asdict(self), "state": self.status}
+
 
 @dataclass(frozen=True)
 class ArmTuning:
@@ -51,6 +55,10 @@ class ArmTuning:
     """Options that its runs have; None until all trials ended."""
     edges: list[str]
     """Those of them that are the lowest or the highest that was tried."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON types."""
+        return {**asdict(self), "trials": [trial.as_json() for trial in self.trials]}
 
 
 def trials_of(part: PartContent, home: Path) -> list[TrialSummary]:

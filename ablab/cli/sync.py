@@ -53,8 +53,9 @@ def sync(
     records = records_of(make_home(home), study, profile)
     if not records[-1].path.exists():
         records[-1].read()  # raises UserError, since this revision has never been run
+    records = _readable(records)
     uri = to or tracked_at(records[-1], study, profile)
-    run_count = _write(_readable(records), uri)
+    run_count = _write(records, uri)
     print(f"{records[-1].name}: {run_count} runs stand in {redacted(uri, uri)}")
 
 

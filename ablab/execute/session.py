@@ -192,7 +192,8 @@ class Session:
             content = self.record.read()
         except UserError:  # none was written yet
             return
-        if content.version < VERSION:
+        planned = self.planned.plan.unique.keys()
+        if content.version < VERSION and not planned & content.entries.keys():
             self.display.say(
                 "this study was last run by an earlier version of ablab, whose runs can be "
                 "reported and exported but not reused: all runs are trained again"

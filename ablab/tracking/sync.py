@@ -130,10 +130,12 @@ def _trial_arm(arms: Mapping[str, Arm], spec: RunSpec, entry: TrialEntry | None)
         batches=spec.batches,
         recipe=spec.recipe,
     )
+    recipe = {**arm.recipe, **spec.recipe}
     if entry is None:
-        return arm
-    recipe = {**arm.recipe, **spec.recipe} if entry.recipe is None else entry.recipe
-    return replace(arm, recipe=recipe, params=entry.params)
+        return replace(arm, recipe=recipe)
+    return replace(
+        arm, recipe=recipe if entry.recipe is None else entry.recipe, params=entry.params
+    )
 
 
 def _shared(record: StudyRecord, part: PartContent, arms: Mapping[str, Arm]) -> SharedRecipe | None:

@@ -223,15 +223,16 @@ def test_plan(ablab, tmp_path, study_text):
     content = json.loads(out(ablab("plan", "x.yaml", "--json")))
     assert content["study"] == "x"
     assert (content["runs"], content["to_train"]) == (16, 16)
-    assert content["arms"][1]["name"] == "llama - no_bias"
-    assert content["arms"][1]["plugins"] == [
+    (part,) = content["parts"]
+    assert part["arms"][1]["name"] == "llama - no_bias"
+    assert part["arms"][1]["plugins"] == [
         "pre_norm",
         "rmsnorm",
         "rope",
         "swiglu",
         "untied_embeddings",
     ]
-    assert set(content["arms"][0]) >= {
+    assert set(part["arms"][0]) >= {
         "name",
         "plugins",
         "parameters",
@@ -248,8 +249,9 @@ def test_plan(ablab, tmp_path, study_text):
 def test_the_flagship_plans(ablab):
     file = ROOT / "studies" / "gpt2_vs_llama.yaml"
     content = json.loads(out(ablab("plan", file, "--json")))
-    assert (content["runs"], len(content["arms"])) == (48, 16)
-    assert {a["name"] for a in content["arms"]} >= {"llama", "gpt2"}
+    (part,) = content["parts"]
+    assert (content["runs"], len(part["arms"])) == (48, 16)
+    assert {a["name"] for a in part["arms"]} >= {"llama", "gpt2"}
     generator = "generator: untied_embeddings = no_bias × rmsnorm × rope"
     assert generator in content["notes"]
     text = out(ablab("plan", file))

@@ -12,6 +12,7 @@ import pytest
 
 from tests.cli.test_interrupts import start, until
 from tests.conftest import command, environment
+from tests.study_records import write_study
 
 pytestmark = pytest.mark.system
 
@@ -77,7 +78,7 @@ def test_a_study_at_work_is_watched_cancelled_and_removed(ablab, endless, begin)
     assert "to be tried again: 1 run," in ablab("retry", key[:8]).stdout
     assert "0 of 4 runs done, 1 waiting, 3 cancelled" in ablab("status", "x").stdout
     (listed,) = json.loads(ablab("studies", "--json").stdout)
-    assert (listed["study"], listed["runs"], listed["done"], listed["failed"]) == ("x", 4, 0, 0)
+    assert (listed["study"], listed["runs"], listed["finished"], listed["failed"]) == ("x", 4, 0, 0)
     assert re.search(
         r"x  revision \w+  0/4 runs  last run \d{4}-\d\d-\d\d .*Does any", ablab("studies").stdout
     )
@@ -93,10 +94,7 @@ def test_a_study_at_work_is_watched_cancelled_and_removed(ablab, endless, begin)
 
 @pytest.mark.parametrize("name", ["status", "cancel", "retry", "rm"])
 def test_unknown_targets(tmp_path, name):
-    (tmp_path / "studies" / "flagship").mkdir(parents=True)
-    (tmp_path / "studies" / "flagship" / "r1.json").write_text(
-        json.dumps({"runs": [], "config": {"question": ""}})
-    )
+    write_study(tmp_path, "flagship", [])
     arguments = command(name, "flagshp", "--home", tmp_path)
     result = subprocess.run(
         arguments, capture_output=True, text=True, env=environment(), check=False, cwd=tmp_path

@@ -48,7 +48,8 @@ def test_the_skeleton_passes_its_own_test_and_stands_in_a_study(ablab, tmp_path,
     (tmp_path / "x.yaml").write_text(study.replace("seeds: 2", "seeds: 1"))
     planned = ablab("plan", "x.yaml", "--plugins", tmp_path / "ideas", "--json")
     assert planned.returncode == 0, planned.stderr
-    base, mine = json.loads(planned.stdout)["arms"]
+    (part,) = json.loads(planned.stdout)["parts"]
+    base, mine = part["arms"]
     assert set(mine["plugins"]) - set(base["plugins"]) == {"my_idea(slope=2.0)"}
     done = ablab(
         "run",

@@ -110,10 +110,8 @@ def alone(file):
 def record(home):
     """The study as it was decided."""
     (file,) = home.glob("studies/x/*.json")
-    content = json.loads(file.read_text())
-    return {
-        name: content[name] for name in ("arms", "runs", "trials", "shared", "contrasts", "notes")
-    }
+    (part,) = json.loads(file.read_text())["parts"]
+    return {name: part[name] for name in ("arms", "runs", "trials", "shared", "contrasts", "notes")}
 
 
 def trained(home):

@@ -116,13 +116,14 @@ def test_report_json(smoke, ablab):
     content = json.loads(
         ablab("report", "gpt2_vs_llama@smoke", "--json", "--home", smoke[0]).stdout
     )
-    assert content["metric"] == "val/bpb"
-    arms = {a["name"]: a for a in content["arms"]}
+    (part,) = content["parts"]
+    assert part["metric"] == "val/bpb"
+    arms = {a["name"]: a for a in part["arms"]}
     assert arms["gpt2"]["n"] == 2
     values = [v["value"] for v in arms["gpt2"]["values"]]
     assert arms["gpt2"]["mean"] == pytest.approx(sum(values) / 2)
     assert [v["seed"] for v in arms["gpt2"]["values"]] == [1, 2]
-    effects = {e["name"]: e for e in content["effects"]}
+    effects = {e["name"]: e for e in part["effects"]}
     assert effects["rope"]["kind"] == "change"
     # GPT-2 itself is no part of the fraction of resolution III.
     with_rope = [a["mean"] for name, a in arms.items() if name == "llama" or "+ rope" in name]
@@ -253,7 +254,8 @@ def test_a_crash_costs_the_run_that_crashed(ablab, tmp_path, study_text):
     assert "4 of 8 runs failed" in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
     content = json.loads(ablab("report", "x", "--json").stdout)
-    counts = {a["name"]: a["n"] for a in content["arms"]}
+    (part,) = content["parts"]
+    counts = {a["name"]: a["n"] for a in part["arms"]}
     assert counts == {"base": 2, "dead": 0, "wrong": 0, "fine": 2}
     reasons = sorted(set(content["failed"].values()))
     assert reasons[0] == "RuntimeError: this model cannot run"
@@ -265,7 +267,7 @@ def test_a_crash_costs_the_run_that_crashed(ablab, tmp_path, study_text):
         2,
         2,
     ]  # what a model raises is not tried again
-    effects = {e["name"]: e["estimate"] for e in content["effects"]}
+    effects = {e["name"]: e["estimate"] for e in part["effects"]}
     assert effects["dead"] is None
     assert effects["fine"] is not None
 
@@ -275,8 +277,8 @@ def test_a_diverged_arm_is_a_result(ablab, tmp_path, study_text):
     result = ablab("run", "x.yaml", "recipe.lr=1e9", "recipe.clip=0")
     assert result.returncode == 0, result.stderr
     assert "diverged" in result.stdout.lower()
-    content = json.loads(ablab("report", "x", "--json").stdout)
-    assert content["effects"][0]["estimate"] is None
+    (part,) = json.loads(ablab("report", "x", "--json").stdout)["parts"]
+    assert part["effects"][0]["estimate"] is None
 
 
 def test_a_tracker_that_does_not_answer_costs_no_run(ablab, tmp_path, study_text, monkeypatch):

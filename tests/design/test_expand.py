@@ -2,14 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
-from ablab.plan.study_content import study_content
 from ruamel.yaml import YAML
 
 from ablab.errors import UserError
 from ablab.execute.manage import cancel, find_target
 from ablab.execute.session import Request, Session, planned
+from ablab.plan.content import study_content
 from ablab.records.home import StudyRecord, make_home
 from ablab.records.status import StatusReader
 from tests.standin import Silent, StandIn
@@ -24,7 +25,7 @@ scales:
 
 
 def steps(spec):
-    return sum(count for _, count in spec.batches)
+    return spec.batches.steps
 
 
 def response(spec):
@@ -80,23 +81,22 @@ def test_each_budget_is_a_part_whose_runs_spend_it(carry_out):
     ]
     assert len({spec.label for spec in executor.trained}) == len(executor.trained) == 12
     assert executor.trained[0].label == "steps 4 · gpt2 · seed 1"
-    parts = session.record.read()["parts"]
-    assert [part["label"] for part in parts] == ["steps 4", "tokens 512", "steps 16"]
-    assert [part["config"]["budget"]["steps"] for part in parts] == [4, None, 16]
-    assert {part["baseline"] for part in parts} == {"gpt2"}
+    parts = session.record.read().parts
+    assert [part.label for part in parts] == ["steps 4", "tokens 512", "steps 16"]
+    assert [part.study.budget.steps for part in parts] == [4, None, 16]
+    assert {part.baseline for part in parts} == {"gpt2"}
 
 
 def test_a_part_is_what_the_study_with_its_budget_alone_would_be(carry_out, ask):
     session, _ = carry_out(BUDGETS)
-    part = session.record.read()["parts"][0]
+    whole = session.record.read()
     asked, home = ask("budget: {steps: 4}")
     alone = StudyRecord(home, "alone", "r")
-    alone.write(study_content(asked.study, asked.plan), {})
-    content = alone.read()
-    assert "parts" not in content
-    assert "budgets" not in content["config"]
-    same = ("config", "arms", "runs", "contrasts", "infeasible", "notes", "expected", "trials")
-    assert {name: part[name] for name in same} == {name: content[name] for name in same}
+    alone.write(study_content(alone, asked.study, asked.plan, whole.sources))
+    (part,) = alone.read().parts
+    assert part.label == ""
+    assert part.study.budgets is None
+    assert replace(whole.parts[0], label="") == part
     assert asked.settled(home.root) == set(asked.plan.unique), (
         "what a part trained is not trained again"
     )
@@ -155,7 +155,7 @@ def test_a_run_that_two_parts_want_is_trained_once(carry_out):
     session, executor = carry_out("budgets: [{steps: 4}, {tokens: 256}]")
     assert len(executor.trained) == 4
     status = StatusReader(session.record).read()
-    assert (status.runs.total, status.runs.done, status.to_come) == (4, 4, 0)
+    assert (status.runs.total, status.runs.finished, status.to_come) == (4, 4, 0)
 
 
 def test_a_ladder_that_was_cut_off_goes_on(carry_out, tmp_path):

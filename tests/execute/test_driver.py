@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from pebble import ProcessExpired
 
+from ablab.data.batches import Batches
 from ablab.execute import driver as driver_module
 from ablab.execute.driver import Driver
 from ablab.execute.executors.base import outcome_of
@@ -21,7 +22,7 @@ from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
 from ablab.schedule.source import Listed
 
-SPEC = RunSpec("a", "x", "base", 1, "gpt2", (), {}, {}, "data", ((1, 1),), 1.0, (), 30.0)
+SPEC = RunSpec("a", "x", "base", 1, "gpt2", (), {}, {}, "data", Batches(((1, 1),)), 1.0, (), 30.0)
 HANG = "hang"
 
 

@@ -10,7 +10,6 @@ from safetensors.torch import load_file
 import ablab
 from ablab.arch.composition.registry import load_registry
 from ablab.cli import app
-from ablab.data.batches import Batches
 from ablab.data.portable import portable
 from ablab.data.spec import ByteTokenizer, TextData
 from ablab.data.store import open_store, prepare
@@ -68,7 +67,7 @@ def finish(spec, record, store):
         value.arch,
         value.recipe,
         store,
-        batches=Batches(spec.batches),
+        batches=spec.batches,
         seed=spec.seed,
         flops_per_token=spec.flops_per_token,
         folder=record.folder,

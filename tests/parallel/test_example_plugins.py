@@ -49,7 +49,7 @@ def test_losses_and_metrics_are_those_of_one_process(crew, task, expected, layou
     its = replace(its, recipe=replace(its.recipe, checkpointing=checkpointing))
     found = crew.run(layout.processes, trained, its, layout)[0]
     assert losses(found["rows"]) == pytest.approx(losses(one["rows"]), rel=1e-9)
-    assert found["result"]["metrics"] == pytest.approx(one["result"]["metrics"], rel=1e-9)
+    assert found["result"].metrics == pytest.approx(one["result"].metrics, rel=1e-9)
 
 
 def test_micro_batches_change_no_added_loss(crew, task, expected):

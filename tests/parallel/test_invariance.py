@@ -53,9 +53,10 @@ def test_losses_metrics_and_weights_are_those_of_one_process(crew, task, one, la
     expected = one(expression)
     assert len(losses(expected["rows"])) == 20
     assert losses(main["rows"]) == pytest.approx(losses(expected["rows"]), rel=1e-9)
-    assert main["result"]["metrics"] == pytest.approx(expected["result"]["metrics"], rel=1e-9)
+    assert main["result"].metrics == pytest.approx(expected["result"].metrics, rel=1e-9)
     for figure in ("tokens", "flops", "parameters"):
-        assert main["result"]["cost"][figure] == expected["result"]["cost"][figure]
+        cost = f"cost/{figure}"
+        assert main["result"].value(cost) == expected["result"].value(cost)
     weights = load_file(its.folder / "model.safetensors")
     assert weights.keys() == expected["weights"].keys()
     assert all(
@@ -73,8 +74,8 @@ def test_batches_that_do_not_divide_are_shared_without_bias(crew, task, layout):
         0
     ]
     assert losses(found["rows"]) == pytest.approx(losses(expected["rows"]), rel=1e-9)
-    assert found["result"]["metrics"] == pytest.approx(expected["result"]["metrics"], rel=1e-9)
-    assert found["result"]["cost"]["tokens"] == (2 + 6 + 21) * 16
+    assert found["result"].metrics == pytest.approx(expected["result"].metrics, rel=1e-9)
+    assert found["result"].cost.tokens == (2 + 6 + 21) * 16
 
 
 @pytest.mark.parametrize("expression", ["gpt2", "palm", "llama"])
@@ -98,7 +99,7 @@ def test_other_precisions_and_activation_checkpointing(crew, task, layout, preci
     )[0]
     bound = {"fp32": 1e-5, "bf16": 1e-2}[precision]
     assert losses(found["rows"]) == pytest.approx(losses(expected["rows"]), rel=bound)
-    assert found["result"]["precision"] == precision
+    assert found["result"].precision == precision
 
 
 @pytest.mark.parametrize("first", ["single", "ddp", "fsdp", "tensor"])
@@ -117,7 +118,7 @@ def test_a_run_goes_on_from_its_checkpoint_on_any_layout(crew, task, one, first,
     assert losses(found["rows"]) == pytest.approx(after, rel=1e-9)
     if first == second == "single":
         assert losses(found["rows"]) == after  # the same layout: exactly
-    assert found["result"]["metrics"] == pytest.approx(expected["result"]["metrics"], rel=1e-9)
+    assert found["result"].metrics == pytest.approx(expected["result"].metrics, rel=1e-9)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -127,7 +128,7 @@ def test_a_run_that_is_stopped_while_it_validates_goes_on(crew, task, one, layou
     found = crew.run(
         LAYOUTS[layout].processes, trained, replace(begun, stop_after=None), LAYOUTS[layout]
     )[0]
-    assert found["result"]["metrics"] == pytest.approx(one("gpt2")["result"]["metrics"], rel=1e-9)
+    assert found["result"].metrics == pytest.approx(one("gpt2")["result"].metrics, rel=1e-9)
 
 
 @pytest.mark.parametrize("layout", [SINGLE, DDP, FSDP, TENSOR], ids=str)
@@ -137,7 +138,7 @@ def test_a_run_goes_on_exactly_on_the_same_layout_with_dropout_too(crew, task, l
     begun = task(expression, stop_after=7)
     crew.run(layout.processes, trained, begun, layout)
     found = crew.run(layout.processes, trained, replace(begun, stop_after=None), layout)[0]
-    assert found["result"]["metrics"] == whole["result"]["metrics"]
+    assert found["result"].metrics == whole["result"].metrics
 
 
 def test_a_run_with_dropout_does_not_go_on_on_another_layout(crew, task):

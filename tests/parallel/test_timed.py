@@ -79,10 +79,10 @@ def test_every_process_ends_with_the_same_step_and_the_numbers_of_one(crew, task
     recipe = replace(task("recipe").recipe, ramp=Straight())
     alone = crew.run(1, timed, task("one", recipe=recipe), SINGLE, 2.1)[0]
     found = crew.run(2, timed, task("two", recipe=recipe), layout, 2.1)
-    assert [rank["result"]["steps"] for rank in found] == [9, 9]
-    assert found[0]["result"]["cost"]["seconds"] == 2.25
-    assert found[0]["result"]["cost"]["tokens"] == alone["result"]["cost"]["tokens"]
-    assert found[0]["result"]["metrics"] == pytest.approx(alone["result"]["metrics"], rel=1e-9)
+    assert [rank["result"].steps for rank in found] == [9, 9]
+    assert found[0]["result"].cost.seconds == 2.25
+    assert found[0]["result"].cost.tokens == alone["result"].cost.tokens
+    assert found[0]["result"].metrics == pytest.approx(alone["result"].metrics, rel=1e-9)
     assert losses(found[0]["rows"]) == pytest.approx(losses(alone["rows"]), rel=1e-9)
     assert found[1]["rows"] == []  # only the main one tells
 
@@ -95,6 +95,6 @@ def test_a_run_goes_on_with_what_is_left_of_its_seconds(crew, task, layout):
     assert all(rank["result"] is None for rank in cut)
     found = crew.run(2, timed, replace(begun, stop_after=None), layout, 2.0)
     assert found[0]["rows"][0] == (3, {"resumed": 3})
-    assert [rank["result"]["steps"] for rank in found] == [8, 8]
-    assert found[0]["result"]["cost"]["seconds"] == 2.0
-    assert found[0]["result"]["metrics"] == pytest.approx(whole["result"]["metrics"], rel=1e-9)
+    assert [rank["result"].steps for rank in found] == [8, 8]
+    assert found[0]["result"].cost.seconds == 2.0
+    assert found[0]["result"].metrics == pytest.approx(whole["result"].metrics, rel=1e-9)

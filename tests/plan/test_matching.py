@@ -108,7 +108,8 @@ def plan(tmp_path, registry, corpus):
         }
         (tmp_path / "x.yaml").write_text(STUDY.format(corpus=corpus, to=to, **settings))
         study, document = load_study(tmp_path / "x.yaml", None, overrides)
-        return make_plan("x", study, document, registry)
+        (part,) = make_plan("x", study, document, registry).parts
+        return part.plan
 
     return call
 
@@ -290,7 +291,7 @@ def test_a_finished_run_of_a_matched_arm_is_generated_from_and_exported(
     assert arm.feed_forward[0] > 171  # one kv head leaves more to the feed-forward
     record = Record(home.root, spec.key)
     assert record.result is not None
-    assert record.result["cost"]["parameters"] == arm.parameters
+    assert record.result.cost.parameters == arm.parameters
     _, model = trained_model(record, registry)
     assert sum(p.numel() for p in model.parameters()) == arm.parameters
     assert list(continuation(home, (spec.key, "the size"), Sampling(5, 0.0, 0), registry))
@@ -311,7 +312,8 @@ def test_the_command_shows_what_is_left(plan, ablab, tmp_path):
     assert told.returncode == 0, told.stderr
     assert "mismatch" in told.stdout
     assert "-0.07%" in told.stdout
-    arms = json.loads(ablab("plan", tmp_path / "x.yaml", "--json").stdout)["arms"]
+    (part,) = json.loads(ablab("plan", tmp_path / "x.yaml", "--json").stdout)["parts"]
+    arms = part["arms"]
     assert arms[0]["mismatch"] == 0.0
     assert arms[1]["mismatch"] == pytest.approx(gated_parameters(170) / gpt2_parameters() - 1)
     assert arms[1]["feed_forward"] == [170, 170]

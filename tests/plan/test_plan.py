@@ -29,7 +29,8 @@ def plan(tmp_path, registry, study_text):
         file = tmp_path / "x.yaml"
         file.write_text(text)
         study, document = load_study(file, None, overrides)
-        return make_plan("x", study, document, registry)
+        (part,) = make_plan("x", study, document, registry).parts
+        return part.plan
 
     return call
 
@@ -115,7 +116,7 @@ def test_a_run_is_rebuilt_from_plain_values(plan, registry):
     for spec in plan().runs:
         assert rebuild(spec, registry).arch.dims.width == 16
     with pytest.raises(UserError, match="changed since the study was planned"):
-        rebuild(replace(plan().runs[0], batches=((4, 5),)), registry)
+        rebuild(replace(plan().runs[0], batches=Batches(((4, 5),))), registry)
 
 
 @pytest.mark.parametrize(
@@ -157,12 +158,12 @@ def test_under_a_budget_of_seconds_the_clock_decides(plan, registry):
     assert made.expected.flops is None
     for spec in made.runs:
         read = RunSpec.read(json.loads(json.dumps(asdict(spec))))
-        assert isinstance(read.allowance, TimeLimit)
-        assert (read.allowance.seconds, read.allowance.batch, len(read.batches)) == (2.5, 4, 0)
+        assert isinstance(read.batches, TimeLimit)
+        assert (read.batches.seconds, read.batches.batch) == (2.5, 4)
         assert rebuild(read, registry).arch.dims.width == 16
         with pytest.raises(UserError, match="changed since the study was planned"):
-            rebuild(replace(read, limit={**asdict(read.allowance), "seconds": 3.0}), registry)
-    assert all(spec.allowance == Batches(((4, 4),)) for spec in plan().runs)
+            rebuild(replace(read, batches=replace(read.batches, seconds=3.0)), registry)
+    assert all(spec.batches == Batches(((4, 4),)) for spec in plan().runs)
 
 
 def test_what_a_run_of_seconds_trains_on_is_in_its_key(plan, monkeypatch):
@@ -210,11 +211,11 @@ def test_a_run_of_another_number_of_threads_is_not_rebuilt(plan, registry):
 
 def test_a_run_of_seconds_is_not_trained_on_another_machine(plan, monkeypatch):
     spec = plan(TIMED).runs[0]
-    assert spec.limit is not None
+    assert isinstance(spec.batches, TimeLimit)
     monkeypatch.setattr(
         "ablab.train.machine.cores", lambda: 1
     )  # each of one process, as the tests have it
-    here = replace(spec, limit={**spec.limit, "machine": machine_here()})
+    here = replace(spec, batches=replace(spec.batches, machine=machine_here()))
     check_machine(here)
     check_machine(plan().runs[0])
     monkeypatch.setattr("ablab.train.machine.cpu_model", lambda: "another CPU")
@@ -234,7 +235,7 @@ def test_a_trial_has_its_share_of_the_seconds(plan):
         ("kind: leave_one_out", "kind: compare"),
         overrides=["tune={lr: [1e-3, 2e-3], trials: 2, share: 0.2}"],
     )
-    assert {trial.run.allowance.seconds for trial in made.trials} == {0.5}
+    assert {trial.run.batches.seconds for trial in made.trials} == {0.5}
     assert made.expected.flops is None
     assert made.expected.trials == 4
     made = plan(
@@ -244,5 +245,5 @@ def test_a_trial_has_its_share_of_the_seconds(plan):
             "to=null",
         ],
     )
-    assert {trial.run.allowance.seconds for trial in made.trials} == {1.25}
+    assert {trial.run.batches.seconds for trial in made.trials} == {1.25}
     assert made.expected.flops is None

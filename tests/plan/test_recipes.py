@@ -42,7 +42,8 @@ def load(tmp_path, corpus):
 def plan(load, registry):
     def call(*changes, registry=registry, **layers):
         study, document = load(*changes, **layers)
-        return make_plan("x", study, document, registry)
+        (part,) = make_plan("x", study, document, registry).parts
+        return part.plan
 
     return call
 
@@ -162,7 +163,7 @@ def test_a_ramp_makes_more_steps_of_the_same_tokens(plan, registry):
     assert [arm.steps for arm in plain.arms] == [40, 40]
     assert all(arm.steps > 40 and abs(arm.tokens - 2560) < 64 for arm in made.arms)
     assert all(
-        spec.batches == made.arms[0].batches.runs and spec.batches[0][0] == 1 for spec in made.runs
+        spec.batches == made.arms[0].batches and spec.batches.runs[0][0] == 1 for spec in made.runs
     )
     by_steps = plan(given(text))
     assert all(arm.steps == 40 and arm.tokens < 2560 for arm in by_steps.arms)

@@ -31,7 +31,8 @@ def write(tmp_path, study_text):
 def plan(write, registry):
     def call(*given, **changes):
         study, document = load_study(write(*given, **changes), None, [])
-        return make_plan("x", study, document, registry)
+        (part,) = make_plan("x", study, document, registry).parts
+        return part.plan
 
     return call
 

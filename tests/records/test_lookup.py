@@ -13,6 +13,8 @@ from ablab.errors import UserError
 from ablab.execute.manage import find_target, plan_removal
 from ablab.records.home import make_home
 from ablab.records.lookup import records_of
+from ablab.records.study_content import RunEntry
+from tests.study_records import write_study
 
 REVISIONS = ("abcd11111111", "abcd22222222", "ef0033333333")  # the latest last
 
@@ -26,13 +28,9 @@ def home(tmp_path):
         ("odd:abcd", REVISIONS[1:2]),
     ):
         for when, revision in enumerate(revisions, start=1):
-            path = tmp_path / "studies" / name / f"{revision}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            runs = [{"arm": "a", "seed": 1, "key": f"{revision}-run"}]
-            path.write_text(
-                json.dumps({"runs": runs, "trials": [], "config": {"question": "Why?"}})
-            )
-            os.utime(path, (when, when))
+            runs = [RunEntry("a", 1, f"{revision}-run")]
+            record = write_study(tmp_path, name, runs, revision=revision)
+            os.utime(record.path, (when, when))
     return make_home(tmp_path)
 
 

@@ -11,14 +11,17 @@ import time
 import psutil
 import pytest
 
+from ablab.data.batches import Batches
 from ablab.execute.worker import Worker
 from ablab.execute.worker_context import WorkerContext
 from ablab.records import lease as lease_module
-from ablab.records.home import StudyRecord, make_home, study_names
+from ablab.records.home import Execution, StudyRecord, make_home, study_names
 from ablab.records.lease import STALE_SECONDS, Lease
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
+from tests.standin import result
 
 
 @pytest.fixture
@@ -118,13 +121,13 @@ def test_wanting_again_forgets_failures_and_cancellations_but_no_pruning_and_no_
     cancelled.stop.request("enough")  # before it has a folder
     cancelled.fail("died", pid=7)
     pruned.stop.request("worse than half", "pruned")
-    assert (cancelled.pruned, pruned.pruned) == (False, True)
+    assert (cancelled.stop.pruned, pruned.stop.pruned) == (False, True)
     for made in (cancelled, pruned):
         made.reset()
     assert (cancelled.stop.requested, cancelled.failure) == (False, None)
     assert (pruned.stop.requested, pruned.stop.reason) == (True, "worse than half")
     assert [(a["reason"], a["pid"]) for a in cancelled.attempts.rows()] == [("died", 7)]
-    cancelled.finish({})
+    cancelled.finish(result(1.0))
     assert len(cancelled.attempts.rows()) == 1
 
 
@@ -162,8 +165,9 @@ def test_what_a_power_cut_left_of_progress_is_none(record, content):
 
 def test_a_study_that_was_removed_beside_its_driver_notes_its_execution(tmp_path):
     study = StudyRecord(make_home(tmp_path), "x", "r1")
-    study.executed({"trained": 3})
-    assert study.executions == [{"trained": 3}]
+    execution = Execution(time=1.0, wall_seconds=2.0, workers=1, busy_seconds=1.5, trained=3)
+    study.executed(execution)
+    assert study.executions == [execution]
     assert study_names(make_home(tmp_path)) == []
 
 
@@ -220,16 +224,18 @@ class Steady(Worker):
         return
 
 
-@pytest.mark.parametrize("status", ["finished", "stopped", "failed"])
-def test_a_run_that_another_driver_has_ended_is_not_trained(tmp_path, record, status):
+@pytest.mark.parametrize("state", [RunState.FINISHED, RunState.CANCELLED, RunState.FAILED])
+def test_a_run_that_another_driver_has_ended_is_not_trained(tmp_path, record, state):
     end = {
-        "finished": lambda: record.finish({}),
-        "stopped": lambda: record.stop.request("no"),
-        "failed": lambda: record.fail("no"),
+        RunState.FINISHED: lambda: record.finish(result(1.0)),
+        RunState.CANCELLED: lambda: record.stop.request("no"),
+        RunState.FAILED: lambda: record.fail("no"),
     }
-    end[status]()
-    spec = RunSpec(record.key, "x", "base", 1, "gpt2", (), {}, {}, "data", ((1, 1),), 1.0, (), 30.0)
+    end[state]()
+    spec = RunSpec(
+        record.key, "x", "base", 1, "gpt2", (), {}, {}, "data", Batches(((1, 1),)), 1.0, (), 30.0
+    )
     report = Steady(WorkerContext(tmp_path), threading.Event()).train(spec)
-    assert report == AttemptOutcome(status, "" if status == "finished" else "no")
+    assert report == AttemptOutcome(state, "" if state == RunState.FINISHED else "no")
     assert not record.lease().path.exists()
-    assert len(record.attempts.rows()) == (status == "failed")
+    assert len(record.attempts.rows()) == (state == RunState.FAILED)

@@ -4,27 +4,26 @@ import json
 import math
 import os
 import time
+from dataclasses import asdict, replace
 
 import pytest
 
 from ablab.errors import UserError
 from ablab.execute.manage import cancel, find_target, plan_removal, remove, retry
-from ablab.records.home import StudyRecord, make_home
+from ablab.records.home import make_home
 from ablab.records.lookup import records_of
 from ablab.records.run_record import Record
 from ablab.records.status import StatusReader
+from ablab.records.study_content import RunEntry, TrialEntry
+from tests.standin import result
+from tests.study_records import write_study
 
 
 def study(root, name, keys, trials=(), revision="r1"):
     """A study's record with a run a key, all of the arm that the key begins with."""
-    runs = [{"arm": key[0], "seed": i, "key": key} for i, key in enumerate(keys)]
-    more = [{"number": i, "arm": key[0], "seed": 1, "key": key} for i, key in enumerate(trials)]
-    path = root / "studies" / name / f"{revision}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        json.dumps({"runs": runs, "trials": more, "config": {"question": "Does it help?"}})
-    )
-    return StudyRecord(make_home(root), name, revision)
+    runs = [RunEntry(key[0], i, key) for i, key in enumerate(keys)]
+    more = [TrialEntry(key[0], 1, key, i, {}) for i, key in enumerate(trials)]
+    return write_study(root, name, runs, more, revision)
 
 
 def run(root, key):
@@ -34,7 +33,7 @@ def run(root, key):
 
 
 def finish(root, key, *, seconds=10.0, diverged=False):
-    run(root, key).finish({"cost": {"seconds": seconds}, "diverged": diverged})
+    run(root, key).finish(replace(result(1.0, seconds=seconds), diverged=diverged))
 
 
 def progress(root, key, share, seconds):
@@ -63,7 +62,7 @@ def test_every_state_is_told(tmp_path):
     run(tmp_path, "c1").lease().path.write_text(json.dumps({"host": "elsewhere", "pid": 5}))
     now = StatusReader(record).read()
     counts = now.runs
-    assert (counts.total, counts.done, counts.diverged, counts.running, counts.waiting) == (
+    assert (counts.total, counts.finished, counts.diverged, counts.running, counts.waiting) == (
         8,
         2,
         1,
@@ -114,9 +113,9 @@ def test_a_reader_sees_what_changes(tmp_path):
     record = study(tmp_path, "x", ["a1", "a2"])
     reader = StatusReader(record)
     finish(tmp_path, "a1", diverged=True)
-    assert (reader.read().runs.done, reader.read().runs.diverged) == (1, 1)
+    assert (reader.read().runs.finished, reader.read().runs.diverged) == (1, 1)
     finish(tmp_path, "a2")
-    assert (reader.read().runs.done, reader.read().runs.diverged, reader.read().settled) == (
+    assert (reader.read().runs.finished, reader.read().runs.diverged, reader.read().settled) == (
         2,
         1,
         True,
@@ -126,14 +125,13 @@ def test_a_reader_sees_what_changes(tmp_path):
 def test_ten_thousand_runs_are_told_in_three_seconds(tmp_path):
     keys = [f"a{i:05}" for i in range(10_000)]
     record = study(tmp_path, "x", keys)
-    result = json.dumps(
-        {"cost": {"seconds": 1.0}, "diverged": False, "metrics": {f"m{i}": 1.0 for i in range(20)}}
-    )
+    metrics = {f"m{i}": 1.0 for i in range(20)}
+    text = json.dumps(asdict(replace(result(1.0), metrics=metrics)))
     for key in keys[:9_000]:
         run(tmp_path, key)
-        (tmp_path / "runs" / key / "result.json").write_text(result)
+        (tmp_path / "runs" / key / "result.json").write_text(text)
     start = time.process_time()
-    assert StatusReader(record).read().runs.done == 9_000
+    assert StatusReader(record).read().runs.finished == 9_000
     assert time.process_time() - start < 3
 
 
@@ -203,7 +201,7 @@ def test_removing_a_study_leaves_what_others_list(tmp_path):
     remove(home, targets, removal)
     assert [p.name for p in (tmp_path / "runs").iterdir()] == ["a2"]
     assert not (tmp_path / "reports" / "x").exists()
-    assert records_of(home, "y", None)[-1].read()["runs"]
+    assert records_of(home, "y", None)[-1].read().parts[0].runs
     both = plan_removal(home, [find_target(home, "y", None)])
     assert both.runs == ("a2",)
 

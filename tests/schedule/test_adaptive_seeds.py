@@ -5,6 +5,7 @@ known.
 import hashlib
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,6 @@ from ablab.records.run_record import Record
 from ablab.records.run_state import RunState
 from ablab.records.status import StatusReader
 from ablab.report import sentences
-from ablab.spec.seeds import runs_spared
 from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn, result
 from tests.standin import carry_out as driven
@@ -58,6 +58,12 @@ def seeds_of(executor):
     return {arm: sorted(seeds) for arm, seeds in found.items()}
 
 
+def spared(session):
+    """Runs fewer than with the maximum of seeds for every arm."""
+    (part,) = summarise(session.record).parts
+    return part.spared
+
+
 ADAPTIVE = "{start: 3, max: 12, until: decided}"
 
 
@@ -66,9 +72,9 @@ def test_a_large_effect_stops_at_the_start(carry_out):
     assert seeds_of(executor) == {"base": [1, 2, 3], "far": [1, 2, 3]}
     expected = session.planned.plan.expected
     assert (expected.runs, expected.most) == (6, 6)
-    assert runs_spared(session.record.read()) == 18
-    assert session.record.read()["baseline"] == "base"
-    assert summarise(session.record).complete
+    assert spared(session) == 18
+    assert session.record.read().parts[0].baseline == "base"
+    assert summarise(session.record).progress.complete
     assert session.missing == 0
 
 
@@ -77,7 +83,7 @@ def test_only_the_open_arm_and_the_baseline_get_more(carry_out):
     seeds = seeds_of(executor)
     assert seeds["far"] == [1, 2, 3]
     assert seeds["base"] == seeds["near"] == list(range(1, 13))
-    assert runs_spared(session.record.read()) == 9
+    assert spared(session) == 9
     assert session.display.expected == 18  # 27 in all, of which nine were known
     now = StatusReader(session.record).read()
     assert (now.runs.total, now.may_come, now.settled) == (27, 0, True)
@@ -113,7 +119,7 @@ def test_arms_of_equal_value_share_what_is_added(carry_out):
         sum(run.arm == arm for run in session.planned.plan.runs) for arm in ("base", "twin", "near")
     ]
     assert trained == max(counts[0], counts[1]) + counts[2]
-    assert runs_spared(session.record.read()) == 8 - trained
+    assert spared(session) == 8 - trained
 
 
 def test_a_factorial_adds_all_its_arms(carry_out):
@@ -122,7 +128,7 @@ def test_a_factorial_adds_all_its_arms(carry_out):
         "{start: 2, max: 4}", "from: gpt2\n", more="margin: 0.0001\n", design=design
     )
     assert list(seeds_of(executor).values()) == [[1, 2, 3, 4]] * 4
-    assert session.record.read()["baseline"] == "gpt2"
+    assert session.record.read().parts[0].baseline == "gpt2"
 
 
 def test_a_driver_that_was_cut_off_anywhere_goes_on_the_same(carry_out, tmp_path):
@@ -159,7 +165,7 @@ def test_a_failed_run_holds_the_decision_until_it_is_there(carry_out):
     assert len(tally.failed) == 1
     expected = session.planned.plan.expected
     assert (expected.runs, expected.most) == (9, 12)
-    assert not summarise(session.record).complete
+    assert not summarise(session.record).progress.complete
     assert StatusReader(session.record).read().may_come == 3
     session.reset()
     _, again, _ = carry_out("{start: 3, max: 4}", more=more)
@@ -180,7 +186,7 @@ def test_a_cancelled_run_holds_it_too_and_the_others_are_trained(carry_out, tmp_
 def test_a_diverged_arm_gets_no_more_seeds(carry_out):
     def diverging(spec):
         return (
-            {**result(9.9), "diverged": True}
+            replace(result(9.9), diverged=True)
             if "rope" in dict(spec.plugins) and spec.seed == 2
             else response(spec)
         )
@@ -192,7 +198,7 @@ def test_a_diverged_arm_gets_no_more_seeds(carry_out):
 
 
 def test_where_all_arms_diverge_nothing_follows(carry_out):
-    _, executor, _ = carry_out(ADAPTIVE, response=lambda spec: {**result(9.9), "diverged": True})
+    _, executor, _ = carry_out(ADAPTIVE, response=lambda spec: replace(result(9.9), diverged=True))
     assert len(executor.trained) == 9
 
 
@@ -207,7 +213,7 @@ def test_the_best_recipes_of_a_tuning_are_confirmed_adaptively(carry_out, tmp_pa
     assert {spec.recipe["lr"] for spec in runs} == {1e-3}
     seeds = {arm: sorted(s.seed for s in runs if s.arm == arm) for arm in ("base", "far", "near")}
     assert seeds == {"base": [1, 2, 3, 4], "far": [1, 2], "near": [1, 2, 3, 4]}
-    assert summarise(session.record).complete
+    assert summarise(session.record).progress.complete
     keys = [spec.key for spec in executor.trained]
     for lost in (3, 8, 13):
         for key in keys[lost:]:
@@ -228,7 +234,8 @@ def test_a_plan_says_what_there_is_at_least_and_at_most(ablab, tmp_path, study_t
         "0.5 % of the mean of gpt2"
     ) in shown
     content = json.loads(ablab("plan", "x.yaml", "--json").stdout)
-    assert (content["runs"], content["most_runs"], content["detectable_effect"]) == (8, 24, None)
+    (part,) = content["parts"]
+    assert (content["runs"], content["most_runs"], part["detectable_effect"]) == (8, 24, None)
 
 
 @pytest.mark.parametrize(
@@ -305,13 +312,13 @@ def test_a_twin_brings_no_verdict_forward(tmp_path, study_text, salt):
 
 def test_runs_are_spared_once_all_verdicts_are_there(carry_out):
     session, executor, _ = carry_out(ADAPTIVE, "arms: {base: gpt2, far: gpt2 + rope}\n")
-    done = summarise(session.record)
+    (done,) = summarise(session.record).parts
     assert done.spared == 18
     assert any(
         line.startswith("seeds added where verdicts were open: 18 runs fewer than 12")
         for line in sentences.noise(done)
     )
     (session.home.root / "runs" / executor.trained[-1].key / "result.json").unlink()
-    missing = summarise(session.record)
+    (missing,) = summarise(session.record).parts
     assert (missing.spared, missing.effects[0].verdict) == (None, None)
     assert not any("seeds added" in line for line in sentences.noise(missing))

@@ -1,5 +1,7 @@
 """Search, with a stand-in trainer whose best arms are known."""
 
+from dataclasses import replace
+
 import pytest
 
 from ablab.analysis.costs import UNLIKE
@@ -75,8 +77,9 @@ def test_one_objective_finds_the_best_set_and_confirms_it_on_fresh_seeds(carry_o
     assert {spec.seed for spec in runs} == {1, 2, 3}
     assert {"rope", "swiglu", "rmsnorm"} in sets(runs)
     assert frozenset() in sets(runs)  # the baseline
-    summary = summarise(session.record)
-    assert summary.complete
+    whole = summarise(session.record)
+    assert whole.progress.complete
+    (summary,) = whole.parts
     assert len(summary.arms) == 4
     best = min(summary.arms[1:], key=lambda arm: arm.mean or 9)
     assert {"rope", "swiglu"} <= set(best.name.replace("(", " ").split())
@@ -111,7 +114,7 @@ def test_several_objectives_give_the_front(carry_out):
         frozenset(),
     }
     assert runs == front
-    dominated_by = summarise(session.record).survivors
+    dominated_by = summarise(session.record).parts[0].survivors
     assert dominated_by["gpt2"] == "gpt2 + learned + swiglu"
     assert [name for name, by in dominated_by.items() if by is None] == [
         n for n in dominated_by if n != "gpt2"
@@ -119,10 +122,10 @@ def test_several_objectives_give_the_front(carry_out):
     moved = Record(
         session.record.home.root, next(spec.key for spec in executor.trained if spec.trial is None)
     )
-    moved.finish({**(moved.result or {}), "device": "H100"})
-    summary = summarise(
-        session.record
-    )  # seconds on unlike devices are not compared: nobody is known to be faster
+    assert moved.result is not None
+    moved.finish(replace(moved.result, device="H100"))
+    # Seconds on unlike devices are not compared: nobody is known to be faster.
+    (summary,) = summarise(session.record).parts
     assert set(summary.survivors.values()) == {None}
     told = [line.strip() for line in survival(summary)[1:]]
     assert told == [
@@ -151,7 +154,7 @@ def test_illegal_sets_are_named_and_not_trained(carry_out):
     session, executor = carry_out("  changes: [rope, alibi]\n  trials: 4\n")
     assert {"rope", "alibi"} not in sets(executor.trained)
     assert any("conflict" in reason for reason in session.planned.plan.infeasible.values())
-    assert summarise(session.record).complete
+    assert summarise(session.record).progress.complete
 
 
 def test_a_search_that_was_cut_off_goes_on_to_the_same_end(carry_out, tmp_path):

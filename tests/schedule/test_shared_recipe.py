@@ -3,6 +3,7 @@ known.
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -44,6 +45,12 @@ def carry_out(tmp_path, study_text):
     return call
 
 
+def shared_runs(session):
+    """Runs with one recipe for all arms, as the record of the study has them."""
+    (part,) = session.record.read().parts
+    return part.shared
+
+
 def lowest_mean(rates):
     """By hand: the rate whose mean over both bowls is lowest."""
     means = {lr: 0.3 * math.log2(lr / 1e-3) ** 2 + 0.1 * math.log2(lr / 4e-3) ** 2 for lr in rates}
@@ -54,9 +61,9 @@ def test_every_arm_is_confirmed_with_one_recipe_too(carry_out):
     session, executor = carry_out(LISTED)
     common = lowest_mean([5e-4, 1e-3, 2e-3, 4e-3, 8e-3])
     assert common not in (BEST["llama"], 5e-4)
-    shared = session.record.read()["shared"]
-    assert shared["params"] == {"lr": common}
-    assert [(run["arm"], run["seed"]) for run in shared["runs"]] == [
+    shared = shared_runs(session)
+    assert shared.params == {"lr": common}
+    assert [(run.arm, run.seed) for run in shared.runs] == [
         ("gpt2", 1),
         ("gpt2", 2),
         ("llama", 1),
@@ -71,11 +78,11 @@ def test_every_arm_is_confirmed_with_one_recipe_too(carry_out):
     assert expected.runs == expected.most == len(trained)
     assert len(executor.trained) == len({spec.key for spec in executor.trained})
     own = {(run.arm, run.seed): run.key for run in session.planned.plan.runs}
-    same = [run for run in shared["runs"] if own[run["arm"], run["seed"]] == run["key"]]
+    same = [run for run in shared.runs if own[run.arm, run.seed] == run.key]
     assert len(same) == (2 if common == BEST["gpt2"] else 0)
-    assert summarise(session.record).complete
+    assert summarise(session.record).progress.complete
     now = StatusReader(session.record).read()
-    assert (now.runs.total, now.runs.done, now.to_come, now.may_come) == (
+    assert (now.runs.total, now.runs.finished, now.to_come, now.may_come) == (
         len(trained),
         len(trained),
         0,
@@ -88,11 +95,10 @@ def test_arms_that_share_their_best_need_no_more_runs(carry_out):
         LISTED, lambda spec: 2.5 + math.log2(spec.recipe["lr"] / 2e-3) ** 2
     )
     assert len([spec for spec in executor.trained if spec.trial is None]) == 4
-    record = session.record.read()
-    assert sorted(run["key"] for run in record["shared"]["runs"]) == sorted(
-        run["key"] for run in record["runs"]
-    )
-    assert summarise(session.record).complete
+    (part,) = session.record.read().parts
+    assert part.shared is not None
+    assert sorted(run.key for run in part.shared.runs) == sorted(run.key for run in part.runs)
+    assert summarise(session.record).progress.complete
 
 
 def test_before_the_trials_it_is_counted_at_most(tmp_path, study_text):
@@ -101,13 +107,13 @@ def test_before_the_trials_it_is_counted_at_most(tmp_path, study_text):
     plan = planned(Request(tmp_path / "x.yaml", None, (), ()), tmp_path / "home").plan
     assert (plan.expected.runs, plan.expected.most, plan.expected.trials) == (4, 8, 10)
     assert any(note.startswith("one recipe for all arms as well") for note in plan.notes)
-    assert plan.shared is None
+    assert [part.plan.shared for part in plan.parts] == [None]
 
 
 def test_it_can_be_left_out(carry_out):
     session, executor = carry_out(LISTED.replace("}", ", shared: false}"))
     assert len([spec for spec in executor.trained if spec.trial is None]) == 4
-    assert session.record.read()["shared"] is None
+    assert shared_runs(session) is None
     assert not any("for all arms" in note for note in session.planned.plan.notes)
 
 
@@ -118,20 +124,20 @@ def test_only_points_with_a_value_in_every_arm_count(carry_out):
             spec.trial is not None
             and spec.recipe["lr"] in {"gpt2": (1e-3, 2e-3), "llama": (4e-3,)}[arm]
         )
-        return {**result(9.9), "diverged": True} if bad else response(spec)
+        return replace(result(9.9), diverged=True) if bad else response(spec)
 
     session, _ = carry_out(LISTED, diverging)
-    assert session.record.read()["shared"]["params"] == {"lr": lowest_mean([5e-4, 8e-3])}
+    assert shared_runs(session).params == {"lr": lowest_mean([5e-4, 8e-3])}
 
 
 def test_without_such_a_point_there_is_none_and_a_note_says_so(carry_out):
     def diverging(spec):
         good = 1e-3 if "rope" in dict(spec.plugins) else 2e-3
         bad = spec.trial is not None and spec.recipe["lr"] != good
-        return {**result(9.9), "diverged": True} if bad else response(spec)
+        return replace(result(9.9), diverged=True) if bad else response(spec)
 
     session, executor = carry_out("{lr: [1.0e-3, 2.0e-3], trials: 2}", diverging)
-    assert session.record.read()["shared"] is None
+    assert shared_runs(session) is None
     assert any("no recipe for all arms" in note for note in session.planned.plan.notes)
     assert len([spec for spec in executor.trained if spec.trial is None]) == 4
     assert session.missing == 0
@@ -139,21 +145,20 @@ def test_without_such_a_point_there_is_none_and_a_note_says_so(carry_out):
 
 def test_adaptive_seeds_give_it_the_first_seeds_alone(carry_out):
     session, _ = carry_out(LISTED, seeds="{start: 2, max: 4}", more="margin: 0.00001\n")
-    record = session.record.read()
-    assert [run["seed"] for run in record["shared"]["runs"]] == [1, 2, 1, 2]
-    assert summarise(session.record).complete
+    assert [run.seed for run in shared_runs(session).runs] == [1, 2, 1, 2]
+    assert summarise(session.record).progress.complete
     assert session.missing == 0
 
 
 def test_a_driver_that_was_cut_off_goes_on_the_same(carry_out, tmp_path):
     session, whole = carry_out(LISTED)
-    keys, shared = [spec.key for spec in whole.trained], session.record.read()["shared"]
+    keys, shared = [spec.key for spec in whole.trained], shared_runs(session)
     for lost in (4, 9, 12, len(keys) - 1):
         for key in keys[lost:]:
             (tmp_path / "home" / "runs" / key / "result.json").unlink()
         session, again = carry_out(LISTED)
         assert sorted(spec.key for spec in again.trained) == sorted(keys[lost:])
-        assert session.record.read()["shared"] == shared
+        assert shared_runs(session) == shared
 
 
 def test_the_common_point_is_the_first_of_equals_and_in_every_arm():

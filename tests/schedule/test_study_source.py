@@ -41,8 +41,8 @@ def joined(tmp_path, study_text, registry):
     for part in parts_of(study, document):
         planner = Planner("x", part.study, part.document, registry)
         planner.part = part.label
-        members.append((part, "gpt2", Heard(source_of(planner, Path("/nowhere")))))
-    return StudySource(members), [source for _, _, source in members]
+        members.append((part, Heard(source_of(planner, Path("/nowhere")))))
+    return StudySource(members), [source for _, source in members]
 
 
 def test_a_run_that_two_want_is_handed_out_once_and_both_hear_its_end(joined):

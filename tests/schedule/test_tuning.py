@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -59,8 +60,9 @@ def test_every_arm_has_as_many_trials_and_its_runs_take_the_best(carry_out):
         assert {s.recipe["lr"] for s in runs if s.arm == arm} == {BEST[arm]}
         assert sorted(s.seed for s in runs if s.arm == arm) == [1, 2]
     assert {spec.seed for spec in trials} == {10_001}
-    summary = summarise(session.record)
-    assert summary.complete
+    whole = summarise(session.record)
+    assert whole.progress.complete
+    (summary,) = whole.parts
     assert [arm.best for arm in summary.tuning] == [{"lr": 1e-3}, {"lr": 4e-3}]
     assert [arm.edges for arm in summary.tuning] == [[], []]
     (effect,) = summary.effects
@@ -69,14 +71,12 @@ def test_every_arm_has_as_many_trials_and_its_runs_take_the_best(carry_out):
 
 def test_a_best_value_at_the_edge_is_said(carry_out):
     session, _, _ = carry_out("{lr: [2.0e-3, 4.0e-3, 8.0e-3], trials: 3}")
-    assert [arm.edges for arm in summarise(session.record).tuning] == [["lr"], []]
+    assert [arm.edges for arm in summarise(session.record).parts[0].tuning] == [["lr"], []]
 
 
 def test_a_trial_spends_its_share_of_the_budget(carry_out):
     _, executor, _ = carry_out("{lr: [1.0e-3, 2.0e-3], trials: 2, share: 0.5}")
-    steps = {
-        spec.trial is None: sum(count for _, count in spec.batches) for spec in executor.trained
-    }
+    steps = {spec.trial is None: spec.batches.steps for spec in executor.trained}
     assert steps == {True: 4, False: 2}
 
 
@@ -108,17 +108,18 @@ def test_a_study_that_was_cut_off_anywhere_decides_the_same(carry_out, tmp_path)
 
 def test_trials_that_diverge_decide_nothing(carry_out):
     def diverging(spec):
-        return {**result(9.9), "diverged": True} if spec.recipe["lr"] > 1e-3 else response(spec)
+        return replace(result(9.9), diverged=True) if spec.recipe["lr"] > 1e-3 else response(spec)
 
     session, executor, _ = carry_out("{lr: [1.0e-3, 4.0e-3], trials: 2}", diverging)
     assert {spec.recipe["lr"] for spec in executor.trained if spec.trial is None} == {1e-3}
-    states = [trial.state for arm in summarise(session.record).tuning for trial in arm.trials]
+    (part,) = summarise(session.record).parts
+    states = [trial.status for arm in part.tuning for trial in arm.trials]
     assert states == ["finished", "diverged"] * 2
 
 
 def test_where_no_trial_has_a_value_the_studys_recipe_stands(carry_out):
     _, executor, _ = carry_out(
-        "{lr: [2.0e-3, 4.0e-3], trials: 2}", lambda spec: {**result(9.9), "diverged": True}
+        "{lr: [2.0e-3, 4.0e-3], trials: 2}", lambda spec: replace(result(9.9), diverged=True)
     )
     assert {spec.recipe["lr"] for spec in executor.trained if spec.trial is None} == {1e-3}
 
@@ -192,9 +193,10 @@ def test_pruning_and_resuming_with_real_processes(ablab, tmp_path, study_text):
     assert "each arm was tuned alike: 4 trials over lr" in " ".join(first.stdout.split())
     content = json.loads(ablab("report", "x", "--json").stdout)
     assert content["runs"] == content["finished"] == 12
-    states = {t["state"] for arm in content["tuning"] for t in arm["trials"]}
+    (part,) = content["parts"]
+    states = {t["state"] for arm in part["tuning"] for t in arm["trials"]}
     assert states <= {"finished", "pruned", "diverged"}
-    for arm in content["tuning"]:
+    for arm in part["tuning"]:
         values = {
             t["params"]["lr"]: t["values"][0] for t in arm["trials"] if t["values"] is not None
         }
@@ -208,7 +210,7 @@ def test_lists_are_tried_without_repeating(carry_out):
     session, executor, _ = carry_out(f"{{lr: [{values}], trials: 12}}")
     tried = [s.recipe["lr"] for s in executor.trained if s.trial is not None and s.arm == "gpt2"]
     assert len(set(tried)) == len(tried) == 12
-    assert summarise(session.record).complete
+    assert summarise(session.record).progress.complete
 
 
 def test_an_arm_whose_own_plugin_writes_what_is_tuned_is_named_and_the_study_ends(
@@ -224,7 +226,7 @@ def test_an_arm_whose_own_plugin_writes_what_is_tuned_is_named_and_the_study_end
     )
     session.run(lambda context: StandIn(home.root, lambda spec: 3.0))
     assert any("b: only 1 of 2 trials differ" in note for note in session.planned.plan.notes)
-    assert summarise(session.record).complete
+    assert summarise(session.record).progress.complete
     assert session.missing == 0
 
 
@@ -277,7 +279,7 @@ def test_what_one_study_prunes_is_a_whole_run_in_another(carry_out, tmp_path):
     victim = next(s for s in executor.trained if s.trial == 1 and s.arm == "gpt2")
     (tmp_path / "home" / "runs" / victim.key / "result.json").unlink()
     Record(tmp_path / "home", victim.key).stop.request(
-        "it lagged", "pruned", session.planned.source.owner
+        "it lagged", "pruned", session.record.edition
     )
     _, same, _ = carry_out(pruning)
     assert same.trained == []
@@ -333,6 +335,8 @@ def test_a_lagging_trial_is_asked_to_stop(carry_out, tmp_path):
             Record(tmp_path / "home", spec.key).metrics.append(
                 rung, {"val/bpb": response(spec) + 1 / rung}
             )
-    source.watch(trials)
+    handed = [source.next() for _ in trials]
+    assert {spec.key for spec in handed if spec} == {spec.key for spec in trials}
+    source.watch([spec for spec in handed if spec])
     asked = [Record(tmp_path / "home", spec.key).stop.pruned for spec in trials]
     assert asked == [False, True, False, True]  # the better half of those that came as far

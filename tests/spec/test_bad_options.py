@@ -133,7 +133,8 @@ def test_an_expression_is_said_once(write):
 
 def test_options_in_range_plan(write):
     expression = "gpt2 + rope(base=5e5, share=0.5) + sparse_attention(band=4, strided=true) + mqa"
-    assert len(plan(Request(write(ARMS, expression=expression), None, (), ())).plan.arms) == 2
+    (part,) = plan(Request(write(ARMS, expression=expression), None, (), ())).plan.parts
+    assert len(part.plan.arms) == 2
 
 
 FACTORS = """\
@@ -150,8 +151,9 @@ recipe: {{batch_tokens: 64}}
 
 
 def test_a_yaml_number_may_be_written_either_way(write):
-    made = plan(Request(write(FACTORS, values="5e5, 400000, 3.0e+5"), None, (), ())).plan
-    assert [arm.plugins[-2] for arm in made.arms[1:]] == [
+    request = Request(write(FACTORS, values="5e5, 400000, 3.0e+5"), None, (), ())
+    (part,) = plan(request).plan.parts
+    assert [arm.plugins[-2] for arm in part.plan.arms[1:]] == [
         "rope(base=500000.0)",
         "rope(base=400000.0)",
         "rope(base=300000.0)",

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -19,6 +20,7 @@ from ablab.tracking.mlflow.tracker import MlflowTracker
 from ablab.tracking.optuna.study import Outcome
 from ablab.tracking.optuna.tracker import OptunaTracker
 from ablab.tracking.optuna.trial_store import TrialStore
+from ablab.train.result import RunResult
 from tests import postgres
 from tests.standin import Silent, StandIn, result
 
@@ -31,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 def response(spec):
     if spec.recipe["lr"] > 5e-3:
-        return {**result(9.0), "diverged": True}
+        return replace(result(9.0), diverged=True)
     return 3.0 - 0.3 * ("rope" in dict(spec.plugins)) + 0.01 * spec.seed % 1
 
 
@@ -74,7 +76,7 @@ def check(study, session):
     for key, spec in plan.unique.items():
         trial = by_key[key]
         given = response(spec)
-        if isinstance(given, dict):
+        if isinstance(given, RunResult):
             assert trial.state is optuna.trial.TrialState.FAIL
         else:
             assert trial.values == [given]
@@ -139,7 +141,7 @@ def test_a_failed_run_is_shown_as_failed_until_it_comes_to_something(carry_out, 
     key = next(
         k
         for k, run in session.planned.plan.unique.items()
-        if run.trial is None and not isinstance(response(run), dict)
+        if run.trial is None and not isinstance(response(run), RunResult)
     )
     path, record = tmp_path / "home" / "optuna" / "x.journal", Record(tmp_path / "home", key)
     result = record.result

@@ -26,9 +26,9 @@ def trained(tmp_path, text):
 
 
 def damage(record):
-    """As another version of the lab might have written it."""
+    """As another version of ablab might have written it."""
     content = json.loads(record.path.read_text())
-    record.path.write_text(json.dumps({**content, "config": {**content["config"], "seedlings": 3}}))
+    record.path.write_text(json.dumps({**content, "study": {**content["study"], "seedlings": 3}}))
 
 
 def test_a_revision_that_cannot_be_read_is_passed_over_and_a_run_of_several_counts_once(
@@ -46,8 +46,8 @@ def test_a_revision_that_cannot_be_read_is_passed_over_and_a_run_of_several_coun
     told = capsys.readouterr()
     assert told.out.startswith("x: 6 runs stand in sqlite")
     passed = (
-        f"'x' (revision {old.revision}) was recorded by another version of the lab: `ablab run` "
-        "its file again"
+        f"'x' (revision {old.revision}) was recorded by another version of ablab: `ablab run` its "
+        "file again"
     )
     assert told.err == f"ablab: {passed}\n"
     assert len(shown(f"sqlite:///{tmp_path}/other/mlflow.db").children) == 6

@@ -49,7 +49,7 @@ def job(store, tmp_path):
 def cost(job):
     result = train(job, SILENT).result
     assert result is not None
-    return result["cost"]
+    return result.cost
 
 
 @pytest.mark.parametrize(
@@ -70,17 +70,17 @@ def test_the_cache_is_what_inspect_says_at_the_runs_precision(
 ):
     made = job(expression, precision=precision)
     found = cost(made)
-    assert found["kv_cache_bytes"] == width * numbers
+    assert found.kv_cache_bytes == width * numbers
     # `ablab inspect` rounds bytes per token in bfloat16
-    assert found["kv_cache_bytes"] / 64 * 2 / width == pytest.approx(
+    assert found.kv_cache_bytes / 64 * 2 / width == pytest.approx(
         account(made.arch).kv_cache_bytes_per_token, abs=0.5
     )
-    assert found["decode_tokens_per_second"] > 0
+    assert found.decode_tokens_per_second > 0
 
 
 def test_the_speed_is_that_of_a_plain_loop(job):
     made = job("llama")
-    found = cost(made)["decode_tokens_per_second"]
+    found = cost(made).decode_tokens_per_second
     model = ablab.build("llama", **DIMS).eval()
     model.load_state_dict(load_file(made.folder / "model.safetensors"))
     seconds = []
@@ -157,14 +157,14 @@ def test_the_peak_is_weights_state_and_what_backward_needs():
 
 @on_cpu
 def test_the_runs_peak_does_not_depend_on_earlier_runs_or_on_being_cut(job, tmp_path):
-    first = cost(job("llama"))["peak_memory_bytes"]
-    assert cost(job("llama", Batches(((16, 1),))))["peak_memory_bytes"] > 1.5 * first
-    assert cost(job("llama"))["peak_memory_bytes"] == first
+    first = cost(job("llama")).peak_memory_bytes
+    assert cost(job("llama", Batches(((16, 1),)))).peak_memory_bytes > 1.5 * first
+    assert cost(job("llama")).peak_memory_bytes == first
     # A ramp's largest batch counts, and micro-batches are what is in memory at once.
-    assert cost(job("llama", Batches(((1, 2), (4, 1)))))["peak_memory_bytes"] == first
-    halved = cost(replace(job("llama"), micro_batch=2))["peak_memory_bytes"]
+    assert cost(job("llama", Batches(((1, 2), (4, 1))))).peak_memory_bytes == first
+    halved = cost(replace(job("llama"), micro_batch=2)).peak_memory_bytes
     assert 0.5 * first < halved < 0.9 * first
-    again = cost(job("llama", checkpointing=True))["peak_memory_bytes"]
+    again = cost(job("llama", checkpointing=True)).peak_memory_bytes
     assert again < 0.8 * first
 
 

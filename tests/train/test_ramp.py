@@ -116,14 +116,15 @@ def test_a_run_follows_its_ramp(ramped_job, monkeypatch):
     watch, shares = Watch(), []
     hooks = replace(watch.hooks(), beat=lambda share, metrics: shares.append(share))
     result = train(ramped_job, hooks).result
+    assert result is not None
     seen = [1, 2, 3, 5, 7, 9, 13, 17, 21, 25, 29, 33]
     assert rates == pytest.approx([n / 33 for n in seen])
     assert shares == pytest.approx([n / 33 for n in seen])
     assert [row["cost/tokens"] for _, row in watch.rows if "cost/tokens" in row] == [
         16 * n for n in seen
     ]
-    assert (result["steps"], result["cost"]["tokens"]) == (12, 33 * 16)
-    assert result["cost"]["flops"] == pytest.approx(33 * 16 * ramped_job.flops_per_token)
+    assert (result.steps, result.cost.tokens) == (12, 33 * 16)
+    assert result.cost.flops == pytest.approx(33 * 16 * ramped_job.flops_per_token)
     assert [step for step, row in watch.rows if "val/bpb" in row] == [8]  # 16.5 of 33 sequences
 
 
@@ -145,8 +146,8 @@ def test_a_run_stopped_on_its_ramp_goes_on_to_the_same_numbers(
     assert train(cut, first.hooks()).result is None
     result = finished(cut, second)
     assert second.resumed == [stop_after + 1]
-    assert result["metrics"] == expected["metrics"]
-    assert result["cost"]["tokens"] == expected["cost"]["tokens"]
+    assert result.metrics == expected.metrics
+    assert result.cost.tokens == expected.cost.tokens
     rows = {
         step: row["train/loss"] for step, row in [*first.rows, *second.rows] if "train/loss" in row
     }

@@ -104,15 +104,15 @@ def test_the_trainer_does_what_a_bare_loop_does(job):
 def test_what_a_run_reports(job, registry):
     watch = Watch()
     result = finished(job, watch)
-    cost, metrics = result["cost"], result["metrics"]
-    assert result["steps"] == 12
-    assert cost["tokens"] == 12 * 64
-    assert cost["flops"] == pytest.approx(12 * 64 * account(job.arch).flops_per_token.training)
-    assert cost["tokens_per_second"] == pytest.approx(cost["tokens"] / cost["seconds"])
-    assert cost["peak_memory_bytes"] > 16 * cost["parameters"]
-    assert cost["parameters"] == account(job.arch).parameters.total
-    assert result["precision"] == "fp32"
-    assert not result["diverged"]
+    cost, metrics = result.cost, result.metrics
+    assert result.steps == 12
+    assert cost.tokens == 12 * 64
+    assert cost.flops == pytest.approx(12 * 64 * account(job.arch).flops_per_token.training)
+    assert cost.tokens_per_second == pytest.approx(cost.tokens / cost.seconds)
+    assert cost.peak_memory_bytes > 16 * cost.parameters
+    assert cost.parameters == account(job.arch).parameters.total
+    assert result.precision == "fp32"
+    assert not result.diverged
     assert metrics["val/bpb"] < math.log2(300)
     validations = [(step, row) for step, row in watch.rows if "val/bpb" in row]
     assert [step for step, _ in validations] == [6]
@@ -133,8 +133,8 @@ def test_bits_per_byte_is_the_cost_of_the_validation_text(job):
                 if target != job.store.end_of_text:
                     nats -= logs[position, target].item()
                     count += 1
-    assert result["metrics"]["val/loss"] == pytest.approx(nats / count, rel=1e-5)
-    assert result["metrics"]["val/bpb"] == pytest.approx(
+    assert result.metrics["val/loss"] == pytest.approx(nats / count, rel=1e-5)
+    assert result.metrics["val/bpb"] == pytest.approx(
         nats / math.log(2) / job.store.splits["val"].bytes, rel=1e-5
     )
 
@@ -150,7 +150,7 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(job, tmp_path, stop_
     outcome = train(cut, first.hooks())
     assert outcome.result is None
     assert cut.checkpoint.exists()
-    assert finished(cut, second)["metrics"] == expected["metrics"]
+    assert finished(cut, second).metrics == expected.metrics
     assert second.resumed == [4 + stop_after]
     values = {
         step: row["train/loss"] for step, row in [*first.rows, *second.rows] if "train/loss" in row
@@ -197,13 +197,13 @@ def test_a_checkpoint_that_cannot_be_written_is_loud(job):
 
 def test_divergence_is_a_result(job):
     result = finished(replace(job, recipe=replace(job.recipe, lr=1e6, clip=0.0, warmup=0.0)))
-    assert result["diverged"]
+    assert result.diverged
 
 
 def test_seeds_change_the_run_and_nothing_else_does(job, tmp_path):
-    first = finished(job)["metrics"]
-    assert finished(job)["metrics"] == first
-    assert finished(replace(job, seed=2))["metrics"] != first
+    first = finished(job).metrics
+    assert finished(job).metrics == first
+    assert finished(replace(job, seed=2)).metrics != first
 
 
 def test_the_schedule():

@@ -73,10 +73,10 @@ def test_a_run_ends_with_the_step_in_which_its_seconds_are_spent(job):  # noqa: 
     watch = Watch()
     result = train(its, replace(watch.hooks(), clock=clock)).result
     assert result is not None
-    assert result["steps"] == 9  # eight steps take 2.0 seconds
-    assert result["cost"]["seconds"] == 2.25
-    assert result["cost"]["tokens"] == 9 * 4 * 16
-    assert result["cost"]["flops"] == 9 * 4 * 16 * its.flops_per_token
+    assert result.steps == 9  # eight steps take 2.0 seconds
+    assert result.cost.seconds == 2.25
+    assert result.cost.tokens == 9 * 4 * 16
+    assert result.cost.flops == 9 * 4 * 16 * its.flops_per_token
     # How long the first takes is not known when it begins.
     assert asked == pytest.approx([0.0, *(0.25 * n / 2.1 for n in range(2, 9)), 1.0])
     assert [step for step, row in watch.rows if "val/bpb" in row] == [
@@ -88,7 +88,7 @@ def test_steps_that_take_longer_are_fewer(job):  # noqa: F811
     its, clock, asked = ticking(job, 4.0, [0.25, 0.25, 1.0, 1.0, 2.0])
     result = train(its, replace(Watch().hooks(), clock=clock)).result
     assert result is not None
-    assert (result["steps"], result["cost"]["seconds"]) == (5, 4.5)
+    assert (result.steps, result.cost.seconds) == (5, 4.5)
     # spent when the step begins, and as much again as the last one took
     assert asked == pytest.approx([share / 4 for share in (0.0, 0.5, 0.75, 2.5, 3.5)])
 
@@ -112,7 +112,7 @@ def test_validation_checkpoints_and_telling_take_nothing_from_the_budget(job, mo
     hooks = replace(Watch().hooks(), clock=clock, log=day, beat=day)
     result = train(its, hooks).result
     assert result is not None
-    assert (result["steps"], result["cost"]["seconds"]) == (8, 2.0)
+    assert (result.steps, result.cost.seconds) == (8, 2.0)
     assert len(told) > 20
 
 
@@ -129,9 +129,9 @@ def test_a_run_that_was_stopped_goes_on_with_the_seconds_that_are_left(job, tmp_
     assert found is not None
     assert second.resumed == [4]
     assert again == asked
-    assert found["steps"] == expected["steps"] == 8
-    assert found["cost"]["seconds"] == 2.0
-    assert found["metrics"] == expected["metrics"]
+    assert found.steps == expected.steps == 8
+    assert found.cost.seconds == 2.0
+    assert found.metrics == expected.metrics
     rows = [
         [(step, row) for step, row in watch.rows if "val/bpb" in row] for watch in (first, second)
     ]
@@ -147,12 +147,8 @@ def test_a_checkpoint_of_the_end_is_not_trained_on(job):  # noqa: F811
     ).result  # as if killed before the result was written
     assert first is not None
     assert again is not None
-    assert (
-        (again["steps"], again["cost"]["seconds"])
-        == (first["steps"], first["cost"]["seconds"])
-        == (4, 1.0)
-    )
-    assert again["metrics"] == first["metrics"]
+    assert (again.steps, again.cost.seconds) == (first.steps, first.cost.seconds) == (4, 1.0)
+    assert again.metrics == first.metrics
 
 
 def test_a_ramp_follows_the_seconds(job):  # noqa: F811
@@ -164,8 +160,8 @@ def test_a_ramp_follows_the_seconds(job):  # noqa: F811
     assert result is not None
     # The first two are drawn before anything is known.
     sizes = [1, 1, *(int(1 + 3 * n / 8) for n in range(2, 8))]
-    assert result["steps"] == 8
-    assert result["cost"]["tokens"] == 16 * sum(sizes)
+    assert result.steps == 8
+    assert result.cost.tokens == 16 * sum(sizes)
 
 
 def test_a_rehearsal_trains_nothing_and_draws_nothing(job, registry):  # noqa: F811
@@ -215,8 +211,8 @@ def test_a_run_whose_loss_is_not_finite_ends_there(job):  # noqa: F811
         ),
         watch,
     )
-    assert result["diverged"]
-    assert result["steps"] == 2
+    assert result.diverged
+    assert result.steps == 2
     assert [
         step for step, row in watch.rows if "train/loss" in row and math.isnan(row["train/loss"])
     ] == [2]
@@ -231,10 +227,10 @@ def test_two_real_seconds(job):  # noqa: F811
         replace(job, recipe=recipe, batches=limit(2.0), validate_at=(0.25, 0.5, 0.75)), watch
     )
     took = time.perf_counter() - began
-    assert 2.0 <= result["cost"]["seconds"] < 2.5
-    assert took >= result["cost"]["seconds"]
-    assert result["steps"] > 20
-    assert result["cost"]["tokens"] == result["steps"] * 64
+    assert 2.0 <= result.cost.seconds < 2.5
+    assert took >= result.cost.seconds
+    assert result.steps > 20
+    assert result.cost.tokens == result.steps * 64
     assert all(
         later - before > -0.1 for before, later in pairwise(rates)
     )  # steps are not equally long
