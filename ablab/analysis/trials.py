@@ -39,7 +39,7 @@ class TrialSummary:
         return "diverged" if self.diverged else self.state.value
 
     def as_json(self) -> dict[str, Any]:
-        """Return plain JSON types."""
+        """Return plain JSON types; `state` is the status."""
         return {**asdict(self), "state": self.status}
 
 

@@ -134,3 +134,15 @@ def test_without_a_value_nothing_survives(search):
 
 def test_a_tuned_study_is_no_search(studies):
     assert survival(summarise(studies[0]).parts[0]) == []
+
+
+def test_the_json_says_of_each_trial_how_it_ended(studies):
+    part = summarise(studies[0]).parts[0]
+    lost, *others = part.trials
+    lost = replace(lost, values=None, diverged=True)
+    (arm, *_) = part.tuning
+    arm = replace(arm, trials=[lost, *arm.trials[1:]])
+    content = replace(part, trials=[lost, *others], tuning=[arm]).as_json()
+    states = ["diverged", *["finished"] * 4]
+    assert [trial["state"] for trial in content["trials"][:5]] == states
+    assert [trial["state"] for trial in content["tuning"][0]["trials"]] == states
