@@ -100,12 +100,15 @@ def _row(history: "list[StudyRecord]") -> dict[str, Any]:
     from ablab.records.status import state
 
     *earlier, record = history
-    content = record.read()
-    states = [state(record.home.root, key) for key in content.entries]
+    states = [state(record.home.root, key) for key in record.keys]
+    try:
+        question = record.read().study.question
+    except UserError as error:
+        question = str(error)
     return {
         "study": record.name,
         "revision": record.revision,
-        "question": content.study.question,
+        "question": question,
         "runs": len(states),
         "finished": states.count(RunState.FINISHED),
         "failed": states.count(RunState.FAILED),

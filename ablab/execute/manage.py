@@ -34,7 +34,7 @@ class Target:
     @property
     def keys(self) -> tuple[str, ...]:
         """Keys of the runs and trials."""
-        return (self.run,) if self.study is None else tuple(self.study.read().entries)
+        return (self.run,) if self.study is None else self.study.keys
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def _trained(key: str, lease: Lease, target: str) -> UserError:
 
 def _listed(home: Home, name: str) -> set[str]:
     """The runs and trials that any revision of a study names."""
-    return {key for record in revisions(home, name) for key in record.read().entries}
+    return {key for record in revisions(home, name) for key in record.keys}
 
 
 def _folders(home: Home, names: Iterable[str]) -> list[Path]:

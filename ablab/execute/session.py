@@ -192,8 +192,8 @@ class Session:
             content = self.record.read()
         except UserError:  # none was written yet
             return
-        planned = self.planned.plan.unique.keys()
-        if content.version < VERSION and not planned & content.entries.keys():
+        reused = self.planned.plan.unique.keys() & content.entries.keys()
+        if content.version < VERSION and not reused:
             self.display.say(
                 "this study was last run by an earlier version of ablab, whose runs can be "
                 "reported and exported but not reused: all runs are trained again"

@@ -4,6 +4,7 @@ import json
 import uuid
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ablab.errors import UserError
 from ablab.files import read_json, write_atomically, write_json
@@ -111,19 +112,32 @@ class StudyRecord:
                 cannot be read.
 
         """
+        try:
+            return study_content.read(self._content())
+        except ValueError:
+            raise UserError(
+                f"{self.name!r} (revision {self.revision}) was recorded by another version of "
+                "ablab: `ablab run` its file again"
+            ) from None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of its runs and trials, also where another version of ablab recorded it.
+
+        Raises:
+            UserError: if this revision was never run here.
+
+        """
+        return study_content.keys_of(self._content())
+
+    def _content(self) -> dict[str, Any]:
         content = read_json(self.path)
         if content is None:
             raise UserError(
                 f"{self.name!r} (revision {self.revision}) has not been run in "
                 f"{self.home.root}: `ablab run` it first"
             )
-        try:
-            return study_content.read(content)
-        except ValueError:
-            raise UserError(
-                f"{self.name!r} (revision {self.revision}) was recorded by another version of "
-                "ablab: `ablab run` its file again"
-            ) from None
+        return content
 
     def executed(self, execution: Execution) -> None:
         """Add an execution."""

@@ -265,6 +265,16 @@ def read(content: Mapping[str, Any]) -> StudyContent:
         raise ValueError(str(error)) from error
 
 
+def keys_of(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the keys of the runs and trials in a record of any version, even an unreadable one."""
+    keys: dict[str, None] = {}
+    for part in (content, *content.get("parts", ())):
+        shared = part.get("shared") or {}
+        for entries in (shared.get("runs", ()), part.get("runs", ()), part.get("trials", ())):
+            keys.update(dict.fromkeys(entry["key"] for entry in entries))
+    return tuple(keys)
+
+
 def _study(study: Study) -> dict[str, Any]:
     return study.content("tracking")  # an address may hold a password
 

@@ -130,12 +130,10 @@ def _trial_arm(arms: Mapping[str, Arm], spec: RunSpec, entry: TrialEntry | None)
         batches=spec.batches,
         recipe=spec.recipe,
     )
-    recipe = {**arm.recipe, **spec.recipe}
-    if entry is None:
-        return replace(arm, recipe=recipe)
-    return replace(
-        arm, recipe=recipe if entry.recipe is None else entry.recipe, params=entry.params
-    )
+    params = arm.params if entry is None else entry.params
+    if entry is None or entry.recipe is None:
+        return replace(arm, recipe={**arm.recipe, **spec.recipe}, params=params)
+    return replace(arm, recipe=entry.recipe, params=params)
 
 
 def _shared(record: StudyRecord, part: PartContent, arms: Mapping[str, Arm]) -> SharedRecipe | None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from ablab.cli.manage import studies as list_studies
 from ablab.errors import UserError
 from ablab.execute.manage import cancel, find_target, plan_removal, remove, retry
 from ablab.records.home import make_home
@@ -204,6 +205,28 @@ def test_removing_a_study_leaves_what_others_list(tmp_path):
     assert records_of(home, "y", None)[-1].read().parts[0].runs
     both = plan_removal(home, [find_target(home, "y", None)])
     assert both.runs == ("a2",)
+
+
+def test_a_study_of_another_version_is_listed_and_removed_with_what_no_other_lists(
+    tmp_path, capsys
+):
+    home = make_home(tmp_path)
+    study(tmp_path, "x", ["a1"])
+    odd = study(tmp_path, "y", ["a1", "a2"], trials=["t1"])
+    content = json.loads(odd.path.read_text())
+    odd.path.write_text(json.dumps({**content, "version": 99, "study": {}}))
+    for key in ("a1", "a2", "t1"):
+        finish(tmp_path, key)
+    list_studies(as_json=True, home=tmp_path)
+    first, second = json.loads(capsys.readouterr().out)
+    assert (first["study"], first["runs"], first["question"]) == ("x", 1, "Does it help?")
+    assert (second["study"], second["runs"], second["finished"]) == ("y", 3, 3)
+    assert "recorded by another version of ablab" in second["question"]
+    assert set(find_target(home, "y", None).keys) == {"a1", "a2", "t1"}
+    removal = plan_removal(home, [find_target(home, "x", None)])
+    assert (removal.studies, removal.runs, removal.kept) == (("x",), (), 1)
+    removal = plan_removal(home, [find_target(home, "y", None)])
+    assert (removal.studies, removal.runs, removal.kept) == (("y",), ("a2", "t1"), 1)
 
 
 def test_removing_a_run_says_who_wants_it_and_waits_for_its_training_to_end(tmp_path):

@@ -115,6 +115,9 @@ def test_trials_that_diverge_decide_nothing(carry_out):
     (part,) = summarise(session.record).parts
     states = [trial.status for arm in part.tuning for trial in arm.trials]
     assert states == ["finished", "diverged"] * 2
+    shown = part.as_json()
+    assert [trial["state"] for trial in shown["trials"]] == states
+    assert [trial["state"] for arm in shown["tuning"] for trial in arm["trials"]] == states
 
 
 def test_where_no_trial_has_a_value_the_studys_recipe_stands(carry_out):

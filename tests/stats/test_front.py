@@ -1,15 +1,15 @@
 """Fronts, against definitions written out."""
 
 import random
-from types import SimpleNamespace
-from typing import cast
 
 import pytest
 
-from ablab.analysis.summary import Summary
+from ablab.analysis.trials import TrialSummary
+from ablab.records.run_state import RunState
 from ablab.report.search import survival
 from ablab.stats.effects import effect, fit
 from ablab.stats.front import dominated_by, dominates, front
+from tests.handmade import make_arm, make_arm_summary, make_part, make_study, make_summary
 
 
 def test_the_front_is_what_none_dominates():
@@ -73,7 +73,7 @@ def test_one_seed_tells_nobody_apart():
 
 
 @pytest.mark.parametrize(
-    ("sd", "survivors", "told"),
+    ("sd", "survivors", "lines"),
     [
         (
             None,
@@ -84,9 +84,14 @@ def test_one_seed_tells_nobody_apart():
         (None, {"a": None}, ["a: survives"]),
     ],
 )
-def test_surviving_needs_an_error_term(sd, survivors, told):
-    arms = [SimpleNamespace(name=arm, diverged=[]) for arm in survivors]
-    trial = SimpleNamespace(values=[1.0], state="finished")
-    known = {"sd": sd, "survivors": survivors, "arms": arms, "tuning": [], "parts": [], "apart": {}}
-    summary = SimpleNamespace(objectives=["val/bpb"], trials=[trial], **known)
-    assert [line.strip() for line in survival(cast("Summary", summary))[1:-1]] == told
+def test_surviving_needs_an_error_term(sd, survivors, lines):
+    study = make_study(design={"kind": "search", "changes": ["swiglu", "rope"]})
+    part = make_part(study, map(make_arm, survivors), [], [])
+    summary = make_summary(
+        part,
+        sd=sd,
+        survivors=survivors,
+        arms=[make_arm_summary(arm) for arm in survivors],
+        trials=[TrialSummary("a", 0, {}, [1.0], RunState.FINISHED)],
+    )
+    assert [line.strip() for line in survival(summary)[1:-1]] == lines
