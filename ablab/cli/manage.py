@@ -87,8 +87,8 @@ def rm(
         typer.confirm(f"remove {text}?", abort=True)
     remove(home_folder, resolved, removal)
     print(f"removed {text}")
-    if removal.wanted:
-        print(f"`ablab run` would train them again for {', '.join(removal.wanted)}")
+    if removal.affected_studies:
+        print(f"`ablab run` would train them again for {', '.join(removal.affected_studies)}")
 
 
 def _row(history: "list[StudyRecord]") -> dict[str, Any]:
@@ -135,8 +135,8 @@ def _keys(targets: list["Target"]) -> list[str]:
 def _describe(removal: "Removal") -> str:
     parts = [f"study {name} with its reports" for name in removal.studies]
     runs = _runs(len(removal.runs))
-    if removal.kept:
-        runs += f" ({removal.kept} more stay: other studies list them)"
+    if removal.shared_runs:
+        runs += f" ({removal.shared_runs} more stay: other studies list them)"
     parts.append(runs)
     return f"{', '.join(parts)}: {_file_size(removal.size)}"
 

@@ -1,6 +1,4 @@
-"""Looking after studies and runs in a home: which a name means, asking them to stop, wanting them
-again, removing them.
-"""
+"""Manages the studies and runs of a home: finds, cancels, retries and removes them."""
 
 import os
 import shutil
@@ -39,40 +37,47 @@ class Target:
 
 @dataclass(frozen=True)
 class Removal:
-    """What would go. `kept`: runs of the studies that others list. `wanted`: studies that stay and
-    list a run that goes.
-    """
+    """What a removal would delete."""
 
     studies: tuple[str, ...]
+    """Names of the studies."""
     runs: tuple[str, ...]
-    kept: int
-    wanted: tuple[str, ...]
+    """Keys of the runs."""
+    shared_runs: int
+    """Number of runs of these studies that stay, since other studies list them."""
+    affected_studies: tuple[str, ...]
+    """Studies that stay and list a run that is deleted."""
     size: int
+    """Size of the files, in bytes."""
 
 
 def find_target(home: Home, name: str, profile: str | None) -> Target:
-    """A study by its name (its latest revision), NAME:REVISION or its file, else a run by its key
-    or the beginning of it. Raises UserError with the nearest names.
+    """Return a study by its name (its latest revision), NAME:REVISION or its file, or a run by its
+    key or a unique prefix of it.
+
+    Raises:
+        UserError: with the nearest names.
+
     """
-    known = study_names(home)
-    if is_file(name) or ":" in name or profile is not None or name in known:
+    names = study_names(home)
+    if is_file(name) or ":" in name or profile is not None or name in names:
         record = records_of(home, name, profile)[-1]
         return Target(
             record,
             alone=not is_file(name) and record.name != label(name, profile),
         )
-    keys = {*run_keys(home.root), *(key for study in known for key in _listed(home, study))}
+    keys = {*run_keys(home.root), *(key for study in names for key in _listed(home, study))}
     if name and any(key.startswith(name) for key in keys):
         return Target(run=find_record(home.root, name, keys).key)
-    if not known:
+    if not names:
         raise UserError(
             f"no study has been run in {home.root} yet, and no run's key begins with {name!r}"
         )
-    raise UserError(f"{unknown('study', name, known)}, and no run's key begins with it")
+    raise UserError(f"{unknown('study', name, names)}, and no run's key begins with it")
 
 
 def cancel(home: Home, keys: Iterable[str]) -> tuple[int, int]:
-    """Asks runs to stop: how many ran, and how many were not begun."""
+    """Ask runs to stop. Return how many were running, and how many were waiting."""
     running = waiting = 0
     for key in keys:
         now = state(home.root, key)
@@ -84,94 +89,107 @@ def cancel(home: Home, keys: Iterable[str]) -> tuple[int, int]:
 
 
 def retry(home: Home, keys: Iterable[str]) -> int:
-    """Forgets failures and cancellations: of how many runs."""
+    """Clear failures and cancellations. Return of how many runs."""
     records = [Record(home.root, key) for key in keys]
-    again = [
+    ended = [
         r
         for r in records
         if not r.finished and not r.stop.pruned and (r.stop.requested or r.failure is not None)
     ]
-    for record in again:
+    for record in ended:
         record.reset()
-    return len(again)
+    return len(ended)
 
 
 def plan_removal(home: Home, targets: Sequence[Target]) -> Removal:
-    """What removing `targets` takes away. Raises UserError while a run of theirs is being trained,
-    or a study being run that names one, and for a revision alone: a study goes with all it has.
+    """Return what removing `targets` would delete.
+
+    Raises:
+        UserError: while one of the runs is being trained, or a study that lists one is being run,
+            and for a single revision, since a study is removed as a whole.
+
     """
-    if alone := next((target.study for target in targets if target.alone), None):
+    revision = next((target.study for target in targets if target.alone), None)
+    if revision is not None:
         raise UserError(
-            f"a study goes with all its revisions, not with {alone.revision} alone: `ablab "
-            f"rm {alone.name}`"
+            f"a study goes with all its revisions, not with {revision.revision} alone: `ablab rm "
+            f"{revision.name}`"
         )
-    going = tuple(
-        dict.fromkeys(target.study.name for target in targets if target.study is not None)
-    )
-    theirs = {key for name in going for key in _listed(home, name)}
-    named = {key for target in targets if target.study is None for key in target.keys}
-    staying = {name: _listed(home, name) for name in study_names(home) if name not in going}
-    elsewhere = {key for keys in staying.values() for key in keys}
-    wanted = tuple(name for name, keys in staying.items() if keys & named)
-    if at_work := drivers(home, (*going, *wanted)):
-        study = at_work[0].owner["study"]
-        raise UserError(
-            f"study {study} is being run by {at_work[0].holder}: let it end, or `ablab "
-            f"cancel {study}`, first"
-        )
-    for key in sorted(theirs | named):
-        if (lease := Record(home.root, key).lease()).held():
-            raise _trained(key, lease, " ".join(going) or key)
-    runs = tuple(
-        sorted(
-            key for key in (theirs - elsewhere) | named if Record(home.root, key).folder.is_dir()
-        )
-    )
+    studies = tuple(dict.fromkeys(target.study.name for target in targets if target.study))
+    study_runs = {key for name in studies for key in _listed(home, name)}
+    single_runs = {key for target in targets if target.study is None for key in target.keys}
+    others = {name: _listed(home, name) for name in study_names(home) if name not in studies}
+    other_runs = {key for keys in others.values() for key in keys}
+    affected = tuple(name for name, keys in others.items() if keys & single_runs)
+    _check_idle(home, (*studies, *affected), study_runs | single_runs, " ".join(studies))
+    doomed = (study_runs - other_runs) | single_runs
+    runs = tuple(sorted(key for key in doomed if Record(home.root, key).folder.is_dir()))
     folders = [Record(home.root, key).folder for key in runs]
     return Removal(
-        studies=going,
+        studies=studies,
         runs=runs,
-        kept=len((theirs & elsewhere) - named),
-        wanted=wanted,
-        size=sum(_size(folder) for folder in [*folders, *_folders(home, going)]),
+        shared_runs=len((study_runs & other_runs) - single_runs),
+        affected_studies=affected,
+        size=sum(_size(folder) for folder in [*folders, *_folders(home, studies)]),
     )
+
+
+def _check_idle(home: Home, studies: Sequence[str], runs: set[str], target: str) -> None:
+    """Raise UserError while one of the studies is being run, or one of the runs trained."""
+    leases = drivers(home, studies)
+    if leases:
+        study = leases[0].owner["study"]
+        raise UserError(
+            f"study {study} is being run by {leases[0].holder}: let it end, or `ablab cancel "
+            f"{study}`, first"
+        )
+    for key in sorted(runs):
+        lease = Record(home.root, key).lease()
+        if lease.held():
+            raise _being_trained(key, lease, target or key)
 
 
 def remove(home: Home, targets: Sequence[Target], removal: Removal) -> None:
-    """Takes away what `plan_removal` said of `targets`. The studies go last: what is cut off can be
-    removed again. Raises UserError, before anything goes, where they are at work by now, more or
-    less would go, this user may not remove it, or the tracker can't be opened; and where a run is
-    taken up in this very moment.
+    """Delete what `plan_removal` said of `targets`.
+
+    The studies are deleted last, so that a removal that is cut off can be repeated.
+
+    Raises:
+        UserError: before anything is deleted, if the studies are being run by now, if more or less
+            would be deleted, if this user may not delete it, or if the tracker cannot be opened;
+            and if a run is taken up at this very moment.
+
     """
     from ablab.tracking.mlflow.local_store import LocalStore
 
     with no_driver_begins(home):
         now = plan_removal(home, targets)
         if (now.studies, now.runs) != (removal.studies, removal.runs):
-            raise UserError("what would go is not what it was a moment ago: `ablab rm` again")
+            raise UserError("the set of runs to delete has changed; run `ablab rm` again")
         records = [Record(home.root, key) for key in removal.runs]
-        folders = [record.folder for record in records] + [
-            f for f in _folders(home, removal.studies) if f.exists()
-        ]
+        run_folders = [record.folder for record in records]
+        study_folders = [f for f in _folders(home, removal.studies) if f.exists()]
+        folders = [*run_folders, *study_folders]
         require_writable([*folders, *(folder.parent for folder in folders)])
         store = LocalStore(home)
         for record in records:
-            if not (lease := record.lease()).acquire():  # by a study that has just come to want it
-                raise _trained(record.key, lease, record.key)
+            lease = record.lease()
+            if not lease.acquire():  # by a study that has just been started
+                raise _being_trained(record.key, lease, record.key)
             shutil.rmtree(record.folder)
         store.forget(removal.studies, removal.runs)
-        for folder in folders[len(records) :]:
+        for folder in study_folders:
             shutil.rmtree(folder)
         for name in removal.studies:
             home.optuna(name).unlink(missing_ok=True)
 
 
-def _trained(key: str, lease: Lease, target: str) -> UserError:
+def _being_trained(key: str, lease: Lease, target: str) -> UserError:
     return UserError(f"run {key} is being trained by {lease.holder}: `ablab cancel {target}` first")
 
 
 def _listed(home: Home, name: str) -> set[str]:
-    """The runs and trials that any revision of a study names."""
+    """The runs and trials that any revision of a study lists."""
     return {key for record in revisions(home, name) for key in record.keys}
 
 

@@ -35,45 +35,47 @@ from ablab.train.parallel import ParallelLayout
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for: a study file under a profile and overrides, with plugins from
-    `plugins`.
-    """
+    """A study file as it is requested on the command line."""
 
     file: Path
+    """The study file."""
     profile: str | None
+    """Name of a profile in it."""
     overrides: tuple[str, ...]
+    """Settings that override the file's, as `KEY=VALUE`."""
     plugins: tuple[Path, ...]
+    """Folders of loose plugins."""
 
     @property
     def name(self) -> str:
-        """The study's name in a home."""
+        """Name of the study in a home."""
         return label(self.file.stem, self.profile)
 
     @property
     def command(self) -> str:
-        """What follows `ablab run` to ask for the same."""
+        """The arguments of `ablab run` that request the same."""
         profile = [f"--profile {self.profile}"] if self.profile else []
         folders = [f"--plugins {folder}" for folder in self.plugins]
-        shown = [
-            override for override in self.overrides if not override.strip().startswith("tracking")
-        ]  # it may hold a password
-        return " ".join([str(self.file), *shown, *profile, *folders])
+        # An address of a tracker may hold a password.
+        overrides = [text for text in self.overrides if not text.strip().startswith("tracking")]
+        return " ".join([str(self.file), *overrides, *profile, *folders])
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A validated study and where its runs come from: nothing is created yet. `accounts`: what its
-    arms cost.
-    """
+    """A validated study and its plan. Nothing is created yet."""
 
     request: Request
+    """The request."""
     study: Study
+    """The validated study."""
     source: StudySource
+    """Source of its runs."""
     accounts: Accounts
 
     @property
     def plan(self) -> StudyPlan:
-        """The study as far as it is decided."""
+        """The plan, as far as it is decided."""
         return self.source.plan
 
     def layout(self) -> tuple[ParallelLayout, str]:
@@ -84,15 +86,18 @@ class Planned:
         return self.study.hardware.layout(max(parameters, default=0))
 
     def settled(self, root: Path) -> set[str]:
-        """The keys of the runs and trials that a new execution leaves as they are."""
+        """Return the keys of the runs and trials that a new execution leaves as they are."""
         return finished_keys(root, self.plan.unique) | settled_keys(
             root, [trial.run.key for trial in self.plan.trials]
         )
 
 
 def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
-    """Reads, validates and plans. `root`: the home's folder of records. Raises UserError with the
-    place of what is wrong.
+    """Read, validate and plan a study. `root` is the folder of records.
+
+    Raises:
+        UserError: with the place of what is wrong.
+
     """
     study, document = load_study(request.file, request.profile, request.overrides)
     accounts = Accounts(root)
@@ -103,10 +108,12 @@ def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
 
 
 class Session:
-    """A planned study being carried out in a home."""
+    """An execution of a planned study in a home."""
 
     def __init__(self, planned: Planned, home: Home, display: Display) -> None:
-        self.planned, self.home, self.display = planned, home, display
+        self.planned = planned
+        self.home = home
+        self.display = display
         study = planned.study
         self.record = StudyRecord(home, planned.request.name, study.revision())
         self.trackers = Trackers(
@@ -124,8 +131,9 @@ class Session:
         )
 
     def require_writable(self) -> None:
-        """Raises UserError where this user may not write what the study needs; runs that another
-        driver holds are its own.
+        """Raise UserError if this user may not write what the study needs.
+
+        Runs that another driver trains are not this one's to write.
         """
         root = self.home.root
         records = [
@@ -137,20 +145,23 @@ class Session:
 
     @property
     def missing(self) -> int:
-        """How many runs and trials are not finished, as far as can be said."""
+        """Number of runs and trials that are not finished, as far as it is known."""
         expected = self.planned.plan.expected
         return expected.runs + expected.trials - len(self.planned.settled(self.home.root))
 
     def reset(self) -> None:
-        """A new `ablab run` tries again what failed or was cancelled; a trial that failed counts as
-        one without a value, since others were chosen on it (`ablab retry` tries it again).
+        """Make runs that failed or were cancelled available again.
+
+        A trial that failed counts as one without a value, since others were chosen on its account;
+        `ablab retry` tries it again.
         """
         for key in self.planned.plan.unique.keys() - self.planned.settled(self.home.root):
             Record(self.home.root, key).reset()
 
     def run(self, make_executor: Callable[[WorkerContext], Executor]) -> ExecutionSummary:
         """Train the runs that are not finished. The records are complete before the trackers."""
-        source, plan = self.planned.source, self.planned.plan
+        source = self.planned.source
+        plan = self.planned.plan
         if source.done:
             self.write()
             if not self.is_tracked():
@@ -168,21 +179,21 @@ class Session:
             layout,
             compile=self.planned.study.hardware.compile,
         )
-        patience = RetryPolicy(self.planned.study.retries, self.planned.study.stall_seconds)
+        retry_policy = RetryPolicy(self.planned.study.retries, self.planned.study.stall_seconds)
         executor = make_executor(context)
-        driver = Driver(self.home.root, executor, self.trackers, self.display, patience)
+        driver = Driver(self.home.root, executor, self.trackers, self.display, retry_policy)
         try:
             tally = driver.drive(source)
         finally:
             driver.close()
         self.planned.accounts.write()  # a search counts arms as it goes
         if tally.signal is None:
-            self.write()  # another driver may have written since what it knew, which was less
+            self.write()  # another driver that knew less may have written meanwhile
         self.record.executed(self._execution(executor.slots, tally))
         return tally
 
     def write(self) -> None:
-        """Writes the study's own record, and what was counted for it."""
+        """Write the study's record, and the costs that were counted for it."""
         self._write(self.planned.plan)
         self.planned.accounts.write()
 
@@ -213,11 +224,10 @@ class Session:
 
     def is_tracked(self) -> bool:
         """Return whether MLflow shows all of this plan already."""
-        seen = self.record.mirrored
-        lost = not self.home.tracking_uri(self.planned.study).startswith("http") and not any(
-            self.home.mlflow.glob("*.db")
-        )
-        return not lost and seen == self._tracked_content()
+        is_local = not self.home.tracking_uri(self.planned.study).startswith("http")
+        if is_local and not any(self.home.mlflow.glob("*.db")):
+            return False  # the store was deleted
+        return self.record.mirrored == self._tracked_content()
 
     def close(self, files: Sequence[Path], *, complete: bool) -> None:
         """Attach the report's files to the study in its trackers, and wait for these."""
@@ -229,7 +239,7 @@ class Session:
         return TrackerState(redacted(uri, uri), tuple(sorted(self.planned.plan.unique)))
 
     def prepare(self) -> None:
-        """Tokenizes what is not tokenized yet. Raises UserError where there is not text enough."""
+        """Tokenize the corpus, unless it is done. Raise UserError if there is too little text."""
         from ablab.data.store import prepare
 
         plan = self.planned.plan
@@ -239,10 +249,10 @@ class Session:
         for fingerprint, context in longest.items():
             if not (self.home.tokens / fingerprint / "manifest.json").exists():
                 self.display.say("preparing the corpus: tokenizing once, for all runs")
-            stored = prepare(plan.data[fingerprint], self.home.tokens).splits["train"].tokens
-            if stored <= context:
+            tokens = prepare(plan.data[fingerprint], self.home.tokens).splits["train"].tokens
+            if tokens <= context:
                 raise UserError(
-                    f"the training split has {stored} tokens, fewer than one sequence of "
+                    f"the training split has {tokens} tokens, fewer than one sequence of "
                     f"{context + 1}"
                 )
 

@@ -55,7 +55,7 @@ class Worker:
             return AttemptOutcome(RunState.FINISHED)
         if not lease.acquire():
             return AttemptOutcome(RunState.HELD)
-        with lease.kept():
+        with lease.keep_alive():
             try:
                 return _recorded_outcome(record) or self._attempt(spec)
             except (Exception, SystemExit) as error:  # a plugin may call sys.exit

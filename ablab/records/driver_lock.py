@@ -1,4 +1,4 @@
-"""Who is at work on a home: every driver holds a lease, so that nothing is removed beneath one."""
+"""Leases of the drivers in a home, so that no study is removed while one is running it."""
 
 import uuid
 from collections.abc import Iterable, Iterator
@@ -12,30 +12,31 @@ from ablab.records.lease import Lease
 
 @contextmanager
 def driving(home: Home, study: str) -> Iterator[None]:
-    """For as long as the block lasts this process drives `study`, beside others that may do the
-    same. Waits while something is being removed.
+    """Hold a driver's lease on `study` for the block, beside other drivers that may do the same.
+
+    Waits while something is being removed.
     """
     folder = _folder(home)
-    for left in folder.glob("*.json"):
-        Lease(left).clear()
+    for file in folder.glob("*.json"):
+        Lease(file).clear()
     lease = Lease(folder / f"{uuid.uuid4().hex}.json", study=study)
     lease.acquire()
-    with lease.kept():
+    with lease.keep_alive():
         yield
 
 
 @contextmanager
 def no_driver_begins(home: Home) -> Iterator[None]:
-    """What is done in the block is done before any driver begins."""
+    """Keep drivers from starting while the block runs."""
     with locked(_folder(home) / Lease.LOCK):
         yield
 
 
 def drivers(home: Home, studies: Iterable[str]) -> list[Lease]:
-    """The leases of those that drive one of `studies` now."""
-    wanted = set(studies)
+    """Return the leases of the drivers that run one of `studies`."""
+    names = set(studies)
     leases = (Lease(file) for file in (home.root / "drivers").glob("*.json"))
-    return [lease for lease in leases if lease.held() and lease.owner.get("study") in wanted]
+    return [lease for lease in leases if lease.held() and lease.owner.get("study") in names]
 
 
 def _folder(home: Home) -> Path:

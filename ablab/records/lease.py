@@ -1,4 +1,7 @@
-"""Leases: files that say who is at work on something. Their modification time is the heartbeat."""
+"""Leases: files that name the process which has the right to something.
+
+Their modification time is the heartbeat.
+"""
 
 import json
 import os
@@ -20,10 +23,12 @@ BEAT_SECONDS = 5.0
 
 
 class Lease:
-    """The right to what `path` stands for. A lease is stale when its process is gone (on this
-    host), or its heart has not beaten for `STALE_SECONDS` (elsewhere, or where the process is
-    hidden from us); a stale lease is taken over. Where the folder was removed there is none, and
-    none is given. `about`: what its file says beside its owner.
+    """The right to what the file `path` stands for.
+
+    A lease is stale if its process is gone (on this host), or if there was no heartbeat for
+    `STALE_SECONDS` (on another host, or where the process is hidden from this user). A stale lease
+    is taken over. If the folder was removed, the lease cannot be acquired. `about` is written to
+    the file beside the owner.
     """
 
     LOCK = ".lease.lock"  # beside the lease: whoever has it looks and writes as one act
@@ -34,8 +39,11 @@ class Lease:
         self._nonce = uuid.uuid4().hex
 
     def acquire(self) -> bool:
-        """Whether we have it now. Raises PermissionError where nobody holds it and its folder may
-        not be written.
+        """Acquire the lease, and return whether this succeeded.
+
+        Raises:
+            PermissionError: if nobody holds it and its folder cannot be written.
+
         """
         me = psutil.Process()
         owner = {
@@ -58,7 +66,7 @@ class Lease:
         return False
 
     def held(self) -> bool:
-        """Whether a live process holds it."""
+        """Return whether a live process holds it."""
         try:
             age = time.time() - self.path.stat().st_mtime
         except FileNotFoundError:
@@ -69,13 +77,13 @@ class Lease:
         return age < STALE_SECONDS if running is None else running
 
     def beat(self) -> None:
-        """Says that we are alive. Raises FileNotFoundError where it was removed."""
+        """Renew the heartbeat. Raises FileNotFoundError if the lease was removed."""
         if self.owner.get("nonce") == self._nonce:
             os.utime(self.path)
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Its heart beats for as long as the block lasts; then it is given back."""
+    def keep_alive(self) -> Iterator[None]:
+        """Renew the heartbeat while the block runs, then release the lease."""
         ended = threading.Event()
         threading.Thread(target=self._keep, args=(ended,), daemon=True).start()
         try:
@@ -85,20 +93,20 @@ class Lease:
             self.release()
 
     def release(self) -> None:
-        """Gives it back."""
+        """Release the lease, if this process holds it."""
         with suppress(FileNotFoundError), locked(self._lock):
             if self.owner.get("nonce") == self._nonce:
                 self.path.unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Takes it away if its process is gone."""
+        """Remove the lease if its process is gone."""
         with suppress(FileNotFoundError), locked(self._lock):
             if not self.held():
                 self.path.unlink(missing_ok=True)
 
     @property
     def owner(self) -> dict[str, Any]:
-        """Who has or had it: host, pid; empty where nobody has."""
+        """Host and process that hold or held it; empty if there is none."""
         try:
             return read_json(self.path) or {}
         except json.JSONDecodeError:
@@ -116,8 +124,8 @@ class Lease:
 
 
 def _running(pid: int, started: float) -> bool | None:
-    """Whether the process runs that was `started` then; None where it is there, and hidden from us
-    as another user's.
+    """Whether the process that was started at `started` runs; None if it is another user's and
+    cannot be inspected.
     """
     try:
         process = psutil.Process(pid)

@@ -1,4 +1,4 @@
-"""Which revisions of a study a word on the command line means."""
+"""Finds the revisions of a study that a word on the command line means."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,20 +6,25 @@ from pathlib import Path
 from ablab.errors import UserError, unknown
 from ablab.records.home import Home, StudyRecord, label, revisions, study_names
 
-_FEWEST = 4  # characters that a revision is named by
+_MIN_LENGTH = 4  # characters that a revision is named by
 
 
 def is_file(study: str) -> bool:
-    """Whether a study is named by its file."""
+    """Return whether a study is named by its file."""
     return study.endswith((".yaml", ".yml"))
 
 
 def records_of(
     home: Home, study: str, profile: str | None, overrides: Sequence[str] = ()
 ) -> list[StudyRecord]:
-    """The one revision that a study's file (with `overrides`) or NAME:REVISION means; of a name
-    alone all that are in the home, the one written last at the end. As much of a revision as tells
-    it apart is enough. Raises UserError with the names or the revisions that are known.
+    """Return the records of a study, the one written last at the end.
+
+    A study file (with `overrides`) or NAME:REVISION means one revision, of which a unique prefix is
+    enough. A name alone means all revisions in the home.
+
+    Raises:
+        UserError: with the names or the revisions that are known.
+
     """
     if is_file(study):
         from ablab.spec.study import load_study
@@ -28,27 +33,33 @@ def records_of(
         return [StudyRecord(home, label(Path(study).stem, profile), resolved.revision())]
     if overrides:
         raise UserError("overrides go with a study file: a name means what was run")
-    name, apart, begins = study.rpartition(":")
-    if not apart or label(study, profile) in study_names(home):
-        return _every(home, label(study, profile))
-    return [_one(_every(home, label(name, profile)), begins)]
+    name, colon, prefix = study.rpartition(":")
+    if not colon or label(study, profile) in study_names(home):
+        return _all_revisions(home, label(study, profile))
+    return [_one_revision(_all_revisions(home, label(name, profile)), prefix)]
 
 
-def _every(home: Home, name: str) -> list[StudyRecord]:
-    known = study_names(home)
-    if not known:
+def _all_revisions(home: Home, name: str) -> list[StudyRecord]:
+    names = study_names(home)
+    if not names:
         raise UserError(f"no study has been run in {home.root} yet: `ablab run FILE` first")
-    if not (found := revisions(home, name) if name in known else []):
-        raise unknown("study", name, known)
-    return found
+    records = revisions(home, name) if name in names else []
+    if not records:
+        raise unknown("study", name, names)
+    return records
 
 
-def _one(every: Sequence[StudyRecord], begins: str) -> StudyRecord:
-    found = [record for record in every if record.revision.startswith(begins)]
-    if len(begins) >= _FEWEST and len(found) == 1:
-        return found[0]
-    wrong = f"{'several revisions begin' if found else 'no revision begins'} with {begins!r}"
-    if len(begins) < _FEWEST:
-        wrong = f"a revision is named by {_FEWEST} of its characters or more, not by {begins!r}"
-    known = ", ".join(record.revision for record in every)
-    raise UserError(f"{every[0].name}: {wrong} (known, the latest last: {known})")
+def _one_revision(records: Sequence[StudyRecord], prefix: str) -> StudyRecord:
+    matches = [record for record in records if record.revision.startswith(prefix)]
+    if len(prefix) >= _MIN_LENGTH and len(matches) == 1:
+        return matches[0]
+    if len(prefix) < _MIN_LENGTH:
+        problem = (
+            f"a revision is named by {_MIN_LENGTH} of its characters or more, not by {prefix!r}"
+        )
+    elif matches:
+        problem = f"several revisions begin with {prefix!r}"
+    else:
+        problem = f"no revision begins with {prefix!r}"
+    names = ", ".join(record.revision for record in records)
+    raise UserError(f"{records[0].name}: {problem} (known, the latest last: {names})")

@@ -34,7 +34,7 @@ def _git(*arguments: str) -> str:
     # Looking must not write to a repository that others may be at work in.
     settings = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        found = subprocess.run(
+        process = subprocess.run(
             ["git", *arguments],
             capture_output=True,
             text=True,
@@ -44,4 +44,4 @@ def _git(*arguments: str) -> str:
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return found.stdout.strip() if found.returncode == 0 else ""
+    return process.stdout.strip() if process.returncode == 0 else ""

@@ -1,16 +1,16 @@
-"""Run records: a folder a run, under the home. They are the truth; MLflow and Optuna are views that
-can be rebuilt.
+"""Run records: one folder per run, in the home. They are the truth; what MLflow and Optuna show can
+be rebuilt from them.
 
-spec.json         what the run is
-lease.json        who trains it now; its modification time is the heartbeat
-metrics.jsonl     what was measured, by step
-progress.json     how far it is
-result.json       there when the run is finished
+spec.json         specification of the run
+lease.json        the process that trains it; its modification time is the heartbeat
+metrics.jsonl     measurements, by step
+progress.json     progress of the present attempt
+result.json       result of a finished run
 failure.json      why the run was given up; removed when the run is requested again
-attempts.jsonl    every attempt that failed: reason, time, host, pid; kept for good
-micro_batch.json  how many sequences fit at once, where not all did
-stop.json         there when the run is asked to stop, with the reason. `cancelled` stays until the
-                  run is requested again, `pruned` (a tuning or search had seen enough) for good
+attempts.jsonl    every attempt that failed: reason, time, host, pid; never removed
+micro_batch.json  number of sequences that fit at once, if not all did
+stop.json         a request to stop, with its reason; `cancelled` until the run is requested again,
+                  `pruned` (a tuning or a search has seen enough) for good
 """
 
 import time
@@ -32,7 +32,7 @@ _RESULT = TypeAdapter(RunResult)
 
 
 class Record:
-    """One run's folder."""
+    """The record of a run. `home` is the folder of records."""
 
     def __init__(self, home: Path, key: str) -> None:
         self.key = key
@@ -42,12 +42,13 @@ class Record:
         self.attempts = AttemptLog(self.folder / "attempts.jsonl")
 
     def lease(self) -> Lease:
-        """The right to train it, to be taken or looked at."""
+        """Return the lease that a process holds while it trains the run."""
         return Lease(self.folder / "lease.json")
 
     def create(self, spec: RunSpec) -> None:
-        """Writes the specification, once: unsynced, since what a power cut takes is written
-        again.
+        """Write the specification, unless there is one.
+
+        It is not synced to disk: what a power cut takes is written again.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.spec is None:
@@ -93,36 +94,36 @@ class Record:
 
     @property
     def failure(self) -> dict[str, Any] | None:
-        """Why it was given up, if it was."""
+        """Why the run was given up; None unless it was."""
         return read_json(self.folder / "failure.json")
 
     def reset(self) -> None:
-        """Takes back a cancellation, and forgets the failure. What was pruned stays so."""
+        """Withdraw a cancellation and clear a failure. A run that was pruned stays so."""
         self.stop.withdraw()
         (self.folder / "failure.json").unlink(missing_ok=True)
 
     @property
     def progress(self) -> dict[str, Any]:
-        """How far it is: share, train/loss, tokens_per_second."""
+        """Progress of the present attempt: `share` of the budget, and metrics by name."""
         return read_unsynced(self.folder / "progress.json")
 
     @property
     def micro_batch(self) -> int | None:
-        """The most sequences at once that are known to fit, where not all did."""
+        """Maximum number of sequences that fit at once; None if all of a batch do."""
         return read_unsynced(self.folder / "micro_batch.json").get("sequences")
 
     def note_micro_batch(self, sequences: int) -> None:
-        """Takes no more than so many `sequences` at once from the next attempt on."""
+        """Limit the number of sequences at once, from the next attempt on."""
         write_json(self.folder / "micro_batch.json", {"sequences": sequences}, sync=False)
 
     def finish(self, result: RunResult) -> None:
-        """Writes the result; the run is finished from here on."""
+        """Write the result, which makes the run a finished one."""
         write_json(self.folder / "result.json", asdict(result))
         for name in ("failure.json", "stop.json", "progress.json", "checkpoint.ckpt"):
             (self.folder / name).unlink(missing_ok=True)
 
     def fail(self, reason: str, detail: str = "", pid: int | None = None) -> None:
-        """Notes why the last attempt failed: nobody tries again until the run is wanted again."""
+        """Give the run up: nobody tries it again until it is reset."""
         self.attempts.add(reason, pid)
         write_json(
             self.folder / "failure.json", {"reason": reason, "detail": detail, "time": time.time()}
@@ -130,12 +131,12 @@ class Record:
 
 
 def finished_keys(home: Path, keys: Iterable[str]) -> set[str]:
-    """Those of `keys` that are finished."""
+    """Return the keys of the runs that are finished."""
     return {key for key in keys if Record(home, key).finished}
 
 
 def settled_keys(home: Path, trials: Iterable[str]) -> set[str]:
-    """Those trials that nothing will change by itself: finished, pruned, or failed."""
+    """Return the keys of the trials that are finished, pruned or failed: nothing changes them."""
     records = (Record(home, key) for key in trials)
     return {
         record.key
@@ -145,22 +146,25 @@ def settled_keys(home: Path, trials: Iterable[str]) -> set[str]:
 
 
 def run_keys(home: Path) -> list[str]:
-    """The keys of the runs that have a folder."""
+    """Return the keys of the runs that have a folder."""
     folder = home / "runs"
     return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
 
 
 def find_record(home: Path, prefix: str, more: Iterable[str] = ()) -> Record:
-    """The run whose key begins with `prefix`, among those with a folder and `more`. Raises
-    UserError for none, or several.
+    """Return the run whose key begins with `prefix`, among those with a folder and `more`.
+
+    Raises:
+        UserError: if there is none, or several.
+
     """
     keys = sorted({*run_keys(home), *more})
-    found = [key for key in keys if prefix and key.startswith(prefix)]
-    if not found:
+    matches = [key for key in keys if prefix and key.startswith(prefix)]
+    if not matches:
         raise UserError(f"no run's key in {home} begins with {prefix!r} ({len(keys)} runs there)")
-    if len(found) > 1:
-        shown = ", ".join(found[:3]) + (", …" if len(found) > 3 else "")
+    if len(matches) > 1:
+        examples = ", ".join(matches[:3]) + (", …" if len(matches) > 3 else "")
         raise UserError(
-            f"{prefix!r} begins the keys of {len(found)} runs ({shown}): give more of one"
+            f"{prefix!r} begins the keys of {len(matches)} runs ({examples}): give more of one"
         )
-    return Record(home, found[0])
+    return Record(home, matches[0])

@@ -204,16 +204,16 @@ class StatusReader:
         for key, finished in self._finished.items():
             if key in entries:
                 seconds.setdefault(entries[key].arm, []).append(finished.seconds)
-        for run, whole in running:
-            if whole is not None:
-                seconds.setdefault(run.arm, []).append(whole)
+        for run, duration in running:
+            if duration is not None:
+                seconds.setdefault(run.arm, []).append(duration)
         if not seconds or not running:
             return None
         overall = fmean([value for values in seconds.values() for value in values])
         typical = {arm: fmean(values) for arm, values in seconds.items()}
         rest = [
-            (1 - (run.share or 0.0)) * (whole or typical.get(run.arm, overall))
-            for run, whole in running
+            (1 - (run.share or 0.0)) * (duration or typical.get(run.arm, overall))
+            for run, duration in running
         ]
         total = sum(rest) + sum(typical.get(arm, overall) for arm in waiting)
         return max(total / len(running), *rest)

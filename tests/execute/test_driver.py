@@ -36,7 +36,7 @@ class Silent:
         self.said.append(text)
 
     def ended(self, spec, report, result=None):
-        self.endings.append((spec.key, getattr(report, "status", report)))
+        self.endings.append((spec.key, getattr(report, "state", report)))
 
     def __getattr__(self, name):
         return lambda *arguments: None

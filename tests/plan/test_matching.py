@@ -17,6 +17,7 @@ from ablab.plan.plan import rebuild
 from ablab.records.home import Home
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 from ablab.schedule.factory import make_plan
 from ablab.spec.study import load_study
 from ablab.train.parallel import ParallelContext
@@ -277,8 +278,8 @@ def trained(plan, registry, tmp_path):
     prepare(made.data[spec.data], home.tokens)
     Record(home.root, spec.key).create(spec)
     assert (
-        attempt(spec, WorkerContext(home.root), registry, ParallelContext(), lambda: False).status
-        == "finished"
+        attempt(spec, WorkerContext(home.root), registry, ParallelContext(), lambda: False).state
+        == RunState.FINISHED
     )
     return home, arm, spec
 

@@ -91,7 +91,7 @@ def test_seeds_are_added_to_both_streams(write, tmp_path):
         ),
         (
             {"more": "tune: {lr: [1.0e-3, 2.0e-3], trials: 2, seed: 1000001}\n"},
-            "x.yaml:10:41: tune.seed: seed 1000001: replicates take seeds",
+            "x.yaml:10:41: tune.seed: seed 1000001: replicates use seeds",
         ),
         (
             {"arms": "arms: {a: {model: gpt2, replicat: 1}}\n"},

@@ -190,7 +190,7 @@ def test_removing_a_study_leaves_what_others_list(tmp_path):
     (tmp_path / "reports" / "x" / "r1.html").write_text("x" * 1000)
     targets = [find_target(home, "x", None)]
     removal = plan_removal(home, targets)
-    assert (removal.studies, removal.runs, removal.kept, removal.wanted) == (
+    assert (removal.studies, removal.runs, removal.shared_runs, removal.affected_studies) == (
         ("x",),
         ("a1", "a3", "t1"),
         1,
@@ -224,9 +224,9 @@ def test_a_study_of_another_version_is_listed_and_removed_with_what_no_other_lis
     assert "recorded by another version of ablab" in second["question"]
     assert set(find_target(home, "y", None).keys) == {"a1", "a2", "t1"}
     removal = plan_removal(home, [find_target(home, "x", None)])
-    assert (removal.studies, removal.runs, removal.kept) == (("x",), (), 1)
+    assert (removal.studies, removal.runs, removal.shared_runs) == (("x",), (), 1)
     removal = plan_removal(home, [find_target(home, "y", None)])
-    assert (removal.studies, removal.runs, removal.kept) == (("y",), ("a2", "t1"), 1)
+    assert (removal.studies, removal.runs, removal.shared_runs) == (("y",), ("a2", "t1"), 1)
 
 
 def test_removing_a_run_says_who_wants_it_and_waits_for_its_training_to_end(tmp_path):
@@ -234,7 +234,7 @@ def test_removing_a_run_says_who_wants_it_and_waits_for_its_training_to_end(tmp_
     study(tmp_path, "x", ["a1", "a2"])
     finish(tmp_path, "a1")
     removal = plan_removal(home, [find_target(home, "a1", None)])
-    assert (removal.studies, removal.runs, removal.wanted) == ((), ("a1",), ("x",))
+    assert (removal.studies, removal.runs, removal.affected_studies) == ((), ("a1",), ("x",))
     progress(tmp_path, "a2", 0.5, 1.0)
     for name in ("a2", "x"):
         owner = f"a2 is being trained by process {os.getpid()} on .*"
