@@ -19,7 +19,7 @@ def session(tmp_path, study_text):
     def begin():
         request = Request(tmp_path / "x.yaml", None, (), ())
         made = Session(planned(request, home.root), home, Silent())
-        made.views = Trackers([])
+        made.trackers = Trackers([])
         return made
 
     return begin

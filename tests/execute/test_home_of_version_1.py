@@ -1,0 +1,96 @@
+"""A home that ablab wrote when its records had no version: it is read, and nothing in it is reused.
+
+The home in `tests/homes/version_1` is of `two_arms.yaml`, trained by the last commit that wrote
+such records; `report.json` is the report that this commit wrote of it.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ablab.analysis.summarise import summarise
+from ablab.arch.composition.registry import load_registry
+from ablab.cli.manage import studies
+from ablab.execute.session import Request, Session, planned
+from ablab.models.load import Sampling, continuation, trained_model
+from ablab.records.home import Home, StudyRecord, make_home, revisions
+from ablab.records.run_record import Record
+from ablab.records.status import StatusReader
+from ablab.report.files import write_files
+from ablab.tracking.trackers import Trackers
+from tests.standin import Silent, StandIn
+
+HOME = Path(__file__).parent.parent / "homes" / "version_1"
+ROTARY = "f76b9970ad465c5a79fa60e8"  # the run of arm `rotary` on seed 1
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    shutil.copytree(HOME, tmp_path / "home")
+    return make_home(tmp_path / "home")
+
+
+@pytest.fixture
+def record(home: Home) -> StudyRecord:
+    (record,) = revisions(home, "two_arms")
+    return record
+
+
+def test_it_is_listed(home, record, capsys):
+    studies(as_json=True, home=home.root)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["study"], row["revision"]) == ("two_arms", "98eae8dc7a4f")
+    assert (row["runs"], row["finished"], row["failed"]) == (4, 4, 0)
+    counts = StatusReader(record).read().runs
+    assert (counts.finished, counts.total) == (4, 4)
+
+
+def test_its_report_has_the_figures_of_the_report_written_then(record):
+    then = json.loads((HOME / "report.json").read_text())
+    content = summarise(record).as_json()
+    (part,) = content["parts"]
+    for key in ("metric", "baseline", "sd", "dof", "margin", "detectable_effect", "noise_floor"):
+        assert part[key] == then[key], key
+    assert [arm["values"] for arm in part["arms"]] == [arm["values"] for arm in then["arms"]]
+    for arm, before in zip(part["arms"], then["arms"], strict=True):
+        assert {key: arm[key] for key in before} == before
+    for effect, before in zip(part["effects"], then["effects"], strict=True):
+        verdict = effect.pop("verdict")
+        assert verdict == before.pop("verdict").replace("undecided", "inconclusive")
+        assert {key: effect[key] for key in before} == before
+    assert content["numerics"] == 1
+    page = write_files(summarise(record), record)[0].read_text()
+    assert "version 1" in page
+
+
+def test_its_models_are_loaded_and_continue_a_text(home):
+    spec, decoder = trained_model(Record(home.root, ROTARY), load_registry([]))
+    assert (spec.arm, spec.seed, spec.numerics) == ("rotary", 1, 1)
+    assert sum(weight.numel() for weight in decoder.parameters()) == 7424
+    text = continuation(home, (ROTARY[:6], "line"), Sampling(4, 0.0, 0), load_registry([]))
+    assert len("".join(text)) > 0
+
+
+def test_its_runs_are_trained_again_and_a_line_says_so(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "corpus").mkdir()
+    for i in range(1, 9):
+        lines = [
+            f"line {j} of file {i}: the quick brown fox jumps over the lazy dog\n"
+            for j in range(1, 61)
+        ]
+        (tmp_path / "corpus" / f"{i}.txt").write_text("".join(lines))
+    request = Request(home.root / "two_arms.yaml", None, (), ())
+    session = Session(planned(request, home.root), home, Silent())
+    session.trackers = Trackers([])
+    assert session.record.revision == "98eae8dc7a4f"
+    assert session.missing == 4
+    before = {path.name for path in (home.root / "runs").iterdir()}
+    executor = StandIn(home.root, lambda spec: 3.0)
+    session.run(lambda context: executor)
+    assert len(executor.trained) == 4
+    assert not {spec.key for spec in executor.trained} & before
+    assert sum("earlier version of ablab" in line for line in session.display.said) == 1
+    assert before <= {path.name for path in (home.root / "runs").iterdir()}
