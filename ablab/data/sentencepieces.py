@@ -31,7 +31,8 @@ class SentencePieceEncoding:
         from sentencepiece import SentencePieceProcessor
 
         self._model = model
-        self._processor: Any = SentencePieceProcessor(model_proto=model)  # pyright: ignore[reportCallIssue]
+        processor: Any = SentencePieceProcessor
+        self._processor: Any = processor(model_proto=model)
 
     @property
     def n_vocab(self) -> int:

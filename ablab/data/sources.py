@@ -50,7 +50,8 @@ def documents(data: StdlibData | TextData | HubData) -> Iterable[Row]:
         return rows
     import datasets
 
-    return datasets.Dataset.from_list([dict(row) for row in rows])  # pyright: ignore[reportReturnType]
+    documents = [dict(row) for row in rows]
+    return datasets.Dataset.from_list(documents)  # pyright: ignore[reportReturnType]
 
 
 def fingerprint(data: StdlibData | TextData | HubData) -> str:
@@ -165,7 +166,9 @@ def _hub(data: HubData) -> Iterable[Row]:
     import datasets
 
     documents = [{"name": f"{data.split}/{i}", "text": text} for i, text in texts]
-    return datasets.Dataset.from_list(documents) if documents else []  # pyright: ignore[reportReturnType]
+    if not documents:
+        return []
+    return datasets.Dataset.from_list(documents)  # pyright: ignore[reportReturnType]
 
 
 def _load_hub(data: HubData) -> Any:

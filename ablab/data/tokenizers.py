@@ -80,9 +80,9 @@ def trainable(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Trainable
     """Return a byte-level BPE of the tokenizers library with the split pattern of GPT-2."""
     tokenizer = Trainable(models.BPE(vocab=vocab, merges=merges))
     split = pre_tokenizers.Split(Regex(_PATTERN), behavior="isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(  # pyright: ignore[reportAttributeAccessIssue]
-        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    sequence: Any = pre_tokenizers.Sequence([split, byte_level])
+    tokenizer.pre_tokenizer = sequence
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
     return tokenizer
 

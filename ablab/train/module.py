@@ -199,7 +199,8 @@ class TrainedDecoder(L.LightningModule):
         first.
         """
         sampler = StepSampler(self.progress, self.global_step, self.parallel.share)
-        return DataLoader(self.sequences, batch_sampler=sampler, collate_fn=_as_is)  # pyright: ignore[reportArgumentType]
+        collate: Any = _as_is
+        return DataLoader(self.sequences, batch_sampler=sampler, collate_fn=collate)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the random states of all processes by rank, which Lightning does not."""

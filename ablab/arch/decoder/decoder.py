@@ -197,7 +197,8 @@ def _checkpointed(block: nn.Module, x: Tensor, flow: ForwardContext) -> Tensor:
         inner = ForwardContext(flow.start, dict(carry), None)
         return block(x, inner), inner.carry
 
-    x, carry = checkpoint(run, x, dict(flow.carry), use_reentrant=False)  # pyright: ignore[reportGeneralTypeIssues]
+    outputs = checkpoint(run, x, dict(flow.carry), use_reentrant=False)
+    x, carry = outputs  # pyright: ignore[reportGeneralTypeIssues]
     flow.carry.update(carry)
     return x
 

@@ -124,7 +124,9 @@ class _ChunkedHead(torch.autograd.Function):
         return loss, nll
 
     @staticmethod
-    def backward(ctx: Any, *grads: Any) -> tuple[Tensor, Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *grads: Any
+    ) -> tuple[Tensor, Tensor, None, None]:
         grad_hidden, grad_weight = ctx.saved_tensors
         return grad_hidden * grads[0], grad_weight * grads[0], None, None
 
@@ -152,7 +154,8 @@ def head_loss(
     settings = (project, terms, ranks)
     tokens = (targets != IGNORED).sum()
     if torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad):
-        total, nll = _ChunkedHead.apply(hidden, weight, targets, settings)  # pyright: ignore[reportGeneralTypeIssues]
+        sums = _ChunkedHead.apply(hidden, weight, targets, settings)
+        total, nll = sums  # pyright: ignore[reportGeneralTypeIssues]
     else:
         chunks = [
             _chunk(project(h, weight), t, settings, with_grad=False)

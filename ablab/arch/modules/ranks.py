@@ -45,21 +45,29 @@ class Ranks:
 
     def copy_to_region(self, x: Tensor) -> Tensor:
         """Return x unchanged; its gradient is summed over the ranks."""
-        return x if self.size == 1 else _CopyToRegion.apply(x, self)  # pyright: ignore[reportReturnType]
+        if self.size == 1:
+            return x
+        return _CopyToRegion.apply(x, self)  # pyright: ignore[reportReturnType]
 
     def reduce_from_region(self, x: Tensor) -> Tensor:
         """Return the sum of x over the ranks."""
-        return x if self.size == 1 else _ReduceFromRegion.apply(x, self)  # pyright: ignore[reportReturnType]
+        if self.size == 1:
+            return x
+        return _ReduceFromRegion.apply(x, self)  # pyright: ignore[reportReturnType]
 
     def once(self, x: Tensor) -> Tensor:
         """Return the contribution of a replicated x to a sum over the ranks, x / size."""
-        return x if self.size == 1 else _PartialSum.apply(x, self)  # pyright: ignore[reportReturnType]
+        if self.size == 1:
+            return x
+        return _PartialSum.apply(x, self)  # pyright: ignore[reportReturnType]
 
     def shared(self, *weights: Tensor) -> tuple[Tensor, ...]:
         """Return replicated weights that each rank uses only for its own part; their gradients are
         summed in one all-reduce.
         """
-        return weights if self.size == 1 or not weights else _SumGradients.apply(self, *weights)  # pyright: ignore[reportReturnType]
+        if self.size == 1 or not weights:
+            return weights
+        return _SumGradients.apply(self, *weights)  # pyright: ignore[reportReturnType]
 
     @contextmanager
     def drawing(self) -> Iterator[None]:

@@ -83,7 +83,8 @@ class LocalExecutor:
 
     def _schedule(self, pool: ProcessPool, spec: RunSpec) -> "Future[AttemptOutcome]":
         try:
-            future: Future[AttemptOutcome] = pool.schedule(work, args=[spec])  # pyright: ignore[reportAssignmentType]
+            future: Future[AttemptOutcome]
+            future = pool.schedule(work, args=[spec])  # pyright: ignore[reportAssignmentType]
         except BrokenProcessPool as error:  # no process can be started; another try is the driver's
             _end([pool])
             future = Future()

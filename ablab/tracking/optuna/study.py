@@ -95,7 +95,8 @@ class Proposer:
         if fixed is not None:
             self._study.enqueue_trial(dict(fixed))
         trial = self._study.ask()
-        choose(lambda name: trial._suggest(name, self._space[name]))  # pyright: ignore[reportPrivateUsage]
+        suggest = trial._suggest  # pyright: ignore[reportPrivateUsage]
+        choose(lambda name: suggest(name, self._space[name]))
         self._trials[trial.number] = trial
         self._reported[trial.number] = set()
         return trial.number, dict(trial.params)
