@@ -13,7 +13,8 @@ from ablab.metrics import METRICS, Metric
 from ablab.plan.equal_arms import merged
 from ablab.records.study_content import StudyContent
 from ablab.spec.study import Study
-from ablab.stats.effects import Effect, arm_means, effect, fit
+from ablab.stats.effects import Effect, arm_means, effect
+from ablab.stats.two_way import fit
 
 
 @dataclass(frozen=True)

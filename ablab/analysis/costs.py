@@ -11,7 +11,7 @@ from ablab.plan.equal_arms import merged
 from ablab.records.params import parameters
 from ablab.records.study_content import Arm, PartContent
 from ablab.stats.costs import Ratio, log_fit, measured_ratio, ratio
-from ablab.stats.effects import Fit
+from ablab.stats.two_way import Fit
 from ablab.train.result import RunResult
 
 TIMED = ("seconds_per_token", "decode_tokens_per_second")

@@ -8,7 +8,8 @@ from typing import Any
 
 from ablab.analysis.part_result import PartResult
 from ablab.design.layout import Contrast
-from ablab.stats.curves import Curve, Multiplier, curve, multiplier
+from ablab.stats.curves import Curve, curve
+from ablab.stats.multiplier import Multiplier, multiplier
 from ablab.stats.scaling import Extrapolation, outlook, paired
 
 # Parts whose baselines spend as much, but for rounding to whole steps, are one rung.

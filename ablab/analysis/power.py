@@ -12,9 +12,10 @@ from ablab.plan.equal_arms import first_by_runs, merged
 from ablab.plan.plan import PartPlan, Plan, StudyPlan
 from ablab.records.home import Home, StudyRecord, revisions
 from ablab.records.study_content import StudyContent
-from ablab.stats.effects import Cells, fit, mean_sd
+from ablab.stats.effects import mean_sd
 from ablab.stats.power import Noise, PowerTarget, smallest_found
 from ablab.stats.sequential import looks
+from ablab.stats.two_way import Cells, fit
 from ablab.stats.verdicts import Rules, detectable
 
 # What is read to know the noise: more runs make it no more telling, and a plan must be quick.

@@ -9,7 +9,7 @@ from pathlib import Path
 from ablab.plan.equal_arms import first_by_runs, merged
 from ablab.records.run_record import Record
 from ablab.records.study_content import PartContent, RunEntry
-from ablab.stats.effects import Cells
+from ablab.stats.two_way import Cells
 from ablab.train.result import RunResult
 
 

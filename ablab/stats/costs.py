@@ -1,18 +1,22 @@
-"""A change's effect on a cost: a ratio, since costs multiply. Contrasts of log costs, with the
-error term of all effects.
+"""The effect of a change on a cost, as a ratio.
+
+Ratios come from contrasts of logarithms, with the same error term as other effects.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
-from ablab.stats.effects import Cells, Fit, effect, fit
+from ablab.stats.effects import effect
+from ablab.stats.two_way import Cells, Fit, fit
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """The cost with the change over that without, and its 95 % interval (unadjusted). None: not
-    estimable; with one seed, or for a cost that is counted, no interval. `why`: it is not compared.
+    """The cost with a change divided by the cost without it, and its 95 % interval (unadjusted).
+
+    `value` is None if it is not estimable; with one seed there is no interval, nor for costs that
+    are counted and not measured. `why` is the reason if the cost is not compared.
     """
 
     value: float | None
@@ -22,15 +26,17 @@ class Ratio:
 
     @property
     def differs(self) -> bool:
-        """Whether the interval excludes 1. Of a cost that was measured, nothing else is known to
-        differ.
-        """
-        return self.low is not None and self.high is not None and not self.low <= 1.0 <= self.high
+        """Whether the interval excludes 1, as it must for a measured cost to count as different."""
+        if self.low is None or self.high is None:
+            return False
+        return not self.low <= 1.0 <= self.high
 
 
 def ratio(costs: Mapping[str, float | None], weights: Mapping[str, float]) -> Ratio:
-    """exp(Σ weight × log cost) of costs by arm that have no error; the weights sum to zero. A
-    needed cost that is missing or not positive: not estimable.
+    """Return exp(Σ weight × log cost) for costs by arm that have no error.
+
+    The weights sum to zero. The ratio is not estimable if the cost of an arm with nonzero weight is
+    missing or not positive.
     """
     total = 0.0
     for arm, weight in weights.items():
@@ -44,11 +50,12 @@ def ratio(costs: Mapping[str, float | None], weights: Mapping[str, float]) -> Ra
 
 
 def log_fit(cells: Cells) -> Fit | None:
-    """The two-way fit to the logarithms of a cost by (arm, seed). Arms with a cost that is not
-    positive are left out; None where none is left.
+    """Return the two-way fit to the logarithms of a cost by (arm, seed).
+
+    Arms that have a cost that is not positive (or NaN) are omitted; None if no arm remains.
     """
-    unsound = {arm for (arm, _), cost in cells.items() if not cost > 0}
-    logs = {(arm, seed): log(cost) for (arm, seed), cost in cells.items() if arm not in unsound}
+    invalid = {arm for (arm, _), cost in cells.items() if not cost > 0}
+    logs = {(arm, seed): log(cost) for (arm, seed), cost in cells.items() if arm not in invalid}
     return fit(logs) if logs else None
 
 
@@ -58,8 +65,9 @@ def measured_ratio(
     level: float = 0.95,
     parts: Sequence[Mapping[str, float]] = (),
 ) -> Ratio:
-    """The ratio of a cost that varies from run to run, from its `log_fit`: of geometric means over
-    the seeds. `parts`: see `ablab.stats.effects.effect`.
+    """Return the ratio of the geometric means over seeds of a measured cost, from its `log_fit`.
+
+    For `parts` see `ablab.stats.effects.estimate`.
     """
     if fitted is None:
         return Ratio(None)

@@ -1,29 +1,32 @@
-"""Pareto fronts: which of several are the best when there is more than one objective.
+"""Pareto fronts: the best of several candidates when there is more than one objective.
 
-Every function takes `signs`: per objective 1 if higher values are better, -1 if lower values are.
+Every function takes `signs`, for each objective 1 if higher values are better and -1 if lower
+values are.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from ablab.stats.effects import Cells, Fit, effect, fit
+from ablab.stats.effects import effect
+from ablab.stats.two_way import Cells, Fit, fit
 
 K = TypeVar("K")
-# Smaller differences, as shares of the largest mean, are rounding: parameters are the same on every
-# seed.
+# Smaller differences, relative to the largest mean, are due to rounding. Some objectives, such as
+# the number of parameters, have no noise that would cover them.
 _ROUNDING = 1e-9
 
 
 def dominates(a: Sequence[float], b: Sequence[float], signs: Sequence[int]) -> bool:
-    """Whether `a` is no worse than `b` in every objective and better in at least one."""
+    """Return whether `a` is no worse than `b` in any objective and better in at least one."""
     gains = [sign * (x - y) for x, y, sign in zip(a, b, signs, strict=True)]
     return all(gain >= 0 for gain in gains) and any(gain > 0 for gain in gains)
 
 
 def front(values: Mapping[K, Sequence[float]], most: int, signs: Sequence[int]) -> list[K]:
-    """The keys to look at again, at most `most`, by their first value. One objective: the best.
-    Several: those that none dominates; of more than `most`, evenly along the first objective, both
-    ends among them.
+    """Return at most `most` keys to examine further, ordered by the first objective.
+
+    With one objective these are the best. With several they are those that no other dominates; if
+    there are more than `most`, they are chosen at even spacing along the front, both ends included.
     """
     ordered = sorted(
         values,
@@ -43,9 +46,11 @@ def front(values: Mapping[K, Sequence[float]], most: int, signs: Sequence[int]) 
 
 
 def dominated_by(tables: Sequence[Cells], arm: str, signs: Sequence[int]) -> str | None:
-    """The first arm that beats `arm`: better in one objective at least, and worse in none, each
-    beyond its 95 % interval with one error term an objective; None where there is none. `tables`:
-    an objective's values by (arm, seed).
+    """Return the first arm that beats `arm`, or None.
+
+    It must be better in at least one objective and worse in none. A difference counts if its 95 %
+    interval excludes zero, with one error term for each objective. `tables` hold the values of each
+    objective by (arm, seed).
     """
     fits = [fit(cells) for cells in tables]
     for other in fits[0].arms:
@@ -60,9 +65,7 @@ def dominated_by(tables: Sequence[Cells], arm: str, signs: Sequence[int]) -> str
 
 
 def _difference(fitted: Fit, a: str, b: str) -> int:
-    """-1 where `a` is lower than `b` beyond the 95 % interval, 1 where it is higher, 0 where that
-    cannot be told.
-    """
+    """Return -1 if `a` is lower than `b` beyond the 95 % interval, 1 if it is higher, else 0."""
     result = effect(fitted, {a: 1.0, b: -1.0})
     if result.estimate is None or result.low is None or result.high is None:
         return 0

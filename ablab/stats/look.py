@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from ablab.stats.effects import Cells, Effect, Estimate, Fit, Question, estimate, fit
+from ablab.stats.effects import Effect, Estimate, Question, estimate
 from ablab.stats.power import Noise, spread
 from ablab.stats.sequential import nominal_alpha, overall_p
+from ablab.stats.two_way import Cells, Fit, fit
 
 _INTERVAL = 0.95
 
@@ -127,9 +128,11 @@ class Table:
         )
 
     def _unpaired(self, question: Question) -> tuple[Estimate | None, Noise | None, int]:
-        """Between streams of seeds that have none in common: Welch's t (1947), with Satterthwaite's
-        degrees of freedom (1946), on each stream's own weighted sums by seed. None where an arm has
-        no run.
+        """Return the estimate between streams that have no seed in common, or None if an arm has no
+        run.
+
+        This is Welch's t (1947) with Satterthwaite's degrees of freedom (1946), on the weighted
+        sums of each stream by seed.
         """
         sums = [self._sums(question.weights, stream) for stream in self.fit.pattern.streams]
         samples = [sample for sample in sums if sample is not None]

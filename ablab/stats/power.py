@@ -37,14 +37,15 @@ class Noise:
 
     `variance` is that of the contrast at one seed, and `dof` the degrees of freedom that each seed
     after the first adds. If `draws` orders were sampled, their spread adds two variances: `spread`
-    at one seed, caused by the noise of the runs, and `drawn`, which more seeds do not reduce.
+    at one seed, caused by the noise of the runs, and `between_draws`, which more seeds do not
+    reduce.
     """
 
     variance: float
     dof: float
     draws: int = 0
     spread: float = 0.0
-    drawn: float = 0.0
+    between_draws: float = 0.0
 
     def at(self, seeds: int) -> tuple[float, float]:
         """Return the standard error with this number of seeds, and its degrees of freedom
@@ -52,7 +53,7 @@ class Noise:
         """
         variance = self.variance / seeds
         dof = self.dof * (seeds - 1)
-        sampling = self.drawn + self.spread / seeds
+        sampling = self.between_draws + self.spread / seeds
         if self.draws > 1 and sampling:
             total = variance + sampling
             dof = total**2 / (variance**2 / dof + sampling**2 / (self.draws - 1))
@@ -85,10 +86,8 @@ def finds(effect: float, error: float, dof: float, level: float) -> float:
     # scipy fails if the effect is large relative to its error and the degrees of freedom are few;
     # integrate over s instead.
     s = np.sqrt(special.gammaincinv(dof / 2, (_NODES + 1) / 2) * 2 / dof)
-    return (
-        float(_WEIGHTS @ (special.ndtr(shift - critical * s) + special.ndtr(-shift - critical * s)))
-        / 2
-    )
+    both_sides = special.ndtr(shift - critical * s) + special.ndtr(-shift - critical * s)
+    return float(_WEIGHTS @ both_sides) / 2
 
 
 def equivalence_power(margin: float, error: float, dof: float, level: float = 0.05) -> float:
@@ -110,7 +109,7 @@ def equivalence_power(margin: float, error: float, dof: float, level: float = 0.
 
 
 @lru_cache(maxsize=1024)
-def seeds_needed(noise: Noise, margin: float, demand: PowerTarget) -> int | None:
+def seeds_needed(noise: Noise, margin: float, target: PowerTarget) -> int | None:
     """Return the smallest number of seeds of a fixed study that settles a question.
 
     With it, an effect as large as the margin is detected, and an effect of zero is shown to lie
@@ -120,13 +119,13 @@ def seeds_needed(noise: Noise, margin: float, demand: PowerTarget) -> int | None
 
     def settles(seeds: int) -> bool:
         error, dof = noise.at(seeds)
-        if finds(margin, error, dof, demand.level / demand.family) < demand.power:
+        if finds(margin, error, dof, target.level / target.family) < target.power:
             return False
-        return equivalence_power(margin, error, dof, demand.level) >= demand.power
+        return equivalence_power(margin, error, dof, target.level) >= target.power
 
     if margin <= 0:
         return None
-    if noise.variance == 0 and not noise.drawn:
+    if noise.variance == 0 and not noise.between_draws:
         return 2
     high = 2
     while not settles(high):
@@ -143,17 +142,17 @@ def seeds_needed(noise: Noise, margin: float, demand: PowerTarget) -> int | None
     return high
 
 
-def smallest_found(noise: Noise, seeds: int, demand: PowerTarget) -> float:
+def smallest_found(noise: Noise, seeds: int, target: PowerTarget) -> float:
     """Return the smallest true effect that is detected with the required power.
 
     For an adaptive study this is the effect detected at the last look, at the level of a look.
     Earlier looks add power, so the exact value is slightly smaller.
     """
     error, dof = noise.at(seeds)
-    level = demand.level / demand.family
-    if demand.looks:
-        level = nominal_alpha(level, round(noise.dof) + 1, demand.looks)
+    level = target.level / target.family
+    if target.looks:
+        level = nominal_alpha(level, round(noise.dof) + 1, target.looks)
     # Rejection on the opposite side is neglected: at any useful power its probability is zero.
     return error * float(
-        special.nctdtrinc(dof, 1 - demand.power, special.stdtrit(dof, 1 - level / 2))
+        special.nctdtrinc(dof, 1 - target.power, special.stdtrit(dof, 1 - level / 2))
     )

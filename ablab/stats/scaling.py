@@ -1,9 +1,9 @@
-"""Effects up a ladder: a straight line of each effect against the logarithm of training compute,
-and what it foretells.
+"""Effects on a ladder of scales: a straight line of an effect against the logarithm of training
+compute, and forecasts from it.
 
-An effect is taken within each seed of each rung, so that what a seed does to every arm cancels; its
-error is one standard deviation for the whole ladder. Intervals are those of ordinary least squares,
-with a new measurement's error in a forecast.
+An effect is computed within each seed of each rung, so that what a seed does to all arms cancels.
+One standard deviation applies to the whole ladder. Intervals are those of ordinary least squares;
+the interval of a forecast includes the error of a new measurement.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from ablab.stats.effects import Cells
+from ablab.stats.two_way import Cells
 
 # (training FLOPs, effect) of a seed on a rung.
 Effects = Sequence[tuple[float, float]]
@@ -20,8 +20,11 @@ Effects = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Line:
-    """effect = `level` + `slope`·log10(C / `centre`), with the covariance of the two. `sd`: of one
-    seed's effect about it; None with no degrees of freedom.
+    """The line effect = `level` + `slope`·log10(C / `centre`), with the covariance of `level` and
+    `slope`.
+
+    `sd` is the standard deviation of the effect in one seed about the line, or None without degrees
+    of freedom.
     """
 
     level: float
@@ -34,8 +37,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Forecast:
-    """An effect foretold at a compute, as the mean of `runs` seeds, with the interval that such a
-    mean falls into.
+    """A forecast of an effect at a compute, with the prediction interval of its mean over `runs`
+    new seeds.
     """
 
     compute: float
@@ -47,12 +50,15 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """How an effect goes up the ladder. `slope`: per tenfold compute, with its interval. `misfit`:
-    p that the rungs lie on no straight line (lack of fit against the spread within rungs).
-    `unequal`: p that one spread does not fit all rungs, as the intervals take it to (Bartlett's
-    test). `held`: the last rung, foretold from the others; `came`: what it came to; `inside`:
-    whether that lies in the interval. `next`: the ladder continued by its last ratio, from all
-    rungs. None: it cannot be told. `reason`: why there is no forecast.
+    """How an effect changes along the ladder; a value that is not known is None.
+
+    `slope` is the change per tenfold compute, with its interval. `misfit` is the p-value of the
+    hypothesis that the rungs lie on a straight line (lack of fit relative to the spread within
+    rungs). `unequal` is that of the hypothesis that the spread is equal on all rungs, which the
+    intervals assume (Bartlett's test). `held` is the forecast for the last rung from the others,
+    `came` the effect measured there, and `inside` whether it lies in the interval. `next` is the
+    forecast from all rungs for the compute that continues the ladder by its last ratio. `reason`
+    states why there is no forecast.
     """
 
     slope: float | None = None
@@ -68,7 +74,7 @@ class Extrapolation:
 
 
 def paired(cells: Cells, weights: Mapping[str, float]) -> dict[int, float]:
-    """The contrast Σ weight × value within each seed that all of its arms have."""
+    """Return the contrast Σ weight × value in each seed that all of its arms have."""
     nonzero = {arm: weight for arm, weight in weights.items() if weight}
     seeds = dict.fromkeys(seed for _, seed in cells)
     complete = [seed for seed in seeds if all((arm, seed) in cells for arm in nonzero)]
@@ -78,7 +84,7 @@ def paired(cells: Cells, weights: Mapping[str, float]) -> dict[int, float]:
 
 
 def line(effects: Effects) -> Line | None:
-    """Ordinary least squares; None with fewer than two computes."""
+    """Fit a line by ordinary least squares; None with fewer than two computes."""
     computes = np.array([compute for compute, _ in effects])
     if len(set(computes.tolist())) < 2:
         return None
@@ -86,7 +92,8 @@ def line(effects: Effects) -> Line | None:
     design = np.column_stack([np.ones(len(effects)), np.log10(computes / centre)])
     values = np.array([value for _, value in effects])
     (level, slope), *_ = np.linalg.lstsq(design, values, rcond=None)
-    residual, dof = values - design @ (level, slope), len(effects) - 2
+    residual = values - design @ (level, slope)
+    dof = len(effects) - 2
     sd = float(np.sqrt(residual @ residual / dof)) if dof else None
     return Line(
         float(level),
@@ -99,8 +106,10 @@ def line(effects: Effects) -> Line | None:
 
 
 def forecast(fitted: Line, compute: float, runs: int, level: float = 0.95) -> Forecast:
-    """The effect at `compute`: the interval is of the mean of `runs` new seeds, so it takes in
-    their error and the line's.
+    """Return the forecast of the effect at `compute`.
+
+    The interval is that of the mean of `runs` new seeds: it includes their error and that of the
+    line.
     """
     at = np.array([1.0, np.log10(compute / fitted.centre)])
     estimate = float(at @ (fitted.level, fitted.slope))
@@ -114,60 +123,67 @@ def forecast(fitted: Line, compute: float, runs: int, level: float = 0.95) -> Fo
 def outlook(
     rungs: Sequence[tuple[float, Cells]], weights: Mapping[str, float], level: float = 0.95
 ) -> Extrapolation:
-    """A contrast up the ladder. `rungs`: the baseline's training FLOPs and the values by (arm,
-    seed) of each, from small to large. Rungs on which the contrast has no value are left out; with
-    fewer than three there is no forecast.
+    """Extrapolate a contrast along the ladder.
+
+    `rungs` are pairs of the training FLOPs of the baseline and the values by (arm, seed), in
+    ascending order. Rungs on which the contrast has no value are omitted; with fewer than three
+    remaining there is no forecast.
     """
     by_rung = [(compute, list(paired(cells, weights).values())) for compute, cells in rungs]
     if by_rung and not by_rung[-1][1]:
         return Extrapolation(reason="the last rung has no value of it")
     usable = [(compute, values) for compute, values in by_rung if values]
-    every = [(compute, value) for compute, values in usable for value in values]
-    fitted, before = (
-        line(every),
-        line([(c, value) for c, values in usable[:-1] for value in values]),
-    )
-    if fitted is None or before is None:
+    fitted = line([(compute, value) for compute, values in usable for value in values])
+    before_last = line([(compute, value) for compute, values in usable[:-1] for value in values])
+    if fitted is None or before_last is None:
         return Extrapolation(
             reason=f"{len(usable)} rung(s) have a value of it: a forecast needs three"
         )
     (previous, _), (last, values) = usable[-2:]
     groups = [values for _, values in usable]
-    held, came = forecast(before, last, len(values), level), float(np.mean(values))
-    inside = None if held.low is None or held.high is None else held.low <= came <= held.high
-    half = None
-    if fitted.sd is not None:
-        half = float(
-            special.stdtrit(fitted.dof, 0.5 + level / 2) * np.sqrt(fitted.covariance[1, 1])
-        )
+    held_out = forecast(before_last, last, len(values), level)
+    measured = float(np.mean(values))
+    inside = None
+    if held_out.low is not None and held_out.high is not None:
+        inside = held_out.low <= measured <= held_out.high
+    low, high = _slope_interval(fitted, level)
     return Extrapolation(
         slope=fitted.slope,
-        low=None if half is None else fitted.slope - half,
-        high=None if half is None else fitted.slope + half,
+        low=low,
+        high=high,
         misfit=_misfit(groups, fitted),
         unequal=_unequal(groups),
-        held=held,
-        came=came,
+        held=held_out,
+        came=measured,
         inside=inside,
         next=forecast(fitted, last * last / previous, len(values), level),
     )
 
 
+def _slope_interval(fitted: Line, level: float) -> tuple[float, float] | tuple[None, None]:
+    if fitted.sd is None:
+        return None, None
+    half = float(special.stdtrit(fitted.dof, 0.5 + level / 2) * np.sqrt(fitted.covariance[1, 1]))
+    return fitted.slope - half, fitted.slope + half
+
+
 def _misfit(groups: Sequence[Sequence[float]], fitted: Line) -> float | None:
-    """The lack-of-fit F test: what the rungs' means miss the line by, against the spread within
-    rungs.
+    """Return the p-value of the lack-of-fit F test, which compares the deviations of the means of
+    the rungs from the line with the spread within rungs.
     """
     within = float(sum(np.sum((np.array(values) - np.mean(values)) ** 2) for values in groups))
-    free, inner = len(groups) - 2, sum(map(len, groups)) - len(groups)
-    if fitted.sd is None or free < 1 or inner < 1 or within <= 0:
+    dof_between = len(groups) - 2
+    dof_within = sum(map(len, groups)) - len(groups)
+    if fitted.sd is None or dof_between < 1 or dof_within < 1 or within <= 0:
         return None
-    missed = max(0.0, fitted.sd**2 * fitted.dof - within)
-    return float(special.fdtrc(free, inner, (missed / free) / (within / inner)))
+    between = max(0.0, fitted.sd**2 * fitted.dof - within)
+    ratio = (between / dof_between) / (within / dof_within)
+    return float(special.fdtrc(dof_between, dof_within, ratio))
 
 
 def _unequal(groups: Sequence[Sequence[float]]) -> float | None:
-    """Bartlett's (1937) test of equal variances; None with fewer than two rungs of two seeds and a
-    spread.
+    """Return the p-value of Bartlett's test of equal variances (1937), or None unless at least two
+    rungs have two seeds or more, all of them with a spread.
     """
     spread = [
         (len(values) - 1, float(np.var(values, ddof=1))) for values in groups if len(values) > 1

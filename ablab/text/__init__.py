@@ -1,1 +1,1 @@
-"""Text for people: numbers with the digits that their uncertainty warrants, truncated lists."""
+"""Text for readers: numbers with as many digits as they warrant, and truncated lists."""

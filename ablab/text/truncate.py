@@ -1,36 +1,38 @@
-"""Text cut to what belongs in a report."""
+"""Text and lists shortened to what belongs in a report."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-_MOST = 20  # of one kind are listed; the rest are counted
-_IN_A_LINE = 8
-# An absolute path's folders: what precedes is neither part of a word nor of an address.
+_MAX_LINES = 20  # lines of one kind that are listed; of the rest only the number is given
+_MAX_IN_LINE = 8
+# The folders of an absolute path; what precedes them is part of neither a word nor a URL.
 _FOLDERS = re.compile(r"(?<![\w.:/\\~])~?/(?:[^/\s'\",\]}:]+/)+(?=[^/\s])")
 
 
 def bare(text: str) -> str:
-    """Text without the folders of absolute paths: they are this machine's own."""
+    """Return the text without the folders of absolute paths, which are specific to a machine."""
     return _FOLDERS.sub("", text)
 
 
 def some(lines: Iterable[str]) -> list[str]:
-    """The first lines of one kind, and how many more there are."""
+    """Return the first lines of one kind, and the number of the others."""
     every = list(lines)
-    return (
-        every if len(every) <= _MOST else [*every[:_MOST], f"and {len(every) - _MOST} more like it"]
-    )
+    if len(every) <= _MAX_LINES:
+        return every
+    return [*every[:_MAX_LINES], f"and {len(every) - _MAX_LINES} more like it"]
 
 
 def in_a_line(names: Sequence[str]) -> str:
-    """The first names, and how many more there are: `a, b and 3 more`."""
-    more = f" and {len(names) - _IN_A_LINE} more" if len(names) > _IN_A_LINE else ""
-    return ", ".join(names[:_IN_A_LINE]) + more
+    """Return the first names and the number of the others, as `a, b and 3 more`."""
+    text = ", ".join(names[:_MAX_IN_LINE])
+    if len(names) > _MAX_IN_LINE:
+        return f"{text} and {len(names) - _MAX_IN_LINE} more"
+    return text
 
 
 def some_of(reasons: Mapping[str, str]) -> dict[str, str]:
-    """The same of what has a name."""
-    listed = dict(list(reasons.items())[:_MOST])
+    """Return the first reasons by name, and the number of the others."""
+    listed = dict(list(reasons.items())[:_MAX_LINES])
     if len(listed) == len(reasons):
         return listed
-    return {**listed, f"and {len(reasons) - _MOST} more": "not listed"}
+    return {**listed, f"and {len(reasons) - _MAX_LINES} more": "not listed"}

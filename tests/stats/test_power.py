@@ -103,7 +103,7 @@ def test_seeds_that_no_study_has():
     assert seeds_needed(Noise(1.0, 3), 1e-3, PowerTarget()) is None
     assert seeds_needed(Noise(1.0, 3), 0.0, PowerTarget()) is None
     assert (
-        seeds_needed(Noise(1.0, 3, draws=4, drawn=1.0), 0.5, PowerTarget()) is None
+        seeds_needed(Noise(1.0, 3, draws=4, between_draws=1.0), 0.5, PowerTarget()) is None
     )  # what drawing leaves is no matter of seeds
     assert seeds_needed(Noise(0.0, 3), 0.1, PowerTarget()) == 2
 
@@ -157,6 +157,6 @@ def test_the_noise_in_the_spread_of_drawn_parts():
 
 
 def test_drawn_orders_add_to_the_error():
-    error, dof = Noise(2.0, 3, draws=5, spread=1.0, drawn=0.1).at(4)
+    error, dof = Noise(2.0, 3, draws=5, spread=1.0, between_draws=0.1).at(4)
     assert error**2 == pytest.approx(2 / 4 + 1 / 4 + 0.1)
     assert dof == pytest.approx(error**4 / (0.5**2 / 9 + 0.35**2 / 4))  # Satterthwaite

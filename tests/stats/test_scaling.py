@@ -10,6 +10,7 @@ from scipy import optimize, stats
 from statsmodels.stats.anova import anova_lm
 
 from ablab.stats import curves, scaling
+from ablab.stats import multiplier as multipliers
 from ablab.stats.scaling import paired
 
 COMPUTES = [1e11, 2e11, 4e11, 8e11]
@@ -17,7 +18,7 @@ CHANGE = {"arm": 1.0, "base": -1.0}
 
 # What may be None is not, where a test looks into it.
 curve: Any = curves.curve
-multiplier: Any = curves.multiplier
+multiplier: Any = multipliers.multiplier
 outlook: Any = scaling.outlook
 line: Any = scaling.line
 forecast: Any = scaling.forecast

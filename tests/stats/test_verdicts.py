@@ -170,7 +170,7 @@ def test_an_arm_that_diverged_takes_its_questions_along_and_leaves_the_error():
 
 
 def test_a_value_that_is_not_finite_is_refused():
-    with pytest.raises(ValueError, match="arm 'b', seed 2: inf is no value"):
+    with pytest.raises(ValueError, match="arm 'b', seed 2: the value is inf"):
         judge(
             table({"a": 10, "b": 5}, 3) | {("b", 2): float("inf")},
             [change("b")],

@@ -1,0 +1,62 @@
+"""The rules of a study, and the verdicts on its questions."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ablab.stats.effects import Effect
+
+Verdict = Literal["helps", "hurts", "equivalent", "inconclusive", "diverged"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The rules of a study. Effects within `margin`, in units of the metric, count as equivalent.
+
+    `looks` are the numbers of seeds per arm after which an adaptive study looks, ascending; they
+    are empty for a fixed number of seeds. `level` is that of Holm's procedure and of each one-sided
+    test. `sign` is 1 if higher values of the metric are better, -1 if lower values are.
+    """
+
+    margin: float
+    looks: tuple[int, ...] = ()
+    level: float = 0.05
+    power: float = 0.8
+    sign: int = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class EffectVerdict:
+    """The answer to a question.
+
+    The 95 % interval of `effect` is not adjusted for the number of effects; in an adaptive study,
+    interval and p-value cover all looks. `p_holm` is adjusted within the family. `verdict` is None
+    as long as runs are missing or there are fewer than two seeds. `real` states that Holm's p is
+    below the level, which an equivalent effect may be, too. `seeds_needed` is the number of seeds,
+    more than there are, with which a fixed study would settle an inconclusive effect; None stands
+    for more than 10,000. `seeds` is the smallest number among the arms. `paired` is the paired t
+    test of a plain difference of two arms, as a check for unequal variances.
+    """
+
+    effect: Effect
+    p_holm: float | None
+    verdict: Verdict | None
+    real: bool
+    seeds_needed: int | None
+    seeds: int
+    paired: Effect | None
+
+
+@dataclass(frozen=True)
+class StudyVerdicts:
+    """All verdicts of a study; `effects` are in the order of the questions.
+
+    `sd` and `dof` belong to the pooled error term of the last look. `open` are the arms for which
+    an adaptive study needs more seeds. `detectable` is the smallest effect of a change that is
+    detected with `power` at these seeds, or at the last planned look of an adaptive study.
+    """
+
+    effects: tuple[EffectVerdict, ...]
+    sd: float | None
+    dof: int
+    open: frozenset[str]
+    detectable: float | None
