@@ -5,7 +5,7 @@ from ablab.metrics import METRICS
 from ablab.report.ladder import Listing, ladder_lines, ladder_listings
 from ablab.text.numbers import digits, plain
 
-_SHOWN = 12  # pairs that change places; the JSON has all
+_MAX_CHANGES = 12  # pairs that change places; the JSON has all
 
 
 def across_listings(across: Across | None) -> list[Listing]:
@@ -37,14 +37,14 @@ def across_lines(across: Across | None) -> list[str]:
     lines = []
     if not across.changes and compared > 1:
         lines.append(f"the arms rank alike in all {compared} parts that have results")
-    for change in across.changes[:_SHOWN]:
+    for change in across.changes[:_MAX_CHANGES]:
         a, b = change.arms
         where = " and ".join(f"between {before} and {after}" for before, after in change.between)
         sure = "within the error: not a finding"
         if change.clear:
             sure = "each is ahead beyond its interval once"
         lines.append(f"{a} and {b} change places {where} ({sure})")
-    more = len(across.changes) - _SHOWN
+    more = len(across.changes) - _MAX_CHANGES
     if more > 0:
         lines.append(
             f"{more} more pairs change places within the error or beyond (--json lists all)"

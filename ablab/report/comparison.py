@@ -1,4 +1,4 @@
-"""The page that sets two studies side by side."""
+"""The page that shows two studies side by side."""
 
 from pathlib import Path
 
@@ -20,19 +20,19 @@ CAUTION = (
 )
 
 
-def write_comparison(found: Comparison, record: StudyRecord, other: StudyRecord) -> Path:
-    """Writes the page beside the first study's reports, and returns its path."""
+def write_comparison(comparison: Comparison, record: StudyRecord, other: StudyRecord) -> Path:
+    """Write the page into the reports of the first study, and return its path."""
     page = render(
         "templates/comparison.j2",
         {
-            "c": found,
-            "plot": pair_plot(found.effects, found.names, found.parts[0].metric),
+            "c": comparison,
+            "plot": pair_plot(comparison.effects, comparison.names, comparison.parts[0].metric),
             "caution": CAUTION,
-            "holds_for": [holds_for(part.content) for part in found.parts],
-            "differences": _settings(found),
-            "effects": _effects(found),
-            "arms": _arms(found),
-            "adjusted": next(filter(None, map(adjusted, found.parts)), ""),
+            "holds_for": [holds_for(part.content) for part in comparison.parts],
+            "differences": _settings(comparison),
+            "effects": _effects(comparison),
+            "arms": _arms(comparison),
+            "adjusted": next(filter(None, map(adjusted, comparison.parts)), ""),
         },
     )
     record.reports.mkdir(parents=True, exist_ok=True)
@@ -42,36 +42,34 @@ def write_comparison(found: Comparison, record: StudyRecord, other: StudyRecord)
 
 
 def verdict_cells(effect: EffectSummary | None) -> tuple[str, str, str]:
-    """Estimate, interval and verdict, as text."""
+    """Return the estimate, the interval and the verdict as text."""
     if effect is None:
         return _NONE, _NONE, "not asked"
     places = places_of(effect)
-    interval = (
-        _NONE
-        if effect.low is None
-        else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
-    )
+    interval = _NONE
+    if effect.low is not None:
+        interval = f"{signed(effect.low, places)} to {signed(effect.high, places)}"
     return signed(effect.estimate, places), interval, word(effect.verdict)
 
 
-def _settings(found: Comparison) -> Table:
-    columns = [Column(name, text=True) for name in ("setting", *found.names)]
+def _settings(comparison: Comparison) -> Table:
+    columns = [Column(name, text=True) for name in ("setting", *comparison.names)]
     return Table(
         "settings that differ",
         columns,
         [
             [Cell(text, None, "text") for text in (d.setting, d.first, d.second)]
-            for d in found.differences
+            for d in comparison.differences
         ],
     )
 
 
-def _effects(found: Comparison) -> Table:
+def _effects(comparison: Comparison) -> Table:
     columns = [Column("change", text=True)]
-    for name in found.names:
+    for name in comparison.names:
         columns += [Column(name), Column("95 % interval"), Column("verdict")]
     rows = []
-    for pair in found.effects:
+    for pair in comparison.effects:
         row = [Cell(pair.name, None, "text")]
         for effect in (pair.first, pair.second):
             estimate, interval, verdict = verdict_cells(effect)
@@ -87,15 +85,15 @@ def _effects(found: Comparison) -> Table:
     return Table("effects", [*columns, Column("verdicts")], rows)
 
 
-def _arms(found: Comparison) -> Table:
-    heads = zip(found.names, found.parts, strict=True)
+def _arms(comparison: Comparison) -> Table:
+    heads = zip(comparison.names, comparison.parts, strict=True)
     columns = [
         Column("arm", text=True),
         *(Column(f"{name}, {summary.metric}") for name, summary in heads),
     ]
-    places = [digits(summary.spread) for summary in found.parts]
+    places = [digits(summary.spread) for summary in comparison.parts]
     rows = []
-    for name, *arms in found.arms:
+    for name, *arms in comparison.arms:
         means = [
             Cell(_NONE, "") if arm is None else mean_cell(arm, place)
             for arm, place in zip(arms, places, strict=True)

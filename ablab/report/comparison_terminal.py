@@ -1,4 +1,4 @@
-"""Two studies side by side on a terminal, in 80 columns."""
+"""Two studies side by side on a terminal of 80 columns."""
 
 from rich.console import Console
 from rich.markup import escape
@@ -8,40 +8,39 @@ from ablab.analysis.comparison import Comparison
 from ablab.report.comparison import CAUTION, verdict_cells
 
 
-def print_comparison(found: Comparison, console: Console) -> None:
-    """What differs, then what is not compared, then the verdicts and the caution that goes with
-    them.
-    """
-    for name, summary in zip(found.names, found.studies, strict=True):
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Print the settings that differ, what is not compared, and the verdicts with a caution."""
+    for name, summary in zip(comparison.names, comparison.studies, strict=True):
         progress = summary.progress
         state = ""
         if not progress.complete:
             state = f" (unfinished: {progress.finished} of {progress.runs} runs)"
         console.print(f"{name}: {summary.question}{state}", highlight=False, markup=False)
     settings = Table(title="What differs between the studies", title_justify="left")
-    for name in ("setting", *found.names):
+    for name in ("setting", *comparison.names):
         settings.add_column(escape(name), overflow="fold")
-    for row in found.differences:
+    for row in comparison.differences:
         settings.add_row(escape(row.setting), escape(row.first), escape(row.second))
     console.print(
-        settings if found.differences else "the study files say the same", highlight=False
+        settings if comparison.differences else "the study files say the same", highlight=False
     )
-    for line in found.notes:
+    for line in comparison.notes:
         console.print(line, highlight=False, markup=False)
-    if found.effects:
-        console.print(_effects(found))
+    if comparison.effects:
+        console.print(_effects(comparison))
         console.print(CAUTION, highlight=False, markup=False)
 
 
-def _effects(found: Comparison) -> Table:
+def _effects(comparison: Comparison) -> Table:
     table = Table(
-        title=f"Effect on {found.parts[0].metric} (with minus without)", title_justify="left"
+        title=f"Effect on {comparison.parts[0].metric} (with minus without)", title_justify="left"
     )
     table.add_column("change", overflow="fold", ratio=1)
-    for name in found.names:
+    for name in comparison.names:
         table.add_column(escape(name), justify="right", overflow="fold", max_width=14)
         table.add_column("verdict", no_wrap=True)
-    for pair in found.effects:
-        (a, _, first), (b, _, second) = verdict_cells(pair.first), verdict_cells(pair.second)
-        table.add_row(escape(pair.name), a, first, b, second)
+    for pair in comparison.effects:
+        first, _, first_verdict = verdict_cells(pair.first)
+        second, _, second_verdict = verdict_cells(pair.second)
+        table.add_row(escape(pair.name), first, first_verdict, second, second_verdict)
     return table

@@ -1,4 +1,4 @@
-"""What changes cost, in words and as a table."""
+"""The costs of changes, in words and as a table."""
 
 from collections.abc import Mapping
 
@@ -9,29 +9,33 @@ from ablab.analysis.costs import COSTS, OF_ARMS, TIMED
 from ablab.analysis.summary import PartSummary
 from ablab.stats.costs import Ratio
 
-_MEASURED_LEAST, _COUNTED_LEAST, _FACTOR = 0.01, 0.001, 1.25
+# Smaller relative differences are not mentioned.
+_MIN_MEASURED = 0.01
+_MIN_COUNTED = 0.001
+# A ratio beyond this factor is stated as a factor, others as a percentage.
+_MIN_FACTOR = 1.25
+_COUNTED = {"parameters": "parameters", "flops_per_token": "FLOPs per token"}
 
 
-def told(ratios: Mapping[str, Ratio]) -> str:
+def cost_phrases(ratios: Mapping[str, Ratio]) -> str:
     """Return the ratios in words: `5 % slower per token, KV cache 1/8`.
 
     A timed cost is listed only if its interval excludes 1. Differences below 1 % are left out, and
-    below 0.1 % for parameters and FLOPs. x % slower: x % more time; faster: more done in it.
+    below 0.1 % for parameters and FLOPs. `x % slower` stands for x % more time, and `x % faster`
+    for x % more work in the same time.
     """
-    known = {name: found.value for name, found in ratios.items() if found.value is not None}
-    if not known:
+    values = {name: ratio.value for name, ratio in ratios.items() if ratio.value is not None}
+    if not values:
         return "costs not known"
     phrases = []
     for name in COSTS:
-        least = _COUNTED_LEAST if name in OF_ARMS else _MEASURED_LEAST
-        value = known.get(name)
-        if (
-            value is not None
-            and abs(value - 1) >= least
-            and (name not in TIMED or ratios[name].differs)
-        ):
-            phrases.append(_phrase(name, value))
-    if reasons := dict.fromkeys(found.why for found in ratios.values() if found.why):
+        if name not in values or (name in TIMED and not ratios[name].differs):
+            continue
+        minimum = _MIN_COUNTED if name in OF_ARMS else _MIN_MEASURED
+        if abs(values[name] - 1) >= minimum:
+            phrases.append(_phrase(name, values[name]))
+    reasons = dict.fromkeys(ratio.why for ratio in ratios.values() if ratio.why)
+    if reasons:
         phrases += [f"costs per token not compared: {why}" for why in reasons]
     elif any(
         name in ratios and (ratios[name].value is None or ratios[name].low is None)
@@ -42,32 +46,46 @@ def told(ratios: Mapping[str, Ratio]) -> str:
 
 
 def _phrase(name: str, value: float) -> str:
-    factor, percent, more = _times(value), _percent(value), value > 1
-    large = not 1 / _FACTOR < value < _FACTOR
+    if 1 / _MIN_FACTOR < value < _MIN_FACTOR:
+        return _percent_phrase(name, value)
+    return _factor_phrase(name, value)
+
+
+def _factor_phrase(name: str, value: float) -> str:
     match name:
+        case "seconds_per_token" if value > 1:
+            return f"{_times(value)} the time per token"
         case "seconds_per_token":
-            factor = (
-                f"{factor} the time per token" if more else f"{_times(1 / value)} as fast per token"
-            )
-            percent = (
-                f"{percent} slower per token" if more else f"{_percent(1 / value)} faster per token"
-            )
+            return f"{_times(1 / value)} as fast per token"
         case "decode_tokens_per_second":
-            factor = percent = f"decodes at {value:.2f} × the speed"
+            return _decode_phrase(value)
         case "peak_memory_bytes":
-            factor, percent = (
-                f"{factor} the memory",
-                f"{percent} {'more' if more else 'less'} memory",
-            )
+            return f"{_times(value)} the memory"
         case "kv_cache_bytes":
-            factor, percent = (
-                f"KV cache {factor}",
-                f"KV cache {percent} {'larger' if more else 'smaller'}",
-            )
+            return f"KV cache {_times(value)}"
         case _:
-            what = "parameters" if name == "parameters" else "FLOPs per token"
-            factor, percent = f"{what} {factor}", f"{what} {'+' if more else '-'}{percent}"
-    return factor if large else percent
+            return f"{_COUNTED[name]} {_times(value)}"
+
+
+def _percent_phrase(name: str, value: float) -> str:
+    more = value > 1
+    match name:
+        case "seconds_per_token" if more:
+            return f"{_percent(value)} slower per token"
+        case "seconds_per_token":
+            return f"{_percent(1 / value)} faster per token"
+        case "decode_tokens_per_second":
+            return _decode_phrase(value)
+        case "peak_memory_bytes":
+            return f"{_percent(value)} {'more' if more else 'less'} memory"
+        case "kv_cache_bytes":
+            return f"KV cache {_percent(value)} {'larger' if more else 'smaller'}"
+        case _:
+            return f"{_COUNTED[name]} {'+' if more else '-'}{_percent(value)}"
+
+
+def _decode_phrase(value: float) -> str:
+    return f"decodes at {value:.2f} × the speed"
 
 
 def _percent(value: float) -> str:
@@ -76,37 +94,36 @@ def _percent(value: float) -> str:
 
 
 def _times(value: float) -> str:
-    """`1.4 ×`, `1/8`, `0.41 ×`."""
-    below = round(1 / value)
-    if below > 1 and abs(1 / value / below - 1) < 0.01:
-        return f"{'' if below < 10_000 else 'under '}1/{min(below, 10_000)}"
+    """Format a factor, as `1.4 ×`, `1/8` or `0.41 ×`."""
+    divisor = round(1 / value)
+    if divisor > 1 and abs(1 / value / divisor - 1) < 0.01:
+        return f"1/{divisor}" if divisor < 10_000 else "under 1/10000"
     return f"{value:.2g} ×" if value < 99.5 else f"{value:.0f} ×"
 
 
 def costs_table(summary: PartSummary) -> Table:
-    """What each change costs: the cost with it over that without."""
+    """Return a table of the cost with each change divided by the cost without it."""
     title = "Costs, with over without (in brackets: not distinguishable from 1)"
     table = Table(title=title, title_justify="left")
     table.add_column("change", overflow="fold", ratio=1)
-    shown = {
+    headings = {
         "seconds_per_token": "s/token",
         "peak_memory_bytes": "memory",
         "decode_tokens_per_second": "decode",
         "kv_cache_bytes": "KV cache",
         "parameters": "params",
     }
-    for heading in shown.values():
+    for heading in headings.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for effect in (effect for effect in summary.effects if effect.costs):
         ratios = effect.ratios
-        table.add_row(
-            escape(effect.title), *(_cell(name, ratios.get(name, Ratio(None))) for name in shown)
-        )
+        cells = [_cell(name, ratios.get(name, Ratio(None))) for name in headings]
+        table.add_row(escape(effect.title), *cells)
     return table
 
 
-def _cell(name: str, found: Ratio) -> str:
-    if found.value is None:
+def _cell(name: str, ratio: Ratio) -> str:
+    if ratio.value is None:
         return "–"
-    text = f"×{found.value:#.3g}" if found.value < 999.5 else f"×{found.value:.0f}"
-    return f"({text})" if name in TIMED and not found.differs else text
+    text = f"×{ratio.value:#.3g}" if ratio.value < 999.5 else f"×{ratio.value:.0f}"
+    return f"({text})" if name in TIMED and not ratio.differs else text

@@ -1,4 +1,4 @@
-"""What a report shows beside its tables: what was equal, what was left out, how to run it again."""
+"""What a report states beside its tables: costs in common, omissions, and how to repeat it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,12 +68,13 @@ def ranges(arms: Sequence[ArmSummary], not_compared: Mapping[str, str]) -> list[
         not_compared: by cost, why it is not compared between arms.
 
     """
-    found = []
+    cost_ranges = []
     for axis, name in _AXES.items():
-        values = [value for arm in arms if (value := getattr(arm, axis)) is not None]
+        values = [getattr(arm, axis) for arm in arms]
+        values = [value for value in values if value is not None]
         if values:
-            found.append(_range(name, values, not_compared.get(axis)))
-    return found
+            cost_ranges.append(_range(name, values, not_compared.get(axis)))
+    return cost_ranges
 
 
 def _range(name: str, values: Sequence[float], not_compared: str | None) -> Range:
@@ -145,7 +146,7 @@ def _diverged(part: PartSummary) -> list[str]:
 
 
 def how_to_repeat(summary: StudySummary, home: Home) -> list[tuple[str, str]]:
-    """Return command, code, machine and data of a study; says so where one is not recorded."""
+    """Return the command, code, machine and data of a study, as far as they are recorded."""
     sources = summary.sources
     changes = " with changes that are not committed" if sources.changed else ""
     commit = f"the working folder's commit at the last run: {sources.commit or _UNKNOWN}{changes}"
@@ -164,7 +165,7 @@ def how_to_repeat(summary: StudySummary, home: Home) -> list[tuple[str, str]]:
 def _data(summary: StudySummary, home: Home) -> str:
     parts = summary.content.parts
     data = summary.content.study.data
-    # One run of each arm tells what it was trained on.
+    # All runs of an arm have the same data, so one of each is enough.
     keys = {entry.arm: key for key, entry in summary.content.run_entries.items()}
     specs = [Record(home.root, key).spec for key in keys.values()]
     prints = sorted({spec.data for spec in specs if spec is not None})

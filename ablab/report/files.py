@@ -1,6 +1,4 @@
-"""A study's report as files: what stands beside its record, and among its parent's artifacts in
-MLflow.
-"""
+"""The report of a study as files, which are kept beside its record and as artifacts in MLflow."""
 
 from pathlib import Path
 
@@ -11,8 +9,11 @@ from ablab.report.html import write_pages
 
 
 def write_files(summary: StudySummary, record: StudyRecord) -> list[Path]:
-    """Writes the report as HTML, Markdown and JSON, and its figures: their paths, the HTML's
-    first.
+    """Write the report as HTML, Markdown and JSON, and its figures.
+
+    Returns:
+        The paths, that of the HTML page first.
+
     """
     files = [*write_pages(summary, record), record.reports / f"{record.revision}.json"]
     write_json(files[-1], summary.as_json())

@@ -1,4 +1,4 @@
-"""What a reader must know beside the tables: scope, error term, time and devices."""
+"""Notes to the tables of a report: scope, error term, time and devices."""
 
 from ablab.analysis.study_summary import StudySummary
 from ablab.analysis.summary import PartSummary
@@ -39,10 +39,10 @@ def part_footnotes(summary: StudySummary, part: PartSummary) -> list[str]:
 
 def _error(part: PartSummary) -> list[str]:
     lines = noise(part)
-    drawn = [f"{e.name} {e.sampling_se:.2g}" for e in part.effects if e.sampling_se is not None]
-    if drawn:
+    errors = [f"{e.name} {e.sampling_se:.2g}" for e in part.effects if e.sampling_se is not None]
+    if errors:
         lines.append(
-            f"standard errors from drawing orders, within the intervals: {', '.join(drawn)}"
+            f"standard errors from drawing orders, within the intervals: {', '.join(errors)}"
         )
     return lines
 

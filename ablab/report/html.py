@@ -1,6 +1,4 @@
-"""The report as one HTML file that needs nothing else, and the same as Markdown with figures as
-files beside it.
-"""
+"""The report as a self-contained HTML page, and as Markdown with figures as separate files."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +31,8 @@ from ablab.report.tables import (
     tuning_table,
 )
 
-_MEANING = str.maketrans({character: f"\\{character}" for character in r"\`*_[]<>|#"})
+# Characters that have a meaning in Markdown.
+_MARKDOWN_ESCAPES = str.maketrans({character: f"\\{character}" for character in r"\`*_[]<>|#"})
 
 
 def write_report(summary: StudySummary, record: StudyRecord) -> Path:
@@ -69,7 +68,7 @@ def write_pages(summary: StudySummary, record: StudyRecord) -> list[Path]:
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of the page, in both kinds, and its figures."""
+    """A part of the page as HTML and as Markdown, and its figures."""
 
     html: Markup
     md: str
@@ -93,11 +92,11 @@ def _page(summary: StudySummary, record: StudyRecord, parts: Sequence[_Part], ki
 
 
 def _part(summary: StudySummary, part: PartSummary, record: StudyRecord, slug: str) -> _Part:
-    """Render a part. `slug`: distinguishes its figures from those of other parts."""
+    """Render a part. `slug` distinguishes its figures from those of other parts."""
     evidence = evidence_of(part, record.home.root)
     figures = figures_of(part, evidence)
     if slug:
-        figures = figures.named(slug)
+        figures = figures.prefixed(slug)
     context = {
         **_context(part, figures),
         "ranges": ranges_table(evidence),
@@ -135,19 +134,22 @@ def _context(part: PartSummary, figures: Figures) -> dict[str, Any]:
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """A page from its template. All that is put into HTML is escaped; in Markdown the filter `md`
-    does it.
+    """Render a page from its template.
+
+    Values are escaped in HTML. In Markdown they are escaped by the filter `md`.
     """
     return _environment().get_template(template).render(context)
 
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("ablab.report", ""),
         autoescape=lambda name: name is None or not name.endswith(".md.j2"),
         trim_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters["md"] = lambda text: " ".join(str(text).split()).translate(_MEANING)
-    return made
+    environment.filters["md"] = lambda text: " ".join(str(text).split()).translate(
+        _MARKDOWN_ESCAPES
+    )
+    return environment

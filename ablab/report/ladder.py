@@ -9,7 +9,7 @@ from ablab.stats.scaling import Forecast
 from ablab.text.numbers import digits, p_value, plain, short, signed
 
 _UNEQUAL = 0.05
-_MAX_MULTIPLIER = 1000.0  # above it a multiplier says no more than that
+_MAX_MULTIPLIER = 1000.0  # a larger one is shown as `> 1000`
 _TENFOLD = log(10)
 
 
@@ -112,7 +112,9 @@ def _slope(one: EffectOutlook) -> str:
 
 
 def _last_multipliers(multipliers: Sequence[ArmMultiplier]) -> list[ArmMultiplier]:
-    """Of each arm that on the largest rung, and the last known one if that is not known."""
+    """Return the multiplier of each arm on the largest rung, and the last known one if it is
+    unknown there.
+    """
     rows = []
     for arm in dict.fromkeys(one.arm for one in multipliers):
         of_arm = [one for one in multipliers if one.arm == arm]
@@ -139,7 +141,7 @@ def _outlook_row(one: EffectOutlook) -> list[str]:
 
 
 def _half(forecast: Forecast) -> float | None:
-    """Half the width of the interval."""
+    """Return half the width of the interval."""
     if forecast.low is None or forecast.high is None:
         return None
     return (forecast.high - forecast.low) / 2
@@ -156,7 +158,7 @@ def _interval(forecast: Forecast | None) -> str:
 
 
 def _formula(one: ArmCurve) -> str:
-    """The curve, relative to the largest compute it was fitted on."""
+    """Return the curve, relative to the largest compute it was fitted on."""
     curve = one.curve
     at = curve.highest
     values = curve.parameters
@@ -168,7 +170,7 @@ def _formula(one: ArmCurve) -> str:
 
 
 def _bend(one: ArmCurve) -> str:
-    """The interval of the slope per tenfold compute, or of the exponent."""
+    """Return the interval of the slope per tenfold compute, or that of the exponent."""
     linear = one.curve.form == "log_linear"
     interval = one.curve.intervals().get("slope" if linear else "exponent")
     if interval is None:
@@ -179,11 +181,11 @@ def _bend(one: ArmCurve) -> str:
 
 
 def _multiplier_row(one: ArmMultiplier) -> list[str]:
-    found = one.multiplier
-    if found.value is None:
-        return [one.arm, one.part, "–", found.reason]
-    interval = f"{_times(found.low)} … {_times(found.high)}"
-    return [one.arm, one.part, _times(found.value), interval]
+    multiplier = one.multiplier
+    if multiplier.value is None:
+        return [one.arm, one.part, "–", multiplier.reason]
+    interval = f"{_times(multiplier.low)} … {_times(multiplier.high)}"
+    return [one.arm, one.part, _times(multiplier.value), interval]
 
 
 def _times(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""What a study's figures hold for, in words."""
+"""The scope of the results of a study, in words."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ from ablab.spec.tune import Tune
 from ablab.text.numbers import exact, short
 from ablab.text.truncate import in_a_line
 
-# Settings of `tune` that are no options of the recipe.
+# Settings of `tune` that are not options of the recipe.
 _NOT_OPTIONS = ("trials", "share", "seed", "prune", "shared")
 
 
 def common_scope(summary: StudySummary) -> list[str]:
-    """Return what the figures of all parts of a study hold for."""
+    """Return the scope that all parts of a study have in common."""
     scopes = [scope(part.content) for part in summary.parts]
     return [line for line in scopes[0] if all(line in lines for lines in scopes)]
 
 
 def scope(part: PartContent) -> list[str]:
-    """Return what the figures of a part of a study hold for."""
+    """Return the scope of the results of a part of a study."""
     study = part.study
     data = study.data
     lines = [
@@ -48,7 +48,7 @@ def scope(part: PartContent) -> list[str]:
 
 
 def holds_for(part: PartContent) -> str:
-    """Return the same in a clause that follows a verdict."""
+    """Return the scope as a clause that follows a verdict."""
     study = part.study
     counts = [arm.parameters for arm in part.arms]
     least = short(min(counts))
@@ -64,7 +64,7 @@ def holds_for(part: PartContent) -> str:
 
 
 def own_data(arms: Sequence[Arm]) -> list[str]:
-    """Return a line for each tokenizer and each context that arms have in place of the study's."""
+    """Return a line for each tokenizer and context that some arms have instead of the study's."""
     contexts = {}
     for arm in arms:
         context = arm.data.get("context")

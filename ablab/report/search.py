@@ -1,4 +1,4 @@
-"""What a search found: its trials in order, and which of the best survive on fresh seeds."""
+"""The results of a search: its trials in order, and which of the best survive on fresh seeds."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from ablab.report.ladder import Listing
 from ablab.spec.search import Search
 from ablab.text.numbers import digits, plain
 
-_WHOLE = 1e9  # up to here a count is told in full
+_MAX_EXACT = 1e9  # smaller whole numbers are shown in full
 
 
 def is_search(summary: PartSummary) -> bool:
@@ -20,8 +20,10 @@ def is_search(summary: PartSummary) -> bool:
 
 
 def survival(summary: PartSummary) -> list[str]:
-    """Which of a search's confirmed arms survive on fresh seeds: known once all of their runs are
-    in, and with an error term. Nothing of a study that is no search.
+    """Return which of the confirmed arms of a search survive on fresh seeds.
+
+    This is known once all of their runs are finished, and with an error term. Empty for a study
+    that is not a search.
     """
     if not is_search(summary):
         return []
@@ -32,11 +34,10 @@ def survival(summary: PartSummary) -> list[str]:
         return [f"{looked} so far: which are the best is not known yet"]
     lines = [f"{looked}; the best of them, trained again on fresh seeds:"]
     lines += [f"  {arm.name}: {_fate(arm, summary)}" for arm in summary.arms]
-    if reasons := uncompared(summary.objectives, summary.not_compared):
-        return [
-            *lines,
-            *(f"  {name} is not compared: {reason}" for name, reason in reasons.items()),
-        ]
+    reasons = uncompared(summary.objectives, summary.not_compared)
+    if reasons:
+        notes = [f"  {name} is not compared: {reason}" for name, reason in reasons.items()]
+        return [*lines, *notes]
     return [
         *lines,
         "  beaten: another is better in one objective and worse in none, beyond the 95 % intervals",
@@ -44,7 +45,7 @@ def survival(summary: PartSummary) -> list[str]:
 
 
 def trials_listing(summary: PartSummary) -> Listing:
-    """A search's trials, the best in the first objective at the top; among equals, in the next."""
+    """Return the trials of a search, sorted by the objectives in turn, the best first."""
     metrics = [METRICS[name] for name in summary.objectives]
     order = f"the {metrics[0].best_is} first" if metrics else "in order"
     title = f"Trials by {', then '.join(summary.objectives)} ({order})"
@@ -59,15 +60,14 @@ def _fate(arm: ArmSummary, summary: PartSummary) -> str:
         return "diverged"
     if arm.name not in summary.survivors:
         return "not known yet"
-    if (by := summary.survivors[arm.name]) is not None:
-        return f"beaten by {by}"
+    winner = summary.survivors[arm.name]
+    if winner is not None:
+        return f"beaten by {winner}"
     if uncompared(summary.objectives, summary.not_compared):
         return "not known"
-    return (
-        "survives"
-        if summary.sd is not None or len(summary.survivors) == 1
-        else "not known with one seed"
-    )
+    if summary.sd is None and len(summary.survivors) != 1:
+        return "not known with one seed"
+    return "survives"
 
 
 def _rank(trial: TrialSummary, metrics: Sequence[Metric]) -> tuple[bool, Sequence[float]]:
@@ -82,12 +82,12 @@ def _row(trial: TrialSummary, summary: PartSummary) -> list[str]:
     return [
         trial.arm,
         str(trial.number),
-        *(_told(objective, value, summary) for objective, value in pairs),
+        *(_format(objective, value, summary) for objective, value in pairs),
     ]
 
 
-def _told(objective: str, value: float, summary: PartSummary) -> str:
-    """With digits of the objective's own: those of the noise, all of a count, else four."""
+def _format(objective: str, value: float, summary: PartSummary) -> str:
+    """Format a value: the metric by its noise, whole numbers in full, others with four digits."""
     if objective == summary.metric:
         return plain(value, digits(summary.spread))
-    return f"{value:,.0f}" if value == round(value) and abs(value) < _WHOLE else f"{value:.4g}"
+    return f"{value:,.0f}" if value == round(value) and abs(value) < _MAX_EXACT else f"{value:.4g}"

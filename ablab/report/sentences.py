@@ -1,4 +1,4 @@
-"""Verdicts in the sentences that a person would say."""
+"""Verdicts in sentences."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from ablab.analysis.power import PowerForecast
 from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
 from ablab.records.params import parameters
-from ablab.report.costs import told
+from ablab.report.costs import cost_phrases
 from ablab.text.numbers import digits, p_value, plain, signed
 from ablab.text.truncate import in_a_line
 
@@ -17,27 +17,31 @@ _HOW_JUDGED = (
     "one-sided tests at 5 %, which are a "
     "90 % interval within the margin, so that the 95 % interval beside it may cross the margin."
 )
-_TESTS = {False: "the pooled t", True: "Welch's t of unpaired arms"}
+_PAIRED_TEST = "the pooled t"
+_UNPAIRED_TEST = "Welch's t of unpaired arms"
 
 
 def how_judged(metric: str) -> str:
-    """How to read the effects on a metric, and what their verdicts go by."""
+    """Return how to read the effects on a metric, and what their verdicts are based on."""
     side = METRICS[metric].pick(lower="below", higher="above")
     return f"With the change minus without; {side} zero is better. {_HOW_JUDGED}"
 
 
 def sentence(effect: EffectSummary, metric: str) -> str:
-    """What is known of an effect: its verdict, size and interval, what would settle it if it is
-    open, and what it costs.
+    """Return what is known of an effect: its verdict, size, interval and costs.
+
+    For an inconclusive effect this includes the number of seeds that would settle it.
     """
-    costs = told(effect.ratios) if any(value is not None for value in effect.costs.values()) else ""
-    if not costs:
-        return _verdict_told(effect, metric)
-    return f"{_verdict_told(effect, metric)} {costs[:1].upper()}{costs[1:]}."
+    verdict = _verdict_sentence(effect, metric)
+    if all(value is None for value in effect.costs.values()):
+        return verdict
+    costs = cost_phrases(effect.ratios)
+    return f"{verdict} {costs[:1].upper()}{costs[1:]}."
 
 
-def _verdict_told(effect: EffectSummary, metric: str) -> str:
-    name, places = effect.name, places_of(effect)
+def _verdict_sentence(effect: EffectSummary, metric: str) -> str:
+    name = effect.name
+    places = places_of(effect)
     interval = _interval(effect, places)
     if effect.verdict == "diverged":
         return (
@@ -60,54 +64,58 @@ def _verdict_told(effect: EffectSummary, metric: str) -> str:
     if effect.verdict is None:
         return f"{name}: {_unknown(effect, metric, places)}."
     assert effect.estimate is not None
-    way = "lower" if effect.estimate < 0 else "higher"
+    direction = "lower" if effect.estimate < 0 else "higher"
     return (
-        f"{name} {effect.verdict}: {abs(effect.estimate):.{places}f} {way} {metric} ({interval}; "
-        f"p {_p(effect.p_holm)})."
+        f"{name} {effect.verdict}: {abs(effect.estimate):.{places}f} {direction} {metric} "
+        f"({interval}; p {_p(effect.p_holm)})."
     )
 
 
 def changed_by_tuning(summary: PartSummary) -> list[str]:
-    """How the verdicts differ between one recipe for all and each arm's own, on the same seeds.
-    Nothing where no such runs were made, or there are no verdicts on them.
+    """Return how the verdicts differ between one recipe for all arms and the best recipe of each,
+    on the same seeds.
+
+    Empty if there are no runs with one recipe for all, or no verdicts on them.
     """
-    both = [
-        (e, e.shared) for e in summary.effects if e.kind != "interaction" and e.shared is not None
+    pairs = [
+        (e, e.shared)
+        for e in summary.effects
+        if e.kind != "interaction"
+        and e.shared is not None
+        and e.shared.one.verdict
+        and e.shared.own.verdict
     ]
-    known = [(effect, pair) for effect, pair in both if pair.one.verdict and pair.own.verdict]
-    if summary.shared is None or not known:
+    if summary.shared is None or not pairs:
         return []
-    lines = [_both(effect, pair) for effect, pair in known if pair.one.verdict != pair.own.verdict]
-    once = (
+    lines = [
+        _recipes_line(effect, pair)
+        for effect, pair in pairs
+        if pair.one.verdict != pair.own.verdict
+    ]
+    condition = (
         f"with one recipe for all ({parameters(summary.shared)}), on the same "
-        f"{known[0][1].seeds} seeds,"
+        f"{pairs[0][1].seeds} seeds,"
     )
     if not lines:
-        return [f"{once} every verdict would be the same"]
-    return [f"{once} {len(lines)} of {len(known)} verdicts would differ:", *lines]
+        return [f"{condition} every verdict would be the same"]
+    return [f"{condition} {len(lines)} of {len(pairs)} verdicts would differ:", *lines]
 
 
 def adjusted(summary: PartSummary) -> str:
-    """What to know of the arms' means where seeds are unequal; else nothing."""
-    return (
-        "Arms have unequal seeds: a mean is adjusted for the seeds that its arm lacks."
-        if summary.uneven
-        else ""
-    )
+    """Return a note that means are adjusted, if arms have unequal seeds; else an empty text."""
+    if not summary.uneven:
+        return ""
+    return "Arms have unequal seeds: a mean is adjusted for the seeds that its arm lacks."
 
 
-def lost(effects: Iterable[EffectSummary]) -> str:
-    """The effects that a figure can't draw since they diverged, in a sentence; nothing where none
-    did.
-    """
+def diverged_note(effects: Iterable[EffectSummary]) -> str:
+    """Return a sentence on the effects that a figure omits since they diverged; empty if none."""
     names = list(dict.fromkeys(effect.name for effect in effects if effect.verdict == "diverged"))
     return f"Diverged, so without an estimate: {in_a_line(names)}." if names else ""
 
 
 def noise(summary: PartSummary) -> list[str]:
-    """The noise floor, what can be found above it, and the error term; nothing of a study without
-    effects.
-    """
+    """Return the error term, the noise floor and the detectable effect; empty without effects."""
     if not summary.effects:
         return []
     lines = []
@@ -132,30 +140,34 @@ def noise(summary: PartSummary) -> list[str]:
 
 
 def _looks(summary: PartSummary) -> list[str]:
-    """How adding seeds is corrected for, and what it spared; nothing where their number was
-    fixed.
+    """Return how adding seeds is corrected for, and how many runs it saved; empty if the number of
+    seeds is fixed.
     """
     if not summary.looks:
         return []
-    at = ", ".join(map(str, summary.looks))
-    tests = " and ".join(
-        _TESTS[unpaired] for unpaired in sorted({effect.unpaired for effect in summary.effects})
-    )
-    spared = f"{summary.spared} runs fewer than {summary.looks[-1]} seeds of every arm would take"
-    told = [] if summary.spared is None else [f"seeds added where verdicts were open: {spared}"]
-    return [
-        f"looks at {at} seeds: p and intervals hold over all looks together (a group-sequential "
-        "test of Pocock's kind for "
-        f"{tests}, and repeated confidence intervals); a decision stays",
-        *told,
+    counts = ", ".join(map(str, summary.looks))
+    unpaired = {effect.unpaired for effect in summary.effects}
+    tests = [_PAIRED_TEST] if False in unpaired else []
+    if True in unpaired:
+        tests.append(_UNPAIRED_TEST)
+    lines = [
+        f"looks at {counts} seeds: p and intervals hold over all looks together (a "
+        f"group-sequential test of Pocock's kind for {' and '.join(tests)}, and repeated "
+        "confidence intervals); a decision stays"
     ]
+    if summary.spared is not None:
+        lines.append(
+            f"seeds added where verdicts were open: {summary.spared} runs fewer than "
+            f"{summary.looks[-1]} seeds of every arm would take"
+        )
+    return lines
 
 
 def places_of(effect: EffectSummary) -> int:
-    """Decimals that an effect's interval warrants."""
-    return digits(
-        None if effect.low is None or effect.high is None else (effect.high - effect.low) / 2
-    )
+    """Return the number of decimals that the interval of an effect warrants."""
+    if effect.low is None or effect.high is None:
+        return digits(None)
+    return digits((effect.high - effect.low) / 2)
 
 
 def power_text(forecast: PowerForecast, metric: str) -> str:
@@ -167,16 +179,16 @@ def power_text(forecast: PowerForecast, metric: str) -> str:
     )
 
 
-def _both(effect: EffectSummary, pair: RecipeComparison) -> str:
+def _recipes_line(effect: EffectSummary, pair: RecipeComparison) -> str:
     places = places_of(effect)
-    one, own = (
+    one, each = (
         f"{word(e.verdict)} ({signed(e.effect.estimate, places)})" for e in (pair.one, pair.own)
     )
-    return f"  {effect.name}: {one} with one recipe, {own} with each arm's own"
+    return f"  {effect.name}: {one} with one recipe, {each} with each arm's own"
 
 
 def word(verdict: str | None) -> str:
-    """A verdict in a table; a dash where there is none."""
+    """Return a verdict as a table shows it; a dash if there is none."""
     return verdict or "–"
 
 
@@ -192,10 +204,10 @@ def _needed(effect: EffectSummary) -> str:
 def _unknown(effect: EffectSummary, metric: str, places: int) -> str:
     if effect.estimate is None:
         return "not known yet"
-    shown = f"{signed(effect.estimate, places)} {metric}"
+    estimate = f"{signed(effect.estimate, places)} {metric}"
     if effect.missing or effect.seeds > 1:
-        return f"{shown} so far, without a verdict: runs are missing"
-    return f"{shown}, without a verdict: one seed tells no noise"
+        return f"{estimate} so far, without a verdict: runs are missing"
+    return f"{estimate}, without a verdict: one seed tells no noise"
 
 
 def _interval(effect: EffectSummary, places: int) -> str:
@@ -203,5 +215,5 @@ def _interval(effect: EffectSummary, places: int) -> str:
 
 
 def _p(p: float | None) -> str:
-    shown = p_value(p)
-    return shown.replace("<", "< ") if shown.startswith("<") else f"= {shown}"
+    text = p_value(p)
+    return text.replace("<", "< ") if text.startswith("<") else f"= {text}"

@@ -1,5 +1,6 @@
-"""The tables of a report, as text with what it is sorted by: one form for every page that shows
-them.
+"""The tables of a report: texts, each with the value that it is sorted by.
+
+All pages that show a table render it from this form.
 """
 
 from dataclasses import dataclass
@@ -17,39 +18,47 @@ from ablab.report.ladder import Listing
 from ablab.report.sentences import places_of, word
 from ablab.text.numbers import digits, p_value, plain, short, signed
 
-# The shapes of the forest plot, in letters.
+# The markers of the forest plot as characters.
 MARKS = {"helps": "▼", "hurts": "▲", "equivalent": "■", "inconclusive": "●", "diverged": "✕"}
 _MEASURED = (("decode tokens/s", "decode_tokens_per_second"), ("KV cache", "kv_cache_bytes"))
 
 
 @dataclass(frozen=True)
 class Cell:
-    """`value`: what it is sorted by, "" for none; None: by its text. `kind`: how it looks."""
+    """A cell of a table."""
 
     text: str
+    """Its text."""
     value: float | str | None = None
+    """Value that it is sorted by; empty for none, None for its text."""
     kind: str = ""
+    """Class that determines its style."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """`text`: to the left."""
+    """A column of a table."""
 
     name: str
+    """Its heading."""
     text: bool = False
+    """Whether it is aligned to the left."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """`label`: what it is, for who cannot see it."""
+    """A table of a report."""
 
     label: str
+    """Description for readers who cannot see it."""
     columns: list[Column]
+    """Its columns."""
     rows: list[list[Cell]]
+    """Its rows."""
 
 
 def effects_table(summary: PartSummary) -> Table:
-    """Each effect with its interval and verdict."""
+    """Return a table of the effects with their intervals and verdicts."""
     names = ("estimate", "95 % interval", "p", "p (Holm)", "verdict")
     columns = [Column("change", text=True), Column("kind"), *map(Column, names)]
     return Table("effects", columns, [_effect(e) for e in summary.effects])
@@ -57,11 +66,9 @@ def effects_table(summary: PartSummary) -> Table:
 
 def _effect(effect: EffectSummary) -> list[Cell]:
     places = places_of(effect)
-    interval = (
-        "–"
-        if effect.low is None
-        else f"{signed(effect.low, places)} to {signed(effect.high, places)}"
-    )
+    interval = "–"
+    if effect.low is not None:
+        interval = f"{signed(effect.low, places)} to {signed(effect.high, places)}"
     mark = MARKS.get(effect.verdict or "", "")
     texts = (
         effect.kind,
@@ -78,20 +85,20 @@ def _effect(effect: EffectSummary) -> list[Cell]:
 
 
 def parts_table(summary: StudySummary) -> Table:
-    """Every change with what each part of the study says of it; interactions are in the parts' own
-    tables.
+    """Return a table of the changes with their effects in each part of the study.
+
+    Interactions are only in the tables of the parts.
     """
-    told = [{e.name: e for e in part.effects if e.kind != "interaction"} for part in summary.parts]
+    by_part = [
+        {e.name: e for e in part.effects if e.kind != "interaction"} for part in summary.parts
+    ]
     columns = [Column("change", text=True), *(Column(part.label) for part in summary.parts)]
-    names = dict.fromkeys(name for effects in told for name in effects)
-    return Table(
-        "changes part by part",
-        columns,
-        [[_text(name), *(_said(of.get(name)) for of in told)] for name in names],
-    )
+    names = dict.fromkeys(name for effects in by_part for name in effects)
+    rows = [[_text(name), *(_brief(effects.get(name)) for effects in by_part)] for name in names]
+    return Table("changes part by part", columns, rows)
 
 
-def _said(effect: EffectSummary | None) -> Cell:
+def _brief(effect: EffectSummary | None) -> Cell:
     if effect is None or effect.verdict is None:
         return Cell("–")
     if effect.estimate is None or effect.low is None:
@@ -106,7 +113,7 @@ def _said(effect: EffectSummary | None) -> Cell:
 
 
 def arms_table(summary: PartSummary) -> Table:
-    """Each arm with its results and costs; costs that were measured of no arm are left out."""
+    """Return a table of the arms with their results, and the costs measured for at least one."""
     names = (
         "sd",
         "n",
@@ -161,7 +168,7 @@ def mean_text(arm: ArmSummary, places: int) -> str:
 
 
 def mean_cell(arm: ArmSummary, places: int) -> Cell:
-    """An arm's mean; one that diverged has none, and says so."""
+    """Return a cell with the mean of an arm, or with the reason why there is none."""
     return Cell(
         mean_text(arm, places),
         "" if arm.mean is None else arm.mean,
@@ -170,7 +177,7 @@ def mean_cell(arm: ArmSummary, places: int) -> Cell:
 
 
 def ranges_table(evidence: Evidence) -> Table:
-    """What was equal between the arms."""
+    """Return a table of the costs in which the arms are equal or not."""
     columns = [
         Column("of a run", text=True),
         Column("least"),
@@ -190,7 +197,7 @@ def ranges_table(evidence: Evidence) -> Table:
 
 
 def listed_table(listing: Listing) -> Table:
-    """A listing as a table."""
+    """Return a listing as a table."""
     columns = [Column(name, text=i == 0) for i, name in enumerate(listing.columns)]
     return Table(
         listing.title, columns, [[_text(first), *map(Cell, rest)] for first, *rest in listing.rows]
@@ -198,7 +205,7 @@ def listed_table(listing: Listing) -> Table:
 
 
 def tuning_table(summary: PartSummary) -> Table:
-    """What was tried for each arm, and what its runs took."""
+    """Return a table of the tuning trials of each arm, and of the options chosen."""
     columns = [
         Column("arm", text=True),
         Column("took", text=True),
@@ -212,7 +219,7 @@ def tuning_table(summary: PartSummary) -> Table:
 
 
 def _tuning(arm: ArmTuning, places: int) -> list[Cell]:
-    tried = [
+    trials = [
         f"{parameters(t.params)}: {t.status if t.values is None else plain(t.values[0], places)}"
         for t in arm.trials
     ]
@@ -221,7 +228,7 @@ def _tuning(arm: ArmTuning, places: int) -> list[Cell]:
     return [
         _text(arm.arm),
         Cell(best + edges, None, "text edge" if edges else "text"),
-        Cell("; ".join(tried), None, "list"),
+        Cell("; ".join(trials), None, "list"),
     ]
 
 
@@ -234,4 +241,6 @@ def _number(value: float | None, places: int) -> Cell:
 
 
 def _size(value: float | None, unit: str = "") -> Cell:
-    return Cell(short(value) + (unit if value is not None else ""), "" if value is None else value)
+    if value is None:
+        return Cell(short(value), "")
+    return Cell(short(value) + unit, value)

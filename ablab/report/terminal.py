@@ -1,4 +1,4 @@
-"""The report on a terminal, in 80 columns."""
+"""The report on a terminal of 80 columns."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,11 +24,11 @@ from ablab.report.tables import mean_text
 from ablab.text.numbers import digits, p_value, plain, short, signed
 from ablab.text.truncate import some
 
-_TRIALS = 12  # of a search are shown
+_MAX_TRIALS = 12  # of a search
 
 
 def print_summary(summary: StudySummary, console: Console) -> None:
-    """Print the effects, the arms, and what the figures hold for."""
+    """Print the effects, the arms, and the scope of the results."""
     console.print(
         f"[bold]{escape(summary.study)}[/] (revision {summary.revision})", highlight=False
     )
@@ -58,7 +58,7 @@ def print_summary(summary: StudySummary, console: Console) -> None:
 
 
 def _print_part(summary: StudySummary, part: PartSummary, console: Console) -> None:
-    """Print a part's own figures, below its label if it has one."""
+    """Print the results of a part, below its label if it has one."""
     heading = ["", part.label, *part_footnotes(summary, part)] if part.label else []
     for line in (*heading, *verdicts(part)):
         console.print(line, highlight=False, markup=False)
@@ -71,8 +71,8 @@ def _print_part(summary: StudySummary, part: PartSummary, console: Console) -> N
         console.print(tuning_table(part))
     if is_search(part):
         trials = trials_listing(part)
-        console.print(listing_table(replace(trials, rows=trials.rows[:_TRIALS])))
-        more = len(trials.rows) - _TRIALS
+        console.print(listing_table(replace(trials, rows=trials.rows[:_MAX_TRIALS])))
+        more = len(trials.rows) - _MAX_TRIALS
         if more > 0:
             console.print(f"and {more} more trials (--json lists all)", highlight=False)
     for line in changed_by_tuning(part):
@@ -80,7 +80,7 @@ def _print_part(summary: StudySummary, part: PartSummary, console: Console) -> N
 
 
 def verdicts(part: PartSummary) -> list[str]:
-    """Return the verdict on each change in a sentence, and what all of them hold for."""
+    """Return a sentence with the verdict on each change, and the scope of all."""
     sentences = [
         sentence(effect, part.metric) for effect in part.effects if effect.kind != "interaction"
     ]
@@ -98,7 +98,7 @@ def listing_table(listing: Listing) -> Table:
 
 
 def effects_table(summary: PartSummary) -> Table:
-    """Each change's effect on the metric."""
+    """Return a table of the effects on the metric."""
     side = METRICS[summary.metric].pick(lower="below", higher="above")
     table = Table(
         title=f"Effect on {summary.metric} (with minus without; {side} 0 is better)",
@@ -113,11 +113,9 @@ def effects_table(summary: PartSummary) -> Table:
             table.add_section()
         previous = effect.kind
         places = places_of(effect)
-        interval = (
-            "–"
-            if effect.low is None
-            else f"{signed(effect.low, places)} … {signed(effect.high, places)}"
-        )
+        interval = "–"
+        if effect.low is not None:
+            interval = f"{signed(effect.low, places)} … {signed(effect.high, places)}"
         p = p_value(effect.p_holm)
         table.add_row(
             escape(effect.title), signed(effect.estimate, places), interval, p, word(effect.verdict)
@@ -126,7 +124,7 @@ def effects_table(summary: PartSummary) -> Table:
 
 
 def arms_table(summary: PartSummary) -> Table:
-    """Each arm's metric and what a run of it cost."""
+    """Return a table of the metric of each arm and the costs of its runs."""
     table = Table(
         title="Arms (a run's parameters, tokens, FLOPs and training seconds)", title_justify="left"
     )
@@ -149,8 +147,9 @@ def arms_table(summary: PartSummary) -> Table:
 
 
 def tuning_table(summary: PartSummary) -> Table:
-    """What tuning chose for each arm, what its trials gave, and what says that the best may lie
-    outside.
+    """Return a table of the options chosen for each arm and the values of its trials.
+
+    Notes indicate that the optimum may lie outside of the options tried.
     """
     table = Table(
         title=f"Tuning (each arm's trials and the best of them, {summary.metric})",
@@ -159,33 +158,37 @@ def tuning_table(summary: PartSummary) -> Table:
     for name in ("arm", "best", "trials", "note"):
         table.add_column(name, overflow="fold")
     for arm in summary.tuning:
-        lost = sum(trial.values is None for trial in arm.trials)
+        without_value = sum(trial.values is None for trial in arm.trials)
         notes = [f"{name} at the edge" for name in arm.edges]
-        notes += [f"{lost} without a value"] if lost and arm.best is not None else []
+        if without_value and arm.best is not None:
+            notes.append(f"{without_value} without a value")
         best = "open" if arm.best is None else parameters(arm.best) or "as the study says"
         table.add_row(
             escape(arm.arm),
             best,
-            escape(bowl(arm, METRICS[summary.metric], digits(summary.spread))),
+            escape(trial_values(arm, METRICS[summary.metric], digits(summary.spread))),
             "; ".join(notes),
         )
     return table
 
 
-def bowl(arm: ArmTuning, metric: Metric, places: int) -> str:
-    """The trials' values in the order of what was tried; in their own order where several options
-    were. The best in brackets.
+def trial_values(arm: ArmTuning, metric: Metric, places: int) -> str:
+    """Return the values of the trials of an arm, with the best in brackets.
+
+    They are sorted by the option, or in the order of the trials if there are several options.
     """
-    tried = sorted(arm.trials, key=lambda trial: _place(trial.params))
-    values = [trial.values[0] for trial in tried if trial.values is not None]
-    best = min(values, key=metric.as_loss, default=None)
-    shown = [
-        (plain(trial.values[0], places), trial.values[0] == best) if trial.values else ("–", False)
-        for trial in tried
-    ]
-    return " ".join(f"[{value}]" if is_best else value for value, is_best in shown)
+    trials = sorted(arm.trials, key=lambda trial: _sort_key(trial.params))
+    values = [trial.values[0] if trial.values is not None else None for trial in trials]
+    best = min((v for v in values if v is not None), key=metric.as_loss, default=None)
+    texts = [plain(value, places) for value in values]
+    return " ".join(
+        f"[{text}]" if value is not None and value == best else text
+        for value, text in zip(values, texts, strict=True)
+    )
 
 
-def _place(params: Mapping[str, Any]) -> float:
-    (value, *others) = params.values()
-    return float(value) if isinstance(value, int | float) and not others else 0.0
+def _sort_key(params: Mapping[str, Any]) -> float:
+    value, *others = params.values()
+    if others or not isinstance(value, int | float):
+        return 0.0
+    return float(value)

@@ -13,7 +13,7 @@ from ablab.analysis.result_table import ResultTable
 from ablab.files import write_json
 from ablab.records.run_record import Record
 from ablab.records.study_content import RunEntry
-from ablab.report.costs import costs_table, told
+from ablab.report.costs import cost_phrases, costs_table
 from ablab.stats.costs import Ratio
 from ablab.train.result import RunCost, RunResult
 from tests.handmade import change_between, make_arm, make_part, make_study, make_summary
@@ -109,7 +109,7 @@ def test_ratios_means_and_words():
         "11 % slower per token, 3 % less memory, KV cache 1/8, parameters -10 %, "
         "FLOPs per token -10 %"
     )
-    assert told(effect.ratios) == words
+    assert cost_phrases(effect.ratios) == words
     assert json.loads(json.dumps(effect.costs)) == effect.costs
 
 
@@ -195,7 +195,7 @@ def test_one_run_without_a_figure_leaves_its_arm_without():
     ],
 )
 def test_words(name, found, words):
-    assert told({name: found}) == words
+    assert cost_phrases({name: found}) == words
 
 
 def test_the_table_fits_80_columns_and_brackets_what_is_not_told_from_1():

@@ -13,7 +13,7 @@ from ablab.analysis.part_result import PartResult
 from ablab.analysis.result_table import ResultTable
 from ablab.plan.equal_arms import first_by_runs, first_by_value, merged
 from ablab.records.study_content import PartContent, RunEntry
-from ablab.report.costs import told
+from ablab.report.costs import cost_phrases
 from ablab.train.result import RunCost, RunResult
 from tests.handmade import change_between, make_arm, make_content, make_part, make_study
 
@@ -261,7 +261,7 @@ def test_costs_of_equal_arms_count_once():
     assert (b.value, b.low, b.high) == pytest.approx(tuple(np.exp([logs.mean(), *interval])))
     assert third == b
     assert (twin.value, twin.low, twin.high) == (1.0, 1.0, 1.0)
-    assert told({"seconds_per_token": twin}) == "no difference in cost found"
+    assert cost_phrases({"seconds_per_token": twin}) == "no difference in cost found"
     assert costs.of_arm("twin") == costs.of_arm("a")
     for s, speed in enumerate(speeds["a"]):
         trained.results[f"a/{s}"] = result(1.0, speed, decode=None)

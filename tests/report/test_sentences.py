@@ -9,7 +9,7 @@ from statsmodels.stats.power import TTestIndPower
 
 from ablab.analysis.effects import EffectSummary, RecipeComparison, RecipeEffect
 from ablab.records.study_content import SharedRuns
-from ablab.report.costs import told
+from ablab.report.costs import cost_phrases
 from ablab.report.sentences import changed_by_tuning, noise, sentence
 from ablab.stats.costs import Ratio
 from ablab.stats.effects import Effect
@@ -195,4 +195,4 @@ def test_interactions_and_studies_without_a_common_recipe_are_not_compared():
     ],
 )
 def test_times_that_are_not_compared_are_not_passed_over(times, words):
-    assert told({"seconds_per_token": times, "kv_cache_bytes": Ratio(1 / 8)}) == words
+    assert cost_phrases({"seconds_per_token": times, "kv_cache_bytes": Ratio(1 / 8)}) == words

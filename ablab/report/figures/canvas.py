@@ -1,4 +1,4 @@
-"""What all figures share: colours, sizes, and how a figure becomes inline SVG or a file."""
+"""The basis of all figures: colours, sizes, and conversion to inline SVG or a file."""
 
 import re
 import warnings
@@ -14,19 +14,19 @@ from unicodedata import east_asian_width
 
 from ablab.text.numbers import short, significant_digits
 
-WIDTH = 5.0  # inches: at a phone's 390 pixels the letters are still 10 pixels high
-# Okabe and Ito's colours, which colour-blind readers tell apart.
-BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-)
-INK, MUTED, GRID = "#1a1a1b", "#6a6a6b", "#d8d8d9"
+WIDTH = 5.0  # inches: on a phone of 390 pixels, letters are still 10 pixels high
+# The palette of Okabe and Ito, which colour-blind readers can distinguish.
+BLUE = "#0072b2"
+VERMILION = "#d55e00"
+GREEN = "#009e73"
+PURPLE = "#cc79a7"
+ORANGE = "#e69f00"
+SKY = "#56b4e9"
+INK = "#1a1a1b"
+MUTED = "#6a6a6b"
+GRID = "#d8d8d9"
 LINES = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY)
-# Colour and shape say the same, so that either is enough.
+# Colour and shape are redundant, so that either is enough.
 MARKS: Mapping[str | None, tuple[str, str]] = {
     "helps": (BLUE, "v"),
     "hurts": (VERMILION, "^"),
@@ -34,8 +34,7 @@ MARKS: Mapping[str | None, tuple[str, str]] = {
     "inconclusive": (MUTED, "o"),
 }
 UNKNOWN = (MUTED, "d")
-# In the page the scheme decides what these are; Okabe and Ito's have a lighter variant on dark
-# ground.
+# On the page these are CSS variables, so that the palette is lighter on a dark background.
 _VARIABLES = {
     INK: "currentColor",
     MUTED: "var(--muted)",
@@ -69,7 +68,7 @@ _RC: Mapping[str, Any] = {
     "axes.titlelocation": "left",
     "axes.facecolor": "none",
 }
-# What has the letters that matplotlib's own font lacks, where the machine has it.
+# Fallbacks for letters that the default font of matplotlib lacks, if they are installed.
 _MORE_FONTS = (
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
@@ -85,24 +84,27 @@ _MORE_FONTS = (
     "Noto Sans",
 )
 _FONT = re.compile(r"(font: (?:[\w.]+ )*[\d.]+px) [^;\"]+")
-_NAMED = re.compile(r' id="([^"]+)"')
+_ID = re.compile(r' id="([^"]+)"')
 
 
 @dataclass(frozen=True, eq=False)
 class Plot:
-    """A figure. `name`: of its files. `title`: a few words. `alternative`: what it shows, for who
-    cannot see it. `caption`: what a reader must know beside it.
-    """
+    """A figure of a report."""
 
     name: str
+    """Name of its files."""
     title: str
+    """A short title."""
     alternative: str
+    """Text alternative for readers who cannot see it."""
     figure: Any
+    """The figure of matplotlib."""
     caption: str = ""
+    """Caption that explains it."""
 
     @property
     def inline(self) -> str:
-        """SVG for a page: on its ground, in its colours."""
+        """SVG element for a page, transparent and in the colours of the page."""
         svg = self._drawn
         for colour, variable in _VARIABLES.items():
             svg = svg.replace(colour, variable)
@@ -110,14 +112,14 @@ class Plot:
 
     @property
     def svg(self) -> str:
-        """An SVG file, on white."""
+        """Content of an SVG file, on white."""
         head, title, rest = self._drawn.partition("</title>")
-        ground = '\n <rect width="100%" height="100%" fill="#fff"/>'
-        return f'<?xml version="1.0" encoding="utf-8"?>\n{head}{title}{ground}{rest}'
+        background = '\n <rect width="100%" height="100%" fill="#fff"/>'
+        return f'<?xml version="1.0" encoding="utf-8"?>\n{head}{title}{background}{rest}'
 
     @property
     def png(self) -> bytes:
-        """A PNG file, on white."""
+        """Content of a PNG file, on white."""
         out = BytesIO()
         with _settings(self.name):
             self.figure.savefig(
@@ -136,18 +138,21 @@ class Plot:
 
 @contextmanager
 def drawing(height: float, width: float = WIDTH) -> Iterator[Any]:
-    """An empty matplotlib figure, `height` and `width` in inches, laid out when the block ends."""
+    """Yield an empty matplotlib figure, `height` and `width` in inches.
+
+    The constrained layout is applied when the block ends.
+    """
     with bare_drawing(height, width) as figure:
         figure.set_layout_engine("constrained")
         yield figure
-        # Once, and not again for every file: it takes longer than drawing.
+        # Once, and not again for every file: the layout takes longer than drawing.
         figure.get_layout_engine().execute(figure)
         figure.set_layout_engine("none")
 
 
 @contextmanager
 def bare_drawing(height: float, width: float = WIDTH) -> Iterator[Any]:
-    """The same for a figure that is laid out by hand."""
+    """Yield an empty matplotlib figure whose layout is set by the caller."""
     from matplotlib.figure import Figure
 
     with _settings(""):
@@ -158,9 +163,9 @@ def bare_drawing(height: float, width: float = WIDTH) -> Iterator[Any]:
 def _settings(salt: str) -> Iterator[None]:
     import matplotlib as mpl
 
-    own = {**_RC, "svg.hashsalt": salt or "ablab", "font.family": _families()}
-    with mpl.rc_context(cast(Any, own)), warnings.catch_warnings():
-        # A letter that no font here has is a box in a PNG; an SVG takes the reader's fonts.
+    settings = {**_RC, "svg.hashsalt": salt or "ablab", "font.family": _families()}
+    with mpl.rc_context(cast(Any, settings)), warnings.catch_warnings():
+        # A letter that no installed font has is a box in a PNG; an SVG uses the reader's fonts.
         warnings.filterwarnings(
             "ignore", r"Glyph .* missing from|Matplotlib currently does not support"
         )
@@ -171,18 +176,23 @@ def _settings(salt: str) -> Iterator[None]:
 def _families() -> list[str]:
     from matplotlib.font_manager import get_font_names
 
-    there = set(get_font_names())
-    return ["DejaVu Sans", *(name for name in _MORE_FONTS if name in there)]
+    installed = set(get_font_names())
+    return ["DejaVu Sans", *(name for name in _MORE_FONTS if name in installed)]
 
 
 def _tidy(svg: str, plot: Plot) -> str:
-    """The element alone, with its text alternative; ids that nothing refers to are dropped, others
-    are the figure's own.
+    """Return the `<svg>` element with a text alternative.
+
+    Ids that nothing refers to are removed; the others get the name of the figure as a prefix.
     """
     svg = _FONT.sub(r"\1 system-ui, sans-serif", svg[svg.index("<svg") :])
     svg = re.sub(r"<!--.*?-->\s*|<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
-    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
-    svg = _NAMED.sub(lambda found: f' id="{plot.name}-{found[1]}"' if found[1] in used else "", svg)
+    references = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+
+    def with_prefix(match: re.Match[str]) -> str:
+        return f' id="{plot.name}-{match[1]}"' if match[1] in references else ""
+
+    svg = _ID.sub(with_prefix, svg)
     svg = re.sub(r'(href="#|url\(#)', rf"\1{plot.name}-", svg)
     label = escape(plot.alternative)
     head = f'<svg role="img" aria-label="{label}"'
@@ -192,15 +202,16 @@ def _tidy(svg: str, plot: Plot) -> str:
 
 
 def reach(lows: list[float], highs: list[float], share: float = 0.06) -> tuple[float, float]:
-    """The limits of an axis that shows all of it, with a margin."""
-    low, high = min(lows), max(highs)
+    """Return the limits of an axis that shows all intervals, with a margin."""
+    low = min(lows)
+    high = max(highs)
     room = share * ((high - low) or abs(high) or 1.0)
     return low - room, high + room
 
 
 def in_sizes(axis: Any) -> None:
-    """Labels an axis of matplotlib's in sizes (`1.005M`), with as many digits as its ticks take to
-    stand where they say.
+    """Label an axis of matplotlib with sizes such as `1.005M`, with as many digits as its ticks
+    need.
     """
     axis.set_major_formatter(
         lambda value, _: short(value, significant_digits(axis.get_majorticklocs()))
@@ -208,17 +219,18 @@ def in_sizes(axis: Any) -> None:
 
 
 def folded(name: str, width: int, lines: int = 6) -> str:
-    """A name in lines of at most `width` letters, half as many where they are twice as wide. What
-    is left of it is cut: the tables have it in full.
+    """Return a name wrapped to lines of at most `width` letters, or half as many if it has wide
+    letters (East Asian). The rest is cut; the tables have it in full.
     """
     wide = any(east_asian_width(letter) in "WF" for letter in name)
     return fill(name, width // 2 if wide else width, max_lines=lines, placeholder=" …")
 
 
 def legend(figure: Any, entries: Sequence[tuple[Any, str]], **place: Any) -> None:
-    """A legend of (handle, label). Labels are set afterwards, since matplotlib leaves out those
-    that begin with an underscore.
+    """Add a legend of (handle, label) pairs.
+
+    Labels are set afterwards, since matplotlib omits those that begin with an underscore.
     """
-    made = figure.legend([handle for handle, _ in entries], [" "] * len(entries), **place)
-    for text, (_, label) in zip(made.get_texts(), entries, strict=True):
+    box = figure.legend([handle for handle, _ in entries], [" "] * len(entries), **place)
+    for text, (_, label) in zip(box.get_texts(), entries, strict=True):
         text.set_text(label)

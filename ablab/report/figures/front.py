@@ -1,4 +1,4 @@
-"""The front of loss and cost: which arms no other arm beats in both."""
+"""The Pareto front of the metric and a cost: the arms that no other arm beats in both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,35 +9,38 @@ from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS, Metric
 from ablab.report.figures.canvas import BLUE, MUTED, Plot, drawing, in_sizes
 
-_LISTED = 8  # arms of the front that are named beside it
-_MANY = 40  # arms: of more, the front alone has numbers and bars
-_NEAR = (0.05, 0.045)  # shares of the axes within which two numbers would overlap
-_SAME = 0.01  # costs that differ by less than this share are the same: there is nothing to trade
+_MAX_LISTED = 8  # arms of the front that the caption names
+_MAX_ANNOTATED = 40  # with more arms, only those on the front have numbers and bars
+_OVERLAP = (0.05, 0.045)  # shares of the axes within which two numbers would overlap
+_EQUAL = 0.01  # costs that differ by less than this share count as equal
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What an arm costs. `key`: of its figure's name. `of`: the cost."""
+    """A cost of an arm."""
 
     key: str
+    """Suffix of the name of its figure."""
     name: str
+    """Name on the axis."""
     of: str
+    """Name of the cost in `ArmSummary`."""
 
     @property
     def metric(self) -> Metric:
-        """The cost as a metric, which says whether less or more is better."""
+        """The cost as a metric, which has a direction."""
         return METRICS[f"cost/{self.of}"]
 
     def value(self, arm: ArmSummary) -> float | None:
-        """What this arm costs; None where it was not measured."""
+        """Return the cost of an arm; None if it was not measured."""
         return measured(arm, self.of)
 
 
 def measured(arm: ArmSummary, name: str) -> float | None:
-    """One of an arm's costs; None where it was not measured."""
+    """Return a cost of an arm by name; None if it was not measured."""
     cost = getattr(arm, "cost", None)
-    found = cost.get(name) if isinstance(cost, Mapping) else getattr(cost, name, None)
-    return found if found is not None else getattr(arm, name, None)
+    value = cost.get(name) if isinstance(cost, Mapping) else getattr(cost, name, None)
+    return value if value is not None else getattr(arm, name, None)
 
 
 COSTS = (
@@ -51,43 +54,44 @@ COSTS = (
 
 
 def fronts(summary: PartSummary) -> list[Plot]:
-    """A figure for every cost that is compared, and in which the arms differ."""
+    """Draw a figure for every cost that is compared and in which the arms differ."""
     arms = [(number, arm) for number, arm in enumerate(summary.arms, 1) if arm.mean is not None]
     compared = [cost for cost in COSTS if cost.of not in summary.not_compared]
-    return [plot for cost in compared if (plot := _front(summary, cost, arms)) is not None]
+    plots = [_front(summary, cost, arms) for cost in compared]
+    return [plot for plot in plots if plot is not None]
 
 
 def same_costs(summary: PartSummary) -> list[str]:
-    """The costs in which the arms do not differ: there is nothing to trade."""
-    return [
-        c.name
-        for c in COSTS
-        if c.of not in summary.not_compared
-        and len(found := _values(summary, c)) > 1
-        and _alike(found)
-    ]
+    """Return the costs in which the arms do not differ, so that there is no trade-off."""
+    names = []
+    for cost in COSTS:
+        values = _values(summary, cost)
+        if cost.of not in summary.not_compared and len(values) > 1 and _are_equal(values):
+            names.append(cost.name)
+    return names
 
 
 def costs_not_compared(summary: PartSummary) -> list[str]:
-    """The costs that are not compared, a line a reason."""
-    known = [cost for cost in COSTS if cost.of in summary.not_compared and _values(summary, cost)]
-    reasons = dict.fromkeys(summary.not_compared[cost.of] for cost in known)
-    names = {
-        reason: ", ".join(cost.name for cost in known if summary.not_compared[cost.of] == reason)
-        for reason in reasons
-    }
-    return [f"Not compared: {costs}: {reason}." for reason, costs in names.items()]
+    """Return a line with the costs that are not compared for each reason."""
+    names: dict[str, list[str]] = {}
+    for cost in COSTS:
+        if cost.of in summary.not_compared and _values(summary, cost):
+            names.setdefault(summary.not_compared[cost.of], []).append(cost.name)
+    return [f"Not compared: {', '.join(costs)}: {reason}." for reason, costs in names.items()]
 
 
 def _values(summary: PartSummary, cost: Cost) -> list[float]:
-    return [x for arm in summary.arms if (x := cost.value(arm)) is not None]
+    values = [cost.value(arm) for arm in summary.arms]
+    return [value for value in values if value is not None]
 
 
 def on_front(
     points: Mapping[int, tuple[float, float]], metrics: tuple[Metric, Metric]
 ) -> list[int]:
-    """Those that none beats or equals in one and beats in the other, cheapest first. `points`:
-    (cost, metric) by arm, with the two metrics that they are values of.
+    """Return the arms that no other dominates, cheapest first.
+
+    `points` are (cost, metric) by the number of the arm, and `metrics` give their directions. Of
+    arms that are equal in both, the first is returned.
     """
     losses = {
         number: (metrics[0].as_loss(x), metrics[1].as_loss(y)) for number, (x, y) in points.items()
@@ -102,19 +106,18 @@ def on_front(
 
 
 def _front(summary: PartSummary, cost: Cost, arms: list[tuple[int, ArmSummary]]) -> Plot | None:
-    points = {
-        n: (x, arm.mean)
-        for n, arm in arms
-        if (x := cost.value(arm)) is not None and arm.mean is not None
-    }
-    if len(points) < 2:
-        return None
-    if _alike([x for x, _ in points.values()]):
+    points: dict[int, tuple[float, float]] = {}
+    for number, arm in arms:
+        x = cost.value(arm)
+        if x is not None and arm.mean is not None:
+            points[number] = (x, arm.mean)
+    if len(points) < 2 or _are_equal([x for x, _ in points.values()]):
         return None
     metric = METRICS[summary.metric]
-    best, names = on_front(points, (cost.metric, metric)), dict(arms)
-    many = len(points) > _MANY
-    bars = {n: (names[n].low, names[n].high) for n in (best if many else points)}
+    best = on_front(points, (cost.metric, metric))
+    by_number = dict(arms)
+    many = len(points) > _MAX_ANNOTATED
+    bars = {n: (by_number[n].low, by_number[n].high) for n in (best if many else points)}
     with drawing(3.5) as figure:
         axes = figure.add_subplot()
         _points(axes, points, best, bars)
@@ -125,28 +128,28 @@ def _front(summary: PartSummary, cost: Cost, arms: list[tuple[int, ArmSummary]])
         axes.xaxis.set_major_locator(_few())
         in_sizes(axes.xaxis)
         axes.margins(0.08)
-    told = "; ".join(f"{n}: {names[n].name}" for n in best[:_LISTED])
-    told += f"; and {len(best) - _LISTED} more" if len(best) > _LISTED else ""
-    caption = f"On the front: {told}. Numbers are those of the arms' table."
-    caption += (
-        _of_bars(summary, many=many) if any(low is not None for low, _ in bars.values()) else ""
-    )
+    names = "; ".join(f"{n}: {by_number[n].name}" for n in best[:_MAX_LISTED])
+    if len(best) > _MAX_LISTED:
+        names += f"; and {len(best) - _MAX_LISTED} more"
+    caption = f"On the front: {names}. Numbers are those of the arms' table."
+    if any(low is not None for low, _ in bars.values()):
+        caption += _about_bars(summary, many=many)
     alternative = (
-        f"{summary.metric} against {cost.name} of {len(points)} arms. On the front: {told}."
+        f"{summary.metric} against {cost.name} of {len(points)} arms. On the front: {names}."
     )
     return Plot(f"front-{cost.key}", cost.name, alternative, figure, caption)
 
 
-def _alike(costs: Sequence[float]) -> bool:
-    return max(costs) - min(costs) <= _SAME * max(costs)
+def _are_equal(costs: Sequence[float]) -> bool:
+    return max(costs) - min(costs) <= _EQUAL * max(costs)
 
 
-def _of_bars(summary: PartSummary, *, many: bool) -> str:
-    told = "Bars, of the front alone" if many else "Bars"
+def _about_bars(summary: PartSummary, *, many: bool) -> str:
+    subject = "Bars, of the front alone" if many else "Bars"
     looks = ", not widened for the looks" if summary.looks else ""
     return (
-        f" {told}: 95 % intervals of the means{looks}; what a seed does to all arms alike is not "
-        "in them."
+        f" {subject}: 95 % intervals of the means{looks}; what a seed does to all arms alike is "
+        "not in them."
     )
 
 
@@ -163,23 +166,24 @@ def _points(
         drawstyle="steps-post",
         zorder=1,
     )
-    many = len(points) > _MANY
+    many = len(points) > _MAX_ANNOTATED
     for number, (x, y) in points.items():
         leads = number in best
-        colour, marker, size = (BLUE, "D", 6) if leads else (MUTED, "o", 3 if many else 4.5)
+        colour = BLUE if leads else MUTED
+        size = 3 if many else 4.5
         low, high = bars.get(number, (None, None))
         if low is not None and high is not None:
             axes.plot([x, x], [low, high], color=colour, linewidth=1, alpha=0.5)
         axes.plot(
             [x],
             [y],
-            marker,
+            "D" if leads else "o",
             color=colour,
-            markersize=size,
+            markersize=6 if leads else size,
             alpha=1.0 if leads or not many else 0.6,
             zorder=2 + leads,
         )
-    for number in _apart(points, best if many else [*best, *points]):
+    for number in _legible(points, best if many else [*best, *points]):
         colour = BLUE if number in best else MUTED
         axes.annotate(
             str(number),
@@ -191,18 +195,16 @@ def _points(
         )
 
 
-def _apart(points: Mapping[int, tuple[float, float]], wanted: Sequence[int]) -> list[int]:
-    """Those of `wanted` whose numbers can all be read: of two that are near each other, the
-    first.
-    """
+def _legible(points: Mapping[int, tuple[float, float]], numbers: Sequence[int]) -> list[int]:
+    """Return the numbers that do not overlap: of two that are near each other, the first."""
     spans = [max(axis) - min(axis) or 1.0 for axis in zip(*points.values(), strict=True)]
     chosen: list[int] = []
-    for number in dict.fromkeys(wanted):
+    for number in dict.fromkeys(numbers):
         gaps = [
             [abs(a - b) / span for a, b, span in zip(points[number], points[n], spans, strict=True)]
             for n in chosen
         ]
-        if not any(gap[0] < _NEAR[0] and gap[1] < _NEAR[1] for gap in gaps):
+        if not any(gap[0] < _OVERLAP[0] and gap[1] < _OVERLAP[1] for gap in gaps):
             chosen.append(number)
     return chosen
 

@@ -1,4 +1,4 @@
-"""Loss curves with the seeds' bands."""
+"""Loss curves with bands over the seeds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,12 +19,15 @@ from ablab.report.figures.canvas import (
 )
 
 _STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2, 1.2)), (0, (8, 2)))
-_CUT = 0.2  # of the budget: before it losses fall so far that later differences could not be seen
+# The y axis fits the curves after this share of the budget. Before it, losses fall so steeply that
+# later differences would be invisible.
+_CUT = 0.2
 
 
 def losses(curves: Curves) -> Plot | None:
-    """Training loss above, where arms have the same tokens, the study's metric below. None: nothing
-    was measured yet.
+    """Draw the training loss, if the tokens of all arms are the same, and below it the metric.
+
+    None if nothing was measured yet.
     """
     metrics = list(dict.fromkeys(curve.metric for curve in curves.curves))
     if not metrics:
@@ -42,19 +45,19 @@ def losses(curves: Curves) -> Plot | None:
         if curves.axis == "tokens":
             in_sizes(panels[-1].xaxis)
         _legend(figure, panels[0], labels, others)
-    band = (
-        f" Bands: the range of the seeds (up to {curves.seeds} an arm)." if curves.seeds > 1 else ""
-    )
+    band = ""
+    if curves.seeds > 1:
+        band = f" Bands: the range of the seeds (up to {curves.seeds} an arm)."
     caption = (
         f"The first {100 * _CUT:.0f} % is cut off above where losses fall steeply.{band} "
         f"{curves.note}"
     ).rstrip()
-    told = ", ".join(
+    ends = ", ".join(
         f"{c.arm} ends at {c.mean[-1]:.4g}"
         for c in curves.curves
         if c.metric == metrics[-1] and c.arm in names
     )
-    alternative = f"Curves of {' and '.join(metrics)} by {curves.axis}. {metrics[-1]}: {told}."
+    alternative = f"Curves of {' and '.join(metrics)} by {curves.axis}. {metrics[-1]}: {ends}."
     return Plot("losses", "Loss curves", alternative, figure, caption)
 
 

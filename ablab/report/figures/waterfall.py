@@ -1,11 +1,11 @@
-"""The waterfall: from the first family to the last, what each change brings, and what the changes
-do together.
+"""The waterfall from the first arm to the last: the step of each change, and the remainder that is
+due to interactions.
 """
 
 from typing import Any
 
-from ablab.analysis.waterfall_steps import Steps
-from ablab.metrics import METRICS
+from ablab.analysis.waterfall_steps import Step, Steps
+from ablab.metrics import METRICS, Metric
 from ablab.report.figures.canvas import (
     BLUE,
     GRID,
@@ -50,37 +50,30 @@ _PALE = "Pale: neither helps nor hurts, as far as is known."
 
 
 def waterfall(steps: Steps | None, metric: str) -> Plot | None:
-    """A bar a step, from the value before it to the value after it."""
+    """Draw a bar for each step, from the value before it to the value after it."""
     if steps is None:
         return None
-    names = [
-        folded(name, _LABEL)
-        for name in (steps.start, *(step.name for step in steps.changes), steps.end)
-    ]
+    changes = [step.name for step in steps.changes]
+    names = [folded(name, _LABEL) for name in (steps.start, *changes, steps.end)]
     more = sum(name.count("\n") for name in names)
     places = digits(steps.spread)
+    # Values of the metric before each step, and after the last.
+    levels = [steps.first]
+    for step in steps.changes:
+        levels.append(levels[-1] + step.estimate)
+    end = levels[-1]
     with drawing(0.8 + 0.29 * len(names) + 0.13 * more) as figure:
         axes = figure.add_subplot()
-        at, edges = steps.first, [steps.first]
         for row, step in enumerate(steps.changes, 1):
-            colour = BLUE if METRICS[metric].as_loss(step.estimate) < 0 else VERMILION
-            face: dict[str, Any] = {"color": colour, "alpha": 1.0 if step.decided else 0.45}
-            if step.rest:
-                face = {"color": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.8}
-            axes.barh(row, step.estimate, left=at, height=0.62, **face)
-            axes.plot([at, at], [row - 0.69, row + 0.31], color=GRID, linewidth=0.8, zorder=0)
-            if step.low is not None and step.high is not None:
-                axes.plot([at + step.low, at + step.high], [row, row], color=INK, linewidth=1)
-                edges += [at + step.low, at + step.high]
-            at += step.estimate
-            edges.append(at)
+            _bar(axes, row, levels[row - 1], step, METRICS[metric])
         last = len(names) - 1
-        axes.plot([at, at], [last - 0.69, last + 0.31], color=GRID, linewidth=0.8, zorder=0)
-        axes.plot([steps.first, at], [0, last], "D", color=INK, markersize=6)
+        _connector(axes, last, end)
+        axes.plot([steps.first, end], [0, last], "D", color=INK, markersize=6)
+        edges = [*levels, *_interval_ends(steps, levels)]
         low, high = reach(edges, edges, 0.04)
-        room = 0.24 * (high - low)  # for the figures, beside the bars
+        room = 0.24 * (high - low)  # for the numbers beside the bars
         axes.set_xlim(low, high + room)
-        for row, text in enumerate(_texts(steps, at, places)):
+        for row, text in enumerate(_texts(steps, end, places)):
             axes.text(high + room, row, text, ha="right", va="center", fontsize=9)
         axes.set_yticks(range(len(names)), names)
         axes.set_ylim(last + 0.6, -0.6)
@@ -88,18 +81,42 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
         axes.set_xlabel(f"{metric} ({side} is better)")
         axes.spines["left"].set_visible(False)
         axes.tick_params(left=False)
-    told = "; ".join(f"{step.name} {step.estimate:+.{places}f}" for step in steps.changes)
+    texts = "; ".join(f"{step.name} {step.estimate:+.{places}f}" for step in steps.changes)
     alternative = (
         f"Waterfall of {metric} from {steps.start} at {steps.first:.{places}f} to {steps.end} at "
-        f"{at:.{places}f}: {told}."
+        f"{end:.{places}f}: {texts}."
     )
-    return Plot(
-        "waterfall", f"From {steps.start} to {steps.end}", alternative, figure, caption(steps)
-    )
+    title = f"From {steps.start} to {steps.end}"
+    return Plot("waterfall", title, alternative, figure, caption(steps))
+
+
+def _bar(axes: Any, row: int, before: float, step: Step, metric: Metric) -> None:
+    """Draw a step from the value before it, with its interval."""
+    colour = BLUE if metric.as_loss(step.estimate) < 0 else VERMILION
+    face: dict[str, Any] = {"color": colour, "alpha": 1.0 if step.decided else 0.45}
+    if step.rest:
+        face = {"color": "none", "edgecolor": MUTED, "hatch": "////", "linewidth": 0.8}
+    axes.barh(row, step.estimate, left=before, height=0.62, **face)
+    _connector(axes, row, before)
+    if step.low is not None and step.high is not None:
+        axes.plot([before + step.low, before + step.high], [row, row], color=INK, linewidth=1)
+
+
+def _connector(axes: Any, row: int, level: float) -> None:
+    """Draw the line that connects a row with the one above."""
+    axes.plot([level, level], [row - 0.69, row + 0.31], color=GRID, linewidth=0.8, zorder=0)
+
+
+def _interval_ends(steps: Steps, levels: list[float]) -> list[float]:
+    ends = []
+    for before, step in zip(levels, steps.changes, strict=False):
+        if step.low is not None and step.high is not None:
+            ends += [before + step.low, before + step.high]
+    return ends
 
 
 def caption(steps: Steps) -> str:
-    """Return what a reader must know of the bars."""
+    """Return what a reader must know about the bars."""
     sentences = [_WHOLE.get(steps.design) or _PARTS.get(steps.design, _AVERAGED)]
     if any(step.rest for step in steps.changes):
         sentences.append(_REST)

@@ -1,11 +1,11 @@
-"""The scale of the bowls, on trials made by hand."""
+"""The scale of the sweeps, on trials made by hand."""
 
 import pytest
 
 from ablab.analysis.trials import ArmTuning, TrialSummary
 from ablab.records.run_state import RunState
-from ablab.report.figures.bowls import bowls, no_bowl, single_bowls
 from ablab.report.figures.canvas import drawing, in_sizes
+from ablab.report.figures.lr_sweeps import no_sweep, single_sweeps, sweeps
 from tests.handmade import make_summary
 
 
@@ -29,8 +29,8 @@ def over(option, *values, lost=()):
 
 
 def grid_of(summary):
-    """All bowls in one figure."""
-    made = bowls(summary)
+    """All sweeps in one figure."""
+    made = sweeps(summary)
     assert made is not None
     return made
 
@@ -38,7 +38,7 @@ def grid_of(summary):
 def axes_of(summary):
     """Of both forms of the figure, those that are drawn on."""
     grid = [axes for axes in grid_of(summary).figure.axes if axes.get_visible()]
-    return grid + [plot.figure.axes[0] for plot in single_bowls(summary)]
+    return grid + [plot.figure.axes[0] for plot in single_sweeps(summary)]
 
 
 @pytest.mark.parametrize(
@@ -82,19 +82,22 @@ def test_the_first_option_that_is_a_number_is_drawn():
     ]
     summary = tuned(a=trials)
     assert grid_of(summary).caption.startswith("val/bpb by lr.")
-    assert no_bowl(summary) == ""
+    assert no_sweep(summary) == ""
 
 
 def test_where_there_is_nothing_to_draw_a_line_says_why():
     words = tuned(a=over("optimizer", "adamw", "muon"))
-    assert (bowls(words), single_bowls(words)) == (None, [])
-    assert no_bowl(words) == "No bowl to draw: what was tried are no numbers. The table has all."
+    assert (sweeps(words), single_sweeps(words)) == (None, [])
+    assert (
+        no_sweep(words)
+        == "No sweep to draw: no numeric option was tuned. The table lists all trials."
+    )
     unfinished = tuned(a=over("lr", 0.001, 0.002, lost=(0.002,)))
     assert (
-        no_bowl(unfinished)
-        == "No bowl to draw yet: no arm has values at two points of what was tried."
+        no_sweep(unfinished)
+        == "No sweep to draw yet: no arm has values at two points of its tuning."
     )
-    assert no_bowl(tuned()) == ""
+    assert no_sweep(tuned()) == ""
 
 
 def test_an_axis_of_sizes_has_the_digits_that_it_takes():
