@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
-from ablab.analysis.ladder import Ladder, ladder
-from ablab.analysis.part_result import PartResult
+from ablab.analysis.ladder import Ladder, PartResult, ladder
 from ablab.metrics import METRICS, Metric
 from ablab.plan.equal_arms import merged
 from ablab.records.study_content import StudyContent
@@ -59,7 +58,7 @@ class RankChange:
 
 @dataclass(frozen=True)
 class Across:
-    """What only the parts of a study together tell."""
+    """Results that follow only from all parts of a study together."""
 
     metric: str
     """The metric that arms are ranked by."""
@@ -103,7 +102,7 @@ def across(content: StudyContent, results: Sequence[PartResult]) -> Across:
 
 
 def _unlike(study: Study, metric: Metric) -> str | None:
-    """Why the parts are no ladder; None where they are one."""
+    """Return why the parts do not form a ladder; None if they do."""
     if metric.direction == "maximize":
         return "no forecasts and no multipliers: scaling curves are of metrics that fall"
     kinds = dict.fromkeys(budget.budget().kind for budget in study.budgets or ())
@@ -140,15 +139,15 @@ def _changes(results: Sequence[PartResult], metric: Metric) -> list[RankChange]:
             (result.label, effect(error, merged({a: 1.0, b: -1.0}, result.first)))
             for result, error in fits
         ]
-        known = [(label, value) for label, value in differences if value.estimate is not None]
+        estimates = [(label, value) for label, value in differences if value.estimate is not None]
         between = [
             (p, q)
-            for (p, before), (q, after) in pairwise(known)
+            for (p, before), (q, after) in pairwise(estimates)
             if _sign(before) * _sign(after) < 0
         ]
         if between:
-            clear = {_clear_sign(value) for _, value in known} >= {-1, 1}
-            ahead = {label: a if _sign(value) == metric.sign else b for label, value in known}
+            clear = {_clear_sign(value) for _, value in estimates} >= {-1, 1}
+            ahead = {label: a if _sign(value) == metric.sign else b for label, value in estimates}
             changes.append(RankChange((a, b), between, clear, ahead))
     return sorted(changes, key=lambda change: not change.clear)
 
@@ -159,7 +158,7 @@ def _sign(value: Effect) -> int:
 
 
 def _clear_sign(value: Effect) -> int:
-    """The sign if the interval excludes zero, else 0."""
+    """Return the sign of an effect whose interval excludes zero, else 0."""
     if value.low is None or value.high is None:
         return 0
     return (value.low > 0) - (value.high < 0)

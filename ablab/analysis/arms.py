@@ -1,4 +1,4 @@
-"""The results of each arm of a study, and what its runs cost."""
+"""The results of each arm of a study, and the costs of its runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from ablab.train.result import RunResult
 
 @dataclass(frozen=True)
 class SeedValue:
-    """The metric of a run."""
+    """The value of the metric of one run."""
 
     seed: int
     """Seed of the run."""

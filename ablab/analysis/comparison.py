@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ablab.analysis.arms import ArmSummary
-from ablab.analysis.effects import EffectSummary
-from ablab.analysis.study_summary import StudySummary
-from ablab.analysis.summary import PartSummary
+from ablab.analysis.effect_summary import EffectSummary
+from ablab.analysis.summary import PartSummary, StudySummary
 from ablab.errors import UserError
 from ablab.records.study_content import PartContent
 from ablab.text.truncate import bare
@@ -68,9 +67,9 @@ class Comparison:
     """A comparison of two studies."""
 
     names: tuple[str, str]
-    """Names that tell them apart."""
+    """Names that distinguish them."""
     studies: tuple[StudySummary, StudySummary]
-    """Their figures."""
+    """Their results."""
     differences: list[Difference]
     """Settings in which they differ."""
     effects: list[Pair]
@@ -82,7 +81,7 @@ class Comparison:
 
     @property
     def parts(self) -> tuple[PartSummary, PartSummary]:
-        """The figures of the only part of each study."""
+        """The results of the only part of each study."""
         first, second = self.studies
         return first.parts[0], second.parts[0]
 
@@ -134,16 +133,16 @@ def _only_part(study: StudySummary) -> PartSummary:
 
 
 def _pairs(a: PartSummary, b: PartSummary) -> list[Pair]:
-    """The effects of both, by name, or else by what they contrast."""
+    """Return the effects of both studies, matched by name or else by the arms they contrast."""
     effects_a = {(effect.name, effect.kind): effect for effect in a.effects}
     effects_b = {(effect.name, effect.kind): effect for effect in b.effects}
     contrasts_a = _contrasts(a.content)
     contrasts_b = _contrasts(b.content)
     by_contrast = {str(c): key for key, c in contrasts_b.items() if key not in effects_a}
     renamed = {
-        key: other
+        key: by_contrast[str(contrast)]
         for key, contrast in contrasts_a.items()
-        if key not in effects_b and (other := by_contrast.get(str(contrast))) is not None
+        if key not in effects_b and str(contrast) in by_contrast
     }
     only_b = [key for key in effects_b if key not in renamed.values()]
     pairs = []
@@ -161,7 +160,7 @@ def _pairs(a: PartSummary, b: PartSummary) -> list[Pair]:
 
 
 def _contrasts(part: PartContent) -> dict[tuple[str, str], list[tuple[str, float]]]:
-    """By effect, the expressions of its arms with their weights, whatever the arms are called."""
+    """Return, by effect, the expressions of its arms with their weights, without their names."""
     expressions = {arm.name: arm.expression for arm in part.arms}
     return {
         (c.name, c.kind): sorted(
@@ -176,8 +175,8 @@ def _notes(
 ) -> list[str]:
     a, b = parts
     if a.metric != b.metric:
-        judged = f"{names[0]} is judged by {a.metric}, {names[1]} by {b.metric}"
-        return [f"Effects are not compared: {judged}."]
+        metrics = f"{names[0]} is judged by {a.metric}, {names[1]} by {b.metric}"
+        return [f"Effects are not compared: {metrics}."]
     if all(pair.same_arms for pair in pairs if pair.first and pair.second):
         return []
     designs = [
@@ -203,7 +202,7 @@ def _differences(first: Mapping[str, str], second: Mapping[str, str]) -> list[Di
 
 
 def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
-    """Settings by their dotted keys, as text."""
+    """Return the settings by their dotted keys, as text."""
     if isinstance(value, Mapping):
         return [
             pair

@@ -43,7 +43,9 @@ class Costs:
     first: Mapping[str, str] = field(default_factory=dict)
     """By arm, the first arm of equal value."""
     tokenizers: Mapping[str, str] = field(default_factory=dict)
-    """By arm, the tokenizer of its own: tokens of unlike tokenizers are not compared."""
+    """By arm, the tokenizer that replaces that of the study. Tokens of unlike tokenizers are not
+    compared.
+    """
 
     @classmethod
     def of(cls, part: PartContent, table: ResultTable) -> "Costs":
@@ -59,7 +61,7 @@ class Costs:
                 for arm in table.arms
             }
             if name in TIMED:
-                # If one run lacks the figure, its arm has none: the other seeds may be fast ones.
+                # An arm that lacks the cost of one run has none: its other seeds may be fast ones.
                 distinct = {c: value for c, value in cells.items() if table.first[c[0]] == c[0]}
                 fits[name] = log_fit(
                     {cell: nan if value is None else value for cell, value in distinct.items()}
@@ -69,7 +71,7 @@ class Costs:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know of them."""
+        """Notes for the reader of a report."""
         notes = []
         if not self.comparable:
             notes.append(f"costs of runs are not compared: {UNLIKE}")
@@ -116,7 +118,7 @@ class Costs:
         }
 
     def _ratio(self, name: str, contrast: Contrast) -> Ratio:
-        # Where the weights cancel for each tokenizer, tokens are compared with their like alone.
+        # If the weights cancel for each tokenizer, only tokens of the same tokenizer are compared.
         if name in PER_TOKEN and merged(contrast.weights, self.tokenizers):
             return Ratio(None, why=TOKENS)
         if name in OF_RUNS and not self.comparable:
@@ -130,13 +132,13 @@ class Costs:
         if weights:
             parts = [merged(part, self.first) for part in contrast.parts]
             return measured_ratio(fit, weights, parts=parts)
-        # Between arms of equal value, which cost the same where their cost is known.
-        known = all(self.first.get(arm, arm) in fit.arms for arm in contrast.weights)
-        return Ratio(1.0, 1.0, 1.0) if known else Ratio(None)
+        # The arms are equal, so that their costs are, provided that they were measured.
+        is_measured = all(self.first.get(arm, arm) in fit.arms for arm in contrast.weights)
+        return Ratio(1.0, 1.0, 1.0) if is_measured else Ratio(None)
 
 
 def tokenizers_of(arms: Sequence[Arm]) -> dict[str, str]:
-    """Return, by arm, the tokenizer that it has in place of the study's; else an empty text."""
+    """Return, by arm, the tokenizer that replaces that of the study; empty if none does."""
     return {arm.name: _tokenizer(**arm.data.get("tokenizer", {})) for arm in arms}
 
 
@@ -156,5 +158,7 @@ def cost_of(result: RunResult, name: str) -> float | None:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known and len(known) == len(values) else None
+    measured = [value for value in values if value is not None]
+    if not measured or len(measured) < len(values):
+        return None
+    return sum(measured) / len(measured)

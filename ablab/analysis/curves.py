@@ -115,7 +115,7 @@ class _Run:
         return cls(record.metrics.rows(), record.result)
 
     def line(self, metric: str, budget: "_Budget") -> Line:
-        """Shares of the run and the metric there, each (points,); empty if the shares are unknown.
+        """Return shares of the run and the metric there, each (points,); empty if unknown.
 
         A validation has no share of its own: it is interpolated between rows that have one.
         """
@@ -134,16 +134,17 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Budget:
-    """What a run of an arm may spend: `tokens`; or `seconds`, where the clock decides."""
+    """The budget of a run: `tokens`, or `seconds` if it is limited by time."""
 
     tokens: int | None
     seconds: float | None
 
     def shares(self, rows: Sequence[Row], last: int, *, finished: bool) -> dict[float, float]:
-        """By step, the share of the budget that is spent after it; empty if it is unknown."""
+        """Return, by step, the share of the budget spent after it; empty if unknown."""
         tokens = {row["step"]: row["cost/tokens"] for row in rows if "cost/tokens" in row}
-        if self.tokens is None and self.seconds and (spent := _seconds(rows)):
-            shares = {step: min(1.0, seconds / self.seconds) for step, seconds in spent.items()}
+        elapsed = _seconds(rows)
+        if self.tokens is None and self.seconds and elapsed:
+            shares = {step: min(1.0, seconds / self.seconds) for step, seconds in elapsed.items()}
             return {0: 0.0, **shares}
         if self.tokens is None and not finished:  # the total of its tokens is not known yet
             return {}
@@ -154,13 +155,13 @@ class _Budget:
 
 
 def _seconds(rows: Sequence[Row]) -> dict[int, float]:
-    """By step, the training time so far: tokens over tokens per second."""
+    """Return, by step, the training time so far: tokens divided by tokens per second."""
     timed = [row for row in rows if "cost/tokens" in row and row.get("cost/tokens_per_second")]
     return {row["step"]: row["cost/tokens"] / row["cost/tokens_per_second"] for row in timed}
 
 
 def _curve(arm: Arm, metric: str, lines: Sequence[Line], scale: float) -> Curve:
-    """The curve over the seeds, as far as the longest; each seed counts as far as it goes."""
+    """Return the curve over the seeds, up to the end of the longest."""
     x = max((line[0] for line in lines), key=lambda shares: (shares[-1], len(shares)))
     if len(x) > _POINTS:
         x = x[np.linspace(0, len(x) - 1, _POINTS).round().astype(int)]

@@ -1,20 +1,46 @@
-"""The ladder of a study with several parts: curves of the arms, forecasts of the effects, and
+"""The ladder that the parts of a study form: curves of the arms, forecasts of the effects, and
 compute multipliers.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ablab.analysis.part_result import PartResult
 from ablab.design.layout import Contrast
 from ablab.stats.curves import Curve, curve
 from ablab.stats.multiplier import Multiplier, multiplier
 from ablab.stats.scaling import Extrapolation, outlook, paired
 
-# Parts whose baselines spend as much, but for rounding to whole steps, are one rung.
+# Parts whose baselines spend the same compute, up to rounding to whole steps, are one rung.
 _EQUAL_COMPUTE = 1.01
 _ONE_COMPUTE = "the baseline has results at one compute only"
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """Values and compute of the arms of one part of a study. Arms that diverged are omitted."""
+
+    label: str
+    """Name of the part."""
+    baseline: str
+    """Arm that the others are compared with."""
+    compute: float
+    """Training FLOPs of one run of the baseline."""
+    cells: Mapping[tuple[str, int], float]
+    """Values of the metric by arm and seed."""
+    flops: Mapping[str, float]
+    """Training FLOPs of a run of each arm; 0 where the clock decides and no run is finished."""
+    first: Mapping[str, str] = field(default_factory=dict)
+    """By arm, the first arm of equal value."""
+
+    @property
+    def distinct(self) -> dict[tuple[str, int], float]:
+        """The values of the first of equal arms: the same run counts once."""
+        return {
+            (arm, seed): value
+            for (arm, seed), value in self.cells.items()
+            if self.first.get(arm, arm) == arm
+        }
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The table that every figure is computed from: results by arm and seed."""
+"""The table that all statistics are computed from: results by arm and seed."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

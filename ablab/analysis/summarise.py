@@ -1,4 +1,4 @@
-"""Summarises a study from its record and the records of its runs."""
+"""Computes the results of a study from its record and the records of its runs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,11 +7,11 @@ from pathlib import Path
 from ablab.analysis.across_parts import across
 from ablab.analysis.arms import arms_of
 from ablab.analysis.costs import Costs, uncompared
-from ablab.analysis.effects import EffectSummary, findings, looks_of
-from ablab.analysis.part_result import PartResult
+from ablab.analysis.effect_summary import EffectSummary
+from ablab.analysis.effects import findings, looks_of
+from ablab.analysis.ladder import PartResult
 from ablab.analysis.result_table import ResultTable, read_results
-from ablab.analysis.study_summary import StudySummary
-from ablab.analysis.summary import PartSummary, Progress
+from ablab.analysis.summary import PartSummary, Progress, StudySummary
 from ablab.analysis.trials import trials_of, tuning_of
 from ablab.metrics import METRICS
 from ablab.records.home import Execution, StudyRecord
@@ -23,17 +23,17 @@ from ablab.train.result import ONE_PROCESS, RunResult
 
 
 def summarise(record: StudyRecord) -> StudySummary:
-    """Return the figures of a study, as far as its runs are finished.
+    """Return the results of a study, as far as its runs are finished.
 
     Raises:
-        UserError: if it was never run here.
+        UserError: if it was never run in this home.
 
     """
     content = record.read()
     home = record.home.root
     tables = [ResultTable.of(home, part) for part in content.parts]
     parts = [_part(home, part, table) for part, table in zip(content.parts, tables, strict=True)]
-    results = [PartResult.of(part, table) for part, table in zip(parts, tables, strict=True)]
+    results = [_part_result(part, table) for part, table in zip(parts, tables, strict=True)]
     executions = record.executions
     return StudySummary(
         content=content,
@@ -48,11 +48,11 @@ def summarise(record: StudyRecord) -> StudySummary:
 
 def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
     costs = Costs.of(part, table)
-    shared = ResultTable.of(home, part, part.shared.runs) if part.shared else None
-    found = findings(part, table, shared)
+    one_recipe = ResultTable.of(home, part, part.shared.runs) if part.shared else None
+    results = findings(part, table, one_recipe)
     effects = [
         replace(effect, **costs.of_effect(contrast))
-        for effect, contrast in zip(found.effects, part.contrasts, strict=True)
+        for effect, contrast in zip(results.effects, part.contrasts, strict=True)
     ]
     trials = trials_of(part, home)
     tuning = tuning_of(part, trials)
@@ -63,11 +63,11 @@ def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
         progress=_progress(home, part, part.expected),
         arms=arms,
         effects=effects,
-        sd=found.sd,
-        dof=found.dof,
-        noise_floor=found.noise_floor,
-        detectable_effect=found.detectable,
-        margin=found.margin,
+        sd=results.sd,
+        dof=results.dof,
+        noise_floor=results.noise_floor,
+        detectable_effect=results.detectable,
+        margin=results.margin,
         trials=trials,
         tuning=tuning,
         survivors=_survivors(part, table, costs),
@@ -75,6 +75,18 @@ def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
         cost_notes=costs.notes,
         spared=_spared(part, effects),
         looks=looks_of(part.study),
+    )
+
+
+def _part_result(part: PartSummary, table: ResultTable) -> PartResult:
+    flops = {arm.name: arm.flops or 0.0 for arm in part.arms}
+    return PartResult(
+        label=part.label,
+        baseline=part.baseline,
+        compute=flops[part.baseline],
+        cells=table.values(part.metric, equal_arms=True),
+        flops=flops,
+        first=table.first,
     )
 
 

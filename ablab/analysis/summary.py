@@ -1,13 +1,15 @@
-"""The figures of a part of a study, as every report shows them."""
+"""The results of a study and of its parts, as every report shows them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ablab.analysis.across_parts import Across
 from ablab.analysis.arms import ArmSummary, uneven
-from ablab.analysis.effects import EffectSummary
+from ablab.analysis.effect_summary import EffectSummary
 from ablab.analysis.trials import ArmTuning, TrialSummary
-from ablab.records.study_content import PartContent
+from ablab.records.study_content import PartContent, Sources, StudyContent
 from ablab.text.truncate import bare, some_of
 
 
@@ -16,9 +18,9 @@ class Progress:
     """Number of runs of a study or of a part of it."""
 
     runs: int
-    """Runs and trials once all is decided."""
+    """Number of runs and trials that the study has once everything is decided."""
     finished: int
-    """Those that are settled: finished, or trials that were pruned or failed."""
+    """Number of them that are finished, or trials that were pruned or failed."""
     failed: Mapping[str, str]
     """Reasons of those that failed, by key."""
     devices: list[str]
@@ -32,10 +34,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class PartSummary:
-    """The figures of a part of a study."""
+    """The results of a part of a study."""
 
     content: PartContent
-    """What the study's record says of the part."""
+    """Content of the study's record on the part."""
     progress: Progress
     """Its runs."""
     arms: list[ArmSummary]
@@ -61,9 +63,11 @@ class PartSummary:
     not_compared: Mapping[str, str]
     """By cost, why it is not compared between arms."""
     cost_notes: list[str]
-    """What a reader must know of the costs."""
+    """Notes on the costs."""
     spared: int | None
-    """Runs fewer than with the maximum of seeds for every arm; None unless all is decided."""
+    """Number of runs saved by not giving every arm the maximum of seeds; None until all is
+    decided.
+    """
     looks: tuple[int, ...]
     """Numbers of seeds at which more may be added; empty if their number is fixed."""
 
@@ -79,7 +83,7 @@ class PartSummary:
 
     @property
     def objectives(self) -> list[str]:
-        """What runs are judged by."""
+        """Metrics and costs that a search optimises, or the metric."""
         return self.content.study.objectives
 
     @property
@@ -89,7 +93,7 @@ class PartSummary:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader must know of the design and of the costs."""
+        """Notes on the design and on the costs."""
         return [*map(bare, self.content.notes), *self.cost_notes]
 
     @property
@@ -99,17 +103,17 @@ class PartSummary:
 
     @property
     def shared(self) -> Mapping[str, Any] | None:
-        """Options of the one recipe that all arms were trained with as well; None without one."""
+        """Options of the recipe that all arms were also trained with; None without one."""
         return self.content.shared.params if self.content.shared else None
 
     @property
     def spread(self) -> float | None:
-        """Decides how many digits a mean is shown with."""
+        """Standard deviation that determines the digits of a mean."""
         return self.noise_floor if self.sd is None else self.sd
 
     @property
     def uneven(self) -> bool:
-        """Whether means are adjusted since arms have unequal seeds."""
+        """Whether arms have unequal seeds, so that means are adjusted."""
         return uneven(self.arms)
 
     def as_json(self) -> dict[str, Any]:
@@ -140,3 +144,70 @@ class PartSummary:
             "spared": self.spared,
             "looks": list(self.looks),
         }
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """The results of a study."""
+
+    content: StudyContent
+    """Content of the study's record."""
+    progress: Progress
+    """The runs of all parts; a run of several parts counts once."""
+    parts: list[PartSummary]
+    """Results of its parts, at least one."""
+    across: Across | None
+    """Comparison across the parts; None where there is only one."""
+    overhead: float | None
+    """Share of the time not spent in training steps or validation."""
+    wall_seconds: float | None
+    """Time of all executions."""
+    workers: int | None
+    """Runs trained at the same time in the last execution."""
+
+    @property
+    def study(self) -> str:
+        """Name of the study in its home."""
+        return self.content.name
+
+    @property
+    def revision(self) -> str:
+        """Revision of the study."""
+        return self.content.revision
+
+    @property
+    def question(self) -> str:
+        """The question that the study answers."""
+        return self.content.study.question
+
+    @property
+    def sources(self) -> Sources:
+        """Machine, code and command of its last run."""
+        return self.content.sources
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON types; figures that are not finite are null."""
+        content = {
+            "study": self.study,
+            "revision": self.revision,
+            "numerics": self.sources.numerics,
+            "question": self.question,
+            "runs": self.progress.runs,
+            "finished": self.progress.finished,
+            "failed": dict(self.progress.failed),
+            "devices": self.progress.devices,
+            "overhead": self.overhead,
+            "wall_seconds": self.wall_seconds,
+            "workers": self.workers,
+            "parts": [part.as_json() for part in self.parts],
+            "across": self.across.as_json() if self.across else None,
+        }
+        return _finite(content)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

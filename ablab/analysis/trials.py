@@ -13,7 +13,7 @@ from ablab.records.study_content import Arm, PartContent, TrialEntry
 
 @dataclass(frozen=True)
 class TrialSummary:
-    """A trial."""
+    """A trial of a tuning or a search."""
 
     arm: str
     """Name of the arm."""
@@ -30,7 +30,7 @@ class TrialSummary:
 
     @property
     def settled(self) -> bool:
-        """Whether nothing will change it by itself."""
+        """Whether its result is final, unless it is run again."""
         return self.state in (RunState.FINISHED, RunState.PRUNED, RunState.FAILED)
 
     @property
@@ -52,9 +52,9 @@ class ArmTuning:
     trials: list[TrialSummary]
     """Its trials."""
     best: Mapping[str, Any] | None
-    """Options that its runs have; None until all trials ended."""
+    """Options of the best trial, which its runs have; None until all trials ended."""
     edges: list[str]
-    """Those of them that are the lowest or the highest that was tried."""
+    """Those options that are the lowest or the highest tried."""
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON types."""

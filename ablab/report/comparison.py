@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ablab.analysis.comparison import Comparison
-from ablab.analysis.effects import EffectSummary
+from ablab.analysis.effect_summary import EffectSummary
 from ablab.files import write_atomically
 from ablab.records.home import StudyRecord
 from ablab.report.figures.pairs import pair_plot

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from ablab.analysis.arms import ArmSummary
 from ablab.analysis.curves import Curves, curves_of
-from ablab.analysis.study_summary import StudySummary
-from ablab.analysis.summary import PartSummary
+from ablab.analysis.summary import PartSummary, StudySummary
 from ablab.analysis.waterfall_steps import Steps, steps_of
 from ablab.records.home import Home
 from ablab.records.run_record import Record

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ablab.analysis.study_summary import StudySummary
+from ablab.analysis.summary import StudySummary
 from ablab.files import write_json
 from ablab.records.home import StudyRecord
 from ablab.report.html import write_pages

@@ -1,7 +1,6 @@
 """Notes to the tables of a report: scope, error term, time and devices."""
 
-from ablab.analysis.study_summary import StudySummary
-from ablab.analysis.summary import PartSummary
+from ablab.analysis.summary import PartSummary, StudySummary
 from ablab.report.scope import common_scope, scope
 from ablab.report.sentences import noise
 from ablab.text.truncate import bare

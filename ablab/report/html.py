@@ -9,8 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
 
-from ablab.analysis.study_summary import StudySummary
-from ablab.analysis.summary import PartSummary
+from ablab.analysis.summary import PartSummary, StudySummary
 from ablab.files import write_atomically
 from ablab.records.home import StudyRecord
 from ablab.report.across_parts import across_lines, across_listings

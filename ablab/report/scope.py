@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ablab.analysis.costs import tokenizers_of
-from ablab.analysis.study_summary import StudySummary
+from ablab.analysis.summary import StudySummary
 from ablab.records.study_content import Arm, PartContent
 from ablab.spec.seeds import seeds_text
 from ablab.spec.study import Study

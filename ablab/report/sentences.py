@@ -1,8 +1,8 @@
-"""Verdicts in sentences."""
+"""Verdicts and their error terms in sentences."""
 
 from collections.abc import Iterable
 
-from ablab.analysis.effects import EffectSummary, RecipeComparison
+from ablab.analysis.effect_summary import EffectSummary, RecipeComparison
 from ablab.analysis.power import PowerForecast
 from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS

@@ -6,9 +6,8 @@ All pages that show a table render it from this form.
 from dataclasses import dataclass
 
 from ablab.analysis.arms import ArmSummary
-from ablab.analysis.effects import EffectSummary
-from ablab.analysis.study_summary import StudySummary
-from ablab.analysis.summary import PartSummary
+from ablab.analysis.effect_summary import EffectSummary
+from ablab.analysis.summary import PartSummary, StudySummary
 from ablab.analysis.trials import ArmTuning
 from ablab.metrics import METRICS
 from ablab.records.params import parameters

@@ -8,8 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ablab.analysis.study_summary import StudySummary
-from ablab.analysis.summary import PartSummary
+from ablab.analysis.summary import PartSummary, StudySummary
 from ablab.analysis.trials import ArmTuning
 from ablab.metrics import METRICS, Metric
 from ablab.records.params import parameters

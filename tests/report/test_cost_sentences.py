@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from ablab.analysis.costs import UNLIKE, Costs, cost_of
-from ablab.analysis.effects import EffectSummary
+from ablab.analysis.effect_summary import EffectSummary
 from ablab.analysis.result_table import ResultTable
 from ablab.files import write_json
 from ablab.records.run_record import Record

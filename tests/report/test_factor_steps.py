@@ -2,7 +2,7 @@
 
 import pytest
 
-from ablab.analysis.effects import EffectSummary
+from ablab.analysis.effect_summary import EffectSummary
 from ablab.analysis.waterfall_steps import steps_of
 from ablab.design.build import lay_out
 from ablab.spec.study import load_study

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.power import TTestIndPower
 
-from ablab.analysis.effects import EffectSummary, RecipeComparison, RecipeEffect
+from ablab.analysis.effect_summary import EffectSummary, RecipeComparison, RecipeEffect
 from ablab.records.study_content import SharedRuns
 from ablab.report.costs import cost_phrases
 from ablab.report.sentences import changed_by_tuning, noise, sentence

@@ -5,7 +5,7 @@ Colours and shapes both indicate the verdict.
 
 from typing import Any
 
-from ablab.analysis.effects import EffectSummary
+from ablab.analysis.effect_summary import EffectSummary
 from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
 from ablab.report.figures.canvas import (

@@ -184,15 +184,11 @@ def _points(
             zorder=2 + leads,
         )
     for number in _legible(points, best if many else [*best, *points]):
-        colour = BLUE if number in best else MUTED
-        axes.annotate(
-            str(number),
-            points[number],
-            (4, 3),
-            textcoords="offset points",
-            fontsize=8,
-            color=colour,
-        )
+        _annotate(axes, number, points[number], BLUE if number in best else MUTED)
+
+
+def _annotate(axes: Any, number: int, point: tuple[float, float], colour: str) -> None:
+    axes.annotate(str(number), point, (4, 3), textcoords="offset points", fontsize=8, color=colour)
 
 
 def _legible(points: Mapping[int, tuple[float, float]], numbers: Sequence[int]) -> list[int]:

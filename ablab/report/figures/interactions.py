@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ablab.analysis.effects import EffectSummary
+from ablab.analysis.effect_summary import EffectSummary
 from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
 from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, folded

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ablab.analysis.comparison import Pair
-from ablab.analysis.effects import EffectSummary
+from ablab.analysis.effect_summary import EffectSummary
 from ablab.metrics import METRICS
 from ablab.report.figures.canvas import INK, MARKS, MUTED, UNKNOWN, Plot, drawing, folded, legend
 from ablab.report.sentences import diverged_note
