@@ -1,1 +1,4 @@
-"""The built-in plugins, one file a change, and the families. Loaded as strangers' plugins are."""
+"""The built-in plugins, one file for each change, and the families.
+
+They are loaded in the same way as the plugins of other packages.
+"""

@@ -10,13 +10,13 @@ from ablab.plugin import Edit, plugin
     )
 )
 class ActivationCheckpointing:
-    """Activation checkpointing: the backward pass computes each block again, so that its
-    activations need not be kept.
+    """Activation checkpointing: the backward pass recomputes each block instead of storing its
+    activations.
 
-    The numbers stay the same; memory falls, time grows. The FLOPs reported leave the recomputation
-    out.
+    The results do not change; memory decreases and time increases. The reported FLOPs exclude the
+    recomputation.
     """
 
     def edit(self) -> Edit:
-        """Writes the recipe's checkpointing."""
+        """Return an edit that sets the recipe's checkpointing."""
         return {"recipe.checkpointing": True}

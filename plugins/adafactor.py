@@ -12,10 +12,8 @@ from torch.optim import Optimizer
 
 from ablab.plugin import Edit, OptimizerSlot, plugin
 
-_SMALLEST_SCALE = (
-    1e-3  # ε2 of Shazeer & Stern: how small the scale of a weight that is near zero is taken to be
-)
-_SMALLEST_SQUARE = 1e-30  # ε1: added to the squared gradient
+_MIN_SCALE = 1e-3  # ε2 of Shazeer & Stern: lower bound of the scale of a weight near zero
+_MIN_SQUARE = 1e-30  # ε1: added to the squared gradient
 
 
 class ParameterScaledAdam(Optimizer):
@@ -37,7 +35,7 @@ class ParameterScaledAdam(Optimizer):
     def step(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, closure: Callable[[], Any] | None = None
     ) -> Any:
-        """One step; gives what `closure` gives."""
+        """Perform one step, and return the result of `closure`."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -53,11 +51,11 @@ class ParameterScaledAdam(Optimizer):
         if not state:
             state.update(step=0, mean=torch.zeros_like(weight), square=torch.zeros_like(weight))
         state["step"] += 1
-        state["square"].lerp_(grad.square() + _SMALLEST_SQUARE, state["step"] ** -group["decay"])
+        state["square"].lerp_(grad.square() + _MIN_SQUARE, state["step"] ** -group["decay"])
         update = grad * state["square"].rsqrt()
         update /= (_rms(update) / group["clip"]).clamp(min=1.0)
         state["mean"].lerp_(update, 1 - group["beta1"])
-        scale = _rms(weight).clamp(min=_SMALLEST_SCALE)
+        scale = _rms(weight).clamp(min=_MIN_SCALE)
         weight.mul_(1 - group["lr"] * group["weight_decay"])
         weight.sub_(group["lr"] * scale * state["mean"])
 
@@ -75,13 +73,13 @@ class ScaledAdam(OptimizerSlot):
     clip: float
 
     def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
-        """The optimizer."""
+        """Return the optimizer."""
         return ParameterScaledAdam(groups, lr, self.beta1, self.decay, self.clip)
 
 
 @dataclass(frozen=True)
 class FactoredAdam(OptimizerSlot):
-    """Adafactor with factoring: a row and a column of second moments for each matrix, no first
+    """Adafactor with factoring: a row and a column of second moments for each matrix, and no first
     moment.
     """
 
@@ -89,7 +87,7 @@ class FactoredAdam(OptimizerSlot):
     clip: float
 
     def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
-        """Torch's Adafactor, which also holds the learning rate at or below 1/√step."""
+        """Return torch's Adafactor, which also limits the learning rate to 1/√step."""
         return TorchAdafactor(groups, lr=lr, beta2_decay=-self.decay, d=self.clip)
 
 
@@ -99,10 +97,10 @@ class FactoredAdam(OptimizerSlot):
     "arXiv:2204.02311, section 5)"
 )
 class Adafactor:
-    """Adafactor, by default without factoring, as PaLM's: Adam with each weight's step scaled by
-    its root mean square.
+    """Adafactor, by default without factoring as in PaLM: Adam with the step of each weight scaled
+    by its root mean square.
 
-    `beta1` is 0.9 by default; the factored form keeps no first moment and takes none.
+    `beta1` is 0.9 by default; the factored form has no first moment and does not accept it.
     """
 
     factored: bool = False
@@ -119,7 +117,7 @@ class Adafactor:
         return self
 
     def edit(self) -> Edit:
-        """Writes the optimizer."""
+        """Return an edit that sets the optimizer."""
         if self.factored:
             return {"recipe.optimizer": FactoredAdam(self.decay, self.clip)}
         return {

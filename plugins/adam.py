@@ -1,4 +1,4 @@
-"""Adam (GPT-1's and GPT-3's, there with decoupled decay)."""
+"""Adam, which GPT-1 and GPT-3 used with decoupled weight decay."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
@@ -12,9 +12,7 @@ from ablab.plugin import Edit, OptimizerSlot, plugin
 
 @dataclass(frozen=True)
 class L2Adam(OptimizerSlot):
-    """Adam; weight decay is added to the gradient, so that it too is divided by the gradient's
-    size.
-    """
+    """Adam with weight decay added to the gradient, so that the decay is normalised as well."""
 
     beta1: float
     beta2: float
@@ -22,7 +20,7 @@ class L2Adam(OptimizerSlot):
     elementwise: ClassVar[bool] = True
 
     def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
-        """Torch's Adam, its fused form."""
+        """Return the fused Adam of torch."""
         return TorchAdam(groups, lr=lr, betas=(self.beta1, self.beta2), eps=self.eps, fused=True)
 
 
@@ -35,5 +33,5 @@ class Adam:
     eps: Annotated[float, Field(gt=0)] = 1e-8
 
     def edit(self) -> Edit:
-        """Writes the optimizer."""
+        """Return an edit that sets the optimizer."""
         return {"recipe.optimizer": L2Adam(self.beta1, self.beta2, self.eps)}

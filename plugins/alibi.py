@@ -32,19 +32,19 @@ class _Linear(nn.Module):
 
 @dataclass(frozen=True)
 class LinearBias(ScoreBias):
-    """−slope × distance, a slope a head."""
+    """−slope × distance, with one slope per head."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The bias with its slopes (heads,)."""
+        """Return the bias with its slopes, `(heads,)`."""
         return _Linear(site.dims.heads)
 
 
 @plugin(source="Press et al. 2022, arXiv:2108.12409, section 3")
 class Alibi:
-    """ALiBi: scores fall linearly with the distance, at a fixed slope for each head; no learned
-    table.
+    """ALiBi: scores decrease linearly with the distance, with a fixed slope for each head; no
+    learned table.
     """
 
     def edit(self) -> Edit:
-        """Writes the position (none) and the score bias."""
+        """Return an edit that sets the position (none) and the score bias."""
         return {"position": NoPosition(), "mixer.score_bias": LinearBias()}

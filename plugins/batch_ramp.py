@@ -10,15 +10,15 @@ from ablab.plugin import Edit, RampSlot, plugin
 
 @dataclass(frozen=True)
 class LinearRamp(RampSlot):
-    """From `start` of the full batch in a straight line to all of it, over the first `over` of the
-    budget.
+    """A linear increase from `start` of the full batch to the full batch, over the first `over` of
+    the budget.
     """
 
     start: float
     over: float
 
     def fraction(self, share: float) -> float:
-        """Start + (1 − start)·share/over, at most 1."""
+        """Return start + (1 − start)·share/over, at most 1."""
         return min(1.0, self.start + (1 - self.start) * share / self.over)
 
 
@@ -29,16 +29,16 @@ class LinearRamp(RampSlot):
     )
 )
 class BatchRamp:
-    """A batch-size ramp: from `start` of the full batch, growing linearly over the first `share` of
-    the budget.
+    """Batch-size ramp: from `start` of the full batch, increasing linearly over the first `share`
+    of the budget.
 
-    Batches are whole sequences, rounded down, at least one. A ramped arm takes more and smaller
-    steps for the same tokens; under a budget of steps it sees fewer tokens.
+    Batches are whole sequences, rounded down, at least one. An arm with a ramp takes more and
+    smaller steps for the same tokens; under a budget of steps it sees fewer tokens.
     """
 
     start: Annotated[float, Field(gt=0, lt=1)] = 0.01
     share: Annotated[float, Field(gt=0, le=1)] = 0.04
 
     def edit(self) -> Edit:
-        """Writes the ramp."""
+        """Return an edit that sets the ramp."""
         return {"recipe.ramp": LinearRamp(self.start, self.share)}

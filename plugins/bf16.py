@@ -8,5 +8,5 @@ class Bf16:
     """Mixed precision: matrix products in bfloat16, weights and optimizer in float32."""
 
     def edit(self) -> Edit:
-        """Writes the precision."""
+        """Return an edit that sets the precision."""
         return {"recipe.precision": "bf16"}

@@ -15,12 +15,12 @@ from ablab.plugin import Edit, plugin
     )
 )
 class Cosine:
-    """Cosine decay of the learning rate from its peak to `floor` of it; what the base recipe has,
-    with options.
+    """Cosine decay of the learning rate from its peak to `floor` of it; the schedule of the base
+    recipe, with options.
     """
 
     floor: Annotated[float, Field(ge=0, le=1)] = 0.1
 
     def edit(self) -> Edit:
-        """Writes the schedule."""
+        """Return an edit that sets the schedule."""
         return {"recipe.schedule": HalfCosine(self.floor)}

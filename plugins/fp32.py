@@ -10,8 +10,8 @@ from ablab.plugin import Edit, plugin
     )
 )
 class Fp32:
-    """Full precision: everything in float32, whatever the device does well."""
+    """Full precision: all computation in float32, on every device."""
 
     def edit(self) -> Edit:
-        """Writes the precision."""
+        """Return an edit that sets the precision."""
         return {"recipe.precision": "fp32"}

@@ -16,7 +16,7 @@ from ablab.plugin import (
 
 
 class _InTransformers(TransformersForm):
-    """OpenAIGPTLMHeadModel: no width of the feed-forward or of a head but the usual ones."""
+    """OpenAIGPTLMHeadModel, with the default widths of the feed-forward and of the heads only."""
 
     model_type = "openai-gpt"
     free = (
@@ -46,7 +46,7 @@ class _InTransformers(TransformersForm):
     )
 
     def dims(self, config: Any) -> Dims:
-        """The sizes; a head is always width / heads wide."""
+        """Return the sizes; a head is always width / heads wide."""
         return Dims(
             layers=config.n_layer,
             width=config.n_embd,
@@ -56,12 +56,12 @@ class _InTransformers(TransformersForm):
         )
 
     def edit(self, config: Any, base: Architecture) -> Edit:
-        """The norm's epsilon, and the head where it is untied."""
+        """Return the epsilon of the norm, and the head if it is untied."""
         edit: Edit = {"norm.eps": config.layer_norm_epsilon}
         return edit if config.tie_word_embeddings else {**edit, "head": UntiedHead()}
 
     def settings(self, arch: Architecture) -> dict[str, Any]:
-        """Sizes, epsilon, dropout, and whether the head is tied."""
+        """Return sizes, epsilon, dropout, and whether the head is tied."""
         dims = arch.dims
         return {
             "n_layer": dims.layers,

@@ -17,7 +17,7 @@ from ablab.plugin import (
 
 
 class _InTransformers(TransformersForm):
-    """GPT2LMHeadModel: a feed-forward of any width; a head is always width / heads wide."""
+    """GPT2LMHeadModel, with a feed-forward of any width; a head is always width / heads wide."""
 
     model_type = "gpt2"
     free = (
@@ -51,7 +51,7 @@ class _InTransformers(TransformersForm):
     )
 
     def dims(self, config: Any) -> Dims:
-        """The sizes."""
+        """Return the sizes of a model from its transformers configuration."""
         return Dims(
             layers=config.n_layer,
             width=config.n_embd,
@@ -61,13 +61,13 @@ class _InTransformers(TransformersForm):
         )
 
     def edit(self, config: Any, base: Architecture) -> Edit:
-        """The norm's epsilon, the feed-forward's width, and the head where it is untied."""
+        """Return the epsilon, the width of the feed-forward, and the head if it is untied."""
         factor = 4.0 if config.n_inner is None else config.n_inner / config.n_embd
         edit: Edit = {"norm.eps": config.layer_norm_epsilon, "mlp.factor": factor}
         return edit if config.tie_word_embeddings else {**edit, "head": UntiedHead()}
 
     def settings(self, arch: Architecture) -> dict[str, Any]:
-        """Sizes, epsilon and the feed-forward's width, dropout, and whether the head is tied."""
+        """Return sizes, epsilon, feed-forward width, dropout, and whether the head is tied."""
         dims = arch.dims
         inner = ff_width(dims.width, getattr(arch.mlp, "factor", 4.0), 1)
         return {

@@ -2,7 +2,8 @@
 
 from ablab.plugin import Dims, Family, RecipePreset
 
-_VOCAB, _CONTEXT = 50257, 2048
+_VOCAB = 50257
+_CONTEXT = 2048
 
 
 def _dims(layers: int, width: int, heads: int, head_dim: int) -> Dims:

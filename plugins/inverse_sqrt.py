@@ -11,18 +11,18 @@ from ablab.plugin import Edit, ScheduleSlot, plugin
 
 @dataclass(frozen=True)
 class InverseRootDecay(ScheduleSlot):
-    """1 until `hold` of the budget is spent (or the warm-up is over), then falling as the inverse
-    root of what is spent.
+    """1 until `hold` of the budget is spent (or the warm-up is over), then proportional to the
+    inverse square root of the share spent.
     """
 
     hold: float
 
     def factor(self, share: float) -> float:
-        """Without warm-up."""
+        """Return the factor without warm-up."""
         return self.at(share, 0.0)
 
     def at(self, share: float, warmup: float) -> float:
-        """√(start / share) from start = max(hold, warmup) on."""
+        """Return √(start / share) after start = max(hold, warmup), and 1 before."""
         start = max(self.hold, warmup)
         return sqrt(start / max(share, start))
 
@@ -35,11 +35,11 @@ class InverseSqrt:
     """Inverse square root decay: constant until `hold` of the budget is spent, then the peak ×
     √(hold / share spent).
 
-    A warm-up longer than `hold` takes its place, which is the first Transformer's schedule.
+    A warm-up longer than `hold` replaces it, as in the schedule of the first Transformer.
     """
 
     hold: Annotated[float, Field(gt=0, lt=1)] = 0.04
 
     def edit(self) -> Edit:
-        """Writes the schedule."""
+        """Return an edit that sets the schedule."""
         return {"recipe.schedule": InverseRootDecay(self.hold)}

@@ -15,7 +15,7 @@ class LinearDecay(ScheduleSlot):
     floor: float
 
     def factor(self, share: float) -> float:
-        """1 − (1 − floor)·share."""
+        """Return 1 − (1 − floor)·share."""
         return 1 - (1 - self.floor) * share
 
 
@@ -26,5 +26,5 @@ class Linear:
     floor: Annotated[float, Field(ge=0, le=1)] = 0.0
 
     def edit(self) -> Edit:
-        """Writes the schedule."""
+        """Return an edit that sets the schedule."""
         return {"recipe.schedule": LinearDecay(self.floor)}

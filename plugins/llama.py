@@ -40,8 +40,10 @@ class _InTransformers(TransformersForm):
     )
 
     def dims(self, config: Any) -> Dims:
-        """The sizes."""
-        width, heads, head_dim = config.hidden_size, config.num_attention_heads, config.head_dim
+        """Return the sizes of a model from its transformers configuration."""
+        width = config.hidden_size
+        heads = config.num_attention_heads
+        head_dim = config.head_dim
         return Dims(
             layers=config.num_hidden_layers,
             width=width,
@@ -52,14 +54,12 @@ class _InTransformers(TransformersForm):
         )
 
     def edit(self, config: Any, base: Architecture) -> Edit:
-        """Epsilon, rotary base, kv heads, the feed-forward's width, and the head where it is
+        """Return epsilon, rotary base, kv heads, width of the feed-forward, and the head if it is
         tied.
         """
-        width, hidden, kv_heads = (
-            config.hidden_size,
-            config.intermediate_size,
-            config.num_key_value_heads,
-        )
+        width = config.hidden_size
+        hidden = config.intermediate_size
+        kv_heads = config.num_key_value_heads
         edit: dict[str, Any] = {
             "norm.eps": config.rms_norm_eps,
             "mixer.rotate.base": float(config.rope_parameters["rope_theta"]),
@@ -70,10 +70,11 @@ class _InTransformers(TransformersForm):
         return {**edit, "head": TiedHead()} if config.tie_word_embeddings else edit
 
     def settings(self, arch: Architecture) -> dict[str, Any]:
-        """Sizes, epsilon, rotary base, kv heads, the feed-forward's width, and whether the head is
-        tied.
+        """Return sizes, epsilon, rotary base, kv heads, width of the feed-forward, and whether the
+        head is tied.
         """
-        dims, rotate = arch.dims, getattr(arch.mixer, "rotate", None)
+        dims = arch.dims
+        rotate = getattr(arch.mixer, "rotate", None)
         return {
             "num_hidden_layers": dims.layers,
             "hidden_size": dims.width,

@@ -11,16 +11,16 @@ class InverseRootWidth(LogitScale):
     """1/sqrt(width)."""
 
     def factor(self, width: int) -> float:
-        """The factor for a stream of `width`."""
+        """Return the factor for a residual stream of `width`."""
         return 1 / sqrt(width)
 
 
 @plugin(name="logit_scale", source="Chowdhery et al. 2022 (PaLM), arXiv:2204.02311, section 5")
 class ScaledLogits:
-    """Scaled logits: the logits times 1/sqrt(width), which goes with embeddings that start at N(0,
-    1).
+    """Scaled logits: logits multiplied by 1/sqrt(width), which suits embeddings initialised from
+    N(0, 1).
     """
 
     def edit(self) -> Edit:
-        """Writes the logits' factor."""
+        """Return an edit that sets the logits' factor."""
         return {"logits.scale": InverseRootWidth()}

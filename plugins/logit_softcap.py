@@ -14,10 +14,10 @@ from ablab.plugin import Edit, plugin
     )
 )
 class LogitSoftcap:
-    """Soft-capped logits: cap · tanh(logits / cap), so that none is larger than the cap."""
+    """Soft-capped logits: cap · tanh(logits / cap), so that none exceeds the cap."""
 
     cap: Annotated[float, Field(gt=0)] = 30.0
 
     def edit(self) -> Edit:
-        """Writes the logits' bound."""
+        """Return an edit that sets the logits' bound."""
         return {"logits.softcap": self.cap}

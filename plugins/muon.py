@@ -14,7 +14,7 @@ from ablab.plugin import Edit, OptimizerSlot, plugin
 
 
 class Together(Optimizer):
-    """Several optimizers as one: its groups are theirs in turn, its state is theirs."""
+    """Several optimizers as one, with their parameter groups in order and a common state."""
 
     def __init__(self, *parts: Optimizer) -> None:
         self.parts = parts
@@ -24,7 +24,7 @@ class Together(Optimizer):
     def step(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, closure: Callable[[], Any] | None = None
     ) -> Any:
-        """One step of each; gives what `closure` gives."""
+        """Perform one step of each, and return the result of `closure`."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -34,7 +34,7 @@ class Together(Optimizer):
         return loss
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # Loading puts new groups and a new state in place: the parts must work on these.
+        # Loading a state replaces the groups and the state, which the parts must then refer to.
         super().__setstate__(state)
         self._share()
 
@@ -55,7 +55,7 @@ class MuonAdamW(OptimizerSlot):
     beta2: float
 
     def build(self, groups: list[dict[str, Any]], lr: float) -> Optimizer:
-        """Torch's own of both, as one optimizer."""
+        """Return the Muon and the AdamW of torch as one optimizer."""
         hidden = [group for group in groups if group["matrix"]]
         rest = [group for group in groups if not group["matrix"]]
         parts: list[Optimizer] = []
@@ -83,11 +83,11 @@ class MuonAdamW(OptimizerSlot):
     )
 )
 class Muon:
-    """Muon: hidden matrices step by their orthogonalised momentum, all other weights by AdamW, at
-    one learning rate.
+    """Muon: hidden matrices are updated by their orthogonalised momentum, all other weights by
+    AdamW, at one learning rate.
 
-    `steps` of Newton-Schulz; `beta1` and `beta2` are AdamW's. A fused projection is orthogonalised
-    as the one matrix it is.
+    `steps` is the number of Newton-Schulz iterations; `beta1` and `beta2` are those of AdamW. A
+    fused projection is orthogonalised as one matrix.
     """
 
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95
@@ -96,5 +96,5 @@ class Muon:
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.95
 
     def edit(self) -> Edit:
-        """Writes the optimizer."""
+        """Return an edit that sets the optimizer."""
         return {"recipe.optimizer": MuonAdamW(self.momentum, self.steps, self.beta1, self.beta2)}

@@ -8,8 +8,8 @@ from ablab.plugin import Edit, NoPosition, plugin
     source="Haviv et al. 2022, arXiv:2203.16634; Kazemnejad et al. 2023, arXiv:2305.19466",
 )
 class NoPositions:
-    """No positions: the causal mask alone tells the order."""
+    """No positions: order is available only through the causal mask."""
 
     def edit(self) -> Edit:
-        """Writes the position."""
+        """Return an edit that sets the position."""
         return {"position": NoPosition()}

@@ -10,11 +10,11 @@ from ablab.plugin import Edit, plugin
 @plugin(source="Shoeybi et al. 2019 (Megatron-LM), arXiv:1909.08053, section 3")
 class PaddedVocab:
     """Padded vocabulary: the table is padded to a multiple of 128 × ranks (1024 for 8), and the
-    padding's logits masked.
+    logits of the padding are masked.
     """
 
     multiple: Annotated[int, Field(ge=1)] = 1024
 
     def edit(self) -> Edit:
-        """Writes what the table's rows are a multiple of."""
+        """Return an edit that sets the divisor of the number of rows."""
         return {"vocab_multiple": self.multiple}

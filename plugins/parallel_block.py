@@ -9,10 +9,10 @@ from ablab.plugin import Edit, plugin
     )
 )
 class ParallelBlock:
-    """Parallel block: x + mixer(norm(x)) + mlp(norm(x)) with one shared norm; after post-norm,
+    """Parallel block: x + mixer(norm(x)) + mlp(norm(x)) with one shared norm, or with post-norm
     norm(x + mixer(x) + mlp(x)).
     """
 
     def edit(self) -> Edit:
-        """Writes the wiring."""
+        """Return an edit that sets the wiring."""
         return {"wiring": (("mixer", "mlp"),)}

@@ -22,16 +22,16 @@ class Before(ResidualJoin):
     """x + f(norm(x))."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The norm and the sum."""
+        """Return the norm and the sum."""
         return _PreNorm(site.arch.norm.build(site, site.dims.width))
 
 
 @plugin(source="Radford et al. 2019 (GPT-2), section 2.3; Xiong et al. 2020, arXiv:2002.04745")
 class PreNorm:
-    """Pre-norm: the norm stands before each branch, off the residual stream, and once more after
-    the last block.
+    """Pre-norm: a norm before each branch, outside the residual stream, and another after the last
+    block.
     """
 
     def edit(self) -> Edit:
-        """Writes the join and the final norm."""
+        """Return an edit that sets the join and the final norm."""
         return {"join": Before(), "final": FinalNorm()}

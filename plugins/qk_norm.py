@@ -9,10 +9,10 @@ from ablab.plugin import Edit, LayerNorm, RmsNorm, plugin
     source="Henry et al. 2020, arXiv:2010.04245; Dehghani et al. 2023 (ViT-22B), arXiv:2302.05442"
 )
 class QkNorm:
-    """QK norm: queries and keys are normalised over each head's dimension, before any rotation."""
+    """QK norm: queries and keys are normalised over the dimension of each head, before rotation."""
 
     kind: Literal["rms", "layer"] = "rms"
 
     def edit(self) -> Edit:
-        """Writes the norm of queries and keys."""
+        """Return an edit that sets the norm of queries and keys."""
         return {"mixer.qk_norm": RmsNorm() if self.kind == "rms" else LayerNorm()}

@@ -12,14 +12,14 @@ class Rectified(Activation):
     """max(x, 0)."""
 
     def build(self) -> nn.Module:
-        """The module."""
+        """Return the module."""
         return nn.ReLU()
 
 
 @plugin(source="Vaswani et al. 2017, arXiv:1706.03762, section 3.3")
 class Relu:
-    """ReLU in place of GELU."""
+    """ReLU instead of GELU in the feed-forward."""
 
     def edit(self) -> Edit:
-        """Writes the feed-forward's activation."""
+        """Return an edit that sets the feed-forward's activation."""
         return {"mlp.activation": Rectified()}

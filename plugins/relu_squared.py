@@ -17,14 +17,14 @@ class SquaredRectified(Activation):
     """max(x, 0)²."""
 
     def build(self) -> nn.Module:
-        """The module."""
+        """Return the module."""
         return _SquaredRelu()
 
 
 @plugin(source="So et al. 2021 (Primer), arXiv:2109.08668, section 4.1")
 class ReluSquared:
-    """Squared ReLU in place of GELU."""
+    """Squared ReLU instead of GELU in the feed-forward."""
 
     def edit(self) -> Edit:
-        """Writes the feed-forward's activation."""
+        """Return an edit that sets the feed-forward's activation."""
         return {"mlp.activation": SquaredRectified()}

@@ -11,11 +11,9 @@ from ablab.plugin import BuildContext, Edit, NoPosition, Rotate, UserError, plug
 
 
 class _Rotation(nn.Module):
-    """Turns each pair (x[i], x[i + n/2]) of the first n dimensions by position × base^(−2i/n); the
-    others stay.
+    """Rotates each pair (x[i], x[i + n/2]) of the first n dimensions by position × base^(−2i/n).
 
-    Angles are float32 whatever the model's number format, as the published models were trained with
-    them.
+    Angles are computed in float32 for every precision of the model, as in the published models.
     """
 
     def __init__(self, context: int, turned: int, base: float) -> None:
@@ -23,7 +21,7 @@ class _Rotation(nn.Module):
         self.turned = turned
         frequency = 1 / base ** (torch.arange(0, turned, 2, dtype=torch.float32) / turned)
         angle = torch.outer(torch.arange(context, dtype=torch.float32), frequency)
-        # (context, turned): the two halves turn by the same angles
+        # (context, turned): both halves rotate by the same angles
         self.register_buffer("cos", angle.cos().repeat(1, 2), persistent=False)
         self.register_buffer("sin", angle.sin().repeat(1, 2), persistent=False)
         self.cos: Tensor
@@ -31,7 +29,8 @@ class _Rotation(nn.Module):
 
     def forward(self, q: Tensor, k: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
         end = start + q.shape[-2]
-        cos, sin = self.cos[start:end].to(q.dtype), self.sin[start:end].to(q.dtype)
+        cos = self.cos[start:end].to(q.dtype)
+        sin = self.sin[start:end].to(q.dtype)
         return self._turn(q, cos, sin), self._turn(k, cos, sin)
 
     def _turn(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -53,8 +52,11 @@ class Rotary(Rotate):
     share: float
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The rotation with its angles. Raises UserError where an odd number of dimensions, or
-        none, would turn.
+        """Return the rotation with its angles.
+
+        Raises:
+            UserError: if the number of rotated dimensions is zero or odd.
+
         """
         head_dim = site.dims.head_width
         turned = self.share * head_dim
@@ -70,15 +72,15 @@ class Rotary(Rotate):
 
 @plugin(source="Su et al. 2021, arXiv:2104.09864, equation 34")
 class Rope:
-    """Rotary positions: rotates queries and keys by their position; no learned table.
+    """Rotary positions: queries and keys are rotated by their position; no learned table.
 
-    `share`: how much of each head's dimensions turns (Black et al. 2022, arXiv:2204.06745, turn a
-    quarter).
+    `share` is the share of the dimensions of each head that is rotated; Black et al. (2022,
+    arXiv:2204.06745) rotate a quarter.
     """
 
     base: Annotated[float, Field(gt=1)] = 10_000.0
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     def edit(self) -> Edit:
-        """Writes the position (none) and the rotation."""
+        """Return an edit that sets the position (none) and the rotation."""
         return {"position": NoPosition(), "mixer.rotate": Rotary(self.base, self.share)}

@@ -8,19 +8,19 @@ from ablab.plugin import Edit, ResidualInitScale, plugin
 
 @dataclass(frozen=True)
 class InverseRoot(ResidualInitScale):
-    """1/sqrt(N), N the number of residual branches."""
+    """1/sqrt(N), where N is the number of residual branches."""
 
     def factor(self, branches: int) -> float:
-        """The factor for a model with `branches` residual branches."""
+        """Return the factor for a model with `branches` residual branches."""
         return 1 / sqrt(branches)
 
 
 @plugin(source="Radford et al. 2019 (GPT-2), section 2.3")
 class ScaledInit:
-    """Scaled init: weights that write to the residual stream start smaller by 1/sqrt(N), N residual
-    branches in all.
+    """Scaled init: initial weights that write to the residual stream are multiplied by 1/sqrt(N),
+    where N is the number of residual branches.
     """
 
     def edit(self) -> Edit:
-        """Writes the residual scale of the init."""
+        """Return an edit that sets the residual scale of the init."""
         return {"init.residual": InverseRoot()}

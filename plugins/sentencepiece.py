@@ -14,18 +14,17 @@ from ablab.plugin import Edit, TokenizerChoice, plugin
     )
 )
 class Sentencepiece:
-    """SentencePiece: a tokenizer trained on the corpus, digits split, bytes for what it does not
-    know.
+    """SentencePiece: a tokenizer trained on the corpus, with split digits and byte fallback.
 
-    `vocab` counts every token. Arms that differ in it need a `flops` budget: a token is not the
-    same amount of text.
+    `vocab` is the total number of tokens. Arms that differ in it need a `flops` budget, since their
+    tokens are not the same amount of text.
     """
 
     vocab: Annotated[int, Field(ge=260)] = 2048
     model: Literal["bpe", "unigram"] = "bpe"
 
     def edit(self) -> Edit:
-        """Writes the arm's tokenizer."""
+        """Return an edit that sets the arm's tokenizer."""
         return {
             "data.tokenizer": TokenizerChoice(
                 "sentencepiece", (("vocab", self.vocab), ("model", self.model))

@@ -1,4 +1,4 @@
-"""Sinusoidal positions (the transformer that GPT-1 started from)."""
+"""Sinusoidal positions, as in the first Transformer."""
 
 from dataclasses import dataclass
 
@@ -27,14 +27,14 @@ class Sinusoids(Position):
     """sin and cos of position / 10000^(2i/width), added to the embedding."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """The fixed table (context, width) and its addition."""
+        """Return a module that adds the fixed table, `(context, width)`."""
         return _Sinusoids(site.dims.context, site.dims.width)
 
 
 @plugin(source="Vaswani et al. 2017, arXiv:1706.03762, section 3.5")
 class Sinusoidal:
-    """Sinusoidal positions: a fixed table of sines and cosines in place of the learned one."""
+    """Sinusoidal positions: a fixed table of sines and cosines instead of a learned one."""
 
     def edit(self) -> Edit:
-        """Writes the position."""
+        """Return an edit that sets the position."""
         return {"position": Sinusoids()}

@@ -11,10 +11,10 @@ from ablab.plugin import Banded, Edit, plugin
     source="Beltagy et al. 2020, arXiv:2004.05150; Jiang et al. 2023 (Mistral), arXiv:2310.06825"
 )
 class SlidingWindow:
-    """Sliding window: in every layer a query sees itself and the `band` − 1 keys before it."""
+    """Sliding window: in every layer a query attends to itself and `band` − 1 keys before it."""
 
     band: Annotated[int, Field(ge=1)] = 128
 
     def edit(self) -> Edit:
-        """Writes the pattern."""
+        """Return an edit that sets the pattern."""
         return {"mixer.pattern": Banded(self.band)}

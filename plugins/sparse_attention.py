@@ -14,11 +14,11 @@ from ablab.plugin import Banded, ByLayer, Causal, Edit, plugin
     )
 )
 class SparseAttention:
-    """Sparse attention: layers take turns between dense and locally banded attention.
+    """Sparse attention: layers alternate between dense and locally banded attention.
 
-    `band`: a query sees itself and the band − 1 keys before it (the paper does not say how many).
-    `layers`: which are banded, counted from 0. `strided`: in those layers half the heads are local,
-    half see every band-th key.
+    With a `band`, a query attends to itself and the band − 1 keys before it (the paper does not
+    state the number). `layers` are those that are banded, counted from 0. With `strided`, half of
+    the heads in these layers are local, and the others attend to every band-th key.
     """
 
     band: Annotated[int, Field(ge=1)] = 128
@@ -26,7 +26,7 @@ class SparseAttention:
     strided: bool = False
 
     def edit(self) -> Edit:
-        """Writes the pattern."""
+        """Return an edit that sets the pattern."""
         banded = Banded(self.band, self.strided)
         return {
             "mixer.pattern": {

@@ -14,7 +14,7 @@ class Silu(Activation):
     """x · sigmoid(x), also called swish."""
 
     def build(self) -> nn.Module:
-        """The module."""
+        """Return the module."""
         return nn.SiLU()
 
 
@@ -24,16 +24,16 @@ class Silu(Activation):
     )
 )
 class Swiglu:
-    """SwiGLU: a gated feed-forward, 2/3·4d wide by default, which costs about what GELU at 4d
-    costs.
+    """SwiGLU: a gated feed-forward, by default 2/3·4d wide, so that it costs about as much as GELU
+    at 4d.
 
-    The width is `factor` × width, rounded up to a multiple of min(`multiple`, width / 16): LLaMA's
-    own widths at its sizes, and a fair one at small sizes.
+    The width is `factor` × width, rounded up to a multiple of min(`multiple`, width / 16). These
+    are the widths of LLaMA at its sizes; at small sizes the rounding remains small.
     """
 
     factor: Annotated[float, Field(gt=0)] = 8 / 3
     multiple: Annotated[int, Field(ge=1)] = 256
 
     def edit(self) -> Edit:
-        """Writes the feed-forward."""
+        """Return an edit that sets the feed-forward."""
         return {"mlp": GatedMlp(Silu(), self.factor, self.multiple)}

@@ -5,10 +5,8 @@ from ablab.plugin import Edit, TiedHead, plugin
 
 @plugin(source="Press & Wolf 2017, arXiv:1608.05859")
 class TiedEmbeddings:
-    """Tied embeddings: the output projection is the embedding table. The base decoder's own choice,
-    said aloud.
-    """
+    """Tied embeddings: the output projection is the embedding table, as in the base decoder."""
 
     def edit(self) -> Edit:
-        """Writes the head."""
+        """Return an edit that sets the head."""
         return {"head": TiedHead()}

@@ -13,14 +13,14 @@ Shape = Literal["linear", "sqrt"]
 
 @dataclass(frozen=True)
 class StableDecay(ScheduleSlot):
-    """1 until `decay` of the budget is left, then down to `floor`."""
+    """1 until the last `decay` of the budget, then a decrease to `floor`."""
 
     decay: float
     floor: float
     shape: Shape
 
     def factor(self, share: float) -> float:
-        """Without warm-up."""
+        """Return the factor without warm-up."""
         return self.at(share, 0.0)
 
     def at(self, share: float, warmup: float) -> float:
@@ -37,10 +37,11 @@ class StableDecay(ScheduleSlot):
     )
 )
 class Wsd:
-    """Warm-up, stable, decay: the peak learning rate until the last `decay` of the budget, then
-    down to `floor` of it.
+    """Warm-up, stable, decay: the peak learning rate until the last `decay` of the budget, then a
+    decrease to `floor` of it.
 
-    `shape` of the decay: `linear`, or `sqrt` (1 − √done), which Hägele et al. found the better one.
+    The `shape` of the decay is `linear` or `sqrt` (1 − √progress), which Hägele et al. found to be
+    better.
     """
 
     decay: Annotated[float, Field(gt=0, le=1)] = 0.2
@@ -48,5 +49,5 @@ class Wsd:
     shape: Shape = "linear"
 
     def edit(self) -> Edit:
-        """Writes the schedule."""
+        """Return an edit that sets the schedule."""
         return {"recipe.schedule": StableDecay(self.decay, self.floor, self.shape)}

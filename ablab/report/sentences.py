@@ -51,7 +51,7 @@ def _verdict_sentence(effect: EffectSummary, metric: str) -> str:
     if effect.verdict == "equivalent":
         if effect.margin is None:
             return f"{name} makes no difference: its arms are the same."
-        real = f"; real all the same (p {_p(effect.p_holm)})" if effect.real else ""
+        real = f"; distinguishable from zero (p {_p(effect.p_holm)})" if effect.real else ""
         return (
             f"{name} makes no difference that matters: within ±{plain(effect.margin, places)} "
             f"{metric} ({interval}){real}."
