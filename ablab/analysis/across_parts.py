@@ -105,7 +105,7 @@ def _unlike(study: Study, metric: Metric) -> str | None:
     """Return why the parts do not form a ladder; None if they do."""
     if metric.direction == "maximize":
         return "no forecasts and no multipliers: scaling curves are of metrics that fall"
-    kinds = dict.fromkeys(budget.budget().kind for budget in study.budgets or ())
+    kinds = dict.fromkeys(budget.kind for budget in study.budgets or ())
     if len(kinds) < 2:
         return None
     return (

@@ -23,7 +23,7 @@ def arm_data(study: Study, choice: DataChoice) -> tuple[AnyData, dict[str, Any]]
     data = study.data
     if choice.tokenizer is not None:
         tokenizer = _tokenizer(choice)
-        if tokenizer != data.tokenizer and study.budget.budget().kind not in ("flops", "seconds"):
+        if tokenizer != data.tokenizer and study.budget.kind not in ("flops", "seconds"):
             raise UserError(
                 "its tokenizer is not the study's: tokens are unequal amounts of text; give "
                 "a `seconds` or `flops` budget"

@@ -22,6 +22,7 @@ from ablab.plan.cost_cache import Accounts
 from ablab.plan.matching import Matched, Matcher
 from ablab.plan.plan import Plan, identity, recipe_value, run_key, shown_recipe
 from ablab.plan.recipe import StudyRecipe, study_recipe
+from ablab.plan.run_budget import run_budget
 from ablab.records.home import edition
 from ablab.records.run_spec import RunSpec
 from ablab.records.study_content import Arm, Expected
@@ -31,7 +32,7 @@ from ablab.spec.seeds import STREAM
 from ablab.spec.study import Study
 from ablab.spec.validate import check, check_metric
 from ablab.spec.yaml_document import Document
-from ablab.train.budget import Budget, TimeLimit, ramped
+from ablab.train.budget import TimeLimit
 from ablab.train.numerics import NUMERICS_VERSION
 
 
@@ -275,23 +276,14 @@ class Planner:
 
     def _spent(self, value: Composite, flops_per_token: float, share: float) -> Batches | TimeLimit:
         """What a run may spend, which has `share` of the budget."""
-        batch = value.recipe.batch_tokens
-        full = batch // value.arch.dims.context
-        whole = self.study.budget.budget()
-        budget = Budget(whole.kind, whole.amount * share)
-        if budget.kind == "seconds":
-            if self.study.hardware.compile and value.recipe.ramp.fraction(0.0) < 1.0:
-                raise UserError(
-                    "a batch ramp is compiled anew at each size, and the clock would count "
-                    "it: no ramp, or no `compile`"
-                )
-            return TimeLimit(budget.amount, full, *self.study.hardware.identity())
-        try:
-            steps = budget.steps(batch, flops_per_token)
-        except UserError as error:
-            trial = f" (a trial's share of it is {share:g})" if share < 1 else ""
-            raise error.at(f"budget{trial} ({self.document.place(['budget'])})") from None
-        return ramped(value.recipe.ramp, full, steps, budget.kind)
+        trial = f" (a trial's share of it is {share:g})" if share < 1 else ""
+        return run_budget(
+            self.study.budget.scaled(share),
+            value,
+            flops_per_token,
+            self.study.hardware,
+            f"budget{trial} ({self.document.place(['budget'])})",
+        )
 
 
 @dataclass(frozen=True)

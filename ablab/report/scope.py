@@ -83,7 +83,7 @@ def _sizes(study: Study) -> str:
 
 
 def _budget(study: Study) -> str:
-    budget = study.budget.budget()
+    budget = study.budget
     return f"{exact(budget.amount)} {budget.kind}"
 
 

@@ -1,12 +1,15 @@
 """The models of sizes, budgets, recipes and ladders in a study file."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from ablab.errors import UserError
 from ablab.spec.base import Config
-from ablab.train.budget import KINDS, Budget
+
+BudgetKind = Literal["tokens", "steps", "flops", "seconds"]
+_BUDGET_KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
 
 
 class Sizes(Config):
@@ -41,14 +44,40 @@ class BudgetConfig(Config):
     @model_validator(mode="after")
     def _one(self) -> "BudgetConfig":
         if len(self.model_dump(exclude_none=True)) != 1:
-            raise ValueError(f"give exactly one of {', '.join(KINDS)}")
+            raise ValueError(f"give exactly one of {', '.join(_BUDGET_KINDS)}")
         return self
 
-    def budget(self) -> Budget:
-        """Return the budget as a value with kind and amount."""
-        return next(
-            Budget(kind, getattr(self, kind)) for kind in KINDS if getattr(self, kind) is not None
-        )
+    @property
+    def kind(self) -> BudgetKind:
+        """The key that is given."""
+        return next(kind for kind in _BUDGET_KINDS if getattr(self, kind) is not None)
+
+    @property
+    def amount(self) -> float:
+        """The value of that key: tokens, steps, training FLOPs or seconds."""
+        return getattr(self, self.kind)
+
+    def scaled(self, share: float) -> "BudgetConfig":
+        """Return a budget of the same kind with `share` of the amount."""
+        return self.model_copy(update={self.kind: self.amount * share})
+
+    def full_batches(self, batch_tokens: int, flops_per_token: float) -> int:
+        """Return the number of full batches closest to the budget, which must not be in seconds.
+
+        Raises UserError if the budget is less than one step.
+        """
+        cost = {
+            "steps": 1.0,
+            "tokens": float(batch_tokens),
+            "flops": flops_per_token * batch_tokens,
+        }[self.kind]
+        if self.amount < cost:
+            raise UserError(
+                f"a budget of {self.amount:.4g} {self.kind} is below one step, which takes "
+                f"{cost:.4g}; "
+                "raise it, or lower recipe.batch_tokens"
+            )
+        return round(self.amount / cost)
 
 
 class RecipeConfig(Config):

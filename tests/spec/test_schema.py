@@ -38,13 +38,13 @@ def test_a_whole_file(load):
     study = load()
     assert study.from_ == "gpt2"
     assert study.recipe.lr == 1e-3
-    assert study.budget.budget().amount == 3e12
+    assert study.budget.amount == 3e12
     assert study.seed_list() == [1, 2, 3]
 
 
 def test_a_profile_merges_mappings_and_replaces_budget_and_seeds(load):
     study = load(profile="smoke")
-    assert (study.budget.budget().kind, study.budget.budget().amount) == ("steps", 3)
+    assert (study.budget.kind, study.budget.amount) == ("steps", 3)
     assert study.seed_list() == [1, 2]
     assert (study.recipe.lr, study.recipe.batch_tokens) == (5e-4, 4096)
 
@@ -60,7 +60,7 @@ def test_the_command_line_comes_last(load):
             "seeds=5",
         ],
     )
-    assert study.budget.budget().kind == "tokens"
+    assert study.budget.kind == "tokens"
     assert (study.recipe.lr, study.model.width, study.model.layers, study.question) == (
         1e-4,
         64,

@@ -9,7 +9,7 @@ import pytest
 
 from ablab.arch.recipe import FullBatch, RampSlot
 from ablab.data.batches import Batches, StepSampler
-from ablab.train.budget import ramped
+from ablab.plan.run_budget import ramp_batches
 from tests.train.test_run import Watch, finished, job, train  # noqa: F401
 
 
@@ -28,13 +28,13 @@ def numbers(batches, start=0, count=None):
 
 def test_without_a_ramp_every_batch_is_full():
     for kind in ("steps", "tokens", "flops"):
-        assert ramped(FullBatch(), 4, 7, kind) == Batches(((4, 7),))
+        assert ramp_batches(FullBatch(), 4, 7, kind) == Batches(((4, 7),))
 
 
 def test_a_ramp_over_sequences_by_hand():
     # 6 full batches of 4 are 24 sequences; over the first 12 of them the batch grows from 1 to 4:
     # after n it is 1 + n/4.
-    batches = ramped(Straight(0.25, 0.5), 4, 6, "tokens")
+    batches = ramp_batches(Straight(0.25, 0.5), 4, 6, "tokens")
     assert batches.runs == ((1, 4), (2, 2), (3, 2), (4, 2))
     assert numbers(batches) == [
         [0],
@@ -54,7 +54,7 @@ def test_a_ramp_over_sequences_by_hand():
 
 def test_a_ramp_over_steps_by_hand():
     # As many steps as budgeted; over the first half of them the batch grows from 1 to 4.
-    batches = ramped(Straight(0.25, 0.5), 4, 6, "steps")
+    batches = ramp_batches(Straight(0.25, 0.5), 4, 6, "steps")
     assert batches.runs == ((1, 1), (2, 1), (3, 1), (4, 3))
     assert numbers(batches)[:4] == [[0], [1, 2], [3, 4, 5], [6, 7, 8, 9]]
 
@@ -65,7 +65,7 @@ def test_a_ramp_over_steps_by_hand():
 )
 @pytest.mark.parametrize(("full", "steps"), [(1, 1), (4, 1), (7, 33), (64, 500)])
 def test_every_sequence_comes_once_in_order_and_the_total_is_as_budgeted(kind, ramp, full, steps):
-    batches = ramped(ramp, full, steps, kind)
+    batches = ramp_batches(ramp, full, steps, kind)
     taken = [n for batch in numbers(batches) for n in batch]
     assert taken == list(range(batches.sequences))
     assert abs(batches.sequences - full * steps) < full or full == 1

@@ -1,7 +1,7 @@
 import pytest
 
 from ablab.errors import UserError
-from ablab.train.budget import Budget
+from ablab.spec.run import BudgetConfig
 
 
 @pytest.mark.parametrize(
@@ -15,9 +15,14 @@ from ablab.train.budget import Budget
     ],
 )
 def test_steps(kind, amount, steps):
-    assert Budget(kind, amount).steps(batch_tokens=100, flops_per_token=1000.0) == steps
+    assert (
+        BudgetConfig.model_validate({kind: amount}).full_batches(
+            batch_tokens=100, flops_per_token=1000.0
+        )
+        == steps
+    )
 
 
 def test_below_one_step():
     with pytest.raises(UserError, match="below one step, which takes 1e\\+05"):
-        Budget("flops", 9e4).steps(100, 1000.0)
+        BudgetConfig(flops=9e4).full_batches(100, 1000.0)
