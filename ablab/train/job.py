@@ -9,8 +9,7 @@ from ablab.arch.recipe import Recipe
 from ablab.arch.value import Architecture
 from ablab.data.batches import Batches
 from ablab.data.store import TokenStore
-from ablab.train.budget import TimeLimit
-from ablab.train.progress import Progress, TimeProgress, TokenProgress
+from ablab.train.budget import Progress, TimeLimit, TimeProgress, TokenProgress
 from ablab.train.result import RunResult
 
 _PAUSE_SECONDS = 0.2  # between readings of the clock on CUDA, which must wait for the device

@@ -19,8 +19,8 @@ from ablab.arch.recipe import Recipe
 from ablab.arch.roles import weights
 from ablab.data.batches import Sequences, StepSampler
 from ablab.errors import UserError
+from ablab.train.budget import Progress
 from ablab.train.parallel import MemoryShort, ParallelContext
-from ablab.train.progress import Progress
 from ablab.train.sharded import Parts
 
 

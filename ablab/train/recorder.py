@@ -15,9 +15,9 @@ import lightning as L
 import torch
 from torch import Tensor
 
+from ablab.train.budget import Progress, TimeProgress
 from ablab.train.module import TrainedDecoder
 from ablab.train.parallel import ParallelContext
-from ablab.train.progress import Progress, TimeProgress
 
 BEAT_SECONDS = 1.0
 Log = Callable[[int, Mapping[str, float]], None]

@@ -11,8 +11,7 @@ import pytest
 
 from ablab.arch.recipe import FullBatch, RampSlot, ScheduleSlot
 from ablab.data.batches import StepSampler
-from ablab.train.budget import TimeLimit
-from ablab.train.progress import StepEvents, TimeProgress
+from ablab.train.budget import StepEvents, TimeLimit, TimeProgress
 from tests.train.test_run import Watch, finished, job, train  # noqa: F401
 
 NOTHING = StepEvents()
