@@ -9,7 +9,7 @@ from ablab.arch.composition.registry import Registry
 from ablab.errors import UserError
 from ablab.execute.worker_context import WorkerContext
 from ablab.files import write_json
-from ablab.plan.plan import rebuild
+from ablab.plan.run_key import rebuild
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec

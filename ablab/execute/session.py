@@ -17,13 +17,14 @@ from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.execute.worker_context import WorkerContext
 from ablab.files import require_writable
 from ablab.plan.content import study_content
-from ablab.plan.cost_cache import Accounts
+from ablab.plan.cost_cache import CostCache
 from ablab.plan.plan import StudyPlan
+from ablab.plan.study_file import StudyFile
 from ablab.records.home import Execution, Home, StudyRecord, label
 from ablab.records.provenance import provenance
 from ablab.records.run_record import Record, finished_keys, settled_keys
 from ablab.records.study_content import VERSION, TrackerState
-from ablab.schedule.factory import Asked, study_source
+from ablab.schedule.factory import study_source
 from ablab.schedule.study_source import StudySource
 from ablab.spec.addresses import redacted
 from ablab.spec.study import Study, load_study
@@ -71,7 +72,7 @@ class Planned:
     """The validated study."""
     source: StudySource
     """Source of its runs."""
-    accounts: Accounts
+    accounts: CostCache
 
     @property
     def plan(self) -> StudyPlan:
@@ -100,9 +101,9 @@ def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
 
     """
     study, document = load_study(request.file, request.profile, request.overrides)
-    accounts = Accounts(root)
+    accounts = CostCache(root)
     source = study_source(
-        Asked(request.name, study, document), load_registry(request.plugins), root, accounts
+        StudyFile(request.name, study, document), load_registry(request.plugins), root, accounts
     )
     return Planned(request, study, source, accounts)
 

@@ -11,7 +11,7 @@ from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.decoder.generate import generate
 from ablab.data.store import TokenStore, open_store
 from ablab.errors import UserError
-from ablab.plan.plan import rebuild
+from ablab.plan.run_key import rebuild
 from ablab.records.home import Home
 from ablab.records.run_record import Record, find_record
 from ablab.records.run_spec import RunSpec

@@ -1,4 +1,4 @@
-"""An arm's data: the study's, with what the arm chooses itself."""
+"""The data of an arm: the study's, except for what the arm chooses itself."""
 
 from typing import Any
 
@@ -14,10 +14,11 @@ AnyData = StdlibData | TextData | HubData
 
 
 def arm_data(study: Study, choice: DataChoice) -> tuple[AnyData, dict[str, Any]]:
-    """The arm's data, and the sizes that follow: the study's, or the arm's own where it has them.
+    """Return the data of an arm, and the sizes of its model that are set by the study, the arm and
+    the tokenizer.
 
-    Raises UserError for a tokenizer that the lab does not know, and for a budget that would be
-    unequal.
+    Raises UserError if the tokenizer is unknown, or if it differs from the study's under a budget
+    that would then be unequal amounts of text.
     """
     sizes = {**study.model.model_dump(exclude_none=True), **choice.sizes()}
     data = study.data
@@ -32,18 +33,16 @@ def arm_data(study: Study, choice: DataChoice) -> tuple[AnyData, dict[str, Any]]
     return data, {**sizes, "vocab": vocab_size(data.tokenizer)}
 
 
-def own_data(study: Study, data: AnyData, choice: DataChoice) -> dict[str, Any]:
-    """What the arm has otherwise than the study says, in plain values: its `tokenizer`, as a study
-    file has it, and `context`.
+def data_overrides(study: Study, data: AnyData, choice: DataChoice) -> dict[str, Any]:
+    """Return the `tokenizer` and the `context` of an arm where they differ from the study's, in the
+    form of a study file.
     """
-    tokenizer = (
-        {} if data.tokenizer == study.data.tokenizer else {"tokenizer": data.tokenizer.model_dump()}
-    )
-    return (
-        tokenizer
-        if choice.context in (None, study.model.context)
-        else {**tokenizer, "context": choice.context}
-    )
+    overrides: dict[str, Any] = {}
+    if data.tokenizer != study.data.tokenizer:
+        overrides["tokenizer"] = data.tokenizer.model_dump()
+    if choice.context not in (None, study.model.context):
+        overrides["context"] = choice.context
+    return overrides
 
 
 def _tokenizer(choice: DataChoice) -> AnyTokenizer:
@@ -52,5 +51,5 @@ def _tokenizer(choice: DataChoice) -> AnyTokenizer:
         return TypeAdapter[AnyTokenizer](Tokenizer).validate_python(choice.tokenizer.settings())
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in ("data.tokenizer", *first["loc"]))
-        raise UserError(f"{where}: {first['msg']}") from None
+        location = ".".join(str(part) for part in ("data.tokenizer", *first["loc"]))
+        raise UserError(f"{location}: {first['msg']}") from None

@@ -1,4 +1,4 @@
-"""A study and its plan, as the study's record keeps them."""
+"""The content of a study's record, from the study and its plan."""
 
 from ablab.plan.plan import PartPlan, StudyPlan, Trial
 from ablab.records.home import StudyRecord
@@ -30,9 +30,7 @@ def study_content(
 
 def _part(part: PartPlan) -> PartContent:
     plan = part.plan
-    shared = None
-    if plan.shared is not None:
-        shared = SharedRuns(plan.shared.params, tuple(map(_run, plan.shared.runs)))
+    recipe = plan.shared_recipe
     return PartContent(
         label=part.label,
         study=part.study,
@@ -44,7 +42,7 @@ def _part(part: PartPlan) -> PartContent:
         expected=plan.expected,
         infeasible=plan.infeasible,
         notes=plan.notes,
-        shared=shared,
+        shared=SharedRuns(recipe.params, tuple(map(_run, recipe.runs))) if recipe else None,
     )
 
 

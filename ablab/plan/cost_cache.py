@@ -1,5 +1,6 @@
-"""What a home has counted: the accounts of architectures, in `accounts.json`. `ablab run` writes
-it, plans read it.
+"""The costs of architectures that a home has counted before, in `accounts.json`.
+
+`ablab run` writes the file; every plan reads it.
 """
 
 import hashlib
@@ -23,52 +24,57 @@ from ablab.files import read_json, write_json
 _ACCOUNT = TypeAdapter(Account)
 
 
-class Accounts:
-    """The accounts that the home in the folder `root` knows; without a home, all are counted."""
+class CostCache:
+    """The accounts that the home in the folder `root` has on file.
+
+    Without a home, every architecture is counted.
+    """
 
     def __init__(self, root: Path | None = None) -> None:
         self._file = root / "accounts.json" if root else None
-        self._known = self._read()
-        self._counted: dict[str, dict[str, Any]] = {}
+        self._accounts = self._read()
+        self._unsaved: dict[str, dict[str, Any]] = {}
 
     def of(self, arch: Architecture, uses: Mapping[str, Use]) -> Account:
-        """What `arch` costs, which the plugins `uses` wrote. Raises UserError for a model that
-        cannot be built or run.
+        """Return the account of `arch`, which is composed of the plugins `uses`.
+
+        Raises UserError if the model cannot be built or run.
         """
-        if self._file is None or not all(
-            use.plugin.digest for use in uses.values()
-        ):  # code that is in no file may change
+        # Code that is in no file may change at any time.
+        is_cacheable = all(use.plugin.digest for use in uses.values())
+        if self._file is None or not is_cacheable:
             return account(arch)
         key = _key(arch, uses)
         try:
-            return _ACCOUNT.validate_python(self._known[key])
+            return _ACCOUNT.validate_python(self._accounts[key])
         except (KeyError, ValidationError):
-            counted = account(arch)
-        self._known[key] = self._counted[key] = counted.as_dict()
-        return counted
+            result = account(arch)
+        content = result.as_dict()
+        self._accounts[key] = content
+        self._unsaved[key] = content
+        return result
 
     def write(self) -> None:
-        """Keeps what was counted; the home is made if need be."""
-        if self._file is None or not self._counted:
+        """Write new accounts to the home, which is created if necessary."""
+        if self._file is None or not self._unsaved:
             return
         self._file.parent.mkdir(parents=True, exist_ok=True)
-        # Another driver may have written meanwhile. Unsynced, since what is lost is counted again.
-        write_json(
-            self._file, {"core": _core(), "accounts": {**self._read(), **self._counted}}, sync=False
-        )
-        self._counted = {}
+        # Read again, since another driver may have written in the meantime. The file is not
+        # synced to disk: what is lost is counted again.
+        accounts = {**self._read(), **self._unsaved}
+        write_json(self._file, {"core": _core(), "accounts": accounts}, sync=False)
+        self._unsaved = {}
 
     def _read(self) -> dict[str, Any]:
+        """Return the accounts on file; none if they were counted by other code."""
         try:
             content = read_json(self._file) if self._file else None
-        except ValueError:  # no JSON, or no text
+        except ValueError:  # not JSON, or not text
             return {}
-        known = (
-            content.get("accounts")
-            if isinstance(content, dict) and content.get("core") == _core()
-            else None
-        )
-        return known if isinstance(known, dict) else {}
+        if not isinstance(content, dict) or content.get("core") != _core():
+            return {}
+        accounts = content.get("accounts")
+        return accounts if isinstance(accounts, dict) else {}
 
 
 def _key(arch: Architecture, uses: Mapping[str, Use]) -> str:
@@ -81,7 +87,9 @@ def _key(arch: Architecture, uses: Mapping[str, Use]) -> str:
 
 @cache
 def _core() -> str:
-    """A digest of what counts beside the plugins: when it changes, all is counted anew."""
+    """Return a digest of all code that counts, except plugins. When it changes, every architecture
+    is counted again.
+    """
     sources = sorted(Path(accounting.__file__).parent.glob("*.py"))
     versions = f"{__version__} {torch.__version__}".encode()
     return hashlib.sha256(

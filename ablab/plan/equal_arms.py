@@ -1,4 +1,4 @@
-"""Arms of equal value: their runs are the same runs, and count once."""
+"""Arms of equal value, which have the same runs and count once."""
 
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""The recipe of a study: its preset filled in, and the plugins that it gives every arm."""
+"""The recipe of a study, completed by its preset, and the plugins that it adds to every arm."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,39 +17,41 @@ _SLOTS = ("optimizer", "schedule")
 
 @dataclass(frozen=True)
 class StudyRecipe:
-    """What every arm starts from. `config`: the study's recipe over its preset's; `uses`: the
-    plugins that both name.
-    """
+    """The recipe from which every arm starts."""
 
     config: RecipeConfig
+    """Options of the study's recipe, over those of its preset."""
     uses: Mapping[str, Use]
+    """Plugins that the recipe and its preset name."""
 
     def under(self, model: Model) -> Model:
-        """`model` with these plugins too, less those of which it has its own, or whose paths its
-        own write.
+        """Return `model` with the plugins of the recipe added.
+
+        A plugin is not added if the model has it already, or has one that writes the same path.
         """
-        own = [use.claim().edit for use in model.uses.values()]
-        given = {
+        edits = [use.claim().edit for use in model.uses.values()]
+        added = {
             name: use
             for name, use in self.uses.items()
-            if name not in model.uses and not any(overlap(use.claim().edit, edit) for edit in own)
+            if name not in model.uses and not any(overlap(use.claim().edit, edit) for edit in edits)
         }
-        return replace(model, uses=dict(sorted({**model.uses, **given}.items())))
+        return replace(model, uses=dict(sorted({**model.uses, **added}.items())))
 
 
 def study_recipe(
     config: RecipeConfig,
     registry: Registry,
     document: Document,
-    written: Callable[[str], str] | None = None,
+    place_of: Callable[[str], str] | None = None,
 ) -> StudyRecipe:
-    """Reads a study's `recipe` against `registry`. `written`: the place and name of what gives a
-    key its value, where that is not `recipe` itself. Raises UserError with the place of what is
-    wrong.
+    """Resolve the preset and the plugins of a study's `recipe`.
+
+    `place_of` returns the position and the name of what sets a key, for errors; by default that is
+    the key below `recipe`. Raises UserError with the position of what is invalid.
     """
 
     def place(key: str) -> str:
-        return written(key) if written else document.at(["recipe", key])
+        return place_of(key) if place_of else document.at(["recipe", key])
 
     try:
         config = _with_preset(config, registry)
@@ -59,7 +61,7 @@ def study_recipe(
     for key in (*_SLOTS, "plugins"):
         try:
             for use in _uses(key, getattr(config, key), registry):
-                _check_alone(use, uses)
+                _check_disjoint(use, uses)
                 uses[use.plugin.name] = use
         except UserError as error:
             raise error.at(place(key)) from None
@@ -67,6 +69,7 @@ def study_recipe(
 
 
 def _with_preset(config: RecipeConfig, registry: Registry) -> RecipeConfig:
+    """Return `config` with the options of its preset where it sets none itself."""
     presets = {
         name: family.recipe
         for name, family in registry.families.items()
@@ -82,13 +85,14 @@ def _with_preset(config: RecipeConfig, registry: Registry) -> RecipeConfig:
         )
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        location = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"the recipe of {config.preset!r} states {where} {first['input']!r}: {first['msg']}"
+            f"the recipe of {config.preset!r} states {location} {first['input']!r}: {first['msg']}"
         ) from None
 
 
 def _uses(key: str, text: str | None, registry: Registry) -> Iterator[Use]:
+    """Yield the plugins that a key of the recipe names."""
     mentions = parse_terms(text or "")
     if text is not None and key in _SLOTS:
         yield _slot(key, text, mentions, registry)
@@ -104,32 +108,34 @@ def _uses(key: str, text: str | None, registry: Registry) -> Iterator[Use]:
 
 
 def _slot(key: str, text: str, mentions: list[Mention], registry: Registry) -> Use:
-    """The plugin that `text` names, which must write `recipe.{key}`."""
+    """Return the plugin that `text` names. It must write `recipe.{key}`."""
     path = f"recipe.{key}"
     if len(mentions) != 1 or mentions[0].sign == "-":
         raise UserError(f"one {key} is expected, `name` or `name(option=value)`, not {text!r}")
     (mention,) = mentions
-    known = [name for name, plugin in registry.plugins.items() if path in plugin.paths]
+    candidates = [name for name, plugin in registry.plugins.items() if path in plugin.paths]
     if mention.name not in registry.plugins:
-        raise unknown(key, mention.name, known)
+        raise unknown(key, mention.name, candidates)
     plugin = registry.plugins[mention.name]
     use = Use(plugin, plugin.configure(mention.options))
-    written = sorted(use.claim().edit)
-    if path not in written:
-        paths = ", ".join(f"`{p}`" for p in written)
+    edited = sorted(use.claim().edit)
+    if path not in edited:
+        paths = ", ".join(f"`{name}`" for name in edited)
         raise UserError(
             f"{mention.name!r} is no {key}: it writes {paths} (known: "
-            f"{', '.join(sorted(known)) or 'none'})"
+            f"{', '.join(sorted(candidates)) or 'none'})"
         )
     return use
 
 
-def _check_alone(use: Use, others: Mapping[str, Use]) -> None:
+def _check_disjoint(use: Use, others: Mapping[str, Use]) -> None:
+    """Raise UserError if two plugins of the recipe are the same or write the same path."""
     for name, other in others.items():
         if name == use.plugin.name:
             raise UserError(f"{name!r} is named twice in the recipe")
-        if shared := overlap(use.claim().edit, other.claim().edit):
+        paths = overlap(use.claim().edit, other.claim().edit)
+        if paths:
             raise UserError(
-                f"{use.plugin.name!r} and {name!r} both write `{shared[0]}`: name one of "
+                f"{use.plugin.name!r} and {name!r} both write `{paths[0]}`: name one of "
                 "them in the recipe"
             )

@@ -1,15 +1,16 @@
-"""Which source a study's runs come from."""
+"""The choice of the source from which a study's runs come."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from ablab.arch.composition.registry import Registry
 from ablab.design.expand import check_order, parts_of
-from ablab.plan.cost_cache import Accounts
+from ablab.plan.cost_cache import CostCache
 from ablab.plan.plan import Plan, StudyPlan, baseline_flops
-from ablab.plan.planner import Planner, plan_of
+from ablab.plan.planned_arm import plan_design
+from ablab.plan.planner import Planner
+from ablab.plan.study_file import StudyFile
 from ablab.records.home import edition
-from ablab.schedule.source import Listed, Source
+from ablab.schedule.source import FixedSource, Source
 from ablab.schedule.study_source import StudySource
 from ablab.spec.design import Search
 from ablab.spec.study import Study
@@ -17,62 +18,54 @@ from ablab.spec.yaml_document import Document
 
 
 def source_of(planner: Planner, root: Path) -> Source[Plan]:
-    """Return the source of a part's runs. `root`: folder of the records."""
+    """Return the source of a part's runs. `root` is the folder of the home's records."""
     if planner.study.tune is not None:
-        from ablab.schedule.tuning import Tuned
+        from ablab.schedule.tuning import TuningSource
 
-        return Tuned(planner, root)
+        return TuningSource(planner, root)
     if isinstance(planner.study.design, Search):
-        from ablab.schedule.search import Searched
+        from ablab.schedule.search import SearchSource
 
-        return Searched(planner, root, planner.study.design)
+        return SearchSource(planner, root, planner.study.design)
     if planner.study.adaptive is not None:
-        from ablab.schedule.adaptive_seeds import Growing
+        from ablab.schedule.adaptive_seeds import AdaptiveSeedsSource
 
-        return Growing(planner, root)
+        return AdaptiveSeedsSource(planner, root)
     seeds = planner.study.seed_list()
     arms = [planner.arm(name, model) for name, model in planner.layout.arms.items()]
-    return Listed(plan_of(planner.layout, arms, lambda arm: seeds), root)
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A study file as it was read, and the study's name."""
-
-    name: str
-    study: Study
-    document: Document
+    return FixedSource(plan_design(planner.layout, arms, lambda arm: seeds), root)
 
 
 def study_source(
-    asked: Asked, registry: Registry, root: Path, accounts: Accounts | None = None
+    file: StudyFile, registry: Registry, root: Path, costs: CostCache | None = None
 ) -> StudySource:
-    """Return the source of a study's runs, of all its parts.
+    """Return the source of the runs of all parts of a study.
+
+    `root` is the folder of the home's records; `costs` holds what the home has counted before.
 
     Raises:
-        UserError: with the place of what is wrong in the study file.
+        UserError: with the position of what is invalid in the study file.
 
     """
-    accounts = accounts or Accounts()
-    owner = edition(asked.name, asked.study.revision())
-    parts = parts_of(asked.study, asked.document)
+    costs = costs or CostCache()
+    owner = edition(file.name, file.study.revision())
+    parts = parts_of(file.study, file.document)
     sources: list[Source[Plan]] = []
     for part in parts:
-        planner = Planner(asked.name, part.study, part.document, registry, accounts)
-        planner.part = part.label
-        planner.owner = owner
+        part_file = StudyFile(file.name, part.study, part.document)
+        planner = Planner(part_file, registry, costs, part=part.label, owner=owner)
         sources.append(source_of(planner, root))
-    if asked.study.scales is not None:
+    if file.study.scales is not None:
         flops = [baseline_flops(source.plan) for source in sources]
-        check_order(parts, flops, asked.document)
+        check_order(parts, flops, file.document)
     return StudySource(list(zip(parts, sources, strict=True)))
 
 
 def make_plan(name: str, study: Study, document: Document, registry: Registry) -> StudyPlan:
-    """Validate the whole study and plan it as if nothing were trained; nothing is created.
+    """Validate a whole study and plan it as if nothing had been trained. Nothing is created.
 
     Raises:
-        UserError: with the place of what is wrong in the study file.
+        UserError: with the position of what is invalid in the study file.
 
     """
-    return study_source(Asked(name, study, document), registry, Path("/nowhere")).plan
+    return study_source(StudyFile(name, study, document), registry, Path("/nowhere")).plan

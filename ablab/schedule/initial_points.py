@@ -1,4 +1,6 @@
-"""Points that fill a space of options evenly: where trials begin, the same for every arm."""
+"""The first points that trials try: they fill the space of options evenly, and are the same for
+every arm.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -13,28 +15,33 @@ from ablab.spec.tune import Range, Space
 Point = dict[str, Any]
 
 
-def spread(space: Space, count: int) -> list[Point]:
-    """`count` points, always the same. One option: evenly, both ends among them. Lists: no
-    combination twice, and each value as often as the others or once more; with as many
-    combinations, each once in their order. With ranges: a Latin hypercube.
+def even_points(space: Space, count: int) -> list[Point]:
+    """Return `count` points, which depend on the arguments alone.
+
+    The values of a single option are evenly spaced and include both ends. With lists only, no
+    combination is repeated and each value occurs as often as the others or once more; if there are
+    exactly `count` combinations, each occurs once, in order. With ranges, the points are a Latin
+    hypercube.
     """
     lists = {name: values for name, values in space.items() if not isinstance(values, Range)}
     if len(lists) == len(space):
         return _combinations(lists, count)
     if len(space) == 1:
-        places = np.linspace(0, 1, count).reshape(-1, 1)
+        positions = np.linspace(0, 1, count).reshape(-1, 1)
     else:
-        places = qmc.LatinHypercube(len(space), rng=0).random(count)
+        positions = qmc.LatinHypercube(len(space), rng=0).random(count)
     return [
         {name: _at(space[name], u) for name, u in zip(space, row, strict=True)}
-        for row in places.tolist()
+        for row in positions.tolist()
     ]
 
 
 def _combinations(lists: Mapping[str, Sequence[Any]], count: int) -> list[Point]:
+    """Return `count` combinations of the values of lists."""
     if prod(map(len, lists.values())) == count:
         return [dict(zip(lists, values, strict=True)) for values in product(*lists.values())]
     random = np.random.default_rng(0)
+    # The first list keeps its order.
     orders = [
         _order(len(values), count, random if i else None) for i, values in enumerate(lists.values())
     ]
@@ -51,42 +58,44 @@ def _combinations(lists: Mapping[str, Sequence[Any]], count: int) -> list[Point]
 
 
 def _balanced(sizes: Sequence[int], count: int) -> list[tuple[int, ...]]:
-    """The first `count` combinations of numbers below `sizes`, in an order that repeats none and
-    whose every beginning has each number as often as the others or once more: all go round
-    together, and a number that would meet the same others again skips a step.
+    """Return the first `count` combinations of indices below `sizes`, in a balanced order.
+
+    No combination is repeated, and every prefix contains each index as often as the others or once
+    more. All indices advance together, modulo their size; an index that would meet the same others
+    a second time skips a step.
     """
     rows: list[tuple[int, ...]] = [() for _ in range(count)]
     before = 1
     for size in sizes:
-        again = lcm(before, size)
+        period = lcm(before, size)  # after which the same indices would meet
         rows = [
-            (*rows[i % before], (i + i % (before * size) // again) % size) for i in range(count)
+            (*rows[i % before], (i + i % (before * size) // period) % size) for i in range(count)
         ]
         before *= size
     return rows
 
 
 def _order(size: int, count: int, random: np.random.Generator | None) -> list[int]:
-    """In which order a list's values take their turns: first those that the last round still meets,
-    evenly along the list. `random` shuffles, lest two lists rise together.
+    """Return the order in which the values of a list of `size` take their turns.
+
+    The values that occur once more than the others come first; they are evenly spaced along the
+    list. `random` shuffles both groups, so that two lists do not rise together.
     """
-    more = count if count < size else count % size
-    first = [round(i * (size - 1) / max(1, more - 1)) for i in range(more)]
+    extra = count if count < size else count % size
+    first = [round(i * (size - 1) / max(1, extra - 1)) for i in range(extra)]
     rest = [i for i in range(size) if i not in first]
-    parts = (
-        [first, rest]
-        if random is None
-        else [random.permutation(part).tolist() for part in (first, rest)]
-    )
-    return [int(i) for part in parts for i in part]
+    if random is not None:
+        first = random.permutation(first).tolist()
+        rest = random.permutation(rest).tolist()
+    return [int(i) for i in (*first, *rest)]
 
 
-def _at(values: Sequence[Any] | Range, place: float) -> Any:
-    """The value at a place from 0 to 1."""
+def _at(values: Sequence[Any] | Range, position: float) -> Any:
+    """Return the value at a relative position from 0 to 1."""
     if not isinstance(values, Range):
-        return values[min(int(place * len(values)), len(values) - 1)]
+        return values[min(int(position * len(values)), len(values) - 1)]
     if values.log:
-        found = values.low * (values.high / values.low) ** place
+        value = values.low * (values.high / values.low) ** position
     else:
-        found = values.low + (values.high - values.low) * place
-    return float(np.clip(found, values.low, values.high))
+        value = values.low + (values.high - values.low) * position
+    return float(np.clip(value, values.low, values.high))

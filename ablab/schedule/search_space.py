@@ -1,4 +1,4 @@
-"""The space of a search: parameters of trials, and the arm that each point means."""
+"""The space of a search: the parameters of its trials, and the arm at each point."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,52 +27,46 @@ _ON = "on"
 
 @dataclass(frozen=True)
 class Switch:
-    """A plugin that is on or off, with options that are tried where it is on."""
+    """A plugin that is on or off. `options` are the values to try where it is on."""
 
     plugin: Plugin
     options: Mapping[str, Any]
 
     def change(self, params: Mapping[str, Any], start: Model) -> Change:
-        """The change that a point asks for."""
-        if params[self.plugin.name] == OFF:
-            return change_to(OFF, (), {self.plugin.name}, start)
-        given = {option: params[f"{self.plugin.name}.{option}"] for option in self.options}
-        use = Use(self.plugin, self.plugin.configure(given))
-        return change_to(str(use), ((self.plugin.name, use),), {self.plugin.name}, start)
+        """Return the change to `start` at a point."""
+        name = self.plugin.name
+        if params[name] == OFF:
+            return change_to(OFF, (), {name}, start)
+        options = {option: params[f"{name}.{option}"] for option in self.options}
+        use = Use(self.plugin, self.plugin.configure(options))
+        return change_to(str(use), ((name, use),), {name}, start)
 
 
-class Space:
-    """All factors of a search over changes to `start`. Raises UserError with the place of what is
-    wrong in the file.
+class SearchSpace:
+    """All factors of a search over changes to `start`.
+
+    Raises UserError with the position of what is invalid in the study file.
     """
 
     def __init__(
         self, design: Search, start: Model, registry: Registry, document: Document
     ) -> None:
         self.start = start
-        self._lists = {
-            factor.name: factor
-            for factor in listed_changes(design.changes, registry, document, start)
-        }
+        changes = listed_changes(design.changes, registry, document, start)
+        self._lists = {factor.name: factor for factor in changes}
         self._switches: dict[str, Switch] = {}
-        for name in design.factors:
-            if name in self._lists or name in ("seed", "stage"):
-                taken = " by a change" if name in self._lists else ""
-                raise UserError(
-                    f"{document.at(('design', 'factors', name))}: the name is taken{taken}: "
-                    "name it otherwise"
-                )
-        for name, tried in design.factors.items():
-            if isinstance(tried, list):
-                self._lists[name] = listed_factor(name, tried, registry, document, start)
+        _check_names(design, self._lists, document)
+        for name, levels in design.factors.items():
+            if isinstance(levels, list):
+                self._lists[name] = listed_factor(name, levels, registry, document, start)
             else:
-                self._switches[name] = _switch(name, tried, registry, document)
+                self._switches[name] = _switch(name, levels, registry, document)
         switches = [Factor(name, (), ("design", "factors", name)) for name in self._switches]
         check_disjoint([*self._lists.values(), *switches], design.kind, document)
         self.parameters = self._parameters()
 
     def choose(self, suggest: Suggest) -> None:
-        """Asks for the parameters that a trial has: options only of plugins that are on."""
+        """Suggest the parameters of a trial: options only of plugins that are on."""
         for name in self._lists:
             suggest(name)
         for name, switch in self._switches.items():
@@ -81,37 +75,48 @@ class Space:
                     suggest(f"{name}.{option}")
 
     def model(self, params: Mapping[str, Any]) -> Model:
-        """The arm at a point. Raises UserError where an option has no such value."""
-        uses: dict[str, Use] = dict(self.start.uses)
+        """Return the arm at a point. Raises UserError if an option does not accept its value."""
         changes = [
-            next(level for level in f.levels if level.name == params[name])
-            for name, f in self._lists.items()
+            next(level for level in factor.levels if level.name == params[name])
+            for name, factor in self._lists.items()
         ]
-        for change in [
-            *changes,
-            *(switch.change(params, self.start) for switch in self._switches.values()),
-        ]:
+        changes += [switch.change(params, self.start) for switch in self._switches.values()]
+        uses: dict[str, Use] = dict(self.start.uses)
+        for change in changes:
             uses = change.apply(uses)
         return variant(self.start, uses)
 
     def _parameters(self) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            name: [level.name for level in f.levels] for name, f in self._lists.items()
+        parameters: dict[str, Any] = {
+            name: [level.name for level in factor.levels] for name, factor in self._lists.items()
         }
         for name, switch in self._switches.items():
-            found[name] = [OFF, _ON]
-            found |= {
-                f"{name}.{option}": _tried(switch.plugin, option, t)
-                for option, t in switch.options.items()
-            }
-        return found
+            parameters[name] = [OFF, _ON]
+            for option, values in switch.options.items():
+                parameters[f"{name}.{option}"] = _parameter(switch.plugin, option, values)
+        return parameters
 
 
-def _tried(plugin: Plugin, option: str, tried: Any) -> Any:
-    """An interval of whole numbers for an option that holds one."""
-    found = intervals(tried)
-    whole = isinstance(found, Interval) and type(plugin.options[option]) is int
-    return Interval(found.low, found.high, found.log, integer=True) if whole else found
+def _check_names(design: Search, lists: Mapping[str, Factor], document: Document) -> None:
+    """Raise UserError if the name of a factor is in use or reserved."""
+    for name in design.factors:
+        if name in lists or name in ("seed", "stage"):
+            owner = " by a change" if name in lists else ""
+            raise UserError(
+                f"{document.at(('design', 'factors', name))}: the name is taken{owner}: "
+                "name it otherwise"
+            )
+
+
+def _parameter(plugin: Plugin, option: str, values: Any) -> Any:
+    """Return the values to try for an option: a list, or an interval.
+
+    The interval is of integers if the default of the option is one.
+    """
+    parameter = intervals(values)
+    if isinstance(parameter, Interval) and type(plugin.options[option]) is int:
+        return Interval(parameter.low, parameter.high, parameter.log, integer=True)
+    return parameter
 
 
 def _switch(
@@ -124,23 +129,22 @@ def _switch(
         plugin = registry.plugin(name)
     except UserError as error:
         raise UserError(f"{place()}: {error}; a factor of your own has a list of levels") from None
-    for option, tried in options.items():
+    for option, values in options.items():
         if option not in plugin.options:
             raise unknown(f"option of {name}", option, plugin.options).at(place(option))
-        ends = [tried.low, tried.high] if isinstance(tried, Range) else tried
-        for i, value in enumerate(ends):
+        candidates = [values.low, values.high] if isinstance(values, Range) else values
+        for i, value in enumerate(candidates):
+            index = () if isinstance(values, Range) else (str(i),)
             try:
-                plugin.configure({option: _as(plugin, option, value)})
+                plugin.configure({option: _as_option(plugin, option, value)})
             except UserError as error:
-                raise error.at(
-                    place(option, *([] if isinstance(tried, Range) else [str(i)]))
-                ) from None
+                raise error.at(place(option, *index)) from None
     return Switch(plugin, options)
 
 
-def _as(plugin: Plugin, option: str, value: Any) -> Any:
-    return (
-        int(value)
-        if type(plugin.options[option]) is int and isinstance(value, float) and value.is_integer()
-        else value
-    )
+def _as_option(plugin: Plugin, option: str, value: Any) -> Any:
+    """Return a whole float as an integer if the default of the option is an integer."""
+    wants_integer = type(plugin.options[option]) is int
+    if wants_integer and isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value

@@ -1,5 +1,5 @@
-"""One recipe for all arms, beside each arm's own best: the trial point that suits them best on
-average.
+"""One recipe for all arms, in addition to each arm's own best: the trial point with the best mean
+over the arms.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,18 @@ from typing import Any
 
 from ablab.metrics import Metric
 from ablab.plan.plan import Plan, SharedRecipe
-from ablab.plan.planner import PlannedArm, training_flops
+from ablab.plan.planned_arm import PlannedArm, training_flops
 from ablab.records.params import parameters
 from ablab.schedule.initial_points import Point
 
-# Of one arm: the value at each point that came to one, by the point's items.
+# The metric of one arm by trial point (as items), without the points that have no value.
 Values = Mapping[tuple[tuple[str, Any], ...], float]
 
 
 def common_point(arms: Sequence[Values], metric: Metric) -> Point | None:
-    """The point with a value in every arm whose mean over the arms is best, the first tried of
-    equals; None where no point has one in all.
+    """Return the point with the best mean over the arms, the first tried if several are equal.
+
+    Only points with a value in every arm count; the result is None if there are none.
     """
     first, *others = arms
     common = [point for point in first if all(point in values for values in others)]
@@ -27,7 +28,7 @@ def common_point(arms: Sequence[Values], metric: Metric) -> Point | None:
 
 
 def shared_recipe(point: Point, arms: Sequence[PlannedArm], seeds: Sequence[int]) -> SharedRecipe:
-    """Every arm, each planned at `point`, on the same seeds."""
+    """Return the runs of all arms on the same seeds. `arms` are planned at `point`."""
     return SharedRecipe(
         dict(point),
         tuple(arm.arm for arm in arms),
@@ -35,43 +36,46 @@ def shared_recipe(point: Point, arms: Sequence[PlannedArm], seeds: Sequence[int]
     )
 
 
-def sharing(
-    plan: Plan,
-    shared: SharedRecipe | None,
-    seeds: Sequence[int],
-    metric: Metric,
-    *,
-    through: bool,
-) -> Plan:
-    """The plan of a tuned study with the runs that one recipe for all arms takes. `through`:
-    whether all trials ended, so that it is decided (None: there is none).
+def with_shared_recipe(plan: Plan, shared: SharedRecipe, seeds: int, metric: Metric) -> Plan:
+    """Return the plan of a tuned study with the runs of one recipe for all arms added.
+
+    `seeds` is the number of seeds.
     """
-    expected = plan.expected
-    if not through:
-        most = (expected.most or expected.runs) + len(plan.arms) * len(seeds)
-        note = (
-            "one recipe for all arms as well: the point whose mean over their trials is "
-            f"{metric.best_is}, on {len(seeds)} seeds"
-        )
-        return replace(plan, expected=replace(expected, most=most), notes=(*plan.notes, note))
-    if shared is None:
-        note = (
-            "no recipe for all arms: no point that all of them tried came to a value in every one"
-        )
-        return replace(plan, notes=(*plan.notes, note))
     arms = {arm.name: arm for arm in shared.arms}
-    own = {run.key for run in plan.runs}
-    extra = {run.key: arms[run.arm] for run in shared.runs if run.key not in own}
-    theirs = training_flops(extra.values())
+    planned_keys = {run.key for run in plan.runs}
+    extra = {run.key: arms[run.arm] for run in shared.runs if run.key not in planned_keys}
+    expected = plan.expected
+    extra_flops = training_flops(extra.values())
+    flops = None
+    if expected.flops is not None and extra_flops is not None:
+        flops = expected.flops + extra_flops
     expected = replace(
         expected,
         runs=expected.runs + len(extra),
         most=(expected.most or expected.runs) + len(extra),
-        flops=None if expected.flops is None or theirs is None else expected.flops + theirs,
+        flops=flops,
     )
-    point = parameters(shared.params)
     note = (
-        f"one recipe for all arms as well: {point}, whose mean over their trials is "
-        f"{metric.best_is}, on {len(seeds)} seeds"
+        f"one recipe for all arms as well: {parameters(shared.params)}, whose mean over their "
+        f"trials is {metric.best_is}, on {seeds} seeds"
     )
-    return replace(plan, expected=expected, notes=(*plan.notes, note), shared=shared)
+    return replace(plan, expected=expected, notes=(*plan.notes, note), shared_recipe=shared)
+
+
+def with_undecided_recipe(plan: Plan, seeds: int, metric: Metric) -> Plan:
+    """Return the plan of a tuned study whose trials have not ended, with the number of runs that
+    one recipe for all arms may add.
+    """
+    expected = plan.expected
+    most = (expected.most or expected.runs) + len(plan.arms) * seeds
+    note = (
+        "one recipe for all arms as well: the point whose mean over their trials is "
+        f"{metric.best_is}, on {seeds} seeds"
+    )
+    return replace(plan, expected=replace(expected, most=most), notes=(*plan.notes, note))
+
+
+def without_shared_recipe(plan: Plan) -> Plan:
+    """Return the plan of a tuned study with a note that there is no recipe for all arms."""
+    note = "no recipe for all arms: no point that all of them tried came to a value in every one"
+    return replace(plan, notes=(*plan.notes, note))

@@ -1,5 +1,6 @@
-"""Run sources: which run a driver trains next. It may depend on how earlier ones ended (tuning,
-search, adaptive seeds).
+"""Run sources, which decide what a driver trains next.
+
+Under tuning, search and adaptive seeds, the decision depends on how earlier runs ended.
 """
 
 from collections import Counter, deque
@@ -22,21 +23,22 @@ class Source(Protocol[P]):
     plan: P
     """The plan as far as it is decided."""
     changed: Callable[[P], None]
-    """Called whenever more is decided."""
+    """Called with the new plan whenever more is decided."""
 
     def next(self) -> RunSpec | None:
-        """The next run to hand out; None where there is none now."""
+        """Return the next run, or None if there is none at present."""
         ...
 
     def watch(self, running: Sequence[RunSpec]) -> None:
-        """Looks at what is running, now and then: here a run may be asked to stop."""
+        """Look at the runs in progress, from time to time. A source may ask a run to stop here."""
         ...
 
     def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
-        """A run ended: finished, given up, stopped or interrupted. One that was given up or
-        cancelled may be taken up again while the driver is at work, and end once more. After one
-        that was cancelled (stopped, its record not `pruned`) a source should propose no new runs:
-        people want it to end.
+        """Note that a run ended: finished, given up, stopped or interrupted.
+
+        A run that was given up or cancelled may be resumed while the driver is at work, and then
+        ends once more. After a run was cancelled (stopped, its record not `pruned`) a source should
+        propose no new runs, because somebody wants the study to end.
         """
         ...
 
@@ -46,18 +48,21 @@ class Source(Protocol[P]):
         ...
 
 
-class Listed(Source[Plan]):
-    """Runs that are known beforehand: those of `plan` that are not finished. Seeds in the outer
-    loop, so that an early look sees every arm.
+class FixedSource(Source[Plan]):
+    """The runs of a plan that is fixed beforehand, without those that are finished.
+
+    Seeds are in the outer loop, so that an early look at the results includes every arm.
     """
 
     def __init__(self, plan: Plan, root: Path) -> None:
-        self.plan, self.changed, self._root = plan, ignore, root
-        done = finished_keys(root, plan.unique)
-        self._waiting = deque(run for run in in_turn(plan.runs) if run.key not in done)
+        self.plan = plan
+        self.changed = ignore
+        self._root = root
+        finished = finished_keys(root, plan.unique)
+        self._waiting = deque(run for run in round_robin(plan.runs) if run.key not in finished)
 
     def next(self) -> RunSpec | None:
-        """The first that was not handed out. What another study pruned is wanted whole here."""
+        """Return the next run. One that another study pruned is trained to its end."""
         if not self._waiting:
             return None
         spec = self._waiting.popleft()
@@ -65,28 +70,28 @@ class Listed(Source[Plan]):
         return spec
 
     def watch(self, running: Sequence[RunSpec]) -> None:
-        """Nothing depends on it."""
+        """Do nothing: no run is ever asked to stop."""
 
     def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
-        """A run that another study pruned while it was under way is wanted again."""
+        """Hand a run out once more if another study pruned it while it was in progress."""
         if report.state == RunState.PRUNED:
             self._waiting.append(spec)
 
     @property
     def done(self) -> bool:
-        """Whether all were handed out."""
+        """Whether all runs were handed out."""
         return not self._waiting
 
 
-def in_turn(runs: Sequence[RunSpec]) -> list[RunSpec]:
-    """Different runs: the first of every arm, then the second of every arm, and so on."""
-    nth: Counter[str] = Counter()
-    places: dict[str, int] = {}
+def round_robin(runs: Sequence[RunSpec]) -> list[RunSpec]:
+    """Return the first run of every arm, then the second of every arm, and so on, each run once."""
+    count: Counter[str] = Counter()
+    position: dict[str, int] = {}
     for run in runs:
-        places[run.key] = nth[run.arm]
-        nth[run.arm] += 1
+        position[run.key] = count[run.arm]
+        count[run.arm] += 1
     unique = {run.key: run for run in runs}
-    return sorted(unique.values(), key=lambda run: places[run.key])
+    return sorted(unique.values(), key=lambda run: position[run.key])
 
 
 def ignore(plan: Plan | StudyPlan) -> None:

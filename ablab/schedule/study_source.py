@@ -1,4 +1,4 @@
-"""The runs of a whole study: of all its parts, so that one driver trains them."""
+"""The source of a whole study, which combines those of its parts for one driver."""
 
 from collections.abc import Sequence
 
@@ -26,24 +26,24 @@ class StudySource(Source[StudyPlan]):
         self.changed = ignore
         # The sources that each run was handed out by, with the specification each gave it.
         self._owners: dict[str, list[tuple[Source[Plan], RunSpec]]] = {}
-        self._under_way: set[str] = set()
+        self._in_progress: set[str] = set()
         self._finished: dict[str, AttemptOutcome] = {}
         for source in self._sources:
-            source.changed = self._replanned
-        self.plan = self._joined()
+            source.changed = self._part_changed
+        self.plan = self._make_plan()
 
     def next(self) -> RunSpec | None:
         """Return the next run of the first part that has one.
 
-        A part that needs a run which is under way for another learns how it ended.
+        A part that needs a run which is in progress for another learns how it ended.
         """
         for source in self._sources:
             while (spec := source.next()) is not None:
                 self._owners.setdefault(spec.key, []).append((source, spec))
                 if spec.key in self._finished:
                     source.ended(spec, self._finished[spec.key])
-                elif spec.key not in self._under_way:
-                    self._under_way.add(spec.key)
+                elif spec.key not in self._in_progress:
+                    self._in_progress.add(spec.key)
                     return spec
         return None
 
@@ -60,7 +60,7 @@ class StudySource(Source[StudyPlan]):
 
     def ended(self, spec: RunSpec, report: AttemptOutcome) -> None:
         """Tell every part that needed the run."""
-        self._under_way.discard(spec.key)
+        self._in_progress.discard(spec.key)
         if report.state == RunState.FINISHED:
             self._finished[spec.key] = report
         latest = {id(source): (source, run) for source, run in self._owners.get(spec.key, ())}
@@ -72,11 +72,11 @@ class StudySource(Source[StudyPlan]):
         """Whether no part will hand out more."""
         return all(source.done for source in self._sources)
 
-    def _replanned(self, plan: Plan) -> None:
-        self.plan = self._joined()
+    def _part_changed(self, plan: Plan) -> None:
+        self.plan = self._make_plan()
         self.changed(self.plan)
 
-    def _joined(self) -> StudyPlan:
+    def _make_plan(self) -> StudyPlan:
         plans = [source.plan for source in self._sources]
         parts = [
             PartPlan(part.label, part.study, plan)
@@ -86,7 +86,7 @@ class StudySource(Source[StudyPlan]):
 
 
 def _expected(plans: Sequence[Plan]) -> Expected:
-    """The number of runs and trials of all parts."""
+    """Return the number of runs and trials of all parts, runs of several parts once."""
     expected = [plan.expected for plan in plans]
     keys = [plan.unique.keys() for plan in plans]
     repeated = sum(map(len, keys)) - len(set().union(*keys))
@@ -95,7 +95,7 @@ def _expected(plans: Sequence[Plan]) -> Expected:
     return Expected(
         runs=sum(e.runs for e in expected) - repeated,
         trials=sum(e.trials for e in expected),
-        # A part whose budget is of seconds has no count.
+        # A part whose budget is in seconds has no count.
         flops=sum(flops) if len(flops) == len(expected) else None,
         most=sum(most) - repeated if any(e.most is not None for e in expected) else None,
     )

@@ -1,93 +1,75 @@
-"""Tuning: the same number of trials for every arm, then each arm's confirming runs with the best of
-its own, and all arms' with one recipe.
+"""Tuning: the same number of trials for every arm, then the confirmatory runs of each arm with its
+own best recipe, and of all arms with one recipe.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ablab.arch.composition.expression import Model
-from ablab.metrics import METRICS, Metric
+from ablab.metrics import METRICS
+from ablab.plan.arm_composer import Overrides
 from ablab.plan.plan import Plan, SharedRecipe, Trial
-from ablab.plan.planner import Choice, PlannedArm, Planner, plan_of, training_flops
+from ablab.plan.planned_arm import PlannedArm, plan_design, training_flops
+from ablab.plan.planner import Planner
 from ablab.records.run_spec import RunSpec
 from ablab.records.study_content import Expected
-from ablab.schedule.adaptive import Adaptive
-from ablab.schedule.initial_points import Point, spread
-from ablab.schedule.seeds import Confirming
-from ablab.schedule.shared_recipe import Values, common_point, shared_recipe, sharing
-from ablab.schedule.source import in_turn
+from ablab.schedule.arm_trials import ArmTrials
+from ablab.schedule.initial_points import Point, even_points
+from ablab.schedule.seeds import ConfirmatoryRuns
+from ablab.schedule.shared_recipe import (
+    common_point,
+    shared_recipe,
+    with_shared_recipe,
+    with_undecided_recipe,
+    without_shared_recipe,
+)
+from ablab.schedule.source import round_robin
+from ablab.schedule.trial_source import TrialSource
 from ablab.spec.tune import Range, Tune
 from ablab.tracking.optuna.study import Interval, Outcome, Proposer
 
-# Trials fill the space evenly up to here; the sampler proposes later ones from what came before.
-_EVEN = 10
+# The first trials fill the space evenly. The sampler proposes later ones from their outcomes.
+_EVEN_TRIALS = 10
 
 
-@dataclass
-class ArmTrials:
-    """The trials of one arm. `best`: the arm as it is confirmed, once all trials ended; `untuned`
-    where none came to a value.
-    """
+class TuningSource(TrialSource):
+    """Hands out the trials of every arm, then its confirmatory runs.
 
-    name: str
-    model: Model
-    untuned: PlannedArm
-    metric: Metric
-    trials: list[Trial] = field(default_factory=list)
-    outcomes: dict[int, Outcome] = field(default_factory=dict)
-    proposer: Proposer | None = None
-    best: PlannedArm | None = None
-
-    def winner(self) -> Trial | None:
-        """The trial with the best value; the earlier one of equals."""
-        values = {
-            i: found.values[0]
-            for i, found in sorted(self.outcomes.items())
-            if found.values is not None
-        }
-        return self.trials[self.metric.best(values)] if values else None
-
-    def values(self) -> Values:
-        """The value at each point that came to one, in the order of the trials."""
-        found = [
-            (self.trials[i].arm.params, self.outcomes[i].values) for i in sorted(self.outcomes)
-        ]
-        return {tuple(params.items()): values[0] for params, values in found if values is not None}
-
-
-class Tuned(Adaptive):
-    """Trials of every arm, then its runs. An arm's trials end before its runs begin; arms do not
-    wait for each other.
+    The trials of an arm end before its runs begin; arms do not wait for each other.
     """
 
     def __init__(self, planner: Planner, root: Path) -> None:
         super().__init__(root, [planner.study.metric], planner.owner)
         assert planner.study.tune is not None
-        self.planner, self.tune = planner, planner.study.tune
+        self.planner = planner
+        self.tune = planner.study.tune
         self._metric = METRICS[planner.study.metric]
-        self._confirming = Confirming(planner, root)
-        self._shared: SharedRecipe | None = None
+        self._confirmatory = ConfirmatoryRuns(planner, root)
+        self._shared_recipe: SharedRecipe | None = None
         self._arms = {
-            name: ArmTrials(name, m, planner.arm(name, m), self._metric)
-            for name, m in planner.layout.arms.items()
+            name: ArmTrials(name, model, planner.arm(name, model), self._metric)
+            for name, model in planner.layout.arms.items()
         }
-        # Lists can be tried evenly to the end; the sampler would try the same again.
-        finite = not any(isinstance(values, Range) for values in self.tune.space().values())
-        for point in spread(
-            self.tune.space(), self.tune.trials if finite else min(self.tune.trials, _EVEN)
-        ):
+        for point in self._first_points():
             for arm in self._arms.values():
                 self._propose(arm, point)
-        self.settle()
+        self.replay()
+
+    def _first_points(self) -> list[Point]:
+        """Return the points at which the trials of every arm begin."""
+        space = self.tune.space()
+        if any(isinstance(values, Range) for values in space.values()):
+            return even_points(space, min(self.tune.trials, _EVEN_TRIALS))
+        # Lists can be tried evenly to the end, while the sampler would repeat points.
+        return even_points(space, self.tune.trials)
 
     def pruner(self, spec: RunSpec) -> Proposer | None:
-        """Its arm's: trials are held against the others of their arm."""
+        """Return the proposer of the arm: trials are compared with others of the same arm."""
         return self._arms[spec.arm].proposer if self.tune.prune != "none" else None
 
-    def noted(self, spec: RunSpec, outcome: Outcome) -> None:
-        """Tells the sampler, and goes on: with another trial, or with the arm's runs."""
+    def trial_ended(self, spec: RunSpec, outcome: Outcome) -> None:
+        """Report the outcome to the sampler, and go on with another trial or the arm's runs."""
         arm = self._arms[spec.arm]
         assert spec.trial is not None
         if spec.trial in arm.outcomes:
@@ -96,133 +78,148 @@ class Tuned(Adaptive):
         if arm.proposer is not None:
             arm.proposer.tell(spec.trial, outcome)
         if len(arm.outcomes) == self.tune.trials:
-            self._decide(arm)
+            self._confirm(arm)
         elif len(arm.outcomes) == len(arm.trials):
             self._propose(arm, None)
 
-    def confirmed(self, spec: RunSpec) -> None:
-        """More seeds, where the verdicts need them."""
-        if (more := self._confirming.advance(spec.key)) is not None:
-            self.wait(in_turn(more))
+    def run_finished(self, spec: RunSpec) -> None:
+        """Add seeds where the verdicts need them."""
+        runs = self._confirmatory.advance(spec.key)
+        if runs is not None:
+            self.enqueue(round_robin(runs))
 
     def _propose(self, arm: ArmTrials, point: Point | None) -> None:
-        """The arm's next trial: at `point`, or where the sampler says."""
-        tune, number = self.tune, len(arm.trials)
-        if arm.proposer is None and (tune.prune != "none" or tune.trials > _EVEN):
-            arm.proposer = Proposer(_space(tune), [self._metric.direction], tune.prune)
+        """Add a trial of the arm, at `point` or, if that is None, where the sampler proposes."""
+        tune = self.tune
+        number = len(arm.trials)
+        if arm.proposer is None and (tune.prune != "none" or tune.trials > _EVEN_TRIALS):
+            arm.proposer = Proposer(_parameters(tune), [self._metric.direction], tune.prune)
         if arm.proposer is not None:
             _, point = arm.proposer.ask(
                 lambda suggest: [suggest(name) for name in tune.space()], point
             )
         assert point is not None
-        planned = self.planner.arm(arm.name, arm.model, Choice(point, tune.share))
+        planned = self.planner.arm(arm.name, arm.model, Overrides(point, tune.share))
         (run,) = planned.runs([tune.seed], number)
         arm.trials.append(Trial(planned.arm, run))
-        self.wait([run])
+        self.enqueue([run])
 
-    def _decide(self, arm: ArmTrials) -> None:
+    def _confirm(self, arm: ArmTrials) -> None:
+        """Choose the arm's best recipe, and after the last arm the recipe for all."""
         winner = arm.winner()
-        arm.best = (
-            self.planner.arm(arm.name, arm.model, Choice(winner.arm.params))
-            if winner
-            else arm.untuned
-        )
-        self.wait(self._confirming.add(arm.best))
-        if self._through:
-            self._share()
-            self.wait(in_turn(self._confirming.advance() or []))
+        arm.best = arm.untuned
+        if winner is not None:
+            arm.best = self.planner.arm(arm.name, arm.model, Overrides(winner.arm.params))
+        self.enqueue(self._confirmatory.add(arm.best))
+        if self._all_decided:
+            if self._has_shared_recipe:
+                self._confirm_shared_recipe()
+            self.enqueue(round_robin(self._confirmatory.advance() or []))
 
     @property
-    def _through(self) -> bool:
-        """Whether all trials of all arms ended."""
+    def _all_decided(self) -> bool:
+        """Whether all trials of all arms have ended."""
         return all(arm.best is not None for arm in self._arms.values())
 
-    def _share(self) -> None:
-        """One recipe for all arms; an arm whose own best it is has the runs already."""
-        point = (
-            common_point([arm.values() for arm in self._arms.values()], self._metric)
-            if self._shares
-            else None
-        )
-        if point is None:
-            return
-        arms = [self.planner.arm(arm.name, arm.model, Choice(point)) for arm in self._arms.values()]
-        self._shared = shared_recipe(point, arms, self._confirming.first)
-        own = {
-            run.key
-            for arm in self._arms.values()
-            if arm.best
-            for run in arm.best.runs(self._confirming.first)
-        }
-        self.wait(in_turn([run for run in self._shared.runs if run.key not in own]))
-
     @property
-    def _shares(self) -> bool:
+    def _has_shared_recipe(self) -> bool:
+        """Whether all arms are trained with one recipe as well."""
         return self.tune.shared and len(self._arms) > 1
 
-    def planned(self) -> Plan:
-        """The plan as far as it is decided: arms that are not have the study's recipe still, and no
-        runs.
+    def _confirm_shared_recipe(self) -> None:
+        """Choose one recipe for all arms. An arm whose own best it is already has the runs."""
+        point = common_point([arm.values() for arm in self._arms.values()], self._metric)
+        if point is None:
+            return
+        overrides = Overrides(point)
+        arms = [self.planner.arm(arm.name, arm.model, overrides) for arm in self._arms.values()]
+        seeds = self._confirmatory.first
+        self._shared_recipe = shared_recipe(point, arms, seeds)
+        best = [arm.best for arm in self._arms.values() if arm.best is not None]
+        enqueued = {run.key for arm in best for run in arm.runs(seeds)}
+        self.enqueue(
+            round_robin([run for run in self._shared_recipe.runs if run.key not in enqueued])
+        )
+
+    def make_plan(self) -> Plan:
+        """Return the plan as far as it is decided.
+
+        Arms whose trials have not ended have the study's recipe and no runs.
         """
         arms = [arm.best or arm.untuned for arm in self._arms.values()]
-        plan = plan_of(self.planner.layout, arms, self._confirming.seeds)
+        plan = plan_design(self.planner.layout, arms, self._confirmatory.seeds)
         decided = {arm.name for arm in self._arms.values() if arm.best is not None}
-        trials = [trial for arm in self._arms.values() for trial in arm.trials]
-        distinct = {trial.run.key: trial.arm for trial in trials}
-        count = round(len(distinct) / len(trials) * len(arms) * self.tune.trials)
-        runs, tried = plan.expected.flops, training_flops(distinct.values())
-        flops = None if runs is None or tried is None else runs + count / len(distinct) * tried
         plan = replace(
             plan,
             runs=tuple(run for run in plan.runs if run.arm in decided),
-            expected=Expected(plan.expected.runs, count, flops, self._confirming.most(arms)),
-            notes=(*plan.notes, self._told(), *self._confirming.notes, *self._alike()),
-            trials=tuple(trials),
-            space=_space(self.tune),
+            expected=self._expected(plan, arms),
+            notes=(
+                *plan.notes,
+                _note(self.tune),
+                *self._confirmatory.notes,
+                *self._duplicate_notes(),
+            ),
+            trials=tuple(trial for arm in self._arms.values() for trial in arm.trials),
+            space=_parameters(self.tune),
         )
-        return (
-            sharing(plan, self._shared, self._confirming.first, self._metric, through=self._through)
-            if self._shares
-            else plan
-        )
+        return self._with_shared_recipe(plan) if self._has_shared_recipe else plan
 
-    def _alike(self) -> list[str]:
-        """Arms whose own plugins write what is tuned: some of their trials are the same run."""
-        counts = {
-            arm.name: (len({t.run.key for t in arm.trials}), len(arm.trials))
-            for arm in self._arms.values()
-        }
-        return [
-            (
-                f"{name}: only {runs} of {trials} trials differ, since its own plugins write "
-                "what is tuned"
-            )
-            for name, (runs, trials) in counts.items()
-            if runs < trials
-        ]
+    def _with_shared_recipe(self, plan: Plan) -> Plan:
+        seeds = len(self._confirmatory.first)
+        if not self._all_decided:
+            return with_undecided_recipe(plan, seeds, self._metric)
+        if self._shared_recipe is None:
+            return without_shared_recipe(plan)
+        return with_shared_recipe(plan, self._shared_recipe, seeds, self._metric)
 
-    def _told(self) -> str:
-        tune = self.tune
-        options = "; ".join(f"{name} {_values(values)}" for name, values in tune.space().items())
-        return (
-            f"trials: {tune.trials} of each arm over {options}; {100 * tune.share:g} % of the "
-            f"budget, seed {tune.seed}"
-        )
+    def _expected(self, plan: Plan, arms: Sequence[PlannedArm]) -> Expected:
+        """Return the number of runs and trials, which is an estimate until all trials are proposed.
+
+        Trials of an arm whose own plugins write what is tuned may be the same run.
+        """
+        trials = [trial for arm in self._arms.values() for trial in arm.trials]
+        unique = {trial.run.key: trial.arm for trial in trials}
+        count = round(len(unique) / len(trials) * len(arms) * self.tune.trials)
+        run_flops = plan.expected.flops
+        trial_flops = training_flops(unique.values())
+        flops = None
+        if run_flops is not None and trial_flops is not None:
+            flops = run_flops + count / len(unique) * trial_flops
+        return Expected(plan.expected.runs, count, flops, self._confirmatory.most(arms))
+
+    def _duplicate_notes(self) -> list[str]:
+        """Return a note per arm whose own plugins write what is tuned, so that trials coincide."""
+        notes = []
+        for arm in self._arms.values():
+            unique = len({trial.run.key for trial in arm.trials})
+            if unique < len(arm.trials):
+                notes.append(
+                    f"{arm.name}: only {unique} of {len(arm.trials)} trials differ, since its own "
+                    "plugins write what is tuned"
+                )
+        return notes
 
 
-def _values(values: Any) -> str:
-    """A list or a range in words."""
+def _note(tune: Tune) -> str:
+    """Return the note on the trials for readers of the results."""
+    options = "; ".join(f"{name} {_text(values)}" for name, values in tune.space().items())
     return (
-        f"{values.low:g} to {values.high:g}"
-        if isinstance(values, Range)
-        else ", ".join(map(str, values))
+        f"trials: {tune.trials} of each arm over {options}; {100 * tune.share:g} % of the "
+        f"budget, seed {tune.seed}"
     )
 
 
-def _space(tune: Tune) -> dict[str, Sequence[Any] | Interval]:
+def _text(values: Any) -> str:
+    """Return a list or a range as text."""
+    if isinstance(values, Range):
+        return f"{values.low:g} to {values.high:g}"
+    return ", ".join(map(str, values))
+
+
+def _parameters(tune: Tune) -> dict[str, Sequence[Any] | Interval]:
     return {name: intervals(values) for name, values in tune.space().items()}
 
 
 def intervals(values: Any) -> Any:
-    """A range as an interval; lists as they are."""
+    """Return a range as an interval, and a list unchanged."""
     return Interval(values.low, values.high, values.log) if isinstance(values, Range) else values

@@ -94,7 +94,7 @@ def _plan(record: StudyRecord, part: PartContent) -> Plan:
             if key in specs
         ),
         baseline=part.baseline,
-        shared=_shared(record, part, arms),
+        shared_recipe=_shared(record, part, arms),
     )
 
 

@@ -14,7 +14,7 @@ from ablab.arch.modules import layers, mlp
 from ablab.arch.recipe import Recipe
 from ablab.data.batches import Batches
 from ablab.errors import UserError
-from ablab.plan.plan import identity
+from ablab.plan.run_key import identity
 from tests.arch.test_registry import LOOSE
 
 

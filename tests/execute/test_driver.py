@@ -20,7 +20,7 @@ from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
-from ablab.schedule.source import Listed
+from ablab.schedule.source import FixedSource
 
 SPEC = RunSpec("a", "x", "base", 1, "gpt2", (), {}, {}, "data", Batches(((1, 1),)), 1.0, (), 30.0)
 HANG = "hang"
@@ -90,7 +90,7 @@ def drive(root, script, *, retries=1, slots=1, stall=600.0):
         {},
         Expected(len(script), 0, 0.0),
     )
-    tally = driver.drive(Listed(plan, root))
+    tally = driver.drive(FixedSource(plan, root))
     return tally, executor, display
 
 

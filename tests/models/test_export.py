@@ -16,7 +16,7 @@ from ablab.data.store import open_store, prepare
 from ablab.execute.session import Request, planned
 from ablab.models import export as exporting
 from ablab.models.load import trained_model
-from ablab.plan.plan import rebuild
+from ablab.plan.run_key import rebuild
 from ablab.records.home import Home
 from ablab.records.run_record import Record
 from ablab.train.job import Job
@@ -257,7 +257,7 @@ def test_a_tokenizer_that_the_library_cannot_say_is_left_out(moved, tmp_path):
 def test_a_run_is_exported_where_auto_means_another_precision(moved, tmp_path, monkeypatch):
     home, spec = moved
     monkeypatch.setattr(
-        "ablab.plan.plan.resolve_precision",
+        "ablab.plan.run_key.resolve_precision",
         lambda precision: "bf16" if precision == "auto" else precision,
     )
     assert (

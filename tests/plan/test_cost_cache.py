@@ -12,7 +12,7 @@ from ablab.arch.composition.registry import load_registry
 from ablab.arch.counting.account import account
 from ablab.errors import UserError
 from ablab.plan import cost_cache as accounts
-from ablab.plan.cost_cache import Accounts
+from ablab.plan.cost_cache import CostCache
 
 SIZES = {"layers": 2, "width": 32, "heads": 4, "vocab": 50, "context": 8}
 
@@ -32,7 +32,7 @@ def counted(monkeypatch):
 
 
 def keep(root, made):
-    first = Accounts(root)
+    first = CostCache(root)
     found = first.of(*made)
     first.write()
     return found
@@ -40,18 +40,18 @@ def keep(root, made):
 
 def test_what_was_kept_is_read_and_equal(tmp_path, made, counted):
     root = tmp_path / "home"
-    assert keep(root, made) == account(made[0]) == Accounts(root).of(*made)
+    assert keep(root, made) == account(made[0]) == CostCache(root).of(*made)
     assert len(counted) == 1
 
 
 def test_nothing_is_made_before_it_is_written_nor_where_nothing_was_counted(tmp_path, made):
     root = tmp_path / "home"
-    first = Accounts(root)
+    first = CostCache(root)
     first.of(*made)
     assert not root.exists()
     first.write()
     written = (root / "accounts.json").stat().st_mtime_ns
-    again = Accounts(root)
+    again = CostCache(root)
     again.of(*made)
     again.write()
     assert (root / "accounts.json").stat().st_mtime_ns == written
@@ -62,8 +62,8 @@ def test_another_size_or_another_source_of_a_plugin_is_counted_anew(tmp_path, ma
     keep(tmp_path, made)
     name, use = next(iter(uses.items()))
     edited = {**uses, name: replace(use, plugin=replace(use.plugin, digest="another"))}
-    Accounts(tmp_path).of(arch, edited)
-    Accounts(tmp_path).of(replace(arch, dims=replace(arch.dims, layers=3)), uses)
+    CostCache(tmp_path).of(arch, edited)
+    CostCache(tmp_path).of(replace(arch, dims=replace(arch.dims, layers=3)), uses)
     assert len(counted) == 3
 
 
@@ -87,7 +87,7 @@ def test_a_damaged_file_is_counted_anew_and_replaced(tmp_path, made, counted, co
     keep(tmp_path, made)
     (tmp_path / "accounts.json").write_bytes(content)
     assert keep(tmp_path, made) == account(made[0])
-    assert Accounts(tmp_path).of(*made) == account(made[0])
+    assert CostCache(tmp_path).of(*made) == account(made[0])
     assert len(counted) == 2
 
 
@@ -98,18 +98,18 @@ def test_a_damaged_entry_is_counted_anew_and_replaced(tmp_path, made, counted, e
     content = json.loads(file.read_text())
     file.write_text(json.dumps({**content, "accounts": dict.fromkeys(content["accounts"], entry)}))
     assert keep(tmp_path, made) == account(made[0])
-    assert Accounts(tmp_path).of(*made) == account(made[0])
+    assert CostCache(tmp_path).of(*made) == account(made[0])
     assert len(counted) == 2
 
 
 def test_two_that_write_at_once_keep_what_both_counted(tmp_path, made, counted):
     arch, uses = made
-    first, second = Accounts(tmp_path), Accounts(tmp_path)
+    first, second = CostCache(tmp_path), CostCache(tmp_path)
     first.of(arch, uses)
     second.of(replace(arch, dropout=0.1), uses)
     first.write()
     second.write()
-    third = Accounts(tmp_path)
+    third = CostCache(tmp_path)
     third.of(arch, uses)
     third.of(replace(arch, dropout=0.1), uses)
     assert len(counted) == 2
@@ -128,5 +128,5 @@ def test_every_family_reads_back_as_it_was_counted(tmp_path):
     models = [resolve(name, registry) for name in registry.families]
     made = [(composite(model, Composite(), SIZES).arch, model.uses) for model in models]
     kept = [keep(tmp_path, one) for one in made]
-    again = Accounts(tmp_path)
+    again = CostCache(tmp_path)
     assert [again.of(*one) for one in made] == kept

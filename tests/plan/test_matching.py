@@ -13,7 +13,7 @@ from ablab.errors import UserError
 from ablab.execute.attempt import attempt
 from ablab.execute.worker_context import WorkerContext
 from ablab.models.load import Sampling, continuation, trained_model
-from ablab.plan.plan import rebuild
+from ablab.plan.run_key import rebuild
 from ablab.records.home import Home
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec

@@ -9,7 +9,7 @@ from ablab.arch.composition.registry import load_registry
 from ablab.data.batches import Batches
 from ablab.errors import UserError
 from ablab.execute.attempt import check_machine
-from ablab.plan.plan import rebuild
+from ablab.plan.run_key import rebuild
 from ablab.records.run_spec import RunSpec
 from ablab.schedule.factory import make_plan
 from ablab.spec import hardware

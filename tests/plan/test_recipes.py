@@ -8,8 +8,8 @@ from ablab.arch.composition.canonical import canonical
 from ablab.arch.composition.registry import load_registry
 from ablab.arch.recipe import AdamW, Cosine, Recipe
 from ablab.errors import UserError
-from ablab.plan.plan import rebuild, recipe_value
 from ablab.plan.recipe import study_recipe
+from ablab.plan.run_key import rebuild, recipe_value
 from ablab.schedule.factory import make_plan
 from ablab.spec.study import RecipeConfig, Study, load_study
 from ablab.spec.yaml_document import Document

@@ -3,12 +3,13 @@
 import pytest
 
 from ablab.plan.planner import Planner
-from ablab.schedule.adaptive_seeds import Growing
-from ablab.schedule.factory import Asked, source_of, study_source
-from ablab.schedule.search import Searched
-from ablab.schedule.source import Listed
+from ablab.plan.study_file import StudyFile
+from ablab.schedule.adaptive_seeds import AdaptiveSeedsSource
+from ablab.schedule.factory import source_of, study_source
+from ablab.schedule.search import SearchSource
+from ablab.schedule.source import FixedSource
 from ablab.schedule.study_source import StudySource
-from ablab.schedule.tuning import Tuned
+from ablab.schedule.tuning import TuningSource
 from ablab.spec.study import load_study
 from ablab.testing.sources import SourceConformance
 from tests.standin import StandIn, noise_seed
@@ -25,7 +26,7 @@ def response(spec):
 class Conformance(SourceConformance):
     """`kind` is the source that a study with these changes must have."""
 
-    kind = Listed
+    kind = FixedSource
     changes: tuple[tuple[str, str], ...] = ()
     more = ""
 
@@ -40,8 +41,8 @@ class Conformance(SourceConformance):
         def make(root):
             study, document = load_study(tmp_path / "x.yaml", None, [])
             if self.kind is StudySource:
-                return study_source(Asked("x", study, document), registry, root)
-            source = source_of(Planner("x", study, document, registry), root)
+                return study_source(StudyFile("x", study, document), registry, root)
+            source = source_of(Planner(StudyFile("x", study, document), registry), root)
             assert type(source) is self.kind
             return source
 
@@ -56,17 +57,17 @@ class TestListed(Conformance):
 
 
 class TestGrowing(Conformance):
-    kind = Growing
+    kind = AdaptiveSeedsSource
     changes = (("seeds: 2", "seeds: {start: 3, max: 6, until: decided}"),)
 
 
 class TestTuned(Conformance):
-    kind = Tuned
+    kind = TuningSource
     more = "tune: {lr: [1.0e-3, 2.0e-3, 4.0e-3], trials: 3}\n"
 
 
 class TestSearched(Conformance):
-    kind = Searched
+    kind = SearchSource
     changes = (
         ("to: llama\n", ""),
         (

@@ -10,8 +10,10 @@ import pytest
 from ablab.arch.composition.registry import load_registry
 from ablab.errors import UserError
 from ablab.execute.session import Request, planned
-from ablab.plan.planner import Choice, Planner
-from ablab.schedule.initial_points import spread
+from ablab.plan.arm_composer import Overrides
+from ablab.plan.planner import Planner
+from ablab.plan.study_file import StudyFile
+from ablab.schedule.initial_points import even_points
 from ablab.spec.study import load_study
 from ablab.spec.tune import Range
 
@@ -40,29 +42,29 @@ def lists(shape):
 def test_combinations_are_distinct_and_balanced_and_always_the_same(shape):
     space = lists(shape)
     for count in range(2, min(prod(shape), 200) + 1):
-        points = spread(space, count)
+        points = even_points(space, count)
         assert len({tuple(point.values()) for point in points}) == len(points) == count
         for name, values in space.items():
             often = Counter(point[name] for point in points)
             counts = [often[value] for value in values]
             assert max(counts) - min(counts) <= 1, (shape, count, name)
         random.seed(count)
-        assert spread(space, count) == points
+        assert even_points(space, count) == points
 
 
 def test_as_many_combinations_as_trials_come_in_their_order():
     space = lists((2, 3))
-    assert [tuple(p.values()) for p in spread(space, 6)] == list(product(*space.values()))
+    assert [tuple(p.values()) for p in even_points(space, 6)] == list(product(*space.values()))
 
 
 def test_a_long_list_is_tried_evenly_with_both_ends():
-    assert [p["option 0"] for p in spread(lists((9,)), 5)] == [0, 2, 4, 6, 8]
-    both = spread(lists((9, 2)), 5)
+    assert [p["option 0"] for p in even_points(lists((9,)), 5)] == [0, 2, 4, 6, 8]
+    both = even_points(lists((9, 2)), 5)
     assert sorted(p["option 0"] for p in both) == [0, 2, 4, 6, 8]
 
 
 def test_lists_do_not_rise_together():
-    points = [tuple(point.values()) for point in spread(lists((5, 5)), 5)]
+    points = [tuple(point.values()) for point in even_points(lists((5, 5)), 5)]
     assert [second for _, second in sorted(points)] != sorted(second for _, second in points)
 
 
@@ -74,7 +76,9 @@ def test_no_range_is_left_by_rounding(log):
         *(sorted((random.uniform(0.01, 1), random.uniform(0.01, 1))) for _ in range(300)),
     ]
     for low, high in ends:
-        found = [point["lr"] for point in spread({"lr": Range(low=low, high=high, log=log)}, 5)]
+        found = [
+            point["lr"] for point in even_points({"lr": Range(low=low, high=high, log=log)}, 5)
+        ]
         assert low <= min(found)
         assert max(found) <= high
         assert (found[0], found[-1]) == pytest.approx((low, high))
@@ -153,7 +157,7 @@ def test_zero_is_an_end_of_ranges_that_may_hold_it(write, tmp_path):
 
 def test_an_option_that_slips_through_is_told_at_tune(write):
     study, document = load_study(write("{lr: [1.0, 2.0], trials: 2}"), None, [])
-    planner = Planner("x", study, document, load_registry(()))
+    planner = Planner(StudyFile("x", study, document), load_registry(()))
     name, model = next(iter(planner.layout.arms.items()))
     with pytest.raises(UserError, match=r"x.yaml:11:1: tune: clip: Input should be .* not -1\.0"):
-        planner.arm(name, model, Choice({"clip": -1.0}))
+        planner.arm(name, model, Overrides({"clip": -1.0}))

@@ -107,7 +107,7 @@ def test_before_the_trials_it_is_counted_at_most(tmp_path, study_text):
     plan = planned(Request(tmp_path / "x.yaml", None, (), ()), tmp_path / "home").plan
     assert (plan.expected.runs, plan.expected.most, plan.expected.trials) == (4, 8, 10)
     assert any(note.startswith("one recipe for all arms as well") for note in plan.notes)
-    assert [part.plan.shared for part in plan.parts] == [None]
+    assert [part.plan.shared_recipe for part in plan.parts] == [None]
 
 
 def test_it_can_be_left_out(carry_out):

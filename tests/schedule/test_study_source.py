@@ -7,15 +7,16 @@ import pytest
 
 from ablab.design.expand import parts_of
 from ablab.plan.planner import Planner
+from ablab.plan.study_file import StudyFile
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_state import RunState
 from ablab.schedule.factory import source_of
-from ablab.schedule.source import Listed, ignore
+from ablab.schedule.source import FixedSource, ignore
 from ablab.schedule.study_source import StudySource
 from ablab.spec.study import load_study
 
 
-class Heard(Listed):
+class Heard(FixedSource):
     """A part's source that notes what it hears."""
 
     def __init__(self, source):
@@ -39,7 +40,7 @@ def joined(tmp_path, study_text, registry):
     study, document = load_study(tmp_path / "x.yaml", None, [])
     members = []
     for part in parts_of(study, document):
-        planner = Planner("x", part.study, part.document, registry)
+        planner = Planner(StudyFile("x", part.study, part.document), registry)
         planner.part = part.label
         members.append((part, Heard(source_of(planner, Path("/nowhere")))))
     return StudySource(members), [source for _, source in members]

@@ -13,7 +13,7 @@ from ablab.records.home import make_home
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_state import RunState
-from ablab.schedule.initial_points import spread
+from ablab.schedule.initial_points import even_points
 from ablab.spec.tune import Range
 from ablab.tracking.optuna.study import Interval, Proposer
 from tests.conftest import ROOT
@@ -138,11 +138,15 @@ def test_several_options_at_once(carry_out):
 
 
 def test_points_are_spread_evenly():
-    assert [p["lr"] for p in spread({"lr": Range(low=1.0, high=100.0)}, 3)] == pytest.approx(
+    assert [p["lr"] for p in even_points({"lr": Range(low=1.0, high=100.0)}, 3)] == pytest.approx(
         [1, 10, 100]
     )
-    assert [p["w"] for p in spread({"w": Range(low=0.0, high=1.0, log=False)}, 3)] == [0, 0.5, 1]
-    many = spread({"lr": Range(low=1e-4, high=1e-2), "clip": [0.5, 1.0]}, 8)
+    assert [p["w"] for p in even_points({"w": Range(low=0.0, high=1.0, log=False)}, 3)] == [
+        0,
+        0.5,
+        1,
+    ]
+    many = even_points({"lr": Range(low=1e-4, high=1e-2), "clip": [0.5, 1.0]}, 8)
     assert (
         sorted(p["clip"] for p in many) == [0.5] * 4 + [1.0] * 4
     )  # a Latin hypercube: as many in each half

@@ -1,0 +1,50 @@
+"""The trials of one arm of a tuned study."""
+
+from dataclasses import dataclass, field
+
+from ablab.arch.composition.expression import Model
+from ablab.metrics import Metric
+from ablab.plan.plan import Trial
+from ablab.plan.planned_arm import PlannedArm
+from ablab.schedule.shared_recipe import Values
+from ablab.tracking.optuna.study import Outcome, Proposer
+
+
+@dataclass
+class ArmTrials:
+    """The trials of one arm."""
+
+    name: str
+    """Name of the arm."""
+    model: Model
+    """Its model."""
+    untuned: PlannedArm
+    """The arm with the study's recipe."""
+    metric: Metric
+    """Metric that is tuned for."""
+    trials: list[Trial] = field(default_factory=list)
+    """Trials proposed so far."""
+    outcomes: dict[int, Outcome] = field(default_factory=dict)
+    """How trials ended, by number."""
+    proposer: Proposer | None = None
+    """What proposes and prunes trials, once it is needed."""
+    best: PlannedArm | None = None
+    """The arm that is confirmed, once all trials have ended; untuned if no trial has a value."""
+
+    def winner(self) -> Trial | None:
+        """Return the trial with the best value, the earliest if several are equal."""
+        values = {
+            number: outcome.values[0]
+            for number, outcome in sorted(self.outcomes.items())
+            if outcome.values is not None
+        }
+        return self.trials[self.metric.best(values)] if values else None
+
+    def values(self) -> Values:
+        """Return the values by trial point, in the order of the trials."""
+        values = {}
+        for number, outcome in sorted(self.outcomes.items()):
+            if outcome.values is not None:
+                point = tuple(self.trials[number].arm.params.items())
+                values[point] = outcome.values[0]
+        return values
