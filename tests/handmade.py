@@ -17,7 +17,6 @@ from ablab.records.study_content import (
     RunEntry,
     Sources,
     StudyContent,
-    distinct,
 )
 from ablab.spec.study import Study
 
@@ -75,7 +74,7 @@ def make_part(
         "runs": runs,
         "trials": (),
         "contrasts": tuple(contrasts),
-        "expected": Expected(len(distinct(runs)), 0),
+        "expected": Expected(len({run.key for run in runs}), 0),
     }
     return PartContent(**{**values, **fields})
 
@@ -146,7 +145,9 @@ def change_part(record: StudyRecord, **fields: Any) -> None:
     """Give the only part of a recorded study other values; it expects the runs that it then has."""
     part = replace(only_part(record), **fields)
     if "expected" not in fields:
-        part = replace(part, expected=replace(part.expected, runs=len(distinct(part.runs))))
+        part = replace(
+            part, expected=replace(part.expected, runs=len({run.key for run in part.runs}))
+        )
     record.write(replace(record.read(), parts=(part,), expected=part.expected))
 
 

@@ -168,7 +168,7 @@ def _curve_json(one: ArmCurve) -> dict[str, Any]:
 
 def _outlook(contrast: Contrast, rungs: Sequence[PartResult]) -> EffectOutlook:
     cells = [(rung.compute, rung.cells) for rung in rungs]
-    extrapolation = Extrapolation(reason="no rung is done")
+    extrapolation = Extrapolation(reason="no rung is finished")
     if rungs:
         extrapolation = outlook(cells, contrast.weights)
     effects = [list(paired(rung.cells, contrast.weights).values()) for rung in rungs]

@@ -8,8 +8,8 @@ from typing import Any
 
 from ablab.errors import UserError
 from ablab.files import read_json, write_atomically, write_json
-from ablab.records import study_content
 from ablab.records.study_content import StudyContent, TrackerState
+from ablab.records.study_reader import keys_of, read_content
 from ablab.spec.study import Study
 
 
@@ -113,7 +113,7 @@ class StudyRecord:
 
         """
         try:
-            return study_content.read(self._content())
+            return read_content(self._content())
         except ValueError:
             raise UserError(
                 f"{self.name!r} (revision {self.revision}) was recorded by another version of "
@@ -128,7 +128,7 @@ class StudyRecord:
             UserError: if this revision was never run here.
 
         """
-        return study_content.keys_of(self._content())
+        return keys_of(self._content())
 
     def _content(self) -> dict[str, Any]:
         content = read_json(self.path)

@@ -1,14 +1,12 @@
 """The content of a study's record: the resolved study, its plan, and where it was run.
 
-One model for whoever writes, follows, exports or reports a study. `read` accepts what earlier
-versions wrote, and is the only place that knows their form.
+One model for whoever writes, follows, exports or reports a study. `ablab.records.study_reader`
+reads it, also as earlier versions wrote it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
 
 from ablab.data.batches import Batches
 from ablab.design.layout import Contrast
@@ -247,73 +245,5 @@ class StudyContent:
         return {**asdict(self), "study": _study(self.study), "parts": parts}
 
 
-_ADAPTER = TypeAdapter(StudyContent)
-
-
-def read(content: Mapping[str, Any]) -> StudyContent:
-    """Return the content of a record that this or an earlier version wrote.
-
-    Raises:
-        ValueError: if it is neither.
-
-    """
-    try:
-        if "version" not in content:
-            content = _upgraded(content)
-        return _ADAPTER.validate_python(content)
-    except (ValidationError, KeyError, TypeError) as error:
-        raise ValueError(str(error)) from error
-
-
-def keys_of(content: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the keys of the runs and trials in a record of any version, even an unreadable one."""
-    keys: dict[str, None] = {}
-    for part in (content, *content.get("parts", ())):
-        shared = part.get("shared") or {}
-        for entries in (shared.get("runs", ()), part.get("runs", ()), part.get("trials", ())):
-            keys.update(dict.fromkeys(entry["key"] for entry in entries))
-    return tuple(keys)
-
-
 def _study(study: Study) -> dict[str, Any]:
     return study.content("tracking")  # an address may hold a password
-
-
-def _upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
-    """The content of a record of version 1, whose parts were laid over the study's own content."""
-    parts = content.get("parts") or [{"label": "", **content}]
-    parts = [_upgraded_part(part) for part in parts]
-    keys = {run["key"] for part in parts for run in part["runs"]}
-    return {
-        "name": content["study"],
-        "revision": content["revision"],
-        "study": content["config"],
-        "parts": parts,
-        "expected": content.get("expected", {"runs": len(keys), "trials": 0}),
-        "sources": content["sources"],
-        "mirrored": content.get("mirrored"),
-        "version": 1,
-    }
-
-
-def _upgraded_part(part: Mapping[str, Any]) -> dict[str, Any]:
-    keys = {run["key"] for run in part["runs"]}
-    arms = [arm["name"] for arm in part["arms"]]
-    return {
-        "label": part["label"],
-        "study": part["config"],
-        "baseline": part.get("baseline") or next(iter(arms), ""),
-        "arms": part["arms"],
-        "runs": part["runs"],
-        "trials": part.get("trials", ()),
-        "contrasts": part["contrasts"],
-        "expected": part.get("expected", {"runs": len(keys), "trials": 0}),
-        "infeasible": part["infeasible"],
-        "notes": part.get("notes", ()),
-        "shared": part.get("shared"),
-    }
-
-
-def distinct(entries: Iterable[Entry]) -> set[str]:
-    """The keys of entries: arms of equal value share theirs."""
-    return {entry.key for entry in entries}

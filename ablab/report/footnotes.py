@@ -23,7 +23,7 @@ def footnotes(summary: StudySummary) -> list[str]:
         )
     if any(_timed(part) for part in summary.parts):
         lines.append(
-            "timings include load from other processes, which their intervals take for chance"
+            "timings include load from other processes, which their intervals treat as random"
         )
     return [*lines, *(f"device: {device}" for device in summary.progress.devices)]
 

@@ -41,9 +41,9 @@ def _forecasts(ladder: Ladder) -> Listing:
         forecasts = (outlooks[0].outlook.held, outlooks[0].outlook.next)
         heads = [short(forecast.compute) if forecast else "–" for forecast in forecasts]
     return Listing(
-        "Effects up the ladder: the largest rung foretold from the others, and the next from all "
+        "Effects along the ladder: the largest rung predicted from the others, the next from all "
         "(95 % intervals)",
-        ["change", f"foretold at {heads[0]}", "came", "inside", f"forecast at {heads[1]}"],
+        ["change", f"predicted at {heads[0]}", "measured", "inside", f"forecast at {heads[1]}"],
         [_outlook_row(one) for one in outlooks],
     )
 

@@ -207,7 +207,7 @@ def _unknown(effect: EffectSummary, metric: str, places: int) -> str:
     estimate = f"{signed(effect.estimate, places)} {metric}"
     if effect.missing or effect.seeds > 1:
         return f"{estimate} so far, without a verdict: runs are missing"
-    return f"{estimate}, without a verdict: one seed tells no noise"
+    return f"{estimate}, without a verdict: one seed gives no estimate of the noise"
 
 
 def _interval(effect: EffectSummary, places: int) -> str:

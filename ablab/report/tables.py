@@ -207,8 +207,8 @@ def tuning_table(summary: PartSummary) -> Table:
     """Return a table of the tuning trials of each arm, and of the options chosen."""
     columns = [
         Column("arm", text=True),
-        Column("took", text=True),
-        Column(f"what was tried: {summary.metric}", text=True),
+        Column("chosen", text=True),
+        Column(f"trials: {summary.metric}", text=True),
     ]
     return Table(
         "trials of tuning",

@@ -131,13 +131,13 @@ def outlook(
     """
     by_rung = [(compute, list(paired(cells, weights).values())) for compute, cells in rungs]
     if by_rung and not by_rung[-1][1]:
-        return Extrapolation(reason="the last rung has no value of it")
+        return Extrapolation(reason="the effect has no value on the last rung")
     usable = [(compute, values) for compute, values in by_rung if values]
     fitted = line([(compute, value) for compute, values in usable for value in values])
     before_last = line([(compute, value) for compute, values in usable[:-1] for value in values])
     if fitted is None or before_last is None:
         return Extrapolation(
-            reason=f"{len(usable)} rung(s) have a value of it: a forecast needs three"
+            reason=f"the effect has a value on {len(usable)} rung(s) only: a forecast needs three"
         )
     (previous, _), (last, values) = usable[-2:]
     groups = [values for _, values in usable]

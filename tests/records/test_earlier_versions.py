@@ -7,12 +7,12 @@ import pytest
 
 from ablab.data.batches import Batches
 from ablab.errors import UserError
-from ablab.records import study_content
 from ablab.records.home import StudyRecord, make_home
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.status import StatusReader
 from ablab.records.study_content import VERSION, Expected, RunEntry, TrialEntry
+from ablab.records.study_reader import read_content
 from ablab.train.budget import TimeLimit
 from tests.standin import result
 from tests.study_records import STUDY
@@ -126,7 +126,7 @@ def test_what_is_read_is_written_in_the_present_form(tmp_path):
     record.write(content)
     assert json.loads(record.path.read_text())["version"] == VERSION
     assert record.read() == content
-    assert study_content.read(content.as_json()) == content
+    assert read_content(content.as_json()) == content
 
 
 @pytest.mark.parametrize("lost", ["config", "arms", "runs", "sources"])

@@ -187,7 +187,7 @@ def test_the_page_and_the_terminal_show_it_in_80_columns(summary_of):
     summary, record = summary_of(LADDER)
     text = printed(summary)
     assert all(len(line) <= 80 for line in text.splitlines())
-    assert "Effects up the ladder" in text
+    assert "Effects along the ladder" in text
     assert "Loss against training FLOPs" in text
     assert (
         text.index("width 16\n")
@@ -238,10 +238,10 @@ def test_an_unfinished_ladder_says_what_is_missing(summary_of):
     progress = summary.progress
     assert (progress.complete, progress.finished, progress.runs) == (False, 12, 18)
     (effect,) = summary.across.ladder.outlooks
-    assert effect.outlook.reason == "the last rung has no value of it"
+    assert effect.outlook.reason == "the effect has no value on the last rung"
     text = words(printed(summary))
     assert "12 of 18 runs are done" in text
-    assert "llama: no forecast: the last rung has no value of it" in text
+    assert "llama: no forecast: the effect has no value on the last rung" in text
     assert "unfinished" in Path(write_report(summary, record)).read_text()
     nothing, _ = summary_of(LADDER, done=lambda spec: False)
     assert nothing.progress.finished == 0

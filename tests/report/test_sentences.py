@@ -113,7 +113,7 @@ def test_one_seed_is_said_of_one_seed_alone(apart):
     one = train({"a": np.array([3.0]), "b": np.array([3.1])}).findings.effects[0]
     assert (
         sentence(one, "val/bpb")
-        == "b: +0.1000 val/bpb, without a verdict: one seed tells no noise."
+        == "b: +0.1000 val/bpb, without a verdict: one seed gives no estimate of the noise."
     )
     trained = train({"a": np.array([3.0, 3.2]), "b": np.array([3.1, 3.3])})
     del trained.results["b/1"]

@@ -134,7 +134,7 @@ def test_too_few_rungs_give_no_forecast_and_say_so():
     assert "needs three" in outlook(rungs[:2], CHANGE).reason
     assert outlook(rungs[:2], CHANGE).next is None
     lost = [*rungs[:3], (8e11, {k: v for k, v in rungs[3][1].items() if k[0] == "base"})]
-    assert outlook(lost, CHANGE).reason == "the last rung has no value of it"
+    assert outlook(lost, CHANGE).reason == "the effect has no value on the last rung"
     one_seed = [(c, {k: v for k, v in cells.items() if k[1] == 0}) for c, cells in rungs[:3]]
     assert (outlook(one_seed, CHANGE).held.low, outlook(one_seed, CHANGE).inside) == (None, None)
 

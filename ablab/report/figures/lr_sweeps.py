@@ -172,7 +172,7 @@ def _caption(summary: PartSummary, curves: Sequence[Any]) -> str:
     omitted = len(summary.tuning) - len(curves)
     more = f" {omitted} more arms are in the table." if omitted > 0 else ""
     arm = curves[0][0]
-    marks = "The best is a blue diamond, or an orange triangle at an edge of what was tried."
+    marks = "The best is a blue diamond, or an orange triangle at an edge of the range."
     return f"{summary.metric} by {_option(arm)}. {marks}{more}"
 
 
@@ -182,7 +182,8 @@ def _best(points: Points, metric: Metric) -> tuple[float, float]:
 
 def _description(arm: ArmTuning, points: Points, metric: Metric) -> str:
     x, y = _best(points, metric)
-    return f"best {y:.4g} at {x:.3g}" + (", at the edge of what was tried" if arm.edges else "")
+    edge = ", at an edge of the range" if arm.edges else ""
+    return f"best {y:.4g} at {x:.3g}{edge}"
 
 
 def _descriptions(curves: Sequence[tuple[ArmTuning, Points]], metric: Metric) -> str:

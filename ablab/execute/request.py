@@ -1,0 +1,89 @@
+"""A study as it is requested on the command line, and its plan."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablab.arch.composition.registry import load_registry
+from ablab.plan.cost_cache import CostCache
+from ablab.plan.plan import StudyPlan
+from ablab.plan.study_file import StudyFile
+from ablab.records.home import label
+from ablab.records.run_record import finished_keys, settled_keys
+from ablab.schedule.factory import study_source
+from ablab.schedule.study_source import StudySource
+from ablab.spec.study import Study, load_study
+from ablab.train.parallel import ParallelLayout
+
+
+@dataclass(frozen=True)
+class Request:
+    """A study file as it is requested on the command line."""
+
+    file: Path
+    """The study file."""
+    profile: str | None
+    """Name of a profile in it."""
+    overrides: tuple[str, ...]
+    """Settings that override the file's, as `KEY=VALUE`."""
+    plugins: tuple[Path, ...]
+    """Folders of loose plugins."""
+
+    @property
+    def name(self) -> str:
+        """Name of the study in a home."""
+        return label(self.file.stem, self.profile)
+
+    @property
+    def command(self) -> str:
+        """The arguments of `ablab run` that request the same."""
+        profile = [f"--profile {self.profile}"] if self.profile else []
+        folders = [f"--plugins {folder}" for folder in self.plugins]
+        # An address of a tracker may hold a password.
+        overrides = [text for text in self.overrides if not text.strip().startswith("tracking")]
+        return " ".join([str(self.file), *overrides, *profile, *folders])
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A validated study and its plan. Nothing is created yet."""
+
+    request: Request
+    """The request."""
+    study: Study
+    """The validated study."""
+    source: StudySource
+    """Source of its runs."""
+    accounts: CostCache
+
+    @property
+    def plan(self) -> StudyPlan:
+        """The plan, as far as it is decided."""
+        return self.source.plan
+
+    def layout(self) -> tuple[ParallelLayout, str]:
+        """Return how processes share each run, and why so. Raises UserError if this machine has too
+        few devices.
+        """
+        parameters = [arm.parameters for plan in self.plan.plans for arm in plan.arms]
+        return self.study.hardware.layout(max(parameters, default=0))
+
+    def settled(self, root: Path) -> set[str]:
+        """Return the keys of the runs and trials that a new execution leaves as they are."""
+        return finished_keys(root, self.plan.unique) | settled_keys(
+            root, [trial.run.key for trial in self.plan.trials]
+        )
+
+
+def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
+    """Read, validate and plan a study. `root` is the folder of records.
+
+    Raises:
+        UserError: with the place of what is wrong.
+
+    """
+    study, document = load_study(request.file, request.profile, request.overrides)
+    accounts = CostCache(root)
+    source = study_source(
+        StudyFile(request.name, study, document), load_registry(request.plugins), root, accounts
+    )
+    return Planned(request, study, source, accounts)
