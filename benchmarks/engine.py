@@ -124,14 +124,14 @@ def drive(file: Path, root: Path) -> tuple[int, dict[str, float]]:
     session.prepare()
     expected = session.planned.plan.expected
     start = time.perf_counter()
-    tally = session.run(lambda context: executor)
+    summary = session.run(lambda context: executor)
     driven = time.perf_counter() - start - executor.seconds
     session.close([], complete=True)
     closed = time.perf_counter() - start - executor.seconds
-    assert tally.trained == expected.runs + expected.trials
-    return tally.trained, {
-        "driver": driven / tally.trained,
-        "driver and views": closed / tally.trained,
+    assert summary.trained == expected.runs + expected.trials
+    return summary.trained, {
+        "driver": driven / summary.trained,
+        "driver and views": closed / summary.trained,
     }
 
 

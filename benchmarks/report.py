@@ -50,7 +50,7 @@ def carried_out(home: Home, changes: int) -> StudyRecord:
     record = StudyRecord(home, asked.request.name, asked.study.revision())
     sources = Sources(command=file.name, flop_convention="counted")
     record.write(study_content(record, asked.study, asked.plan, sources))
-    asked.accounts.write()
+    asked.costs.write()
     for spec in asked.plan.runs:
         run = Record(home.root, spec.key)
         run.create(spec)

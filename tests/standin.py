@@ -113,9 +113,9 @@ def carry_out(
     place = make_home(home)
     session = Session(planned(Request(file, None, (), ()), place.root), place, Silent())
     executor = trainer(place.root, response)
-    tally = session.run(lambda context: executor)
+    summary = session.run(lambda context: executor)
     session.close([], complete=True)
-    return session, executor, tally
+    return session, executor, summary
 
 
 def noise_seed(spec: RunSpec) -> int:

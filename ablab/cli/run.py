@@ -97,14 +97,14 @@ def _plan_and_train(
     """Check the request before anything is created, then plan and train under the study's lock."""
     from ablab.execute.session import planned
     from ablab.files import require_writable
-    from ablab.records.driver_lock import driving
+    from ablab.records.driver_lock import hold_driver_lease
 
     study_plan: Planned | None = None
     if not home_folder.root.exists():  # plan first, so that invalid input creates no home
         study_plan = planned(request, home_folder.root)
         engine.check(study_plan.layout()[0])
     require_writable([home_folder.root])
-    with driving(home_folder, request.name):
+    with hold_driver_lease(home_folder, request.name):
         # Planned under the lock, so that no finished run it relies on can be removed.
         study_plan = study_plan or planned(request, home_folder.root)
         engine.check(study_plan.layout()[0])

@@ -53,7 +53,7 @@ class Driver:
         self.trackers = trackers
         self.display = display
         self.retry_policy = retry_policy
-        self.tally = ExecutionSummary()
+        self.summary = ExecutionSummary()
         self._retries: deque[RunSpec] = deque()
         self._running: dict[Future[AttemptOutcome], _InFlight] = {}
         self._given_up: dict[str, RunSpec] = {}
@@ -73,9 +73,9 @@ class Driver:
             self.trackers.open(source.plan)  # while the workers start: importing both takes seconds
             for run in self._running.values():
                 self.trackers.started(run.spec)
-            while self._unfinished() and not self.tally.killed:
+            while self._unfinished() and not self.summary.killed:
                 self._step()
-        return self.tally
+        return self.summary
 
     def close(self) -> None:
         """End the workers, with any run that is still under way."""
@@ -87,7 +87,7 @@ class Driver:
     @property
     def _ending(self) -> bool:
         """Whether no more runs are submitted."""
-        return self.tally.signal is not None or bool(self.tally.broken)
+        return self.summary.signal is not None or bool(self.summary.broken)
 
     def _unfinished(self) -> bool:
         """Return whether a run is under way or will be submitted."""
@@ -137,7 +137,12 @@ class Driver:
         for key, spec in list(self._given_up.items()):
             record = Record(self.root, key)
             if not record.stop.requested and record.failure is None:
-                for notes in (self._given_up, self._lost, self.tally.failed, self.tally.stopped):
+                for notes in (
+                    self._given_up,
+                    self._lost,
+                    self.summary.failed,
+                    self.summary.stopped,
+                ):
                     notes.pop(key, None)
                 self._retries.append(spec)
 
@@ -172,7 +177,7 @@ class Driver:
 
     def _collect(self, future: Future[AttemptOutcome], spec: RunSpec) -> None:
         outcome = outcome_of(future)
-        self.tally.busy_seconds += outcome.busy_seconds
+        self.summary.busy_seconds += outcome.busy_seconds
         self._unstarted = self._unstarted + 1 if outcome.state == RunState.UNSTARTED else 0
         if outcome.state == RunState.HELD:
             self._retries.append(spec)
@@ -182,7 +187,7 @@ class Driver:
             self.executor.cancel(future)  # another process may start
             self._retries.append(spec)
             if self._unstarted >= _STARTS:
-                self.tally.broken = outcome.reason
+                self.summary.broken = outcome.reason
         elif outcome.state == RunState.INTERRUPTED and not self._ending:
             self._retries.append(spec)  # its cancellation was withdrawn before it stopped
         else:
@@ -207,14 +212,14 @@ class Driver:
     def _end(self, spec: RunSpec, outcome: AttemptOutcome) -> None:
         record = Record(self.root, spec.key)
         if outcome.state == RunState.FINISHED:
-            self.tally.trained += outcome.busy_seconds > 0  # else another driver trained it
+            self.summary.trained += outcome.busy_seconds > 0  # else another driver trained it
         elif outcome.state == RunState.FAILED:
             if record.failure is None:
                 record.fail(outcome.reason, pid=outcome.pid)
-            self.tally.failed[spec.key] = outcome.reason
+            self.summary.failed[spec.key] = outcome.reason
             self._given_up[spec.key] = spec
         elif outcome.state.stopped:
-            reasons = self.tally.pruned if record.stop.pruned else self.tally.stopped
+            reasons = self.summary.pruned if record.stop.pruned else self.summary.stopped
             reasons[spec.key] = outcome.reason
             self._given_up[spec.key] = spec
         self._source.ended(spec, outcome)
@@ -228,10 +233,10 @@ class Driver:
         """
 
         def handle(number: int, frame: Any) -> None:
-            if self.tally.signal is not None:
-                self.tally.killed = True
+            if self.summary.signal is not None:
+                self.summary.killed = True
                 return
-            self.tally.signal = number
+            self.summary.signal = number
             self.executor.stop()
             self.display.say(
                 "stopping: every run finishes its step and writes a checkpoint (again to end now)"

@@ -53,7 +53,7 @@ class Planned:
     """The validated study."""
     source: StudySource
     """Source of its runs."""
-    accounts: CostCache
+    costs: CostCache
 
     @property
     def plan(self) -> StudyPlan:
@@ -82,8 +82,8 @@ def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
 
     """
     study, document = load_study(request.file, request.profile, request.overrides)
-    accounts = CostCache(root)
+    costs = CostCache(root)
     source = study_source(
-        StudyFile(request.name, study, document), load_registry(request.plugins), root, accounts
+        StudyFile(request.name, study, document), load_registry(request.plugins), root, costs
     )
-    return Planned(request, study, source, accounts)
+    return Planned(request, study, source, costs)

@@ -105,19 +105,19 @@ class Session:
         executor = make_executor(context)
         driver = Driver(self.home.root, executor, self.trackers, self.display, retry_policy)
         try:
-            tally = driver.drive(source)
+            summary = driver.drive(source)
         finally:
             driver.close()
-        self.planned.accounts.write()  # a search counts arms as it goes
-        if tally.signal is None:
+        self.planned.costs.write()  # a search counts arms as it goes
+        if summary.signal is None:
             self.write()  # another driver that knew less may have written meanwhile
-        self.record.executed(self._execution(executor.slots, tally))
-        return tally
+        self.record.executed(self._execution(executor.slots, summary))
+        return summary
 
     def write(self) -> None:
         """Write the study's record, and the costs that were counted for it."""
         self._write(self.planned.plan)
-        self.planned.accounts.write()
+        self.planned.costs.write()
 
     def _tell_of_earlier_runs(self) -> None:
         """Say that an earlier version's runs are trained again, if the record lists some."""
@@ -178,13 +178,13 @@ class Session:
                     f"{context + 1}"
                 )
 
-    def _execution(self, workers: int, tally: ExecutionSummary) -> Execution:
+    def _execution(self, workers: int, summary: ExecutionSummary) -> Execution:
         now = time.time()
         return Execution(
             time=now,
             # From the start of this process: importing and planning are overhead too.
             wall_seconds=now - psutil.Process().create_time(),
             workers=workers,
-            busy_seconds=tally.busy_seconds,
-            trained=tally.trained,
+            busy_seconds=summary.busy_seconds,
+            trained=summary.trained,
         )

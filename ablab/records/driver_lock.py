@@ -11,7 +11,7 @@ from ablab.records.lease import Lease
 
 
 @contextmanager
-def driving(home: Home, study: str) -> Iterator[None]:
+def hold_driver_lease(home: Home, study: str) -> Iterator[None]:
     """Hold a driver's lease on `study` for the block, beside other drivers that may do the same.
 
     Waits while something is being removed.

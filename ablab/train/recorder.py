@@ -62,7 +62,7 @@ class Cadence:
 
 
 @dataclass
-class Tally:
+class TrainingTotals:
     """Measurements so far; saved in the checkpoint."""
 
     seconds: float = 0.0
@@ -89,7 +89,7 @@ class Recorder(L.Callback):
         self.cadence = cadence
         self.validate = validate
         self.parallel = parallel
-        self.tally = Tally()
+        self.totals = TrainingTotals()
         self.interrupted = self.diverged = False
         self._earlier = 0.0
         self._losses: list[Tensor] = []
@@ -121,7 +121,7 @@ class Recorder(L.Callback):
         progress = self.cadence.progress
         if isinstance(progress, TimeProgress) and progress.reads(step):
             self._close_interval()
-            progress.spend(step, self.parallel.broadcast(self.tally.seconds))
+            progress.spend(step, self.parallel.broadcast(self.totals.seconds))
         events = progress.events(step)
         if events.record or self.diverged:
             self._record(step)
@@ -131,7 +131,7 @@ class Recorder(L.Callback):
         stop = self.hooks.stop() and not events.last
         if now - self._beat >= BEAT_SECONDS or step == 1:
             self._beat = now
-            figures = {"step": step, "train/loss": self.tally.last_loss, **self.speed(step)}
+            figures = {"step": step, "train/loss": self.totals.last_loss, **self.speed(step)}
             self.hooks.beat(progress.share(step), figures)
             self._mark += self.hooks.clock() - now  # reporting progress is not training time
         self.interrupted, save = self.parallel.broadcast_flags(
@@ -147,24 +147,24 @@ class Recorder(L.Callback):
         tokens = self.cadence.tokens(step)
         return {
             "cost/tokens": tokens,
-            "cost/tokens_per_second": tokens / self.tally.seconds if self.tally.seconds else 0.0,
+            "cost/tokens_per_second": tokens / self.totals.seconds if self.totals.seconds else 0.0,
         }
 
     def state_dict(self) -> dict[str, Any]:
         """Return the measurements, and the progress of a time budget, for the checkpoint."""
         progress = self.cadence.progress
         if isinstance(progress, TimeProgress):
-            return {**vars(self.tally), "progress": progress.state()}
-        return dict(vars(self.tally))
+            return {**vars(self.totals), "progress": progress.state()}
+        return dict(vars(self.totals))
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the result of `state_dict`."""
-        tally = dict(state_dict)
-        state = tally.pop("progress", None)
+        totals = dict(state_dict)
+        state = totals.pop("progress", None)
         progress = self.cadence.progress
         if state is not None and isinstance(progress, TimeProgress):
             progress.restore(state)
-        self.tally = Tally(**tally)
+        self.totals = TrainingTotals(**totals)
         self._earlier = self._spent()
 
     def busy_seconds(self) -> float:
@@ -172,27 +172,27 @@ class Recorder(L.Callback):
         return self._spent() - self._earlier
 
     def _spent(self) -> float:
-        return self.tally.seconds + self.tally.validation_seconds
+        return self.totals.seconds + self.totals.validation_seconds
 
     def _close_interval(self) -> None:
         """Wait for the device, then add up time and losses."""
         losses = [loss.item() for loss in self._losses]
         self._losses.clear()
-        self.tally.seconds += self.hooks.clock() - self._mark
-        self.tally.pending += losses
-        self.tally.peak_memory = max(self.tally.peak_memory, _memory())
-        if math.isnan(self.tally.first_loss) and losses:
-            self.tally.first_loss = losses[0]
+        self.totals.seconds += self.hooks.clock() - self._mark
+        self.totals.pending += losses
+        self.totals.peak_memory = max(self.totals.peak_memory, _memory())
+        if math.isnan(self.totals.first_loss) and losses:
+            self.totals.first_loss = losses[0]
         self.diverged = self.diverged or not all(map(math.isfinite, losses))
         self._mark = self.hooks.clock()
 
     def _record(self, step: int) -> None:
         """Log the mean loss since the last record."""
         self._close_interval()
-        if self.tally.pending:
-            self.tally.last_loss = sum(self.tally.pending) / len(self.tally.pending)
-            self.tally.pending = []
-            self.hooks.log(step, {"train/loss": self.tally.last_loss, **self.speed(step)})
+        if self.totals.pending:
+            self.totals.last_loss = sum(self.totals.pending) / len(self.totals.pending)
+            self.totals.pending = []
+            self.hooks.log(step, {"train/loss": self.totals.last_loss, **self.speed(step)})
         self._mark = self.hooks.clock()
 
     def _validate(self, step: int) -> None:
@@ -206,7 +206,7 @@ class Recorder(L.Callback):
         """Count the time within the context as validation."""
         start = self.hooks.clock()
         yield
-        self.tally.validation_seconds += self.hooks.clock() - start
+        self.totals.validation_seconds += self.hooks.clock() - start
 
     def _checkpoint(self, trainer: L.Trainer, step: int) -> None:
         self._close_interval()

@@ -142,7 +142,7 @@ class _Run:
         """Return the result of the run."""
         recorder = self.recorder
         steps = self.module.global_step
-        tally = recorder.tally
+        totals = recorder.totals
         with recorder.validating():
             val, test = (
                 score(self.module.model, self.job.store, split, self.precision, self.parallel)
@@ -153,7 +153,7 @@ class _Run:
         return RunResult(
             diverged=recorder.diverged
             or not math.isfinite(val.loss)
-            or tally.last_loss > tally.first_loss,
+            or totals.last_loss > totals.first_loss,
             steps=steps,
             precision=self.precision,
             device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -161,7 +161,7 @@ class _Run:
             threads=torch.get_num_threads(),
             versions={"torch": str(torch.__version__), "lightning": L.__version__},
             metrics={
-                "train/loss": tally.last_loss,
+                "train/loss": totals.last_loss,
                 "val/loss": val.loss,
                 "val/bpb": val.bpb,
                 "test/loss": test.loss,
@@ -170,9 +170,9 @@ class _Run:
             cost=RunCost(
                 tokens=tokens,
                 flops=tokens * self.job.flops_per_token,
-                seconds=tally.seconds,
-                validation_seconds=tally.validation_seconds,
-                tokens_per_second=tokens / tally.seconds if tally.seconds else 0.0,
+                seconds=totals.seconds,
+                validation_seconds=totals.validation_seconds,
+                tokens_per_second=tokens / totals.seconds if totals.seconds else 0.0,
                 parameters=self.parameters,
                 **costs,
             ),
@@ -181,7 +181,7 @@ class _Run:
     def _measure_costs(self) -> dict[str, float | None]:
         """Measure memory and decoding."""
         module = self.module
-        peak = self.recorder.tally.peak_memory
+        peak = self.recorder.totals.peak_memory
         if not torch.cuda.is_available():
             with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
                 peak = training_peak(module.model, module.optimizer, module.micro_batch_losses)

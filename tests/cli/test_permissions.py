@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from ablab.execute.session import Request, Session, planned
-from ablab.records.driver_lock import driving
+from ablab.records.driver_lock import hold_driver_lease
 from ablab.records.home import make_home
 from ablab.tracking.trackers import Trackers
 from tests.conftest import command, environment
@@ -35,7 +35,7 @@ def theirs(tmp_path, study_text):
         planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
     )
     session.trackers = Trackers([])
-    with driving(home, "x"):
+    with hold_driver_lease(home, "x"):
         session.run(lambda context: StandIn(home.root, lambda spec: 3.0))
     folder = min((tmp_path / "home" / "runs").iterdir())
     (folder / "result.json").unlink()

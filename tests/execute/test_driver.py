@@ -90,8 +90,8 @@ def drive(root, script, *, retries=1, slots=1, stall=600.0):
         {},
         Expected(len(script), 0, 0.0),
     )
-    tally = driver.drive(FixedSource(plan, root))
-    return tally, executor, display
+    summary = driver.drive(FixedSource(plan, root))
+    return summary, executor, display
 
 
 def died(code=-9):
@@ -102,8 +102,8 @@ FINISHED = AttemptOutcome(RunState.FINISHED, busy_seconds=1.0)
 
 
 def test_a_run_whose_process_died_is_tried_again_with_the_reason_on_record(tmp_path):
-    tally, executor, display = drive(tmp_path, {"a": [died(), FINISHED], "b": [FINISHED]})
-    assert (tally.trained, tally.failed) == (2, {})
+    summary, executor, display = drive(tmp_path, {"a": [died(), FINISHED], "b": [FINISHED]})
+    assert (summary.trained, summary.failed) == (2, {})
     assert executor.handed == ["a", "a", "b"]
     (attempt,) = Record(tmp_path, "a").attempts.rows()
     assert (attempt["reason"], attempt["pid"]) == (
@@ -116,27 +116,27 @@ def test_a_run_whose_process_died_is_tried_again_with_the_reason_on_record(tmp_p
 
 @pytest.mark.parametrize("retries", [0, 2])
 def test_retries_are_counted(tmp_path, retries):
-    tally, executor, _ = drive(tmp_path, {"a": [died(9)] * 5, "b": [FINISHED]}, retries=retries)
-    assert tally.failed == {"a": "the worker process died (exit code 9)"}
+    summary, executor, _ = drive(tmp_path, {"a": [died(9)] * 5, "b": [FINISHED]}, retries=retries)
+    assert summary.failed == {"a": "the worker process died (exit code 9)"}
     assert executor.handed.count("a") == 1 + retries
     assert len(Record(tmp_path, "a").attempts.rows()) == 1 + retries
     assert Record(tmp_path, "a").failure["reason"] == "the worker process died (exit code 9)"
-    assert tally.trained == 1
+    assert summary.trained == 1
 
 
 def test_what_a_run_raises_is_not_tried_again(tmp_path):
-    tally, executor, _ = drive(
+    summary, executor, _ = drive(
         tmp_path, {"a": [AttemptOutcome(RunState.FAILED, "ValueError: no")]}, retries=3
     )
-    assert tally.failed == {"a": "ValueError: no"}
+    assert summary.failed == {"a": "ValueError: no"}
     assert executor.handed == ["a"]
 
 
 def test_a_run_that_makes_no_progress_is_ended_and_tried_again(tmp_path):
-    tally, executor, _ = drive(
+    summary, executor, _ = drive(
         tmp_path, {"a": [HANG, FINISHED], "b": [FINISHED]}, slots=2, stall=0.2
     )
-    assert tally.trained == 2
+    assert summary.trained == 2
     assert len(executor.cancelled) == 1
     assert [attempt["reason"] for attempt in Record(tmp_path, "a").attempts.rows()] == [
         "no progress for 0.2 s"
@@ -146,27 +146,27 @@ def test_a_run_that_makes_no_progress_is_ended_and_tried_again(tmp_path):
 
 def test_workers_that_never_start_end_the_execution_with_the_reason(tmp_path):
     never = [AttemptOutcome(RunState.UNSTARTED, "ImportError: no torch")] * 9
-    tally, executor, _ = drive(tmp_path, {"a": list(never), "b": list(never)})
-    assert tally.broken == "ImportError: no torch"
+    summary, executor, _ = drive(tmp_path, {"a": list(never), "b": list(never)})
+    assert summary.broken == "ImportError: no torch"
     assert len(executor.handed) == 3
     assert Record(tmp_path, "a").failure is None  # it was never begun
-    assert tally.failed == {}
+    assert summary.failed == {}
 
 
 def test_one_failed_start_is_no_attempt_of_the_run(tmp_path):
     start = AttemptOutcome(RunState.UNSTARTED, "no")
     script = {key: [start, start, FINISHED] for key in "abc"}
-    tally, _, _ = drive(tmp_path, script, retries=0)
-    assert (tally.trained, tally.broken) == (3, "")
+    summary, _, _ = drive(tmp_path, script, retries=0)
+    assert (summary.trained, summary.broken) == (3, "")
     assert Record(tmp_path, "a").attempts.rows() == []
 
 
 def test_cancelled_runs_are_not_begun_and_what_another_study_pruned_is(tmp_path):
     Record(tmp_path, "a").stop.request("enough")
     Record(tmp_path, "b").stop.request("worse than half", "pruned", "another study")
-    tally, executor, display = drive(tmp_path, {"a": [], "b": [FINISHED], "c": [FINISHED]})
+    summary, executor, display = drive(tmp_path, {"a": [], "b": [FINISHED], "c": [FINISHED]})
     assert executor.handed == ["b", "c"]
-    assert (tally.stopped, tally.pruned) == ({"a": "enough"}, {})
+    assert (summary.stopped, summary.pruned) == ({"a": "enough"}, {})
     assert display.endings == [("a", "cancelled"), ("b", "finished"), ("c", "finished")]
 
 
@@ -182,15 +182,15 @@ def test_a_driver_at_work_takes_up_what_is_wanted_again(tmp_path):
         "b": [AttemptOutcome(RunState.FAILED, "no"), FINISHED],
         "c": [retry, FINISHED],
     }
-    tally, executor, _ = drive(tmp_path, script, stall=0.3)
-    assert tally.trained == 3
-    assert (tally.stopped, tally.failed) == ({}, {})
+    summary, executor, _ = drive(tmp_path, script, stall=0.3)
+    assert summary.trained == 3
+    assert (summary.stopped, summary.failed) == ({}, {})
     assert executor.handed[:2] == ["b", "c"]
 
 
 def test_a_stop_that_is_taken_back_before_the_run_ended_costs_nothing(tmp_path):
-    tally, executor, _ = drive(tmp_path, {"a": [AttemptOutcome(RunState.INTERRUPTED), FINISHED]})
-    assert (tally.trained, executor.handed) == (1, ["a", "a"])
+    summary, executor, _ = drive(tmp_path, {"a": [AttemptOutcome(RunState.INTERRUPTED), FINISHED]})
+    assert (summary.trained, executor.handed) == (1, ["a", "a"])
 
 
 def test_the_lease_of_a_dead_worker_goes(tmp_path):
@@ -215,8 +215,8 @@ def test_what_failed_before_the_driver_began_is_wanted_again_and_what_failed_sin
 
     Record(tmp_path, "a").fail("it failed yesterday")
     time.sleep(0.01)
-    tally, _, _ = drive(tmp_path, {"a": [forgotten], "b": [kept]})
-    assert tally.trained == 2
+    summary, _, _ = drive(tmp_path, {"a": [forgotten], "b": [kept]})
+    assert summary.trained == 2
 
 
 def test_a_run_that_another_driver_took_over_is_waited_for_and_not_given_up(tmp_path):
@@ -232,9 +232,9 @@ def test_a_run_that_another_driver_took_over_is_waited_for_and_not_given_up(tmp_
         assert not lease.held()
         return FINISHED
 
-    tally, executor, _ = drive(tmp_path, {"a": [die, taken], "b": [FINISHED]}, retries=0)
+    summary, executor, _ = drive(tmp_path, {"a": [die, taken], "b": [FINISHED]}, retries=0)
     assert executor.handed == ["a", "b", "a"]
-    assert (tally.trained, tally.failed) == (2, {})
+    assert (summary.trained, summary.failed) == (2, {})
     assert Record(tmp_path, "a").failure is None
 
 

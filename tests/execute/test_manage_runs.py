@@ -12,7 +12,7 @@ from ablab.errors import UserError
 from ablab.execute import manage as care
 from ablab.execute.manage import find_target, plan_removal, remove
 from ablab.execute.session import Request, Session, planned
-from ablab.records.driver_lock import drivers, driving, no_driver_begins
+from ablab.records.driver_lock import drivers, hold_driver_lease, no_driver_begins
 from ablab.records.home import make_home
 from ablab.records.run_record import Record, run_keys
 from ablab.tracking.trackers import Trackers
@@ -46,13 +46,13 @@ def files(home):
 
 def test_nothing_is_removed_beneath_a_driver_that_trains_nothing_now(home):
     before, key = files(home), run_keys(home.root)[0]
-    with driving(home, "x"), driving(home, "x"):
+    with hold_driver_lease(home, "x"), hold_driver_lease(home, "x"):
         for name in ("x", key):
             told = f"study x is being run by process {os.getpid()} on {socket.gethostname()}"
             with pytest.raises(UserError, match=told):
                 plan_removal(home, targets(home, name))
     assert files(home) == before
-    with driving(home, "another"):
+    with hold_driver_lease(home, "another"):
         remove(home, asked := targets(home, "x"), plan_removal(home, asked))
     assert run_keys(home.root) == []
 
@@ -60,7 +60,7 @@ def test_nothing_is_removed_beneath_a_driver_that_trains_nothing_now(home):
 def test_a_driver_that_begins_after_the_question_keeps_everything(home):
     before, asked = files(home), targets(home, "x")
     removal = plan_removal(home, asked)
-    with driving(home, "x"), pytest.raises(UserError, match="being run by"):
+    with hold_driver_lease(home, "x"), pytest.raises(UserError, match="being run by"):
         remove(home, asked, removal)
     assert files(home) == before
 
@@ -90,7 +90,7 @@ def test_a_driver_begins_after_a_removal(home):
     begun = Event()
 
     def drive():
-        with driving(home, "x"):
+        with hold_driver_lease(home, "x"):
             begun.set()
 
     with no_driver_begins(home):
@@ -102,7 +102,7 @@ def test_a_driver_begins_after_a_removal(home):
 
 
 def die_driving(home):
-    with driving(home, "x"):
+    with hold_driver_lease(home, "x"):
         os._exit(9)
 
 
@@ -113,6 +113,6 @@ def test_a_driver_that_died_is_in_nobodys_way(home):
     folder = home.root / "drivers"
     assert len(list(folder.glob("*.json"))) == 1
     assert plan_removal(home, targets(home, "x")).studies == ("x",)
-    with driving(home, "x"):
+    with hold_driver_lease(home, "x"):
         assert len(list(folder.glob("*.json"))) == 1
     assert not list(folder.glob("*.json"))

@@ -20,7 +20,8 @@ from ablab.report.sentences import how_judged, sentence
 from ablab.report.terminal import effects_table
 from ablab.schedule.shared_recipe import common_point
 from ablab.stats.front import dominated_by, front
-from ablab.tracking.optuna.study import Proposer, StudyView
+from ablab.tracking.optuna.study import Proposer
+from ablab.tracking.optuna.trial_store import TrialStore
 from tests.report import realistic
 from tests.report.realistic import TUNED, carry_out
 
@@ -107,7 +108,7 @@ def test_the_front(both):
 
 def test_optuna_maximizes(both, tmp_path):
     proposer = Proposer({"lr": [1, 2]}, [METRICS[NAME].direction])
-    view = StudyView(str(tmp_path / "x.journal"), "x", [NAME, "cost/seconds"])
+    view = TrialStore(str(tmp_path / "x.journal"), "x", [NAME, "cost/seconds"])
     maximize, minimize = (optuna.study.StudyDirection[d] for d in ("MAXIMIZE", "MINIMIZE"))
     assert proposer._study.directions == [maximize]
     assert view._study.directions == [maximize, minimize]

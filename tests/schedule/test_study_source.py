@@ -40,8 +40,8 @@ def joined(tmp_path, study_text, registry):
     study, document = load_study(tmp_path / "x.yaml", None, [])
     members = []
     for part in parts_of(study, document):
-        planner = Planner(StudyFile("x", part.study, part.document), registry)
-        planner.part = part.label
+        file = StudyFile("x", part.study, part.document)
+        planner = Planner(file, registry, part=part.label)
         members.append((part, Heard(source_of(planner, Path("/nowhere")))))
     return StudySource(members), [source for _, source in members]
 
