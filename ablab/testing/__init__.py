@@ -1,7 +1,7 @@
 """Public conformance suites: what every extension must satisfy, built in or third-party.
 
-`plugins` has the suite for plugins, `sources` the one for run sources, and `executors` the
-one for executors. For tests only: no package imports it.
+`plugins` has the suite for plugins, `sources` the one for run sources, `executors` the one for
+executors, and `trackers` the one for trackers. For tests only: no package imports it.
 """
 
 from ablab.testing.plugins import CHECKS, SMALL, Conformance, check_gradients

@@ -33,6 +33,7 @@ def trained(tmp_path, study_text):
         session = Session(
             planned(Request(tmp_path / "x.yaml", None, overrides, ()), home.root), home, Silent()
         )
+        session.trackers = Trackers([])
         session.run(lambda context: StandIn(home.root, response))
         runs = session.planned.plan.runs
         return np.array([3.0 + noise(run) for run in runs]).reshape(3, -1), session.record.revision
@@ -94,6 +95,7 @@ def test_arms_that_share_runs_count_once(tmp_path, study_text):
     session = Session(
         planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
     )
+    session.trackers = Trackers([])
     session.run(lambda context: StandIn(home.root, lambda spec: 3.0 + noise(spec)))
     runs = {(run.arm, run.seed): run for run in session.planned.plan.unique.values()}
     first = next(arm for arm, _ in runs if arm != "b")

@@ -8,6 +8,8 @@ from rich.console import Console
 
 from ablab.cli import display
 from ablab.cli.display import Lines, LiveTable
+from ablab.records.outcome import AttemptOutcome
+from ablab.records.run_state import RunState
 
 
 @pytest.mark.parametrize("kind", [Lines, LiveTable])
@@ -23,6 +25,6 @@ def test_the_time_left_counts_what_the_runs_under_way_have_done(kind, monkeypatc
     half = {"share": 0.5, "train/loss": 2.0, "cost/tokens_per_second": 100.0}
     lines.tick({"a": half | {"share": 0.9}, "b": half})
     now[0] = 12.0
-    lines.ended(a, SimpleNamespace(status="finished", reason=None), None)
+    lines.ended(a, AttemptOutcome(RunState.FINISHED), None)
     lines.close()
     assert "[1/4] a: finished  (about 20 s left)" in shown.getvalue()  # 1.5 runs in 12 s, 2.5 to do

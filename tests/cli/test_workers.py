@@ -153,8 +153,11 @@ def workers(driver):
         return []
 
 
-def test_kills_at_random_moments_change_no_number(ablab, long_study, uninterrupted, tmp_path):
-    home, chance = tmp_path / "home", random.Random(20)
+@pytest.mark.parametrize(
+    "seed", [20, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(21, 27))]
+)
+def test_kills_at_random_moments_change_no_number(ablab, long_study, uninterrupted, tmp_path, seed):
+    home, chance = tmp_path / "home", random.Random(seed)
     command = ("run", long_study, "retries=9", "--home", home, "--workers", 2)
     finished, kills, end = {}, [], time.monotonic() + 45
 

@@ -17,6 +17,7 @@ from ablab.report.html import write_report
 from ablab.report.scope import scope
 from ablab.report.tables import MARKS
 from ablab.report.terminal import print_summary
+from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn, noise_seed, result
 
 BUDGETS = "budgets: [{steps: 16}, {steps: 4}, {steps: 8}, {steps: 32}]"
@@ -54,6 +55,7 @@ def summary_of(tmp_path, study_text):
             planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
         )
         executor = StandIn(home.root, response)
+        session.trackers = Trackers([])
         session.run(lambda context: executor)
         for spec in session.planned.plan.unique.values():
             if done is not None and not done(spec):
@@ -200,7 +202,7 @@ def test_the_page_and_the_terminal_show_it_in_80_columns(summary_of):
         "width 16",
         "width 64",
         "Across budgets and scales",
-        "Effects up the ladder",
+        "Effects along the ladder",
         "per tenfold compute",
     ):
         assert shown in page
@@ -284,7 +286,7 @@ def test_budgets_of_several_kinds_are_no_ladder(summary_of):
     why = "no forecasts and no multipliers: the budgets are of several kinds (steps, tokens, flops)"
     text = words(printed(summary))
     assert why in text
-    for absent in ("Effects up the ladder", "How many times its compute", "per tenfold compute"):
+    for absent in ("Effects along the ladder", "How many times its compute", "per tenfold compute"):
         assert absent not in text
     assert why in Path(write_report(summary, record)).read_text()
 

@@ -15,6 +15,7 @@ from ablab.records.home import make_home
 from ablab.report.html import write_pages
 from ablab.report.search import survival, trials_listing
 from ablab.report.terminal import print_summary
+from ablab.tracking.trackers import Trackers
 from tests.handmade import change_part, only_part
 from tests.schedule.test_search import HEAD, noise
 from tests.standin import Silent, StandIn, result
@@ -49,6 +50,7 @@ def search(tmp_path, corpus):
         home = make_home(tmp_path / "home")
         session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
         executor = StandIn(home.root, answer)
+        session.trackers = Trackers([])
         session.run(lambda context: executor)
         return session.record
 

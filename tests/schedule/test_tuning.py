@@ -16,6 +16,7 @@ from ablab.records.run_state import RunState
 from ablab.schedule.initial_points import even_points
 from ablab.spec.tune import Range
 from ablab.tracking.optuna.study import Interval, Proposer
+from ablab.tracking.trackers import Trackers
 from tests.conftest import ROOT
 from tests.standin import Silent, StandIn, result
 from tests.standin import carry_out as driven
@@ -231,6 +232,7 @@ def test_an_arm_whose_own_plugin_writes_what_is_tuned_is_named_and_the_study_end
     session = Session(
         planned(Request(tmp_path / "x.yaml", None, (), ()), home.root), home, Silent()
     )
+    session.trackers = Trackers([])
     session.run(lambda context: StandIn(home.root, lambda spec: 3.0))
     assert any("b: only 1 of 2 trials differ" in note for note in session.planned.plan.notes)
     assert summarise(session.record).progress.complete

@@ -62,7 +62,7 @@ def test_bad_stores_are_told_in_a_line_and_at_once(made, tmp_path):
     begun = time.monotonic()
     (tmp_path / "none.db").write_text("no database " * 1000)
     for uri, told in (
-        (f"sqlite:///{tmp_path}/none.db", "is not the address of a tracking server or database"),
+        (f"sqlite:///{tmp_path}/none.db", "is no database"),
         (f"sqlite:///{tmp_path}/folder.db", "cannot be opened: is it a file"),
         (f"sqlite:///{tmp_path}/locked.db", "is locked by another process: wait for it, or end it"),
         ("http://127.0.0.1:9", "does not answer"),
