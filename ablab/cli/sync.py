@@ -64,13 +64,13 @@ def _readable(records: "list[StudyRecord]") -> "list[StudyRecord]":
 
     Raises UserError if none can be read.
     """
-    from ablab.tracking.sync import recorded_plan
+    from ablab.tracking.sync import recorded_runs
 
     readable: list[StudyRecord] = []
     errors: list[str] = []
     for record in records:
         try:
-            recorded_plan(record)
+            recorded_runs(record)
             readable.append(record)
         except UserError as error:
             errors.append(str(error))

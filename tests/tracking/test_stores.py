@@ -21,6 +21,7 @@ from ablab.spec.study import load_study
 from ablab.tracking.mlflow.children import NewChild, create_child, find_children
 from ablab.tracking.mlflow.inputs_outputs import log_model
 from ablab.tracking.mlflow.metrics import log_metrics
+from ablab.tracking.mlflow.parameters import TrackedRuns
 from ablab.tracking.mlflow.parents import find_parent, forget_study, open_parent
 from ablab.tracking.mlflow.store import open_store
 from ablab.tracking.mlflow.tracker import MlflowTracker
@@ -330,7 +331,7 @@ def test_a_run_that_the_store_refuses_stops_no_other(made, tmp_path):
     ]
     with pytest.raises(UserError, match=f"^MLflow refuses {first.label} "):
         tracker.write([], "FINISHED")
-    tracker.set_plan(plan)
+    tracker.set_runs(TrackedRuns.of(plan))
     tracker.write([], "FINISHED")
     check_whole(shown(uri), home.root)
 

@@ -1,41 +1,59 @@
 """Parameters of a study's runs, by which MLflow's table of runs is filtered and grouped."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from ablab.plan.plan import StudyPlan, shown_options
 from ablab.records.run_spec import RunSpec
-from ablab.records.study_content import Arm
 from ablab.spec.study import Study
+
+
+@dataclass(frozen=True)
+class TrackedRuns:
+    """The runs of a study, as far as MLflow shows them."""
+
+    specs: Mapping[str, RunSpec]
+    """Specifications of the runs and trials, by key."""
+    recipes: Mapping[str, Mapping[str, Any]]
+    """Recipe in force of each of them, by key."""
+    studies: Mapping[str, Study]
+    """The study as each part asks it, by the label of the part."""
+
+    @classmethod
+    def of(cls, plan: StudyPlan) -> "TrackedRuns":
+        """Return the runs of a plan."""
+        recipes = {key: arm.recipe for key, arm in plan.arm_of.items()}
+        return cls(plan.unique, recipes, {part.label: part.study for part in plan.parts})
 
 
 class RunParameters:
     """The parameters of a study's runs: every run has one for each plugin of the study."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self) -> None:
         self.specs: Mapping[str, RunSpec] = {}
-        self._study = study
-        self._arms: Mapping[str, Arm] = {}
-        self._parts: dict[str, Study] = {}
+        self._recipes: Mapping[str, Mapping[str, Any]] = {}
+        self._studies: Mapping[str, Study] = {}
         self._plugins: list[str] = []
 
-    def set_plan(self, plan: StudyPlan) -> None:
-        """Set the runs and their plugins to those of `plan`."""
-        self.specs = plan.unique
-        self._arms = plan.arm_of
-        self._parts = {part.label: part.study for part in plan.parts}
+    def set_runs(self, runs: TrackedRuns) -> None:
+        """Set the runs, and the plugins to those that some run has."""
+        self.specs = runs.specs
+        self._recipes = runs.recipes
+        self._studies = runs.studies
         self._plugins = sorted({name for run in self.specs.values() for name, _ in run.plugins})
 
     def of(self, spec: RunSpec) -> dict[str, str]:
         """Return the parameters of one run."""
         options = dict(spec.plugins)
-        study = self._parts[spec.part]
+        study = self._studies[spec.part]
         budget = study.budget.model_dump(exclude_none=True)
         params = {"arm": spec.arm, "seed": str(spec.seed)}
         params |= {f"plugin.{name}": shown_options(options.get(name)) for name in self._plugins}
         params |= {f"budget.{name}": str(value) for name, value in budget.items()}
         if spec.part:
             params["part"] = spec.part
-        recipe = self._arms[spec.key].recipe
+        recipe = self._recipes[spec.key]
         params |= {f"recipe.{name}": str(value) for name, value in recipe.items()}
         params |= {
             f"dims.{name}": str(size) for name, size in spec.dims.items() if size is not None

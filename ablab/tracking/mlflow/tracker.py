@@ -21,11 +21,11 @@ from ablab.tracking.mlflow import writer
 from ablab.tracking.mlflow.connection import available
 from ablab.tracking.mlflow.errors import explained
 from ablab.tracking.mlflow.open_study import OpenStudy, close_study, open_study, study_file
-from ablab.tracking.mlflow.parameters import RunParameters
+from ablab.tracking.mlflow.parameters import RunParameters, TrackedRuns
 
 # MLflow's server drops a connection that was silent for five seconds.
 _SECONDS_BETWEEN_TICKS = 4.0
-# MLflow's status of a run that ended; KILLED in any other state.
+# Status of an ended run; KILLED else.
 _MLFLOW_STATUS = {RunState.FINISHED: "FINISHED", RunState.FAILED: "FAILED"}
 ProgressCallback = Callable[[int, int], None]
 
@@ -49,7 +49,7 @@ class MlflowTracker:
         self.study = study
         self.say = say
         self.uri = uri or record.home.tracking_uri(study)
-        self._parameters = RunParameters(study)
+        self._parameters = RunParameters()
         self._states: dict[str, RunState] = {}  # of the runs that were started
         self._store: OpenStudy | None = None  # None while the store is away
         self._backoff = Backoff()
@@ -66,7 +66,7 @@ class MlflowTracker:
     def replanned(self, plan: StudyPlan) -> None:
         """Show the runs that were added to the plan and that another study has finished."""
         added = [spec for key, spec in plan.unique.items() if key not in self._parameters.specs]
-        self.set_plan(plan)
+        self.set_runs(TrackedRuns.of(plan))
         self._attempt(lambda store: self._show_finished(store, added))
 
     def started(self, spec: RunSpec) -> None:
@@ -104,9 +104,9 @@ class MlflowTracker:
             self.say(self._store.refusal(self._parameters.specs))
         return self._store is not None and not self._store.refused
 
-    def set_plan(self, plan: StudyPlan) -> None:
-        """Set the study's runs to those of `plan`, without writing."""
-        self._parameters.set_plan(plan)
+    def set_runs(self, runs: TrackedRuns) -> None:
+        """Set the study's runs, without writing."""
+        self._parameters.set_runs(runs)
 
     def set_state(self, spec: RunSpec, state: RunState) -> None:
         """Set the state of a run that was started, without writing."""
