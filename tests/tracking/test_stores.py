@@ -17,6 +17,7 @@ from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
 from ablab.records.home import Home, StudyRecord, make_home
 from ablab.records.run_record import Record
+from ablab.records.run_state import RunState
 from ablab.spec.study import load_study
 from ablab.tracking.mlflow.children import NewChild, create_child, find_children
 from ablab.tracking.mlflow.inputs_outputs import log_model
@@ -316,9 +317,11 @@ def test_a_run_that_the_store_refuses_stops_no_other(made, tmp_path):
     )  # which MLflow takes for no parameter
     said = []
     tracker = MlflowTracker(study, session.planned.study, said.append, uri)
-    tracker.open(replace(plan, runs=(refused, *others)))
+    (part,) = plan.parts
+    part = replace(part, plan=replace(part.plan, runs=(refused, *others)))
+    tracker.open(replace(plan, parts=(part,)))
     tracker.started(refused)
-    tracker.ended(refused, "finished")
+    tracker.ended(refused, RunState.FINISHED)
     assert not said
     assert not tracker.close([], complete=True)
     assert len(said) == 1
