@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 from ablab.plan.equal_arms import first_by_runs, merged
@@ -26,15 +25,17 @@ class ResultTable:
     runs: tuple[RunEntry, ...]
     """Planned runs of these arms."""
     results: Mapping[str, RunResult]
-    """Results of those that are finished, by key."""
+    """Results by key, of those that are finished and perhaps of other runs."""
 
     @classmethod
     def of(
-        cls, home: Path, part: PartContent, runs: Iterable[RunEntry] | None = None
+        cls,
+        part: PartContent,
+        results: Mapping[str, RunResult],
+        runs: Iterable[RunEntry] | None = None,
     ) -> "ResultTable":
-        """Read the results of a part's runs, or of `runs`, from a home's folder of records."""
+        """Return the table of a part's runs, or of `runs`, from results by key."""
         planned = tuple(part.runs if runs is None else runs)
-        results = read_results(home, (run.key for run in planned))
         return cls(tuple(arm.name for arm in part.arms), planned, results)
 
     @cached_property
@@ -89,15 +90,6 @@ class ResultTable:
     def on_seeds(self, seeds: Collection[int]) -> "ResultTable":
         """Return the table of the runs on these seeds."""
         return replace(self, runs=tuple(run for run in self.runs if run.seed in seeds))
-
-    def limited(self, count: int) -> "ResultTable":
-        """Return the table of the first `count` planned runs."""
-        return replace(self, runs=tuple(islice(self.runs, count)))
-
-    def of_arms(self, arms: Collection[str]) -> "ResultTable":
-        """Return the table of some of the arms."""
-        names = tuple(arm for arm in self.arms if arm in arms)
-        return replace(self, arms=names, runs=tuple(r for r in self.runs if r.arm in names))
 
 
 def read_results(home: Path, keys: Iterable[str]) -> dict[str, RunResult]:

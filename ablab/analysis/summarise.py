@@ -1,6 +1,6 @@
 """Computes the results of a study from its record and the records of its runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ablab.analysis.trials import trials_of, tuning_of
 from ablab.metrics import METRICS
 from ablab.records.home import Execution, StudyRecord
 from ablab.records.run_record import Record, settled_keys
-from ablab.records.study_content import Expected, PartContent, StudyContent
+from ablab.records.study_content import PartContent, StudyContent
 from ablab.spec.search import Search
 from ablab.stats.front import dominated_by
 from ablab.train.result import ONE_PROCESS, RunResult
@@ -31,13 +31,14 @@ def summarise(record: StudyRecord) -> StudySummary:
     """
     content = record.read()
     home = record.home.root
-    tables = [ResultTable.of(home, part) for part in content.parts]
+    run_results = read_results(home, content.run_entries)
+    tables = [ResultTable.of(part, run_results) for part in content.parts]
     parts = [_part(home, part, table) for part, table in zip(content.parts, tables, strict=True)]
     results = [_part_result(part, table) for part, table in zip(parts, tables, strict=True)]
     executions = record.executions
     return StudySummary(
         content=content,
-        progress=_progress(home, content, content.expected),
+        progress=_progress(home, content, run_results),
         parts=parts,
         across=across(content, results) if len(parts) > 1 else None,
         overhead=_overhead(executions),
@@ -48,7 +49,9 @@ def summarise(record: StudyRecord) -> StudySummary:
 
 def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
     costs = Costs.of(part, table)
-    one_recipe = ResultTable.of(home, part, part.shared.runs) if part.shared else None
+    one_recipe = None
+    if part.shared:
+        one_recipe = ResultTable.of(part, table.results, part.shared.runs)
     results = findings(part, table, one_recipe)
     effects = [
         replace(effect, **costs.of_effect(contrast))
@@ -60,7 +63,7 @@ def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
     arms = [replace(arm, tuned=best.get(arm.name)) for arm in arms_of(part, table, costs)]
     return PartSummary(
         content=part,
-        progress=_progress(home, part, part.expected),
+        progress=_progress(home, part, table.results),
         arms=arms,
         effects=effects,
         sd=results.sd,
@@ -90,14 +93,16 @@ def _part_result(part: PartSummary, table: ResultTable) -> PartResult:
     )
 
 
-def _progress(home: Path, content: PartContent | StudyContent, expected: Expected) -> Progress:
+def _progress(
+    home: Path, content: PartContent | StudyContent, run_results: Mapping[str, RunResult]
+) -> Progress:
     runs = content.run_entries
     trials = content.trial_entries
-    results = read_results(home, runs)
+    results = {key: run_results[key] for key in runs if key in run_results}
     settled = {*results, *settled_keys(home, trials)}
     failures = {key: Record(home, key).failure for key in (*runs, *trials) if key not in results}
     return Progress(
-        runs=expected.runs + expected.trials,
+        runs=content.expected.runs + content.expected.trials,
         finished=len(settled),
         failed={key: failure["reason"] for key, failure in failures.items() if failure},
         devices=sorted({_device(result) for result in results.values()}),
