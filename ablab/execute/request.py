@@ -54,6 +54,7 @@ class Planned:
     source: StudySource
     """Source of its runs."""
     costs: CostCache
+    """Costs of its arms."""
 
     @property
     def plan(self) -> StudyPlan:

@@ -1,6 +1,5 @@
 """The home: where records, tokens and studies live, and what is known of each study in it."""
 
-import json
 import uuid
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -8,8 +7,9 @@ from typing import Any
 
 from ablab.errors import UserError
 from ablab.files import read_json, write_atomically, write_json
+from ablab.records.run_files import append_row, read_rows
 from ablab.records.study_content import StudyContent, TrackerState
-from ablab.records.study_reader import keys_of, read_content
+from ablab.records.study_reader import keys_of, read_content, tracker_state_of
 from ablab.spec.study import Study
 
 
@@ -141,20 +141,12 @@ class StudyRecord:
 
     def executed(self, execution: Execution) -> None:
         """Add an execution."""
-        # The folder is made again: the study may have been removed meanwhile.
-        self._executions.parent.mkdir(parents=True, exist_ok=True)
-        # Two drivers may add theirs at the same time.
-        with self._executions.open("a") as file:
-            file.write(json.dumps(asdict(execution)) + "\n")
+        append_row(self._executions, asdict(execution))
 
     @property
     def executions(self) -> list[Execution]:
         """The executions so far, oldest first."""
-        if not self._executions.exists():
-            return []
-        lines = self._executions.read_text().splitlines(keepends=True)
-        rows = [json.loads(line) for line in lines if line.endswith("\n")]
-        return [Execution(**{"time": 0.0, **row}) for row in rows]
+        return [Execution(**{"time": 0.0, **row}) for row in read_rows(self._executions)]
 
     @property
     def last_used(self) -> float:
@@ -165,10 +157,8 @@ class StudyRecord:
     @property
     def mirrored(self) -> TrackerState | None:
         """What a tracker shows of this revision; None where nothing is known of it."""
-        try:
-            return self.read().mirrored
-        except UserError:
-            return None
+        # Not `read`: a plan that changes is written often, and this part of the record stays.
+        return tracker_state_of(read_json(self.path) or {})
 
     def note_mirrored(self, state: TrackerState) -> None:
         """Record that a tracker shows all runs."""

@@ -85,11 +85,11 @@ class MetricsLog:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return all rows. A line that was cut off by a kill is left out."""
-        return _read_rows(self._path)
+        return read_rows(self._path)
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append a row."""
-        _append_row(self._path, {"step": step, "time": time.time(), **metrics})
+        append_row(self._path, {"step": step, "time": time.time(), **metrics})
 
     def truncate(self, last_step: int) -> None:
         """Drop the rows after `last_step`: a run that resumes measures them again."""
@@ -106,12 +106,12 @@ class AttemptLog:
 
     def rows(self) -> list[dict[str, Any]]:
         """Return the attempts, oldest first."""
-        return _read_rows(self._path)
+        return read_rows(self._path)
 
     def add(self, reason: str, pid: int | None = None) -> None:
         """Add an attempt that failed. The run may be tried again."""
         row = {"reason": reason, "time": time.time(), "host": socket.gethostname(), "pid": pid}
-        _append_row(self._path, row)
+        append_row(self._path, row)
 
 
 def read_unsynced(path: Path) -> dict[str, Any]:
@@ -125,15 +125,16 @@ def read_unsynced(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _append_row(path: Path, row: Mapping[str, Any]) -> None:
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
+    """Append a row to a file of JSON lines, to which others may append at the same time."""
     # The folder is made again: it may have been removed meanwhile.
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """The complete lines of a file of JSON lines."""
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the complete lines of a file of JSON lines; none if there is no file."""
     try:
         lines = path.read_text().splitlines(keepends=True)
     except FileNotFoundError:

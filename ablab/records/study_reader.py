@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ablab.records.study_content import StudyContent
+from ablab.records.study_content import StudyContent, TrackerState
 
 _ADAPTER = TypeAdapter(StudyContent)
 
@@ -36,6 +36,12 @@ def keys_of(content: Mapping[str, Any]) -> tuple[str, ...]:
         for entries in (shared.get("runs", ()), part.get("runs", ()), part.get("trials", ())):
             keys.update(dict.fromkeys(entry["key"] for entry in entries))
     return tuple(keys)
+
+
+def tracker_state_of(content: Mapping[str, Any]) -> TrackerState | None:
+    """Return what a tracker shows, from a record of any version; None where it is not known."""
+    state = content.get("mirrored")
+    return None if state is None else TrackerState(state["tracker"], tuple(state["keys"]))
 
 
 def _upgraded(content: Mapping[str, Any]) -> dict[str, Any]:
