@@ -13,9 +13,10 @@ from pathlib import Path
 from ablab.analysis.summarise import summarise
 from ablab.execute.session import Request, planned
 from ablab.plan.content import study_content
-from ablab.records.home import Home, StudyRecord, make_home
+from ablab.records.home import Home, make_home
 from ablab.records.run_record import Record
 from ablab.records.study_content import Sources
+from ablab.records.study_record import StudyRecord
 from ablab.report.files import write_files
 from tests.report.realistic import leave
 

@@ -8,7 +8,6 @@ from ablab.analysis.arms import ArmSummary
 from ablab.analysis.summary import PartSummary, Progress
 from ablab.data.batches import Batches
 from ablab.design.layout import Contrast
-from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
 from ablab.records.study_content import (
     Arm,
@@ -18,6 +17,7 @@ from ablab.records.study_content import (
     Sources,
     StudyContent,
 )
+from ablab.records.study_record import StudyRecord
 from ablab.spec.study import Study
 
 STUDY = {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from ablab.records.home import StudyRecord, make_home
+from ablab.records.home import make_home
 from ablab.records.study_content import (
     Expected,
     PartContent,
@@ -12,6 +12,7 @@ from ablab.records.study_content import (
     StudyContent,
     TrialEntry,
 )
+from ablab.records.study_record import StudyRecord
 from ablab.spec.study import Study
 
 STUDY = Study.model_validate(

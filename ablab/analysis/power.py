@@ -11,8 +11,9 @@ from ablab.errors import UserError
 from ablab.metrics import METRICS
 from ablab.plan.equal_arms import first_by_runs, merged
 from ablab.plan.plan import PartPlan, Plan, StudyPlan
-from ablab.records.home import Home, StudyRecord, revisions
+from ablab.records.home import Home
 from ablab.records.study_content import StudyContent
+from ablab.records.study_record import StudyRecord, revisions
 from ablab.stats.effects import mean_sd
 from ablab.stats.power import Noise, PowerTarget, smallest_found
 from ablab.stats.two_way import Cells, fit

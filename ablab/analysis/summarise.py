@@ -14,9 +14,9 @@ from ablab.analysis.result_table import ResultTable, read_results
 from ablab.analysis.summary import PartSummary, Progress, StudySummary
 from ablab.analysis.trials import trials_of, tuning_of
 from ablab.metrics import METRICS
-from ablab.records.home import Execution, StudyRecord
 from ablab.records.run_record import Record, settled_keys
 from ablab.records.study_content import PartContent, StudyContent
+from ablab.records.study_record import Execution, StudyRecord
 from ablab.spec.search import Search
 from ablab.stats.front import dominated_by
 from ablab.train.result import ONE_PROCESS, RunResult

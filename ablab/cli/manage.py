@@ -13,7 +13,8 @@ from ablab.errors import UserError
 
 if TYPE_CHECKING:
     from ablab.execute.manage import Removal, Target
-    from ablab.records.home import Home, StudyRecord
+    from ablab.records.home import Home
+    from ablab.records.study_record import StudyRecord
 
 Targets = Annotated[
     list[str],
@@ -26,7 +27,8 @@ Targets = Annotated[
 
 def studies(as_json: Json = False, home: HomeDir = None) -> None:
     """List the studies of a home, with their latest and earlier revisions."""
-    from ablab.records.home import make_home, revisions, study_names
+    from ablab.records.home import make_home
+    from ablab.records.study_record import revisions, study_names
 
     home_folder = make_home(home)
     histories = [revisions(home_folder, name) for name in study_names(home_folder)]

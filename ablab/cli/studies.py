@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ablab.execute.session import Request
-    from ablab.records.home import StudyRecord
+    from ablab.records.study_record import StudyRecord
 
 More = Annotated[
     list[str] | None,

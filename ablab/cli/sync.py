@@ -10,7 +10,7 @@ from ablab.cli.options import HomeDir, Profile, StudyName
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
-    from ablab.records.home import StudyRecord
+    from ablab.records.study_record import StudyRecord
 
 To = Annotated[
     str | None,

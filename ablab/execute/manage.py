@@ -10,12 +10,13 @@ from pathlib import Path
 from ablab.errors import UserError, unknown
 from ablab.files import require_writable
 from ablab.records.driver_lock import drivers, no_driver_begins
-from ablab.records.home import Home, StudyRecord, label, revisions, study_names
+from ablab.records.home import Home, label
 from ablab.records.lease import Lease
 from ablab.records.lookup import is_file, records_of
 from ablab.records.run_record import Record, find_record, run_keys
 from ablab.records.run_state import RunState
 from ablab.records.status import state
+from ablab.records.study_record import StudyRecord, revisions, study_names
 
 
 @dataclass(frozen=True)

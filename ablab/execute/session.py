@@ -17,10 +17,11 @@ from ablab.execute.worker_context import WorkerContext
 from ablab.files import require_writable
 from ablab.plan.content import study_content
 from ablab.plan.plan import StudyPlan
-from ablab.records.home import Execution, Home, StudyRecord
+from ablab.records.home import Home
 from ablab.records.provenance import provenance
 from ablab.records.run_record import Record
 from ablab.records.study_content import VERSION, TrackerState
+from ablab.records.study_record import Execution, StudyRecord
 from ablab.spec.addresses import redacted
 from ablab.tracking.mlflow.tracker import MlflowTracker
 from ablab.tracking.optuna.tracker import OptunaTracker

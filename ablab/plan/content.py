@@ -1,7 +1,6 @@
 """The content of a study's record, from the study and its plan."""
 
 from ablab.plan.plan import PartPlan, StudyPlan, Trial
-from ablab.records.home import StudyRecord
 from ablab.records.run_spec import RunSpec
 from ablab.records.study_content import (
     PartContent,
@@ -11,6 +10,7 @@ from ablab.records.study_content import (
     StudyContent,
     TrialEntry,
 )
+from ablab.records.study_record import StudyRecord
 from ablab.spec.study import Study
 
 

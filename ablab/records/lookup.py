@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablab.errors import UserError, unknown
-from ablab.records.home import Home, StudyRecord, label, revisions, study_names
+from ablab.records.home import Home, label
+from ablab.records.study_record import StudyRecord, revisions, study_names
 
 _MIN_LENGTH = 4  # characters that a revision is named by
 

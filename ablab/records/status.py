@@ -11,10 +11,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
 from ablab.records.run_state import RUN_STATES, RunState
 from ablab.records.study_content import Entry, TrialEntry
+from ablab.records.study_record import StudyRecord
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 from ablab.analysis.comparison import Comparison
 from ablab.analysis.effect_summary import EffectSummary
 from ablab.files import write_atomically
-from ablab.records.home import StudyRecord
+from ablab.records.study_record import StudyRecord
 from ablab.report.figures.pairs import pair_plot
 from ablab.report.html import render
 from ablab.report.scope import holds_for

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ablab.analysis.summary import StudySummary
 from ablab.files import write_json
-from ablab.records.home import StudyRecord
+from ablab.records.study_record import StudyRecord
 from ablab.report.html import write_pages
 
 

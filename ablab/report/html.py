@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from ablab.analysis.summary import PartSummary, StudySummary
 from ablab.files import write_atomically
-from ablab.records.home import StudyRecord
+from ablab.records.study_record import StudyRecord
 from ablab.report.across_parts import across_lines, across_listings
 from ablab.report.evidence import evidence_of, excluded, how_to_repeat
 from ablab.report.figures import Figures, figures_of

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ablab.execute.session import Request, planned
 from ablab.plan.plan import StudyPlan
-from ablab.records.home import StudyRecord, make_home
+from ablab.records.home import make_home
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.study_record import StudyRecord
 from ablab.spec.study import Study
 from ablab.train.result import RunCost, RunResult
 

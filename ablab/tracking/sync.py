@@ -7,12 +7,12 @@ from typing import Any
 
 from ablab.errors import UserError
 from ablab.records.driver_lock import drivers
-from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record, settled_keys
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
 from ablab.records.status import state
 from ablab.records.study_content import Arm, Entry, PartContent, TrialEntry
+from ablab.records.study_record import StudyRecord
 from ablab.tracking.mlflow.errors import explained
 from ablab.tracking.mlflow.parameters import TrackedRuns
 from ablab.tracking.mlflow.tracker import MlflowTracker, ProgressCallback, no_progress

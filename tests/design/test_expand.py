@@ -11,8 +11,9 @@ from ablab.errors import UserError
 from ablab.execute.manage import cancel, find_target
 from ablab.execute.session import Request, Session, planned
 from ablab.plan.content import study_content
-from ablab.records.home import StudyRecord, make_home
+from ablab.records.home import make_home
 from ablab.records.status import StatusReader
+from ablab.records.study_record import StudyRecord
 from tests.standin import Silent, StandIn
 
 BUDGETS = "budgets: [{steps: 4}, {tokens: 512}, {steps: 16}]"

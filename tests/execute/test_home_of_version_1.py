@@ -15,9 +15,10 @@ from ablab.arch.composition.registry import load_registry
 from ablab.cli.manage import studies
 from ablab.execute.session import Request, Session, planned
 from ablab.models.load import Sampling, continuation, trained_model
-from ablab.records.home import Home, StudyRecord, make_home, revisions
+from ablab.records.home import Home, make_home
 from ablab.records.run_record import Record
 from ablab.records.status import StatusReader
+from ablab.records.study_record import StudyRecord, revisions
 from ablab.report.files import write_files
 from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn

@@ -7,12 +7,13 @@ import pytest
 
 from ablab.data.batches import Batches
 from ablab.errors import UserError
-from ablab.records.home import StudyRecord, make_home
+from ablab.records.home import make_home
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.status import StatusReader
 from ablab.records.study_content import VERSION, Expected, RunEntry, TrialEntry
 from ablab.records.study_reader import read_content
+from ablab.records.study_record import StudyRecord
 from ablab.train.budget import TimeLimit
 from tests.standin import result
 from tests.study_records import STUDY

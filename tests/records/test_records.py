@@ -15,12 +15,13 @@ from ablab.data.batches import Batches
 from ablab.execute.worker import Worker
 from ablab.execute.worker_context import WorkerContext
 from ablab.records import lease as lease_module
-from ablab.records.home import Execution, StudyRecord, make_home, study_names
+from ablab.records.home import make_home
 from ablab.records.lease import STALE_SECONDS, Lease
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
+from ablab.records.study_record import Execution, StudyRecord, study_names
 from tests.standin import result
 
 

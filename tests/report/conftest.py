@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ablab.analysis.summarise import summarise
-from ablab.records.home import StudyRecord, make_home
+from ablab.records.home import make_home
+from ablab.records.study_record import StudyRecord
 from ablab.report.files import write_files
 from tests.report.realistic import TUNED, carry_out
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from ablab.data.batches import Batches
 from ablab.execute.session import Request, Session, planned
-from ablab.records.home import Home, StudyRecord
+from ablab.records.home import Home
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
+from ablab.records.study_record import StudyRecord
 from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn, noise_seed, result
 

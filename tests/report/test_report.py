@@ -11,9 +11,10 @@ import pytest
 from rich.console import Console
 
 from ablab.analysis.summarise import summarise
-from ablab.records.home import Execution, StudyRecord, make_home
+from ablab.records.home import make_home
 from ablab.records.run_record import Record
 from ablab.records.study_content import RunEntry
+from ablab.records.study_record import Execution, StudyRecord
 from ablab.report.figures.forest import forest
 from ablab.report.html import write_pages, write_report
 from ablab.report.scope import holds_for, scope

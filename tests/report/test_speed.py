@@ -10,8 +10,9 @@ import pytest
 from ablab.analysis.summarise import summarise
 from ablab.design.layout import Contrast
 from ablab.files import write_json
-from ablab.records.home import StudyRecord, make_home
+from ablab.records.home import make_home
 from ablab.records.study_content import RunEntry
+from ablab.records.study_record import StudyRecord
 from ablab.report.files import write_files
 from tests.handmade import make_arm, make_content, make_part, make_study
 from tests.standin import result

@@ -14,8 +14,9 @@ import pytest
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 
 from ablab.execute.session import Request, Session, planned
-from ablab.records.home import StudyRecord, make_home
+from ablab.records.home import make_home
 from ablab.records.run_record import Record
+from ablab.records.study_record import StudyRecord
 from ablab.tracking.mlflow.tracker import MlflowTracker
 from ablab.tracking.optuna.study import Outcome
 from ablab.tracking.optuna.tracker import OptunaTracker

@@ -15,9 +15,10 @@ import pytest
 from ablab.cli.server import _page
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
-from ablab.records.home import Home, StudyRecord, make_home
+from ablab.records.home import Home, make_home
 from ablab.records.run_record import Record
 from ablab.records.run_state import RunState
+from ablab.records.study_record import StudyRecord
 from ablab.spec.study import load_study
 from ablab.tracking.mlflow.children import NewChild, create_child, find_children
 from ablab.tracking.mlflow.inputs_outputs import log_model

@@ -6,8 +6,8 @@ import pytest
 
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
-from ablab.records.home import revisions
 from ablab.records.run_record import Record
+from ablab.records.study_record import revisions
 from ablab.tracking.sync import sync
 from ablab.tracking.trackers import Trackers
 from tests.standin import StandIn

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablab.files import locked
-from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.study_record import StudyRecord
 from ablab.spec.addresses import fault
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import to_yaml

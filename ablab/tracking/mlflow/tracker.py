@@ -11,10 +11,10 @@ from pathlib import Path
 from ablab.errors import UserError
 from ablab.files import locked
 from ablab.plan.plan import StudyPlan
-from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
+from ablab.records.study_record import StudyRecord
 from ablab.spec.study import Study
 from ablab.tracking.backoff import Backoff
 from ablab.tracking.mlflow import writer

@@ -9,11 +9,11 @@ from typing import Any
 
 from ablab.files import locked
 from ablab.plan.plan import StudyPlan, shown_options
-from ablab.records.home import StudyRecord
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
 from ablab.records.study_content import Arm
+from ablab.records.study_record import StudyRecord
 from ablab.spec.addresses import fault
 from ablab.spec.study import Study
 from ablab.tracking.optuna.outcomes import outcome as outcome_of
