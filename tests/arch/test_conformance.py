@@ -130,6 +130,7 @@ def _pytest(folder: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_printed_lines_hold_a_loose_file_to_the_suite(tmp_path):
     guide = (ROOT / "CONTRIBUTING.md").read_text()
     lines = re.search(r"(?m)^    from ablab\.testing import.*\n(?:(?:    .*)?\n)+", guide)

@@ -60,6 +60,7 @@ PALM = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "parameters", "more"),
     [

@@ -60,6 +60,7 @@ def lock(*folders):
     return folders
 
 
+@pytest.mark.slow
 def test_who_may_not_write_a_home_reads_it_and_is_told_why_nothing_else_goes(theirs, tmp_path):
     folder, unprivileged = theirs
     (folder / "failure.json").write_text(json.dumps({"reason": "no", "detail": "", "time": 0.0}))
@@ -100,6 +101,7 @@ def test_who_may_not_write_a_home_reads_it_and_is_told_why_nothing_else_goes(the
     assert files(home) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["run", "study"])
 def test_what_another_user_alone_may_write_is_named_before_anything_begins(theirs, tmp_path, which):
     folder, unprivileged = theirs

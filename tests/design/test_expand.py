@@ -73,6 +73,7 @@ def carry_out(ask):
     return call
 
 
+@pytest.mark.slow
 def test_each_budget_is_a_part_whose_runs_spend_it(carry_out):
     session, executor = carry_out(BUDGETS)
     assert [(spec.part, steps(spec)) for spec in executor.trained[::4]] == [
@@ -138,6 +139,7 @@ def test_the_learning_rate_follows_the_width_by_the_rule(ask, rule, expected):
     assert [part.plan.runs[0].recipe["lr"] for part in asked.plan.parts] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_each_rung_is_tuned_anew(carry_out):
     _, executor = carry_out(
         LADDER.replace(", recipe: {lr: 5.0e-4}", ""),
@@ -152,6 +154,7 @@ def test_each_rung_is_tuned_anew(carry_out):
     assert sum(spec.trial is not None for spec in executor.trained) == 3 * 2 * 3
 
 
+@pytest.mark.slow
 def test_a_run_that_two_parts_want_is_trained_once(carry_out):
     session, executor = carry_out("budgets: [{steps: 4}, {tokens: 256}]")
     assert len(executor.trained) == 4
@@ -159,6 +162,7 @@ def test_a_run_that_two_parts_want_is_trained_once(carry_out):
     assert (status.runs.total, status.runs.finished, status.to_come) == (4, 4, 0)
 
 
+@pytest.mark.slow
 def test_a_ladder_that_was_cut_off_goes_on(carry_out, tmp_path):
     tune = "tune: {lr: [1.0e-3, 2.0e-3], trials: 2}\n"
     _, whole = carry_out(LADDER, tune)

@@ -90,6 +90,7 @@ def _mixed(rank: int) -> list[torch.dtype]:
     return [dtype for _, dtype in summed.seen]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_what_is_said_is_what_two_ranks_sum(crew, expression):
     said = rank_account(_arch(expression, **SIZES), 2)

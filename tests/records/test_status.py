@@ -123,6 +123,7 @@ def test_a_reader_sees_what_changes(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_ten_thousand_runs_are_told_in_three_seconds(tmp_path):
     keys = [f"a{i:05}" for i in range(10_000)]
     record = study(tmp_path, "x", keys)

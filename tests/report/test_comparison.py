@@ -197,6 +197,7 @@ def test_bad_input_is_one_clear_line(ask, arguments, message):
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_browser_is_opened_where_there_is_one(studies, tmp_path):
     browser, asked = tmp_path / "browser", tmp_path / "asked"
     browser.write_text(f'#!/bin/sh\necho "$1" > {asked}\n')

@@ -67,6 +67,7 @@ def spared(session):
 ADAPTIVE = "{start: 3, max: 12, until: decided}"
 
 
+@pytest.mark.slow
 def test_a_large_effect_stops_at_the_start(carry_out):
     session, executor, _ = carry_out(ADAPTIVE, "arms: {base: gpt2, far: gpt2 + rope}\n")
     assert seeds_of(executor) == {"base": [1, 2, 3], "far": [1, 2, 3]}
@@ -78,6 +79,7 @@ def test_a_large_effect_stops_at_the_start(carry_out):
     assert session.missing == 0
 
 
+@pytest.mark.slow
 def test_only_the_open_arm_and_the_baseline_get_more(carry_out):
     session, executor, _ = carry_out(ADAPTIVE, more="margin: 0.001\n")
     seeds = seeds_of(executor)
@@ -98,6 +100,7 @@ def test_nothing_within_a_wide_margin_ends_as_equivalent_before_the_most(carry_o
     assert 3 <= len(seeds["base"]) < 12
 
 
+@pytest.mark.slow
 def test_looks_are_at_the_planned_numbers_whatever_else_is_recorded(carry_out):
     """Runs of later seeds that another study trained decide nothing before their look."""
     _, fixed, _ = carry_out("12", "arms: {base: gpt2, far: gpt2 + rope}\n")
@@ -131,6 +134,7 @@ def test_a_factorial_adds_all_its_arms(carry_out):
     assert session.record.read().parts[0].baseline == "gpt2"
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_cut_off_anywhere_goes_on_the_same(carry_out, tmp_path):
     more = "margin: 0.001\n"
     _, whole, _ = carry_out("{start: 2, max: 7}", more=more)
@@ -158,6 +162,7 @@ class FailsOnce(StandIn):
         return future
 
 
+@pytest.mark.slow
 def test_a_failed_run_holds_the_decision_until_it_is_there(carry_out):
     more = "margin: 0.001\n"
     session, executor, tally = carry_out("{start: 3, max: 4}", more=more, trainer=FailsOnce)
@@ -183,6 +188,7 @@ def test_a_cancelled_run_holds_it_too_and_the_others_are_trained(carry_out, tmp_
     assert list(tally.stopped) == [first.key]
 
 
+@pytest.mark.slow
 def test_a_diverged_arm_gets_no_more_seeds(carry_out):
     def diverging(spec):
         return (
@@ -202,6 +208,7 @@ def test_where_all_arms_diverge_nothing_follows(carry_out):
     assert len(executor.trained) == 9
 
 
+@pytest.mark.slow
 def test_the_best_recipes_of_a_tuning_are_confirmed_adaptively(carry_out, tmp_path):
     more = "margin: 0.001\ntune: {lr: [1.0e-3, 2.0e-3], trials: 2}\n"
 
@@ -310,6 +317,7 @@ def test_a_twin_brings_no_verdict_forward(tmp_path, study_text, salt):
     assert counts[0] == counts[1] > 6  # it did look again
 
 
+@pytest.mark.slow
 def test_runs_are_spared_once_all_verdicts_are_there(carry_out):
     session, executor, _ = carry_out(ADAPTIVE, "arms: {base: gpt2, far: gpt2 + rope}\n")
     (done,) = summarise(session.record).parts

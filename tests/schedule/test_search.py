@@ -68,6 +68,7 @@ def sets(specs):
     ]
 
 
+@pytest.mark.slow
 def test_one_objective_finds_the_best_set_and_confirms_it_on_fresh_seeds(carry_out):
     session, executor = carry_out(FACTORS + "  trials: 40\n")
     trials = [spec for spec in executor.trained if spec.trial is not None]
@@ -88,6 +89,7 @@ def test_one_objective_finds_the_best_set_and_confirms_it_on_fresh_seeds(carry_o
     assert summary.survivors[best.name] is None
 
 
+@pytest.mark.slow
 def test_options_are_tried_only_where_their_plugin_is_on(carry_out):
     _, executor = carry_out(FACTORS + "  trials: 30\n")
     eps = [
@@ -157,6 +159,7 @@ def test_illegal_sets_are_named_and_not_trained(carry_out):
     assert summarise(session.record).progress.complete
 
 
+@pytest.mark.slow
 def test_a_search_that_was_cut_off_goes_on_to_the_same_end(carry_out, tmp_path):
     design = FACTORS + "  trials: 20\n"
     _, whole = carry_out(design)
@@ -168,6 +171,7 @@ def test_a_search_that_was_cut_off_goes_on_to_the_same_end(carry_out, tmp_path):
         assert sorted(spec.key for spec in again.trained) == sorted(keys[lost:])
 
 
+@pytest.mark.slow
 def test_what_is_proposed_does_not_hang_on_who_was_faster(carry_out, tmp_path, corpus):
     _, executor = carry_out(FACTORS + "  trials: 20\n")
     home = make_home(tmp_path / "other")

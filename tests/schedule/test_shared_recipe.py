@@ -150,6 +150,7 @@ def test_adaptive_seeds_give_it_the_first_seeds_alone(carry_out):
     assert session.missing == 0
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_cut_off_goes_on_the_same(carry_out, tmp_path):
     session, whole = carry_out(LISTED)
     keys, shared = [spec.key for spec in whole.trained], shared_runs(session)

@@ -81,6 +81,7 @@ def test_a_trial_spends_its_share_of_the_budget(carry_out):
     assert steps == {True: 4, False: 2}
 
 
+@pytest.mark.slow
 def test_the_sampler_goes_where_the_even_trials_point(carry_out):
     _, executor, _ = carry_out("{lr: {low: 1.0e-4, high: 0.2}, trials: 24}")
     for arm in ("gpt2", "llama"):
@@ -93,6 +94,7 @@ def test_the_sampler_goes_where_the_even_trials_point(carry_out):
         assert abs(math.log(best / BEST[arm])) < abs(math.log(nearest / BEST[arm]))
 
 
+@pytest.mark.slow
 def test_a_study_that_was_cut_off_anywhere_decides_the_same(carry_out, tmp_path):
     tune = "{lr: {low: 1.0e-4, high: 1.0e-1}, trials: 12}"
     _, whole, _ = carry_out(tune)
@@ -213,6 +215,7 @@ def test_pruning_and_resuming_with_real_processes(ablab, tmp_path, study_text):
     assert "nothing to train" in again.stdout
 
 
+@pytest.mark.slow
 def test_lists_are_tried_without_repeating(carry_out):
     values = ", ".join(f"{1e-3 * 1.2**i:.6f}" for i in range(13))
     session, executor, _ = carry_out(f"{{lr: [{values}], trials: 12}}")
@@ -331,6 +334,7 @@ def test_a_trial_is_judged_at_every_rung_it_has_passed():
     assert not proposer.lags(2, {1: 0.5})
 
 
+@pytest.mark.slow
 def test_a_lagging_trial_is_asked_to_stop(carry_out, tmp_path):
     """The source looks at what running trials have measured, and asks the worst to stop."""
     tune = "{lr: [2.0e-3, 8.0e-3, 1.0e-3, 4.0e-3], trials: 4, prune: asha}"

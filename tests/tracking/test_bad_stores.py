@@ -53,6 +53,7 @@ def test_a_store_of_another_mlflow_is_left_as_it_is(made, tmp_path):
         assert store.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_bad_stores_are_told_in_a_line_and_at_once(made, tmp_path):
     folder, _ = made
     (tmp_path / "folder.db").mkdir()
@@ -112,6 +113,7 @@ def test_a_source_that_is_not_there_makes_nothing(made, tmp_path):
     assert (tmp_path / "empty.db").stat().st_size == 0
 
 
+@pytest.mark.slow
 def test_a_store_that_was_moved_is_said_to_be(made, tmp_path, capsys):
     folder, session = made
     old, new = tmp_path / "old", tmp_path / "new"

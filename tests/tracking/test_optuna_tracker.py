@@ -96,6 +96,7 @@ def test_every_run_of_a_design_is_a_trial(carry_out, tmp_path):
     check(study, session)
 
 
+@pytest.mark.slow
 def test_trials_of_tuning_have_their_range(carry_out, tmp_path):
     session, _ = carry_out(TUNE)
     study = load(tmp_path / "home" / "optuna" / "x.journal", session)
@@ -106,6 +107,7 @@ def test_trials_of_tuning_have_their_range(carry_out, tmp_path):
     assert (stages.count("trial"), stages.count("run")) == (24, 16)
 
 
+@pytest.mark.slow
 def test_a_lost_view_is_rebuilt_from_the_records(carry_out, tmp_path):
     carry_out(TUNE)
     shutil.rmtree(tmp_path / "home" / "optuna")
@@ -114,12 +116,14 @@ def test_a_lost_view_is_rebuilt_from_the_records(carry_out, tmp_path):
     check(load(tmp_path / "home" / "optuna" / "x.journal", session), session)
 
 
+@pytest.mark.slow
 def test_a_second_session_adds_nothing_twice(carry_out, tmp_path):
     carry_out(TUNE)
     session, _ = carry_out(TUNE)
     check(load(tmp_path / "home" / "optuna" / "x.journal", session), session)
 
 
+@pytest.mark.slow
 def test_what_another_study_had_finished_is_shown_too(carry_out, tmp_path, study_text):
     carry_out()
     file = tmp_path / "y.yaml"
@@ -136,6 +140,7 @@ def test_what_another_study_had_finished_is_shown_too(carry_out, tmp_path, study
     assert len(study.trials) == len(session.planned.plan.unique) == 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", ["", TUNE], ids=["listed", "tuned"])
 def test_a_failed_run_is_shown_as_failed_until_it_comes_to_something(carry_out, tmp_path, extra):
     session, _ = carry_out(extra)
@@ -167,6 +172,7 @@ def test_a_failed_run_is_shown_as_failed_until_it_comes_to_something(carry_out, 
     assert states() == states() == ["FAIL", "COMPLETE"]
 
 
+@pytest.mark.slow
 def test_what_another_driver_finished_and_did_not_show_is_shown_at_the_end(carry_out, tmp_path):
     session, _ = carry_out()
     place = make_home(tmp_path / "another")  # the same records, and no views

@@ -31,6 +31,7 @@ def damage(record):
     record.path.write_text(json.dumps({**content, "study": {**content["study"], "seedlings": 3}}))
 
 
+@pytest.mark.slow
 def test_a_revision_that_cannot_be_read_is_passed_over_and_a_run_of_several_counts_once(
     tmp_path, study_text, capsys
 ):

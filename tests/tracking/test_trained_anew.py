@@ -56,6 +56,7 @@ def test_a_run_that_is_removed_goes_from_mlflow_and_what_is_trained_anew_is_show
         shown(local(tmp_path))
 
 
+@pytest.mark.slow
 def test_of_two_homes_the_later_result_stands_in_a_store(made, home, tmp_path):
     folder, _ = made
     uri, copy = f"sqlite:///{tmp_path}/team/mlflow.db", f"sqlite:///{tmp_path}/copy/mlflow.db"

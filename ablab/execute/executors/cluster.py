@@ -6,13 +6,14 @@ of memory it exits, and the launcher ends the others. The next start resumes fro
 with smaller micro-batches if memory was short.
 """
 
+import gc
 import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -74,13 +75,22 @@ class Cluster:
         return message[0]
 
     def disconnect(self) -> None:
-        """Wait until every process has received the last broadcast; the order in which they exit
-        does not matter then.
+        """Leave the process group once every process has received the last broadcast; the order in
+        which they exit does not matter then.
+
+        A group that still exists when the interpreter exits may abort the process: its threads
+        are joined too late (https://github.com/pytorch/pytorch/pull/179291).
         """
         import torch.distributed as dist
 
-        with suppress(RuntimeError):
+        try:
             dist.barrier(group=self._control)
+        except RuntimeError:
+            return  # a process is gone: leaving in good order would wait for it
+        self._contexts.clear()
+        self._control = None
+        gc.collect()  # a wrapped model refers to its group from within a cycle
+        dist.destroy_process_group()
 
     def parallel_context(self, layout: ParallelLayout) -> ParallelContext:
         """Return the place of this process in a layout."""
