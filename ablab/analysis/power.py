@@ -15,6 +15,7 @@ from ablab.records.home import Home
 from ablab.records.study_content import StudyContent
 from ablab.records.study_record import StudyRecord, revisions
 from ablab.stats.effects import mean_sd
+from ablab.stats.limits import MIN_SEEDS
 from ablab.stats.power import Noise, PowerTarget, smallest_found
 from ablab.stats.two_way import Cells, fit
 from ablab.stats.verdicts import Rules, detectable
@@ -104,7 +105,8 @@ def _readable(record: StudyRecord) -> StudyContent | None:
 def power_forecasts(home: Home, name: str, plan: StudyPlan) -> list[PowerForecast | None]:
     """Return the smallest change that each part of the study `name` can detect.
 
-    None for a part if no noise is known for its label, if it has no change, or if it has one seed.
+    None for a part if no noise is known for its label, if it has no change, or if it has too few
+    seeds for a verdict.
     """
     return [_Forecaster(home, name, part).forecast() for part in plan.parts]
 
@@ -135,14 +137,14 @@ class _Forecaster:
 
     def forecast(self) -> PowerForecast | None:
         """Return the largest of the effects that paired and unpaired comparisons detect."""
-        if self.seeds < 2:
+        if self.seeds < MIN_SEEDS:
             return None
         study = self.part.study
         contrasts, first = _contrasts(self.part.plan)
         streams = {arm: study.replicates.get(arm, 0) for arm in first.values()}
         unpaired = [c for c in contrasts if len({streams[arm] for arm in c.weights}) > 1]
         candidates = [
-            self._paired(contrasts, unpaired, streams),
+            self._paired(contrasts, unpaired),
             self._unpaired(contrasts, unpaired),
         ]
         detected = [candidate for candidate in candidates if candidate is not None]
@@ -152,7 +154,7 @@ class _Forecaster:
         return PowerForecast(effect, sd, self.seeds, revision, study.adaptive is not None)
 
     def _paired(
-        self, contrasts: list[Contrast], unpaired: list[Contrast], streams: dict[str, int]
+        self, contrasts: list[Contrast], unpaired: list[Contrast]
     ) -> tuple[float, float, str] | None:
         """Return effect, noise and revision for the contrasts within one stream of seeds."""
         if len(unpaired) == len(contrasts):
@@ -162,9 +164,7 @@ class _Forecaster:
             return None
         # The tests of unpaired contrasts count in Holm's procedure as well.
         questions = [replace(c, kind="total") if c in unpaired else c for c in contrasts]
-        # The number of arms that gives the error the same degrees of freedom in a single stream.
-        arms = len(streams) - len(set(streams.values())) + 1
-        effect = detectable(questions, arms, self.seeds, noise[0], self.rules)
+        effect = detectable(questions, self.seeds, noise[0], self.rules)
         return None if effect is None else (effect, *noise)
 
     def _unpaired(

@@ -16,7 +16,7 @@ _OUT = " (out)"
 COMPLETE = ("path", "shapley")
 # Designs that determine the order of the steps.
 _ORDERED = ("path", "one_in_one_out")
-VerdictSource = Literal["all runs", "an earlier look", "complete arms"]
+VerdictSource = Literal["all runs", "common seeds", "complete arms"]
 _ROUNDING = 1e-9  # relative to the mean of the first arm
 
 
@@ -107,7 +107,7 @@ def _verdicts_from(
     deviations = [abs((e.estimate or 0.0) - (value or 0.0)) for value, e in estimates]
     if max(deviations, default=0.0) <= rounding:
         return "all runs"
-    return "an earlier look" if summary.looks else "complete arms"
+    return "common seeds" if summary.looks else "complete arms"
 
 
 def _in_order(

@@ -133,6 +133,7 @@ def _print_plan(
     from rich.console import Console
 
     from ablab.report.sentences import power_text
+    from ablab.stats.limits import MIN_SEEDS
 
     console = Console(highlight=False)
     study = study_plan.study
@@ -143,6 +144,8 @@ def _print_plan(
         console.print(_plan_table(part.label, part.plan, seeds, settled))
         if forecast is not None:
             console.print(power_text(forecast, study.metric), markup=False)
+        if len(study.seed_list()) < MIN_SEEDS:
+            console.print(f"verdicts need {MIN_SEEDS} seeds or more: this study gives estimates")
     _print_cost(plan, len(settled), console)
     for note in plan.notes:
         console.print(note, markup=False)

@@ -8,17 +8,16 @@ from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
 from ablab.records.params import parameters
 from ablab.report.costs import cost_phrases
+from ablab.stats.limits import MIN_SEEDS
 from ablab.text.numbers import digits, p_value, plain, signed
 from ablab.text.truncate import in_a_line
 
 _HOW_JUDGED = (
-    "Intervals are 95 %, unadjusted for the number of effects; verdicts go "
-    "by Holm's p over the changes, and over the interactions. An effect is equivalent by two "
-    "one-sided tests at 5 %, which are a "
-    "90 % interval within the margin, so that the 95 % interval beside it may cross the margin."
+    "Intervals are 95 %, unadjusted for the number of effects; verdicts go by Holm's p over the "
+    "changes, and over the interactions. An effect is equivalent if two one-sided tests show that "
+    "it lies within the margin; their p is adjusted in the same way, so that the 95 % interval "
+    "beside it may lie within the margin without that verdict, or cross it."
 )
-_PAIRED_TEST = "the pooled t"
-_UNPAIRED_TEST = "Welch's t of unpaired arms"
 
 
 def how_judged(metric: str) -> str:
@@ -120,10 +119,11 @@ def noise(summary: PartSummary) -> list[str]:
         return []
     lines = []
     if summary.sd is not None:
-        lines.append(
-            f"error: run-to-run sd {summary.sd:.2g} about arm and seed means, {summary.dof} "
-            "degrees of freedom"
-        )
+        lines.append(f"noise: run-to-run sd {summary.sd:.2g} about arm and seed means, all arms")
+    lines.append(
+        "error terms: the spread of each effect over seeds; main effects of a factorial share "
+        "theirs, unless one stands out"
+    )
     if summary.noise_floor is not None:
         lines.append(
             f"noise floor: sd {summary.noise_floor:.2g} over the seeds of {summary.baseline}"
@@ -146,14 +146,10 @@ def _looks(summary: PartSummary) -> list[str]:
     if not summary.looks:
         return []
     counts = ", ".join(map(str, summary.looks))
-    unpaired = {effect.unpaired for effect in summary.effects}
-    tests = [_PAIRED_TEST] if False in unpaired else []
-    if True in unpaired:
-        tests.append(_UNPAIRED_TEST)
     lines = [
         f"looks at {counts} seeds: p and intervals hold over all looks together (a "
-        f"group-sequential test of Pocock's kind for {' and '.join(tests)}, and repeated "
-        "confidence intervals); a decision stays"
+        "group-sequential test, and repeated confidence intervals); a verdict stays, its figures "
+        "are those of all seeds trained"
     ]
     if summary.spared is not None:
         lines.append(
@@ -205,9 +201,9 @@ def _unknown(effect: EffectSummary, metric: str, places: int) -> str:
     if effect.estimate is None:
         return "not known yet"
     estimate = f"{signed(effect.estimate, places)} {metric}"
-    if effect.missing or effect.seeds > 1:
+    if effect.missing or effect.seeds >= MIN_SEEDS:
         return f"{estimate} so far, without a verdict: runs are missing"
-    return f"{estimate}, without a verdict: one seed gives no estimate of the noise"
+    return f"{estimate}, without a verdict: that needs {MIN_SEEDS} seeds or more"
 
 
 def _interval(effect: EffectSummary, places: int) -> str:

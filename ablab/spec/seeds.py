@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ablab.spec.base import Config
+from ablab.stats.limits import MIN_SEEDS
 
 # Replicate r of an arm uses the study's seeds + r × STREAM, so that no two replicates share a seed.
 STREAM = 1_000_000
@@ -16,8 +17,8 @@ class AdaptiveSeeds(Config):
     still open.
     """
 
-    start: Annotated[int, Field(ge=2)] = 3
-    """Number of seeds that every arm begins with."""
+    start: Annotated[int, Field(ge=MIN_SEEDS)] = MIN_SEEDS
+    """Number of seeds that every arm begins with; no verdict is given with fewer than four."""
     max: Annotated[int, Field(le=1000)]
     """Maximum number of seeds of an arm."""
     until: Literal["decided"] = "decided"
@@ -28,7 +29,7 @@ class AdaptiveSeeds(Config):
         if self.max <= self.start:
             raise ValueError(
                 f"max {self.max} is not above start {self.start}: for a fixed number give it "
-                "alone (`seeds: 3`)"
+                "alone (`seeds: 4`)"
             )
         return self
 

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import special
 
 from ablab.stats.effects import Question
+from ablab.stats.limits import MIN_SEEDS
 from ablab.stats.sequential import nominal_alpha
 
 MOST_SEEDS = 10_000
@@ -113,26 +114,27 @@ def seeds_needed(noise: Noise, margin: float, target: PowerTarget) -> int | None
     """Return the smallest number of seeds of a fixed study that settles a question.
 
     With it, an effect as large as the margin is detected, and an effect of zero is shown to lie
-    within the margin (one-sided tests at `level`), each with the required power. None stands for
-    more than 10,000.
+    within the margin, each with the required power and at the first step of Holm's procedure. None
+    stands for more than 10,000.
     """
 
     def settles(seeds: int) -> bool:
         error, dof = noise.at(seeds)
-        if finds(margin, error, dof, target.level / target.family) < target.power:
+        level = target.level / target.family
+        if finds(margin, error, dof, level) < target.power:
             return False
-        return equivalence_power(margin, error, dof, target.level) >= target.power
+        return equivalence_power(margin, error, dof, level) >= target.power
 
     if margin <= 0:
         return None
     if noise.variance == 0 and not noise.between_draws:
-        return 2
-    high = 2
+        return MIN_SEEDS
+    high = MIN_SEEDS
     while not settles(high):
         if high == MOST_SEEDS:
             return None
         high = min(2 * high, MOST_SEEDS)
-    low = max(1, high // 2)  # does not settle, or is too few for an error
+    low = max(MIN_SEEDS - 1, high // 2)  # does not settle, or is too few for a verdict
     while high - low > 1:
         middle = (low + high) // 2
         if settles(middle):
@@ -151,7 +153,7 @@ def smallest_found(noise: Noise, seeds: int, target: PowerTarget) -> float:
     error, dof = noise.at(seeds)
     level = target.level / target.family
     if target.looks:
-        level = nominal_alpha(level, round(noise.dof) + 1, target.looks)
+        level = nominal_alpha(level, target.looks[-1], target.looks)
     # Rejection on the opposite side is neglected: at any useful power its probability is zero.
     return error * float(
         special.nctdtrinc(dof, 1 - target.power, special.stdtrit(dof, 1 - level / 2))

@@ -30,11 +30,12 @@ class EffectVerdict:
 
     The 95 % interval of `effect` is not adjusted for the number of effects; in an adaptive study,
     interval and p-value cover all looks. `p_holm` is adjusted within the family. `verdict` is None
-    as long as runs are missing or there are fewer than two seeds. `real` states that Holm's p is
+    as long as runs are missing or there are fewer than four seeds. `real` states that Holm's p is
     below the level, which an equivalent effect may be, too. `seeds_needed` is the number of seeds,
     more than there are, with which a fixed study would settle an inconclusive effect; None stands
-    for more than 10,000. `seeds` is the smallest number among the arms. `paired` is the paired t
-    test of a plain difference of two arms, as a check for unequal variances.
+    for more than 10,000. `seeds` is the smallest number among the arms. `paired` is the effect with
+    the error term of the contrast alone, which is a paired t test for two arms; None between arms
+    without a common seed, and with one seed.
     """
 
     effect: Effect
@@ -50,7 +51,8 @@ class EffectVerdict:
 class StudyVerdicts:
     """All verdicts of a study; `effects` are in the order of the questions.
 
-    `sd` and `dof` belong to the pooled error term of the last look. `open` are the arms for which
+    `sd` is the standard deviation of a run about arm and seed means, over all arms, and `dof` its
+    degrees of freedom; no verdict depends on it. `open` are the arms for which
     an adaptive study needs more seeds. `detectable` is the smallest effect of a change that is
     detected with `power` at these seeds, or at the last planned look of an adaptive study.
     """

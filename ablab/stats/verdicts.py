@@ -1,42 +1,39 @@
 """Verdicts on the questions of a study: helps, hurts, equivalent, inconclusive or diverged.
 
-*Fixed studies.* Effects are contrasts of arm means over one pooled error term (`effects`); arms
-without a common seed are compared unpaired. The p-values are adjusted by Holm's procedure (1979)
-within two families: the interactions, and all other effects, which are the primary ones. An effect
-is equivalent if two one-sided tests (Schuirmann 1987) show that it lies within the margin.
+*Fixed studies.* Effects are contrasts of arm means with the error terms of `error_terms`. The
+p-values are adjusted by Holm's procedure (1979) within two families: the interactions, and all
+other effects, which are the primary ones. An effect is equivalent if two one-sided tests
+(Schuirmann 1987) show that it lies within the margin; their p-values are adjusted in the same way.
 
 *Adaptive studies* take a look after each planned number of seeds, using the first seeds of the
-stream of each arm. The looks are those of a group-sequential test of Pocock's kind: a p-value is
-the probability, under the null hypothesis, that any planned look gives one as small
-(`sequential.overall_p`). The p-value of a question is the smallest of the looks taken, and Holm's
-procedure applies to it as to a single one (Maurer & Bretz 2013). Intervals are repeated confidence
-intervals (Jennison & Turnbull 1989), which cover with 95 % over all looks together, for whatever
-reason the study stopped. The one-sided tests are corrected in the same way: each has an error rate
-of `level` over all looks. Unpaired comparisons are corrected as for two arms, which is the largest
-correction. The pooled error of a look includes the arms that stopped earlier. A verdict is final,
-with the figures of the look that gave it.
+stream of each arm. The looks are those of a group-sequential test: a p-value is the probability,
+under the null hypothesis, that any planned look gives one as extreme (`sequential.overall_p`). The
+p-value of a question is the smallest of the looks taken, and Holm's procedure applies to it as to a
+single one (Maurer & Bretz 2013). Intervals are repeated confidence intervals (Jennison & Turnbull
+1989), which cover with 95 % over all looks together, for whatever reason the study stopped. The
+one-sided tests are corrected in the same way. A verdict is final; its figures are those of all
+seeds trained.
+
+With fewer than four seeds there are estimates and no verdicts.
 """
 
 import math
 from collections.abc import Collection, Sequence
 
-from ablab.stats.effects import Question
-from ablab.stats.look import Table
-from ablab.stats.power import Noise, PowerTarget, smallest_found, spread
-from ablab.stats.replay import Replay, holm
-from ablab.stats.two_way import Cells
+import numpy as np
+
+from ablab.stats.effects import Effect, Question
+from ablab.stats.error_terms import Estimates, Table, own, planning_dof
+from ablab.stats.limits import MIN_SEEDS
+from ablab.stats.power import Noise, PowerTarget, seeds_needed, smallest_found, spread
+from ablab.stats.procedure import DIFFERENT, EQUIVALENT, Procedure, arms_of
+from ablab.stats.sequential import nominal_alpha
+from ablab.stats.two_way import Cells, fit
 from ablab.stats.verdict_types import EffectVerdict, Rules, StudyVerdicts, Verdict
 
-__all__ = [
-    "EffectVerdict",
-    "Question",
-    "Rules",
-    "StudyVerdicts",
-    "Verdict",
-    "detectable",
-    "holm",
-    "judge",
-]
+__all__ = ["EffectVerdict", "Question", "Rules", "StudyVerdicts", "Verdict", "detectable", "judge"]
+
+_NO_EFFECT = Effect(None, None, None, None)
 
 
 def judge(
@@ -44,7 +41,7 @@ def judge(
 ) -> StudyVerdicts:
     """Return the verdicts that follow from the runs so far; they depend on nothing else.
 
-    `diverged` are the arms with a diverged run. Their cells are ignored, in the error term too.
+    `diverged` are the arms with a diverged run. Their cells are ignored, in the error terms too.
 
     An adaptive study takes a look once all arms of its open questions have the seeds of the look;
     until then these questions have no verdict. To continue without an arm that failed, omit its
@@ -60,31 +57,170 @@ def judge(
             raise ValueError(
                 f"arm {arm!r}, seed {seed}: the value is {value}, but the arm has not diverged"
             )
-    replay = Replay(questions, rules, diverged)
-    if rules.looks:
-        replay.adaptive(sound)
-    elif sound:
-        replay.look(Table(sound), replay.pending + replay.interactions)
-        replay.over = True
-    return replay.verdicts_so_far()
+    return _Judge(questions, rules, diverged).verdicts(sound)
 
 
-def detectable(
-    questions: Sequence[Question], arms: int, seeds: int, sd: float, rules: Rules
-) -> float | None:
+class _Judge:
+    """Judges one study."""
+
+    def __init__(
+        self, questions: Sequence[Question], rules: Rules, diverged: Collection[str]
+    ) -> None:
+        self.questions = questions
+        self.rules = rules
+        self.procedure = Procedure(questions, rules, diverged=diverged)
+        self.table: Table | None = None
+
+    def verdicts(self, cells: Cells) -> StudyVerdicts:
+        """Return the verdicts on the questions."""
+        procedure = self.procedure
+        over = not self.rules.looks
+        if cells:
+            self.table = table_of(cells)
+            if self.rules.looks:
+                over = procedure.adaptive(self.table)
+            else:
+                procedure.look(self.table)
+            if all(estimates is None for estimates in procedure.estimates):
+                procedure.estimate_only(self.table)
+        pending = np.flatnonzero(procedure.pending[0])
+        over |= not len(pending)
+        still_open = {arm for i in pending for arm in arms_of(self.questions[int(i)])}
+        fitted = fit(cells) if cells else None
+        return StudyVerdicts(
+            effects=tuple(self._effect(i, over=over) for i in range(len(self.questions))),
+            sd=fitted.sd if fitted else None,
+            dof=fitted.dof if fitted else 0,
+            open=frozenset(set() if over else still_open),
+            detectable=self._detectable(),
+        )
+
+    def _effect(self, i: int, *, over: bool) -> EffectVerdict:
+        readings = self.procedure.readings
+        estimates = self.procedure.estimates[i]
+        adjusted = _number(self.procedure.adjusted()[0, i])
+        seeds = int(readings.seeds[0, i])
+        verdict = self._verdict(i)
+        noise = self._noise(i)
+        needed = None
+        if verdict is None and over and noise is not None and seeds >= MIN_SEEDS:
+            verdict = "inconclusive"
+            needed = seeds_needed(noise, self.rules.margin, self._target(i))
+            if needed is not None:
+                needed = max(needed, seeds + 1)
+        return EffectVerdict(
+            effect=Effect(
+                estimate=_number(readings.value[0, i]),
+                low=_number(readings.low[0, i]),
+                high=_number(readings.high[0, i]),
+                p=_number(readings.p[0, i]),
+                sampling_se=_sampling(estimates),
+            ),
+            p_holm=adjusted,
+            verdict=verdict,
+            real=adjusted is not None and adjusted < self.rules.level,
+            seeds_needed=needed,
+            seeds=seeds,
+            paired=self._paired(i, seeds),
+        )
+
+    def _verdict(self, i: int) -> Verdict | None:
+        if i not in self.procedure.primary and i not in self.procedure.interactions:
+            return "diverged"
+        readings = self.procedure.readings
+        decision = readings.decision[0, i]
+        if decision == EQUIVALENT:
+            return "equivalent"
+        if decision == DIFFERENT:
+            return "helps" if self.rules.sign * readings.value[0, i] > 0 else "hurts"
+        return None
+
+    def _paired(self, i: int, seeds: int) -> Effect | None:
+        """Return the effect with its own error term, from the seeds that its figures come from."""
+        if self.table is None or seeds < 2 or self.procedure.estimates[i] is None:
+            return None
+        question = self.questions[i]
+        counts = dict.fromkeys(arms_of(question), seeds)
+        result = own(self.table.first(counts) if self.rules.looks else self.table, question)
+        if result is None or self.table.spans_streams(question):
+            return None
+        half = float(result.half_width(nominal_alpha(0.05, seeds, self.rules.looks))[0])
+        value = float(result.value[0])
+        return Effect(value, value - half, value + half, float(result.p()[0]))
+
+    def _noise(self, i: int) -> Noise | None:
+        estimates = self.procedure.estimates[i]
+        if self.table is None or estimates is None or estimates.seeds < 2:
+            return None
+        question = self.questions[i]
+        variance = float(estimates.variance[0])
+        run_noise = spread(question) * variance / sum(w**2 for w in question.weights.values())
+        between = (_sampling(estimates) or 0.0) ** 2 - run_noise / estimates.seeds
+        dof = planning_dof(self.questions)[i]
+        if self.table.spans_streams(question):
+            dof = float(estimates.dof[0]) / (estimates.seeds - 1)
+        return Noise(
+            variance=variance,
+            dof=dof,
+            draws=len(question.parts),
+            spread=run_noise,
+            between_draws=max(0.0, between),
+        )
+
+    def _target(self, i: int, looks: tuple[int, ...] = ()) -> PowerTarget:
+        procedure = self.procedure
+        family = procedure.primary if i in procedure.primary else procedure.interactions
+        return PowerTarget(len(family), self.rules.level, self.rules.power, looks)
+
+    def _detectable(self) -> float | None:
+        """Return the smallest effect of the least precise change that is detected."""
+        looks = self.rules.looks
+        effects = []
+        for i in self.procedure.primary:
+            noise = self._noise(i)
+            if noise is not None and self.questions[i].kind == "change":
+                seeds = looks[-1] if looks else int(self.procedure.readings.seeds[0, i])
+                effects.append(smallest_found(noise, seeds, self._target(i, looks)))
+        return max(effects, default=None)
+
+
+def table_of(cells: Cells) -> Table:
+    """Return the table of one study, from its values by (arm, seed)."""
+    arms = list(dict.fromkeys(arm for arm, _ in cells))
+    seeds = sorted({seed for _, seed in cells})
+    values = np.full((1, len(arms), len(seeds)), np.nan)
+    row = {arm: i for i, arm in enumerate(arms)}
+    column = {seed: i for i, seed in enumerate(seeds)}
+    for (arm, seed), value in cells.items():
+        values[0, row[arm], column[seed]] = value
+    return Table(arms, values, ~np.isnan(values[0]))
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _sampling(estimates: Estimates | None) -> float | None:
+    if estimates is None or estimates.sampling_error is None:
+        return None
+    return float(estimates.sampling_error[0])
+
+
+def detectable(questions: Sequence[Question], seeds: int, sd: float, rules: Rules) -> float | None:
     """Return the smallest true effect at which every change is detected with the power of the
     rules, or None if there is no change.
 
     It is computed before any run, from the noise of one run: `sd`, about arm and seed means. There
-    are at least two `seeds` of each of the `arms`. Sampled orders are assumed to agree.
+    are at least two `seeds` of each arm. Sampled orders are assumed to agree.
     """
     primary = [question for question in questions if question.kind != "interaction"]
     target = PowerTarget(len(primary), rules.level, rules.power, rules.looks)
+    dof = planning_dof(questions)
     effects = []
-    for question in primary:
+    for i, question in enumerate(questions):
         if question.kind != "change":
             continue
         variance = sd**2 * sum(w**2 for w in question.weights.values())
-        noise = Noise(variance, arms - 1, len(question.parts), sd**2 * spread(question))
+        noise = Noise(variance, dof[i], len(question.parts), sd**2 * spread(question))
         effects.append(smallest_found(noise, seeds, target))
     return max(effects, default=None)

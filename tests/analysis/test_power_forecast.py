@@ -47,9 +47,9 @@ def residual_sd(values):
     return np.sqrt((rest**2).sum() / ((values.shape[0] - 1) * (values.shape[1] - 1)))
 
 
-def detectable(sd, arms, seeds, tests):
-    """The effect that a two-sided t test at 0.05 / tests finds with power 0.8."""
-    dof, error = (arms - 1) * (seeds - 1), sd * np.sqrt(2 / seeds)
+def detectable(sd, seeds, tests):
+    """The effect that a paired t test at 0.05 / tests finds with power 0.8."""
+    dof, error = seeds - 1, sd * np.sqrt(2 / seeds)
     critical = stats.t.ppf(1 - 0.025 / tests, dof)
     return error * optimize.brentq(lambda d: stats.nct.sf(critical, dof, d) - 0.8, 0, 50)
 
@@ -60,7 +60,7 @@ def test_a_plan_says_what_can_be_found_once_the_noise_is_known(trained, ablab):
     (content,) = json.loads(ablab("plan", "x.yaml", "seeds=6", "--json").stdout)["parts"]
     assert content["sd"] == pytest.approx(residual_sd(values))
     assert content["detectable_effect"] == pytest.approx(
-        detectable(residual_sd(values), 3, 6, 2), rel=1e-6
+        detectable(residual_sd(values), 6, 2), rel=1e-6
     )
     shown = " ".join(ablab("plan", "x.yaml", "seeds=6").stdout.split())
     assert (
@@ -68,7 +68,7 @@ def test_a_plan_says_what_can_be_found_once_the_noise_is_known(trained, ablab):
         "be detected with 80 % power"
     ) in shown
     assert f"from revision {revision})" in shown
-    planned_json = ablab("plan", "x.yaml", "seeds={start: 3, max: 6}", "--json").stdout
+    planned_json = ablab("plan", "x.yaml", "seeds={start: 4, max: 6}", "--json").stdout
     (adaptive,) = json.loads(planned_json)["parts"]
     # Looking several times has its price.
     assert adaptive["detectable_effect"] > content["detectable_effect"]
@@ -160,10 +160,10 @@ def test_each_part_is_foretold_from_its_own_noise(tmp_path, study_text, ablab):
     assert len(parts) == 2
     assert [part.sd for part in parts] == pytest.approx(sds)
     assert [part.effect for part in parts] == pytest.approx(
-        [detectable(sd, 3, 6, 2) for sd in sds], rel=1e-6
+        [detectable(sd, 6, 2) for sd in sds], rel=1e-6
     )
     # A part that was not there has no noise of its own, wherever it stands in the list.
-    moved = forecasts(tmp_path, "budgets=[{steps: 16}, {steps: 8}]")
+    moved = forecasts(tmp_path, "budgets=[{steps: 16}, {steps: 8}]", "seeds=6")
     assert moved[0] is None
     assert moved[1] is not None
     assert moved[1].sd == pytest.approx(sds[1])
@@ -237,4 +237,4 @@ def test_an_arm_twice_adds_no_degrees_of_freedom_and_no_test(tmp_path, study_tex
     (found,) = forecasts(tmp_path, "seeds=5")
     assert found is not None
     assert found.sd == pytest.approx(residual_sd(values))
-    assert found.effect == pytest.approx(detectable(found.sd, 2, 5, 1), rel=1e-6)
+    assert found.effect == pytest.approx(detectable(found.sd, 5, 1), rel=1e-6)

@@ -65,7 +65,7 @@ def test_its_trials_have_them_too(plan):
 def test_seeds_are_added_to_both_streams(write, tmp_path):
     arms = "arms: {a: gpt2, b: {model: gpt2, replicate: 1}}\n"
     file, home = (
-        write(arms, "margin: 0.00001\n", "{start: 2, max: 4}"),
+        write(arms, "margin: 0.00001\n", "{start: 4, max: 6}"),
         make_home(tmp_path / "home"),
     )
     session = Session(planned(Request(file, None, (), ()), home.root), home, Silent())
@@ -73,8 +73,8 @@ def test_seeds_are_added_to_both_streams(write, tmp_path):
     session.run(lambda context: executor)
     assert session.close([], complete=True) is None
     assert seeds_of(executor) == {
-        "a": [1, 2, 3, 4],
-        "b": [1_000_001, 1_000_002, 1_000_003, 1_000_004],
+        "a": [1, 2, 3, 4, 5, 6],
+        "b": [1_000_001 + n for n in range(6)],
     }
     (tracker,) = [t for t in session.trackers._trackers if type(t).__name__ == "OptunaTracker"]
     assert tracker._store is not None, (

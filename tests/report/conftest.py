@@ -11,7 +11,7 @@ from ablab.report.files import write_files
 from tests.report.realistic import TUNED, carry_out
 
 UNTUNED = "\n".join(line for line in TUNED.splitlines() if not line.startswith("tune")).replace(
-    "seeds: 3", "seeds: 2"
+    "seeds: 5", "seeds: 4"
 )
 
 
@@ -19,7 +19,7 @@ UNTUNED = "\n".join(line for line in TUNED.splitlines() if not line.startswith("
 def studies(
     tmp_path_factory: pytest.TempPathFactory, corpus: Path
 ) -> tuple[StudyRecord, StudyRecord]:
-    """A tuned fraction of sixteen arms on three seeds, and the same untuned on two."""
+    """A tuned fraction of sixteen arms on five seeds, and the same untuned on four."""
     folder = tmp_path_factory.mktemp("studies")
     made = []
     for name, text in (("tuned", TUNED), ("untuned", UNTUNED)):

@@ -131,7 +131,7 @@ design: {kind: fractional_factorial, resolution: 4}
 model: {layers: 3, width: 96, heads: 3, context: 128}
 data: {source: stdlib, tokenizer: {kind: byte}}
 budget: {flops: 8.0e+11}
-seeds: 3
+seeds: 5
 tune: {lr: [5.0e-4, 1.0e-3, 2.0e-3, 4.0e-3, 8.0e-3], trials: 5}
 recipe: {batch_tokens: 512, warmup: 0.1}
 """

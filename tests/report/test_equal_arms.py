@@ -151,48 +151,51 @@ def test_a_twin_changes_no_figure_of_the_others_and_equals_its_arm():
     values = {
         arm: np.array(own)
         for arm, own in {
-            "a": (2.5, 2.6, 2.55),
-            "b": (2.4, 2.51, 2.44),
-            "c": (2.6, 2.7, 2.69),
+            "a": (2.5, 2.6, 2.55, 2.55),
+            "b": (2.4, 2.51, 2.44, 2.45),
+            "c": (2.6, 2.7, 2.69, 2.65),
         }.items()
     }
     found = train(values, {"twin": "b", "same": "a"}).findings
     sd = residual(np.array(list(values.values())))
     assert found.sd == pytest.approx(sd)
-    assert found.dof == 4
+    assert found.dof == 6
     assert found.noise_floor == pytest.approx(np.std(values["a"], ddof=1))
     b, c, twin, same = found.effects
     assert (twin.estimate, twin.low, twin.p) == (b.estimate, b.low, b.p)
-    t = (values["b"] - values["a"]).mean() / (sd * np.sqrt(2 / 3))
-    assert b.p == pytest.approx(2 * stats.t.sf(abs(t), 4))
-    half = stats.t.isf(0.025, 4) * sd * np.sqrt(2 / 3)
-    assert (c.low, c.high) == pytest.approx(
-        tuple((values["c"] - values["a"]).mean() + half * np.array([-1, 1]))
-    )
+    assert b.p == pytest.approx(stats.ttest_rel(values["b"], values["a"]).pvalue)
+    interval = stats.ttest_rel(values["c"], values["a"]).confidence_interval(0.95)
+    assert (c.low, c.high) == pytest.approx((interval.low, interval.high))
     assert (same.estimate, same.verdict, same.missing) == (0.0, "equivalent", False)
 
 
 def test_an_unfinished_arm_weighs_on_no_verdict_of_a_fixed_study():
     """Neither on the error nor on the seeds; its own effect is told without a verdict."""
-    values = {"a": (2.5, 2.6, 2.55), "b": (2.4, 2.51, 2.44), "late": (9.0, 3.0, 5.0)}
+    values = {
+        "a": (2.5, 2.6, 2.55, 2.55),
+        "b": (2.4, 2.51, 2.44, 2.45),
+        "late": (9.0, 3.0, 5.0, 7.0),
+    }
     trained = train({arm: np.array(own) for arm, own in values.items()})
-    del trained.results["late/2"]
+    del trained.results["late/3"]
     found = trained.findings
     alone = np.array([values["a"], values["b"]])
-    assert (found.sd, found.dof) == (pytest.approx(residual(alone)), 2)
+    assert (found.sd, found.dof) == (pytest.approx(residual(alone)), 3)
     b, late = found.effects
     assert b.p == pytest.approx(stats.ttest_rel(values["b"], values["a"]).pvalue)
     assert b.p_holm == pytest.approx(min(1, 2 * b.p))  # it counts in Holm's procedure all the same
     assert b.verdict is not None
     assert (late.verdict, late.p_holm, late.missing, late.seeds_needed) == (None, None, True, None)
-    # On the two seeds that it has, adjusted for them by what the complete arms say of the seeds.
-    assert late.estimate == pytest.approx(
-        np.mean([9.0, 3.0]) - alone[:, :2].mean() + alone.mean() - np.mean(values["a"])
-    )
+    # On the three seeds that it has in common with the baseline.
+    assert late.estimate == pytest.approx(np.mean([9.0, 3.0, 5.0]) - alone[0, :3].mean())
 
 
 def test_an_absolute_margin_holds_where_the_baseline_has_no_mean():
-    values = {"a": (2.5, 2.6, 2.55), "b": (2.4, 2.51, 2.44), "c": (2.41, 2.50, 2.45)}
+    values = {
+        "a": (2.5, 2.6, 2.55, 2.55),
+        "b": (2.4, 2.51, 2.44, 2.45),
+        "c": (2.41, 2.50, 2.45, 2.44),
+    }
     trained = train({arm: np.array(own) for arm, own in values.items()}, margin=0.2)
     trained.change(contrasts=(change_between("c", "b"),))
     trained.diverge("a/0")
@@ -206,7 +209,8 @@ def test_an_absolute_margin_holds_where_the_baseline_has_no_mean():
 
 def test_equal_arms_that_diverged_are_not_equivalent():
     values = {
-        arm: np.array(own) for arm, own in {"a": (2.5, 2.6, 2.55), "b": (2.4, 2.51, 2.44)}.items()
+        "a": np.array([2.5, 2.6, 2.55, 2.55]),
+        "b": np.array([2.4, 2.51, 2.44, 2.45]),
     }
     trained = train(values, {"twin": "a", "third": "b"}, margin="0.5 %")
     same = change_between("third", "b", "same")

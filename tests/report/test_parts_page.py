@@ -16,7 +16,7 @@ from ablab.report.sentences import noise
 from tests.report.test_parts_report import summary_of  # noqa: F401
 
 BUDGETS = "budgets: [{steps: 4}, {steps: 8}]"
-ADAPTIVE = "{start: 2, max: 3, until: decided}"
+ADAPTIVE = "{start: 4, max: 5, until: decided}"
 
 
 @pytest.fixture
@@ -32,11 +32,11 @@ def made(summary_of):
 def test_each_part_tells_its_own_noise_margin_looks_and_what_was_equal(made):
     summary, page, markdown = made
     kinds = (
-        "error: run-to-run sd",
+        "noise: run-to-run sd",
         "noise floor",
         "is detected with 80 % power",
         "margin:",
-        "looks at 2, 3 seeds",
+        "looks at 4, 5 seeds",
         "seeds added where",
     )
     plain = re.sub(r"\\(.)", r"\1", markdown)
@@ -85,7 +85,7 @@ def test_no_id_is_given_twice(made):
 def test_what_was_spared_is_known_with_the_last_verdict(summary_of):
     summary, record = summary_of(BUDGETS, seeds=ADAPTIVE)
     runs = len(record.read().run_entries)
-    assert sum(part.spared for part in summary.parts) == 2 * 2 * 3 - runs
+    assert sum(part.spared for part in summary.parts) == 2 * 2 * 5 - runs
     key = record.read().parts[1].runs[0].key
     (record.home.root / "runs" / key / "result.json").unlink()
     open_ = summarise(record)

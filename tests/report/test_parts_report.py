@@ -47,7 +47,7 @@ def law(spec):
 
 @pytest.fixture
 def summary_of(tmp_path, study_text):
-    def call(parts, response=law, seeds=3, done=None):
+    def call(parts, response=law, seeds=4, done=None):
         text = study_text.replace("leave_one_out", "compare").replace("budget: {steps: 4}", parts)
         (tmp_path / "x.yaml").write_text(text.replace("seeds: 2", f"seeds: {seeds}"))
         home = make_home(tmp_path / "home")
@@ -90,11 +90,11 @@ def test_the_page_of_a_part_that_the_clock_ends(summary_of):
 def test_each_part_has_effects_and_arms_of_its_own(summary_of):
     summary, _ = summary_of(BUDGETS)
     assert summary.progress.complete
-    assert (summary.progress.runs, summary.progress.finished) == (24, 24)
+    assert (summary.progress.runs, summary.progress.finished) == (32, 32)
     assert [part.label for part in summary.parts] == ["steps 16", "steps 4", "steps 8", "steps 32"]
     for part in summary.parts:
         x = math.log10(part.arms[0].flops / 2.5e7)
-        assert part.arms[0].mean == pytest.approx(3.1 - 0.3 * x, abs=0.005)
+        assert part.arms[0].mean == pytest.approx(3.125 - 0.3 * x, abs=0.005)
         assert part.effects[0].estimate == pytest.approx(part.arms[1].mean - part.arms[0].mean)
     assert any("budget: 16 steps" in line for line in scope(summary.parts[0].content))
 
@@ -134,7 +134,7 @@ def test_a_crossing_within_the_error_is_no_finding_and_none_is_said(summary_of):
         """
         few = spec.batches.steps == 4
         return 3 + ("rope" in dict(spec.plugins)) * (
-            (0.01 if few else -0.01) + 0.1 * (spec.seed - 2)
+            (0.01 if few else -0.01) + 0.1 * (spec.seed - 2.5)
         )
 
     unclear, _ = summary_of("budgets: [{steps: 4}, {steps: 8}]", close)
@@ -238,17 +238,17 @@ def test_a_study_without_parts_says_nothing_of_them(summary_of):
 def test_an_unfinished_ladder_says_what_is_missing(summary_of):
     summary, record = summary_of(LADDER, done=lambda spec: spec.dims["width"] < 64)
     progress = summary.progress
-    assert (progress.complete, progress.finished, progress.runs) == (False, 12, 18)
+    assert (progress.complete, progress.finished, progress.runs) == (False, 16, 24)
     (effect,) = summary.across.ladder.outlooks
     assert effect.outlook.reason == "the effect has no value on the last rung"
     text = words(printed(summary))
-    assert "12 of 18 runs are done" in text
+    assert "16 of 24 runs are done" in text
     assert "llama: no forecast: the effect has no value on the last rung" in text
     assert "unfinished" in Path(write_report(summary, record)).read_text()
     nothing, _ = summary_of(LADDER, done=lambda spec: False)
     assert nothing.progress.finished == 0
     text = printed(nothing)
-    assert "0 of 18 runs are done" in text
+    assert "0 of 24 runs are done" in text
     assert "Rank of each arm" not in text
     assert "alike" not in text
 

@@ -9,38 +9,48 @@ import pytest
 
 from ablab.analysis.summarise import summarise
 from ablab.analysis.waterfall_steps import steps_of
+from ablab.records.study_content import RunEntry
 from ablab.report.figures.waterfall import caption, waterfall
 from tests.handmade import change_between, change_part, change_study, only_part
-from tests.report.test_report import finish, record  # noqa: F401
+from tests.report.test_report import ARMS, finish, record  # noqa: F401
+
+BASE = (2.50, 2.60, 2.55, 2.52, 2.58)
+MINE = (2.49, 2.61, 2.52, 2.53, 2.59)
+WORSE = (7.49, 7.61, 7.52, 7.53)
 
 
 def path(record, kind="path"):
-    """A path whose last step is decided at the first look, on two seeds; the first step takes a
-    third.
+    """A path whose last step is decided at the first look, on four seeds; the first step takes a
+    fifth.
     """
     contrasts = (
         change_between("mine <b>", "base", "first"),
         change_between("worse", "mine <b>", "last"),
         replace(change_between("worse", "base", "all"), kind="total"),
     )
-    runs = [run for run in only_part(record).runs if (run.arm, run.seed) != ("worse", 2)]
-    change_study(record, design={"kind": kind}, seeds={"start": 2, "max": 3})
+    runs = [
+        RunEntry(arm, seed, f"{i}{seed}")
+        for i, arm in enumerate(ARMS)
+        for seed in range(5)
+        if (arm, seed) != ("worse", 4)
+    ]
+    change_study(record, design={"kind": kind}, seeds={"start": 4, "max": 5})
     change_part(record, runs=tuple(runs), contrasts=contrasts)
-    finish(
-        record, {"base": (2.50, 2.60, 2.55), "mine <b>": (2.49, 2.61, 2.52), "worse": (7.49, 7.61)}
-    )
+    finish(record, {"base": BASE, "mine <b>": MINE, "worse": WORSE})
     return summarise(record)
 
 
 def test_a_path_sums_exactly_though_a_step_was_decided_earlier(record):
     summary = path(record).parts[0]
-    assert [effect.seeds for effect in summary.effects] == [3, 2, 2]
+    assert [effect.seeds for effect in summary.effects] == [5, 4, 4]
     found = steps_of(summary)
     assert found is not None
-    # The value that is missing: (3 × 15.1 + 3 × 5.07 − 30.37) / 4; the plain means of the looks do
-    # not sum.
-    worse = (7.49 + 7.61 + (3 * 15.1 + 3 * 5.07 - 30.37) / 4) / 3
-    base, mine = np.mean([2.50, 2.60, 2.55]), np.mean([2.49, 2.61, 2.52])
+    # The value that is missing, from the totals of its arm, its seed and the whole table; the plain
+    # means of the looks do not sum.
+    total = sum(BASE) + sum(MINE) + sum(WORSE)
+    missing = (3 * sum(WORSE) + 5 * (BASE[4] + MINE[4]) - total) / ((3 - 1) * (5 - 1))
+    worse = (sum(WORSE) + missing) / 5
+    base, mine = np.mean(BASE), np.mean(MINE)
     assert [step.estimate for step in found.changes] == pytest.approx([mine - base, worse - mine])
     assert not any(step.rest for step in found.changes)
     assert found.first + sum(step.estimate for step in found.changes) == pytest.approx(
@@ -51,7 +61,7 @@ def test_a_path_sums_exactly_though_a_step_was_decided_earlier(record):
         summary.effects[1].low,
         summary.effects[1].high,
     )
-    assert "decided at an earlier look has that look's estimate and interval." in caption(found)
+    assert "of the seeds that all of its arms have." in caption(found)
 
 
 def test_captions_are_sentences(record):
@@ -80,5 +90,5 @@ def test_only_designs_whose_changes_may_interact_have_a_rest(record):
 
 def test_a_step_of_a_diverged_arm_leaves_no_waterfall(record):
     path(record)
-    finish(record, {"mine <b>": (2.49, 2.61, 2.52)}, diverged={("mine <b>", 0)})
+    finish(record, {"mine <b>": MINE}, diverged={("mine <b>", 0)})
     assert steps_of(summarise(record).parts[0]) is None

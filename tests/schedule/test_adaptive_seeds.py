@@ -64,16 +64,16 @@ def spared(session):
     return part.spared
 
 
-ADAPTIVE = "{start: 3, max: 12, until: decided}"
+ADAPTIVE = "{start: 4, max: 12, until: decided}"
 
 
 @pytest.mark.slow
 def test_a_large_effect_stops_at_the_start(carry_out):
     session, executor, _ = carry_out(ADAPTIVE, "arms: {base: gpt2, far: gpt2 + rope}\n")
-    assert seeds_of(executor) == {"base": [1, 2, 3], "far": [1, 2, 3]}
+    assert seeds_of(executor) == {"base": [1, 2, 3, 4], "far": [1, 2, 3, 4]}
     expected = session.planned.plan.expected
-    assert (expected.runs, expected.most) == (6, 6)
-    assert spared(session) == 18
+    assert (expected.runs, expected.most) == (8, 8)
+    assert spared(session) == 16
     assert session.record.read().parts[0].baseline == "base"
     assert summarise(session.record).progress.complete
     assert session.missing == 0
@@ -83,12 +83,12 @@ def test_a_large_effect_stops_at_the_start(carry_out):
 def test_only_the_open_arm_and_the_baseline_get_more(carry_out):
     session, executor, _ = carry_out(ADAPTIVE, more="margin: 0.001\n")
     seeds = seeds_of(executor)
-    assert seeds["far"] == [1, 2, 3]
+    assert seeds["far"] == [1, 2, 3, 4]
     assert seeds["base"] == seeds["near"] == list(range(1, 13))
-    assert spared(session) == 9
-    assert session.display.expected == 18  # 27 in all, of which nine were known
+    assert spared(session) == 8
+    assert session.display.expected == 16  # 28 in all, of which twelve were known
     now = StatusReader(session.record).read()
-    assert (now.runs.total, now.may_come, now.settled) == (27, 0, True)
+    assert (now.runs.total, now.may_come, now.settled) == (28, 0, True)
 
 
 def test_nothing_within_a_wide_margin_ends_as_equivalent_before_the_most(carry_out):
@@ -97,7 +97,7 @@ def test_nothing_within_a_wide_margin_ends_as_equivalent_before_the_most(carry_o
     )
     seeds = seeds_of(executor)
     assert seeds["base"] == seeds["near"]
-    assert 3 <= len(seeds["base"]) < 12
+    assert 4 <= len(seeds["base"]) < 12
 
 
 @pytest.mark.slow
@@ -107,13 +107,13 @@ def test_looks_are_at_the_planned_numbers_whatever_else_is_recorded(carry_out):
     assert len(fixed.trained) == 24
     session, executor, _ = carry_out(ADAPTIVE, "arms: {base: gpt2, far: gpt2 + rope}\n")
     assert executor.trained == []
-    assert len(session.planned.plan.runs) == 6
+    assert len(session.planned.plan.runs) == 8
 
 
 def test_arms_of_equal_value_share_what_is_added(carry_out):
     """Nothing is handed out twice, or counted so."""
     arms = "arms: {base: gpt2, twin: gpt2, near: gpt2 + rmsnorm}\n"
-    session, executor, _ = carry_out("{start: 2, max: 4}", arms, more="margin: 0.001\n")
+    session, executor, _ = carry_out("{start: 4, max: 6}", arms, more="margin: 0.001\n")
     trained = len(executor.trained)
     assert trained == len({spec.key for spec in executor.trained})
     expected = session.planned.plan.expected
@@ -122,30 +122,30 @@ def test_arms_of_equal_value_share_what_is_added(carry_out):
         sum(run.arm == arm for run in session.planned.plan.runs) for arm in ("base", "twin", "near")
     ]
     assert trained == max(counts[0], counts[1]) + counts[2]
-    assert spared(session) == 8 - trained
+    assert spared(session) == 12 - trained
 
 
 def test_a_factorial_adds_all_its_arms(carry_out):
     design = "factorial, changes: [rmsnorm, no_bias]"
     session, executor, _ = carry_out(
-        "{start: 2, max: 4}", "from: gpt2\n", more="margin: 0.0001\n", design=design
+        "{start: 4, max: 6}", "from: gpt2\n", more="margin: 0.0001\n", design=design
     )
-    assert list(seeds_of(executor).values()) == [[1, 2, 3, 4]] * 4
+    assert list(seeds_of(executor).values()) == [[1, 2, 3, 4, 5, 6]] * 4
     assert session.record.read().parts[0].baseline == "gpt2"
 
 
 @pytest.mark.slow
 def test_a_driver_that_was_cut_off_anywhere_goes_on_the_same(carry_out, tmp_path):
     more = "margin: 0.001\n"
-    _, whole, _ = carry_out("{start: 2, max: 7}", more=more)
+    _, whole, _ = carry_out("{start: 4, max: 7}", more=more)
     keys = [spec.key for spec in whole.trained]
     for lost in (1, 5, 9, len(keys) - 1):
         for key in keys[lost:]:
             (tmp_path / "home" / "runs" / key / "result.json").unlink()
-        _, again, tally = carry_out("{start: 2, max: 7}", more=more)
+        _, again, tally = carry_out("{start: 4, max: 7}", more=more)
         assert sorted(spec.key for spec in again.trained) == sorted(keys[lost:])
         assert tally.trained == len(keys) - lost
-    _, nothing, _ = carry_out("{start: 2, max: 7}", more=more)
+    _, nothing, _ = carry_out("{start: 4, max: 7}", more=more)
     assert nothing.trained == []
 
 
@@ -165,26 +165,26 @@ class FailsOnce(StandIn):
 @pytest.mark.slow
 def test_a_failed_run_holds_the_decision_until_it_is_there(carry_out):
     more = "margin: 0.001\n"
-    session, executor, tally = carry_out("{start: 3, max: 4}", more=more, trainer=FailsOnce)
-    assert len(executor.trained) == 9
+    session, executor, tally = carry_out("{start: 4, max: 5}", more=more, trainer=FailsOnce)
+    assert len(executor.trained) == 12
     assert len(tally.failed) == 1
     expected = session.planned.plan.expected
-    assert (expected.runs, expected.most) == (9, 12)
+    assert (expected.runs, expected.most) == (12, 15)
     assert not summarise(session.record).progress.complete
     assert StatusReader(session.record).read().may_come == 3
     session.reset()
-    _, again, _ = carry_out("{start: 3, max: 4}", more=more)
-    assert seeds_of(again) == {"far": [2], "base": [4], "near": [4]}
+    _, again, _ = carry_out("{start: 4, max: 5}", more=more)
+    assert seeds_of(again) == {"far": [2], "base": [5], "near": [5]}
 
 
 def test_a_cancelled_run_holds_it_too_and_the_others_are_trained(carry_out, tmp_path):
-    session, _, _ = carry_out("{start: 2, max: 3}", more="margin: 0.001\n")
+    session, _, _ = carry_out("{start: 4, max: 5}", more="margin: 0.001\n")
     first = session.planned.plan.runs[0]
     for run in session.planned.plan.runs:
         (tmp_path / "home" / "runs" / run.key / "result.json").unlink()
     Record(tmp_path / "home", first.key).stop.request("enough")
-    _, again, tally = carry_out("{start: 2, max: 3}", more="margin: 0.001\n")
-    assert len(again.trained) == 5
+    _, again, tally = carry_out("{start: 4, max: 5}", more="margin: 0.001\n")
+    assert len(again.trained) == 11
     assert list(tally.stopped) == [first.key]
 
 
@@ -197,15 +197,15 @@ def test_a_diverged_arm_gets_no_more_seeds(carry_out):
             else response(spec)
         )
 
-    _, executor, _ = carry_out("{start: 3, max: 5}", response=diverging, more="margin: 0.001\n")
+    _, executor, _ = carry_out("{start: 4, max: 6}", response=diverging, more="margin: 0.001\n")
     seeds = seeds_of(executor)
-    assert seeds["far"] == [1, 2, 3]
-    assert seeds["near"] == seeds["base"] == [1, 2, 3, 4, 5]
+    assert seeds["far"] == [1, 2, 3, 4]
+    assert seeds["near"] == seeds["base"] == [1, 2, 3, 4, 5, 6]
 
 
 def test_where_all_arms_diverge_nothing_follows(carry_out):
     _, executor, _ = carry_out(ADAPTIVE, response=lambda spec: replace(result(9.9), diverged=True))
-    assert len(executor.trained) == 9
+    assert len(executor.trained) == 12
 
 
 @pytest.mark.slow
@@ -215,17 +215,17 @@ def test_the_best_recipes_of_a_tuning_are_confirmed_adaptively(carry_out, tmp_pa
     def bowl(spec):
         return response(spec) + (spec.recipe["lr"] > 1e-3)
 
-    session, executor, _ = carry_out("{start: 2, max: 4}", response=bowl, more=more)
+    session, executor, _ = carry_out("{start: 4, max: 6}", response=bowl, more=more)
     runs = [spec for spec in executor.trained if spec.trial is None]
     assert {spec.recipe["lr"] for spec in runs} == {1e-3}
     seeds = {arm: sorted(s.seed for s in runs if s.arm == arm) for arm in ("base", "far", "near")}
-    assert seeds == {"base": [1, 2, 3, 4], "far": [1, 2], "near": [1, 2, 3, 4]}
+    assert seeds == {"base": [1, 2, 3, 4, 5, 6], "far": [1, 2, 3, 4], "near": [1, 2, 3, 4, 5, 6]}
     assert summarise(session.record).progress.complete
     keys = [spec.key for spec in executor.trained]
     for lost in (3, 8, 13):
         for key in keys[lost:]:
             (tmp_path / "home" / "runs" / key / "result.json").unlink()
-        _, again, _ = carry_out("{start: 2, max: 4}", response=bowl, more=more)
+        _, again, _ = carry_out("{start: 4, max: 6}", response=bowl, more=more)
         assert sorted(spec.key for spec in again.trained) == sorted(keys[lost:])
 
 
@@ -249,23 +249,23 @@ def test_a_plan_says_what_there_is_at_least_and_at_most(ablab, tmp_path, study_t
     ("seeds", "more", "message"),
     [
         (
-            "{start: 1, max: 4}",
+            "{start: 3, max: 9}",
             "",
-            "x.yaml:8:9: seeds.start: Input should be greater than or equal to 2, not 1",
+            "x.yaml:8:9: seeds.start: Input should be greater than or equal to 4, not 3",
         ),
-        ("{start: 3, max: 3}", "", "x.yaml:8:1: seeds: max 3 is not above start 3"),
-        ("{start: 3}", "", "seeds.max: Field required"),
+        ("{start: 4, max: 4}", "", "x.yaml:8:1: seeds: max 4 is not above start 4"),
+        ("{start: 4}", "", "seeds.max: Field required"),
         (
-            "{start: 3, max: 5, until: done}",
+            "{start: 4, max: 5, until: done}",
             "",
             "x.yaml:8:27: seeds.until: Input should be 'decided', not 'done'",
         ),
-        ("{start: 3, most: 5}", "", "seeds.most: no key named 'most'"),
+        ("{start: 4, most: 5}", "", "seeds.most: no key named 'most'"),
         ("3", "margin: 0\n", "x.yaml:11:1: margin: a number above 0"),
         ("3", "margin: -1 %\n", "x.yaml:11:1: margin: a number above 0"),
         ("3", "margin: half\n", "x.yaml:11:1: margin: a number above 0"),
         (
-            "{start: 3, max: 9}",
+            "{start: 4, max: 9}",
             "tune: {lr: [1.0e-3, 2.0e-3], trials: 2, seed: 9}\n",
             "tune.seed: seed 9 is used by the trials",
         ),
@@ -321,9 +321,9 @@ def test_a_twin_brings_no_verdict_forward(tmp_path, study_text, salt):
 def test_runs_are_spared_once_all_verdicts_are_there(carry_out):
     session, executor, _ = carry_out(ADAPTIVE, "arms: {base: gpt2, far: gpt2 + rope}\n")
     (done,) = summarise(session.record).parts
-    assert done.spared == 18
+    assert done.spared == 16
     assert any(
-        line.startswith("seeds added where verdicts were open: 18 runs fewer than 12")
+        line.startswith("seeds added where verdicts were open: 16 runs fewer than 12")
         for line in sentences.noise(done)
     )
     (session.home.root / "runs" / executor.trained[-1].key / "result.json").unlink()

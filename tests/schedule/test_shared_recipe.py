@@ -144,8 +144,8 @@ def test_without_such_a_point_there_is_none_and_a_note_says_so(carry_out):
 
 
 def test_adaptive_seeds_give_it_the_first_seeds_alone(carry_out):
-    session, _ = carry_out(LISTED, seeds="{start: 2, max: 4}", more="margin: 0.00001\n")
-    assert [run.seed for run in shared_runs(session).runs] == [1, 2, 1, 2]
+    session, _ = carry_out(LISTED, seeds="{start: 4, max: 6}", more="margin: 0.00001\n")
+    assert [run.seed for run in shared_runs(session).runs] == [1, 2, 3, 4, 1, 2, 3, 4]
     assert summarise(session.record).progress.complete
     assert session.missing == 0
 

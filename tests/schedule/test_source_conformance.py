@@ -58,7 +58,7 @@ class TestListed(Conformance):
 
 class TestGrowing(Conformance):
     kind = AdaptiveSeedsSource
-    changes = (("seeds: 2", "seeds: {start: 3, max: 6, until: decided}"),)
+    changes = (("seeds: 2", "seeds: {start: 4, max: 6, until: decided}"),)
 
 
 class TestTuned(Conformance):

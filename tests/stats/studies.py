@@ -7,7 +7,6 @@ import numpy as np
 from ablab.arch.composition.registry import load_registry
 from ablab.design.build import Contrast, lay_out
 from ablab.spec.study import load_study
-from ablab.stats.verdicts import judge
 
 HEAD = "budget: {steps: 5}\nmodel: {layers: 1, width: 16, heads: 2, context: 16}\n"
 FOUR = "[rope, swiglu, no_bias, rmsnorm]"
@@ -68,30 +67,9 @@ def run(rng, means, seeds, sd=1.0):
     }
 
 
-def adaptively(rng, means, questions, rules):
-    """A study that trains what is open, look after look: (cells, judgement at its end)."""
-    drawn = run(rng, means, rules.looks[-1])
-    cells = {key: value for key, value in drawn.items() if key[1] <= rules.looks[0]}
-    judgement = judge(cells, questions, rules)
-    for n in rules.looks[1:]:
-        if not judgement.open:
-            break
-        cells |= {
-            key: value for key, value in drawn.items() if key[0] in judgement.open and key[1] <= n
-        }
-        judgement = judge(cells, questions, rules)
-    assert not judgement.open
-    return cells, judgement
-
-
 def truth(question, means):
     """The contrast of the true means."""
     return sum(weight * means[arm] for arm, weight in question.weights.items())
-
-
-def declared(judged):
-    """Whether a difference is claimed."""
-    return judged.verdict in ("helps", "hurts") or (judged.verdict == "equivalent" and judged.real)
 
 
 def change(arm, base="a"):

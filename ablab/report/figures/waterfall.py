@@ -37,9 +37,9 @@ _REST = (
     "together."
 )
 _VERDICTS = {
-    "an earlier look": (
-        "Bars are drawn from all seeds; a verdict that was decided at an earlier look has that "
-        "look's estimate and interval."
+    "common seeds": (
+        "Bars are drawn from all seeds; an effect has the estimate and the interval of the seeds "
+        "that all of its arms have."
     ),
     "complete arms": (
         "Bars are drawn from all runs so far; a verdict has the estimate and the interval of the "

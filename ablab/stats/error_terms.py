@@ -1,0 +1,272 @@
+"""The error terms of contrasts within seeds, for many studies at once.
+
+A contrast Σ weight × arm has one value per seed, which holds whatever a seed does to all arms
+alike, arms of unequal variance and a seed that interacts with the change. Three error terms follow
+from these values:
+
+*Own.* The standard error of their mean, with seeds − 1 degrees of freedom: a paired t test for two
+arms. It holds for every pattern of variances.
+
+*Moderated.* Changes that weigh the same arms by equal amounts, as the main effects of a factorial
+do, have equal variances unless a seed interacts with one of them. Each variance is shrunk towards
+the common one by an empirical Bayes estimate with d₀ more degrees of freedom, which are found from
+the spread of the variances themselves (Smyth 2004, equations 4 and 6–10). A change whose variance
+stands out from the mean of the others (F test, p < 0.25) keeps its own.
+
+*Between streams.* Arms without a common seed are compared by Welch's t (1947), with Satterthwaite's
+degrees of freedom (1946), on the values of each stream.
+
+Arrays have the shape `(studies, ...)`; a real study is the only one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+from scipy.sparse.csgraph import connected_components
+
+from ablab.stats.effects import Question
+
+# The p-value of the F test below which a change keeps its own variance.
+STANDS_OUT = 0.25
+# With fewer changes their variances say too little about their spread.
+_MIN_CHANGES = 3
+# A power of 80 % needs an effect as large as with this many degrees of freedom per seed, by
+# simulation of 3 and of 6 changes at 4 to 12 seeds: a quarter of the changes keep their own
+# variance. (`python -m benchmarks.error_rates` prints the power itself.)
+_MODERATED_DOF = 1.2
+_MOST_PRIOR_DOF = 1000.0
+# ψ₁(x) at these x, descending, for its inverse by interpolation.
+_TRIGAMMA_X = np.geomspace(0.05, _MOST_PRIOR_DOF / 2, 4000)
+_TRIGAMMA = special.polygamma(1, _TRIGAMMA_X)
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Estimates of one contrast in each study; all arrays `(studies,)`.
+
+    `error` is the standard error and `dof` its degrees of freedom; both are NaN where there are too
+    few seeds. `variance` is that of the contrast in a single seed, without the error of sampled
+    orders. `sampling_error` is the part of the error that is due to sampling orders, or None.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    dof: np.ndarray
+    variance: np.ndarray
+    seeds: int
+    sampling_error: np.ndarray | None = None
+
+    def p(self) -> np.ndarray:
+        """Return the two-sided p-values, by Student's t."""
+        return np.minimum(1.0, 2 * self._tail(-np.abs(self.value)))
+
+    def p_equivalence(self, margin: float) -> np.ndarray:
+        """Return the p-values of two one-sided tests that the contrast lies within ± margin
+        (Schuirmann 1987): the larger of the two.
+        """
+        return self._tail(np.abs(self.value) - margin)
+
+    def half_width(self, alpha: float) -> np.ndarray:
+        """Return half the width of the interval of level 1 − `alpha`."""
+        equal = len(self.dof) > 0 and self.dof.min() == self.dof.max()
+        dof = self.dof[0] if equal else self.dof  # the quantile is slow
+        return special.stdtrit(dof, 1 - alpha / 2) * self.error
+
+    def _tail(self, distance: np.ndarray) -> np.ndarray:
+        """Return the probability that t lies below `distance / error`."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = np.where(distance == 0, 0.0, distance / self.error)
+        return np.where(np.isnan(self.error), np.nan, special.stdtr(self.dof, t))
+
+
+class Table:
+    """The values of an arm on a seed in each study, `(studies, arms, seeds)`.
+
+    `present` `(arms, seeds)` states which runs there are, in all studies alike. Arms with a seed in
+    common, directly or through other arms, form a stream.
+    """
+
+    def __init__(self, arms: Sequence[str], values: np.ndarray, present: np.ndarray) -> None:
+        self.index = {arm: i for i, arm in enumerate(arms)}
+        self.values = values
+        self.present = present
+        self.streams = _streams(present)
+
+    def spans_streams(self, question: Question) -> bool:
+        """Return whether a question compares arms without a common seed."""
+        arms = [self.index[arm] for arm, weight in question.weights.items() if weight]
+        return len(set(self.streams[arms].tolist())) > 1
+
+    def first(self, counts: Mapping[str, int]) -> "Table":
+        """Return the table of the first seeds of each arm's stream."""
+        present = np.zeros_like(self.present)
+        for arm, count in counts.items():
+            i = self.index[arm]
+            seeds = np.flatnonzero(self.present[self.streams == self.streams[i]].any(0))[:count]
+            present[i, seeds] = self.present[i, seeds]
+        return Table(list(self.index), self.values, present)
+
+    def complete(self, arm: str, count: int) -> bool:
+        """Return whether an arm has the first `count` seeds of its stream."""
+        i = self.index.get(arm)
+        if i is None or not self.present[i].any():
+            return False
+        seeds = np.flatnonzero(self.present[self.streams == self.streams[i]].any(0))[:count]
+        return len(seeds) == count and bool(self.present[i, seeds].all())
+
+    def per_seed(self, weights: Mapping[str, float]) -> list[np.ndarray]:
+        """Return the contrast's values by seed, `(studies, seeds)`, for each stream that it spans.
+
+        Only seeds that all of its arms in the stream have count.
+        """
+        rows = np.array([self.index[arm] for arm, weight in weights.items() if weight])
+        sizes = np.array([weight for weight in weights.values() if weight])
+        values = []
+        for stream in dict.fromkeys(self.streams[rows].tolist()):
+            inside = self.streams[rows] == stream
+            arms = rows[inside]
+            seeds = np.flatnonzero(self.present[arms].all(0))
+            part = self.values[:, arms[:, None], seeds[None, :]]
+            values.append(np.einsum("a,san->sn", sizes[inside], part))
+        return values
+
+
+def estimate_all(table: Table, questions: Sequence[Question]) -> list[Estimates | None]:
+    """Return the estimates of each question, with moderated errors where they apply; None for a
+    question that the runs cannot answer.
+    """
+    results = [own(table, question) for question in questions]
+    for group in _groups(questions):
+        members = [(i, r) for i in group if (r := results[i]) is not None]
+        if len(members) >= _MIN_CHANGES and members[0][1].seeds > 1:
+            moderated = _moderated([result for _, result in members])
+            for (i, _), result in zip(members, moderated, strict=True):
+                results[i] = result
+    return results
+
+
+def planning_dof(questions: Sequence[Question]) -> list[float]:
+    """Return the degrees of freedom that each seed after the first adds to each question's error
+    term, for forecasts of its power within one stream.
+    """
+    dof = [1.0] * len(questions)
+    for i in (i for group in _groups(questions) for i in group):
+        dof[i] = _MODERATED_DOF
+    return dof
+
+
+def own(table: Table, question: Question) -> Estimates | None:
+    """Return the estimates of a question with its own error term; None if an arm has no run."""
+    arms = [arm for arm, weight in question.weights.items() if weight]
+    if not all(arm in table.index and table.present[table.index[arm]].any() for arm in arms):
+        return None
+    streams = table.per_seed(question.weights)
+    counts = [values.shape[1] for values in streams]
+    if not streams or min(counts) == 0:
+        return None
+    value = sum((values.mean(1) for values in streams), np.zeros(len(table.values)))
+    sampling = _sampling_error(table, question)
+    if min(counts) < 2:
+        unknown = np.full_like(value, np.nan)
+        return Estimates(value, unknown, unknown, unknown, min(counts), sampling)
+    variances = [values.var(1, ddof=1) for values in streams]
+    squares = [v / n for v, n in zip(variances, counts, strict=True)]
+    terms = [
+        (square, np.full_like(value, n - 1.0)) for square, n in zip(squares, counts, strict=True)
+    ]
+    if sampling is not None:
+        terms.append((sampling**2, np.full_like(value, len(question.parts) - 1.0)))
+    error, dof = _satterthwaite(terms)
+    return Estimates(value, error, dof, np.sum(variances, axis=0), min(counts), sampling)
+
+
+def _satterthwaite(
+    terms: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the standard error and the degrees of freedom of a sum of variances, each with its
+    degrees of freedom (Satterthwaite 1946).
+
+    They are rounded down: with four seeds on either side and one variance far above the other, the
+    estimate is too high on average, and seven arms would err in 6.1 % of studies.
+    """
+    total = np.sum([variance for variance, _ in terms], axis=0)
+    if len(terms) == 1:
+        return np.sqrt(total), terms[0][1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        dof = total**2 / np.sum([variance**2 / dof for variance, dof in terms], axis=0)
+    fewest = np.min([dof for _, dof in terms], axis=0)
+    return np.sqrt(total), np.where(total > 0, np.floor(dof + 1e-9), fewest)
+
+
+def _sampling_error(table: Table, question: Question) -> np.ndarray | None:
+    """Return the standard error due to sampling orders; it is conservative, since the noise of the
+    arms is part of the spread of the draws.
+    """
+    if len(question.parts) < 2:
+        return None
+    draws = np.stack([np.sum([v.mean(1) for v in table.per_seed(p)], 0) for p in question.parts])
+    return draws.std(0, ddof=1) / np.sqrt(len(draws))
+
+
+def _groups(questions: Sequence[Question]) -> list[list[int]]:
+    """Return groups of questions of one kind that weigh the same arms by equal amounts."""
+    groups: dict[tuple[str, frozenset[str], float], list[int]] = {}
+    for i, question in enumerate(questions):
+        sizes = {arm: abs(weight) for arm, weight in question.weights.items() if weight}
+        if not sizes or question.parts or question.kind == "total":
+            continue
+        if np.ptp(list(sizes.values())) <= 1e-9 * max(sizes.values()):
+            size = round(float(next(iter(sizes.values()))), 12)
+            groups.setdefault((question.kind, frozenset(sizes), size), []).append(i)
+    return [group for group in groups.values() if len(group) >= _MIN_CHANGES]
+
+
+def _moderated(results: Sequence[Estimates]) -> list[Estimates]:
+    """Return the estimates of a group with moderated error terms."""
+    variances = np.stack([result.variance for result in results], axis=1)
+    seeds = results[0].seeds
+    dof = seeds - 1.0
+    count = len(results)
+    prior, prior_dof = _prior(variances, dof)
+    moderated = (prior_dof * prior + dof * variances) / (prior_dof + dof)
+    total_dof = np.minimum(prior_dof + dof, count * dof) * np.ones(count)
+    others = (variances.sum(1, keepdims=True) - variances) / (count - 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alone = special.fdtrc(dof, dof * (count - 1), variances / others) < STANDS_OUT
+    # A variance of zero has no logarithm: nothing can be said about the spread.
+    alone |= (variances <= 0).any(1, keepdims=True)
+    variance = np.where(alone, variances, moderated)
+    degrees = np.where(alone, dof, total_dof)
+    return [
+        Estimates(
+            result.value,
+            np.sqrt(variance[:, i] / seeds),
+            degrees[:, i],
+            variance[:, i],
+            seeds,
+        )
+        for i, result in enumerate(results)
+    ]
+
+
+def _prior(variances: np.ndarray, dof: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the prior variance and its degrees of freedom, `(studies, 1)` each, by the moments of
+    the log variances `(studies, changes)` (Smyth 2004, section 6.2).
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(variances) - special.digamma(dof / 2) + np.log(dof / 2)
+    mean = logs.mean(1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        excess = logs.var(1, ddof=1, keepdims=True) - special.polygamma(1, dof / 2)
+    # np.interp needs ascending abscissae; no excess of spread means equal variances.
+    half = np.interp(-np.maximum(excess, _TRIGAMMA[-1]), -_TRIGAMMA, _TRIGAMMA_X)
+    prior = np.exp(mean + special.digamma(half) - np.log(half))
+    return prior, 2 * half
+
+
+def _streams(present: np.ndarray) -> np.ndarray:
+    """Return the number of each arm's stream, `(arms,)`."""
+    linked = (present.astype(int) @ present.T.astype(int)) > 0
+    return connected_components(linked, directed=False)[1]
