@@ -50,7 +50,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def store(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
-    data = TextData(source="text", files=[str(corpus / "*.txt")], tokenizer=BpeTokenizer(vocab=300))
+    data = TextData(
+        source="text",
+        files=[str(corpus / "*.txt")],
+        tokenizer=BpeTokenizer(vocab=300),
+        holdout=0.02,
+    )
     return prepare(data, tmp_path_factory.mktemp("tokens"))
 
 

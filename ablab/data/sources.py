@@ -64,7 +64,9 @@ def fingerprint(data: StdlibData | TextData | HubData) -> str:
         digest.update(path.read_bytes())
     if isinstance(data, HubData):
         digest.update(
-            data.model_dump_json(exclude={"tokenizer", "holdout", "holdout_bytes"}).encode()
+            data.model_dump_json(
+                exclude={"tokenizer", "holdout", "holdout_bytes", "window_bytes"}
+            ).encode()
         )
     return digest.hexdigest()
 

@@ -69,12 +69,19 @@ class _Data(_Spec):
 
     tokenizer: Tokenizer = BpeTokenizer()
     """The tokenizer of every arm, unless an arm's plugins choose another."""
-    holdout: Annotated[float, Field(gt=0, le=0.3)] = 0.02
-    """Share of the corpus, in bytes, held out for validation. The test split takes the same share
-    again.
+    holdout: Annotated[float, Field(gt=0, le=0.3)] = 0.1
+    """Share of the corpus, in bytes, whose documents are held out for validation. The test split
+    takes the same share again. Fewer documents are held out if one window of each is enough for
+    `holdout_bytes`.
     """
-    holdout_bytes: Annotated[int, Field(ge=1)] = 1_000_000
-    """Upper limit on the size of the validation split and of the test split, in bytes each."""
+    holdout_bytes: Annotated[int, Field(ge=1)] = 65_536
+    """About how much held-out text is scored, in bytes of validation and of the test each: windows
+    of all held-out documents, or all of their text if there is no more.
+    """
+    window_bytes: Annotated[int, Field(ge=64)] = 1024
+    """About how many bytes a window of held-out text has. A model sees no text before the window:
+    for a long context, give several times the bytes of the context.
+    """
 
 
 class StdlibData(_Data):

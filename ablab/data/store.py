@@ -1,9 +1,10 @@
 """The token store: a corpus that is tokenized once, as memory-mapped arrays with a manifest, for
 all runs.
 
-Documents are ordered by the hash of their text. The first ones form the validation split and the
-next ones the test split, each up to its share of the bytes; the rest is the training split. Every
-document is preceded by an end-of-text token.
+Documents are ordered by the hash of their text. The first ones are held out for validation and the
+next ones for the test, each up to its share of the bytes; the rest is the training split. The
+validation and test splits hold windows of their documents. Every training document and every window
+is preceded by an end-of-text token.
 """
 
 import hashlib
@@ -11,9 +12,10 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,20 +23,27 @@ from ablab.data import sources, tokenizers
 from ablab.data.sources import Row
 from ablab.data.spec import HubData, StdlibData, TextData
 from ablab.data.tokenizers import Encoding
+from ablab.data.windows import sample_windows
 from ablab.errors import UserError
 
-_VERSION = 1
+_VERSION = 2
 SPLITS = ("val", "test", "train")
 
 
 @dataclass(frozen=True)
 class Split:
-    """The sizes of a split. `bytes` is the size of its documents as UTF-8 text."""
+    """The sizes of a split. `bytes` is the size of its text in UTF-8: of its documents, or of their
+    windows.
+
+    `windows` holds the document, by index, and the bytes of each window of a held-out split. It is
+    empty for the training split, and in stores of versions of ablab that scored whole documents.
+    """
 
     tokens: int
     bytes: int
     documents: int
     sha256: str
+    windows: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,7 @@ def store_fingerprint(data: StdlibData | TextData | HubData) -> str:
         data.tokenizer.model_dump(),
         data.holdout,
         data.holdout_bytes,
+        data.window_bytes,
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -74,7 +84,7 @@ def store_fingerprint(data: StdlibData | TextData | HubData) -> str:
 def open_store(folder: Path) -> TokenStore:
     """Open a store by reading its manifest."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    splits = {name: Split(**split) for name, split in manifest["splits"].items()}
+    splits = {name: _read_split(split) for name, split in manifest["splits"].items()}
     return TokenStore(
         folder,
         manifest["fingerprint"],
@@ -85,6 +95,11 @@ def open_store(folder: Path) -> TokenStore:
     )
 
 
+def _read_split(content: Mapping[str, Any]) -> Split:
+    windows = tuple((document, size) for document, size in content.get("windows", ()))
+    return Split(**{**content, "windows": windows})
+
+
 def prepare(data: StdlibData | TextData | HubData, cache: Path) -> TokenStore:
     """Return the store of `data` under `cache`, creating it if necessary. Raises UserError if the
     corpus cannot be read.
@@ -92,7 +107,9 @@ def prepare(data: StdlibData | TextData | HubData, cache: Path) -> TokenStore:
     fingerprint = store_fingerprint(data)
     folder = cache / fingerprint
     if not (folder / "manifest.json").exists():
-        split = split_documents(sources.documents(data), data.holdout, data.holdout_bytes)
+        split = split_documents(
+            sources.documents(data), data.holdout, data.holdout_bytes, data.window_bytes
+        )
         cache.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{fingerprint}-", dir=cache))
         try:
@@ -104,9 +121,13 @@ def prepare(data: StdlibData | TextData | HubData, cache: Path) -> TokenStore:
 
 
 def split_documents(
-    rows: Iterable[Row], holdout: float, holdout_bytes: int
+    rows: Iterable[Row], holdout: float, holdout_bytes: int, window_bytes: int
 ) -> dict[str, list[Row]]:
-    """Return the documents of each split, ordered by hash. Duplicate texts are removed."""
+    """Return the documents of each split, ordered by hash. Duplicate texts are removed.
+
+    Documents are held out up to a share `holdout` of the bytes, and no more than are needed for one
+    window of `window_bytes` of each to make `holdout_bytes`.
+    """
     ordered = [row for _, row in sorted({_hash(row["text"]): row for row in rows}.items())]
     total = sum(len(row["text"].encode()) for row in ordered)
     if len(ordered) < 3:
@@ -114,15 +135,18 @@ def split_documents(
             f"the corpus has {len(ordered)} documents ({total} bytes): too few for train, "
             "val and test"
         )
-    target = min(holdout * total, holdout_bytes)
     split: dict[str, list[Row]] = {name: [] for name in SPLITS}
     position = 0
     for name in ("val", "test"):
         size = 0
+        in_windows = 0
         # At least one document must remain for each of the following splits.
-        while size < target and position < len(ordered) - (2 if name == "val" else 1):
+        last = len(ordered) - (2 if name == "val" else 1)
+        while size < holdout * total and in_windows < holdout_bytes and position < last:
             split[name].append(ordered[position])
-            size += len(ordered[position]["text"].encode())
+            document_bytes = len(ordered[position]["text"].encode())
+            size += document_bytes
+            in_windows += min(document_bytes, window_bytes)
             position += 1
     split["train"] = ordered[position:]
     return split
@@ -141,10 +165,16 @@ def _write(
     encoding = tokenizers.make(data.tokenizer, (row["text"] for row in split["train"]))
     vocab = tokenizers.vocab_size(data.tokenizer)
     dtype = "uint16" if vocab <= 1 << 16 else "uint32"
-    splits = {
-        name: _write_split(draft / f"{name}.bin", rows, encoding, dtype)
-        for name, rows in split.items()
-    }
+    splits = {}
+    for name, rows in split.items():
+        texts = [row["text"] for row in rows]
+        windows = []
+        if name != "train":
+            windows = sample_windows(texts, data.window_bytes, data.holdout_bytes)
+            texts = [window.text for window in windows]
+        written = _write_texts(draft / f"{name}.bin", texts, encoding, dtype)
+        sizes = tuple((window.document, len(window.text.encode())) for window in windows)
+        splits[name] = replace(written, documents=len(rows), windows=sizes)
     tokenizers.save(encoding, draft / "tokenizer.json")
     manifest = {
         "fingerprint": fingerprint,
@@ -158,20 +188,20 @@ def _write(
     (draft / "manifest.json").write_text(json.dumps(manifest, indent=1))
 
 
-def _write_split(path: Path, rows: Sequence[Row], encoding: Encoding, dtype: str) -> Split:
+def _write_texts(path: Path, texts: Sequence[str], encoding: Encoding, dtype: str) -> Split:
     digest = hashlib.sha256()
     tokens = 0
     size = 0
     with path.open("wb") as file:
-        for start in range(0, len(rows), 256):
-            texts = [row["text"] for row in rows[start : start + 256]]
-            for text, ids in zip(texts, encoding.encode_ordinary_batch(texts), strict=True):
+        for start in range(0, len(texts), 256):
+            part = texts[start : start + 256]
+            for text, ids in zip(part, encoding.encode_ordinary_batch(part), strict=True):
                 block = np.array([encoding.eot_token, *ids], dtype=dtype).tobytes()
                 file.write(block)
                 digest.update(block)
                 tokens += len(ids) + 1
                 size += len(text.encode())
-    return Split(tokens, size, len(rows), digest.hexdigest())
+    return Split(tokens, size, len(texts), digest.hexdigest())
 
 
 def _publish(draft: Path, folder: Path) -> None:

@@ -114,8 +114,10 @@ class Study(Config):
     """The metric that effects are measured in: `val/bpb` is the validation loss in bits per byte,
     `val/loss` in nats per token.
     """
-    validate_at: list[Share] = Field(default=[0.25, 0.5, 0.75])
-    """Shares of the budget after which a run is validated, besides at its end."""
+    validate_at: list[Share] = Field(default=[0.5])
+    """Shares of the budget after which a run is validated, besides at its end. Pruning compares
+    trials at these shares.
+    """
     checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0
     """Minimum time between two checkpoints of a run, in seconds."""
     retries: Annotated[int, Field(ge=0)] = 1

@@ -187,7 +187,7 @@ def test_hub_without_a_network_names_what_works(monkeypatch):
         sources.documents(HubData(source="hub", name="some/thing"))
 
 
-def test_splits_hold_whole_documents_each_once(store, corpus):
+def test_a_corpus_of_few_bytes_is_split_whole(store, corpus):
     manifest = json.loads((store.folder / "manifest.json").read_text())
     names = [name for split in manifest["documents"].values() for name in split]
     assert sorted(names) == sorted(str(p) for p in corpus.glob("*.txt"))
@@ -267,11 +267,13 @@ def test_a_sampler_goes_on_where_it_left_off():
 @pytest.mark.parametrize("context", [3, 7, 50])
 def test_scoring_covers_every_token_once(context):
     tokens = np.array([9, 1, 2, 3, 9, 4, 5, 9, 6, 7, 8, 1, 2], dtype=np.uint16)
-    scored, pairs = [], []
-    for inputs, targets in scoring_batches(tokens, context, 2, end_of_text=9):
+    scored, pairs, places = [], [], []
+    for inputs, targets, windows in scoring_batches(tokens, context, 2, end_of_text=9):
         kept = targets != -100
         scored += targets[kept].tolist()
+        places += windows[kept].tolist()
         pairs += list(zip(inputs[kept].tolist(), targets[kept].tolist(), strict=True))
     assert scored == [1, 2, 3, 4, 5, 6, 7, 8, 1, 2]
+    assert places == [0, 0, 0, 1, 1, 2, 2, 2, 2, 2]
     assert pairs[0] == (9, 1)
     assert pairs[3] == (9, 4)
