@@ -131,18 +131,20 @@ class StepSampler(Sampler[list[int]]):
 
 def scoring_batches(
     tokens: np.ndarray, context: int, batch: int, end_of_text: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield inputs and targets, `(at most batch, context)`, that score every token of every
-    document once.
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Yield inputs, targets and the window of each target, `(at most batch, context)`, that score
+    every token of every window once.
 
-    End-of-text tokens are inputs only, so that exactly the bytes of the documents are scored.
-    Targets of padding are -100.
+    A window follows an end-of-text token. These are inputs only, so that exactly the bytes of the
+    windows are scored. Targets of padding are -100, in window 0.
     """
     stream = torch.from_numpy(tokens.astype(np.int64))
     inputs = stream[:-1]
     targets = stream[1:].clone()
+    windows = (stream == end_of_text).cumsum(0)[1:] - 1
     targets[targets == end_of_text] = IGNORED
     padding = -len(inputs) % context
     inputs = torch.nn.functional.pad(inputs, (0, padding), value=end_of_text).view(-1, context)
     targets = torch.nn.functional.pad(targets, (0, padding), value=IGNORED).view(-1, context)
-    yield from zip(inputs.split(batch), targets.split(batch), strict=True)
+    windows = torch.nn.functional.pad(windows, (0, padding)).view(-1, context)
+    yield from zip(inputs.split(batch), targets.split(batch), windows.split(batch), strict=True)

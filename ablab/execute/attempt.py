@@ -103,6 +103,8 @@ def _job(spec: RunSpec, context: WorkerContext, registry: Registry, record: Reco
         checkpoint_seconds=spec.checkpoint_seconds,
         compile=context.compile,
         micro_batch=record.micro_batch,
+        # Tuning and search choose by the validation split; the test split is kept from them.
+        scored_splits=("val", "test") if spec.trial is None else ("val",),
     )
 
 

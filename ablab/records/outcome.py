@@ -14,6 +14,6 @@ class AttemptOutcome:
     reason: str = ""
     """Why, unless the run is finished."""
     busy_seconds: float = 0.0
-    """Time in training steps and validation."""
+    """Time in training steps, validation and measuring costs."""
     pid: int | None = None
     """Process of the attempt, where known."""

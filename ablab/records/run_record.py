@@ -6,6 +6,7 @@ lease.json        the process that trains it; its modification time is the heart
 metrics.jsonl     measurements, by step
 progress.json     progress of the present attempt
 result.json       result of a finished run
+val_windows.npz   final validation scores by window of a finished run
 failure.json      why the run was given up; removed when the run is requested again
 attempts.jsonl    every attempt that failed: reason, time, host, pid; never removed
 micro_batch.json  number of sequences that fit at once, if not all did
@@ -27,6 +28,7 @@ from ablab.records.lease import Lease
 from ablab.records.run_files import AttemptLog, MetricsLog, StopRequest, read_unsynced
 from ablab.records.run_spec import RunSpec
 from ablab.train.result import RunResult
+from ablab.train.window_scores import WINDOW_SCORES, WindowScores
 
 _RESULT = TypeAdapter(RunResult)
 
@@ -91,6 +93,13 @@ class Record:
             # memory, which earlier runs had raised.
             result = replace(result, cost=replace(result.cost, peak_memory_bytes=None))
         return result
+
+    @property
+    def window_scores(self) -> WindowScores | None:
+        """Final validation scores by window; None if the run has none, as runs of earlier versions
+        of ablab.
+        """
+        return WindowScores.read(self.folder / WINDOW_SCORES)
 
     @property
     def failure(self) -> dict[str, Any] | None:

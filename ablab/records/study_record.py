@@ -22,7 +22,7 @@ class Execution:
     workers: int
     """Runs trained at the same time."""
     busy_seconds: float
-    """Time that the workers spent in training steps and validation, in all."""
+    """Time that the workers spent in training steps, validation and measuring costs, in all."""
     trained: int
     """Runs that it trained."""
 

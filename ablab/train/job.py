@@ -11,6 +11,7 @@ from ablab.data.batches import Batches
 from ablab.data.store import TokenStore
 from ablab.train.budget import Progress, TimeLimit, TimeProgress, TokenProgress
 from ablab.train.result import RunResult
+from ablab.train.window_scores import WINDOW_SCORES
 
 _PAUSE_SECONDS = 0.2  # between readings of the clock on CUDA, which must wait for the device
 
@@ -20,8 +21,9 @@ class Job:
     """The complete definition of one run.
 
     `batches` are fixed, or follow from a time limit. `validate_at` are shares of the budget at
-    which the validation split is scored. `compile` states whether blocks are compiled.
-    `micro_batch` limits the number of sequences processed at once (None: no limit).
+    which the validation split is scored. At the end `scored_splits` are. `compile` states whether
+    blocks are compiled. `micro_batch` limits the number of sequences processed at once (None: no
+    limit).
     """
 
     arch: Architecture
@@ -35,6 +37,7 @@ class Job:
     checkpoint_seconds: float = 30.0
     compile: bool = False
     micro_batch: int | None = None
+    scored_splits: tuple[str, ...] = ("val", "test")
 
     @property
     def steps(self) -> int | None:
@@ -57,13 +60,18 @@ class Job:
         """Path of the checkpoint while the run is unfinished."""
         return self.folder / "checkpoint.ckpt"
 
+    @property
+    def window_scores(self) -> Path:
+        """Path of the final scores by window of the validation split."""
+        return self.folder / WINDOW_SCORES
+
 
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of a call of `train`.
 
-    `result` is None if the run was stopped early. `busy_seconds` were spent in training steps and
-    validation by this call.
+    `result` is None if the run was stopped early. `busy_seconds` were spent in training steps,
+    validation and measuring costs by this call.
     """
 
     result: RunResult | None

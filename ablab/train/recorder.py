@@ -67,6 +67,7 @@ class TrainingTotals:
 
     seconds: float = 0.0
     validation_seconds: float = 0.0
+    measuring_seconds: float = 0.0
     peak_memory: int = 0
     first_loss: float = math.nan
     last_loss: float = math.nan
@@ -168,11 +169,14 @@ class Recorder(L.Callback):
         self._earlier = self._spent()
 
     def busy_seconds(self) -> float:
-        """Return seconds spent in training steps and validation by this process."""
+        """Return seconds spent in training steps, validation and measuring costs by this
+        process.
+        """
         return self._spent() - self._earlier
 
     def _spent(self) -> float:
-        return self.totals.seconds + self.totals.validation_seconds
+        totals = self.totals
+        return totals.seconds + totals.validation_seconds + totals.measuring_seconds
 
     def _close_interval(self) -> None:
         """Wait for the device, then add up time and losses."""
@@ -207,6 +211,13 @@ class Recorder(L.Callback):
         start = self.hooks.clock()
         yield
         self.totals.validation_seconds += self.hooks.clock() - start
+
+    @contextmanager
+    def measuring(self) -> Iterator[None]:
+        """Count the time within the context as measuring costs."""
+        start = self.hooks.clock()
+        yield
+        self.totals.measuring_seconds += self.hooks.clock() - start
 
     def _checkpoint(self, trainer: L.Trainer, step: int) -> None:
         self._close_interval()

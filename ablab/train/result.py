@@ -17,11 +17,15 @@ class RunCost:
     seconds: float
     """Time in training steps."""
     validation_seconds: float
-    """Time in validation and scoring."""
+    """Time in validation and scoring; in results without `measuring_seconds`, also in measuring
+    memory and decoding.
+    """
     tokens_per_second: float
     """Training tokens per second of training steps; 0 if no time was measured."""
     parameters: int
     """Trainable parameters of the model."""
+    measuring_seconds: float | None = None
+    """Time in measuring memory and decoding."""
     peak_memory_bytes: float | None = None
     """Peak memory of a training step, on the device that needed most."""
     decode_tokens_per_second: float | None = None

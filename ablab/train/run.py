@@ -25,7 +25,7 @@ from ablab.train.numerics import resolve_precision
 from ablab.train.parallel import ParallelContext
 from ablab.train.recorder import SILENT, Cadence, Hooks, Recorder
 from ablab.train.result import RunCost, RunResult
-from ablab.train.scoring import score
+from ablab.train.scoring import Score, score
 from ablab.train.sharded import Parts, ShardedStrategy
 
 
@@ -144,11 +144,12 @@ class _Run:
         steps = self.module.global_step
         totals = recorder.totals
         with recorder.validating():
-            val, test = (
-                score(self.module.model, self.job.store, split, self.precision, self.parallel)
-                for split in ("val", "test")
-            )
+            scores = {split: self._score(split) for split in self.job.scored_splits}
+        with recorder.measuring():
             costs = self._measure_costs()
+        val = scores["val"]
+        if self.parallel.main and val.windows is not None:
+            val.windows.write(self.job.window_scores)
         tokens = recorder.cadence.tokens(steps)
         return RunResult(
             diverged=recorder.diverged
@@ -162,21 +163,23 @@ class _Run:
             versions={"torch": str(torch.__version__), "lightning": L.__version__},
             metrics={
                 "train/loss": totals.last_loss,
-                "val/loss": val.loss,
-                "val/bpb": val.bpb,
-                "test/loss": test.loss,
-                "test/bpb": test.bpb,
+                **{f"{split}/loss": value.loss for split, value in scores.items()},
+                **{f"{split}/bpb": value.bpb for split, value in scores.items()},
             },
             cost=RunCost(
                 tokens=tokens,
                 flops=tokens * self.job.flops_per_token,
                 seconds=totals.seconds,
                 validation_seconds=totals.validation_seconds,
+                measuring_seconds=totals.measuring_seconds,
                 tokens_per_second=tokens / totals.seconds if totals.seconds else 0.0,
                 parameters=self.parameters,
                 **costs,
             ),
         )
+
+    def _score(self, split: str) -> Score:
+        return score(self.module.model, self.job.store, split, self.precision, self.parallel)
 
     def _measure_costs(self) -> dict[str, float | None]:
         """Measure memory and decoding."""

@@ -18,6 +18,7 @@ from ablab.train.module import TrainedDecoder
 from ablab.train.numerics import NUMERICS_VERSION
 from ablab.train.recorder import Hooks
 from ablab.train.run import train
+from ablab.train.window_scores import WindowScores
 
 DIMS = {"layers": 1, "width": 16, "heads": 2, "vocab": 300, "context": 16}
 
@@ -124,19 +125,42 @@ def test_bits_per_byte_is_the_cost_of_the_validation_text(job):
     model = ablab.build("llama", **DIMS)
     model.load_state_dict(load_file(job.folder / "model.safetensors"))
     tokens = torch.from_numpy(job.store.tokens("val").astype("int64"))
-    nats, count = 0.0, 0
+    nats, count = [], 0
     with torch.no_grad():
         for start in range(0, len(tokens) - 1, 16):
             piece = tokens[start : start + 17]
             logs = model(piece[None, :-1])[0].log_softmax(-1)
+            if start == 0:
+                nats.append(0.0)  # the first end-of-text token is no target
             for position, target in enumerate(piece[1:].tolist()):
-                if target != job.store.end_of_text:
-                    nats -= logs[position, target].item()
+                if target == job.store.end_of_text:
+                    nats.append(0.0)
+                else:
+                    nats[-1] -= logs[position, target].item()
                     count += 1
-    assert result.metrics["val/loss"] == pytest.approx(nats / count, rel=1e-5)
+    assert result.metrics["val/loss"] == pytest.approx(sum(nats) / count, rel=1e-5)
+    split = job.store.splits["val"]
     assert result.metrics["val/bpb"] == pytest.approx(
-        nats / math.log(2) / job.store.splits["val"].bytes, rel=1e-5
+        sum(nats) / math.log(2) / split.bytes, rel=1e-5
     )
+    windows = WindowScores.read(job.folder / "val_windows.npz")
+    assert windows is not None
+    assert windows.nll == pytest.approx(nats, rel=1e-5)
+    assert list(zip(windows.document.tolist(), windows.bytes.tolist(), strict=True)) == list(
+        split.windows
+    )
+    assert len(nats) > split.documents
+
+
+def test_scores_by_window_are_none_where_there_are_none(tmp_path):
+    assert WindowScores.read(tmp_path / "val_windows.npz") is None
+    (tmp_path / "val_windows.npz").write_bytes(b"cut off")
+    assert WindowScores.read(tmp_path / "val_windows.npz") is None
+
+
+def test_splits_that_are_not_scored_are_not_in_the_result(job):
+    metrics = finished(replace(job, scored_splits=("val",))).metrics
+    assert set(metrics) == {"train/loss", "val/loss", "val/bpb"}
 
 
 @pytest.mark.parametrize("stop_after", [0, 1])

@@ -29,8 +29,9 @@ _Settings = tuple[Project, LossTerms, Ranks]
 class HeadLoss(NamedTuple):
     """The loss of a batch.
 
-    `total` is the scalar to minimise, a mean over scored tokens. `nll` is the summed cross entropy
-    in nats, detached. `tokens` is the number of scored tokens.
+    `total` is the scalar to minimise, a mean over scored tokens. `nll` is the cross entropy of each
+    token in nats, `(tokens,)`, zero where the target is ignored, detached. `tokens` is the number
+    of scored tokens.
     """
 
     total: Tensor
@@ -39,8 +40,9 @@ class HeadLoss(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Sums over the scored tokens of a chunk, and the gradient of the summed loss with respect to
-    its logits `(tokens, vocab)`, or None.
+    """The loss summed over the scored tokens of a chunk, the cross entropy of each token
+    `(tokens,)`, and the gradient of the summed loss with respect to the logits `(tokens, vocab)`,
+    or None.
     """
 
     loss: Tensor
@@ -80,9 +82,9 @@ def _chunk(logits: Tensor, targets: Tensor, settings: "_Settings", *, with_grad:
         target.requires_grad_(with_grad)
         nll = log_z - target
         loss = (sum((term(log_z, target) for term in terms), nll) * scored).sum()
-    nll_sum = (nll.detach() * scored).sum()
+    token_nll = nll.detach() * scored
     if not with_grad:
-        return _Chunk(loss, nll_sum, None)
+        return _Chunk(loss, token_nll, None)
     grad_z, grad_target = torch.autograd.grad(loss, (log_z, target))
     # d log Z / d logits is the softmax; d target / d logits is one at the target.
     grad = (logits - log_z.detach().unsqueeze(-1)).exp_().mul_(grad_z.unsqueeze(-1))
@@ -91,12 +93,12 @@ def _chunk(logits: Tensor, targets: Tensor, settings: "_Settings", *, with_grad:
         outside = _outside(local, logits)
         local = local.masked_fill(outside, 0)
         at_target = at_target.masked_fill(outside, 0.0)
-    return _Chunk(loss.detach(), nll_sum, grad.scatter_add_(-1, local, at_target))
+    return _Chunk(loss.detach(), token_nll, grad.scatter_add_(-1, local, at_target))
 
 
 class _ChunkedHead(torch.autograd.Function):
     """Map hidden states `(tokens, width)` and the weight `(vocab, width)` to the summed loss and
-    summed cross entropy.
+    the cross entropy of each token `(tokens,)`.
     """
 
     @staticmethod
@@ -104,7 +106,8 @@ class _ChunkedHead(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, settings: "_Settings"
     ) -> tuple[Tensor, Tensor]:
         project = settings[0]
-        sums: list[tuple[Tensor, Tensor]] = []
+        losses: list[Tensor] = []
+        nlls: list[Tensor] = []
         grads: list[Tensor] = []
         grad_weight = torch.zeros_like(weight)
         leaf = weight.detach().requires_grad_()
@@ -117,11 +120,12 @@ class _ChunkedHead(torch.autograd.Function):
             grad_h, grad_w = torch.autograd.grad(logits, (h, leaf), chunk.grad.to(logits.dtype))
             grads.append(grad_h)
             grad_weight += grad_w
-            sums.append((chunk.loss, chunk.nll))
+            losses.append(chunk.loss)
+            nlls.append(chunk.nll)
         ctx.save_for_backward(torch.cat(grads), grad_weight)
-        loss, nll = (torch.stack(part).sum() for part in zip(*sums, strict=True))
+        nll = torch.cat(nlls)
         ctx.mark_non_differentiable(nll)
-        return loss, nll
+        return torch.stack(losses).sum(), nll
 
     @staticmethod
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -162,5 +166,5 @@ def head_loss(
             for h, t in _chunks(hidden, targets, weight)
         ]
         total = torch.stack([chunk.loss for chunk in chunks]).sum()
-        nll = torch.stack([chunk.nll for chunk in chunks]).sum()
+        nll = torch.cat([chunk.nll for chunk in chunks])
     return HeadLoss(total / tokens.clamp(min=1), nll, tokens)

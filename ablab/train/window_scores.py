@@ -1,0 +1,40 @@
+"""The scores of the windows of a split, which a run keeps beside its result."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ablab.files import write_atomically
+
+WINDOW_SCORES = "val_windows.npz"
+"""Name of the file in the run's folder."""
+
+
+@dataclass(frozen=True)
+class WindowScores:
+    """Scores by window; all arrays are `(windows,)`."""
+
+    nll: np.ndarray
+    """Negative log-likelihood of the window in nats, float64."""
+    document: np.ndarray
+    """Index of its document in the split."""
+    bytes: np.ndarray
+    """Size of its text in UTF-8."""
+
+    def write(self, path: Path) -> None:
+        """Write the scores, completely or not at all."""
+        write_atomically(
+            path,
+            lambda file: np.savez(file, nll=self.nll, document=self.document, bytes=self.bytes),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "WindowScores | None":
+        """Return the scores in a file; None if there is none, or it is damaged."""
+        try:
+            with np.load(path) as content:
+                return cls(content["nll"], content["document"], content["bytes"])
+        except (FileNotFoundError, KeyError, ValueError, zipfile.BadZipFile):
+            return None
