@@ -81,6 +81,12 @@ class EffectSummary:
     """The effect with one recipe for all arms, if there are such runs."""
     aliases: tuple[str, ...] = ()
     """Effects that the arms cannot distinguish from it."""
+    document_error: float | None = None
+    """Standard error over held-out documents, which no interval includes; None where it is not
+    known.
+    """
+    documents: int | None = None
+    """Number of these documents."""
     costs: Mapping[str, float | None] = field(default_factory=dict)
     """By cost, the cost with the change divided by the cost without it."""
     cost_intervals: Mapping[str, tuple[float, float] | None] = field(default_factory=dict)

@@ -7,16 +7,18 @@ from pathlib import Path
 from ablab.analysis.across_parts import across
 from ablab.analysis.arms import arms_of
 from ablab.analysis.costs import Costs, uncompared
+from ablab.analysis.documents import document_errors
 from ablab.analysis.effect_summary import EffectSummary
 from ablab.analysis.effects import findings, looks_of
 from ablab.analysis.ladder import PartResult
 from ablab.analysis.result_table import ResultTable, read_results
 from ablab.analysis.summary import PartSummary, Progress, StudySummary
+from ablab.analysis.time_shares import time_shares
 from ablab.analysis.trials import trials_of, tuning_of
 from ablab.metrics import METRICS
 from ablab.records.run_record import Record, settled_keys
 from ablab.records.study_content import PartContent, StudyContent
-from ablab.records.study_record import Execution, StudyRecord
+from ablab.records.study_record import StudyRecord
 from ablab.spec.search import Search
 from ablab.stats.front import dominated_by
 from ablab.train.result import ONE_PROCESS, RunResult
@@ -31,7 +33,7 @@ def summarise(record: StudyRecord) -> StudySummary:
     """
     content = record.read()
     home = record.home.root
-    run_results = read_results(home, content.run_entries)
+    run_results = read_results(home, (*content.run_entries, *content.trial_entries))
     tables = [ResultTable.of(part, run_results) for part in content.parts]
     parts = [_part(home, part, table) for part, table in zip(content.parts, tables, strict=True)]
     results = [_part_result(part, table) for part, table in zip(parts, tables, strict=True)]
@@ -41,7 +43,7 @@ def summarise(record: StudyRecord) -> StudySummary:
         progress=_progress(home, content, run_results),
         parts=parts,
         across=across(content, results) if len(parts) > 1 else None,
-        overhead=_overhead(executions),
+        time=time_shares(executions, (result.cost for result in run_results.values())),
         wall_seconds=sum(e.wall_seconds for e in executions) if executions else None,
         workers=executions[-1].workers if executions else None,
     )
@@ -53,9 +55,15 @@ def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
     if part.shared:
         one_recipe = ResultTable.of(part, table.results, part.shared.runs)
     results = findings(part, table, one_recipe)
+    errors = document_errors(home, table, part.contrasts, part.study.metric)
     effects = [
-        replace(effect, **costs.of_effect(contrast))
-        for effect, contrast in zip(results.effects, part.contrasts, strict=True)
+        replace(
+            effect,
+            **costs.of_effect(contrast),
+            document_error=error.error if error else None,
+            documents=error.documents if error else None,
+        )
+        for effect, contrast, error in zip(results.effects, part.contrasts, errors, strict=True)
     ]
     trials = trials_of(part, home)
     tuning = tuning_of(part, trials)
@@ -140,15 +148,6 @@ def _survivors(part: PartContent, table: ResultTable, costs: Costs) -> dict[str,
         arm: dominated_by(tables, arm, signs) if comparable else None
         for arm in dict.fromkeys(arm for arm, _ in tables[0])
     }
-
-
-def _overhead(executions: Sequence[Execution]) -> float | None:
-    """Share of the workers' time, over the executions that trained something."""
-    trained = [e for e in executions if e.busy_seconds > 0]
-    available = sum(e.wall_seconds * e.workers for e in trained)
-    if not available:
-        return None
-    return max(0.0, 1 - sum(e.busy_seconds for e in trained) / available)
 
 
 def _device(result: RunResult) -> str:

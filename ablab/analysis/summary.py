@@ -8,6 +8,7 @@ from typing import Any
 from ablab.analysis.across_parts import Across
 from ablab.analysis.arms import ArmSummary, uneven
 from ablab.analysis.effect_summary import EffectSummary
+from ablab.analysis.time_shares import TimeShares
 from ablab.analysis.trials import ArmTuning, TrialSummary
 from ablab.records.study_content import PartContent, Sources, StudyContent
 from ablab.text.truncate import bare, some_of
@@ -158,8 +159,8 @@ class StudySummary:
     """Results of its parts, at least one."""
     across: Across | None
     """Comparison across the parts; None where there is only one."""
-    overhead: float | None
-    """Share of the time not spent in training steps or validation."""
+    time: TimeShares | None
+    """How the workers spent their time."""
     wall_seconds: float | None
     """Time of all executions."""
     workers: int | None
@@ -196,7 +197,7 @@ class StudySummary:
             "finished": self.progress.finished,
             "failed": dict(self.progress.failed),
             "devices": self.progress.devices,
-            "overhead": self.overhead,
+            "time": asdict(self.time) if self.time else None,
             "wall_seconds": self.wall_seconds,
             "workers": self.workers,
             "parts": [part.as_json() for part in self.parts],

@@ -194,7 +194,7 @@ def _write_texts(path: Path, texts: Sequence[str], encoding: Encoding, dtype: st
     size = 0
     with path.open("wb") as file:
         for start in range(0, len(texts), 256):
-            part = texts[start : start + 256]
+            part = list(texts[start : start + 256])
             for text, ids in zip(part, encoding.encode_ordinary_batch(part), strict=True):
                 block = np.array([encoding.eot_token, *ids], dtype=dtype).tobytes()
                 file.write(block)

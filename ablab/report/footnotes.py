@@ -16,10 +16,13 @@ def footnotes(summary: StudySummary) -> list[str]:
     if len(summary.parts) == 1:
         part = summary.parts[0]
         lines += [*part.cost_notes, *_error(part)]
-    if summary.overhead is not None and summary.wall_seconds is not None:
+    if summary.time is not None and summary.wall_seconds is not None:
+        time = summary.time
         lines.append(
             f"time: {summary.wall_seconds:.0f} s on {summary.workers} worker(s); "
-            f"{100 * summary.overhead:.0f} % of it was not training or validation"
+            f"{100 * time.training:.0f} % training, {100 * time.validation:.0f} % validation, "
+            f"{100 * time.measuring:.0f} % measuring memory and decoding, "
+            f"{100 * time.other:.0f} % other"
         )
     if any(_timed(part) for part in summary.parts):
         lines.append(
@@ -37,13 +40,29 @@ def part_footnotes(summary: StudySummary, part: PartSummary) -> list[str]:
 
 
 def _error(part: PartSummary) -> list[str]:
-    lines = noise(part)
+    lines = [*noise(part), *_document_error(part)]
     errors = [f"{e.name} {e.sampling_se:.2g}" for e in part.effects if e.sampling_se is not None]
     if errors:
         lines.append(
             f"standard errors from drawing orders, within the intervals: {', '.join(errors)}"
         )
     return lines
+
+
+def _document_error(part: PartSummary) -> list[str]:
+    errors = [
+        (effect.document_error, effect.documents)
+        for effect in part.effects
+        if effect.kind != "interaction" and effect.document_error is not None
+    ]
+    if not errors:
+        return []
+    largest, documents = max(errors)
+    bound = "" if len(errors) == 1 else "at most "
+    return [
+        f"document error of an effect: {bound}±{largest:.2g} {part.metric}, one standard error "
+        f"over {documents} held-out documents; the intervals do not include it"
+    ]
 
 
 def _timed(part: PartSummary) -> bool:

@@ -22,12 +22,26 @@ class WindowScores:
     """Index of its document in the split."""
     bytes: np.ndarray
     """Size of its text in UTF-8."""
+    tokens: np.ndarray
+    """Number of its tokens."""
+
+    def same_windows(self, other: "WindowScores") -> bool:
+        """Whether both are scores of the same windows; their tokens may differ."""
+        return np.array_equal(self.document, other.document) and np.array_equal(
+            self.bytes, other.bytes
+        )
 
     def write(self, path: Path) -> None:
         """Write the scores, completely or not at all."""
         write_atomically(
             path,
-            lambda file: np.savez(file, nll=self.nll, document=self.document, bytes=self.bytes),
+            lambda file: np.savez(
+                file,
+                nll=self.nll,
+                document=self.document,
+                bytes=self.bytes,
+                tokens=self.tokens,
+            ),
         )
 
     @classmethod
@@ -35,6 +49,6 @@ class WindowScores:
         """Return the scores in a file; None if there is none, or it is damaged."""
         try:
             with np.load(path) as content:
-                return cls(content["nll"], content["document"], content["bytes"])
+                return cls(*(content[name] for name in ("nll", "document", "bytes", "tokens")))
         except (FileNotFoundError, KeyError, ValueError, zipfile.BadZipFile):
             return None

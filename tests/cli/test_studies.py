@@ -91,7 +91,7 @@ def test_it_prints_effects_arms_and_overhead(smoke):
         "rope",
         "llama vs gpt2",
         "95 % interval",
-        "not training or validation",
+        "% validation",
         "no arm was",
         "report: ",
     ):

@@ -13,6 +13,7 @@ from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.recipe import Recipe
 from ablab.data.batches import Batches
 from ablab.train.parallel import ParallelLayout
+from ablab.train.window_scores import WindowScores
 from tests.parallel.runs import DDP, FSDP, GRID, SINGLE, TENSOR, Task, losses, trained
 from tests.ranks import RankFailed
 
@@ -38,7 +39,8 @@ def one(crew, task):
         if expression not in known:
             its = task(expression)
             known[expression] = crew.run(1, trained, its, SINGLE)[0] | {
-                "weights": load_file(its.folder / "model.safetensors")
+                "weights": load_file(its.folder / "model.safetensors"),
+                "windows": WindowScores.read(its.folder / "val_windows.npz"),
             }
         return known[expression]
 
@@ -54,6 +56,10 @@ def test_losses_metrics_and_weights_are_those_of_one_process(crew, task, one, la
     assert len(losses(expected["rows"])) == 20
     assert losses(main["rows"]) == pytest.approx(losses(expected["rows"]), rel=1e-9)
     assert main["result"].metrics == pytest.approx(expected["result"].metrics, rel=1e-9)
+    windows = WindowScores.read(its.folder / "val_windows.npz")
+    assert windows is not None
+    assert windows.nll == pytest.approx(expected["windows"].nll, rel=1e-9)
+    assert windows.same_windows(expected["windows"])
     for figure in ("tokens", "flops", "parameters"):
         cost = f"cost/{figure}"
         assert main["result"].value(cost) == expected["result"].value(cost)

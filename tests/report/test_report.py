@@ -50,7 +50,8 @@ def result(value, diverged=False):
             tokens=100,
             flops=1000.0,
             seconds=2.0,
-            validation_seconds=0.0,
+            validation_seconds=0.75,
+            measuring_seconds=0.25,
             tokens_per_second=10.0,
             parameters=5,
             peak_memory_bytes=1e9,
@@ -98,9 +99,15 @@ def test_effects_and_overhead(record):
     mine, worse = summary.parts[0].effects
     assert mine.estimate == pytest.approx(-0.1)
     assert mine.high < 0 < worse.low
-    assert summary.overhead == pytest.approx(0.25)
+    # Of 20 worker seconds 15 were busy. A run took 2 s, 0.75 s and 0.25 s of 3 s.
+    time = summary.time
+    assert time is not None
+    assert (time.training, time.validation) == pytest.approx((0.5, 0.75 * 0.25))
+    assert (time.measuring, time.other) == pytest.approx((0.75 / 12, 0.25))
     text = printed(summary)
-    assert "25 % of it was not training or validation" in text
+    assert "50 % training, 19 % validation, 6 % measuring memory and decoding, 25 % other" in (
+        " ".join(text.split())
+    )
     assert "lower" in text
     assert "higher" in text
     assert all(len(line) <= 80 for line in text.splitlines())

@@ -149,6 +149,7 @@ def test_bits_per_byte_is_the_cost_of_the_validation_text(job):
     assert list(zip(windows.document.tolist(), windows.bytes.tolist(), strict=True)) == list(
         split.windows
     )
+    assert windows.tokens.sum() == count
     assert len(nats) > split.documents
 
 
