@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ablab.train.budget import Progress, TimeProgress
+from ablab.train.divergence import WINDOW
 from ablab.train.module import TrainedDecoder
 from ablab.train.parallel import ParallelContext
 
@@ -63,15 +64,24 @@ class Cadence:
 
 @dataclass
 class TrainingTotals:
-    """Measurements so far; saved in the checkpoint."""
+    """Measurements so far; saved in the checkpoint. `first_losses` and `latest_losses` are those of
+    up to `WINDOW` steps, `pending` those since the last record, of which `last_loss` is the mean.
+    """
 
     seconds: float = 0.0
     validation_seconds: float = 0.0
     measuring_seconds: float = 0.0
     peak_memory: int = 0
-    first_loss: float = math.nan
+    first_losses: list[float] = field(default_factory=list)
+    latest_losses: list[float] = field(default_factory=list)
     last_loss: float = math.nan
     pending: list[float] = field(default_factory=list)
+
+    def add(self, losses: list[float]) -> None:
+        """Add the losses of further steps."""
+        self.pending += losses
+        self.first_losses = (self.first_losses + losses)[:WINDOW]
+        self.latest_losses = (self.latest_losses + losses)[-WINDOW:]
 
 
 class Recorder(L.Callback):
@@ -183,10 +193,8 @@ class Recorder(L.Callback):
         losses = [loss.item() for loss in self._losses]
         self._losses.clear()
         self.totals.seconds += self.hooks.clock() - self._mark
-        self.totals.pending += losses
+        self.totals.add(losses)
         self.totals.peak_memory = max(self.totals.peak_memory, _memory())
-        if math.isnan(self.totals.first_loss) and losses:
-            self.totals.first_loss = losses[0]
         self.diverged = self.diverged or not all(map(math.isfinite, losses))
         self._mark = self.hooks.clock()
 

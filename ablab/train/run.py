@@ -18,6 +18,7 @@ from ablab.data.batches import Sequences
 from ablab.errors import UserError
 from ablab.files import write_atomically
 from ablab.train.costs import decoding, decoding_on_parts, training_peak
+from ablab.train.divergence import ended_above_start
 from ablab.train.job import Job, Outcome
 from ablab.train.lightning_plugins import AtomicCheckpointIO, ProcessGroupEnvironment
 from ablab.train.module import TrainedDecoder
@@ -33,9 +34,9 @@ def train(job: Job, hooks: Hooks, parallel: ParallelContext | None = None) -> Ou
     """Train `job` as one of the processes of `parallel`. Only the main process uses `hooks`.
 
     If `hooks.stop` ends the run early, there is no result but a checkpoint, from which the next
-    call resumes on any layout. A run that diverges (a loss is not finite, or the final loss exceeds
-    the first) has a result with `diverged` set. Raises UserError if the model or its optimizer does
-    not support the layout.
+    call resumes on any layout. A run that diverges (a loss is not finite, or the run ended above
+    its start, see `ended_above_start`) has a result with `diverged` set. Raises UserError if
+    the model or its optimizer does not support the layout.
     """
     run = _Run.set_up(job, hooks, parallel or ParallelContext())
     run.fit()
@@ -154,7 +155,7 @@ class _Run:
         return RunResult(
             diverged=recorder.diverged
             or not math.isfinite(val.loss)
-            or totals.last_loss > totals.first_loss,
+            or ended_above_start(totals.first_losses, totals.latest_losses),
             steps=steps,
             precision=self.precision,
             device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
