@@ -67,6 +67,12 @@ class InitStd(Slot):
     def std(self, shape: tuple[int, ...]) -> float:
         """Return the standard deviation for a weight of `shape` (out, in)."""
 
+    def position_std(self, shape: tuple[int, ...]) -> float:
+        """Return the standard deviation for an embedding table that is not over the vocabulary, of
+        `shape` (entries, width): learned positions. By default it is `std(shape)`.
+        """
+        return self.std(shape)
+
 
 class ResidualInitScale(Slot):
     """A factor on the initial values of weights that write to the residual stream."""

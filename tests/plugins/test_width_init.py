@@ -21,18 +21,20 @@ def built(expression, width):
 
 
 @pytest.mark.parametrize(
-    ("terms", "width", "std"),
+    ("terms", "width", "tokens", "positions"),
     [
-        ("", 64, 0.02),
-        ("+ width_init", 48, 0.08),  # sqrt(768/48) = 4
-        ("+ width_init", 192, 0.04),  # sqrt(768/192) = 2
-        ("+ width_init(reference_width=1728)", 192, 0.06),  # sqrt(1728/192) = 3
+        ("", 64, 0.02, 0.02),
+        ("+ width_init", 48, 0.08, 0.02),  # sqrt(768/48) = 4
+        ("+ width_init", 192, 0.04, 0.02),  # sqrt(768/192) = 2
+        ("+ width_init(positions=true)", 192, 0.04, 0.04),
+        ("+ width_init(reference_width=1728)", 192, 0.06, 0.02),  # sqrt(1728/192) = 3
+        ("+ fan_in_init", 64, 1.0, 1.0),
     ],
 )
-def test_the_drawn_tables(terms, width, std):
+def test_the_drawn_tables(terms, width, tokens, positions):
     model = built(f"gpt2 {terms}", width)
-    for table in (model.embedding.weight, model.position.table.weight):
-        assert table.std().item() == pytest.approx(std, rel=0.05)
+    assert model.embedding.weight.std().item() == pytest.approx(tokens, rel=0.05)
+    assert model.position.table.weight.std().item() == pytest.approx(positions, rel=0.05)
 
 
 def test_nothing_changes_at_gpt2s_own_width():
@@ -45,7 +47,7 @@ def test_matrices_keep_their_init_also_in_an_untied_head():
     plain = dict(built("gpt2 + untied_embeddings", 64).named_parameters())
     scaled = dict(built("gpt2 + untied_embeddings + width_init", 64).named_parameters())
     changed = {name for name in plain if not torch.equal(plain[name], scaled[name])}
-    assert changed == {"embedding.weight", "position.table.weight"}
+    assert changed == {"embedding.weight"}
 
 
 def spread(expression, width):

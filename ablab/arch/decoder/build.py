@@ -6,7 +6,16 @@ from collections.abc import Iterator
 import torch
 
 from ablab.arch.decoder.decoder import Decoder, branch_count
-from ablab.arch.roles import DeclaresRoles, Kind, ResetsParameters, Weight, weights
+from ablab.arch.roles import (
+    DeclaresRoles,
+    Kind,
+    Parallel,
+    ResetsParameters,
+    Role,
+    Weight,
+    weights,
+)
+from ablab.arch.slots import Init
 from ablab.arch.value import Architecture
 
 
@@ -50,12 +59,19 @@ def _initial_value(weight: Weight, arch: Architecture, branches: int, seed: int)
         return torch.zeros(shape)
     if role.kind is Kind.GAIN:
         return torch.ones(shape)
-    deviation = arch.init.embedding if role.kind is Kind.EMBEDDING else arch.init.matrix
-    std = deviation.std(shape)
+    std = _std(role, shape, arch.init)
     if role.writes_stream:
         std *= arch.init.residual.factor(branches)
     generator = torch.Generator("cpu").manual_seed(seed_of(seed, weight.name))
     return torch.randn(shape, generator=generator, dtype=torch.float32) * std
+
+
+def _std(role: Role, shape: tuple[int, ...], init: Init) -> float:
+    if role.kind is not Kind.EMBEDDING:
+        return init.matrix.std(shape)
+    if role.parallel is Parallel.VOCAB:
+        return init.embedding.std(shape)
+    return init.embedding.position_std(shape)
 
 
 def _without_roles(model: Decoder) -> Iterator[tuple[str, ResetsParameters]]:
