@@ -16,7 +16,7 @@ value's `build`, from its `BuildContext`.
 
 from ablab.arch.composition.compose import Edit
 from ablab.arch.composition.declare import plugin
-from ablab.arch.composition.registry import Family
+from ablab.arch.composition.family import Family, NamedRecipe
 from ablab.arch.composition.transformers_form import Match, TransformersForm
 from ablab.arch.data_choice import TokenizerChoice
 from ablab.arch.modules.attend import Attend
@@ -105,6 +105,7 @@ __all__ = [
     "LogitScale",
     "LossTerm",
     "Match",
+    "NamedRecipe",
     "NoFinal",
     "NoLogitScale",
     "NoNorm",

@@ -145,8 +145,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class RecipePreset:
-    """A published recipe, as values of a study's `recipe`; None where the source states nothing
-    that carries over.
+    """A recipe as values of a study's `recipe`; None where its source states nothing that carries
+    over.
     """
 
     lr: float | None = None

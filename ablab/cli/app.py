@@ -43,6 +43,7 @@ _COMMANDS = (
     models.diff,
     plugins.plugins,
     plugins.families,
+    plugins.recipes,
     plugins.new_plugin,
     finished_runs.export,
     finished_runs.generate,

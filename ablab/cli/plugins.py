@@ -1,4 +1,4 @@
-"""Commands on plugins: list plugins and families, and write a new plugin with its test."""
+"""Commands on plugins: list plugins, families and recipes, and write a new plugin with its test."""
 
 import json
 from pathlib import Path
@@ -127,6 +127,18 @@ def families(plugins: Plugins = None) -> None:
         print(f"    source: {family.source}")
 
 
+def recipes(plugins: Plugins = None) -> None:
+    """List the recipes that a study can request by name."""
+    from ablab.arch.composition.registry import load_registry
+
+    registry = load_registry(plugins or [])
+    for recipe in (registry.recipes[name] for name in sorted(registry.recipes)):
+        print(f"{recipe.name}: {recipe.summary}")
+        for key, value in recipe.recipe.settings().items():
+            print(f"    {key}: {value}")
+        print(f"    source: {recipe.source}")
+
+
 def new_plugin(
     name: Annotated[
         str,
@@ -145,9 +157,10 @@ def new_plugin(
 
     _check(name)
     registry = load_registry()
-    if name in {*registry.plugins, *registry.families}:
+    if name in {*registry.plugins, *registry.families, *registry.recipes}:
         raise UserError(
-            f"{name!r} is taken: `ablab plugins` and `ablab families` list the names in use"
+            f"{name!r} is taken: `ablab plugins`, `ablab families` and `ablab recipes` list the "
+            "names in use"
         )
     files = [directory / f"{name}.py", directory / f"test_{name}.py"]
     for file in files:

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ablab.arch.composition.family import Family
 from ablab.arch.composition.model import architecture
-from ablab.arch.composition.registry import Family, Registry
+from ablab.arch.composition.registry import Registry
 from ablab.arch.composition.transformers_form import TransformersForm
 from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.value import Architecture

@@ -70,18 +70,14 @@ def study_recipe(
 
 def _with_preset(config: RecipeConfig, registry: Registry) -> RecipeConfig:
     """Return `config` with the options of its preset where it sets none itself."""
-    presets = {
-        name: family.recipe
-        for name, family in registry.families.items()
-        if family.recipe is not None
-    }
     if config.preset is None:
         return config
-    if config.preset not in presets:
-        raise unknown("recipe preset", config.preset, presets)
+    if config.preset not in registry.recipes:
+        raise unknown("recipe preset", config.preset, registry.recipes)
+    preset = registry.recipes[config.preset].recipe
     try:
         return RecipeConfig.model_validate(
-            {**presets[config.preset].settings(), **config.model_dump(exclude_unset=True)}
+            {**preset.settings(), **config.model_dump(exclude_unset=True)}
         )
     except ValidationError as error:
         first = error.errors()[0]

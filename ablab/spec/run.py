@@ -84,7 +84,9 @@ class RecipeConfig(Config):
     """How every arm is trained, unless its own plugins say otherwise."""
 
     preset: str | None = None
-    """A family whose published recipe supplies the options that are not given here."""
+    """The recipe that supplies the options that are not given here: `small`, or that of a family
+    (`ablab recipes` lists them).
+    """
     batch_tokens: Annotated[int, Field(ge=1)] = 4096
     """Tokens per optimizer step."""
     lr: Annotated[float, Field(gt=0)] = 1e-3

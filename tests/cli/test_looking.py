@@ -155,6 +155,9 @@ def test_plugins_and_families(ablab):
     families = out(ablab("families"))
     assert "llama" in families
     assert "1.5B" in families
+    recipes = out(ablab("recipes"))
+    assert "small: A long warm-up" in recipes
+    assert "llama: The recipe of llama." in recipes
     assert "recipe: lr 0.0003, batch_tokens 4194304, optimizer adamw(beta2=0.95)" in families
 
 

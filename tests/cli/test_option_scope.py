@@ -4,8 +4,8 @@ import typer
 
 from ablab.cli.app import app
 
-PLUGINS = {"run", "plan", "inspect", "diff", "plugins", "families", "export", "generate"}
-NO_HOME = {"inspect", "diff", "plugins", "families", "schema", "new-plugin"}
+PLUGINS = {"run", "plan", "inspect", "diff", "plugins", "families", "recipes", "export", "generate"}
+NO_HOME = {"inspect", "diff", "plugins", "families", "recipes", "schema", "new-plugin"}
 
 
 def test_home_and_plugins_are_options_of_the_commands_that_use_them():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ablab.arch.composition.canonical import canonical
+from ablab.arch.composition.expression import resolve
 from ablab.arch.composition.registry import load_registry
 from ablab.arch.recipe import AdamW, Cosine, Recipe
 from ablab.errors import UserError
@@ -210,13 +211,44 @@ def test_a_preset_merges_with_other_layers(load, first, layers, expected):
 
 
 def test_every_preset_resolves(registry):
-    presets = [name for name, family in registry.families.items() if family.recipe is not None]
-    assert {"gpt1", "gpt2", "llama"} <= set(presets)
-    for name in presets:
+    assert {"gpt1", "gpt2", "llama", "small"} <= set(registry.recipes)
+    for name in registry.recipes:
         recipe = study_recipe(RecipeConfig(preset=name), registry, Document({}))
-        assert recipe.config.warmup < 0.1
+        assert recipe.config.warmup < 0.1 or name == "small"
         written = {path for use in recipe.uses.values() for path in use.claim().edit}
         assert {"recipe.optimizer", "recipe.schedule"} <= written
+
+
+def test_small_studies_have_a_recipe_of_their_own(load, plan, registry):
+    study, document = load((RECIPE, "{preset: small, lr: 1e-3}"))
+    recipe = study_recipe(study.recipe, registry, document)
+    options = ("lr", "batch_tokens", "warmup", "weight_decay", "clip")
+    assert [getattr(recipe.config, name) for name in options] == [1e-3, 256, 0.3, 0.1, 1.0]
+    assert sorted(recipe.uses) == ["adamw", "linear", "width_init"]
+    spelled = (
+        "{lr: 4e-3, batch_tokens: 256, schedule: linear, optimizer: adamw, warmup: 0.3, "
+        "plugins: width_init}"
+    )
+    assert keys(plan((RECIPE, "small"))) == keys(plan((RECIPE, spelled)))
+
+
+def test_an_arm_with_an_init_of_its_own_keeps_it(registry):
+    recipe = study_recipe(RecipeConfig(preset="small"), registry, Document({}))
+    palm, gpt2 = (set(recipe.under(resolve(name, registry)).uses) for name in ("palm", "gpt2"))
+    assert palm & {"fan_in_init", "width_init"} == {"fan_in_init"}
+    assert gpt2 & {"fan_in_init", "width_init"} == {"width_init"}
+
+
+def test_a_folder_may_define_a_recipe(plan, tmp_path):
+    text = "from ablab.plugin import NamedRecipe, RecipePreset\n"
+    text += "MINE = NamedRecipe('mine', 'Mine.', 'a test', RecipePreset(lr=0.25))\n"
+    (tmp_path / "mine.py").write_text(text)
+    registry = load_registry([tmp_path])
+    made = plan((RECIPE, "mine"), registry=registry)
+    assert {spec.recipe["lr"] for spec in made.runs} == {0.25}
+    (tmp_path / "other.py").write_text(text.replace("'mine'", "'llama'"))
+    with pytest.raises(UserError, match=r"plugins, families or recipes are named 'llama'"):
+        load_registry([tmp_path])
 
 
 def test_a_preset_is_equal_to_itself_written_out(plan):

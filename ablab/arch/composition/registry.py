@@ -14,52 +14,23 @@ import pkgutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from ablab.arch.composition.canonical import StableNames
 from ablab.arch.composition.declare import Declared, declared_plugins
+from ablab.arch.composition.family import Family, NamedRecipe
 from ablab.arch.composition.source_digest import source_digest
-from ablab.arch.composition.transformers_form import TransformersForm
-from ablab.arch.recipe import RecipePreset
-from ablab.arch.value import Dims
 from ablab.errors import UserError, unknown
 
 GROUP = "ablab.plugins"
-
-
-@dataclass(frozen=True)
-class Family:
-    """A named set of plugins with named sizes. `plugins` is an expression without a family, such as
-    `pre_norm + scaled_init`.
-
-    `recipe` is the published training recipe; a study has to request it by the name of the family.
-    `form` describes the same models in `transformers`, if it has them.
-    """
-
-    name: str
-    summary: str
-    source: str
-    plugins: str
-    sizes: Mapping[str, Dims] = field(default_factory=dict)
-    form: TransformersForm | None = None
-    recipe: RecipePreset | None = None
-
-    def dims(self, size: str | None) -> Dims:
-        """Return the dims of a named size, or of the first size if `size` is None. Raises UserError
-        for an unknown name.
-        """
-        if size is None:
-            return next(iter(self.sizes.values()), Dims())
-        if size not in self.sizes:
-            raise unknown(f"size of {self.name}", size, self.sizes)
-        return self.sizes[size]
+_Named = TypeVar("_Named", Family, NamedRecipe)
 
 
 @dataclass(frozen=True)
@@ -125,11 +96,12 @@ def _default(option: Field[Any]) -> Any:
 
 
 class Registry:
-    """Plugins and families by name."""
+    """Plugins, families and recipes by name. `recipes` holds those of families too."""
 
     def __init__(self) -> None:
         self.plugins: dict[str, Plugin] = {}
         self.families: dict[str, Family] = {}
+        self.recipes: dict[str, NamedRecipe] = {}
         self._origins: dict[str, str] = {}
         self._stable_names = StableNames()
 
@@ -146,13 +118,15 @@ class Registry:
         return self.families[name]
 
     def add_module(self, module: ModuleType) -> None:
-        """Register the plugins and families that `module` defines."""
+        """Register the plugins, families and recipes that `module` defines."""
         origin = getattr(module, "__file__", None) or module.__name__
         for value in vars(module).values():
-            # A family that is registered already was imported from the module that defines it.
-            if isinstance(value, Family) and self.families.get(value.name) is not value:
-                self._claim(value.name, origin)
-                self.families[value.name] = value
+            if isinstance(value, Family):
+                self._add(self.families, value, origin)
+                if value.recipe is not None and value.name not in self.recipes:
+                    self.recipes[value.name] = value.named_recipe(value.recipe)
+            elif isinstance(value, NamedRecipe):
+                self._add(self.recipes, value, origin)
         plugins = declared_plugins(module)
         digest = source_digest(module) if plugins else ""
         for cls, declared in plugins.items():
@@ -160,10 +134,17 @@ class Registry:
             self.plugins[declared.name] = Plugin(cls, declared, digest, origin)
         self._stable_names.add_module(module)
 
+    def _add(self, known: dict[str, _Named], value: _Named, origin: str) -> None:
+        # A value that is registered already was imported from the module that defines it.
+        if known.get(value.name) is not value:
+            self._claim(value.name, origin)
+            known[value.name] = value
+
     def _claim(self, name: str, origin: str) -> None:
         if name in self._origins:
             raise UserError(
-                f"two plugins or families are named {name!r}: {self._origins[name]} and {origin}"
+                f"two plugins, families or recipes are named {name!r}: {self._origins[name]} "
+                f"and {origin}"
             )
         self._origins[name] = origin
 
