@@ -176,12 +176,18 @@ def write(rows: Sequence[Row], folder: Path) -> None:
     (folder / "recipes.json").write_text(json.dumps(content, indent=1))
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of 1 or more is expected, not {text!r}")
+    return int(text)
+
+
 def options() -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description="Noise, effects and time by recipe.")
     parser.add_argument("--home", type=Path, help="folder for records; default: .ablab/ here")
-    parser.add_argument("--seeds", type=int, default=4, help="seeds of each arm (default: 4)")
-    parser.add_argument("--workers", type=int, default=1, help="runs at a time (default: 1)")
+    parser.add_argument("--seeds", type=_positive, default=4, help="seeds of each arm (default: 4)")
+    parser.add_argument("--workers", type=_positive, default=1, help="runs at a time (default: 1)")
     parser.add_argument("--minutes", type=float, default=15.0, help="begin no setting after these")
     parser.add_argument("--only", nargs="+", choices=list(SETTINGS), help="settings to try")
     return parser.parse_args()

@@ -84,8 +84,8 @@ class RecipeConfig(Config):
     """How every arm is trained, unless its own plugins say otherwise."""
 
     preset: str | None = None
-    """The recipe that supplies the options that are not given here: `small`, or that of a family
-    (`ablab recipes` lists them).
+    """Name of the recipe that supplies the options that are not given here; `ablab recipes` lists
+    them.
     """
     batch_tokens: Annotated[int, Field(ge=1)] = 4096
     """Tokens per optimizer step."""
