@@ -1,0 +1,167 @@
+"""Type I errors and widths of intervals with tuning error: `python -m benchmarks.tuning_error
+[--studies 10000]`.
+
+Simulated studies tune equal arms by the response surface (four grid points, then refining trials)
+and compare the first two by the paired t of their confirming runs, with and without the excess that
+the surface states. The bowls are a parabola and one through the mean losses of real runs, which is
+sharper at its bottom. Their optima lie anywhere between grid points, equal or 0.4 octave apart.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+
+import numpy as np
+from scipy import special
+from scipy.interpolate import PchipInterpolator
+
+from ablab.stats.response_surface import ResponseSurface, Trials, fit_surface, refining_offsets
+
+GRID = np.array([-1.0, 0.0, 1.0, 2.0])  # octaves
+MARGIN = 0.0125
+CHUNK = 1000  # studies at a time, which bounds the memory
+Bowl = Callable[[np.ndarray], np.ndarray]
+# The losses from one octave below to two above the optimum are measured; the others continue them.
+BOWLS: dict[str, Bowl] = {
+    "parabola": lambda x: 0.1425 * x**2,
+    "measured": PchipInterpolator(
+        [-4, -3, -2, -1, 0, 1, 2, 3, 4], [1.2, 0.7, 0.36, 0.138, 0, 0.147, 0.304, 0.62, 1.2]
+    ),
+    "flat": lambda x: 0.02 * x**2,
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """How studies are simulated."""
+
+    bowl: str
+    """Name of the bowl."""
+    sd: float
+    """Run-to-run standard deviation, of trials too."""
+    arms: int
+    """Number of arms, which share the curvature."""
+    apart: float
+    """Distance of the optima of neighbouring arms, in octaves."""
+    seeds: int
+    """Number of confirming seeds."""
+    effect: float = 0.0
+    """What the second arm is better by."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Shares of studies, and widths."""
+
+    error: np.ndarray
+    """Whether the arms are called different, `(studies,)`."""
+    without: np.ndarray
+    """The same without the excess."""
+    lowest: np.ndarray
+    """The same, tuned by the lowest of the grid's trials."""
+    untuned: np.ndarray
+    """The same with both optima known."""
+    width: np.ndarray
+    """Width of the interval."""
+    untuned_width: np.ndarray
+    """Width with both optima known."""
+
+
+def tuned(
+    scenario: Scenario, optima: np.ndarray, random: np.random.Generator
+) -> tuple[ResponseSurface, np.ndarray]:
+    """Tune arms whose optima are `(studies, arms)`; return the surfaces, and the grid points with
+    the lowest losses, `(studies, arms)`.
+    """
+    bowl = BOWLS[scenario.bowl]
+    arm = np.repeat(np.arange(scenario.arms), len(GRID))
+    x = np.broadcast_to(np.tile(GRID, scenario.arms), (len(optima), len(arm)))
+    loss = bowl(x - optima[:, arm]) + scenario.sd * random.standard_normal(x.shape)
+    surface = fit_surface(Trials(arm, x, loss, 1.0))
+    lowest = GRID[loss.reshape(len(optima), scenario.arms, -1).argmin(-1)]
+    offsets = refining_offsets(scenario.seeds)
+    more_x = (surface.optimum[..., None] + offsets).reshape(len(optima), -1)
+    more_arm = np.repeat(np.arange(scenario.arms), len(offsets))
+    more = bowl(more_x - optima[:, more_arm]) + scenario.sd * random.standard_normal(more_x.shape)
+    more[surface.curvature <= MARGIN] = np.nan  # not refined
+    trials = Trials(
+        np.concatenate([arm, more_arm]),
+        np.concatenate([x, more_x], 1),
+        np.concatenate([loss, more], 1),
+        1.0,
+    )
+    return fit_surface(trials), lowest
+
+
+def simulate(scenario: Scenario, studies: int, random: np.random.Generator) -> Outcome:
+    """Simulate tuned comparisons of the first two arms."""
+    optima = np.repeat(random.uniform(-0.5, 0.5, (studies, 1)), scenario.arms, 1)
+    optima[:, 1::2] += scenario.apart
+    surface, lowest = tuned(scenario, optima, random)
+    noise = scenario.sd * random.standard_normal((studies, 2, scenario.seeds))
+    differences = noise[:, 1] - noise[:, 0] - scenario.effect
+    variance = differences.var(1, ddof=1) / scenario.seeds
+    dof = np.full(studies, scenario.seeds - 1.0)
+
+    def mean(chosen: np.ndarray) -> np.ndarray:
+        excess = BOWLS[scenario.bowl](chosen - optima)
+        return np.abs(differences.mean(1) + excess[:, 1] - excess[:, 0])
+
+    weights = np.zeros(scenario.arms)
+    weights[:2] = (-1, 1)
+    total, combined = surface.excess(weights).added_to(variance, dof)
+    half = special.stdtrit(combined, 0.975) * np.sqrt(total)
+    plain = special.stdtrit(dof, 0.975) * np.sqrt(variance)
+    return Outcome(
+        mean(surface.optimum) > half,
+        mean(surface.optimum) > plain,
+        mean(lowest) > plain,
+        mean(optima) > plain,
+        2 * half,
+        2 * plain,
+    )
+
+
+def row(scenario: Scenario, studies: int) -> str:
+    """Return a row of the table."""
+    random = np.random.default_rng(0)
+    chunks = [simulate(scenario, CHUNK, random) for _ in range(studies // CHUNK)]
+    true_effect = replace(scenario, effect=2 * scenario.sd)
+    powers = [simulate(true_effect, CHUNK, random) for _ in range(min(2, len(chunks)))]
+
+    def share(name: str, outcomes: list[Outcome]) -> float:
+        return float(np.mean([getattr(outcome, name) for outcome in outcomes]))
+
+    ratio = share("width", chunks) / share("untuned_width", chunks)
+    return (
+        f"{scenario.bowl:9} {scenario.sd:5g} {scenario.arms:5} {scenario.apart:6g} "
+        f"{scenario.seeds:6} {share('error', chunks):7.3f} {share('without', chunks):8.3f} "
+        f"{share('lowest', chunks):7.3f} {ratio:6.2f} {share('error', powers):6.2f} "
+        f"{share('untuned', powers):8.2f}"
+    )
+
+
+def scenarios() -> Iterator[Scenario]:
+    """Return the rows of the table: the noise of the flagship, twice that, and a quiet recipe."""
+    noises = [("parabola", 0.05), ("parabola", 0.1), ("measured", 0.05), ("measured", 0.1)]
+    noises += [("measured", 0.01), ("flat", 0.01)]
+    for (bowl, sd), arms, apart, seeds in product(noises, (2, 4, 16), (0.0, 0.4), (4, 6, 12)):
+        yield Scenario(bowl, sd, arms, apart, seeds)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=10_000)
+    studies = parser.parse_args().studies
+    print("error: arms called different although equal; excess left out; tuned by lowest trial")
+    print("width: mean width of the interval over that of untuned arms")
+    print("power: for an effect of two standard deviations; of untuned arms")
+    print("bowl         sd  arms  apart  seeds   error  without  lowest  width  power  untuned")
+    for scenario in scenarios():
+        print(row(scenario, studies), flush=True)
+
+
+if __name__ == "__main__":
+    main()
