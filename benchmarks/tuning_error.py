@@ -1,10 +1,11 @@
 """Type I errors and widths of intervals with tuning error: `python -m benchmarks.tuning_error
-[--studies 10000]`.
+[--comparisons 10000]`.
 
 Simulated studies tune equal arms by the response surface (four grid points, then refining trials)
-and compare the first two by the paired t of their confirming runs, with and without the excess that
-the surface states. The bowls are a parabola and one through the mean losses of real runs, which is
-sharper at its bottom. Their optima lie anywhere between grid points, equal or 0.4 octave apart.
+and compare disjoint pairs of them by the paired t of their confirming runs, with and without the
+excess that the surface states. The bowls are a parabola and one through the mean losses of real
+runs, which is sharper at its bottom. Their optima lie anywhere between grid points, equal or 0.4
+octave apart.
 """
 
 import argparse
@@ -16,11 +17,17 @@ import numpy as np
 from scipy import special
 from scipy.interpolate import PchipInterpolator
 
-from ablab.stats.response_surface import ResponseSurface, Trials, fit_surface, refining_offsets
+from ablab.stats.response_surface import (
+    Excess,
+    ResponseSurface,
+    Trials,
+    fit_surface,
+    refining_offsets,
+)
 
 GRID = np.array([-1.0, 0.0, 1.0, 2.0])  # octaves
 MARGIN = 0.0125
-CHUNK = 1000  # studies at a time, which bounds the memory
+CHUNK = 1000  # comparisons at a time, which bounds the memory
 Bowl = Callable[[np.ndarray], np.ndarray]
 # The losses from one octave below to two above the optimum are measured; the others continue them.
 BOWLS: dict[str, Bowl] = {
@@ -47,15 +54,15 @@ class Scenario:
     seeds: int
     """Number of confirming seeds."""
     effect: float = 0.0
-    """What the second arm is better by."""
+    """What the second arm of a pair is better by."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Shares of studies, and widths."""
+    """The comparisons of all pairs of all studies, each array `(studies, pairs)`."""
 
     error: np.ndarray
-    """Whether the arms are called different, `(studies,)`."""
+    """Whether the arms are called different."""
     without: np.ndarray
     """The same without the excess."""
     lowest: np.ndarray
@@ -95,22 +102,26 @@ def tuned(
 
 
 def simulate(scenario: Scenario, studies: int, random: np.random.Generator) -> Outcome:
-    """Simulate tuned comparisons of the first two arms."""
+    """Simulate tuned comparisons of the arms in pairs."""
     optima = np.repeat(random.uniform(-0.5, 0.5, (studies, 1)), scenario.arms, 1)
     optima[:, 1::2] += scenario.apart
     surface, lowest = tuned(scenario, optima, random)
-    noise = scenario.sd * random.standard_normal((studies, 2, scenario.seeds))
-    differences = noise[:, 1] - noise[:, 0] - scenario.effect
-    variance = differences.var(1, ddof=1) / scenario.seeds
-    dof = np.full(studies, scenario.seeds - 1.0)
+    noise = scenario.sd * random.standard_normal((studies, scenario.arms, scenario.seeds))
+    differences = noise[:, 1::2] - noise[:, ::2] - scenario.effect  # (studies, pairs, seeds)
+    variance = differences.var(-1, ddof=1) / scenario.seeds
+    dof = np.full(variance.shape, scenario.seeds - 1.0)
 
     def mean(chosen: np.ndarray) -> np.ndarray:
         excess = BOWLS[scenario.bowl](chosen - optima)
-        return np.abs(differences.mean(1) + excess[:, 1] - excess[:, 0])
+        return np.abs(differences.mean(-1) + excess[:, 1::2] - excess[:, ::2])
 
-    weights = np.zeros(scenario.arms)
-    weights[:2] = (-1, 1)
-    total, combined = surface.excess(weights).added_to(variance, dof)
+    pairs = np.repeat(np.eye(scenario.arms // 2), 2, axis=1)  # (pairs, arms)
+    excesses = [surface.excess(pair) for pair in pairs]
+    excess = Excess(
+        np.stack([each.variance for each in excesses], 1),
+        np.stack([each.dof for each in excesses], 1),
+    )
+    total, combined = excess.added_to(variance, dof)
     half = special.stdtrit(combined, 0.975) * np.sqrt(total)
     plain = special.stdtrit(dof, 0.975) * np.sqrt(variance)
     return Outcome(
@@ -123,12 +134,13 @@ def simulate(scenario: Scenario, studies: int, random: np.random.Generator) -> O
     )
 
 
-def row(scenario: Scenario, studies: int) -> str:
+def row(scenario: Scenario, comparisons: int) -> str:
     """Return a row of the table."""
     random = np.random.default_rng(0)
-    chunks = [simulate(scenario, CHUNK, random) for _ in range(studies // CHUNK)]
+    chunk = 2 * CHUNK // scenario.arms
+    chunks = [simulate(scenario, chunk, random) for _ in range(comparisons // CHUNK)]
     true_effect = replace(scenario, effect=2 * scenario.sd)
-    powers = [simulate(true_effect, CHUNK, random) for _ in range(min(2, len(chunks)))]
+    powers = [simulate(true_effect, chunk, random) for _ in range(min(2, len(chunks)))]
 
     def share(name: str, outcomes: list[Outcome]) -> float:
         return float(np.mean([getattr(outcome, name) for outcome in outcomes]))
@@ -153,14 +165,14 @@ def scenarios() -> Iterator[Scenario]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=10_000)
-    studies = parser.parse_args().studies
+    parser.add_argument("--comparisons", type=int, default=10_000)
+    comparisons = parser.parse_args().comparisons
     print("error: arms called different although equal; excess left out; tuned by lowest trial")
     print("width: mean width of the interval over that of untuned arms")
     print("power: for an effect of two standard deviations; of untuned arms")
     print("bowl         sd  arms  apart  seeds   error  without  lowest  width  power  untuned")
     for scenario in scenarios():
-        print(row(scenario, studies), flush=True)
+        print(row(scenario, comparisons), flush=True)
 
 
 if __name__ == "__main__":

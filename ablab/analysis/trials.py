@@ -52,7 +52,7 @@ class ArmTuning:
     trials: list[TrialSummary]
     """Its trials."""
     best: Mapping[str, Any] | None
-    """Options of the best trial, which its runs have; None until all trials ended."""
+    """Options that the trials chose, which its runs have; None until all trials ended."""
     edges: list[str]
     """Those options that are the lowest or the highest tried."""
 
@@ -78,7 +78,7 @@ def tuning_of(part: PartContent, trials: Sequence[TrialSummary]) -> list[ArmTuni
 
 
 def _arm(arm: Arm, trials: list[TrialSummary], count: int) -> ArmTuning:
-    decided = len(trials) == count and all(trial.settled for trial in trials)
+    decided = len(trials) >= count and all(trial.settled for trial in trials)
     best = dict(arm.params) if decided else None
     return ArmTuning(arm.name, trials, best, at_edge(best or {}, [t.params for t in trials]))
 
@@ -100,6 +100,6 @@ def at_edge(params: Mapping[str, Any], points: Sequence[Mapping[str, Any]]) -> l
     for name, value in params.items():
         values = {point[name] for point in points}
         numeric = isinstance(value, int | float)
-        if numeric and len(values) > 1 and value in (min(values), max(values)):
+        if numeric and len(values) > 1 and not min(values) < value < max(values):
             edges.append(name)
     return edges

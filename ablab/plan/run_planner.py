@@ -83,7 +83,7 @@ class RunPlanner:
 
     def _budget(self, composed: ComposedArm, flops_per_token: float) -> Batches | TimeLimit:
         share = composed.overrides.share
-        trial = f" (a trial's share of it is {share:g})" if share < 1 else ""
+        trial = f" (a trial's share of it is {share:g}; see `share`)" if share < 1 else ""
         return run_budget(
             self._study.budget.scaled(share),
             composed.value,

@@ -7,7 +7,7 @@ from ablab.analysis.summary import StudySummary
 from ablab.records.study_content import Arm, PartContent
 from ablab.spec.seeds import seeds_text
 from ablab.spec.study import Study
-from ablab.spec.tune import Tune
+from ablab.spec.trial_share import trial_share
 from ablab.text.numbers import exact, short
 from ablab.text.truncate import in_a_line
 
@@ -35,7 +35,7 @@ def scope(part: PartContent) -> list[str]:
         f"data: {data.source}, tokenizer {data.tokenizer.kind}",
         *own_data(part.arms),
         f"recipe of all arms: {_recipe(part.arms)}",
-        _tuning(study.tune),
+        _tuning(study, len(part.arms)),
         (
             f"seeds: {seeds_text(study.seeds)}; intervals are 95 %, unadjusted for the number of "
             "effects"
@@ -57,6 +57,8 @@ def holds_for(part: PartContent) -> str:
     recipe = "with one recipe for all, untuned"
     if study.tune is not None:
         recipe = f"each arm with the best of {study.tune.trials} recipes"
+        if study.tune.by_surface:
+            recipe = "each arm with its own learning rate"
     return (
         f"for models of {size}, trained on {study.data.source} text for {_budget(study)} each, "
         f"{recipe}"
@@ -96,12 +98,15 @@ def _recipe(arms: Sequence[Arm]) -> str:
     return text if all(r == common for r in recipes) else f"{text}; arms differ in the rest"
 
 
-def _tuning(tune: Tune | None) -> str:
+def _tuning(study: Study, arms: int) -> str:
+    tune = study.tune
     if tune is None:
         return "no arm was tuned, so the answer holds for this recipe only"
     options = tune.model_dump(exclude_none=True, exclude=set(_NOT_OPTIONS))
-    budget = "its whole budget" if tune.share == 1 else f"{100 * tune.share:g} % of the budget"
+    share = trial_share(study, arms)
+    budget = "its whole budget" if share == 1 else f"{100 * share:g} % of the budget"
+    more = ", then more around each optimum where a step costs more than the margin"
     return (
-        f"each arm was tuned alike: {tune.trials} trials over {', '.join(options)}, each at "
-        f"{budget}, on seed {tune.seed}"
+        f"each arm was tuned alike: {tune.trials} trials over {', '.join(options)}"
+        f"{more if tune.by_surface else ''}, each at {budget}, on seed {tune.seed}"
     )

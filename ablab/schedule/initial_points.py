@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import qmc
 
 from ablab.spec.tune import Range, Space
+from ablab.tracking.optuna.study import Interval
 
 Point = dict[str, Any]
 
@@ -99,3 +100,8 @@ def _at(values: Sequence[Any] | Range, position: float) -> Any:
     else:
         value = values.low + (values.high - values.low) * position
     return float(np.clip(value, values.low, values.high))
+
+
+def intervals(values: Any) -> Any:
+    """Return a range as an interval, and a list unchanged."""
+    return Interval(values.low, values.high, values.log) if isinstance(values, Range) else values

@@ -16,7 +16,7 @@ from ablab.design.factors import (
     listed_factor,
 )
 from ablab.errors import UserError, unknown
-from ablab.schedule.tuning import intervals
+from ablab.schedule.initial_points import intervals
 from ablab.spec.search import Search
 from ablab.spec.tune import Range
 from ablab.spec.yaml_document import Document

@@ -1,5 +1,8 @@
 """Tuning: the same number of trials for every arm, then the confirmatory runs of each arm with its
 own best recipe, and of all arms with one recipe.
+
+If the learning rate alone is tuned, the best is read from the response surface of all arms
+(`lr_tuning`). Otherwise it is the best trial.
 """
 
 from collections.abc import Sequence
@@ -15,7 +18,8 @@ from ablab.plan.planner import Planner
 from ablab.records.run_spec import RunSpec
 from ablab.records.study_content import Expected
 from ablab.schedule.arm_trials import ArmTrials
-from ablab.schedule.initial_points import Point, even_points
+from ablab.schedule.initial_points import Point, even_points, intervals
+from ablab.schedule.lr_tuning import LrTuning
 from ablab.schedule.seeds import ConfirmatoryRuns
 from ablab.schedule.shared_recipe import (
     common_point,
@@ -25,8 +29,10 @@ from ablab.schedule.shared_recipe import (
     without_shared_recipe,
 )
 from ablab.schedule.source import round_robin
+from ablab.schedule.trial_notes import duplicate_notes, trial_notes
 from ablab.schedule.trial_source import TrialSource
-from ablab.spec.tune import Range, Tune
+from ablab.spec.trial_share import trial_share
+from ablab.spec.tune import Range
 from ablab.tracking.optuna.study import Interval, Outcome, Proposer
 
 # The first trials fill the space evenly. The sampler proposes later ones from their outcomes.
@@ -36,7 +42,8 @@ _EVEN_TRIALS = 10
 class TuningSource(TrialSource):
     """Hands out the trials of every arm, then its confirmatory runs.
 
-    The trials of an arm end before its runs begin; arms do not wait for each other.
+    The trials of an arm end before its runs begin. Arms wait for each other only where they are
+    tuned by one response surface.
     """
 
     def __init__(self, planner: Planner, root: Path) -> None:
@@ -47,11 +54,17 @@ class TuningSource(TrialSource):
         self._metric = METRICS[planner.study.metric]
         self._confirmatory = ConfirmatoryRuns(planner, root)
         self._shared_recipe: SharedRecipe | None = None
+        self._share = trial_share(planner.study, len(planner.layout.arms))
+        points = self._first_points()
+        self._lr: LrTuning | None = None
+        if self.tune.by_surface:
+            grid = [point["lr"] for point in points]
+            self._lr = LrTuning(planner.study, grid, planner.layout.baseline)
         self._arms = {
             name: ArmTrials(name, model, planner.arm(name, model), self._metric)
             for name, model in planner.layout.arms.items()
         }
-        for point in self._first_points():
+        for point in points:
             for arm in self._arms.values():
                 self._propose(arm, point)
         self.replay()
@@ -59,7 +72,7 @@ class TuningSource(TrialSource):
     def _first_points(self) -> list[Point]:
         """Return the points at which the trials of every arm begin."""
         space = self.tune.space()
-        if any(isinstance(values, Range) for values in space.values()):
+        if not self.tune.by_surface and any(isinstance(v, Range) for v in space.values()):
             return even_points(space, min(self.tune.trials, _EVEN_TRIALS))
         # Lists can be tried evenly to the end, while the sampler would repeat points.
         return even_points(space, self.tune.trials)
@@ -77,8 +90,11 @@ class TuningSource(TrialSource):
         arm.outcomes[spec.trial] = outcome
         if arm.proposer is not None:
             arm.proposer.tell(spec.trial, outcome)
-        if len(arm.outcomes) == self.tune.trials:
-            self._confirm(arm)
+        if self._lr is not None:
+            if all(other.ended for other in self._arms.values()):
+                self._refine_or_confirm(self._lr)
+        elif len(arm.outcomes) == self.tune.trials:
+            self._confirm(arm, arm.best_point())
         elif len(arm.outcomes) == len(arm.trials):
             self._propose(arm, None)
 
@@ -93,23 +109,41 @@ class TuningSource(TrialSource):
         tune = self.tune
         number = len(arm.trials)
         if arm.proposer is None and (tune.prune != "none" or tune.trials > _EVEN_TRIALS):
-            arm.proposer = Proposer(_parameters(tune), [self._metric.direction], tune.prune)
+            arm.proposer = Proposer(self._parameters(), [self._metric.direction], tune.prune)
         if arm.proposer is not None:
             _, point = arm.proposer.ask(
                 lambda suggest: [suggest(name) for name in tune.space()], point
             )
         assert point is not None
-        planned = self.planner.arm(arm.name, arm.model, Overrides(point, tune.share))
+        planned = self.planner.arm(arm.name, arm.model, Overrides(point, self._share))
         (run,) = planned.runs([tune.seed], number)
         arm.trials.append(Trial(planned.arm, run))
         self.enqueue([run])
 
-    def _confirm(self, arm: ArmTrials) -> None:
-        """Choose the arm's best recipe, and after the last arm the recipe for all."""
-        winner = arm.winner()
+    def _refine_or_confirm(self, tuning: LrTuning) -> None:
+        """Try more points around the optima of all arms, or choose the best recipe of each."""
+        arms = list(self._arms.values())
+        points = tuning.refine(arms)
+        for arm in arms:
+            for point in points.get(arm.name, ()):
+                self._propose(arm, point)
+        if points:
+            return
+        surface = tuning.surface(arms)
+        for arm in arms:
+            if surface is not None and arm.name in surface.arms:
+                self._confirm(arm, {"lr": surface.optimum(arm.name)})
+            else:
+                self._confirm(arm, arm.best_point())
+
+    def _confirm(self, arm: ArmTrials, params: Point | None) -> None:
+        """Choose the arm's recipe, and after the last arm the recipe for all.
+
+        The study's own recipe stands if `params` is None, since no trial has a value.
+        """
         arm.best = arm.untuned
-        if winner is not None:
-            arm.best = self.planner.arm(arm.name, arm.model, Overrides(winner.arm.params))
+        if params is not None:
+            arm.best = self.planner.arm(arm.name, arm.model, Overrides(params))
         self.enqueue(self._confirmatory.add(arm.best))
         if self._all_decided:
             if self._has_shared_recipe:
@@ -128,14 +162,18 @@ class TuningSource(TrialSource):
 
     def _confirm_shared_recipe(self) -> None:
         """Choose one recipe for all arms. An arm whose own best it is already has the runs."""
-        point = common_point([arm.values() for arm in self._arms.values()], self._metric)
+        arms = list(self._arms.values())
+        point = common_point([arm.values() for arm in arms], self._metric)
+        surface = self._lr.surface(arms) if self._lr is not None else None
+        if surface is not None and len(surface.arms) == len(arms):
+            point = {"lr": surface.common_optimum()}
         if point is None:
             return
         overrides = Overrides(point)
-        arms = [self.planner.arm(arm.name, arm.model, overrides) for arm in self._arms.values()]
+        planned = [self.planner.arm(arm.name, arm.model, overrides) for arm in arms]
         seeds = self._confirmatory.first
-        self._shared_recipe = shared_recipe(point, arms, seeds)
-        best = [arm.best for arm in self._arms.values() if arm.best is not None]
+        self._shared_recipe = shared_recipe(point, planned, seeds)
+        best = [arm.best for arm in arms if arm.best is not None]
         enqueued = {run.key for arm in best for run in arm.runs(seeds)}
         self.enqueue(
             round_robin([run for run in self._shared_recipe.runs if run.key not in enqueued])
@@ -155,12 +193,12 @@ class TuningSource(TrialSource):
             expected=self._expected(plan, arms),
             notes=(
                 *plan.notes,
-                _note(self.tune),
+                *trial_notes(self.planner.study, len(self._arms)),
                 *self._confirmatory.notes,
-                *self._duplicate_notes(),
+                *duplicate_notes(self._arms.values()),
             ),
             trials=tuple(trial for arm in self._arms.values() for trial in arm.trials),
-            space=_parameters(self.tune),
+            space=self._parameters(),
         )
         return self._with_shared_recipe(plan) if self._has_shared_recipe else plan
 
@@ -179,7 +217,7 @@ class TuningSource(TrialSource):
         """
         trials = [trial for arm in self._arms.values() for trial in arm.trials]
         unique = {trial.run.key: trial.arm for trial in trials}
-        count = round(len(unique) / len(trials) * len(arms) * self.tune.trials)
+        count = round(len(unique) / len(trials) * self._trial_count)
         run_flops = plan.expected.flops
         trial_flops = training_flops(unique.values())
         flops = None
@@ -187,39 +225,16 @@ class TuningSource(TrialSource):
             flops = run_flops + count / len(unique) * trial_flops
         return Expected(plan.expected.runs, count, flops, self._confirmatory.most(arms))
 
-    def _duplicate_notes(self) -> list[str]:
-        """Return a note per arm whose own plugins write what is tuned, so that trials coincide."""
-        notes = []
-        for arm in self._arms.values():
-            unique = len({trial.run.key for trial in arm.trials})
-            if unique < len(arm.trials):
-                notes.append(
-                    f"{arm.name}: only {unique} of {len(arm.trials)} trials differ, since its own "
-                    "plugins write what is tuned"
-                )
-        return notes
+    @property
+    def _trial_count(self) -> int:
+        """The number of trials of all arms; the largest possible one until all are proposed."""
+        if self._lr is not None and self._lr.refined:
+            return sum(len(arm.trials) for arm in self._arms.values())
+        seeds = len(self.planner.study.seed_list())
+        return len(self._arms) * self.tune.most_trials(seeds)
 
-
-def _note(tune: Tune) -> str:
-    """Return the note on the trials for readers of the results."""
-    options = "; ".join(f"{name} {_text(values)}" for name, values in tune.space().items())
-    return (
-        f"trials: {tune.trials} of each arm over {options}; {100 * tune.share:g} % of the "
-        f"budget, seed {tune.seed}"
-    )
-
-
-def _text(values: Any) -> str:
-    """Return a list or a range as text."""
-    if isinstance(values, Range):
-        return f"{values.low:g} to {values.high:g}"
-    return ", ".join(map(str, values))
-
-
-def _parameters(tune: Tune) -> dict[str, Sequence[Any] | Interval]:
-    return {name: intervals(values) for name, values in tune.space().items()}
-
-
-def intervals(values: Any) -> Any:
-    """Return a range as an interval, and a list unchanged."""
-    return Interval(values.low, values.high, values.log) if isinstance(values, Range) else values
+    def _parameters(self) -> dict[str, Sequence[Any] | Interval]:
+        """Return the values that each option may take in a trial."""
+        if self._lr is not None:
+            return {"lr": self._lr.interval()}
+        return {name: intervals(values) for name, values in self.tune.space().items()}

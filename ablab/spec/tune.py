@@ -14,8 +14,10 @@ from pydantic import (
 )
 
 from ablab.spec.base import Config
+from ablab.stats.response_surface import refining_offsets
 
 Prune = Literal["none", "asha", "hyperband"]
+_FEWEST_POINTS = 3  # of a parabola
 
 
 class Range(Config):
@@ -98,16 +100,20 @@ class Tune(Config):
     """
 
     trials: Annotated[int, Field(ge=2)]
-    """Number of trials per arm."""
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Share of a run's budget that each trial may spend."""
+    """Number of trials per arm. If the learning rate alone is tuned, two or four more follow around
+    each arm's optimum where a step between the first ones costs more than the margin.
+    """
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of a run's budget that each trial may spend; by default as much as keeps all trials
+    within a quarter of the study's compute.
+    """
     seed: Annotated[int, Field(ge=0)] = 10_001
     """Random seed of all trials; it must not be one of the study's seeds."""
     prune: Prune = "none"
     """Pruner that stops trials early which lag behind other trials of the same arm."""
     shared: bool = True
-    """Whether to train all arms with one common recipe as well: the trial point with the best mean
-    over the arms.
+    """Whether to train all arms with one common recipe as well: the one with the best mean over the
+    arms.
     """
     lr: Rates | None = None
     """Peak learning rates to try."""
@@ -140,6 +146,18 @@ class Tune(Config):
                 "trials; a range is {low, high}"
             )
         return self
+
+    @property
+    def by_surface(self) -> bool:
+        """Whether the optima are read from a response surface over the learning rate.
+
+        This takes three points at least, and the learning rate as the only option.
+        """
+        return list(self.space()) == ["lr"] and self.trials >= _FEWEST_POINTS
+
+    def most_trials(self, seeds: int) -> int:
+        """Return the largest number of trials of an arm. `seeds` is that of its runs."""
+        return self.trials + (len(refining_offsets(seeds)) if self.by_surface else 0)
 
     def space(self) -> Space:
         """Return the options of the recipe to tune, with their values or ranges."""

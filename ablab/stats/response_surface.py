@@ -21,52 +21,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ablab.stats.tuning_trials import Trials, distance_weights, value_weights
 from ablab.stats.weighted_fit import WeightedFit
 
-# A trial further from the optimum than this many grid steps has no weight.
-_REACH = 2.5
-# Trials whose loss exceeds the best of their arm by this multiple of the median excess lose weight.
-_FAR_ABOVE = 4.0
+__all__ = ["Excess", "ResponseSurface", "Trials", "fit_surface", "refining_offsets"]
+
 _ITERATIONS = 4
 # Measured losses rise more steeply close to the optimum than the parabola that fits a whole octave,
 # which understates the excess. The factor holds type I errors for the bowl that
 # `benchmarks.tuning_error` takes from real runs, at twice their noise.
 _SHARPER = 1.5
+# A t quantile with fewer is so large that an interval would be without use.
+_FEWEST_DOF = 3.0
 
 
-@dataclass(frozen=True)
-class Trials:
-    """The trials of all arms of a study. Values are losses: lower is better."""
-
-    arm: np.ndarray
-    """Index of the arm of each trial, `(trials,)`."""
-    x: np.ndarray
-    """Binary logarithm of the learning rate, `(…, trials)`."""
-    loss: np.ndarray
-    """Loss, `(…, trials)`; not finite if the trial diverged."""
-    step: float
-    """Distance between neighbouring points of the first grid, in octaves."""
-    seed: np.ndarray | None = None
-    """Index of the seed of each trial, `(trials,)`, if there are several. Seeds are blocks."""
-
-    @property
-    def arms(self) -> int:
-        """The number of arms."""
-        return int(self.arm.max()) + 1
-
-    @property
-    def finite(self) -> np.ndarray:
-        """Whether each trial has a loss, `(…, trials)`."""
-        return np.isfinite(self.loss)
-
-
-def refining_offsets(seeds: int) -> np.ndarray:
-    """Return where to try more points around each optimum, in grid steps from it, `(points,)`.
+def refining_offsets(seeds: int) -> tuple[float, ...]:
+    """Return where to try more points around each optimum, in grid steps from it.
 
     The standard error of the confirming means falls with the number of `seeds`, and so must the
     excess: two points for up to eight seeds, and four for more.
     """
-    return np.array([-0.75, 0.75] if seeds <= 8 else [-0.75, -0.5, 0.5, 0.75])
+    return (-0.75, 0.75) if seeds <= 8 else (-0.75, -0.5, 0.5, 0.75)
 
 
 @dataclass(frozen=True)
@@ -125,11 +100,11 @@ class ResponseSurface:
         """Return what tuning error adds to the contrast `weights` `(arms,)` of confirming means.
 
         The variance is unknown (NaN) without degrees of freedom. It is proportional to the fourth
-        power of `sd`, so that it has a quarter of its degrees of freedom.
+        power of `sd`, so that it has a quarter of its degrees of freedom, or three if that is more.
         """
         variances = np.diagonal(self.covariance, axis1=-2, axis2=-1)
         moments = 3 * (self.curvature[..., None] * variances) ** 2
-        return Excess(_SHARPER * (moments @ weights**2), np.maximum(self.dof / 4, 0.5))
+        return Excess(_SHARPER * (moments @ weights**2), np.maximum(self.dof / 4, _FEWEST_DOF))
 
 
 def fit_surface(trials: Trials) -> ResponseSurface:
@@ -151,23 +126,11 @@ def fit_surface(trials: Trials) -> ResponseSurface:
     high = np.where(finite, x[..., None, :], -np.inf).max(-1)
     best = np.where(finite, trials.loss[..., None, :], np.inf).argmin(-1)
     optimum = np.take_along_axis(x, best, -1)
-    level = _value_weights(trials, np.take_along_axis(trials.loss, best, -1))
+    level = value_weights(trials, np.take_along_axis(trials.loss, best, -1))
     fit = _LocalFit.of(trials, x, optimum, level)
     for _ in range(_ITERATIONS - 1):
         fit = _LocalFit.of(trials, x, fit.optimum(low, high), level)
-    optimum = fit.optimum(low, high)
-    return fit.surface(optimum, (optimum <= low) | (optimum >= high))
-
-
-def _value_weights(trials: Trials, best: np.ndarray) -> np.ndarray:
-    """Return weights that exclude trials far above the others, `(…, trials)`.
-
-    `best` is the lowest loss of each arm. Such trials are about to diverge and lie on no bowl.
-    """
-    excess = np.where(trials.finite, trials.loss - best[..., trials.arm], np.nan)
-    typical = np.nanmedian(excess, -1, keepdims=True)
-    ratio = np.nan_to_num(excess) / np.maximum(_FAR_ABOVE * typical, 1e-300)
-    return trials.finite / (1 + np.minimum(ratio, 1e3) ** 4)
+    return fit.surface(low, high)
 
 
 @dataclass(frozen=True)
@@ -189,8 +152,7 @@ class _LocalFit:
         """Fit about `centre` with the weights `level` `(…, trials)` times those of distance."""
         arms = trials.arms
         distance = x - centre[..., trials.arm]
-        near = np.clip(1 - (distance / (_REACH * trials.step)) ** 2, 0, None) ** 2
-        weight = level * near
+        weight = level * distance_weights(trials, distance)
         design = _design(trials, distance)
         solution = WeightedFit.of(design, weight, np.where(trials.finite, trials.loss, 0.0))
         slopes = slice(arms, 2 * arms + 1)
@@ -212,11 +174,14 @@ class _LocalFit:
         free = self.centre - self.slope / (2 * self.curvature[..., None])
         return np.clip(free, low, high)
 
-    def surface(self, optimum: np.ndarray, at_edge: np.ndarray) -> ResponseSurface:
-        """Return the surface whose optima are near the centres.
+    def surface(self, low: np.ndarray, high: np.ndarray) -> ResponseSurface:
+        """Return the surface, with optima within `low` to `high`, both `(…, arms)`.
 
-        The optimum is `centre − slope / (2 curvature)`; its error follows by the delta method.
+        The optimum is `centre − slope / (2 curvature)`; its error follows by the delta method. The
+        variance of a value within bounds is at most a quarter of their squared distance (Popoviciu
+        1935), which matters where the curvature is close to zero.
         """
+        optimum = self.optimum(low, high)
         arms = optimum.shape[-1]
         curvature = self.curvature[..., None]
         offset = optimum - self.centre
@@ -225,9 +190,16 @@ class _LocalFit:
         jacobian[..., arms] = 2 * offset
         jacobian /= -2 * curvature[..., None]
         covariance = jacobian @ self.covariance @ np.swapaxes(jacobian, -1, -2)
-        minimum = self.level + self.slope * offset + curvature * offset**2
+        variance = np.maximum(np.diagonal(covariance, axis1=-2, axis2=-1), 1e-300)
+        shrink = np.minimum(1.0, (high - low) / 2 / np.sqrt(variance))
         return ResponseSurface(
-            optimum, covariance, minimum, self.curvature, self.sd, self.dof, at_edge
+            optimum,
+            covariance * shrink[..., None] * shrink[..., None, :],
+            self.level + self.slope * offset + curvature * offset**2,
+            self.curvature,
+            self.sd,
+            self.dof,
+            (optimum <= low) | (optimum >= high),
         )
 
 

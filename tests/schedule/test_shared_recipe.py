@@ -16,19 +16,13 @@ from tests.standin import carry_out as driven
 from tests.standin import result
 
 BEST = {"gpt2": 1e-3, "llama": 4e-3}
-LISTED = "{lr: [5.0e-4, 1.0e-3, 2.0e-3, 4.0e-3, 8.0e-3], trials: 5}"
+LISTED = "{lr: [5.0e-4, 1.0e-3, 2.0e-3, 4.0e-3, 8.0e-3], trials: 5, share: 1.0}"
 
 
 def response(spec):
-    """Bowls over the logarithm of the learning rate; gpt2's is three times as steep, so that 1e-3
-    is best for both together.
-    """
+    """Equal bowls over the logarithm of the learning rate, so that 2e-3 is best for both."""
     arm = "llama" if "rope" in dict(spec.plugins) else "gpt2"
-    return (
-        2.5
-        + (0.3 if arm == "gpt2" else 0.1) * math.log2(spec.recipe["lr"] / BEST[arm]) ** 2
-        + 0.001 * spec.seed % 3
-    )
+    return 2.5 + 0.2 * math.log2(spec.recipe["lr"] / BEST[arm]) ** 2 + 0.001 * spec.seed % 3
 
 
 @pytest.fixture
@@ -53,7 +47,7 @@ def shared_runs(session):
 
 def lowest_mean(rates):
     """By hand: the rate whose mean over both bowls is lowest."""
-    means = {lr: 0.3 * math.log2(lr / 1e-3) ** 2 + 0.1 * math.log2(lr / 4e-3) ** 2 for lr in rates}
+    means = {lr: math.log2(lr / 1e-3) ** 2 + math.log2(lr / 4e-3) ** 2 for lr in rates}
     return min(means, key=means.__getitem__)
 
 
@@ -105,7 +99,7 @@ def test_before_the_trials_it_is_counted_at_most(tmp_path, study_text):
     text = study_text.replace("leave_one_out", "compare")
     (tmp_path / "x.yaml").write_text(text + f"tune: {LISTED}\n")
     plan = planned(Request(tmp_path / "x.yaml", None, (), ()), tmp_path / "home").plan
-    assert (plan.expected.runs, plan.expected.most, plan.expected.trials) == (4, 8, 10)
+    assert (plan.expected.runs, plan.expected.most, plan.expected.trials) == (4, 8, 14)
     assert any(note.startswith("one recipe for all arms as well") for note in plan.notes)
     assert [part.plan.shared_recipe for part in plan.parts] == [None]
 
@@ -126,8 +120,11 @@ def test_only_points_with_a_value_in_every_arm_count(carry_out):
         )
         return replace(result(9.9), diverged=True) if bad else response(spec)
 
+    session, _ = carry_out(LISTED.replace("trials", "clip: [1.0], trials"), diverging)
+    assert shared_runs(session).params == {"lr": lowest_mean([5e-4, 8e-3]), "clip": 1.0}
+    # The surface of the learning rate alone does not need it.
     session, _ = carry_out(LISTED, diverging)
-    assert shared_runs(session).params == {"lr": lowest_mean([5e-4, 8e-3])}
+    assert shared_runs(session).params == {"lr": 2e-3}
 
 
 def test_without_such_a_point_there_is_none_and_a_note_says_so(carry_out):

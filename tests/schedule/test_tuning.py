@@ -44,6 +44,8 @@ def carry_out(tmp_path, study_text):
     """
 
     def call(tune, response=response, trainer=StandIn):
+        if "share:" not in tune:
+            tune = tune.removesuffix("}") + ", share: 1.0}"
         tune = tune.removesuffix("}") + ", shared: false}"
         file = tmp_path / "x.yaml"
         file.write_text(study_text.replace("leave_one_out", "compare") + f"tune: {tune}\n")
@@ -56,8 +58,12 @@ def test_every_arm_has_as_many_trials_and_its_runs_take_the_best(carry_out):
     session, executor, _ = carry_out("{lr: [5.0e-4, 1.0e-3, 2.0e-3, 4.0e-3, 8.0e-3], trials: 5}")
     trials = [spec for spec in executor.trained if spec.trial is not None]
     runs = [spec for spec in executor.trained if spec.trial is None]
+    # A step of an octave costs 0.1, more than the margin, so that three quarters of a step either
+    # side of the optimum are tried as well.
+    more = {"gpt2": [5.95e-4, 1.68e-3], "llama": [2.38e-3, 6.73e-3]}
     for arm in ("gpt2", "llama"):
-        assert [s.recipe["lr"] for s in trials if s.arm == arm] == [5e-4, 1e-3, 2e-3, 4e-3, 8e-3]
+        tried = [s.recipe["lr"] for s in trials if s.arm == arm]
+        assert tried == [5e-4, 1e-3, 2e-3, 4e-3, 8e-3, *more[arm]]
         assert {s.recipe["lr"] for s in runs if s.arm == arm} == {BEST[arm]}
         assert sorted(s.seed for s in runs if s.arm == arm) == [1, 2]
     assert {spec.seed for spec in trials} == {10_001}
@@ -83,15 +89,64 @@ def test_a_trial_spends_its_share_of_the_budget(carry_out):
 
 @pytest.mark.slow
 def test_the_sampler_goes_where_the_even_trials_point(carry_out):
-    _, executor, _ = carry_out("{lr: {low: 1.0e-4, high: 0.2}, trials: 24}")
+    _, executor, _ = carry_out("{lr: {low: 1.0e-4, high: 0.2}, clip: [0.5, 1.0], trials: 24}")
     for arm in ("gpt2", "llama"):
         tried = [s.recipe["lr"] for s in executor.trained if s.arm == arm and s.trial is not None]
+        distance = [abs(math.log2(lr / BEST[arm])) for lr in tried]
         assert len(tried) == 24
-        even = [1e-4 * 2000 ** (i / 9) for i in range(10)]
-        assert tried[:10] == pytest.approx(even)
+        assert sum(distance[10:]) / 14 < sum(distance[:10]) / 10
         best = next(s.recipe["lr"] for s in executor.trained if s.arm == arm and s.trial is None)
-        nearest = min(even, key=lambda lr: abs(math.log(lr / BEST[arm])))
-        assert abs(math.log(best / BEST[arm])) < abs(math.log(nearest / BEST[arm]))
+        assert abs(math.log2(best / BEST[arm])) == min(distance)
+
+
+def test_the_optimum_is_read_between_the_points_and_on_the_arms_together(carry_out):
+    """No point of the grid is an optimum, and one trial of llama misleads: the lowest of its trials
+    is two steps off.
+    """
+
+    def misled(spec):
+        arm = "llama" if "rope" in dict(spec.plugins) else "gpt2"
+        best = {"gpt2": 1.5e-3, "llama": 1.9e-3}[arm]
+        lucky = arm == "llama" and spec.trial is not None and spec.recipe["lr"] == 4e-3
+        return 2.5 + 0.14 * math.log2(spec.recipe["lr"] / best) ** 2 - 0.16 * lucky
+
+    _, executor, _ = carry_out("{lr: [5.0e-4, 1.0e-3, 2.0e-3, 4.0e-3], trials: 4}", misled)
+    chosen = {s.arm: s.recipe["lr"] for s in executor.trained if s.trial is None}
+    assert abs(math.log2(chosen["gpt2"] / 1.5e-3)) < 0.1
+    assert abs(math.log2(chosen["llama"] / 1.9e-3)) < 0.4  # 1.07 is the lowest trial's
+
+
+def test_where_a_step_costs_less_than_the_margin_nothing_is_refined(carry_out):
+    _, executor, _ = carry_out(
+        "{lr: [5.0e-4, 1.0e-3, 2.0e-3], trials: 3}",
+        lambda spec: 2.5 + 0.01 * math.log2(spec.recipe["lr"] / 1e-3) ** 2,  # the margin is 0.0125
+    )
+    assert len([s for s in executor.trained if s.trial is not None]) == 6
+
+
+def test_all_trials_together_take_a_quarter_of_the_compute_at_most(tmp_path, study_text):
+    text = study_text.replace("leave_one_out", "compare").replace("steps: 4", "steps: 120")
+    file = tmp_path / "x.yaml"
+
+    def plan(tune):
+        file.write_text(text.replace("seeds: 2", "seeds: 6") + f"tune: {tune}\n")
+        return planned(Request(file, None, (), ()), tmp_path / "home").plan
+
+    # Six trials at most for six runs, or for twelve with one recipe for all arms as well.
+    for shared, steps in (("false", 40), ("true", 80)):
+        decided = plan(f"{{lr: [1.0e-3, 2.0e-3, 4.0e-3, 8.0e-3], trials: 4, shared: {shared}}}")
+        assert {trial.arm.steps for trial in decided.trials} <= {steps, steps - 1}
+        assert not any("more than a quarter" in note for note in decided.notes)
+    given = plan("{lr: [1.0e-3, 2.0e-3, 4.0e-3, 8.0e-3], trials: 4, shared: false, share: 1.0}")
+    assert any("trials may take 50 % of the study's compute" in note for note in given.notes)
+
+
+def test_refining_trials_stay_within_a_range(carry_out):
+    session, executor, _ = carry_out("{lr: {low: 1.0e-3, high: 4.0e-3}, trials: 3, prune: asha}")
+    tried = [s.recipe["lr"] for s in executor.trained if s.trial is not None]
+    assert min(tried) == 1e-3
+    assert max(tried) == 4e-3
+    assert summarise(session.record).progress.complete
 
 
 @pytest.mark.slow
@@ -339,7 +394,8 @@ def test_a_lagging_trial_is_asked_to_stop(carry_out, tmp_path):
     """The source looks at what running trials have measured, and asks the worst to stop."""
     tune = "{lr: [2.0e-3, 8.0e-3, 1.0e-3, 4.0e-3], trials: 4, prune: asha}"
     session, executor, _ = carry_out(tune)
-    trials = [spec for spec in executor.trained if spec.trial is not None and spec.arm == "gpt2"]
+    gpt2 = [spec for spec in executor.trained if spec.arm == "gpt2"]
+    trials = [spec for spec in gpt2 if spec.trial is not None and spec.trial < 4]
     for spec in trials:
         (tmp_path / "home" / "runs" / spec.key / "result.json").unlink()
     source = planned(session.planned.request, tmp_path / "home").source

@@ -68,6 +68,13 @@ def test_a_diverged_or_exploding_trial_does_not_move_the_optimum(last):
     assert_allclose(surface.optimum, OPTIMA, atol=0.06)
 
 
+def test_an_arm_whose_trials_near_the_optimum_diverged_is_fitted_from_the_others():
+    values = losses()
+    values[[1, 2]] = np.nan
+    surface = fit_surface(Trials(ARM, X, values, 1.0))
+    assert_allclose(surface.optimum, OPTIMA, atol=1e-4)
+
+
 def test_an_optimum_beyond_the_trials_is_their_edge():
     surface = fit_surface(Trials(ARM, X, losses(optima=np.array([3.5, 0.5, -4.0])), 1.0))
     assert_allclose(surface.optimum, [2, 0.5, -1], atol=1e-5)
