@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from ablab.metrics import Metric
+from ablab.analysis.trials import ArmTuning
+from ablab.metrics import METRICS, Metric
+from ablab.spec.study import Study
 from ablab.stats.response_surface import Excess, ResponseSurface, Trials, fit_surface
 
 
@@ -92,6 +94,23 @@ def lr_surface(
         return None
     tried = {arm: (min(values[arm]), max(values[arm])) for arm in arms}
     return LrSurface(metric, arms, step, fitted, tried)
+
+
+def surface_of(study: Study, tuning: Sequence[ArmTuning]) -> LrSurface | None:
+    """Return the surface of a study's trials so far; None if the study does not use one.
+
+    Arms whose plugins write a learning rate of their own have equal values everywhere, and no part
+    in it.
+    """
+    if study.tune is None or not study.tune.by_surface:
+        return None
+    values = {
+        arm.arm: {t.params["lr"]: t.values[0] for t in arm.trials if t.values is not None}
+        for arm in tuning
+    }
+    varying = {arm: by_lr for arm, by_lr in values.items() if len(set(by_lr.values())) > 1}
+    first = [t.params["lr"] for arm in tuning for t in arm.trials if t.number < study.tune.trials]
+    return lr_surface(varying, first, METRICS[study.metric]) if varying else None
 
 
 def rounded(x: float) -> float:

@@ -1,12 +1,16 @@
 """The scale of the sweeps, on trials made by hand."""
 
+import math
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from ablab.analysis.trials import ArmTuning, TrialSummary
 from ablab.records.run_state import RunState
 from ablab.report.figures.canvas import drawing, in_sizes
 from ablab.report.figures.lr_sweeps import no_sweep, single_sweeps, sweeps
-from tests.handmade import make_summary
+from tests.handmade import make_study, make_summary
 
 
 def tuned(**arms):
@@ -114,3 +118,34 @@ def test_an_axis_of_sizes_has_the_digits_that_it_takes():
         float(text.rstrip("Mk")) * (1e6 if "M" in text else 1e3) == pytest.approx(at, abs=1)
         for at, text in ticks.items()
     )
+
+
+def test_the_surface_is_drawn_over_the_trials_with_its_optimum_and_interval():
+    """Exact parabolas, of which no trial is an optimum, and a little noise for the interval."""
+    lrs = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
+    noise = (0.002, -0.003, 0.001, 0.002, -0.002)
+    optima = {"a": 1.4e-3, "b": 2.8e-3}
+    arms = {
+        name: [
+            ({"lr": lr}, 2.5 + 0.14 * math.log2(lr / best) ** 2 + error)
+            for lr, error in zip(lrs, noise, strict=True)
+        ]
+        for name, best in optima.items()
+    }
+    study = make_study(tune={"lr": list(lrs), "trials": 5})
+    summary = tuned(**arms)
+    summary = replace(summary, content=replace(summary.content, study=study))
+    for axes, best in zip(axes_of(summary), [*optima.values(), *optima.values()], strict=True):
+        trials, curve, optimum = axes.get_lines()
+        assert trials.get_linestyle() == "None"
+        assert list(trials.get_xdata()) == list(lrs)
+        xs = curve.get_xdata()
+        inside = ~np.isnan(xs)
+        expected = 2.5 + 0.14 * np.log2(xs[inside] / best) ** 2
+        assert np.abs(curve.get_ydata()[inside] - expected).max() < 0.03
+        assert optimum.get_xdata()[0] == pytest.approx(best, rel=0.03)
+        (band,) = axes.patches
+        low, high = band.get_x(), band.get_x() + band.get_width()
+        assert low < best < high < 1.2 * best
+    (caption,) = {plot.caption for plot in single_sweeps(summary) if plot.caption}
+    assert "response surface" in caption

@@ -7,6 +7,9 @@ from dataclasses import dataclass, replace
 from math import log10
 from typing import Any
 
+import numpy as np
+
+from ablab.analysis.lr_surface import LrSurface, surface_of
 from ablab.analysis.summary import PartSummary
 from ablab.analysis.trials import ArmTuning
 from ablab.metrics import METRICS, Metric
@@ -22,13 +25,13 @@ Points = list[tuple[float, float]]
 
 def sweeps(summary: PartSummary) -> Plot | None:
     """Draw all sweeps in one figure, on one scale, for a file; None if there are none."""
-    curves = _curves(summary)
+    curves = _sweeps(summary)
     if not curves:
         return None
     metric = METRICS[summary.metric]
     columns = min(_COLUMNS, len(curves))
     rows = -(-len(curves) // columns)  # rounded up
-    titles = [folded(arm.arm, 22, 4) for arm, _ in curves]
+    titles = [folded(sweep.arm.arm, 22, 4) for sweep in curves]
     # Inches above each panel, for its title.
     room = 0.14 * (1 + max(title.count("\n") + 1 for title in titles))
     height = 0.5 + rows * (1 + room) + (rows - 1) * 0.15
@@ -40,13 +43,13 @@ def sweeps(summary: PartSummary) -> Plot | None:
         )
         for axes in grid.flat[len(curves) :]:
             axes.set_visible(False)
-        for axes, (arm, points), title in zip(grid.flat, curves, titles, strict=False):
-            _draw(axes, arm, points, ticks, metric)
+        for axes, sweep, title in zip(grid.flat, curves, titles, strict=False):
+            _draw(axes, sweep, ticks, metric)
             axes.set_title(title, fontsize=7)
         # The lowest panel of each column has tick labels.
         for axes in grid.flat[max(0, len(curves) - columns) : len(curves)]:
             axes.tick_params(labelbottom=True)
-        figure.supxlabel(_option(curves[0][0]), fontsize=9, y=0.02)
+        figure.supxlabel(_option(curves[0].arm), fontsize=9, y=0.02)
         figure.supylabel(summary.metric, fontsize=9, x=0.01)
     return Plot(
         "bowls",
@@ -62,30 +65,49 @@ def single_sweeps(summary: PartSummary) -> list[Plot]:
 
     Their titles are the names of the arms, and the first has the caption of all.
     """
-    curves = _curves(summary)
+    curves = _sweeps(summary)
     if not curves:
         return []
-    ys = [y for _, points in curves for _, y in points]
+    ys = [y for sweep in curves for _, y in sweep.points]
     ticks = _Ticks.of(curves)
     metric = METRICS[summary.metric]
     plots = []
-    for i, (arm, points) in enumerate(curves):
+    for i, sweep in enumerate(curves):
         with bare_drawing(1.35, 2.3) as figure:
             axes = figure.add_axes((0.18, 0.17, 0.78, 0.8))
-            _draw(axes, arm, points, ticks, metric)
+            _draw(axes, sweep, ticks, metric)
             axes.set_ylim(*reach(ys, ys, 0.08))
-        text = f"{summary.metric} by {_option(arm)}: {_description(arm, points, metric)}"
-        plots.append(Plot(f"bowl{i}", arm.arm, text, figure))
+        text = f"{summary.metric} by {_option(sweep.arm)}: {_description(sweep, metric)}"
+        plots.append(Plot(f"bowl{i}", sweep.arm.arm, text, figure))
     return [replace(plots[0], caption=_caption(summary, curves)), *plots[1:]]
 
 
 def no_sweep(summary: PartSummary) -> str:
     """Return why a tuned study has no sweep to draw; empty if it has one, or if it is not tuned."""
-    if not summary.tuning or _curves(summary):
+    if not summary.tuning or _sweeps(summary):
         return ""
     if any(_option(arm) for arm in summary.tuning):
         return "No sweep to draw yet: no arm has values at two points of its tuning."
     return "No sweep to draw: no numeric option was tuned. The table lists all trials."
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """The trials of an arm with their values, in ascending order, and the surface of all arms.
+
+    `surface` is None if the arm is not part of one.
+    """
+
+    arm: ArmTuning
+    points: Points
+    surface: LrSurface | None
+
+    def best(self, metric: Metric) -> tuple[float, float]:
+        """Return what is chosen: the optimum of the surface, or the best point without one."""
+        if self.surface is None:
+            return min(self.points, key=lambda point: metric.as_loss(point[1]))
+        lr = self.surface.optimum(self.arm.arm)
+        return lr, self.surface.values(self.arm.arm, [lr])[0]
 
 
 @dataclass(frozen=True)
@@ -101,9 +123,9 @@ class _Ticks:
     limits: tuple[float, float]
 
     @classmethod
-    def of(cls, curves: "Sequence[tuple[ArmTuning, Points]]") -> "_Ticks":
+    def of(cls, curves: Sequence[_Sweep]) -> "_Ticks":
         """Return the axis for all points of all arms."""
-        values = sorted({x for _, points in curves for x, _ in points})
+        values = sorted({x for sweep in curves for x, _ in sweep.points})
         low = values[0]
         high = values[-1]
         log = low > 0
@@ -130,10 +152,13 @@ def _labels(chosen: Sequence[float]) -> list[str]:
     return [label.replace("e-0", "e-").replace("e+0", "e") for label in labels]
 
 
-def _draw(axes: Any, arm: ArmTuning, points: Points, ticks: _Ticks, metric: Metric) -> None:
-    axes.plot(*zip(*points, strict=True), "o-", color=MUTED, markersize=3, linewidth=1)
-    colour, marker = (VERMILION, "^") if arm.edges else (BLUE, "D")
-    axes.plot(*_best(points, metric), marker, color=colour, markersize=6)
+def _draw(axes: Any, sweep: _Sweep, ticks: _Ticks, metric: Metric) -> None:
+    line = "o-" if sweep.surface is None else "o"
+    axes.plot(*zip(*sweep.points, strict=True), line, color=MUTED, markersize=3, linewidth=1)
+    colour, marker = (VERMILION, "^") if sweep.arm.edges else (BLUE, "D")
+    if sweep.surface is not None:
+        _draw_surface(axes, sweep, ticks, colour)
+    axes.plot(*sweep.best(metric), marker, color=colour, markersize=6 if line == "o-" else 4)
     if ticks.log:
         axes.set_xscale("log")
         axes.minorticks_off()
@@ -142,11 +167,30 @@ def _draw(axes: Any, arm: ArmTuning, points: Points, ticks: _Ticks, metric: Metr
     axes.tick_params(labelsize=8)
 
 
-def _curves(summary: PartSummary) -> list[tuple[ArmTuning, Points]]:
-    """Return the arms with values at two points at least, with their points in ascending order."""
-    every = [(arm, _points(arm)) for arm in summary.tuning]
-    curves = [(arm, points) for arm, points in every if points and points[0][0] < points[-1][0]]
-    return curves[:_MAX_ARMS]
+def _draw_surface(axes: Any, sweep: _Sweep, ticks: _Ticks, colour: str) -> None:
+    """Draw the parabola of an arm as far as its points reach, and the interval of its optimum."""
+    assert sweep.surface is not None
+    low, high = ticks.limits
+    xs = np.geomspace(low, high, 200)
+    ys = np.array(sweep.surface.values(sweep.arm.arm, xs.tolist()))
+    values = [y for _, y in sweep.points]
+    lowest, highest = reach(values, values, 0.1)
+    inside = (ys >= lowest) & (ys <= highest)
+    axes.plot(np.where(inside, xs, np.nan), ys, color=colour, linewidth=1)
+    interval = sweep.surface.interval(sweep.arm.arm)
+    if interval is not None:
+        axes.axvspan(*np.clip(interval, low, high), color=colour, alpha=0.2, linewidth=0)
+
+
+def _sweeps(summary: PartSummary) -> list[_Sweep]:
+    """Return the arms with values at two points at least."""
+    surface = surface_of(summary.content.study, summary.tuning)
+    sweeps = [
+        _Sweep(arm, _points(arm), surface if surface and arm.arm in surface.arms else None)
+        for arm in summary.tuning
+    ]
+    several = [s for s in sweeps if s.points and s.points[0][0] < s.points[-1][0]]
+    return several[:_MAX_ARMS]
 
 
 def _points(arm: ArmTuning) -> Points:
@@ -168,25 +212,27 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _caption(summary: PartSummary, curves: Sequence[Any]) -> str:
+def _caption(summary: PartSummary, curves: Sequence[_Sweep]) -> str:
     omitted = len(summary.tuning) - len(curves)
     more = f" {omitted} more arms are in the table." if omitted > 0 else ""
-    arm = curves[0][0]
+    fitted = any(sweep.surface is not None for sweep in curves)
     marks = "The best is a blue diamond, or an orange triangle at an edge of the range."
-    return f"{summary.metric} by {_option(arm)}. {marks}{more}"
+    if fitted:
+        marks = (
+            "Points are trials, the curve is the response surface with one curvature for all arms, "
+            "and the band is the 95 % interval of its optimum: a blue diamond, or an "
+            "orange triangle at an edge of the trials."
+        )
+    return f"{summary.metric} by {_option(curves[0].arm)}. {marks}{more}"
 
 
-def _best(points: Points, metric: Metric) -> tuple[float, float]:
-    return min(points, key=lambda point: metric.as_loss(point[1]))
+def _description(sweep: _Sweep, metric: Metric) -> str:
+    x, y = sweep.best(metric)
+    edge = ", at an edge of the range" if sweep.arm.edges else ""
+    interval = sweep.surface and sweep.surface.interval(sweep.arm.arm)
+    between = f" (95 % interval {interval[0]:.3g} to {interval[1]:.3g})" if interval else ""
+    return f"best {y:.4g} at {x:.3g}{between}{edge}"
 
 
-def _description(arm: ArmTuning, points: Points, metric: Metric) -> str:
-    x, y = _best(points, metric)
-    edge = ", at an edge of the range" if arm.edges else ""
-    return f"best {y:.4g} at {x:.3g}{edge}"
-
-
-def _descriptions(curves: Sequence[tuple[ArmTuning, Points]], metric: Metric) -> str:
-    return (
-        "; ".join(f"{arm.arm}: {_description(arm, points, metric)}" for arm, points in curves) + "."
-    )
+def _descriptions(curves: Sequence[_Sweep], metric: Metric) -> str:
+    return "; ".join(f"{sweep.arm.arm}: {_description(sweep, metric)}" for sweep in curves) + "."
