@@ -27,10 +27,11 @@ from tests.tracking.stores import check_whole, shown
 # Optuna's own warnings, where the store is read in this process.
 pytestmark = [pytest.mark.system, pytest.mark.filterwarnings("ignore")]
 
-TUNED = "design: {kind: compare}\nto: llama\ntune: {lr: {low: 1.0e-4, high: 1.0e-2}, trials: 11}\n"
+COMPARE = "design: {kind: compare}\nto: llama\n"
+TUNED = COMPARE + "tune: {lr: {low: 1.0e-4, high: 1.0e-2}, trials: 4, share: 1.0}\n"
+SAMPLED = COMPARE + "tune: {lr: {low: 1.0e-4, high: 1.0e-2}, clip: [1.0], trials: 11, share: 1.0}\n"
 PRUNED = (
-    "design: {kind: compare}\nto: llama\ntune: {lr: [3.0, 1.0e-3, 3.0e-3], trials: 3, prune: "
-    "asha}\n"
+    COMPARE + "tune: {lr: [3.0, 1.0e-3, 3.0e-3], clip: [1.0], trials: 3, share: 1.0, prune: asha}\n"
 )
 SEARCHED = """\
 design:
@@ -138,7 +139,7 @@ def in_mlflow(home):
     return shown(f"sqlite:///{home}/mlflow/mlflow.db")
 
 
-@pytest.mark.parametrize("design", [TUNED, SEARCHED], ids=["tuned", "searched"])
+@pytest.mark.parametrize("design", [TUNED, SAMPLED, SEARCHED], ids=["tuned", "sampled", "searched"])
 def test_two_drivers_share_a_study_and_come_to_what_one_comes_to(study, start, tmp_path, design):
     file, home = study(design), tmp_path / "home"
     both = [start() for _ in range(2)]

@@ -251,7 +251,8 @@ def test_pruning_and_resuming_with_real_processes(ablab, tmp_path, study_text):
         .replace("[0.5]", "[0.2, 0.4, 0.8]")
     )
     (tmp_path / "x.yaml").write_text(
-        text + "tune: {lr: [3.0, 1.0e-3, 3.0e-3, 1.0e-2], trials: 4, prune: asha}\n"
+        text + "tune: {lr: [3.0, 1.0e-3, 3.0e-3, 1.0e-2], clip: [1.0], trials: 4, share: 1.0, "
+        "prune: asha}\n"
     )
     first = ablab("run", "x.yaml", "--workers", 2)
     assert first.returncode == 0, first.stderr
