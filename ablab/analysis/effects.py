@@ -12,6 +12,7 @@ from ablab.spec.margin import margin_of
 from ablab.spec.study import Study
 from ablab.stats.effects import Effect, mean_sd
 from ablab.stats.sequential import looks
+from ablab.stats.verdict_types import TuningError
 from ablab.stats.verdicts import EffectVerdict, Rules, StudyVerdicts, judge
 
 
@@ -38,7 +39,10 @@ _EQUAL = EffectVerdict(Effect(0.0, 0.0, 0.0, 1.0), 1.0, "equivalent", False, Non
 
 
 def findings(
-    part: PartContent, table: ResultTable, one_recipe: ResultTable | None = None
+    part: PartContent,
+    table: ResultTable,
+    one_recipe: ResultTable | None = None,
+    tuning: TuningError | None = None,
 ) -> Findings:
     """Judge every effect of a part of a study.
 
@@ -46,13 +50,14 @@ def findings(
         part: content of the study's record on the part.
         table: results of its runs.
         one_recipe: results of the runs with one recipe for all arms, if there are such runs.
+        tuning: error of the arms' tuning, if it is known.
 
     """
     metric = METRICS[part.study.metric]
     mean, noise_floor = mean_sd(table.of_arm(part.baseline, metric.name))
     margin = margin_of(part.study.margin, mean)
     rules = Rules(margin or 0.0, looks_of(part.study), sign=metric.sign)
-    judges = _Judge(metric.name, part.contrasts)
+    judges = _Judge(metric.name, part.contrasts, tuning)
     final, so_far = judges.verdicts(table, rules)
     recipes = judges.recipes(table, one_recipe, replace(rules, looks=()))
     streams = part.study.replicates
@@ -84,6 +89,7 @@ class _Judge:
 
     metric: str
     contrasts: Sequence[Contrast]
+    tuning: TuningError | None = None
 
     def verdicts(self, table: ResultTable, rules: Rules) -> tuple[StudyVerdicts, StudyVerdicts]:
         """Return the verdicts on complete arms, and the estimates from all runs so far.
@@ -111,7 +117,9 @@ class _Judge:
         if one_recipe.missing or best_recipes.missing:
             return None
         pairs = zip(
-            self._judge(one_recipe, one_recipe.values(self.metric), rules).effects,
+            replace(self, tuning=None)
+            ._judge(one_recipe, one_recipe.values(self.metric), rules)
+            .effects,
             self._judge(best_recipes, best_recipes.values(self.metric), rules).effects,
             strict=True,
         )
@@ -132,7 +140,8 @@ class _Judge:
         self, table: ResultTable, values: Mapping[tuple[str, int], float], rules: Rules
     ) -> StudyVerdicts:
         contrasts = [self.contrast(table, contrast) for contrast in self.contrasts]
-        verdicts = judge(values, [c for c in contrasts if c.weights], rules, table.diverged)
+        weighted = [contrast for contrast in contrasts if contrast.weights]
+        verdicts = judge(values, weighted, rules, table.diverged, self.tuning)
         effects = iter(verdicts.effects)
         return replace(
             verdicts, effects=tuple(next(effects) if c.weights else _EQUAL for c in contrasts)

@@ -11,6 +11,7 @@ from ablab.analysis.documents import document_errors
 from ablab.analysis.effect_summary import EffectSummary
 from ablab.analysis.effects import findings, looks_of
 from ablab.analysis.ladder import PartResult
+from ablab.analysis.lr_surface import surface_of
 from ablab.analysis.result_table import ResultTable, read_results
 from ablab.analysis.summary import PartSummary, Progress, StudySummary
 from ablab.analysis.time_shares import time_shares
@@ -54,7 +55,9 @@ def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
     one_recipe = None
     if part.shared:
         one_recipe = ResultTable.of(part, table.results, part.shared.runs)
-    results = findings(part, table, one_recipe)
+    trials = trials_of(part, home)
+    tuning = tuning_of(part, trials)
+    results = findings(part, table, one_recipe, surface_of(part.study, tuning))
     errors = document_errors(home, table, part.contrasts, part.study.metric)
     effects = [
         replace(
@@ -65,8 +68,6 @@ def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
         )
         for effect, contrast, error in zip(results.effects, part.contrasts, errors, strict=True)
     ]
-    trials = trials_of(part, home)
-    tuning = tuning_of(part, trials)
     best = {arm.arm: arm.best for arm in tuning}
     arms = [replace(arm, tuned=best.get(arm.name)) for arm in arms_of(part, table, costs)]
     return PartSummary(

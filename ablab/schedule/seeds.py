@@ -18,13 +18,15 @@ from ablab.records.run_spec import RunSpec
 from ablab.spec.margin import margin_of
 from ablab.stats.effects import mean_sd
 from ablab.stats.sequential import looks
+from ablab.stats.verdict_types import TuningError
 from ablab.stats.verdicts import Rules, judge
 
 
 class ConfirmatoryRuns:
     """The seeds that each arm has so far.
 
-    `settled` states whether no more seeds will follow. None follow while a run of a look has failed
+    `tuning` is the error of the arms' tuning, once they are tuned. `settled` states whether no more
+    seeds will follow. None follow while a run of a look has failed
     or was cancelled.
     """
 
@@ -41,6 +43,7 @@ class ConfirmatoryRuns:
         self._issued: set[str] = set()  # run keys
         self._pending: set[str] = set()  # run keys
         self.settled = not self._looks
+        self.tuning: TuningError | None = None
 
     def seeds(self, arm: str) -> list[int]:
         """Return the current seeds of an arm, or its first ones if it has not been added yet."""
@@ -128,9 +131,8 @@ class ConfirmatoryRuns:
             sign=METRICS[self._study.metric].sign,
         )
         contrasts = [replace(c, weights=merged(c.weights, first)) for c in self._layout.contrasts]
-        verdicts = judge(
-            cells, [contrast for contrast in contrasts if contrast.weights], rules, self._diverged
-        )
+        weighted = [contrast for contrast in contrasts if contrast.weights]
+        verdicts = judge(cells, weighted, rules, self._diverged, self.tuning)
         return [
             name
             for name in self._layout.arms

@@ -130,6 +130,7 @@ class TuningSource(TrialSource):
         if points:
             return
         surface = tuning.surface(arms)
+        self._confirmatory.tuning = surface
         for arm in arms:
             if surface is not None and arm.name in surface.arms:
                 self._confirm(arm, {"lr": surface.optimum(arm.name)})

@@ -20,13 +20,14 @@ Arrays have the shape `(studies, ...)`; a real study is the only one.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
 from scipy.sparse.csgraph import connected_components
 
 from ablab.stats.effects import Question
+from ablab.stats.response_surface import Excess
 
 # The p-value of the F test below which a change keeps its own variance.
 STANDS_OUT = 0.25
@@ -48,7 +49,8 @@ class Estimates:
 
     `error` is the standard error and `dof` its degrees of freedom; both are NaN where there are too
     few seeds. `variance` is that of the contrast in a single seed, without the error of sampled
-    orders. `sampling_error` is the part of the error that is due to sampling orders, or None.
+    orders and of tuning. `sampling_error` is the part of the error that is due to sampling orders,
+    or None.
     """
 
     value: np.ndarray
@@ -57,6 +59,11 @@ class Estimates:
     variance: np.ndarray
     seeds: int
     sampling_error: np.ndarray | None = None
+
+    def with_excess(self, excess: Excess) -> "Estimates":
+        """Return the estimates with the error of having tuned the arms from noisy trials."""
+        variance, dof = excess.added_to(self.error**2, self.dof)
+        return replace(self, error=np.sqrt(variance), dof=dof)
 
     def p(self) -> np.ndarray:
         """Return the two-sided p-values, by Student's t."""
@@ -188,8 +195,9 @@ def _satterthwaite(
     """Return the standard error and the degrees of freedom of a sum of variances, each with its
     degrees of freedom (Satterthwaite 1946).
 
-    They are rounded down: with four seeds on either side and one variance far above the other, the
-    estimate is too high on average, and seven arms would err in 6.1 % of studies.
+    With few seeds and one variance far above the other their estimate is too high on average. It is
+    lowered by a tenth of its distance to the fewest, so that seven arms with four seeds of their
+    own err in 5.5 % of studies instead of 5.9 %.
     """
     total = np.sum([variance for variance, _ in terms], axis=0)
     if len(terms) == 1:
@@ -197,7 +205,7 @@ def _satterthwaite(
     with np.errstate(divide="ignore", invalid="ignore"):
         dof = total**2 / np.sum([variance**2 / dof for variance, dof in terms], axis=0)
     fewest = np.min([dof for _, dof in terms], axis=0)
-    return np.sqrt(total), np.where(total > 0, np.floor(dof + 1e-9), fewest)
+    return np.sqrt(total), np.where(total > 0, fewest + 0.9 * (dof - fewest), fewest)
 
 
 def _sampling_error(table: Table, question: Question) -> np.ndarray | None:

@@ -39,7 +39,8 @@ class Noise:
     `variance` is that of the contrast at one seed, and `dof` the degrees of freedom that each seed
     after the first adds. If `draws` orders were sampled, their spread adds two variances: `spread`
     at one seed, caused by the noise of the runs, and `between_draws`, which more seeds do not
-    reduce.
+    reduce. Nor do they reduce `tuning`, the variance that tuning error adds and its degrees of
+    freedom.
     """
 
     variance: float
@@ -47,10 +48,11 @@ class Noise:
     draws: int = 0
     spread: float = 0.0
     between_draws: float = 0.0
+    tuning: tuple[float, float] = (0.0, 1.0)
 
     def at(self, seeds: int) -> tuple[float, float]:
         """Return the standard error with this number of seeds, and its degrees of freedom
-        (Satterthwaite's if orders were sampled).
+        (Satterthwaite's if it has several sources).
         """
         variance = self.variance / seeds
         dof = self.dof * (seeds - 1)
@@ -58,6 +60,11 @@ class Noise:
         if self.draws > 1 and sampling:
             total = variance + sampling
             dof = total**2 / (variance**2 / dof + sampling**2 / (self.draws - 1))
+            variance = total
+        added, added_dof = self.tuning
+        if added:
+            total = variance + added
+            dof = min(dof, total**2 / (variance**2 / dof + added**2 / added_dof))
             variance = total
         return float(np.sqrt(variance)), dof
 
@@ -127,7 +134,7 @@ def seeds_needed(noise: Noise, margin: float, target: PowerTarget) -> int | None
 
     if margin <= 0:
         return None
-    if noise.variance == 0 and not noise.between_draws:
+    if noise.variance == 0 and not noise.between_draws and not noise.tuning[0]:
         return MIN_SEEDS
     high = MIN_SEEDS
     while not settles(high):

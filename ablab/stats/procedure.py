@@ -14,7 +14,7 @@ from ablab.stats.effects import Question
 from ablab.stats.error_terms import Estimates, Table, estimate_all
 from ablab.stats.limits import MIN_SEEDS
 from ablab.stats.sequential import nominal_alpha, overall_p
-from ablab.stats.verdict_types import Rules
+from ablab.stats.verdict_types import Rules, TuningError
 
 OPEN, EQUIVALENT, DIFFERENT = 0, 1, 2
 _ALPHA = 0.05  # of the intervals
@@ -81,9 +81,11 @@ class Procedure:
         rules: Rules,
         studies: int = 1,
         diverged: Collection[str] = (),
+        tuning: TuningError | None = None,
     ) -> None:
         self.questions = questions
         self.rules = rules
+        self.excess = [tuning.excess(q.weights) if tuning else None for q in questions]
         self.readings = Readings.empty(studies, len(questions))
         self.estimates: list[Estimates | None] = [None] * len(questions)
         decidable = [
@@ -118,15 +120,19 @@ class Procedure:
         numbers = sorted([*self.primary, *self.interactions])
         results = estimate_all(table, [self.questions[i] for i in numbers])
         for i, result in zip(numbers, results, strict=True):
-            if result is not None:
-                mask = np.ones(len(result.value), bool) if which is None else which[:, i]
-                if mask.any():
-                    self.estimates[i] = result
-                    self._read(i, result, mask)
+            if result is None:
+                continue
+            mask = np.ones(len(result.value), bool) if which is None else which[:, i]
+            if mask.any():
+                excess = self.excess[i]
+                self.estimates[i] = result.with_excess(excess) if excess is not None else result
+                self._read(i, mask)
         self._decide(which)
 
-    def _read(self, i: int, result: Estimates, mask: np.ndarray) -> None:
+    def _read(self, i: int, mask: np.ndarray) -> None:
         readings = self.readings
+        result = self.estimates[i]
+        assert result is not None
         looks = self.rules.looks
         readings.value[mask, i] = result.value[mask]
         readings.seeds[mask, i] = result.seeds

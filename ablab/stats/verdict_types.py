@@ -1,11 +1,23 @@
 """The rules of a study, and the verdicts on its questions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from ablab.stats.effects import Effect
+from ablab.stats.response_surface import Excess
 
 Verdict = Literal["helps", "hurts", "equivalent", "inconclusive", "diverged"]
+
+
+class TuningError(Protocol):
+    """What tuning the arms from noisy trials adds to the error of a contrast."""
+
+    def excess(self, weights: Mapping[str, float]) -> Excess:
+        """Return the variance that it adds to the contrast Σ weight × arm, with its degrees of
+        freedom.
+        """
+        ...
 
 
 @dataclass(frozen=True)

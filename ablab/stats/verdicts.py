@@ -27,9 +27,16 @@ from ablab.stats.error_terms import Estimates, Table, own, planning_dof
 from ablab.stats.limits import MIN_SEEDS
 from ablab.stats.power import Noise, PowerTarget, seeds_needed, smallest_found, spread
 from ablab.stats.procedure import DIFFERENT, EQUIVALENT, Procedure, arms_of
+from ablab.stats.response_surface import Excess
 from ablab.stats.sequential import nominal_alpha
 from ablab.stats.two_way import Cells, fit
-from ablab.stats.verdict_types import EffectVerdict, Rules, StudyVerdicts, Verdict
+from ablab.stats.verdict_types import (
+    EffectVerdict,
+    Rules,
+    StudyVerdicts,
+    TuningError,
+    Verdict,
+)
 
 __all__ = ["EffectVerdict", "Question", "Rules", "StudyVerdicts", "Verdict", "detectable", "judge"]
 
@@ -37,11 +44,16 @@ _NO_EFFECT = Effect(None, None, None, None)
 
 
 def judge(
-    cells: Cells, questions: Sequence[Question], rules: Rules, diverged: Collection[str] = ()
+    cells: Cells,
+    questions: Sequence[Question],
+    rules: Rules,
+    diverged: Collection[str] = (),
+    tuning: TuningError | None = None,
 ) -> StudyVerdicts:
     """Return the verdicts that follow from the runs so far; they depend on nothing else.
 
     `diverged` are the arms with a diverged run. Their cells are ignored, in the error terms too.
+    `tuning` is the error of the arms' tuning, which every interval includes.
 
     An adaptive study takes a look once all arms of its open questions have the seeds of the look;
     until then these questions have no verdict. To continue without an arm that failed, omit its
@@ -57,18 +69,16 @@ def judge(
             raise ValueError(
                 f"arm {arm!r}, seed {seed}: the value is {value}, but the arm has not diverged"
             )
-    return _Judge(questions, rules, diverged).verdicts(sound)
+    return _Judge(Procedure(questions, rules, 1, diverged, tuning)).verdicts(sound)
 
 
 class _Judge:
     """Judges one study."""
 
-    def __init__(
-        self, questions: Sequence[Question], rules: Rules, diverged: Collection[str]
-    ) -> None:
-        self.questions = questions
-        self.rules = rules
-        self.procedure = Procedure(questions, rules, diverged=diverged)
+    def __init__(self, procedure: Procedure) -> None:
+        self.questions = procedure.questions
+        self.rules = procedure.rules
+        self.procedure = procedure
         self.table: Table | None = None
 
     def verdicts(self, cells: Cells) -> StudyVerdicts:
@@ -144,6 +154,8 @@ class _Judge:
         result = own(self.table.first(counts) if self.rules.looks else self.table, question)
         if result is None or self.table.spans_streams(question):
             return None
+        excess = self.procedure.excess[i]
+        result = result.with_excess(excess) if excess is not None else result
         half = float(result.half_width(nominal_alpha(0.05, seeds, self.rules.looks))[0])
         value = float(result.value[0])
         return Effect(value, value - half, value + half, float(result.p()[0]))
@@ -165,6 +177,7 @@ class _Judge:
             draws=len(question.parts),
             spread=run_noise,
             between_draws=max(0.0, between),
+            tuning=_added(self.procedure.excess[i]),
         )
 
     def _target(self, i: int, looks: tuple[int, ...] = ()) -> PowerTarget:
@@ -198,6 +211,11 @@ def table_of(cells: Cells) -> Table:
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
+
+
+def _added(excess: Excess | None) -> tuple[float, float]:
+    """Return the variance that tuning adds, and its degrees of freedom."""
+    return (float(excess.variance), float(excess.dof)) if excess is not None else (0.0, 1.0)
 
 
 def _sampling(estimates: Estimates | None) -> float | None:

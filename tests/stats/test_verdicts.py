@@ -12,6 +12,7 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from ablab.design.layout import Contrast
 from ablab.stats.procedure import holm
+from ablab.stats.response_surface import Excess
 from ablab.stats.verdicts import Rules, judge
 from tests.stats.studies import change, column, table
 
@@ -86,9 +87,10 @@ def test_the_paired_t_stands_beside_a_moderated_error():
 
 
 def welch(x, y):
-    """Welch's t test with its degrees of freedom rounded down: p and the interval."""
+    """Welch's t test with a tenth fewer degrees of freedom above the fewest: p, interval."""
     reference = stats.ttest_ind(x, y, equal_var=False)
-    dof, difference = np.floor(reference.df), x.mean() - y.mean()
+    difference, fewest = x.mean() - y.mean(), min(len(x), len(y)) - 1
+    dof = fewest + 0.9 * (reference.df - fewest)
     half = stats.t.isf(0.025, dof) * abs(difference / reference.statistic)
     p = 2 * stats.t.sf(abs(reference.statistic), dof)
     return p, (difference - half, difference + half)
@@ -238,6 +240,31 @@ class Plain:
     kind: str
     weights: dict
     parts: tuple = ()
+
+
+class Tuned:
+    """Tuning error of a known size."""
+
+    def excess(self, weights):
+        return Excess(np.array(0.04 * sum(w**2 for w in weights.values())), np.array(3.0))
+
+
+def test_intervals_include_the_error_of_tuning():
+    cells = table({"a": 10, "b": 11}, 6)
+    plain, tuned = (
+        judge(cells, [change("b")], Rules(0.5, sign=-1), tuning=tuning)
+        for tuning in (None, Tuned())
+    )
+    differences = column(cells, "b") - column(cells, "a")
+    mean = differences.mean()
+    variance = differences.var(ddof=1) / 6
+    total = variance + 0.08
+    dof = min(5, total**2 / (variance**2 / 5 + 0.08**2 / 3))
+    half = stats.t.isf(0.025, dof) * total**0.5
+    own = tuned.effects[0].effect
+    assert (own.low, own.high) == pytest.approx((mean - half, mean + half))
+    assert own.p == pytest.approx(2 * stats.t.sf(abs(mean) / total**0.5, dof))
+    assert tuned.detectable > plain.detectable
 
 
 def test_any_question_of_that_form_will_do():
