@@ -17,8 +17,9 @@ class AdaptiveSeeds(Config):
     still open.
     """
 
-    start: Annotated[int, Field(ge=MIN_SEEDS)] = MIN_SEEDS
-    """Number of seeds that every arm begins with; no verdict is given with fewer than four."""
+    # Studies of earlier versions, which are still read, may have started with fewer than four.
+    start: Annotated[int, Field(ge=2)] = MIN_SEEDS
+    """Number of seeds that every arm begins with: at least four, since fewer give no verdict."""
     max: Annotated[int, Field(le=1000)]
     """Maximum number of seeds of an arm."""
     until: Literal["decided"] = "decided"

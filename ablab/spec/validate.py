@@ -8,6 +8,7 @@ from ablab.metrics import METRICS
 from ablab.spec.seeds import STREAM
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import Document
+from ablab.stats.limits import MIN_SEEDS
 
 
 def check(study: Study, document: Document) -> None:
@@ -24,6 +25,12 @@ def check(study: Study, document: Document) -> None:
             document,
             ("seeds",),
             "a search confirms its best arms on a fixed number of seeds: give a count or a list",
+        )
+    if study.adaptive is not None and study.adaptive.start < MIN_SEEDS:
+        raise _error(
+            document,
+            ("seeds", "start"),
+            f"{study.adaptive.start} seeds give no verdict: start with {MIN_SEEDS} or more",
         )
     if study.replicates:
         for key, seed in (

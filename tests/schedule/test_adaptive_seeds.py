@@ -251,7 +251,7 @@ def test_a_plan_says_what_there_is_at_least_and_at_most(ablab, tmp_path, study_t
         (
             "{start: 3, max: 9}",
             "",
-            "x.yaml:8:9: seeds.start: Input should be greater than or equal to 4, not 3",
+            "x.yaml:8:9: seeds.start: 3 seeds give no verdict: start with 4 or more",
         ),
         ("{start: 4, max: 4}", "", "x.yaml:8:1: seeds: max 4 is not above start 4"),
         ("{start: 4}", "", "seeds.max: Field required"),
