@@ -24,17 +24,13 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
-from rich.console import Console
 
 from ablab.analysis.summarise import summarise
 from ablab.analysis.summary import PartSummary
-from ablab.cli.display import make_display
-from ablab.errors import RunFailed
-from ablab.execute.executors.choose import choose_engine
-from ablab.execute.request import Planned, Request, planned
+from ablab.execute.request import Request
 from ablab.execute.session import Session
-from ablab.records.driver_lock import hold_driver_lease
-from ablab.records.home import Home, make_home
+from ablab.records.home import make_home
+from benchmarks.training import train
 
 STUDY = """\
 question: How noisy is this recipe, and what does it say about three changes to GPT-2?
@@ -88,29 +84,6 @@ class Row:
     untied_half: float | None
     swiglu: float | None
     swiglu_half: float | None
-
-
-def train(request: Request, home: Home, workers: int) -> Session:
-    """Train the missing runs of a study, as `ablab run` does. Raises RunFailed if a run failed."""
-    engine = choose_engine()
-    with hold_driver_lease(home, request.name):
-        study_plan: Planned = planned(request, home.root)
-        display = make_display(Console(), study_plan.study.metric)
-        session = Session(study_plan, home, display)
-        session.reset()
-        if session.missing:
-            display.begin(session.missing)
-        try:
-            summary = session.run(
-                lambda context: engine.executor(study_plan.study, context, workers)
-            )
-        finally:
-            display.close()
-    if summary.signal is not None:
-        raise SystemExit(128 + summary.signal)
-    if summary.failed or summary.broken:
-        raise RunFailed(summary.broken or f"{len(summary.failed)} runs failed: start it again")
-    return session
 
 
 def row(setting: str, session: Session) -> Row:
