@@ -143,7 +143,7 @@ def test_the_learning_rate_follows_the_width_by_the_rule(ask, rule, expected):
 def test_each_rung_is_tuned_anew(carry_out):
     _, executor = carry_out(
         LADDER.replace(", recipe: {lr: 5.0e-4}", ""),
-        "tune: {lr: [1.0e-3, 2.0e-3, 4.0e-3], trials: 3}\n",
+        "tune: {lr: [1.0e-3, 2.0e-3, 4.0e-3], trials: 3, share: 1.0}\n",
     )
     taken = {spec.part: spec.recipe["lr"] for spec in executor.trained if spec.trial is None}
     assert taken == {
@@ -151,7 +151,7 @@ def test_each_rung_is_tuned_anew(carry_out):
         "layers 1, width 32": 2e-3,
         "layers 2, width 64": 4e-3,
     }
-    assert sum(spec.trial is not None for spec in executor.trained) == 3 * 2 * 3
+    assert sum(spec.trial is not None for spec in executor.trained) == 3 * 2 * (3 + 2)
 
 
 @pytest.mark.slow

@@ -145,6 +145,6 @@ def test_the_json_says_of_each_trial_how_it_ended(studies):
     (arm, *_) = part.tuning
     arm = replace(arm, trials=[lost, *arm.trials[1:]])
     content = replace(part, trials=[lost, *others], tuning=[arm]).as_json()
-    states = ["diverged", *["finished"] * 4]
-    assert [trial["state"] for trial in content["trials"][:5]] == states
-    assert [trial["state"] for trial in content["tuning"][0]["trials"]] == states
+    for trials in (content["trials"], content["tuning"][0]["trials"]):
+        states = [trial["state"] for trial in trials]
+        assert states == ["diverged", *["finished"] * (len(states) - 1)]
