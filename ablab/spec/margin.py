@@ -10,13 +10,18 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 DEFAULT = "0.5 %"
-_PERCENT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*%\s*")
+# With an exponent, since the normalized form of a small percentage has one.
+_PERCENT = re.compile(r"\s*((?:\d+(?:\.\d*)?|\.\d+)(?:e-?\d+)?)\s*%\s*", re.IGNORECASE)
 
 
 def _margin(value: Any) -> Any:
-    """Accept a positive number or a percentage, which is normalized to the form `0.5 %`."""
+    """Accept a positive number or a percentage, which is normalized to the form `0.5 %`.
+
+    A percentage is below 100: within such a margin even an effect as large as the metric itself
+    would count as none.
+    """
     match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
-    if match is not None and float(match[1]) > 0:
+    if match is not None and 0 < float(match[1]) < 100:
         return f"{float(match[1]):g} %"
     if (
         isinstance(value, int | float)
@@ -27,7 +32,7 @@ def _margin(value: Any) -> Any:
         return float(value)
     raise ValueError(
         "a number above 0 in the metric's units, or a percentage of the baseline's mean "
-        f"('0.5 %'), not {value!r}"
+        f"below 100 ('0.5 %'), not {value!r}"
     )
 
 

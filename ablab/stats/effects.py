@@ -5,7 +5,8 @@ with (arms − 1)(seeds − 1) degrees of freedom. Missing cells are handled by 
 same two-way model.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -29,6 +30,20 @@ class Question(Protocol):
     def weights(self) -> Mapping[str, float]: ...  # noqa: D102
     @property
     def parts(self) -> Sequence[Mapping[str, float]]: ...  # noqa: D102
+
+
+def require_weights(questions: Iterable[Question]) -> None:
+    """Raise ValueError unless every question weighs some arm, with finite weights.
+
+    The weights of a draw may be all zero: its arms may be equal.
+    """
+    for question in questions:
+        weights = list(question.weights.values())
+        every = [*weights, *(w for part in question.parts for w in part.values())]
+        if not all(map(math.isfinite, every)):
+            raise ValueError(f"question {question.name!r}: a weight is not finite")
+        if not any(weights):
+            raise ValueError(f"question {question.name!r}: no arm has a weight other than zero")
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class Table:
 
         Only seeds that all of its arms in the stream have count.
         """
-        rows = np.array([self.index[arm] for arm, weight in weights.items() if weight])
+        rows = np.array([self.index[arm] for arm, weight in weights.items() if weight], int)
         sizes = np.array([weight for weight in weights.values() if weight])
         values = []
         for stream in dict.fromkeys(self.streams[rows].tolist()):
@@ -214,7 +214,8 @@ def _sampling_error(table: Table, question: Question) -> np.ndarray | None:
     """
     if len(question.parts) < 2:
         return None
-    draws = np.stack([np.sum([v.mean(1) for v in table.per_seed(p)], 0) for p in question.parts])
+    none = np.zeros(len(table.values))  # of a draw between equal arms
+    draws = np.stack([sum((v.mean(1) for v in table.per_seed(p)), none) for p in question.parts])
     return draws.std(0, ddof=1) / np.sqrt(len(draws))
 
 

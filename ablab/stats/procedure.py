@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ablab.stats.effects import Question
+from ablab.stats.effects import Question, require_weights
 from ablab.stats.error_terms import Estimates, Table, estimate_all
 from ablab.stats.limits import MIN_SEEDS
 from ablab.stats.sequential import nominal_alpha, overall_p
@@ -73,6 +73,10 @@ class Procedure:
 
     The family of the changes and totals, and that of the interactions, are each subject to Holm's
     procedure, for differences and for equivalence separately.
+
+    Raises:
+        ValueError: if the weights of a question are all zero, or not finite.
+
     """
 
     def __init__(
@@ -83,6 +87,7 @@ class Procedure:
         diverged: Collection[str] = (),
         tuning: TuningError | None = None,
     ) -> None:
+        require_weights(questions)
         self.questions = questions
         self.rules = rules
         self.excess = [tuning.excess(q.weights) if tuning else None for q in questions]

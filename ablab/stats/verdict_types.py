@@ -1,5 +1,6 @@
 """The rules of a study, and the verdicts on its questions."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -22,11 +23,16 @@ class TuningError(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """The rules of a study. Effects within `margin`, in units of the metric, count as equivalent.
+    """The rules of a study. Effects within `margin`, in units of the metric, count as equivalent;
+    with a margin of zero none does.
 
     `looks` are the numbers of seeds per arm after which an adaptive study looks, ascending; they
     are empty for a fixed number of seeds. `level` is that of Holm's procedure and of each one-sided
     test. `sign` is 1 if higher values of the metric are better, -1 if lower values are.
+
+    Raises:
+        ValueError: if the margin is negative or not finite.
+
     """
 
     margin: float
@@ -34,6 +40,10 @@ class Rules:
     level: float = 0.05
     power: float = 0.8
     sign: int = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin < math.inf:
+            raise ValueError(f"a margin is a finite number, zero or above, not {self.margin}")
 
 
 @dataclass(frozen=True)

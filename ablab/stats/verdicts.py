@@ -60,7 +60,8 @@ def judge(
     questions.
 
     Raises:
-        ValueError: if a value is not finite although its arm has not diverged.
+        ValueError: if a value is not finite although its arm has not diverged, or if the weights of
+            a question are all zero or not finite.
 
     """
     sound = {key: value for key, value in cells.items() if key[0] not in diverged}

@@ -272,3 +272,38 @@ def test_any_question_of_that_form_will_do():
     assert judge(
         cells, [Plain("b", "change", {"b": 1.0, "a": -1.0})], Rules(1.0, sign=-1)
     ) == judge(cells, [change("b")], Rules(1.0, sign=-1))
+
+
+@pytest.mark.parametrize("margin", [float("nan"), float("inf"), -0.1])
+def test_a_margin_that_is_none_is_refused(margin):
+    with pytest.raises(ValueError, match="a margin is a finite number, zero or above, not "):
+        Rules(margin, sign=-1)
+
+
+@pytest.mark.parametrize("cells", [{}, table({"a": 10, "b": 12}, 4)])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({}, "question 'x': no arm has a weight other than zero"),
+        ({"a": 0.0, "b": 0.0}, "question 'x': no arm has a weight other than zero"),
+        ({"a": float("nan"), "b": 1.0}, "question 'x': a weight is not finite"),
+        ({"a": float("-inf"), "b": 1.0}, "question 'x': a weight is not finite"),
+    ],
+)
+def test_weights_that_ask_nothing_are_refused(cells, weights, message):
+    with pytest.raises(ValueError, match=message):
+        judge(cells, [change("b"), Contrast("x", "change", weights)], Rules(1.0, sign=-1))
+
+
+def test_the_weights_of_draws_are_finite_and_may_be_zero():
+    cells = table({"a": 10, "b": 12}, 4)
+    weights = {"b": 0.5, "a": -0.5}
+    drawn = Contrast("x", "change", weights, parts=({"b": 1.0, "a": -1.0}, {}))
+    (own,) = judge(cells, [drawn], Rules(1.0, sign=-1)).effects
+    differences = column(cells, "b") - column(cells, "a")
+    assert own.effect.estimate == pytest.approx(differences.mean() / 2)
+    # The draws are the mean difference and 0, of which this is the standard error.
+    assert own.effect.sampling_se == pytest.approx(abs(differences.mean()) / 2)
+    bad = Contrast("x", "change", weights, parts=({"b": float("nan")}, {}))
+    with pytest.raises(ValueError, match="question 'x': a weight is not finite"):
+        judge(cells, [bad], Rules(1.0, sign=-1))
