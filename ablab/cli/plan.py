@@ -55,8 +55,12 @@ def _content(
             "training_flops": part.plan.expected.flops,
             "detectable_effect": forecast.effect if forecast else None,
             "sd": forecast.sd if forecast else None,
+            "margin": forecast.margin if forecast else None,
+            "equivalence_power": shown.power if shown else None,
+            "equivalence_seeds": shown.seeds_needed if shown else None,
         }
         for part, forecast in zip(plan.parts, forecasts, strict=True)
+        for shown in [forecast.equivalence if forecast else None]
     ]
     return {
         "study": study_plan.request.name,
@@ -132,7 +136,7 @@ def _print_plan(
     """Print the plan; `forecasts`: the power of each part."""
     from rich.console import Console
 
-    from ablab.report.sentences import power_text
+    from ablab.report.forecast import forecast_lines
     from ablab.stats.limits import MIN_SEEDS
 
     console = Console(highlight=False)
@@ -143,7 +147,8 @@ def _print_plan(
     for part, forecast in zip(plan.parts, forecasts, strict=True):
         console.print(_plan_table(part.label, part.plan, seeds, settled))
         if forecast is not None:
-            console.print(power_text(forecast, study.metric), markup=False)
+            for line in forecast_lines(forecast, study.metric):
+                console.print(line, markup=False)
         if len(study.seed_list()) < MIN_SEEDS:
             console.print(f"verdicts need {MIN_SEEDS} seeds or more: this study gives estimates")
     _print_cost(plan, len(settled), console)

@@ -130,6 +130,8 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
     worker_count = engine.slots(study_plan.study, workers, missing)
     if missing and layout.processes > 1:
         display.say(f"each run on {layout.processes} processes, {layout} ({reason})")
+    if missing:
+        _foretell(study_plan, home, display)
     workers_text = f"{worker_count} workers × {hardware.threads} threads"
     _begin(study_plan.plan.expected, missing, display, workers_text)
     try:
@@ -142,6 +144,18 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
         sys.exit(128 + summary.signal)
     _conclude(session, console, interrupted=summary.signal is not None)
     _report_problems(study_plan, summary, display)
+
+
+def _foretell(study_plan: "Planned", home: "Home", display: "Lines") -> None:
+    """Print what the study can tell, where the noise of its runs is known."""
+    from ablab.analysis.power import power_forecasts
+    from ablab.report.forecast import forecast_lines
+
+    plan = study_plan.plan
+    forecasts = power_forecasts(home, study_plan.request.name, plan)
+    for part, forecast in zip(plan.parts, forecasts, strict=True):
+        for line in forecast_lines(forecast, study_plan.study.metric) if forecast else ():
+            display.say(f"{part.label}: {line}" if part.label else line)
 
 
 def _begin(expected: "Expected", missing: int, display: "Lines", workers: str) -> None:

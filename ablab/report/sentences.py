@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from ablab.analysis.effect_summary import EffectSummary, RecipeComparison
-from ablab.analysis.power import PowerForecast
 from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
 from ablab.records.params import parameters
@@ -164,15 +163,6 @@ def places_of(effect: EffectSummary) -> int:
     if effect.low is None or effect.high is None:
         return digits(None)
     return digits((effect.high - effect.low) / 2)
-
-
-def power_text(forecast: PowerForecast, metric: str) -> str:
-    """Return what a planned study can detect."""
-    seeds = f"up to {forecast.seeds}" if forecast.adaptive else str(forecast.seeds)
-    return (
-        f"with {seeds} seeds a change must be worth ±{forecast.effect:.2g} {metric} to be detected "
-        f"with 80 % power (run-to-run sd {forecast.sd:.2g}, from revision {forecast.revision})"
-    )
 
 
 def _recipes_line(effect: EffectSummary, pair: RecipeComparison) -> str:

@@ -5,6 +5,7 @@ Power always refers to an effect specified in advance, never to the observed one
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -134,6 +135,25 @@ def seeds_needed(noise: Noise, margin: float, target: PowerTarget) -> int | None
 
     if margin <= 0:
         return None
+    return _fewest(settles, noise)
+
+
+@lru_cache(maxsize=1024)
+def seeds_for_equivalence(noise: Noise, margin: float, target: PowerTarget) -> int | None:
+    """Return the smallest number of seeds of a fixed study that shows an effect of zero to lie
+    within the margin, with the required power and at the first step of Holm's procedure. None
+    stands for more than 10,000.
+    """
+
+    def settles(seeds: int) -> bool:
+        level = target.level / target.family
+        return equivalence_power(margin, *noise.at(seeds), level) >= target.power
+
+    return _fewest(settles, noise) if margin > 0 else None
+
+
+def _fewest(settles: Callable[[int], bool], noise: Noise) -> int | None:
+    """Return the smallest number of seeds that settles a question, by bisection."""
     if noise.variance == 0 and not noise.between_draws and not noise.tuning[0]:
         return MIN_SEEDS
     high = MIN_SEEDS

@@ -38,7 +38,7 @@ from ablab.stats.verdict_types import (
     Verdict,
 )
 
-__all__ = ["EffectVerdict", "Question", "Rules", "StudyVerdicts", "Verdict", "detectable", "judge"]
+__all__ = ["EffectVerdict", "Question", "Rules", "StudyVerdicts", "Verdict", "judge"]
 
 _NO_EFFECT = Effect(None, None, None, None)
 
@@ -223,23 +223,3 @@ def _sampling(estimates: Estimates | None) -> float | None:
     if estimates is None or estimates.sampling_error is None:
         return None
     return float(estimates.sampling_error[0])
-
-
-def detectable(questions: Sequence[Question], seeds: int, sd: float, rules: Rules) -> float | None:
-    """Return the smallest true effect at which every change is detected with the power of the
-    rules, or None if there is no change.
-
-    It is computed before any run, from the noise of one run: `sd`, about arm and seed means. There
-    are at least two `seeds` of each arm. Sampled orders are assumed to agree.
-    """
-    primary = [question for question in questions if question.kind != "interaction"]
-    target = PowerTarget(len(primary), rules.level, rules.power, rules.looks)
-    dof = planning_dof(questions)
-    effects = []
-    for i, question in enumerate(questions):
-        if question.kind != "change":
-            continue
-        variance = sd**2 * sum(w**2 for w in question.weights.values())
-        noise = Noise(variance, dof[i], len(question.parts), sd**2 * spread(question))
-        effects.append(smallest_found(noise, seeds, target))
-    return max(effects, default=None)

@@ -11,7 +11,8 @@ import pytest
 from scipy import optimize, stats
 from statsmodels.stats.power import TTestIndPower
 
-from ablab.analysis.power import noise_floor, power_forecasts
+from ablab.analysis.noise_floor import noise_floor
+from ablab.analysis.power import power_forecasts
 from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from ablab.tracking.trackers import Trackers
@@ -82,7 +83,9 @@ def test_the_noise_is_of_the_latest_revision_that_has_some(trained, tmp_path):
     trained("seeds=1")  # one seed: no error term
     time.sleep(0.02)
     trained("recipe.lr=0.002", response=lambda spec: replace(result(9.9), diverged=True))
-    assert noise_floor(home, "x", "val/bpb") == (pytest.approx(residual_sd(values)), revision)
+    found = noise_floor(home, "x", "val/bpb")
+    assert found is not None
+    assert (found.sd, found.revision) == (pytest.approx(residual_sd(values)), revision)
     assert noise_floor(home, "x", "val/loss") is None
 
 
@@ -104,7 +107,7 @@ def test_arms_that_share_runs_count_once(tmp_path, study_text):
     )
     found = noise_floor(home, "x", "val/bpb")
     assert found is not None
-    assert found[0] == pytest.approx(residual_sd(values))
+    assert found.sd == pytest.approx(residual_sd(values))
 
 
 def carried(tmp_path, text, response=lambda spec: 3.0 + noise(spec)):
@@ -238,3 +241,63 @@ def test_an_arm_twice_adds_no_degrees_of_freedom_and_no_test(tmp_path, study_tex
     assert found is not None
     assert found.sd == pytest.approx(residual_sd(values))
     assert found.effect == pytest.approx(detectable(found.sd, 5, 1), rel=1e-6)
+
+
+def tost_power(margin, error, dof, level):
+    """The power of two one-sided t tests for an effect of zero, by a sum over a fine grid of the
+    estimated standard error.
+    """
+    shares = (np.arange(100_000) + 0.5) / 100_000
+    estimated = np.sqrt(stats.chi2.ppf(shares, dof) / dof)
+    reach = margin / error - stats.t.isf(level, dof) * estimated
+    return np.maximum(0.0, 2 * stats.norm.cdf(reach) - 1).mean()
+
+
+def test_a_plan_names_equivalence_that_is_out_of_reach(trained, ablab):
+    """Three arms: two changes, each with a paired t test of variance 2 sd²."""
+    values, _ = trained("seeds=4")
+    sd, margin = residual_sd(values), 0.005 * values[0].mean()
+
+    def power(seeds):
+        return tost_power(margin, sd * np.sqrt(2 / seeds), seeds - 1, 0.025)
+
+    needed = next(n for n in range(4, 1000) if power(n) >= 0.8)
+    (content,) = json.loads(ablab("plan", "x.yaml", "seeds=6", "--json").stdout)["parts"]
+    assert content["margin"] == pytest.approx(margin)
+    assert content["equivalence_power"] == pytest.approx(power(6), abs=1e-3)
+    assert content["equivalence_seeds"] == needed > 8
+    shown = " ".join(ablab("plan", "x.yaml", "seeds={start: 5, max: 8}").stdout.split())
+    assert (
+        f"'equivalent' within ±{margin:.2g} val/bpb needs {needed} seeds of a fixed study at this "
+        "noise (margin 0.5 % of a's mean): with 8 seeds a change without an effect gets"
+    ) in shown
+    assert "will hardly end early for such a change: its arms take all 8 seeds" in shown
+    enough = " ".join(ablab("plan", "x.yaml", f"seeds={needed}").stdout.split())
+    assert "80 % power" in enough
+    assert "'equivalent'" not in enough
+    absolute = ablab("plan", "x.yaml", "seeds=6", "margin=0.001", "--json").stdout
+    assert json.loads(absolute)["parts"][0]["margin"] == 0.001
+
+
+def test_a_run_says_before_it_starts_what_is_out_of_reach(trained, ablab):
+    trained("seeds=4")
+    setting = "seeds={start: 5, max: 6}"
+    ran = " ".join(ablab("run", "x.yaml", setting, "margin=0.001", "--workers", "1").stdout.split())
+    assert "with up to 6 seeds a change must be worth" in ran
+    claim = "'equivalent' within ±0.001 val/bpb needs"
+    assert ran.index(claim) < ran.index("runs, 12 of them finished")
+
+
+def test_a_margin_in_percent_needs_the_mean_of_the_baseline(tmp_path, study_text):
+    """Which the recorded revision does not have where another arm was the baseline's."""
+    arms = "arms: {a: gpt2, b: gpt2 + rope, c: gpt2 + rmsnorm}\n"
+    text = study_text.replace("from: gpt2\nto: llama\n", arms).replace("leave_one_out", "compare")
+    carried(tmp_path, text.replace("seeds: 2", "seeds: 4"))
+    (tmp_path / "x.yaml").write_text(text.replace("a: gpt2", "z: gpt2"))
+    (unknown,) = forecasts(tmp_path, "seeds=6")
+    assert unknown is not None
+    assert (unknown.margin, unknown.share, unknown.equivalence) == (None, "", None)
+    assert unknown.shows_equivalence
+    (absolute,) = forecasts(tmp_path, "seeds=6", "margin=0.001")
+    assert absolute is not None
+    assert (absolute.margin, absolute.shows_equivalence) == (0.001, False)

@@ -6,6 +6,7 @@ from scipy import integrate, optimize, stats
 from statsmodels.stats.power import TTestPower
 
 from ablab.design.layout import Contrast
+from ablab.stats.forecast import detectable, equivalence, planned_noise, primary_target
 from ablab.stats.power import (
     Noise,
     PowerTarget,
@@ -16,7 +17,7 @@ from ablab.stats.power import (
     spread,
 )
 from ablab.stats.sequential import looks, nominal_alpha
-from ablab.stats.verdicts import Rules, detectable
+from ablab.stats.verdicts import Rules
 
 
 @pytest.mark.parametrize(
@@ -121,22 +122,24 @@ def test_every_arm_of_a_comparison_is_detected_by_its_paired_t():
     error, dof, level = 0.1 * (2 / 5) ** 0.5, 4, 0.05 / 3
     critical = stats.t.isf(level / 2, dof)
     expected = optimize.brentq(lambda d: stats.nct.sf(critical, dof, d / error) - 0.8, 1e-3, 2)
-    assert detectable(questions, 5, 0.1, Rules(1.0, sign=-1)) == pytest.approx(expected, rel=1e-6)
+    target = primary_target(questions, Rules(1.0, sign=-1))
+    found = detectable(planned_noise(questions, 0.1), 5, target)
+    assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_looks_cost_power():
     questions, planned = [Contrast("b", "change", {"b": 1.0, "a": -1.0})], looks(4, 12)
-    once, often = (detectable(questions, 12, 1.0, Rules(1.0, p, sign=-1)) for p in ((), planned))
+    noises = planned_noise(questions, 1.0)
+    once, often = (detectable(noises, 12, PowerTarget(looks=p)) for p in ((), planned))
     critical = stats.t.isf(nominal_alpha(0.05, 12, planned) / 2, 11)
     assert stats.nct.sf(critical, 11, often / (2 / 12) ** 0.5) == pytest.approx(0.8, abs=1e-4)
     assert once < often
 
 
 def test_nothing_to_detect():
-    assert (
-        detectable([Contrast("t", "total", {"b": 1.0, "a": -1.0})], 4, 1.0, Rules(1.0, sign=-1))
-        is None
-    )
+    total = Contrast("t", "total", {"b": 1.0, "a": -1.0})
+    assert planned_noise([total], 1.0) == []
+    assert detectable([], 4, PowerTarget()) is None
 
 
 def test_the_noise_in_the_spread_of_drawn_parts():
@@ -155,3 +158,41 @@ def test_drawn_orders_add_to_the_error():
     error, dof = Noise(2.0, 3, draws=5, spread=1.0, between_draws=0.1).at(4)
     assert error**2 == pytest.approx(2 / 4 + 1 / 4 + 0.1)
     assert dof == pytest.approx(error**4 / (0.5**2 / 9 + 0.35**2 / 4))  # Satterthwaite
+
+
+def tost_power(margin, error, dof, level):
+    """The power of two one-sided t tests for an effect of zero, by a sum over a fine grid of the
+    estimated standard error.
+    """
+    shares = (np.arange(200_000) + 0.5) / 200_000
+    estimated = np.sqrt(stats.chi2.ppf(shares, dof) / dof)
+    reach = margin / error - stats.t.isf(level, dof) * estimated
+    return np.maximum(0.0, 2 * stats.norm.cdf(reach) - 1).mean()
+
+
+def test_equivalence_is_foretold_for_the_least_precise_change():
+    precise, least = Noise(1.0, 1.0), Noise(2.0, 1.0)
+    shown = equivalence([precise, least], 8, 1.5, PowerTarget(2))
+    assert shown.power == pytest.approx(tost_power(1.5, (2 / 8) ** 0.5, 7, 0.025), abs=1e-4)
+    needed = next(n for n in range(4, 100) if tost_power(1.5, (2 / n) ** 0.5, n - 1, 0.025) >= 0.8)
+    assert shown.seeds_needed == needed > 8
+    enough = equivalence([precise, least], needed, 1.5, PowerTarget(2))
+    assert enough.power >= 0.8
+
+
+def test_looks_cost_the_power_of_equivalence():
+    """It is that at the one-sided level of the last look."""
+    planned = looks(4, 12)
+    noise = Noise(2.0, 1.0)
+    shown = equivalence([noise], 12, 1.5, PowerTarget(looks=planned))
+    level = nominal_alpha(0.05, 12, planned, sides=1)
+    assert shown.power == pytest.approx(tost_power(1.5, (2 / 12) ** 0.5, 11, level), abs=1e-4)
+    fixed = equivalence([noise], 12, 1.5, PowerTarget())
+    assert shown.power < fixed.power
+    assert shown.seeds_needed == fixed.seeds_needed
+
+
+def test_equivalence_that_no_study_shows():
+    shown = equivalence([Noise(1e8, 1.0)], 4, 0.01, PowerTarget())
+    assert shown.seeds_needed is None
+    assert shown.power < 1e-6

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ablab.stats.error_terms import Table
+from ablab.stats.forecast import detectable, planned_noise, primary_target
 from ablab.stats.procedure import DIFFERENT, EQUIVALENT, Procedure
-from ablab.stats.verdicts import Rules, detectable, judge
+from ablab.stats.verdicts import Rules, judge
 from benchmarks.error_rates import Cell, power, rates
 from benchmarks.simulated_studies import NOISES, Noise, designs
 from tests.stats.studies import SEVEN, arm_means, layout, mean_of, truth
@@ -51,7 +52,8 @@ def test_the_power_that_a_moderated_error_term_keeps(simulated):
 def test_what_is_detectable_is_found_in_four_of_five_studies(simulated, name):
     design = simulated[name]
     rules = Rules(1e-6, sign=-1)
-    smallest = detectable(design.contrasts, 6, 1.0, rules)
+    target = primary_target(design.contrasts, rules)
+    smallest = detectable(planned_noise(design.contrasts, 1.0), 6, target)
     noise = NOISES[0].draw(np.random.default_rng(3), design, 4000, 6)
     # One change only, so that Holm's procedure is at its first step.
     has = np.array(["rope" in changes for changes in design.changes.values()])
