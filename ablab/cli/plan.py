@@ -26,6 +26,7 @@ def plan(
 ) -> None:
     """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
     from ablab.analysis.power import power_forecasts
+    from ablab.execute.earlier_looks import refusal, unplanned_look
     from ablab.execute.session import planned
     from ablab.records.home import make_home
 
@@ -33,10 +34,13 @@ def plan(
     study_plan = planned(request_of(file, profile, overrides, plugins), home_folder.root)
     forecasts = power_forecasts(home_folder, study_plan.request.name, study_plan.plan)
     settled = study_plan.settled(home_folder.root)
+    look = unplanned_look(study_plan, home_folder)
+    notes = [f"`ablab run` refuses this study: {refusal(study_plan.study, look)}"] if look else []
     if as_json:
-        print(json.dumps(_content(study_plan, settled, forecasts), indent=1))
+        content = _content(study_plan, settled, forecasts)
+        print(json.dumps({**content, "notes": [*content["notes"], *notes]}, indent=1))
     else:
-        _print_plan(study_plan, settled, forecasts)
+        _print_plan(study_plan, settled, forecasts, notes)
 
 
 def _content(
@@ -131,9 +135,12 @@ def _cells(arm: "Arm", *, matched: bool) -> list[str]:
 
 
 def _print_plan(
-    study_plan: "Planned", settled: set[str], forecasts: "Sequence[PowerForecast | None]"
+    study_plan: "Planned",
+    settled: set[str],
+    forecasts: "Sequence[PowerForecast | None]",
+    notes: "Sequence[str]",
 ) -> None:
-    """Print the plan; `forecasts`: the power of each part."""
+    """Print the plan; `forecasts`: the power of each part, `notes`: those beside the plan's."""
     from rich.console import Console
 
     from ablab.report.forecast import forecast_lines
@@ -152,7 +159,7 @@ def _print_plan(
         if len(study.seed_list()) < MIN_SEEDS:
             console.print(f"verdicts need {MIN_SEEDS} seeds or more: this study gives estimates")
     _print_cost(plan, len(settled), console)
-    for note in plan.notes:
+    for note in (*plan.notes, *notes):
         console.print(note, markup=False)
     for name, reason in plan.infeasible.items():
         console.print(f"left out: {name}: {reason}", markup=False)

@@ -95,6 +95,7 @@ def _plan_and_train(
     request: "Request", home_folder: "Home", workers: int | None, engine: "Engine"
 ) -> None:
     """Check the request before anything is created, then plan and train under the study's lock."""
+    from ablab.execute.earlier_looks import require_planned_looks
     from ablab.execute.session import planned
     from ablab.files import require_writable
     from ablab.records.driver_lock import hold_driver_lease
@@ -108,6 +109,7 @@ def _plan_and_train(
         # Planned under the lock, so that no finished run it relies on can be removed.
         study_plan = study_plan or planned(request, home_folder.root)
         engine.check(study_plan.layout()[0])
+        require_planned_looks(study_plan, home_folder)
         with engine.leading():
             _carry_out(study_plan, home_folder, workers, engine)
 
