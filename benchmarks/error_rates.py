@@ -24,6 +24,7 @@ from ablab.stats.error_terms import Table, estimate_all
 from ablab.stats.procedure import EQUIVALENT, Procedure, holm
 from ablab.stats.sequential import looks
 from ablab.stats.verdict_types import Rules
+from benchmarks.outlier_rates import print_outlier_rates
 from benchmarks.simulated_studies import NOISES, UNLUCKY_ARM, Noise, SimulatedDesign, designs
 
 MARGIN = 1.25
@@ -214,6 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table = list(pool.map(rates, cells(), [options.studies] * len(cells()), chunksize=3))
     _print_rates(table)
     _print_power(options.studies)
+    print_outlier_rates(_designs(), options.studies)
     if options.csv:
         _write(options.csv, table)
     failed = [row for row in table if not row.passes]
