@@ -7,6 +7,7 @@ from typing import Any
 
 from ablab.analysis.across_parts import Across
 from ablab.analysis.arms import ArmSummary, uneven
+from ablab.analysis.checks import Checks
 from ablab.analysis.effect_summary import EffectSummary
 from ablab.analysis.time_shares import TimeShares
 from ablab.analysis.trials import ArmTuning, TrialSummary
@@ -71,6 +72,8 @@ class PartSummary:
     """
     looks: tuple[int, ...]
     """Numbers of seeds at which more may be added; empty if their number is fixed."""
+    checks: Checks = Checks()
+    """Checks of what the verdicts assume."""
 
     @property
     def label(self) -> str:
@@ -144,6 +147,7 @@ class PartSummary:
             "notes": self.notes,
             "spared": self.spared,
             "looks": list(self.looks),
+            "checks": asdict(self.checks),
         }
 
 

@@ -8,7 +8,7 @@ from ablab.metrics import METRICS
 from ablab.records.params import parameters
 from ablab.report.costs import cost_phrases
 from ablab.stats.limits import MIN_SEEDS
-from ablab.text.numbers import digits, p_value, plain, signed
+from ablab.text.numbers import digits, p_equation, plain, signed
 from ablab.text.truncate import in_a_line
 
 _HOW_JUDGED = (
@@ -49,7 +49,7 @@ def _verdict_sentence(effect: EffectSummary, metric: str) -> str:
     if effect.verdict == "equivalent":
         if effect.margin is None:
             return f"{name} makes no difference: its arms are the same."
-        real = f"; distinguishable from zero (p {_p(effect.p_holm)})" if effect.real else ""
+        real = f"; distinguishable from zero (p {p_equation(effect.p_holm)})" if effect.real else ""
         return (
             f"{name} makes no difference that matters: within ±{plain(effect.margin, places)} "
             f"{metric} ({interval}){real}."
@@ -65,7 +65,7 @@ def _verdict_sentence(effect: EffectSummary, metric: str) -> str:
     direction = "lower" if effect.estimate < 0 else "higher"
     return (
         f"{name} {effect.verdict}: {abs(effect.estimate):.{places}f} {direction} {metric} "
-        f"({interval}; p {_p(effect.p_holm)})."
+        f"({interval}; p {p_equation(effect.p_holm)})."
     )
 
 
@@ -198,8 +198,3 @@ def _unknown(effect: EffectSummary, metric: str, places: int) -> str:
 
 def _interval(effect: EffectSummary, places: int) -> str:
     return f"95 % interval {signed(effect.low, places)} to {signed(effect.high, places)}"
-
-
-def _p(p: float | None) -> str:
-    text = p_value(p)
-    return text.replace("<", "< ") if text.startswith("<") else f"= {text}"

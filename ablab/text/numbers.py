@@ -29,6 +29,12 @@ def p_value(p: float | None) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def p_equation(p: float | None) -> str:
+    """Format a p-value behind its letter, as `= 0.012` or `< 0.001`."""
+    text = p_value(p)
+    return text.replace("<", "< ") if text.startswith("<") else f"= {text}"
+
+
 def short(value: float | None, significant: int = 3) -> str:
     """Format a size with a unit prefix, as `1.2M` or `3T`; a dash for None."""
     if value is None:
