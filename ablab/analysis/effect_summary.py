@@ -6,6 +6,7 @@ from typing import Any
 
 from ablab.stats.costs import Ratio
 from ablab.stats.effects import Effect
+from ablab.stats.influence import Turn
 from ablab.stats.verdicts import Verdict
 
 
@@ -72,7 +73,11 @@ class EffectSummary:
     seeds_needed: int | None = None
     """Seeds that would settle an inconclusive effect."""
     paired: Effect | None = None
-    """Paired t test of the two arms alone, a check for unequal variances."""
+    """The effect with its own error term alone, from its values by seed: a paired t test for two
+    arms.
+    """
+    turns: tuple[Turn, ...] = ()
+    """Seeds without which the verdict would be another."""
     missing: bool = False
     """Whether some runs of its arms are not finished."""
     unpaired: bool = False

@@ -11,6 +11,7 @@ from ablab.records.study_content import PartContent
 from ablab.spec.margin import margin_of
 from ablab.spec.study import Study
 from ablab.stats.effects import Effect, mean_sd
+from ablab.stats.influence import Turn, turn
 from ablab.stats.sequential import looks
 from ablab.stats.verdict_types import TuningError
 from ablab.stats.verdicts import EffectVerdict, Rules, StudyVerdicts, judge
@@ -60,6 +61,7 @@ def findings(
     judges = _Judge(metric.name, part.contrasts, tuning)
     final, so_far = judges.verdicts(table, rules)
     recipes = judges.recipes(table, one_recipe, replace(rules, looks=()))
+    turns = judges.turns(table, rules, final)
     streams = part.study.replicates
     effects = []
     for i, contrast in enumerate(part.contrasts):
@@ -71,6 +73,7 @@ def findings(
             margin=margin,
             unpaired=len({streams.get(arm, 0) for arm in arms}) > 1,
             shared=recipes[i] if recipes else None,
+            turns=() if missing else turns[i],
         )
         effects.append(effect)
     error = final if final.sd is not None else so_far
@@ -99,9 +102,29 @@ class _Judge:
         so_far = self._judge(table, table.values(self.metric), rules)
         if rules.looks or not table.missing:
             return so_far, so_far
+        return self._judge(table, self._complete(table), rules), so_far
+
+    def turns(
+        self, table: ResultTable, rules: Rules, verdicts: StudyVerdicts
+    ) -> list[tuple[Turn, ...]]:
+        """Return the seeds without which the verdict on each effect would be another.
+
+        The rest of the seeds is judged as a fixed study, also if the study was adaptive.
+        """
+        values = self._complete(table)
+        turns: list[list[Turn]] = [[] for _ in verdicts.effects]
+        for seed in sorted({seed for _, seed in values}):
+            rest = {cell: value for cell, value in values.items() if cell[1] != seed}
+            without = self._judge(table, rest, replace(rules, looks=()))
+            for i, effect in enumerate(without.effects):
+                turned = turn(verdicts.effects[i].verdict, effect, seed)
+                turns[i] += [turned] if turned else []
+        return [tuple(turned) for turned in turns]
+
+    def _complete(self, table: ResultTable) -> dict[tuple[str, int], float]:
+        """Return the values of the arms of which no run is missing."""
         values = table.values(self.metric)
-        complete = {cell: value for cell, value in values.items() if cell[0] not in table.missing}
-        return self._judge(table, complete, rules), so_far
+        return {cell: value for cell, value in values.items() if cell[0] not in table.missing}
 
     def recipes(
         self, table: ResultTable, one_recipe: ResultTable | None, rules: Rules

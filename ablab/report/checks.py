@@ -2,6 +2,7 @@
 
 from ablab.analysis.checks import Checks
 from ablab.analysis.summary import PartSummary
+from ablab.report.sentences import turning
 from ablab.stats.equal_variances import EqualVariances
 from ablab.text.numbers import p_equation
 from ablab.text.truncate import in_a_line
@@ -15,6 +16,9 @@ def check_lines(part: PartSummary) -> list[str]:
     lines = _outliers(checks)
     if checks.variances is not None:
         lines.append(_variances(checks.variances))
+    # Other effects have a sentence of their own, which states this.
+    interactions = [effect for effect in part.effects if effect.kind == "interaction"]
+    lines += [f"{effect.name}: {text}" for effect in interactions for text in turning(effect)]
     return lines
 
 

@@ -30,11 +30,21 @@ def sentence(effect: EffectSummary, metric: str) -> str:
 
     For an inconclusive effect this includes the number of seeds that would settle it.
     """
-    verdict = _verdict_sentence(effect, metric)
+    verdict = " ".join([_verdict_sentence(effect, metric), *turning(effect)])
     if all(value is None for value in effect.costs.values()):
         return verdict
     costs = cost_phrases(effect.ratios)
     return f"{verdict} {costs[:1].upper()}{costs[1:]}."
+
+
+def turning(effect: EffectSummary) -> list[str]:
+    """Return a sentence on the seeds without which the verdict would be another; none if no seed is
+    decisive.
+    """
+    if not effect.turns:
+        return []
+    turns = [f"{t.verdict} (p {p_equation(t.p_holm)}) without seed {t.seed}" for t in effect.turns]
+    return [f"This verdict depends on single seeds: {in_a_line(turns)}."]
 
 
 def _verdict_sentence(effect: EffectSummary, metric: str) -> str:
