@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from ablab.stats.costs import Ratio
 from ablab.stats.effects import Effect
 from ablab.stats.influence import Turn
@@ -103,6 +105,14 @@ class EffectSummary:
     def title(self) -> str:
         """The name with the aliases."""
         return f"{self.name} (= {' = '.join(self.aliases)})" if self.aliases else self.name
+
+    @property
+    def moderated(self) -> bool:
+        """Whether the interval differs from that of the effect's own error term."""
+        if self.paired is None or None in (self.paired.low, self.paired.high, self.low, self.high):
+            return False
+        ends = (self.low, self.high), (self.paired.low, self.paired.high)
+        return not np.allclose(*np.array(ends, float), rtol=1e-6, atol=0)
 
     @property
     def ratios(self) -> dict[str, Ratio]:

@@ -15,8 +15,12 @@ _HOW_JUDGED = (
     "Intervals are 95 %, unadjusted for the number of effects; verdicts go by Holm's p over the "
     "changes, and over the interactions. An effect is equivalent if two one-sided tests show that "
     "it lies within the margin; their p is adjusted in the same way, so that the 95 % interval "
-    "beside it may lie within the margin without that verdict, or cross it."
+    "beside it may lie within the margin without that verdict, or cross it. Where an effect shares "
+    "its error term with others, its own t test stands beside it; no verdict depends on that."
 )
+
+
+OWN_ERROR = "by its own t test"
 
 
 def how_judged(metric: str) -> str:
@@ -166,6 +170,23 @@ def _looks(summary: PartSummary) -> list[str]:
             f"{summary.looks[-1]} seeds of every arm would take"
         )
     return lines
+
+
+def own_error(effect: EffectSummary) -> str:
+    """Return the interval and the p-value of an effect with its own error term; a dash where they
+    are those of the verdict.
+    """
+    if not effect.moderated or effect.paired is None:
+        return "–"
+    places = places_of(effect)
+    low, high = signed(effect.paired.low, places), signed(effect.paired.high, places)
+    return f"{low} to {high} (p {p_equation(effect.paired.p)})"
+
+
+def own_errors(summary: PartSummary) -> list[str]:
+    """Return a line with the effects whose error term is shared, by their own; empty if none is."""
+    effects = [f"{e.name} {own_error(e)}" for e in summary.effects if e.moderated]
+    return [f"{OWN_ERROR}, unadjusted: {'; '.join(effects)}"] if effects else []
 
 
 def places_of(effect: EffectSummary) -> int:

@@ -14,7 +14,7 @@ from ablab.records.params import parameters
 from ablab.report.evidence import Evidence
 from ablab.report.figures.front import measured
 from ablab.report.ladder import Listing
-from ablab.report.sentences import places_of, word
+from ablab.report.sentences import OWN_ERROR, own_error, places_of, word
 from ablab.text.numbers import digits, p_value, plain, short, signed
 
 # The markers of the forest plot as characters.
@@ -58,9 +58,13 @@ class Table:
 
 def effects_table(summary: PartSummary) -> Table:
     """Return a table of the effects with their intervals and verdicts."""
-    names = ("estimate", "95 % interval", "p", "p (Holm)", "verdict")
+    names = ["estimate", "95 % interval", "p", "p (Holm)", "verdict"]
+    rows = [_effect(e) for e in summary.effects]
+    if any(e.moderated for e in summary.effects):
+        names.append(OWN_ERROR)
+        rows = [[*row, Cell(own_error(e))] for row, e in zip(rows, summary.effects, strict=True)]
     columns = [Column("change", text=True), Column("kind"), *map(Column, names)]
-    return Table("effects", columns, [_effect(e) for e in summary.effects])
+    return Table("effects", columns, rows)
 
 
 def _effect(effect: EffectSummary) -> list[Cell]:

@@ -18,7 +18,14 @@ from ablab.report.footnotes import footnotes, part_footnotes
 from ablab.report.ladder import Listing
 from ablab.report.scope import holds_for
 from ablab.report.search import is_search, survival, trials_listing
-from ablab.report.sentences import adjusted, changed_by_tuning, places_of, sentence, word
+from ablab.report.sentences import (
+    adjusted,
+    changed_by_tuning,
+    own_errors,
+    places_of,
+    sentence,
+    word,
+)
 from ablab.report.tables import mean_text
 from ablab.text.numbers import digits, p_value, plain, short, signed
 from ablab.text.truncate import some
@@ -62,6 +69,8 @@ def _print_part(summary: StudySummary, part: PartSummary, console: Console) -> N
     for line in (*heading, *verdicts(part)):
         console.print(line, highlight=False, markup=False)
     console.print(effects_table(part))
+    for line in own_errors(part):
+        console.print(line, highlight=False, markup=False)
     console.print(arms_table(part))
     console.print(adjusted(part), highlight=False, markup=False, end="\n" if part.uneven else "")
     if any(value is not None for effect in part.effects for value in effect.costs.values()):

@@ -7,7 +7,7 @@ from ablab.stats.verdict_types import EffectVerdict, Verdict
 
 # A loss of significance counts if Holm's p without the seed exceeds this. A seed fewer widens every
 # interval, so that p rises above 0.05 in 30 % of sound studies of two arms and six seeds that found
-# an effect (normal noise, 80 % power), but above 0.1 in 6 %; never above 0.2, whatever the seed.
+# an effect (normal noise, 80 % power), but above 0.1 in 6 %, and above 0.2 in none.
 LOST = 0.1
 _FIRM = ("helps", "hurts", "equivalent")
 
