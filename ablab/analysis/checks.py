@@ -1,12 +1,16 @@
 """Checks of what the verdicts on a study assume. No verdict depends on them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ablab.design.layout import Contrast
+from ablab.stats.effects import Effect
 from ablab.stats.equal_variances import EqualVariances, compare_variances
+from ablab.stats.error_terms import Estimates, Table, own
 from ablab.stats.outliers import find_outliers
+from ablab.stats.procedure import holm
 from ablab.stats.verdicts import table_of
 
 
@@ -33,6 +37,18 @@ class OutlyingArm:
 
 
 @dataclass(frozen=True)
+class SpareColumn:
+    """A contrast that is zero if interactions of three factors or more are."""
+
+    names: tuple[str, ...]
+    """The smallest interactions that it would hold."""
+    effect: Effect
+    """Difference between the two halves of the arms, with its own error term."""
+    p_holm: float
+    """p adjusted by Holm's procedure over the spare columns."""
+
+
+@dataclass(frozen=True)
 class Checks:
     """Checks of a part of a study."""
 
@@ -42,10 +58,18 @@ class Checks:
     """Arms whose spread stands out, the widest first."""
     variances: EqualVariances | None = None
     """Test that all arms are equally noisy; None with too few runs."""
+    spare: tuple[SpareColumn, ...] = ()
+    """Spare columns of a fractional factorial; empty with fewer than two seeds."""
 
 
-def checks_of(values: Mapping[tuple[str, int], float]) -> Checks:
-    """Return the checks of a metric's values by arm and seed, without diverged arms."""
+def checks_of(values: Mapping[tuple[str, int], float], spare: Sequence[Contrast] = ()) -> Checks:
+    """Return the checks of a metric's values by arm and seed, without diverged arms.
+
+    Args:
+        values: the values.
+        spare: contrasts that are zero if the design's assumptions hold.
+
+    """
     if not values:
         return Checks()
     table = table_of(values)
@@ -63,4 +87,23 @@ def checks_of(values: Mapping[tuple[str, int], float]) -> Checks:
         runs=tuple(sorted(runs, key=lambda run: -abs(run.distance))),
         arms=tuple(sorted(spreads, key=lambda arm: -arm.ratio)),
         variances=compare_variances(table),
+        spare=_spare(table, spare),
     )
+
+
+def _spare(table: Table, contrasts: Sequence[Contrast]) -> tuple[SpareColumn, ...]:
+    estimates = [(contrast, own(table, contrast)) for contrast in contrasts if contrast.weights]
+    known = [(contrast, e) for contrast, e in estimates if e is not None and e.seeds > 1]
+    if not known:
+        return ()
+    adjusted = holm(np.array([[e.p()[0] for _, e in known]]))[0]
+    return tuple(
+        SpareColumn((contrast.name, *contrast.aliases), _effect(e), float(p))
+        for (contrast, e), p in zip(known, adjusted, strict=True)
+    )
+
+
+def _effect(estimates: Estimates) -> Effect:
+    value = float(estimates.value[0])
+    half = float(estimates.half_width(0.05)[0])
+    return Effect(value, value - half, value + half, float(estimates.p()[0]))

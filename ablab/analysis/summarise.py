@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ablab.analysis.across_parts import across
 from ablab.analysis.arms import arms_of
-from ablab.analysis.checks import checks_of
+from ablab.analysis.checks import Checks, checks_of
 from ablab.analysis.costs import Costs, uncompared
 from ablab.analysis.documents import document_errors
 from ablab.analysis.effect_summary import EffectSummary
@@ -88,8 +88,13 @@ def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
         cost_notes=costs.notes,
         spared=_spared(part, effects),
         looks=looks_of(part.study),
-        checks=checks_of(table.values(part.study.metric)),
+        checks=_checks(part, table),
     )
+
+
+def _checks(part: PartContent, table: ResultTable) -> Checks:
+    spare = [replace(column, weights=table.weights(column.weights)) for column in part.spare]
+    return checks_of(table.values(part.study.metric), spare)
 
 
 def _part_result(part: PartSummary, table: ResultTable) -> PartResult:

@@ -59,8 +59,24 @@ def fractional_factorial(task: Task) -> DesignLayout:
         layout.contrasts.append(
             _effect(aliases[0], "interaction", arms, 4 * matrix[:, i] * matrix[:, j], aliases[1:])
         )
+    if fraction.resolution is not None:
+        layout.spare = _spare(fraction, matrix, names, arms)
     layout.notes = [*_notes(fraction, names), *layout.notes, *_aliases(layout.contrasts)]
     return layout
+
+
+def _spare(
+    fraction: Fraction, matrix: np.ndarray, names: Sequence[str], arms: Sequence[str]
+) -> list[Contrast]:
+    """Return the columns that are zero if interactions of three factors or more are: differences
+    between two halves of the arms.
+    """
+    spare = []
+    for groups in fraction.spare_columns().values():
+        name, *aliases = (" × ".join(names[i] for i in factors) for factors in groups)
+        signs = 2 * matrix[:, groups[0]].prod(1)
+        spare.append(_effect(name, "spare", arms, signs, aliases))
+    return spare
 
 
 def _fraction(task: Task) -> Fraction:

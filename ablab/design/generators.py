@@ -10,7 +10,9 @@ factors at V).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations
+from operator import xor
 
 import numpy as np
 
@@ -67,6 +69,20 @@ class Fraction:
         for i, j in combinations(range(len(self.columns)), 2):
             classes.setdefault(self.columns[i] ^ self.columns[j], []).append((i, j))
         return classes
+
+    def spare_columns(self) -> dict[int, list[tuple[int, ...]]]:
+        """Return the columns that hold neither a main effect nor an interaction of two factors,
+        each with the smallest groups of factors whose interaction it is.
+        """
+        spare = {*range(1, self.runs)} - {*self.columns} - self.alias_classes().keys()
+        groups: dict[int, list[tuple[int, ...]]] = {}
+        for size in range(3, self.basic + 1):
+            for factors in combinations(range(len(self.columns)), size):
+                column = reduce(xor, (self.columns[i] for i in factors))
+                if column in spare:
+                    groups.setdefault(column, []).append(factors)
+            spare -= groups.keys()
+        return groups
 
     def aliased_pairs(self) -> int:
         """Return the number of pairs of two-factor interactions that are aliased."""

@@ -19,8 +19,9 @@ MOST_ARMS = 256
 class Contrast:
     """An effect as weights on arm means.
 
-    `kind` is change, total or interaction. `aliases` are effects that the arms cannot distinguish
-    from this one. `parts`: for an average over sampled orders, the weights of each sample.
+    `kind` is change, total, interaction or spare. `aliases` are effects that the arms cannot
+    distinguish from this one. `parts`: for an average over sampled orders, the weights of each
+    sample.
     """
 
     name: str
@@ -36,7 +37,8 @@ class DesignLayout:
 
     `infeasible`: reasons by combination that is left out. `notes`: remarks for the reader of a
     report. `baseline`: the arm whose mean a margin in percent refers to. `replicates`: the number
-    of the seed stream, by arm that has its own.
+    of the seed stream, by arm that has its own. `spare`: contrasts that are zero if the design's
+    assumptions hold; they take part in no verdict.
     """
 
     arms: dict[str, Model] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class DesignLayout:
     notes: list[str] = field(default_factory=list)
     baseline: str = ""
     replicates: dict[str, int] = field(default_factory=dict)
+    spare: list[Contrast] = field(default_factory=list)
 
     def add(self, model: Model) -> str:
         """Add an arm and return its name.

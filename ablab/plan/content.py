@@ -42,6 +42,7 @@ def _part(part: PartPlan) -> PartContent:
         expected=plan.expected,
         infeasible=plan.infeasible,
         notes=plan.notes,
+        spare=plan.spare,
         shared=SharedRuns(recipe.params, tuple(map(_run, recipe.runs))) if recipe else None,
     )
 

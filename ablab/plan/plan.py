@@ -64,6 +64,8 @@ class Plan:
     """Arm that effects are measured against, and that a margin in percent refers to."""
     shared_recipe: SharedRecipe | None = None
     """The arms under one recipe, once that is decided."""
+    spare: tuple[Contrast, ...] = ()
+    """Contrasts that are zero if the design's assumptions hold."""
 
     @property
     def shared_runs(self) -> tuple[RunSpec, ...]:

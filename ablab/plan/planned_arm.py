@@ -69,4 +69,5 @@ def plan_design(
         expected=Expected(len(arm_of), 0, training_flops(arm_of.values())),
         notes=tuple(layout.notes),
         baseline=layout.baseline,
+        spare=tuple(layout.spare),
     )

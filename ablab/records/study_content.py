@@ -143,6 +143,8 @@ class PartContent:
     """What a reader must know of the design."""
     shared: SharedRuns | None = None
     """Runs with one recipe for all arms, once that is decided."""
+    spare: tuple[Contrast, ...] = ()
+    """Contrasts that are zero if the design's assumptions hold; earlier versions recorded none."""
 
     def title(self, arm: str) -> str:
         """Return the name of an arm, behind the part's if there are several."""

@@ -1,12 +1,16 @@
 """Checks of what the verdicts assume, in sentences."""
 
-from ablab.analysis.checks import Checks
+from collections.abc import Sequence
+
+from ablab.analysis.checks import Checks, SpareColumn
 from ablab.analysis.summary import PartSummary
 from ablab.report.sentences import turning
 from ablab.stats.equal_variances import EqualVariances
-from ablab.text.numbers import p_equation
+from ablab.text.numbers import digits, p_equation, signed
 from ablab.text.truncate import in_a_line
 
+_LEVEL = 0.05
+_MOST_NAMES = 3  # of the interactions that a spare column may hold
 _NO_VERDICT = "no verdict depends on this"
 
 
@@ -16,6 +20,7 @@ def check_lines(part: PartSummary) -> list[str]:
     lines = _outliers(checks)
     if checks.variances is not None:
         lines.append(_variances(checks.variances))
+    lines += _spare(checks.spare)
     # Other effects have a sentence of their own, which states this.
     interactions = [effect for effect in part.effects if effect.kind == "interaction"]
     lines += [f"{effect.name}: {text}" for effect in interactions for text in turning(effect)]
@@ -42,3 +47,23 @@ def _variances(test: EqualVariances) -> str:
         f"removed); sd from {test.lowest_sd:.2g} ({test.lowest_arm}) to {test.highest_sd:.2g} "
         f"({test.highest_arm}); {_NO_VERDICT}"
     )
+
+
+def _spare(columns: Sequence[SpareColumn]) -> list[str]:
+    if not columns:
+        return []
+    test = "spare columns, which test that interactions of three factors or more are zero"
+    notable = [column for column in columns if column.p_holm < _LEVEL]
+    if not notable:
+        smallest = min(column.p_holm for column in columns)
+        return [f"{test}: none of {len(columns)} stands out (p {p_equation(smallest)})"]
+    return [f"{test}: {_column(column)}; the assumption does not hold" for column in notable]
+
+
+def _column(column: SpareColumn) -> str:
+    effect = column.effect
+    assert effect.estimate is not None
+    assert effect.low is not None
+    places = digits(effect.estimate - effect.low)
+    names = " = ".join(column.names[:_MOST_NAMES])
+    return f"{names} is {signed(effect.estimate, places)} (p {p_equation(column.p_holm)})"

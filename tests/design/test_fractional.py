@@ -164,3 +164,29 @@ def test_more_factors_than_the_arms_can_hold(laid, tmp_path):
     ):
         laid(study(5, changes), registry)
     assert len(laid(study(4, changes), registry).arms) == 64
+
+
+def test_spare_columns_are_zero_unless_three_factors_interact(laid):
+    layout = laid(study(4, SIX))
+    assert len(layout.spare) == 15 - 6 - 7  # columns, main effects, classes of interactions
+    fitted = fit({(name, 1): response(model) for name, model in layout.arms.items()})
+    three = {*layout.spare[0].name.split(" × ")}
+    third = fit(
+        {(name, 1): 0.1 * (three <= set(model.uses)) for name, model in layout.arms.items()}
+    )
+    for column in layout.spare:
+        assert column.kind == "spare"
+        assert effect(fitted, column.weights).estimate == pytest.approx(0)
+        held = {frozenset(name.split(" × ")) for name in (column.name, *column.aliases)}
+        assert all(len(names) == 3 for names in held)
+        # A product of three switches is 1/8 of a column of ±1, which is 2/8 between halves.
+        expected = 0.1 / 4 if three in held else 0
+        assert effect(third, column.weights).estimate == pytest.approx(expected)
+    names = [name for c in layout.spare for name in (c.name, *c.aliases)]
+    assert len(names) == len(set(names)) == 8
+
+
+def test_without_assumptions_there_is_no_spare_column(laid):
+    assert laid(study(4, SIX[:3])).spare == []
+    assert laid(study(4, SIX[:3], "factorial")).spare == []
+    assert laid(study(3, ["rope", "swiglu", "rmsnorm"])).spare == []

@@ -2,13 +2,18 @@
 
 import numpy as np
 import pytest
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from ablab.analysis.checks import checks_of
 from ablab.analysis.summarise import summarise
+from ablab.design.layout import Contrast
 from ablab.report.checks import check_lines
 from ablab.report.footnotes import footnotes
 from ablab.stats.equal_variances import EqualVariances
 from tests.handmade import make_summary
+
+HALVES = (0.5, -0.5, -0.5, 0.5), (0.5, -0.5, 0.5, -0.5)
 
 
 @pytest.fixture
@@ -60,3 +65,36 @@ def test_every_page_and_the_json_hold_the_checks(studies, written):
     assert line.split(":")[0] in written[".md"].read_text()
     checks = summary.as_json()["parts"][0]["checks"]
     assert checks["variances"]["highest_sd"] >= checks["variances"]["lowest_sd"] > 0
+    assert len(checks["spare"]) == 2
+    assert any(text.startswith("spare columns, which test") for text in footnotes(summary))
+
+
+def test_spare_columns_are_tested_by_their_own_t():
+    rng = np.random.default_rng(2)
+    values = rng.normal(2, 0.1, (4, 6))
+    values[[0, 3]] += 0.3
+    cells = {(arm, seed): values[i, seed] for i, arm in enumerate("abcd") for seed in range(6)}
+    columns = [
+        Contrast("x × y × z", "spare", dict(zip("abcd", HALVES[0], strict=True)), ("u × v × z",)),
+        Contrast("x × y × u", "spare", dict(zip("abcd", HALVES[1], strict=True))),
+    ]
+    checks = checks_of(cells, columns)
+    by_seed = [np.array(list(column.weights.values())) @ values for column in columns]
+    p = [stats.ttest_1samp(v, 0).pvalue for v in by_seed]
+    adjusted = multipletests(p, method="holm")[1]
+    assert [column.p_holm for column in checks.spare] == pytest.approx(list(adjusted))
+    assert [column.effect.estimate for column in checks.spare] == pytest.approx(
+        [v.mean() for v in by_seed]
+    )
+    assert adjusted[0] < 0.05 < adjusted[1]
+    (line,) = [text for text in check_lines(make_summary(checks=checks)) if "spare" in text]
+    assert line == (
+        "spare columns, which test that interactions of three factors or more are zero: "
+        f"x × y × z = u × v × z is {by_seed[0].mean():+.3f} (p < 0.001); "
+        "the assumption does not hold"
+    )
+    quiet = type(checks)(spare=checks.spare[1:])
+    assert check_lines(make_summary(checks=quiet)) == [
+        "spare columns, which test that interactions of three factors or more are zero: none of 1 "
+        f"stands out (p = {adjusted[1]:.3f})"
+    ]
