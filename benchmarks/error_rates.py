@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from scipy import special
 
-from ablab.stats.error_terms import Table, estimate_all
-from ablab.stats.procedure import EQUIVALENT, Procedure, holm
-from ablab.stats.sequential import looks
-from ablab.stats.verdict_types import Rules
+from ablab.stats.inference.error_terms import Table, estimate_all
+from ablab.stats.inference.procedure import EQUIVALENT, Procedure, holm
+from ablab.stats.inference.sequential import looks
+from ablab.stats.inference.verdict_types import Rules
 from benchmarks.outlier_rates import print_outlier_rates
 from benchmarks.simulated_studies import NOISES, UNLUCKY_ARM, Noise, SimulatedDesign, designs
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ablab.stats.outliers import find_outliers
+from ablab.stats.checks.outliers import find_outliers
 from benchmarks.simulated_studies import NOISES, UNLUCKY_ARM, SimulatedDesign
 
 # More than this much above zero a run of the unlucky arm has drawn the eight standard deviations.

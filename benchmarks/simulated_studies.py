@@ -14,7 +14,7 @@ from ablab.arch.composition.registry import load_registry
 from ablab.design.build import lay_out
 from ablab.design.layout import Contrast
 from ablab.spec.study import load_study
-from ablab.stats.error_terms import Table
+from ablab.stats.inference.error_terms import Table
 
 _HEAD = "budget: {steps: 5}\nmodel: {layers: 1, width: 16, heads: 2, context: 16}\nfrom: gpt2\n"
 _SIX = "[rope, swiglu, no_bias, rmsnorm, mqa, qk_norm]"

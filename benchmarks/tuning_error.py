@@ -17,7 +17,7 @@ import numpy as np
 from scipy import special
 from scipy.interpolate import PchipInterpolator
 
-from ablab.stats.response_surface import (
+from ablab.stats.tuning.response_surface import (
     Excess,
     ResponseSurface,
     Trials,

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ablab.design.layout import Contrast
+from ablab.stats.checks.equal_variances import EqualVariances, compare_variances
+from ablab.stats.checks.outliers import find_outliers
 from ablab.stats.effects import Effect
-from ablab.stats.equal_variances import EqualVariances, compare_variances
-from ablab.stats.error_terms import Estimates, Table, own
-from ablab.stats.outliers import find_outliers
-from ablab.stats.procedure import holm
-from ablab.stats.verdicts import table_of
+from ablab.stats.inference.error_terms import Estimates, Table, own
+from ablab.stats.inference.procedure import holm
+from ablab.stats.inference.verdicts import table_of
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from ablab.analysis.result_table import ResultTable
 from ablab.design.layout import Contrast
 from ablab.records.run_record import Record
-from ablab.stats.documents import DocumentError, by_document, document_error
+from ablab.stats.checks.documents import DocumentError, by_document, document_error
 from ablab.train.window_scores import WindowScores
 
 

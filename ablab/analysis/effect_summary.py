@@ -8,8 +8,8 @@ import numpy as np
 
 from ablab.stats.costs import Ratio
 from ablab.stats.effects import Effect
-from ablab.stats.influence import Turn
-from ablab.stats.verdicts import Verdict
+from ablab.stats.inference.influence import Turn
+from ablab.stats.inference.verdicts import Verdict
 
 
 @dataclass(frozen=True)

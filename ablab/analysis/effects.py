@@ -11,10 +11,10 @@ from ablab.records.study_content import PartContent
 from ablab.spec.margin import margin_of
 from ablab.spec.study import Study
 from ablab.stats.effects import Effect, mean_sd
-from ablab.stats.influence import Turn, turn
-from ablab.stats.sequential import looks
-from ablab.stats.verdict_types import TuningError
-from ablab.stats.verdicts import EffectVerdict, Rules, StudyVerdicts, judge
+from ablab.stats.inference.influence import Turn, turn
+from ablab.stats.inference.sequential import looks
+from ablab.stats.inference.verdict_types import TuningError
+from ablab.stats.inference.verdicts import EffectVerdict, Rules, StudyVerdicts, judge
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from scipy import special
 from ablab.analysis.trials import ArmTuning
 from ablab.metrics import METRICS, Metric
 from ablab.spec.study import Study
-from ablab.stats.response_surface import Excess, ResponseSurface, Trials, fit_surface
+from ablab.stats.tuning.response_surface import Excess, ResponseSurface, Trials, fit_surface
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ablab.analysis.across_parts import across
+from ablab.analysis.across.across_parts import across
+from ablab.analysis.across.ladder import PartResult
 from ablab.analysis.arms import arms_of
 from ablab.analysis.checks import Checks, checks_of
 from ablab.analysis.costs import Costs, uncompared
 from ablab.analysis.documents import document_errors
 from ablab.analysis.effect_summary import EffectSummary
 from ablab.analysis.effects import findings, looks_of
-from ablab.analysis.ladder import PartResult
 from ablab.analysis.lr_surface import surface_of
 from ablab.analysis.result_table import ResultTable, read_results
 from ablab.analysis.summary import PartSummary, Progress, StudySummary

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ablab.analysis.across_parts import Across
+from ablab.analysis.across.across_parts import Across
 from ablab.analysis.arms import ArmSummary, uneven
 from ablab.analysis.checks import Checks
 from ablab.analysis.effect_summary import EffectSummary

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ablab.analysis.power import PowerForecast
+    from ablab.analysis.forecast.power import PowerForecast
     from ablab.execute.session import Planned
     from ablab.plan.plan import Arm, Plan, StudyPlan
 
@@ -25,7 +25,7 @@ def plan(
     plugins: Plugins = None,
 ) -> None:
     """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
-    from ablab.analysis.power import power_forecasts
+    from ablab.analysis.forecast.power import power_forecasts
     from ablab.execute.earlier_looks import refusal, unplanned_look
     from ablab.execute.session import planned
     from ablab.records.home import make_home
@@ -144,7 +144,7 @@ def _print_plan(
     from rich.console import Console
 
     from ablab.report.forecast import forecast_lines
-    from ablab.stats.limits import MIN_SEEDS
+    from ablab.stats.inference.limits import MIN_SEEDS
 
     console = Console(highlight=False)
     study = study_plan.study

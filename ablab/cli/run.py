@@ -150,7 +150,7 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
 
 def _foretell(study_plan: "Planned", home: "Home", display: "Lines") -> None:
     """Print what the study can tell, where the noise of its runs is known."""
-    from ablab.analysis.power import power_forecasts
+    from ablab.analysis.forecast.power import power_forecasts
     from ablab.report.forecast import forecast_lines
 
     plan = study_plan.plan

@@ -68,8 +68,8 @@ def _compare(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open
 
     from ablab.analysis.comparison import compare
     from ablab.analysis.summarise import summarise
-    from ablab.report.comparison import write_comparison
-    from ablab.report.comparison_terminal import print_comparison
+    from ablab.report.comparison.page import write_comparison
+    from ablab.report.comparison.terminal import print_comparison
 
     if (record.name, record.revision) == (other.name, other.revision):
         raise UserError(

@@ -17,7 +17,7 @@ from ablab.records.run_record import finished_keys
 from ablab.records.study_content import VERSION, PartContent, StudyContent
 from ablab.records.study_record import StudyRecord, revisions
 from ablab.spec.study import Study
-from ablab.stats.limits import MIN_SEEDS
+from ablab.stats.inference.limits import MIN_SEEDS
 
 # A study that differs in these alone looks at the same runs. What else affects results, such as
 # `hardware` where the budget is in seconds, is part of the keys of runs.

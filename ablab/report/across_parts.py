@@ -1,6 +1,6 @@
 """The comparison across the parts of a study: tables and sentences."""
 
-from ablab.analysis.across_parts import Across
+from ablab.analysis.across.across_parts import Across
 from ablab.metrics import METRICS
 from ablab.report.ladder import Listing, ladder_lines, ladder_listings
 from ablab.text.numbers import digits, plain

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ablab.analysis.checks import Checks, SpareColumn
 from ablab.analysis.summary import PartSummary
 from ablab.report.sentences import turning
-from ablab.stats.equal_variances import EqualVariances
+from ablab.stats.checks.equal_variances import EqualVariances
 from ablab.text.numbers import digits, p_equation, signed
 from ablab.text.truncate import in_a_line
 

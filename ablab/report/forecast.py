@@ -1,8 +1,8 @@
 """What a planned study can tell, in lines."""
 
-from ablab.analysis.power import PowerForecast
-from ablab.stats.forecast import EquivalenceForecast
-from ablab.stats.power import MOST_SEEDS
+from ablab.analysis.forecast.power import PowerForecast
+from ablab.stats.inference.forecast import EquivalenceForecast
+from ablab.stats.inference.power import MOST_SEEDS
 
 
 def forecast_lines(forecast: PowerForecast, metric: str) -> list[str]:

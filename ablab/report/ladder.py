@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log
 
-from ablab.analysis.ladder import ArmCurve, ArmMultiplier, EffectOutlook, Ladder
-from ablab.stats.scaling import Forecast
+from ablab.analysis.across.ladder import ArmCurve, ArmMultiplier, EffectOutlook, Ladder
+from ablab.stats.scaling.extrapolation import Forecast
 from ablab.text.numbers import digits, p_value, plain, short, signed
 
 _UNEQUAL = 0.05

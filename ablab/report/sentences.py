@@ -7,7 +7,7 @@ from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
 from ablab.records.params import parameters
 from ablab.report.costs import cost_phrases
-from ablab.stats.limits import MIN_SEEDS
+from ablab.stats.inference.limits import MIN_SEEDS
 from ablab.text.numbers import digits, p_equation, plain, signed
 from ablab.text.truncate import in_a_line
 

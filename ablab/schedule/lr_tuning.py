@@ -15,7 +15,7 @@ from ablab.schedule.initial_points import Point
 from ablab.spec.margin import margin_of
 from ablab.spec.study import Study
 from ablab.spec.tune import Range
-from ablab.stats.response_surface import refining_offsets
+from ablab.stats.tuning.response_surface import refining_offsets
 from ablab.tracking.optuna.study import Interval
 
 

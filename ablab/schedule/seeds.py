@@ -17,9 +17,9 @@ from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.spec.margin import margin_of
 from ablab.stats.effects import mean_sd
-from ablab.stats.sequential import looks
-from ablab.stats.verdict_types import TuningError
-from ablab.stats.verdicts import Rules, judge
+from ablab.stats.inference.sequential import looks
+from ablab.stats.inference.verdict_types import TuningError
+from ablab.stats.inference.verdicts import Rules, judge
 
 
 class ConfirmatoryRuns:

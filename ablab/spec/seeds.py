@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from ablab.spec.base import Config
-from ablab.stats.limits import MIN_SEEDS
+from ablab.stats.inference.limits import MIN_SEEDS
 
 # Replicate r of an arm uses the study's seeds + r × STREAM, so that no two replicates share a seed.
 STREAM = 1_000_000

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from ablab.spec.base import Config
-from ablab.stats.response_surface import refining_offsets
+from ablab.stats.tuning.response_surface import refining_offsets
 
 Prune = Literal["none", "asha", "hyperband"]
 _FEWEST_POINTS = 3  # of a parabola

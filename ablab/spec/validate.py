@@ -8,7 +8,7 @@ from ablab.metrics import METRICS
 from ablab.spec.seeds import STREAM
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import Document
-from ablab.stats.limits import MIN_SEEDS
+from ablab.stats.inference.limits import MIN_SEEDS
 
 
 def check(study: Study, document: Document) -> None:

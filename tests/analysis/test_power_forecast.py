@@ -11,8 +11,8 @@ import pytest
 from scipy import optimize, stats
 from statsmodels.stats.power import TTestIndPower
 
-from ablab.analysis.noise_floor import noise_floor
-from ablab.analysis.power import power_forecasts
+from ablab.analysis.forecast.noise_floor import noise_floor
+from ablab.analysis.forecast.power import power_forecasts
 from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
 from ablab.tracking.trackers import Trackers

@@ -10,7 +10,7 @@ from ablab.errors import UserError
 from ablab.execute.earlier_looks import require_planned_looks
 from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
-from ablab.stats.sequential import looks, nominal_alpha
+from ablab.stats.inference.sequential import looks, nominal_alpha
 from ablab.tracking.trackers import Trackers
 from tests.schedule.test_adaptive_seeds import noise
 from tests.standin import Silent, StandIn

@@ -16,7 +16,7 @@ from ablab.analysis.comparison import compare
 from ablab.analysis.summarise import summarise
 from ablab.records.run_record import Record
 from ablab.records.study_content import RunEntry
-from ablab.report.comparison import write_comparison
+from ablab.report.comparison.page import write_comparison
 from ablab.report.figures.canvas import folded
 from ablab.report.files import write_files
 from ablab.report.html import write_pages

@@ -13,7 +13,7 @@ from scipy import stats
 from ablab.analysis.arms import SeedValue
 from ablab.analysis.comparison import compare
 from ablab.analysis.summarise import summarise
-from ablab.report.comparison import write_comparison
+from ablab.report.comparison.page import write_comparison
 from ablab.report.figures.forest import forest
 from ablab.report.figures.front import fronts
 from ablab.report.figures.pairs import pair_plot

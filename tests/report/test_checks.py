@@ -10,7 +10,7 @@ from ablab.analysis.summarise import summarise
 from ablab.design.layout import Contrast
 from ablab.report.checks import check_lines
 from ablab.report.footnotes import footnotes
-from ablab.stats.equal_variances import EqualVariances
+from ablab.stats.checks.equal_variances import EqualVariances
 from tests.handmade import make_summary
 
 HALVES = (0.5, -0.5, -0.5, 0.5), (0.5, -0.5, 0.5, -0.5)

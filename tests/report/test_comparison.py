@@ -14,8 +14,8 @@ from rich.console import Console
 from ablab.analysis.comparison import compare
 from ablab.analysis.summarise import summarise
 from ablab.cli.app import main
-from ablab.report.comparison import write_comparison
-from ablab.report.comparison_terminal import print_comparison
+from ablab.report.comparison.page import write_comparison
+from ablab.report.comparison.terminal import print_comparison
 from tests.conftest import command, environment
 from tests.handmade import make_study, only_part
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablab.analysis.across_parts import across
+from ablab.analysis.across.across_parts import across
+from ablab.analysis.across.ladder import PartResult
 from ablab.analysis.costs import Costs
 from ablab.analysis.effects import Findings, findings
-from ablab.analysis.ladder import PartResult
 from ablab.analysis.result_table import ResultTable
 from ablab.plan.equal_arms import first_by_runs, first_by_value, merged
 from ablab.records.study_content import PartContent, RunEntry

@@ -8,7 +8,7 @@ from scipy import stats
 
 from ablab.report.checks import check_lines
 from ablab.report.sentences import sentence
-from ablab.stats.influence import Turn
+from ablab.stats.inference.influence import Turn
 from tests.handmade import make_summary
 from tests.report.test_equal_arms import train
 

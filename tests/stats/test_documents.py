@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ablab.stats.documents import by_document, document_error
+from ablab.stats.checks.documents import by_document, document_error
 
 
 def test_a_closed_form():

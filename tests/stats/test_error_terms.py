@@ -5,7 +5,7 @@ import pytest
 from scipy import optimize, special, stats
 
 from ablab.design.layout import Contrast
-from ablab.stats.error_terms import Estimates, Table, estimate_all, own, planning_dof
+from ablab.stats.inference.error_terms import Estimates, Table, estimate_all, own, planning_dof
 
 CODES = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1], indexing="ij")).reshape(3, -1).T
 ARMS = ["".join("+" if c > 0 else "-" for c in code) for code in CODES]

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from ablab.design.layout import Contrast
-from ablab.stats.sequential import nominal_alpha, overall_p
-from ablab.stats.verdicts import Rules, judge
+from ablab.stats.inference.sequential import nominal_alpha, overall_p
+from ablab.stats.inference.verdicts import Rules, judge
 from tests.stats.studies import change, column, first, table
 
 LOOKS = (4, 5, 7)

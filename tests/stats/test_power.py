@@ -6,8 +6,8 @@ from scipy import integrate, optimize, stats
 from statsmodels.stats.power import TTestPower
 
 from ablab.design.layout import Contrast
-from ablab.stats.forecast import detectable, equivalence, planned_noise, primary_target
-from ablab.stats.power import (
+from ablab.stats.inference.forecast import detectable, equivalence, planned_noise, primary_target
+from ablab.stats.inference.power import (
     Noise,
     PowerTarget,
     equivalence_power,
@@ -16,8 +16,8 @@ from ablab.stats.power import (
     smallest_found,
     spread,
 )
-from ablab.stats.sequential import looks, nominal_alpha
-from ablab.stats.verdicts import Rules
+from ablab.stats.inference.sequential import looks, nominal_alpha
+from ablab.stats.inference.verdicts import Rules
 
 
 @pytest.mark.parametrize(

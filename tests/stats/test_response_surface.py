@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from ablab.stats.response_surface import Excess, Trials, fit_surface
+from ablab.stats.tuning.response_surface import Excess, Trials, fit_surface
 
 OPTIMA = np.array([0.3, 0.7, -0.2])
 GRID = np.array([-1.0, 0.0, 1.0, 2.0])

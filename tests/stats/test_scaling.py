@@ -9,9 +9,10 @@ from pandas import DataFrame
 from scipy import optimize, stats
 from statsmodels.stats.anova import anova_lm
 
-from ablab.stats import curves, scaling
-from ablab.stats import multiplier as multipliers
-from ablab.stats.scaling import paired
+from ablab.stats.scaling import curves
+from ablab.stats.scaling import extrapolation as scaling
+from ablab.stats.scaling import multiplier as multipliers
+from ablab.stats.scaling.extrapolation import paired
 
 COMPUTES = [1e11, 2e11, 4e11, 8e11]
 CHANGE = {"arm": 1.0, "base": -1.0}

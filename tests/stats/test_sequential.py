@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablab.stats.sequential import looks, nominal_alpha, overall_p
+from ablab.stats.inference.sequential import looks, nominal_alpha, overall_p
 
 
 def test_looks_grow_by_a_third():

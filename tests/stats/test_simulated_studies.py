@@ -8,10 +8,10 @@ from math import factorial
 import numpy as np
 import pytest
 
-from ablab.stats.error_terms import Table
-from ablab.stats.forecast import detectable, planned_noise, primary_target
-from ablab.stats.procedure import DIFFERENT, EQUIVALENT, Procedure
-from ablab.stats.verdicts import Rules, judge
+from ablab.stats.inference.error_terms import Table
+from ablab.stats.inference.forecast import detectable, planned_noise, primary_target
+from ablab.stats.inference.procedure import DIFFERENT, EQUIVALENT, Procedure
+from ablab.stats.inference.verdicts import Rules, judge
 from benchmarks.error_rates import Cell, power, rates
 from benchmarks.simulated_studies import NOISES, Noise, designs
 from tests.stats.studies import SEVEN, arm_means, layout, mean_of, truth

@@ -11,9 +11,9 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
 from ablab.design.layout import Contrast
-from ablab.stats.procedure import holm
-from ablab.stats.response_surface import Excess
-from ablab.stats.verdicts import Rules, judge
+from ablab.stats.inference.procedure import holm
+from ablab.stats.inference.verdicts import Rules, judge
+from ablab.stats.tuning.response_surface import Excess
 from tests.stats.studies import change, column, table
 
 LOOKS = (4, 5, 7)

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ablab.stats.tuning_trials import Trials, distance_weights, value_weights
-from ablab.stats.weighted_fit import WeightedFit
+from ablab.stats.tuning.tuning_trials import Trials, distance_weights, value_weights
+from ablab.stats.tuning.weighted_fit import WeightedFit
 
 __all__ = ["Excess", "ResponseSurface", "Trials", "fit_surface", "refining_offsets"]
 

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ablab.design.layout import Contrast
-from ablab.stats.curves import Curve, curve
-from ablab.stats.multiplier import Multiplier, multiplier
-from ablab.stats.scaling import Extrapolation, outlook, paired
+from ablab.stats.scaling.curves import Curve, curve
+from ablab.stats.scaling.extrapolation import Extrapolation, outlook, paired
+from ablab.stats.scaling.multiplier import Multiplier, multiplier
 
 # Parts whose baselines spend the same compute, up to rounding to whole steps, are one rung.
 _EQUAL_COMPUTE = 1.01

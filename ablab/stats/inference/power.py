@@ -13,8 +13,8 @@ import numpy as np
 from scipy import special
 
 from ablab.stats.effects import Question
-from ablab.stats.limits import MIN_SEEDS
-from ablab.stats.sequential import nominal_alpha
+from ablab.stats.inference.limits import MIN_SEEDS
+from ablab.stats.inference.sequential import nominal_alpha
 
 MOST_SEEDS = 10_000
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from ablab.stats.limits import MIN_SEEDS
-from ablab.stats.verdict_types import EffectVerdict, Verdict
+from ablab.stats.inference.limits import MIN_SEEDS
+from ablab.stats.inference.verdict_types import EffectVerdict, Verdict
 
 # A loss of significance counts if Holm's p without the seed exceeds this. A seed fewer widens every
 # interval, so that p rises above 0.05 in 30 % of sound studies of two arms and six seeds that found

@@ -5,7 +5,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ablab.analysis.comparison import Comparison
-from ablab.report.comparison import CAUTION, verdict_cells
+from ablab.report.comparison.page import CAUTION, verdict_cells
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ablab.stats.curves import Curve, t_quantile
+from ablab.stats.scaling.curves import Curve, t_quantile
 
 # A multiplier that needs a compute further outside the range of the baseline's runs, by this
 # factor, is not reported.

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ablab.stats.error_terms import Table
-from ablab.stats.outliers import without_seed_effects
+from ablab.stats.checks.outliers import without_seed_effects
+from ablab.stats.inference.error_terms import Table
 
 _MIN_SEEDS = 3
 

@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ablab.analysis.effects import looks_of
-from ablab.analysis.noise_floor import Measure, NoiseFloor, about_arms, about_both, noise_floor
+from ablab.analysis.forecast.noise_floor import (
+    Measure,
+    NoiseFloor,
+    about_arms,
+    about_both,
+    noise_floor,
+)
 from ablab.design.layout import Contrast
 from ablab.metrics import METRICS
 from ablab.plan.equal_arms import first_by_runs, merged
@@ -12,16 +18,16 @@ from ablab.plan.plan import PartPlan, Plan, StudyPlan
 from ablab.records.home import Home
 from ablab.spec.margin import margin_of
 from ablab.stats.effects import mean_sd
-from ablab.stats.forecast import (
+from ablab.stats.inference.forecast import (
     EquivalenceForecast,
     detectable,
     equivalence,
     planned_noise,
     primary_target,
 )
-from ablab.stats.limits import MIN_SEEDS
-from ablab.stats.power import Noise, PowerTarget
-from ablab.stats.verdicts import Rules
+from ablab.stats.inference.limits import MIN_SEEDS
+from ablab.stats.inference.power import Noise, PowerTarget
+from ablab.stats.inference.verdicts import Rules
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablab.stats.effects import Question, require_weights
-from ablab.stats.error_terms import planning_dof
-from ablab.stats.power import (
+from ablab.stats.inference.error_terms import planning_dof
+from ablab.stats.inference.power import (
     Noise,
     PowerTarget,
     equivalence_power,
@@ -17,8 +17,8 @@ from ablab.stats.power import (
     smallest_found,
     spread,
 )
-from ablab.stats.sequential import nominal_alpha
-from ablab.stats.verdict_types import Rules
+from ablab.stats.inference.sequential import nominal_alpha
+from ablab.stats.inference.verdict_types import Rules
 
 
 @dataclass(frozen=True)

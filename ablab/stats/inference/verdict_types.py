@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ablab.stats.effects import Effect
-from ablab.stats.response_surface import Excess
+from ablab.stats.tuning.response_surface import Excess
 
 Verdict = Literal["helps", "hurts", "equivalent", "inconclusive", "diverged"]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from ablab.stats.curve_fit import CurveData, Form, basis, gradient, seed_columns
+from ablab.stats.scaling.curve_fit import CurveData, Form, basis, gradient, seed_columns
 
 # (training FLOPs, seed, loss) of a run.
 Points = Sequence[tuple[float, int, float]]

@@ -23,20 +23,20 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from ablab.stats.effects import Effect, Question
-from ablab.stats.error_terms import Estimates, Table, own, planning_dof
-from ablab.stats.limits import MIN_SEEDS
-from ablab.stats.power import Noise, PowerTarget, seeds_needed, smallest_found, spread
-from ablab.stats.procedure import DIFFERENT, EQUIVALENT, Procedure, arms_of
-from ablab.stats.response_surface import Excess
-from ablab.stats.sequential import nominal_alpha
-from ablab.stats.two_way import Cells, fit
-from ablab.stats.verdict_types import (
+from ablab.stats.inference.error_terms import Estimates, Table, own, planning_dof
+from ablab.stats.inference.limits import MIN_SEEDS
+from ablab.stats.inference.power import Noise, PowerTarget, seeds_needed, smallest_found, spread
+from ablab.stats.inference.procedure import DIFFERENT, EQUIVALENT, Procedure, arms_of
+from ablab.stats.inference.sequential import nominal_alpha
+from ablab.stats.inference.verdict_types import (
     EffectVerdict,
     Rules,
     StudyVerdicts,
     TuningError,
     Verdict,
 )
+from ablab.stats.tuning.response_surface import Excess
+from ablab.stats.two_way import Cells, fit
 
 __all__ = ["EffectVerdict", "Question", "Rules", "StudyVerdicts", "Verdict", "judge"]
 

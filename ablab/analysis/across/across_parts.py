@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations, pairwise
 from typing import Any
 
-from ablab.analysis.ladder import Ladder, PartResult, ladder
+from ablab.analysis.across.ladder import Ladder, PartResult, ladder
 from ablab.metrics import METRICS, Metric
 from ablab.plan.equal_arms import merged
 from ablab.records.study_content import StudyContent

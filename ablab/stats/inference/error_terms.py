@@ -27,7 +27,7 @@ from scipy import special
 from scipy.sparse.csgraph import connected_components
 
 from ablab.stats.effects import Question
-from ablab.stats.response_surface import Excess
+from ablab.stats.tuning.response_surface import Excess
 
 # The p-value of the F test below which a change keeps its own variance.
 STANDS_OUT = 0.25

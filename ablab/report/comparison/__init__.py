@@ -1,0 +1,1 @@
+"""Two studies side by side, as a page and on the terminal."""

@@ -1,0 +1,1 @@
+"""From the values of runs to verdicts: error terms, looks, Holm's procedure and power."""

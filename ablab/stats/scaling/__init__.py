@@ -1,0 +1,1 @@
+"""Loss against training compute: curves, compute multipliers and extrapolation."""

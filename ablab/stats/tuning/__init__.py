@@ -1,0 +1,1 @@
+"""The response surface of tuning, and what its error costs."""
