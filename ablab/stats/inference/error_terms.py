@@ -27,20 +27,15 @@ from scipy import special
 from scipy.sparse.csgraph import connected_components
 
 from ablab.stats.effects import Question
+from ablab.stats.inference.moderation import moderate
 from ablab.stats.tuning.response_surface import Excess
 
-# The p-value of the F test below which a change keeps its own variance.
-STANDS_OUT = 0.25
 # With fewer changes their variances say too little about their spread.
 _MIN_CHANGES = 3
 # A power of 80 % needs an effect as large as with this many degrees of freedom per seed, by
 # simulation of 3 and of 6 changes at 4 to 12 seeds: a quarter of the changes keep their own
 # variance. (`python -m benchmarks.error_rates` prints the power itself.)
 _MODERATED_DOF = 1.2
-_MOST_PRIOR_DOF = 1000.0
-# ψ₁(x) at these x, descending, for its inverse by interpolation.
-_TRIGAMMA_X = np.geomspace(0.05, _MOST_PRIOR_DOF / 2, 4000)
-_TRIGAMMA = special.polygamma(1, _TRIGAMMA_X)
 
 
 @dataclass(frozen=True)
@@ -234,45 +229,18 @@ def _groups(questions: Sequence[Question]) -> list[list[int]]:
 
 def _moderated(results: Sequence[Estimates]) -> list[Estimates]:
     """Return the estimates of a group with moderated error terms."""
-    variances = np.stack([result.variance for result in results], axis=1)
     seeds = results[0].seeds
-    dof = seeds - 1.0
-    count = len(results)
-    prior, prior_dof = _prior(variances, dof)
-    moderated = (prior_dof * prior + dof * variances) / (prior_dof + dof)
-    total_dof = np.minimum(prior_dof + dof, count * dof) * np.ones(count)
-    others = (variances.sum(1, keepdims=True) - variances) / (count - 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        alone = special.fdtrc(dof, dof * (count - 1), variances / others) < STANDS_OUT
-    # A variance of zero has no logarithm: nothing can be said about the spread.
-    alone |= (variances <= 0).any(1, keepdims=True)
-    variance = np.where(alone, variances, moderated)
-    degrees = np.where(alone, dof, total_dof)
+    variances = np.stack([result.variance for result in results], axis=1)
+    moderated, dof = moderate(variances, seeds - 1.0)
     return [
-        Estimates(
-            result.value,
-            np.sqrt(variance[:, i] / seeds),
-            degrees[:, i],
-            variance[:, i],
-            seeds,
+        replace(
+            result,
+            error=np.sqrt(moderated[:, i] / seeds),
+            dof=dof[:, i],
+            variance=moderated[:, i],
         )
         for i, result in enumerate(results)
     ]
-
-
-def _prior(variances: np.ndarray, dof: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the prior variance and its degrees of freedom, `(studies, 1)` each, by the moments of
-    the log variances `(studies, changes)` (Smyth 2004, section 6.2).
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        logs = np.log(variances) - special.digamma(dof / 2) + np.log(dof / 2)
-    mean = logs.mean(1, keepdims=True)
-    with np.errstate(invalid="ignore"):
-        excess = logs.var(1, ddof=1, keepdims=True) - special.polygamma(1, dof / 2)
-    # np.interp needs ascending abscissae; no excess of spread means equal variances.
-    half = np.interp(-np.maximum(excess, _TRIGAMMA[-1]), -_TRIGAMMA, _TRIGAMMA_X)
-    prior = np.exp(mean + special.digamma(half) - np.log(half))
-    return prior, 2 * half
 
 
 def _streams(present: np.ndarray) -> np.ndarray:
