@@ -4,6 +4,7 @@ alone would come to.
 
 import json
 import os
+import re
 import signal
 from collections import Counter
 from concurrent.futures import Future
@@ -122,9 +123,8 @@ def trained(home):
 
 def reported(output):
     """The report that a driver printed, but for how long it took."""
-    return [
-        line for line in output[output.index("┏") :].splitlines() if not line.startswith("time:")
-    ]
+    report = output[output.index("┏") :]
+    return re.sub(r"^time: .*? other$", "", report, flags=re.MULTILINE | re.DOTALL).splitlines()
 
 
 def in_optuna(home):
