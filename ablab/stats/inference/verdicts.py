@@ -81,6 +81,7 @@ class _Judge:
         self.rules = procedure.rules
         self.procedure = procedure
         self.table: Table | None = None
+        self._planning_dof = planning_dof(procedure.questions)
 
     def verdicts(self, cells: Cells) -> StudyVerdicts:
         """Return the verdicts on the questions."""
@@ -98,18 +99,20 @@ class _Judge:
         over |= not len(pending)
         still_open = {arm for i in pending for arm in arms_of(self.questions[int(i)])}
         fitted = fit(cells) if cells else None
+        effects = [
+            self._effect(i, _number(p), over=over) for i, p in enumerate(procedure.adjusted()[0])
+        ]
         return StudyVerdicts(
-            effects=tuple(self._effect(i, over=over) for i in range(len(self.questions))),
+            effects=tuple(effects),
             sd=fitted.sd if fitted else None,
             dof=fitted.dof if fitted else 0,
             open=frozenset(set() if over else still_open),
             detectable=self._detectable(),
         )
 
-    def _effect(self, i: int, *, over: bool) -> EffectVerdict:
+    def _effect(self, i: int, adjusted: float | None, *, over: bool) -> EffectVerdict:
         readings = self.procedure.readings
         estimates = self.procedure.estimates[i]
-        adjusted = _number(self.procedure.adjusted()[0, i])
         seeds = int(readings.seeds[0, i])
         verdict = self._verdict(i)
         noise = self._noise(i)
@@ -169,7 +172,7 @@ class _Judge:
         variance = float(estimates.variance[0])
         run_noise = spread(question) * variance / sum(w**2 for w in question.weights.values())
         between = (_sampling(estimates) or 0.0) ** 2 - run_noise / estimates.seeds
-        dof = planning_dof(self.questions)[i]
+        dof = self._planning_dof[i]
         if self.table.spans_streams(question):
             dof = float(estimates.dof[0]) / (estimates.seeds - 1)
         return Noise(
