@@ -24,12 +24,12 @@ class ArmTrials:
     """The arm with the study's recipe."""
     metric: Metric
     """Metric that is tuned for."""
+    proposer: Proposer
+    """What proposes and prunes its trials."""
     trials: list[Trial] = field(default_factory=list)
     """Trials proposed so far."""
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     """How trials ended, by number."""
-    proposer: Proposer | None = None
-    """What proposes and prunes trials, once it is needed."""
     best: PlannedArm | None = None
     """The arm that is confirmed, once all trials have ended; untuned if no trial has a value."""
 

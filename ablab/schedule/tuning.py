@@ -61,7 +61,9 @@ class TuningSource(TrialSource):
             grid = [point["lr"] for point in points]
             self._lr = LrTuning(planner.study, grid, planner.layout.baseline)
         self._arms = {
-            name: ArmTrials(name, model, planner.arm(name, model), self._metric)
+            name: ArmTrials(
+                name, model, planner.arm(name, model), self._metric, self._new_proposer()
+            )
             for name, model in planner.layout.arms.items()
         }
         for point in points:
@@ -88,8 +90,7 @@ class TuningSource(TrialSource):
         if spec.trial in arm.outcomes:
             return
         arm.outcomes[spec.trial] = outcome
-        if arm.proposer is not None:
-            arm.proposer.tell(spec.trial, outcome)
+        arm.proposer.tell(spec.trial, outcome)
         if self._lr is not None:
             if all(other.ended for other in self._arms.values()):
                 self._refine_or_confirm(self._lr)
@@ -106,19 +107,16 @@ class TuningSource(TrialSource):
 
     def _propose(self, arm: ArmTrials, point: Point | None) -> None:
         """Add a trial of the arm, at `point` or, if that is None, where the sampler proposes."""
-        tune = self.tune
-        number = len(arm.trials)
-        if arm.proposer is None and (tune.prune != "none" or tune.trials > _EVEN_TRIALS):
-            arm.proposer = Proposer(self._parameters(), [self._metric.direction], tune.prune)
-        if arm.proposer is not None:
-            _, point = arm.proposer.ask(
-                lambda suggest: [suggest(name) for name in tune.space()], point
-            )
-        assert point is not None
+        number, point = arm.proposer.ask(
+            lambda suggest: [suggest(name) for name in self.tune.space()], point
+        )
         planned = self.planner.arm(arm.name, arm.model, Overrides(point, self._share))
-        (run,) = planned.runs([tune.seed], number)
+        (run,) = planned.runs([self.tune.seed], number)
         arm.trials.append(Trial(planned.arm, run))
         self.enqueue([run])
+
+    def _new_proposer(self) -> Proposer:
+        return Proposer(self._parameters(), [self._metric.direction], self.tune.prune)
 
     def _refine_or_confirm(self, tuning: LrTuning) -> None:
         """Try more points around the optima of all arms, or choose the best recipe of each."""

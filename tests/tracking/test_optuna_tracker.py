@@ -105,6 +105,7 @@ def test_trials_of_tuning_have_their_range(carry_out, tmp_path):
     assert (distribution.low, distribution.high, distribution.log) == (1e-4, 1e-2, True)
     stages = [t.params["stage"] for t in study.trials]
     assert (stages.count("trial"), stages.count("run")) == (24, 16)
+    assert optuna.importance.get_param_importances(study)["lr"] > 0
 
 
 @pytest.mark.slow
