@@ -9,9 +9,9 @@ from ablab.design.layout import Contrast
 from ablab.stats.checks.equal_variances import EqualVariances, compare_variances
 from ablab.stats.checks.outliers import find_outliers
 from ablab.stats.effects import Effect
-from ablab.stats.inference.error_terms import Estimates, Table, own
+from ablab.stats.inference.error_terms import Estimates, own
 from ablab.stats.inference.procedure import holm
-from ablab.stats.inference.verdicts import table_of
+from ablab.stats.inference.table import Table
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def checks_of(values: Mapping[tuple[str, int], float], spare: Sequence[Contrast]
     """
     if not values:
         return Checks()
-    table = table_of(values)
+    table = Table.of(values)
     arms = list(table.index)
     seeds = sorted({seed for _, seed in values})
     found = find_outliers(table)
@@ -92,7 +92,7 @@ def checks_of(values: Mapping[tuple[str, int], float], spare: Sequence[Contrast]
 
 
 def _spare(table: Table, contrasts: Sequence[Contrast]) -> tuple[SpareColumn, ...]:
-    estimates = [(contrast, own(table, contrast)) for contrast in contrasts if contrast.weights]
+    estimates = [(contrast, own(table, contrast.weights)) for contrast in contrasts if contrast.weights]
     known = [(contrast, e) for contrast, e in estimates if e is not None and e.seeds > 1]
     if not known:
         return ()

@@ -10,8 +10,8 @@ from ablab.design.layout import Contrast
 from ablab.plan.equal_arms import merged
 from ablab.records.params import parameters
 from ablab.records.study_content import Arm, PartContent
-from ablab.stats.costs import Ratio, log_fit, measured_ratio, ratio
-from ablab.stats.two_way import Fit
+from ablab.stats.costs import Ratio, log_table, measured_ratio, ratio
+from ablab.stats.inference.table import Table
 from ablab.train.result import RunResult
 
 TIMED = ("seconds_per_token", "decode_tokens_per_second")
@@ -36,8 +36,8 @@ class Costs:
 
     means: Mapping[str, Mapping[str, float | None]]
     """Means over runs, by cost and arm."""
-    fits: Mapping[str, Fit | None] = field(default_factory=dict)
-    """Of the timed costs, the fit to their logarithms. Of equal arms only the first is in it."""
+    logs: Mapping[str, Table | None] = field(default_factory=dict)
+    """Of the timed costs, their logarithms. Of equal arms only the first is in it."""
     comparable: bool = True
     """Whether all runs were carried out on the same devices, layout and number of threads."""
     first: Mapping[str, str] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Costs:
     def of(cls, part: PartContent, table: ResultTable) -> "Costs":
         """Return the costs of a part of a study. A diverged run has its costs too."""
         means: dict[str, dict[str, float | None]] = {}
-        fits: dict[str, Fit | None] = {}
+        logs: dict[str, Table | None] = {}
         for name in OF_ARMS:
             means[name] = {arm.name: getattr(arm, name) for arm in part.arms}
         for name in (*OF_RUNS, "seconds", "tokens"):
@@ -63,11 +63,11 @@ class Costs:
             if name in TIMED:
                 # An arm that lacks the cost of one run has none: its other seeds may be fast ones.
                 distinct = {c: value for c, value in cells.items() if table.first[c[0]] == c[0]}
-                fits[name] = log_fit(
+                logs[name] = log_table(
                     {cell: nan if value is None else value for cell, value in distinct.items()}
                 )
         settings = {(r.device, r.layout, r.threads) for _, r in table.finished}
-        return cls(means, fits, len(settings) <= 1, table.first, tokenizers_of(part.arms))
+        return cls(means, logs, len(settings) <= 1, table.first, tokenizers_of(part.arms))
 
     @property
     def notes(self) -> list[str]:
@@ -123,17 +123,17 @@ class Costs:
             return Ratio(None, why=TOKENS)
         if name in OF_RUNS and not self.comparable:
             return Ratio(None)
-        if name not in self.fits:
+        if name not in self.logs:
             return ratio(self.means[name], contrast.weights)
-        fit = self.fits[name]
-        if fit is None:
+        logs = self.logs[name]
+        if logs is None:
             return Ratio(None)
         weights = merged(contrast.weights, self.first)
         if weights:
             parts = [merged(part, self.first) for part in contrast.parts]
-            return measured_ratio(fit, weights, parts=parts)
+            return measured_ratio(logs, weights, parts)
         # The arms are equal, so that their costs are, provided that they were measured.
-        is_measured = all(self.first.get(arm, arm) in fit.arms for arm in contrast.weights)
+        is_measured = all(self.first.get(arm, arm) in logs.index for arm in contrast.weights)
         return Ratio(1.0, 1.0, 1.0) if is_measured else Ratio(None)
 
 

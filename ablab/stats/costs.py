@@ -1,14 +1,15 @@
 """The effect of a change on a cost, as a ratio.
 
-Ratios come from contrasts of logarithms, with the same error term as other effects.
+Ratios come from contrasts of logarithms, each with its own error term.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import exp, log
 
-from ablab.stats.effects import effect
-from ablab.stats.two_way import Cells, Fit, fit
+from ablab.stats.inference.error_terms import effect_of
+from ablab.stats.inference.table import Table
+from ablab.stats.two_way import Cells
 
 
 @dataclass(frozen=True)
@@ -49,29 +50,28 @@ def ratio(costs: Mapping[str, float | None], weights: Mapping[str, float]) -> Ra
     return Ratio(exp(total))
 
 
-def log_fit(cells: Cells) -> Fit | None:
-    """Return the two-way fit to the logarithms of a cost by (arm, seed).
+def log_table(cells: Cells) -> Table | None:
+    """Return the table of the logarithms of a cost by (arm, seed).
 
     Arms that have a cost that is not positive (or NaN) are omitted; None if no arm remains.
     """
     invalid = {arm for (arm, _), cost in cells.items() if not cost > 0}
     logs = {(arm, seed): log(cost) for (arm, seed), cost in cells.items() if arm not in invalid}
-    return fit(logs) if logs else None
+    return Table.of(logs) if logs else None
 
 
 def measured_ratio(
-    fitted: Fit | None,
+    logs: Table | None,
     weights: Mapping[str, float],
-    level: float = 0.95,
     parts: Sequence[Mapping[str, float]] = (),
 ) -> Ratio:
-    """Return the ratio of the geometric means over seeds of a measured cost, from its `log_fit`.
+    """Return the ratio of the geometric means over seeds of a measured cost, from its `log_table`.
 
-    For `parts` see `ablab.stats.effects.estimate`.
+    For `parts` see `ablab.stats.effects.Question`.
     """
-    if fitted is None:
+    if logs is None:
         return Ratio(None)
-    result = effect(fitted, weights, level, parts)
+    result = effect_of(logs, weights, parts)
     value, low, high = (
         None if bound is None else exp(bound)
         for bound in (result.estimate, result.low, result.high)

@@ -1,8 +1,6 @@
-"""Effects as contrasts of arm means, with seeds as blocks.
+"""Questions and effects: contrasts of arm means; and the means of the arms themselves.
 
-One error term serves every design: the arm × seed residual after arm and seed means are removed,
-with (arms − 1)(seeds − 1) degrees of freedom. Missing cells are handled by least squares on the
-same two-way model.
+The error terms of effects are in `ablab.stats.inference.error_terms`.
 """
 
 import math
@@ -65,22 +63,11 @@ class Effect:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The value of a contrast, its standard error (None without degrees of freedom) and the degrees
-    of freedom. `sampling_error` is the part of the error that is due to sampling orders.
-    """
+    """A mean, its standard error (None without degrees of freedom) and the degrees of freedom."""
 
     value: float
     error: float | None
-    dof: float
-    sampling_error: float | None = None
-
-    def p(self) -> float | None:
-        """Return the two-sided p-value, by Student's t."""
-        if self.error is None:
-            return None
-        if self.error > 0:
-            return float(2 * special.stdtr(self.dof, -abs(self.value) / self.error))
-        return float(self.value == 0)
+    dof: int
 
     def interval(self, level: float = 0.95) -> tuple[float, float] | tuple[None, None]:
         """Return the two-sided confidence interval."""
@@ -95,64 +82,30 @@ def _quantile(dof: float, level: float) -> float:
     return float(special.stdtrit(dof, level))
 
 
-def estimate(
-    fitted: Fit, weights: Mapping[str, float], parts: Sequence[Mapping[str, float]] = ()
-) -> Estimate | None:
-    """Return the contrast Σ weight × arm mean with its error, or None if the cells cannot estimate
-    it.
-
-    `parts` are the weights of each draw if the contrast is a mean over draws. The spread of their
-    estimates over √draws is added to the error. This is conservative, since the noise of the arms
-    is part of that spread. Degrees of freedom are then those of Satterthwaite (1946).
-    """
-    contrast = fitted.pattern.contrast(weights)
-    if contrast is None:
-        return None
-    value = sum(weight * fitted.means[arm] for arm, weight in weights.items() if weight)
-    sampling_error = _sampling_error(fitted, parts)
-    if fitted.sd is None:
-        return Estimate(value, None, 0.0, sampling_error)
-    variance = fitted.sd**2 * contrast[1]
-    dof = float(fitted.dof)
-    if sampling_error:
-        total = variance + sampling_error**2
-        dof = total**2 / (variance**2 / dof + sampling_error**4 / (len(parts) - 1))
-        variance = total
-    return Estimate(value, float(np.sqrt(variance)), dof, sampling_error)
-
-
-def effect(
-    fitted: Fit,
-    weights: Mapping[str, float],
-    level: float = 0.95,
-    parts: Sequence[Mapping[str, float]] = (),
-) -> Effect:
-    """Return the contrast Σ weight × arm mean with its interval and p-value; for `parts` see
-    `estimate`.
-    """
-    result = estimate(fitted, weights, parts)
-    if result is None:
-        return Effect(None, None, None, None)
-    return Effect(result.value, *result.interval(level), result.p(), result.sampling_error)
-
-
 def arm_means(cells: Cells) -> dict[str, Estimate]:
-    """Return the mean of each arm, adjusted for seeds that only other arms of its stream have. The
-    error excludes what a seed does to all arms alike.
+    """Return the mean of each arm, adjusted for seeds that only other arms of its stream have.
+
+    The error is that of one run-to-run standard deviation for all arms of a stream, about arm and
+    seed means. It excludes what a seed does to all arms alike.
     """
     streams = fit(cells).pattern.streams if cells else ()
     fits = [
         fit({key: value for key, value in cells.items() if key[0] in stream}) for stream in streams
     ]
-    means = {arm: estimate(fitted, {arm: 1.0}) for fitted in fits for arm in fitted.arms}
-    return {arm: mean for arm, mean in means.items() if mean is not None}
+    return {
+        arm: estimate
+        for fitted in fits
+        for arm in fitted.arms
+        if (estimate := _arm_mean(fitted, arm)) is not None
+    }
 
 
-def _sampling_error(fitted: Fit, parts: Sequence[Mapping[str, float]]) -> float | None:
-    if len(parts) < 2:
+def _arm_mean(fitted: Fit, arm: str) -> Estimate | None:
+    contrast = fitted.pattern.contrast({arm: 1.0})
+    if contrast is None:
         return None
-    estimates = [sum(weight * fitted.means[arm] for arm, weight in part.items()) for part in parts]
-    return float(np.std(estimates, ddof=1) / np.sqrt(len(estimates)))
+    error = None if fitted.sd is None else fitted.sd * math.sqrt(contrast[1])
+    return Estimate(fitted.means[arm], error, fitted.dof)
 
 
 def mean_sd(values: Sequence[float]) -> tuple[float | None, float | None]:

@@ -7,11 +7,14 @@ values are.
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from ablab.stats.effects import effect
-from ablab.stats.two_way import Cells, Fit, fit
+import numpy as np
+
+from ablab.stats.inference.error_terms import effect_of
+from ablab.stats.inference.table import Table
+from ablab.stats.two_way import Cells
 
 K = TypeVar("K")
-# Smaller differences, relative to the largest mean, are due to rounding. Some objectives, such as
+# Smaller differences, relative to the largest value, are due to rounding. Some objectives, such as
 # the number of parameters, have no noise that would cover them.
 _ROUNDING = 1e-9
 
@@ -49,26 +52,27 @@ def dominated_by(tables: Sequence[Cells], arm: str, signs: Sequence[int]) -> str
     """Return the first arm that beats `arm`, or None.
 
     It must be better in at least one objective and worse in none. A difference counts if its 95 %
-    interval excludes zero, with one error term for each objective. `tables` hold the values of each
+    interval excludes zero. `tables` hold the values of each
     objective by (arm, seed).
     """
-    fits = [fit(cells) for cells in tables]
-    for other in fits[0].arms:
+    objectives = [Table.of(cells) for cells in tables]
+    for other in objectives[0].index:
         if other == arm:
             continue
         gains = [
-            sign * _difference(fitted, other, arm) for fitted, sign in zip(fits, signs, strict=True)
+            sign * _difference(table, other, arm)
+            for table, sign in zip(objectives, signs, strict=True)
         ]
         if 1 in gains and -1 not in gains:
             return other
     return None
 
 
-def _difference(fitted: Fit, a: str, b: str) -> int:
+def _difference(table: Table, a: str, b: str) -> int:
     """Return -1 if `a` is lower than `b` beyond the 95 % interval, 1 if it is higher, else 0."""
-    result = effect(fitted, {a: 1.0, b: -1.0})
+    result = effect_of(table, {a: 1.0, b: -1.0})
     if result.estimate is None or result.low is None or result.high is None:
         return 0
-    if abs(result.estimate) <= _ROUNDING * max(abs(mean) for mean in fitted.means.values()):
+    if abs(result.estimate) <= _ROUNDING * np.nanmax(np.abs(table.values)):
         return 0
     return (result.low > 0) - (result.high < 0)

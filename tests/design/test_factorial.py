@@ -10,7 +10,8 @@ import statsmodels.api as sm
 from ablab.arch.composition.registry import load_registry
 from ablab.design.factorial import level_contrast
 from ablab.errors import UserError
-from ablab.stats.effects import effect, fit
+from ablab.stats.inference.error_terms import effect_of
+from ablab.stats.inference.table import Table
 
 PLANTED = {
     "rope": -0.5,
@@ -37,8 +38,8 @@ def response(model):
 
 
 def estimates(layout):
-    fitted = fit({(name, 1): response(model) for name, model in layout.arms.items()})
-    return {c.name: effect(fitted, c.weights).estimate for c in layout.contrasts}
+    table = Table.of({(name, 1): response(model) for name, model in layout.arms.items()})
+    return {c.name: effect_of(table, c.weights).estimate for c in layout.contrasts}
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_the_contrasts_are_least_squares_estimates():
     sizes = (3, 2, 2)
     cells = {levels: str(levels) for levels in product(*map(range, sizes))}
     values = dict(zip(cells, np.random.default_rng(1).normal(size=len(cells)), strict=True))
-    fitted = fit({(cells[levels], 1): v for levels, v in values.items()})
+    table = Table.of({(cells[levels], 1): v for levels, v in values.items()})
 
     def column(levels, terms):
         return float(all(levels[i] == level for i, level in terms))
@@ -169,7 +170,7 @@ def test_the_contrasts_are_least_squares_estimates():
     def found(levels):
         contrast = level_contrast(cells, levels, "x", "change")
         assert contrast is not None
-        return effect(fitted, contrast.weights).estimate
+        return effect_of(table, contrast.weights).estimate
 
     two, other, third = (0, 2), (1, 1), (2, 1)
     main = b[two,] + b[two, other] / 2 + b[two, third] / 2 + b[two, other, third] / 4

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from ablab.errors import UserError
-from ablab.stats.effects import effect, fit
+from ablab.stats.inference.error_terms import effect_of
+from ablab.stats.inference.table import Table
 
 SIX = ["no_bias", "rmsnorm", "rope", "swiglu", "untied_embeddings", "mqa"]
 PLANTED = {
@@ -31,8 +32,8 @@ def response(model):
 
 
 def estimates(layout):
-    fitted = fit({(name, 1): response(model) for name, model in layout.arms.items()})
-    return {c.name: effect(fitted, c.weights).estimate for c in layout.contrasts}
+    table = Table.of({(name, 1): response(model) for name, model in layout.arms.items()})
+    return {c.name: effect_of(table, c.weights).estimate for c in layout.contrasts}
 
 
 def study(resolution, changes, kind="fractional_factorial", more=""):
@@ -169,19 +170,19 @@ def test_more_factors_than_the_arms_can_hold(laid, tmp_path):
 def test_spare_columns_are_zero_unless_three_factors_interact(laid):
     layout = laid(study(4, SIX))
     assert len(layout.spare) == 15 - 6 - 7  # columns, main effects, classes of interactions
-    fitted = fit({(name, 1): response(model) for name, model in layout.arms.items()})
+    table = Table.of({(name, 1): response(model) for name, model in layout.arms.items()})
     three = {*layout.spare[0].name.split(" × ")}
-    third = fit(
+    third = Table.of(
         {(name, 1): 0.1 * (three <= set(model.uses)) for name, model in layout.arms.items()}
     )
     for column in layout.spare:
         assert column.kind == "spare"
-        assert effect(fitted, column.weights).estimate == pytest.approx(0)
+        assert effect_of(table, column.weights).estimate == pytest.approx(0)
         held = {frozenset(name.split(" × ")) for name in (column.name, *column.aliases)}
         assert all(len(names) == 3 for names in held)
         # A product of three switches is 1/8 of a column of ±1, which is 2/8 between halves.
         expected = 0.1 / 4 if three in held else 0
-        assert effect(third, column.weights).estimate == pytest.approx(expected)
+        assert effect_of(third, column.weights).estimate == pytest.approx(expected)
     names = [name for c in layout.spare for name in (c.name, *c.aliases)]
     assert len(names) == len(set(names)) == 8
 

@@ -6,7 +6,8 @@ import pytest
 
 from ablab.design.changes import difference
 from ablab.errors import UserError
-from ablab.stats.effects import effect, fit
+from ablab.stats.inference.error_terms import effect_of
+from ablab.stats.inference.table import Table
 
 PLANTED = {
     "rmsnorm": -0.1,
@@ -33,8 +34,8 @@ def response_of(family):
 
 
 def estimates(layout):
-    fitted = fit({(name, 1): response(model) for name, model in layout.arms.items()})
-    return {c.name: effect(fitted, c.weights).estimate for c in layout.contrasts}
+    table = Table.of({(name, 1): response(model) for name, model in layout.arms.items()})
+    return {c.name: effect_of(table, c.weights).estimate for c in layout.contrasts}
 
 
 def test_leave_one_out(laid):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ablab.stats.costs import Ratio, log_fit, measured_ratio, ratio
+from ablab.stats.costs import Ratio, log_table, measured_ratio, ratio
 
 
 def test_a_ratio_of_two_arms():
@@ -32,13 +32,13 @@ def test_a_cost_that_is_missing_or_not_positive_has_no_ratio(base):
     assert ratio(costs, {"a": 1.0, "c": -1.0, "base": 0.0}).value == 0.5
     if base is not None:
         cells = {(arm, seed): cost for arm, cost in costs.items() for seed in range(2)}
-        assert measured_ratio(log_fit(cells), {"a": 1.0, "base": -1.0}).value is None
-        assert measured_ratio(log_fit(cells), {"a": 1.0, "c": -1.0}).value == pytest.approx(0.5)
+        assert measured_ratio(log_table(cells), {"a": 1.0, "base": -1.0}).value is None
+        assert measured_ratio(log_table(cells), {"a": 1.0, "c": -1.0}).value == pytest.approx(0.5)
 
 
 def test_nothing_measured_has_no_ratio():
-    assert log_fit({}) is None
-    assert log_fit({("a", 0): 0.0}) is None
+    assert log_table({}) is None
+    assert log_table({("a", 0): 0.0}) is None
     assert measured_ratio(None, {"a": 1.0, "b": -1.0}) == Ratio(None)
 
 
@@ -47,7 +47,7 @@ def test_the_interval_of_two_arms_is_that_of_a_paired_t_test_of_logarithms():
     cells = {
         (arm, seed): cost for arm, costs in (("a", a), ("b", b)) for seed, cost in enumerate(costs)
     }
-    found = measured_ratio(log_fit(cells), {"a": 1.0, "b": -1.0})
+    found = measured_ratio(log_table(cells), {"a": 1.0, "b": -1.0})
     interval = stats.ttest_rel(np.log(a), np.log(b)).confidence_interval(0.95)
     assert found.value == pytest.approx(stats.gmean(a) / stats.gmean(b))
     assert (found.low, found.high) == pytest.approx((np.exp(interval.low), np.exp(interval.high)))
@@ -55,7 +55,7 @@ def test_the_interval_of_two_arms_is_that_of_a_paired_t_test_of_logarithms():
 
 
 def test_one_seed_gives_a_ratio_that_nothing_is_said_of():
-    found = measured_ratio(log_fit({("a", 0): 3.0, ("b", 0): 2.0}), {"a": 1.0, "b": -1.0})
+    found = measured_ratio(log_table({("a", 0): 3.0, ("b", 0): 2.0}), {"a": 1.0, "b": -1.0})
     assert found.value == pytest.approx(1.5)
     assert (found.low, found.high, found.differs) == (None, None, False)
 
@@ -72,7 +72,7 @@ def test_intervals_of_simulated_timings_cover_the_ratio(true):
         )  # a seed's runs share a slow hour
         times[1] *= true
         cells = {("abc"[i], seed): times[i, seed] for i in range(3) for seed in range(3)}
-        found = measured_ratio(log_fit(cells), {"b": 1.0, "a": -1.0})
+        found = measured_ratio(log_table(cells), {"b": 1.0, "a": -1.0})
         assert found.low is not None
         assert found.high is not None
         covered += found.low <= true <= found.high

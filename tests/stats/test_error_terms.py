@@ -5,7 +5,14 @@ import pytest
 from scipy import optimize, special, stats
 
 from ablab.design.layout import Contrast
-from ablab.stats.inference.error_terms import Estimates, Table, estimate_all, own, planning_dof
+from ablab.stats.inference.error_terms import (
+    Estimates,
+    effect_of,
+    estimate_all,
+    own,
+    planning_dof,
+)
+from ablab.stats.inference.table import Table
 
 CODES = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1], indexing="ij")).reshape(3, -1).T
 ARMS = ["".join("+" if c > 0 else "-" for c in code) for code in CODES]
@@ -29,7 +36,7 @@ def estimates(table, questions) -> list[Estimates]:
 
 def alone(table, question) -> Estimates:
     """The estimate of a question with its own error term."""
-    result = own(table, question)
+    result = own(table, question.weights, question.parts)
     assert result is not None
     return result
 
@@ -126,7 +133,7 @@ def test_only_seeds_that_all_arms_have_count():
     assert (result.seeds, result.p()[0]) == (5, pytest.approx(reference.pvalue))
     assert not table.complete("c", 1)
     assert table.complete("b", 5)
-    assert own(table, Contrast("d", "change", {"d": 1.0, "a": -1.0})) is None
+    assert own(table, {"d": 1.0, "a": -1.0}) is None
 
 
 def test_streams_are_found_through_other_arms():
@@ -141,3 +148,23 @@ def test_degrees_of_freedom_for_planning():
     total = Contrast("t", "total", {ARMS[-1]: 1.0, ARMS[0]: -1.0})
     assert planning_dof([*MAIN, total]) == [1.2, 1.2, 1.2, 1.0]
     assert planning_dof(MAIN[:2]) == [1.0, 1.0]
+
+
+def test_an_average_over_draws_carries_what_drawing_leaves():
+    rng = np.random.default_rng(6)
+    values = np.array([0.0, 1.0, 5.0])[:, None] + rng.normal(size=(3, 4))
+    table = Table(list("abc"), values[None], np.ones((3, 4), bool))
+    parts = [{"b": 1.0, "a": -1.0}, {"c": 1.0, "b": -1.0}, {"c": 0.5, "a": -0.5}]
+    weights = {"a": -0.5, "b": 0.0, "c": 0.5}
+    a, b, c = values.mean(1)
+    sampling = stats.sem([b - a, c - b, (c - a) / 2])
+    runs = stats.sem((values[2] - values[0]) / 2)
+    plain, drawn = effect_of(table, weights), effect_of(table, weights, parts)
+    assert plain.sampling_se is None
+    assert drawn.estimate == plain.estimate == pytest.approx((c - a) / 2)
+    assert drawn.sampling_se == pytest.approx(sampling)
+    both = own(table, weights, parts)
+    assert both is not None
+    assert both.error[0] == pytest.approx(np.hypot(runs, sampling))
+    dof = both.error[0] ** 4 / (runs**4 / 3 + sampling**4 / 2)  # Satterthwaite
+    assert both.dof[0] == pytest.approx(2 + 0.9 * (dof - 2))

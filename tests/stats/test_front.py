@@ -7,8 +7,9 @@ import pytest
 from ablab.analysis.trials import TrialSummary
 from ablab.records.run_state import RunState
 from ablab.report.search import survival
-from ablab.stats.effects import effect, fit
 from ablab.stats.front import dominated_by, dominates, front
+from ablab.stats.inference.error_terms import effect_of
+from ablab.stats.inference.table import Table
 from tests.handmade import make_arm, make_arm_summary, make_part, make_study, make_summary
 
 
@@ -59,7 +60,7 @@ def test_rounding_beats_nobody():
     for arm in ("a", "b"):
         for seed in (1, 2, 3):
             table[arm, seed] = 1.0e6 * (1 + 1e-15 * random.random() + 1e-14 * (arm == "b"))
-    low = effect(fit(table), {"a": 1.0, "b": -1.0})
+    low = effect_of(Table.of(table), {"a": 1.0, "b": -1.0})
     assert low.high is not None
     assert low.high < 0  # the interval alone would tell them apart
     assert dominated_by([table], "b", [-1]) is None

@@ -6,7 +6,7 @@ from scipy import stats
 
 from ablab.stats.checks.equal_variances import compare_variances
 from ablab.stats.checks.outliers import find_outliers, without_seed_effects
-from ablab.stats.inference.error_terms import Table
+from ablab.stats.inference.table import Table
 from benchmarks.outlier_rates import outlier_rates
 from benchmarks.simulated_studies import designs
 

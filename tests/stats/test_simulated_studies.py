@@ -8,9 +8,9 @@ from math import factorial
 import numpy as np
 import pytest
 
-from ablab.stats.inference.error_terms import Table
 from ablab.stats.inference.forecast import detectable, planned_noise, primary_target
 from ablab.stats.inference.procedure import DIFFERENT, EQUIVALENT, Procedure
+from ablab.stats.inference.table import Table
 from ablab.stats.inference.verdicts import Rules, judge
 from benchmarks.error_rates import Cell, power, rates
 from benchmarks.simulated_studies import NOISES, Noise, designs

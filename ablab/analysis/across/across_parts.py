@@ -12,7 +12,9 @@ from ablab.metrics import METRICS, Metric
 from ablab.plan.equal_arms import merged
 from ablab.records.study_content import StudyContent
 from ablab.spec.study import Study
-from ablab.stats.effects import Effect, arm_means, effect
+from ablab.stats.effects import Effect, arm_means
+from ablab.stats.inference.error_terms import effect_of
+from ablab.stats.inference.table import Table
 from ablab.stats.two_way import fit
 
 
@@ -131,13 +133,13 @@ def _ranking(result: PartResult, metric: Metric) -> Ranking:
 
 
 def _changes(results: Sequence[PartResult], metric: Metric) -> list[RankChange]:
-    fits = [(result, fit(result.distinct)) for result in results if result.distinct]
-    arms = list(dict.fromkeys(arm for result, _ in fits for arm, _ in result.cells))
+    tables = [(result, Table.of(result.distinct)) for result in results if result.distinct]
+    arms = list(dict.fromkeys(arm for result, _ in tables for arm, _ in result.cells))
     changes = []
     for a, b in combinations(arms, 2):
         differences = [
-            (result.label, effect(error, merged({a: 1.0, b: -1.0}, result.first)))
-            for result, error in fits
+            (result.label, effect_of(table, merged({a: 1.0, b: -1.0}, result.first)))
+            for result, table in tables
         ]
         estimates = [(label, value) for label, value in differences if value.estimate is not None]
         between = [

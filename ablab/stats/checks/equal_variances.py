@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from ablab.stats.checks.outliers import without_seed_effects
-from ablab.stats.inference.error_terms import Table
+from ablab.stats.inference.table import Table
 
 _MIN_SEEDS = 3
 

@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ablab.stats.inference.error_terms import Table
+from ablab.stats.inference.table import Table
 
 # The share of studies of equal normal noise in which any figure of a kind is beyond its limit.
 # Together they stay below 5 %; most goes to the figure that finds most with four seeds.

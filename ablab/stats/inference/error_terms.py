@@ -24,10 +24,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
-from scipy.sparse.csgraph import connected_components
 
-from ablab.stats.effects import Question
+from ablab.stats.effects import Effect, Question
 from ablab.stats.inference.moderation import moderate
+from ablab.stats.inference.table import Table
 from ablab.stats.tuning.response_surface import Excess
 
 # With fewer changes their variances say too little about their spread.
@@ -83,63 +83,11 @@ class Estimates:
         return np.where(np.isnan(self.error), np.nan, special.stdtr(self.dof, t))
 
 
-class Table:
-    """The values of an arm on a seed in each study, `(studies, arms, seeds)`.
-
-    `present` `(arms, seeds)` states which runs there are, in all studies alike. Arms with a seed in
-    common, directly or through other arms, form a stream.
-    """
-
-    def __init__(self, arms: Sequence[str], values: np.ndarray, present: np.ndarray) -> None:
-        self.index = {arm: i for i, arm in enumerate(arms)}
-        self.values = values
-        self.present = present
-        self.streams = _streams(present)
-
-    def spans_streams(self, question: Question) -> bool:
-        """Return whether a question compares arms without a common seed."""
-        arms = [self.index[arm] for arm, weight in question.weights.items() if weight]
-        return len(set(self.streams[arms].tolist())) > 1
-
-    def first(self, counts: Mapping[str, int]) -> "Table":
-        """Return the table of the first seeds of each arm's stream."""
-        present = np.zeros_like(self.present)
-        for arm, count in counts.items():
-            i = self.index[arm]
-            seeds = np.flatnonzero(self.present[self.streams == self.streams[i]].any(0))[:count]
-            present[i, seeds] = self.present[i, seeds]
-        return Table(list(self.index), self.values, present)
-
-    def complete(self, arm: str, count: int) -> bool:
-        """Return whether an arm has the first `count` seeds of its stream."""
-        i = self.index.get(arm)
-        if i is None or not self.present[i].any():
-            return False
-        seeds = np.flatnonzero(self.present[self.streams == self.streams[i]].any(0))[:count]
-        return len(seeds) == count and bool(self.present[i, seeds].all())
-
-    def per_seed(self, weights: Mapping[str, float]) -> list[np.ndarray]:
-        """Return the contrast's values by seed, `(studies, seeds)`, for each stream that it spans.
-
-        Only seeds that all of its arms in the stream have count.
-        """
-        rows = np.array([self.index[arm] for arm, weight in weights.items() if weight], int)
-        sizes = np.array([weight for weight in weights.values() if weight])
-        values = []
-        for stream in dict.fromkeys(self.streams[rows].tolist()):
-            inside = self.streams[rows] == stream
-            arms = rows[inside]
-            seeds = np.flatnonzero(self.present[arms].all(0))
-            part = self.values[:, arms[:, None], seeds[None, :]]
-            values.append(np.einsum("a,san->sn", sizes[inside], part))
-        return values
-
-
 def estimate_all(table: Table, questions: Sequence[Question]) -> list[Estimates | None]:
     """Return the estimates of each question, with moderated errors where they apply; None for a
     question that the runs cannot answer.
     """
-    results = [own(table, question) for question in questions]
+    results = [own(table, question.weights, question.parts) for question in questions]
     for group in _groups(questions):
         members = [(i, r) for i in group if (r := results[i]) is not None]
         if len(members) >= _MIN_CHANGES and members[0][1].seeds > 1:
@@ -159,17 +107,36 @@ def planning_dof(questions: Sequence[Question]) -> list[float]:
     return dof
 
 
-def own(table: Table, question: Question) -> Estimates | None:
-    """Return the estimates of a question with its own error term; None if an arm has no run."""
-    arms = [arm for arm, weight in question.weights.items() if weight]
+def effect_of(
+    table: Table, weights: Mapping[str, float], parts: Sequence[Mapping[str, float]] = ()
+) -> Effect:
+    """Return the contrast Σ weight × arm of a single study, with its own error term. For `parts`
+    see `ablab.stats.effects.Question`.
+    """
+    result = own(table, weights, parts)
+    if result is None:
+        return Effect(None, None, None, None)
+    value = float(result.value[0])
+    sampling = None if result.sampling_error is None else float(result.sampling_error[0])
+    if result.seeds < 2:
+        return Effect(value, None, None, None, sampling)
+    half = float(result.half_width(0.05)[0])
+    return Effect(value, value - half, value + half, float(result.p()[0]), sampling)
+
+
+def own(
+    table: Table, weights: Mapping[str, float], parts: Sequence[Mapping[str, float]] = ()
+) -> Estimates | None:
+    """Return the estimates of a contrast with its own error term; None if an arm has no run."""
+    arms = [arm for arm, weight in weights.items() if weight]
     if not all(arm in table.index and table.present[table.index[arm]].any() for arm in arms):
         return None
-    streams = table.per_seed(question.weights)
+    streams = table.per_seed(weights)
     counts = [values.shape[1] for values in streams]
     if not streams or min(counts) == 0:
         return None
     value = sum((values.mean(1) for values in streams), np.zeros(len(table.values)))
-    sampling = _sampling_error(table, question)
+    sampling = _sampling_error(table, parts)
     if min(counts) < 2:
         unknown = np.full_like(value, np.nan)
         return Estimates(value, unknown, unknown, unknown, min(counts), sampling)
@@ -179,7 +146,7 @@ def own(table: Table, question: Question) -> Estimates | None:
         (square, np.full_like(value, n - 1.0)) for square, n in zip(squares, counts, strict=True)
     ]
     if sampling is not None:
-        terms.append((sampling**2, np.full_like(value, len(question.parts) - 1.0)))
+        terms.append((sampling**2, np.full_like(value, len(parts) - 1.0)))
     error, dof = _satterthwaite(terms)
     return Estimates(value, error, dof, np.sum(variances, axis=0), min(counts), sampling)
 
@@ -203,14 +170,14 @@ def _satterthwaite(
     return np.sqrt(total), np.where(total > 0, fewest + 0.9 * (dof - fewest), fewest)
 
 
-def _sampling_error(table: Table, question: Question) -> np.ndarray | None:
+def _sampling_error(table: Table, parts: Sequence[Mapping[str, float]]) -> np.ndarray | None:
     """Return the standard error due to sampling orders; it is conservative, since the noise of the
     arms is part of the spread of the draws.
     """
-    if len(question.parts) < 2:
+    if len(parts) < 2:
         return None
     none = np.zeros(len(table.values))  # of a draw between equal arms
-    draws = np.stack([sum((v.mean(1) for v in table.per_seed(p)), none) for p in question.parts])
+    draws = np.stack([sum((v.mean(1) for v in table.per_seed(p)), none) for p in parts])
     return draws.std(0, ddof=1) / np.sqrt(len(draws))
 
 
@@ -241,9 +208,3 @@ def _moderated(results: Sequence[Estimates]) -> list[Estimates]:
         )
         for i, result in enumerate(results)
     ]
-
-
-def _streams(present: np.ndarray) -> np.ndarray:
-    """Return the number of each arm's stream, `(arms,)`."""
-    linked = (present.astype(int) @ present.T.astype(int)) > 0
-    return connected_components(linked, directed=False)[1]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from ablab.stats.effects import Question, require_weights
-from ablab.stats.inference.error_terms import Estimates, Table, estimate_all
+from ablab.stats.inference.error_terms import Estimates, estimate_all
 from ablab.stats.inference.limits import MIN_SEEDS
 from ablab.stats.inference.sequential import nominal_alpha, overall_p
+from ablab.stats.inference.table import Table
 from ablab.stats.inference.verdict_types import Rules, TuningError
 
 OPEN, EQUIVALENT, DIFFERENT = 0, 1, 2

@@ -23,11 +23,12 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from ablab.stats.effects import Effect, Question
-from ablab.stats.inference.error_terms import Estimates, Table, own, planning_dof
+from ablab.stats.inference.error_terms import Estimates, own, planning_dof
 from ablab.stats.inference.limits import MIN_SEEDS
 from ablab.stats.inference.power import Noise, PowerTarget, seeds_needed, smallest_found, spread
 from ablab.stats.inference.procedure import DIFFERENT, EQUIVALENT, Procedure, arms_of
 from ablab.stats.inference.sequential import nominal_alpha
+from ablab.stats.inference.table import Table
 from ablab.stats.inference.verdict_types import (
     EffectVerdict,
     Rules,
@@ -88,7 +89,7 @@ class _Judge:
         procedure = self.procedure
         over = not self.rules.looks
         if cells:
-            self.table = table_of(cells)
+            self.table = Table.of(cells)
             if self.rules.looks:
                 over = procedure.adaptive(self.table)
             else:
@@ -155,7 +156,8 @@ class _Judge:
             return None
         question = self.questions[i]
         counts = dict.fromkeys(arms_of(question), seeds)
-        result = own(self.table.first(counts) if self.rules.looks else self.table, question)
+        table = self.table.first(counts) if self.rules.looks else self.table
+        result = own(table, question.weights, question.parts)
         if result is None or self.table.spans_streams(question):
             return None
         excess = self.procedure.excess[i]
@@ -199,18 +201,6 @@ class _Judge:
                 seeds = looks[-1] if looks else int(self.procedure.readings.seeds[0, i])
                 effects.append(smallest_found(noise, seeds, self._target(i, looks)))
         return max(effects, default=None)
-
-
-def table_of(cells: Cells) -> Table:
-    """Return the table of one study, from its values by (arm, seed)."""
-    arms = list(dict.fromkeys(arm for arm, _ in cells))
-    seeds = sorted({seed for _, seed in cells})
-    values = np.full((1, len(arms), len(seeds)), np.nan)
-    row = {arm: i for i, arm in enumerate(arms)}
-    column = {seed: i for i, seed in enumerate(seeds)}
-    for (arm, seed), value in cells.items():
-        values[0, row[arm], column[seed]] = value
-    return Table(arms, values, ~np.isnan(values[0]))
 
 
 def _number(value: float) -> float | None:
