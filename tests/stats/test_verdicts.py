@@ -86,6 +86,17 @@ def test_the_paired_t_stands_beside_a_moderated_error():
     )
 
 
+def test_the_paired_t_of_an_adaptive_study_covers_all_looks():
+    cells = table({"a": 10, "b": 14}, 4)
+    rules = Rules(1.5, looks=(4, 5, 7), sign=-1)
+    (own,) = judge(cells, [change("b")], rules).effects
+    plain = stats.ttest_rel(column(cells, "b"), column(cells, "a")).pvalue
+    assert own.paired is not None
+    assert own.paired.p is not None
+    assert own.paired.p > plain
+    assert own.paired.p == own.effect.p
+
+
 def welch(x, y):
     """Welch's t test with a tenth fewer degrees of freedom above the fewest: p, interval."""
     reference = stats.ttest_ind(x, y, equal_var=False)

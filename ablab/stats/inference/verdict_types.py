@@ -51,13 +51,13 @@ class EffectVerdict:
     """The answer to a question.
 
     The 95 % interval of `effect` is not adjusted for the number of effects; in an adaptive study,
-    interval and p-value cover all looks. `p_holm` is adjusted within the family. `verdict` is None
-    as long as runs are missing or there are fewer than four seeds. `real` states that Holm's p is
-    below the level, which an equivalent effect may be, too. `seeds_needed` is the number of seeds,
-    more than there are, with which a fixed study would settle an inconclusive effect; None stands
-    for more than 10,000. `seeds` is the smallest number among the arms. `paired` is the effect with
-    the error term of the contrast alone, which is a paired t test for two arms; None between arms
-    without a common seed, and with one seed.
+    interval and p-value, also those of `paired`, cover all looks. `p_holm` is adjusted within the
+    family. `verdict` is None as long as runs are missing or there are fewer than four seeds. `real`
+    states that Holm's p is below the level, which an equivalent effect may be, too. `seeds_needed`
+    is the number of seeds, more than there are, with which a fixed study would settle an
+    inconclusive effect; None stands for more than 10,000. `seeds` is the smallest number among the
+    arms. `paired` is the effect with the error term of the contrast alone, which is a paired t test
+    for two arms; None between arms without a common seed, and with one seed.
     """
 
     effect: Effect

@@ -27,7 +27,7 @@ from ablab.stats.inference.error_terms import Estimates, own, planning_dof
 from ablab.stats.inference.limits import MIN_SEEDS
 from ablab.stats.inference.power import Noise, PowerTarget, seeds_needed, smallest_found, spread
 from ablab.stats.inference.procedure import DIFFERENT, EQUIVALENT, Procedure, arms_of
-from ablab.stats.inference.sequential import nominal_alpha
+from ablab.stats.inference.sequential import nominal_alpha, overall_p
 from ablab.stats.inference.table import Table
 from ablab.stats.inference.verdict_types import (
     EffectVerdict,
@@ -164,7 +164,8 @@ class _Judge:
         result = result.with_excess(excess) if excess is not None else result
         half = float(result.half_width(nominal_alpha(0.05, seeds, self.rules.looks))[0])
         value = float(result.value[0])
-        return Effect(value, value - half, value + half, float(result.p()[0]))
+        p = float(overall_p(result.p(), seeds, self.rules.looks)[0])
+        return Effect(value, value - half, value + half, p)
 
     def _noise(self, i: int) -> Noise | None:
         estimates = self.procedure.estimates[i]
