@@ -9,7 +9,7 @@ from ablab.design.layout import Contrast
 from ablab.stats.checks.equal_variances import EqualVariances, compare_variances
 from ablab.stats.checks.outliers import find_outliers
 from ablab.stats.effects import Effect
-from ablab.stats.inference.error_terms import Estimates, own
+from ablab.stats.inference.error_terms import effect_of
 from ablab.stats.inference.procedure import holm
 from ablab.stats.inference.table import Table
 
@@ -92,18 +92,12 @@ def checks_of(values: Mapping[tuple[str, int], float], spare: Sequence[Contrast]
 
 
 def _spare(table: Table, contrasts: Sequence[Contrast]) -> tuple[SpareColumn, ...]:
-    estimates = [(contrast, own(table, contrast.weights)) for contrast in contrasts if contrast.weights]
-    known = [(contrast, e) for contrast, e in estimates if e is not None and e.seeds > 1]
+    effects = [(contrast, effect_of(table, contrast.weights)) for contrast in contrasts]
+    known = [(contrast, effect, effect.p) for contrast, effect in effects if effect.p is not None]
     if not known:
         return ()
-    adjusted = holm(np.array([[e.p()[0] for _, e in known]]))[0]
+    adjusted = holm(np.array([[p for _, _, p in known]]))[0]
     return tuple(
-        SpareColumn((contrast.name, *contrast.aliases), _effect(e), float(p))
-        for (contrast, e), p in zip(known, adjusted, strict=True)
+        SpareColumn((contrast.name, *contrast.aliases), effect, float(p))
+        for (contrast, effect, _), p in zip(known, adjusted, strict=True)
     )
-
-
-def _effect(estimates: Estimates) -> Effect:
-    value = float(estimates.value[0])
-    half = float(estimates.half_width(0.05)[0])
-    return Effect(value, value - half, value + half, float(estimates.p()[0]))
