@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ablab.analysis.dependences import FactorDependence
 from ablab.stats.costs import Ratio
 from ablab.stats.effects import Effect
 from ablab.stats.inference.influence import Turn
@@ -80,6 +81,8 @@ class EffectSummary:
     """
     turns: tuple[Turn, ...] = ()
     """Seeds without which the verdict would be another."""
+    dependences: tuple[FactorDependence, ...] = ()
+    """How it depends on each nuisance factor."""
     missing: bool = False
     """Whether some runs of its arms are not finished."""
     unpaired: bool = False

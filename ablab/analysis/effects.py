@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from ablab.analysis.dependences import FactorDependence, dependences
 from ablab.analysis.effect_summary import EffectSummary, RecipeComparison, RecipeEffect
 from ablab.analysis.result_table import ResultTable
 from ablab.design.layout import Contrast
 from ablab.metrics import METRICS
 from ablab.records.study_content import PartContent
 from ablab.spec.margin import margin_of
+from ablab.spec.nuisance import balanced_step
 from ablab.spec.study import Study
 from ablab.stats.effects import Effect, mean_sd
 from ablab.stats.inference.influence import Turn, turn
@@ -63,9 +65,11 @@ def findings(
     recipes = judges.recipes(table, one_recipe, replace(rules, looks=()))
     turns = judges.turns(table, rules, final)
     streams = part.study.replicates
+    judged = [judges.contrast(table, contrast) for contrast in part.contrasts]
+    depending = dependences(part.study, table, judged, margin or 0.0)
     effects = []
     for i, contrast in enumerate(part.contrasts):
-        missing = any(arm in table.missing for arm in judges.contrast(table, contrast).weights)
+        missing = any(arm in table.missing for arm in judged[i].weights)
         verdict = (so_far if missing else final).effects[i]
         arms = [arm for arm, weight in contrast.weights.items() if weight]
         effect = replace(
@@ -75,7 +79,7 @@ def findings(
             shared=recipes[i] if recipes else None,
             turns=() if missing else turns[i],
         )
-        effects.append(effect)
+        effects.append(effect if effect.verdict is None else _depending(effect, depending[i]))
     error = final if final.sd is not None else so_far
     return Findings(effects, error.sd, error.dof, noise_floor, error.detectable, margin)
 
@@ -83,7 +87,10 @@ def findings(
 def looks_of(study: Study) -> tuple[int, ...]:
     """Return the numbers of seeds at which a study decides whether to add more; () if fixed."""
     adaptive = study.adaptive
-    return looks(adaptive.start, adaptive.max) if adaptive else ()
+    if adaptive is None:
+        return ()
+    step = balanced_step(len(study.nuisance)) if study.nuisance else 1
+    return looks(adaptive.start, adaptive.max, step)
 
 
 @dataclass(frozen=True)
@@ -190,6 +197,13 @@ def _effect(contrast: Contrast, verdict: EffectVerdict, *, missing: bool) -> Eff
         real=verdict.real,
         seeds_needed=verdict.seeds_needed,
     )
+
+
+def _depending(effect: EffectSummary, found: tuple[FactorDependence, ...]) -> EffectSummary:
+    """Return the effect with its dependence on nuisance factors, which replaces its verdict."""
+    if not any(each.depends for each in found):
+        return replace(effect, dependences=found)
+    return replace(effect, dependences=found, verdict="depends", seeds_needed=None)
 
 
 def _recipe_effect(verdict: EffectVerdict) -> RecipeEffect:

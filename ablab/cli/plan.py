@@ -60,6 +60,7 @@ def _content(
             "detectable_effect": forecast.effect if forecast else None,
             "sd": forecast.sd if forecast else None,
             "margin": forecast.margin if forecast else None,
+            "detectable_dependence": forecast.dependence if forecast else None,
             "equivalence_power": shown.power if shown else None,
             "equivalence_seeds": shown.seeds_needed if shown else None,
         }

@@ -16,7 +16,7 @@ from ablab.errors import UserError
 from ablab.plan.arm_data import AnyData, arm_data
 from ablab.plan.cost_cache import CostCache
 from ablab.plan.matching import SizeMatch, SizeMatcher
-from ablab.plan.recipe import StudyRecipe, study_recipe
+from ablab.plan.recipe import StudyRecipe, study_recipe, with_level
 from ablab.plan.run_key import recipe_value
 from ablab.plan.study_file import StudyFile
 from ablab.spec.design import Compare
@@ -31,6 +31,8 @@ class Overrides:
     """Options of the recipe."""
     share: float = 1.0
     """Share of the budget."""
+    nuisance: Mapping[str, int] = field(default_factory=dict)
+    """Level of each nuisance factor, 0 or 1."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class ArmComposer:
         Raises UserError with the position of what is invalid in the study file.
         """
         recipe = self._recipe(overrides.recipe)
+        if overrides.nuisance:
+            recipe = self._with_nuisance(recipe.config, overrides.nuisance)
         matcher = self._matcher
         match = None
         with self._file.errors_of_arm(name):
@@ -109,6 +113,19 @@ class ArmComposer:
         with self._file.errors_of_arm(name):
             full_model, value, _ = self._compose(model, self._recipe({}))
             return SizeMatcher(study.match, self._costs, value.arch, full_model.uses)
+
+    def _with_nuisance(self, config: RecipeConfig, levels: Mapping[str, int]) -> StudyRecipe:
+        """Return a complete recipe with the levels of nuisance factors."""
+        factors = self._study.nuisance or {}
+        document = self._file.document
+        for name, which in levels.items():
+            config = with_level(config, name, factors[name], which)
+        return study_recipe(
+            config,
+            self._registry,
+            document,
+            lambda key: f"{document.place(['nuisance'])}: nuisance: {key}",
+        )
 
     def _recipe(self, options: Mapping[str, Any]) -> StudyRecipe:
         """Return the study's recipe with the `options` of a trial."""

@@ -2,8 +2,8 @@
 the study says.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from ablab.arch.composition.expression import Model
 from ablab.arch.counting.account import Account
@@ -33,12 +33,17 @@ class PlannedArm:
     """The data it is trained on."""
     stream: int = 0
     """Added to every seed, those of trials included, so that a replicate has seeds of its own."""
+    by_seed: Mapping[int, "PlannedArm"] = field(default_factory=dict)
+    """By seed, the arm with the combination of nuisance levels that the seed has; empty without
+    nuisance factors.
+    """
 
     def runs(self, seeds: Iterable[int], trial: int | None = None) -> list[RunSpec]:
         """Return one run per seed. `trial` is the number of the trial that they belong to."""
         return [
-            replace(self.template, key=run_key(self.identity, seed), seed=seed, trial=trial)
-            for seed in (self.stream + seed for seed in seeds)
+            replace(arm.template, key=run_key(arm.identity, number), seed=number, trial=trial)
+            for seed in seeds
+            for arm, number in [(self.by_seed.get(seed, self), self.stream + seed)]
         ]
 
 

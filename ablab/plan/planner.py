@@ -1,9 +1,12 @@
 """The planner of a study's arms: from a model expression to the specifications of runs."""
 
+from dataclasses import replace
+
 from ablab.arch.composition.expression import Model
 from ablab.arch.composition.registry import Registry
 from ablab.data.spec import AnyTokenizer
 from ablab.design.build import lay_out
+from ablab.design.nuisance import NuisanceDesign
 from ablab.plan.arm_composer import ArmComposer, Overrides
 from ablab.plan.cost_cache import CostCache
 from ablab.plan.planned_arm import PlannedArm
@@ -41,6 +44,9 @@ class Planner:
         self.owner = owner or edition(file.name, file.study.revision())
         check(file.study, file.document)
         self.layout = lay_out(file.study, registry, file.document)
+        self._nuisance = NuisanceDesign.of(file.study)
+        if self._nuisance is not None:
+            self.layout.notes.append(self._nuisance.note)
         self._tokenizers: dict[str, AnyTokenizer] = {}  # by arm, of the arms planned so far
         self._composer = ArmComposer(file, registry, self.layout, costs)
         self._runs = RunPlanner(file, part, costs)
@@ -53,7 +59,28 @@ class Planner:
         composed = self._composer.compose(name, model, overrides or Overrides())
         planned = self._runs.plan(composed, STREAM * self.layout.replicates.get(name, 0))
         self._check_tokenizer(name, composed.data.tokenizer)
-        return planned
+        if self._nuisance is None:
+            return planned
+        return self._spread(planned, model, self._nuisance)
+
+    def _spread(self, planned: PlannedArm, model: Model, design: NuisanceDesign) -> PlannedArm:
+        """Return the arm with the nuisance levels of each seed."""
+        variants = {
+            levels: self._runs.plan(
+                self._composer.compose(
+                    planned.arm.name,
+                    model,
+                    Overrides(nuisance=dict(zip(design.factors, levels, strict=True))),
+                ),
+                planned.stream,
+            )
+            for levels in sorted(set(design.levels.values()))
+        }
+        return replace(
+            planned,
+            identity=" ".join(variant.identity for variant in variants.values()),
+            by_seed={seed: variants[levels] for seed, levels in design.levels.items()},
+        )
 
     def _check_tokenizer(self, name: str, tokenizer: AnyTokenizer) -> None:
         """Check the tokenizers of all arms once the last arm of the design has been planned.

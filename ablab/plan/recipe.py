@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -9,6 +10,7 @@ from ablab.arch.composition.compose import overlap
 from ablab.arch.composition.expression import Mention, Model, Use, parse_terms
 from ablab.arch.composition.registry import Registry
 from ablab.errors import UserError, unknown
+from ablab.spec.nuisance import RECIPE, Around
 from ablab.spec.run import RecipeConfig
 from ablab.spec.yaml_document import Document
 
@@ -66,6 +68,19 @@ def study_recipe(
         except UserError as error:
             raise error.at(place(key)) from None
     return StudyRecipe(config, uses)
+
+
+def with_level(config: RecipeConfig, name: str, levels: Any, which: int) -> RecipeConfig:
+    """Return a complete recipe with a level, 0 or 1, of the nuisance factor `name`."""
+    option = name.removeprefix(RECIPE)
+    if option == name:
+        plugins = " + ".join(filter(None, [config.plugins, levels[which]]))
+        return config.model_copy(update={"plugins": plugins})
+    if isinstance(levels, Around):
+        value = getattr(config, option) * levels.factor ** (2 * which - 1)
+    else:
+        value = levels[which]
+    return RecipeConfig.model_validate({**config.model_dump(exclude={"preset"}), option: value})
 
 
 def _with_preset(config: RecipeConfig, registry: Registry) -> RecipeConfig:

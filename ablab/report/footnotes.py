@@ -2,6 +2,7 @@
 
 from ablab.analysis.summary import PartSummary, StudySummary
 from ablab.report.checks import check_lines
+from ablab.report.nuisance import nuisance_lines
 from ablab.report.scope import common_scope, scope
 from ablab.report.sentences import noise
 from ablab.text.truncate import bare
@@ -41,7 +42,7 @@ def part_footnotes(summary: StudySummary, part: PartSummary) -> list[str]:
 
 
 def _error(part: PartSummary) -> list[str]:
-    lines = [*noise(part), *check_lines(part), *_document_error(part)]
+    lines = [*noise(part), *check_lines(part), *nuisance_lines(part), *_document_error(part)]
     errors = [f"{e.name} {e.sampling_se:.2g}" for e in part.effects if e.sampling_se is not None]
     if errors:
         lines.append(

@@ -12,6 +12,11 @@ def forecast_lines(forecast: PowerForecast, metric: str) -> list[str]:
         f"with {seeds} seeds a change must be worth ±{forecast.effect:.2g} {metric} to be detected "
         f"with 80 % power (run-to-run sd {forecast.sd:.2g}, from revision {forecast.revision})"
     ]
+    if forecast.dependence is not None:
+        lines.append(
+            f"a change's effects at the two levels of a nuisance factor must differ by "
+            f"{forecast.dependence:.2g} {metric} for this to be detected with 80 % power"
+        )
     if forecast.equivalence is None or forecast.shows_equivalence:
         return lines
     lines.append(_out_of_reach(forecast, forecast.equivalence, metric))

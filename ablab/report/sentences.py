@@ -7,6 +7,7 @@ from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
 from ablab.records.params import parameters
 from ablab.report.costs import cost_phrases
+from ablab.report.nuisance import depending
 from ablab.stats.inference.limits import MIN_SEEDS
 from ablab.text.numbers import digits, p_equation, plain, signed
 from ablab.text.truncate import in_a_line
@@ -68,11 +69,12 @@ def _verdict_sentence(effect: EffectSummary, metric: str) -> str:
             f"{name} makes no difference that matters: within ±{plain(effect.margin, places)} "
             f"{metric} ({interval}){real}."
         )
-    if effect.verdict == "inconclusive":
-        return (
-            f"{name} is inconclusive: {signed(effect.estimate, places)} {metric} "
-            f"({interval}){_needed(effect)}."
-        )
+    if effect.verdict in ("inconclusive", "depends"):
+        lead = "is inconclusive:"
+        if effect.verdict == "depends":
+            lead = f"{depending(effect, places)}; over the range"
+        estimate = f"{signed(effect.estimate, places)} {metric} ({interval})"
+        return f"{name} {lead} {estimate}{_needed(effect)}."
     if effect.verdict is None:
         return f"{name}: {_unknown(effect, metric, places)}."
     assert effect.estimate is not None

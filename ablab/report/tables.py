@@ -18,7 +18,14 @@ from ablab.report.sentences import OWN_ERROR, own_error, places_of, word
 from ablab.text.numbers import digits, p_value, plain, short, signed
 
 # The markers of the forest plot as characters.
-MARKS = {"helps": "▼", "hurts": "▲", "equivalent": "■", "inconclusive": "●", "diverged": "✕"}
+MARKS = {
+    "helps": "▼",
+    "hurts": "▲",
+    "equivalent": "■",
+    "inconclusive": "●",
+    "depends": "◆",
+    "diverged": "✕",
+}
 _MEASURED = (("decode tokens/s", "decode_tokens_per_second"), ("KV cache", "kv_cache_bytes"))
 
 

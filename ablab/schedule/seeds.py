@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from ablab.analysis.effects import looks_of
 from ablab.metrics import METRICS
 from ablab.plan.equal_arms import first_by_value, merged
 from ablab.plan.planned_arm import PlannedArm
@@ -17,7 +18,6 @@ from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.spec.margin import margin_of
 from ablab.stats.effects import mean_sd
-from ablab.stats.inference.sequential import looks
 from ablab.stats.inference.verdict_types import TuningError
 from ablab.stats.inference.verdicts import Rules, judge
 
@@ -34,8 +34,7 @@ class ConfirmatoryRuns:
         self._study = planner.study
         self._layout = planner.layout
         self._root = root
-        adaptive = planner.study.adaptive
-        self._looks: tuple[int, ...] = looks(adaptive.start, adaptive.max) if adaptive else ()
+        self._looks = looks_of(planner.study)
         self._arms: dict[str, PlannedArm] = {}
         self._counts: dict[str, int] = {}  # seeds by arm
         self._diverged: set[str] = set()  # arms

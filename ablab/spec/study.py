@@ -18,6 +18,7 @@ from ablab.spec.errors import messages
 from ablab.spec.hardware import Hardware
 from ablab.spec.margin import DEFAULT, Margin
 from ablab.spec.metric import StudyMetric
+from ablab.spec.nuisance import Nuisance
 from ablab.spec.run import BudgetConfig, Ladder, RecipeConfig, RecipeField, Sizes, first_budget
 from ablab.spec.seeds import STREAM, AdaptiveSeeds, ArmText, Replicate, Seeds, seed_list
 from ablab.spec.tune import Tune
@@ -64,6 +65,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 # from the hash, so that a study keeps its revision.
 _DEFAULTS_OF_NEW_KEYS: dict[tuple[str, ...], Any] = {
     ("margin",): DEFAULT,
+    ("nuisance",): None,
     ("tune", "shared"): True,
     ("match",): None,
     ("budget", "seconds"): None,
@@ -105,6 +107,11 @@ class Study(Config):
     margin: Margin = DEFAULT
     """Effects smaller than this count as equivalent to zero: a number in the metric's unit, or a
     percentage of the baseline's mean (`0.5 %`).
+    """
+    nuisance: Nuisance | None = None
+    """Choices that a verdict should not hang on, each with two levels: options of the recipe
+    (`recipe.lr: {factor: 1.5}`, `recipe.warmup: [0.1, 0.3]`), or plugins that every arm has
+    (`init: ["", "width_init"]`). Each seed has one combination of levels.
     """
     tune: Tune | None = None
     """Tuning of the recipe, separately for every arm."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from ablab.data.spec import AnyTokenizer
 from ablab.errors import UserError
 from ablab.metrics import METRICS
+from ablab.spec.nuisance import balanced_step, fewest_seeds
 from ablab.spec.seeds import STREAM
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import Document
@@ -32,6 +33,8 @@ def check(study: Study, document: Document) -> None:
             ("seeds", "start"),
             f"{study.adaptive.start} seeds give no verdict: start with {MIN_SEEDS} or more",
         )
+    if study.nuisance is not None:
+        _check_nuisance(study, study.nuisance, document)
     if study.replicates:
         for key, seed in (
             (("seeds",), max(study.seed_list())),
@@ -51,6 +54,34 @@ def check(study: Study, document: Document) -> None:
             key if document.places.get(key) else ("seeds",),
             f"seed {study.trial_seed} is used by the trials: confirming runs need other seeds, "
             "since the trials' results chose the recipe",
+        )
+
+
+def _check_nuisance(study: Study, factors: Mapping[str, object], document: Document) -> None:
+    """Raise UserError if a study cannot spread its nuisance factors over its seeds."""
+    if study.tune is not None or study.design.kind == "search":
+        trials = "tune" if study.tune is not None else "design"
+        raise _error(
+            document,
+            ("nuisance",),
+            f"trials choose one recipe, and nuisance factors vary it: leave out `{trials}` or this",
+        )
+    fewest, step = fewest_seeds(len(factors)), balanced_step(len(factors))
+    adaptive = study.adaptive
+    if adaptive is not None and (adaptive.start % step or adaptive.max % step):
+        raise _error(
+            document,
+            ("seeds",),
+            f"{len(factors)} nuisance factor(s) are balanced after every {step} seeds: start and "
+            f"max are multiples of {step}",
+        )
+    first = adaptive.start if adaptive else len(study.seed_list())
+    if first < fewest:
+        raise _error(
+            document,
+            ("seeds", "start") if adaptive else ("seeds",),
+            f"{len(factors)} nuisance factor(s) need {fewest} seeds or more (4 + 2 for each "
+            f"factor), not {first}",
         )
 
 

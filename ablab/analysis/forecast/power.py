@@ -21,6 +21,7 @@ from ablab.stats.effects import mean_sd
 from ablab.stats.inference.forecast import (
     EquivalenceForecast,
     detectable,
+    detectable_dependence,
     equivalence,
     planned_noise,
     primary_target,
@@ -56,6 +57,10 @@ class PowerForecast:
     """How well a change without an effect is shown to be equivalent; None without a margin."""
     shows_equivalence: bool = True
     """Whether it is with 80 % power, or nothing is known of it."""
+    dependence: float | None = None
+    """Smallest difference between a change's effects at the levels of a nuisance factor that is
+    detected with 80 % power; None without such factors.
+    """
 
 
 def power_forecasts(home: Home, name: str, plan: StudyPlan) -> list[PowerForecast | None]:
@@ -107,6 +112,9 @@ class _Forecaster:
             effect, least.floor.sd, seeds, least.floor.revision, study.adaptive is not None
         )
         noises = [noise for _, comparisons in detected for noise in comparisons.noises]
+        if study.nuisance is not None:
+            found = detectable_dependence(noises, seeds, len(study.nuisance), target)
+            forecast = replace(forecast, dependence=found)
         return self._with_equivalence(forecast, least.floor, noises, target)
 
     def _with_equivalence(

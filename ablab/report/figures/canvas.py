@@ -32,6 +32,7 @@ MARKS: Mapping[str | None, tuple[str, str]] = {
     "hurts": (VERMILION, "^"),
     "equivalent": (GREEN, "s"),
     "inconclusive": (MUTED, "o"),
+    "depends": (PURPLE, "D"),
 }
 UNKNOWN = (MUTED, "d")
 # On the page these are CSS variables, so that the palette is lighter on a dark background.

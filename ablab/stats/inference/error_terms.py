@@ -88,7 +88,7 @@ def estimate_all(table: Table, questions: Sequence[Question]) -> list[Estimates 
     question that the runs cannot answer.
     """
     results = [own(table, question.weights, question.parts) for question in questions]
-    for group in _groups(questions):
+    for group in similar(questions):
         members = [(i, r) for i in group if (r := results[i]) is not None]
         if len(members) >= _MIN_CHANGES and members[0][1].seeds > 1:
             moderated = _moderated([result for _, result in members])
@@ -102,7 +102,7 @@ def planning_dof(questions: Sequence[Question]) -> list[float]:
     term, for forecasts of its power within one stream.
     """
     dof = [1.0] * len(questions)
-    for i in (i for group in _groups(questions) for i in group):
+    for i in (i for group in similar(questions) for i in group):
         dof[i] = _MODERATED_DOF
     return dof
 
@@ -181,7 +181,7 @@ def _sampling_error(table: Table, parts: Sequence[Mapping[str, float]]) -> np.nd
     return draws.std(0, ddof=1) / np.sqrt(len(draws))
 
 
-def _groups(questions: Sequence[Question]) -> list[list[int]]:
+def similar(questions: Sequence[Question]) -> list[list[int]]:
     """Return groups of questions of one kind that weigh the same arms by equal amounts."""
     groups: dict[tuple[str, frozenset[str], float], list[int]] = {}
     for i, question in enumerate(questions):

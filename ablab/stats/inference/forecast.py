@@ -4,6 +4,7 @@ Powers of an adaptive study are those of its last look at the level of a look. E
 little.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from ablab.stats.inference.power import (
     Noise,
     PowerTarget,
     equivalence_power,
+    noncentrality,
     seeds_for_equivalence,
     smallest_found,
     spread,
@@ -66,6 +68,21 @@ def detectable(noises: Sequence[Noise], seeds: int, target: PowerTarget) -> floa
     power, or None if there is no change. There are at least two `seeds` of each arm.
     """
     return max((smallest_found(noise, seeds, target) for noise in noises), default=None)
+
+
+def detectable_dependence(
+    noises: Sequence[Noise], seeds: int, factors: int, target: PowerTarget
+) -> float:
+    """Return the smallest true difference between a change's effects at the two levels of a
+    nuisance factor that is detected with the required power, for the least precise change.
+    """
+    level = target.level / (target.family * factors)
+    return max(
+        2
+        * math.sqrt(noise.variance / seeds)
+        * noncentrality(noise.dof * (seeds - 1 - factors), level, target.power)
+        for noise in noises
+    )
 
 
 def equivalence(

@@ -181,7 +181,10 @@ def smallest_found(noise: Noise, seeds: int, target: PowerTarget) -> float:
     level = target.level / target.family
     if target.looks:
         level = nominal_alpha(level, target.looks[-1], target.looks)
+    return error * noncentrality(dof, level, target.power)
+
+
+def noncentrality(dof: float, level: float, power: float) -> float:
+    """Return the true effect, in standard errors, that a two-sided t test detects with `power`."""
     # Rejection on the opposite side is neglected: at any useful power its probability is zero.
-    return error * float(
-        special.nctdtrinc(dof, 1 - target.power, special.stdtrit(dof, 1 - level / 2))
-    )
+    return float(special.nctdtrinc(dof, 1 - power, special.stdtrit(dof, 1 - level / 2)))

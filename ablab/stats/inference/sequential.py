@@ -24,9 +24,9 @@ _CHUNK = 25_000
 _MIN_REJECTIONS = 400
 
 
-def looks(start: int, most: int) -> tuple[int, ...]:
-    """Return the numbers of seeds after which to look: `start`, then a third more each time (at
-    least one), and finally `most`; for example 4, 5, 7, 9, 12.
+def looks(start: int, most: int, step: int = 1) -> tuple[int, ...]:
+    """Return the numbers of seeds after which to look: `start`, then a third more each time, at
+    least and in multiples of `step`, and finally `most`; for example 4, 5, 7, 9, 12.
     """
     if not 2 <= start <= most:
         raise ValueError(
@@ -34,7 +34,8 @@ def looks(start: int, most: int) -> tuple[int, ...]:
         )
     seeds = [start]
     while seeds[-1] < most:
-        seeds.append(min(most, max(seeds[-1] + 1, round(seeds[-1] * 4 / 3))))
+        third = step * round(seeds[-1] / 3 / step)
+        seeds.append(min(most, seeds[-1] + max(step, third)))
     return tuple(seeds)
 
 

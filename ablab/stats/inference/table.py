@@ -1,6 +1,6 @@
 """The table of runs that verdicts are drawn from, for many studies at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -61,16 +61,29 @@ class Table:
 
         Only seeds that all of its arms in the stream have count.
         """
+        return [
+            np.einsum("a,san->sn", sizes, self.values[:, arms[:, None], seeds[None, :]])
+            for arms, sizes, seeds in self._spanned(weights)
+        ]
+
+    def columns_of(self, weights: Mapping[str, float]) -> list[np.ndarray]:
+        """Return the columns of the seeds whose values `per_seed` returns; empty if an arm has no
+        run.
+        """
+        if not {arm for arm, weight in weights.items() if weight} <= self.index.keys():
+            return []
+        return [seeds for _, _, seeds in self._spanned(weights)]
+
+    def _spanned(
+        self, weights: Mapping[str, float]
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield the arms, their weights and their common seeds for each stream of a contrast."""
         rows = np.array([self.index[arm] for arm, weight in weights.items() if weight], int)
         sizes = np.array([weight for weight in weights.values() if weight])
-        values = []
         for stream in dict.fromkeys(self.streams[rows].tolist()):
             inside = self.streams[rows] == stream
             arms = rows[inside]
-            seeds = np.flatnonzero(self.present[arms].all(0))
-            part = self.values[:, arms[:, None], seeds[None, :]]
-            values.append(np.einsum("a,san->sn", sizes[inside], part))
-        return values
+            yield arms, sizes[inside], np.flatnonzero(self.present[arms].all(0))
 
 
 def _streams(present: np.ndarray) -> np.ndarray:

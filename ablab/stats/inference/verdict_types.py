@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from ablab.stats.effects import Effect
 from ablab.stats.tuning.response_surface import Excess
 
-Verdict = Literal["helps", "hurts", "equivalent", "inconclusive", "diverged"]
+Verdict = Literal["helps", "hurts", "equivalent", "inconclusive", "diverged", "depends"]
 
 
 class TuningError(Protocol):

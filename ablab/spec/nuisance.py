@@ -1,0 +1,94 @@
+"""Nuisance factors of a study: choices that a verdict should not hang on."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Discriminator, Field, Tag
+
+from ablab.errors import unknown
+from ablab.spec.base import Config
+from ablab.spec.run import RecipeConfig
+from ablab.stats.inference.limits import MIN_SEEDS
+
+RECIPE = "recipe."
+_MOST_FACTORS = 3
+_LEVELS = 2
+# Options of the recipe that nuisance factors may not set: a preset is a whole recipe, plugins are
+# given by a factor of any other name, and the precision changes no choice that generalises.
+_EXCLUDED = ("preset", "plugins", "precision")
+
+
+class Around(Config):
+    """The recipe's value divided and multiplied by a factor."""
+
+    factor: Annotated[float, Field(gt=1)]
+    """The factor, above 1."""
+
+
+def _two(levels: list[Any]) -> list[Any]:
+    """Accept a list of two different levels."""
+    if len(levels) != _LEVELS or levels[0] == levels[1]:
+        raise ValueError(f"a nuisance factor has two different levels, not {levels!r}")
+    return levels
+
+
+def _form(value: Any) -> str:
+    return "around" if isinstance(value, Mapping | Around) else "list"
+
+
+Levels = Annotated[
+    Annotated[list[float | int | str], AfterValidator(_two), Tag("list")]
+    | Annotated[Around, Tag("around")],
+    Discriminator(_form),
+]
+
+
+def _factors(factors: dict[str, Any]) -> dict[str, Any]:
+    """Accept one to three factors whose names and levels fit together."""
+    if not 1 <= len(factors) <= _MOST_FACTORS:
+        raise ValueError(f"one to {_MOST_FACTORS} nuisance factors, not {len(factors)}")
+    options = [name for name in RecipeConfig.model_fields if name not in _EXCLUDED]
+    for name, levels in factors.items():
+        option = name.removeprefix(RECIPE)
+        if name.startswith(RECIPE) and option not in options:
+            raise ValueError(str(unknown("option of the recipe", option, options)))
+        if name.startswith(RECIPE):
+            _check_option(option, levels)
+        elif isinstance(levels, Around) or not all(isinstance(level, str) for level in levels):
+            raise ValueError(
+                f"{name}: a list of two plugin expressions (`['', 'width_init']`); options of "
+                f"the recipe are named `{RECIPE}…`"
+            )
+    return factors
+
+
+def _check_option(option: str, levels: Any) -> None:
+    """Raise ValueError if levels do not fit an option of the recipe."""
+    if isinstance(levels, Around):
+        default = RecipeConfig.model_fields[option].default
+        if not isinstance(default, float | int):
+            raise ValueError(f"{RECIPE}{option}: it is no number: give a list of two values")
+        return
+    for level in levels:
+        RecipeConfig.model_validate({option: level})
+
+
+Nuisance = Annotated[dict[str, Levels], AfterValidator(_factors)]
+
+
+def fewest_seeds(factors: int) -> int:
+    """Return the smallest number of seeds with which a dependence on so many factors is judged."""
+    return MIN_SEEDS + 2 * factors
+
+
+def balanced_step(factors: int) -> int:
+    """Return the number of seeds after which every level has occurred equally often."""
+    return 2 if factors == 1 else 4
+
+
+def label(levels: Any, which: int) -> str:
+    """Return a level of a factor in words; `which` is 0 or 1."""
+    if isinstance(levels, Around):
+        return f"{'÷' if which == 0 else '×'} {levels.factor:g}"
+    level = levels[which]
+    return f"{level:g}" if isinstance(level, float) else str(level) or "no plugin"
