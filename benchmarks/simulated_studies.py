@@ -14,7 +14,7 @@ from ablab.arch.composition.registry import load_registry
 from ablab.design.build import lay_out
 from ablab.design.layout import Contrast
 from ablab.spec.study import load_study
-from ablab.stats.inference.error_terms import Table
+from ablab.stats.inference.table import Table
 
 _HEAD = "budget: {steps: 5}\nmodel: {layers: 1, width: 16, heads: 2, context: 16}\nfrom: gpt2\n"
 _SIX = "[rope, swiglu, no_bias, rmsnorm, mqa, qk_norm]"
@@ -52,15 +52,18 @@ class SimulatedDesign:
         """Return the true mean of each arm if every change adds `effect`, `(arms,)`."""
         return np.array([effect * len(changes) for changes in self.changes.values()])
 
-    def truth(self, effect: float) -> np.ndarray:
-        """Return the true value of each contrast, `(contrasts,)`."""
-        means = dict(zip(self.arms, self.means(effect), strict=True))
+    def truth(self, means: np.ndarray) -> np.ndarray:
+        """Return the true value of each contrast, `(contrasts,)`, from the arms' true means."""
+        by_arm = dict(zip(self.arms, means, strict=True))
         return np.array(
-            [sum(w * means[arm] for arm, w in c.weights.items()) for c in self.contrasts]
+            [sum(w * by_arm[arm] for arm, w in c.weights.items()) for c in self.contrasts]
         ).round(12)
 
-    def table(self, runs: np.ndarray) -> Table:
-        """Return the table of runs `(studies, arms, seeds)`."""
+    def table(self, noise: np.ndarray, means: np.ndarray | None = None) -> Table:
+        """Return the table of the runs `(studies, arms, seeds)` with this noise around the means
+        `(arms,)`.
+        """
+        runs = noise if means is None else noise + means[:, None]
         if not self.disjoint:
             return Table(self.arms, runs, np.ones(runs.shape[1:], bool))
         studies, arms, seeds = runs.shape
@@ -74,10 +77,18 @@ class SimulatedDesign:
 
 def designs() -> dict[str, SimulatedDesign]:
     """Return the designs by name; the comparisons with common and with disjoint seeds."""
+    return lay_out_designs(_DESIGNS)
+
+
+def lay_out_designs(texts: Mapping[str, str]) -> dict[str, SimulatedDesign]:
+    """Return the designs that keys of a study describe, by name.
+
+    Each whose name starts with `compare` comes with common and with disjoint seeds.
+    """
     registry = load_registry()
     result: dict[str, SimulatedDesign] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, text in _DESIGNS.items():
+        for name, text in texts.items():
             file = Path(folder, "study.yaml")
             file.write_text(f"{_HEAD}{text}\n")
             study, document = load_study(file, None, [])

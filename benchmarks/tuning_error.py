@@ -75,22 +75,29 @@ class Outcome:
     """Width with both optima known."""
 
 
+# Losses of runs from (the arm of each column `(runs,)`, log2 of the learning rate
+# `(studies, runs)`), with noise.
+Losses = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
 def tuned(
-    scenario: Scenario, optima: np.ndarray, random: np.random.Generator
+    losses: Losses, arms: int, grid: np.ndarray, size: tuple[int, int]
 ) -> tuple[ResponseSurface, np.ndarray]:
-    """Tune arms whose optima are `(studies, arms)`; return the surfaces, and the grid points with
-    the lowest losses, `(studies, arms)`.
+    """Tune arms at the points of `grid`, and around the optima found, as studies do.
+
+    `size` are the numbers of studies and of confirming seeds. Return the surfaces, and the grid
+    points with the lowest losses, `(studies, arms)`.
     """
-    bowl = BOWLS[scenario.bowl]
-    arm = np.repeat(np.arange(scenario.arms), len(GRID))
-    x = np.broadcast_to(np.tile(GRID, scenario.arms), (len(optima), len(arm)))
-    loss = bowl(x - optima[:, arm]) + scenario.sd * random.standard_normal(x.shape)
+    studies, seeds = size
+    arm = np.repeat(np.arange(arms), len(grid))
+    x = np.broadcast_to(np.tile(grid, arms), (studies, len(arm)))
+    loss = losses(arm, x)
     surface = fit_surface(Trials(arm, x, loss, 1.0))
-    lowest = GRID[loss.reshape(len(optima), scenario.arms, -1).argmin(-1)]
-    offsets = refining_offsets(scenario.seeds)
-    more_x = (surface.optimum[..., None] + offsets).reshape(len(optima), -1)
-    more_arm = np.repeat(np.arange(scenario.arms), len(offsets))
-    more = bowl(more_x - optima[:, more_arm]) + scenario.sd * random.standard_normal(more_x.shape)
+    lowest = grid[loss.reshape(studies, arms, -1).argmin(-1)]
+    offsets = refining_offsets(seeds)
+    more_x = (surface.optimum[..., None] + offsets).reshape(studies, -1)
+    more_arm = np.repeat(np.arange(arms), len(offsets))
+    more = losses(more_arm, more_x)
     more[surface.curvature <= MARGIN] = np.nan  # not refined
     trials = Trials(
         np.concatenate([arm, more_arm]),
@@ -105,14 +112,19 @@ def simulate(scenario: Scenario, studies: int, random: np.random.Generator) -> O
     """Simulate tuned comparisons of the arms in pairs."""
     optima = np.repeat(random.uniform(-0.5, 0.5, (studies, 1)), scenario.arms, 1)
     optima[:, 1::2] += scenario.apart
-    surface, lowest = tuned(scenario, optima, random)
+    bowl = BOWLS[scenario.bowl]
+
+    def losses(arm: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return bowl(x - optima[:, arm]) + scenario.sd * random.standard_normal(x.shape)
+
+    surface, lowest = tuned(losses, scenario.arms, GRID, (studies, scenario.seeds))
     noise = scenario.sd * random.standard_normal((studies, scenario.arms, scenario.seeds))
     differences = noise[:, 1::2] - noise[:, ::2] - scenario.effect  # (studies, pairs, seeds)
     variance = differences.var(-1, ddof=1) / scenario.seeds
     dof = np.full(variance.shape, scenario.seeds - 1.0)
 
     def mean(chosen: np.ndarray) -> np.ndarray:
-        excess = BOWLS[scenario.bowl](chosen - optima)
+        excess = bowl(chosen - optima)
         return np.abs(differences.mean(-1) + excess[:, 1::2] - excess[:, ::2])
 
     pairs = np.repeat(np.eye(scenario.arms // 2), 2, axis=1)  # (pairs, arms)
