@@ -24,18 +24,19 @@ class Lines:
         self.console, self.metric = console, metric
         self.begun = time.monotonic()
         self.runs: dict[str, RunSpec] = {}
-        self.total = 0
+        self.total = self.most = 0
         self._ended: set[str] = set()
         self._shares: dict[str, float] = {}
 
-    def begin(self, total: int) -> None:
-        """Start the display for `total` runs."""
-        self.total, self.begun = total, time.monotonic()
+    def begin(self, total: int, most: int = 0) -> None:
+        """Start the display for `total` runs, to which others may be added up to `most`."""
+        self.total, self.most, self.begun = total, max(total, most), time.monotonic()
         self._ended.clear()
 
     def expect(self, more: int) -> None:
         """Add `more` runs to the total."""
         self.total += more
+        self.most = max(self.most, self.total)
 
     @property
     def done(self) -> int:
@@ -76,7 +77,11 @@ class Lines:
         elapsed = time.monotonic() - self.begun
         if share < 0.05 or self.done >= self.total:
             return ""
-        return f"  (about {duration(elapsed / share * (self.total - share))} left)"
+        about, most = (
+            duration(elapsed / share * (runs - share)) for runs in (self.total, self.most)
+        )
+        bound = f", at most {most}" if self.most > self.total else ""
+        return f"  (about {about} left{bound})"
 
 
 class LiveTable(Lines):
@@ -86,9 +91,9 @@ class LiveTable(Lines):
         super().__init__(console, metric)
         self.live = Live(console=console, refresh_per_second=2, transient=True)
 
-    def begin(self, total: int) -> None:
+    def begin(self, total: int, most: int = 0) -> None:
         """Start the live table."""
-        super().begin(total)
+        super().begin(total, most)
         self.live.start()
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:

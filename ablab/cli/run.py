@@ -168,7 +168,7 @@ def _begin(expected: "Expected", missing: int, display: "Lines", workers: str) -
         return
     trials = f"{expected.trials} trials and " if expected.trials else ""
     display.say(f"{trials}{expected.text}, {total - missing} of them finished; {workers}")
-    display.begin(missing)
+    display.begin(missing, missing + (expected.most or expected.runs) - expected.runs)
 
 
 def _report_problems(

@@ -12,6 +12,27 @@ from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_state import RunState
 
 
+def test_the_time_left_is_bounded_while_more_runs_may_follow(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(display.time, "monotonic", lambda: now[0])
+    shown = io.StringIO()
+    lines = Lines(Console(file=shown, width=200), "val/bpb")
+    lines.begin(2, 4)
+    runs = [SimpleNamespace(key=name, label=name) for name in "abcd"]
+    for i, run in enumerate(runs):
+        lines.started(run)
+        now[0] += 10.0
+        if i == 1:
+            lines.expect(2)
+        lines.ended(run, AttemptOutcome(RunState.FINISHED), None)
+    texts = shown.getvalue().splitlines()
+    assert texts[0] == "[1/2] a: finished  (about 10 s left, at most 30 s)"
+    assert texts[1:3] == [
+        "[2/4] b: finished  (about 20 s left)",
+        "[3/4] c: finished  (about 10 s left)",
+    ]
+
+
 @pytest.mark.parametrize("kind", [Lines, LiveTable])
 def test_the_time_left_counts_what_the_runs_under_way_have_done(kind, monkeypatch):
     now = [0.0]
