@@ -198,14 +198,14 @@ def _report_problems(
 def _conclude(session: "Session", console: Any, *, interrupted: bool) -> None:
     """Print and write the report, and attach it to the study in MLflow."""
     from ablab.analysis.summarise import summarise
+    from ablab.report.answer import print_answer
     from ablab.report.files import write_files
-    from ablab.report.terminal import print_summary
 
     record = session.record
     summary = summarise(record)
     files = write_files(summary, record)
     session.close(files, complete=summary.progress.complete)
     if not interrupted:
-        print_summary(summary, console)
+        print_answer(summary, console)
         console.print(f"report: {files[0]}", highlight=False, markup=False, soft_wrap=True)
         console.print("compare the runs: ablab ui", highlight=False)

@@ -43,11 +43,16 @@ class NuisanceDesign:
         )
 
     @property
+    def text(self) -> str:
+        """The factors with their levels."""
+        factors = (f"{name} ({' and '.join(labels)})" for name, labels in self.labels.items())
+        return ", ".join(factors)
+
+    @property
     def note(self) -> str:
         """The factors in a sentence, for the reader of a plan or a report."""
-        factors = (f"{name} ({' and '.join(labels)})" for name, labels in self.labels.items())
         return (
-            f"nuisance factors: {', '.join(factors)}; each seed has one combination of levels, the "
+            f"nuisance factors: {self.text}; each seed has one combination of levels, the "
             "same for all arms, so that effects are means over these choices"
         )
 

@@ -1,9 +1,11 @@
 """The comparison across the parts of a study: tables and sentences."""
 
 from ablab.analysis.across.across_parts import Across
+from ablab.analysis.summary import StudySummary
 from ablab.metrics import METRICS
 from ablab.report.ladder import Listing, ladder_lines, ladder_listings
 from ablab.text.numbers import digits, plain
+from ablab.text.truncate import in_a_line
 
 _MAX_CHANGES = 12  # pairs that change places; the JSON has all
 
@@ -29,8 +31,11 @@ def across_listings(across: Across | None) -> list[Listing]:
     return [*ranking, *ladder_listings(across.ladder)]
 
 
-def across_lines(across: Across | None) -> list[str]:
-    """Return where the ranking changes, and what to know of the ladder."""
+def across_lines(summary: StudySummary) -> list[str]:
+    """Return which effects turn between parts, where the ranking changes, and what to know of the
+    ladder; empty for a study of one part.
+    """
+    across = summary.across
     if across is None:
         return []
     compared = sum(len(ranking.arms) > 1 for ranking in across.rankings)
@@ -49,4 +54,19 @@ def across_lines(across: Across | None) -> list[str]:
         lines.append(
             f"{more} more pairs change places within the error or beyond (--json lists all)"
         )
-    return [*lines, *ladder_lines(across.ladder)]
+    return [*turning_effects(summary), *lines, *ladder_lines(across.ladder)]
+
+
+def turning_effects(summary: StudySummary) -> list[str]:
+    """Return a line for each change that helps in one part and hurts in another."""
+    what = "the budget" if summary.content.study.scales is None else "the scale"
+    verdicts: dict[str, list[tuple[str, str]]] = {}
+    for part in summary.parts:
+        for effect in part.effects:
+            if effect.kind != "interaction" and effect.verdict in ("helps", "hurts"):
+                verdicts.setdefault(effect.name, []).append((effect.verdict, part.label))
+    return [
+        f"{name} depends on {what}: it {in_a_line([f'{word} at {label}' for word, label in found])}"
+        for name, found in verdicts.items()
+        if len({word for word, _ in found}) > 1
+    ]

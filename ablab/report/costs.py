@@ -117,13 +117,14 @@ def costs_table(summary: PartSummary) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for effect in (effect for effect in summary.effects if effect.costs):
         ratios = effect.ratios
-        cells = [_cell(name, ratios.get(name, Ratio(None))) for name in headings]
+        cells = [short_ratio(name, ratios.get(name)) for name in headings]
         table.add_row(escape(effect.title), *cells)
     return table
 
 
-def _cell(name: str, ratio: Ratio) -> str:
-    if ratio.value is None:
+def short_ratio(name: str, ratio: Ratio | None) -> str:
+    """Return a ratio as a cell of a table, in brackets if it is not distinguishable from 1."""
+    if ratio is None or ratio.value is None:
         return "–"
     text = f"×{ratio.value:#.3g}" if ratio.value < 999.5 else f"×{ratio.value:.0f}"
     return f"({text})" if name in TIMED and not ratio.differs else text

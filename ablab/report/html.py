@@ -82,7 +82,7 @@ def _page(summary: StudySummary, record: StudyRecord, parts: Sequence[_Part], ki
         "parts": parts,
         "glance": parts_table(summary) if len(parts) > 1 else None,
         "across": [listed_table(listing) for listing in across_listings(summary.across)],
-        "across_lines": across_lines(summary.across),
+        "across_lines": across_lines(summary),
         "notes": footnotes(summary),
         "excluded": excluded(summary),
         "repeat": how_to_repeat(summary, record.home),

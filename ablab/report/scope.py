@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ablab.analysis.costs import tokenizers_of
 from ablab.analysis.summary import StudySummary
+from ablab.design.nuisance import NuisanceDesign
 from ablab.records.study_content import Arm, PartContent
 from ablab.spec.seeds import seeds_text
 from ablab.spec.study import Study
@@ -59,6 +60,9 @@ def holds_for(part: PartContent) -> str:
         recipe = f"each arm with the best of {study.tune.trials} recipes"
         if study.tune.by_surface:
             recipe = "each arm with its own learning rate"
+    nuisance = NuisanceDesign.of(study)
+    if nuisance is not None:
+        recipe = f"over {nuisance.text}"
     return (
         f"for models of {size}, trained on {study.data.source} text for {_budget(study)} each, "
         f"{recipe}"

@@ -33,8 +33,8 @@ from ablab.text.truncate import some
 _MAX_TRIALS = 12  # of a search
 
 
-def print_summary(summary: StudySummary, console: Console) -> None:
-    """Print the effects, the arms, and the scope of the results."""
+def print_heading(summary: StudySummary, console: Console) -> None:
+    """Print the study, its question, and what is unfinished or failed."""
     console.print(
         f"[bold]{escape(summary.study)}[/] (revision {summary.revision})", highlight=False
     )
@@ -48,13 +48,18 @@ def print_summary(summary: StudySummary, console: Console) -> None:
         )
     for key, reason in list(progress.failed.items())[:5]:
         console.print(f"failed: {key}: {reason}", highlight=False, markup=False)
+
+
+def print_summary(summary: StudySummary, console: Console) -> None:
+    """Print the effects, the arms, and the scope of the results."""
+    print_heading(summary, console)
     for part in summary.parts:
         _print_part(summary, part, console)
     for listing in across_listings(summary.across):
         console.print(listing_table(listing))
     infeasible = {name: why for part in summary.parts for name, why in part.infeasible.items()}
     lines = [
-        *across_lines(summary.across),
+        *across_lines(summary),
         *(line for part in summary.parts for line in survival(part)),
         *footnotes(summary),
         *some(f"left out: {name}: {reason}" for name, reason in infeasible.items()),

@@ -86,17 +86,19 @@ def test_the_smoke_study_ends_within_a_minute(smoke):
     assert smoke[2] < 60
 
 
-def test_it_prints_effects_arms_and_overhead(smoke):
-    for text in (
-        "rope",
-        "llama vs gpt2",
-        "95 % interval",
-        "% validation",
-        "no arm was",
-        "report: ",
-    ):
+def test_it_prints_the_effects_and_where_to_read_on(smoke):
+    texts = ("rope", "llama vs gpt2", "95 % interval", "% validation", "All this is", "report: ")
+    for text in texts:
         assert text in smoke[1]
-    tables = [line for line in smoke[1].splitlines() if line.startswith(("│", "┃"))]
+    answer = smoke[1][smoke[1].index("Effect on val/bpb") : smoke[1].index("report: ")]
+    assert max(map(len, answer.splitlines())) <= 80
+
+
+def test_the_report_prints_arms_and_scope(smoke, ablab):
+    text = ablab("report", "gpt2_vs_llama@smoke", "--home", smoke[0]).stdout
+    for part in ("Arms (a run", "95 % interval", "% validation", "no arm was", "report: "):
+        assert part in text
+    tables = [line for line in text.splitlines() if line.startswith(("│", "┃"))]
     assert max(map(len, tables)) <= 80
 
 
