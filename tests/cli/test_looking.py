@@ -254,7 +254,7 @@ def test_the_flagship_plans(ablab):
     file = ROOT / "studies" / "gpt2_vs_llama.yaml"
     content = json.loads(out(ablab("plan", file, "--json")))
     (part,) = content["parts"]
-    assert (content["runs"], len(part["arms"])) == (64, 16)
+    assert (content["runs"], len(part["arms"])) == (96, 16)
     assert {a["name"] for a in part["arms"]} >= {"llama", "gpt2"}
     generator = "generator: untied_embeddings = no_bias × rmsnorm × rope"
     assert generator in content["notes"]
