@@ -3,15 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ablab.analysis.result_table import ResultTable
 from ablab.design.layout import Contrast
 from ablab.design.nuisance import NuisanceDesign
-from ablab.metrics import METRICS, Metric
-from ablab.spec.seeds import STREAM
 from ablab.spec.study import Study
-from ablab.stats.inference.dependence import Dependence, judge_dependence, reading
+from ablab.stats.inference.dependence import judge_dependence
 
 
 @dataclass(frozen=True)
@@ -24,8 +20,6 @@ class FactorDependence:
     """Its levels in words."""
     effects: tuple[float, float]
     """The effect at each level, in the middle of the other factors."""
-    readings: tuple[str, str]
-    """What the effect at each level is: `helps`, `hurts`, or `equivalent` within the margin."""
     p: float
     """Two-sided p of the difference between the levels."""
     p_holm: float
@@ -65,17 +59,23 @@ def dependences(
     if design is None or not values or not places:
         return none
     seeds = sorted({seed for _, seed in values})
-    rows = design.codes([seed % STREAM for seed in seeds]).tolist()
+    rows = design.codes(seeds).tolist()
     judged = judge_dependence(
         values,
         [contrasts[i] for i in places],
         dict(zip(seeds, rows, strict=True)),
         margin,
     )
-    metric = METRICS[study.metric]
     for i, found in zip(places, judged, strict=True):
         none[i] = tuple(
-            _named(name, design.labels[name], dependence, metric, margin)
+            FactorDependence(
+                name,
+                design.labels[name],
+                dependence.levels,
+                dependence.p,
+                dependence.p_holm,
+                dependence.depends,
+            )
             for name, dependence in zip(design.factors, found, strict=True)
             if dependence is not None
         )
@@ -86,13 +86,3 @@ def _known(contrast: Contrast, table: ResultTable) -> bool:
     """Return whether a contrast is between arms of unequal value of which none diverged."""
     arms = {arm for arm, weight in contrast.weights.items() if weight}
     return bool(arms) and not arms & (table.diverged | table.missing)
-
-
-def _named(
-    factor: str, labels: tuple[str, str], found: Dependence, metric: Metric, margin: float
-) -> FactorDependence:
-    words = {0.0: "equivalent", float(metric.sign): "helps", -float(metric.sign): "hurts"}
-    first, second = (words[each] for each in reading(np.array(found.levels), margin).tolist())
-    return FactorDependence(
-        factor, labels, found.levels, (first, second), found.p, found.p_holm, found.depends
-    )

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from ablab.analysis.dependences import FactorDependence, dependences
 from ablab.analysis.effect_summary import EffectSummary, RecipeComparison, RecipeEffect
 from ablab.analysis.result_table import ResultTable
+from ablab.analysis.within_levels import within_levels
 from ablab.design.layout import Contrast
 from ablab.metrics import METRICS
 from ablab.records.study_content import PartContent
@@ -17,6 +18,7 @@ from ablab.stats.inference.influence import Turn, turn
 from ablab.stats.inference.sequential import looks
 from ablab.stats.inference.verdict_types import TuningError
 from ablab.stats.inference.verdicts import EffectVerdict, Rules, StudyVerdicts, judge
+from ablab.stats.two_way import fit
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,10 @@ def findings(
 
     """
     metric = METRICS[part.study.metric]
-    mean, noise_floor = mean_sd(table.of_arm(part.baseline, metric.name))
+    mean, _ = mean_sd(table.of_arm(part.baseline, metric.name))
+    quiet = within_levels(part.study, table.values(metric.name))
+    baseline = table.first.get(part.baseline, part.baseline)
+    _, noise_floor = mean_sd([value for (arm, _), value in quiet.items() if arm == baseline])
     margin = margin_of(part.study.margin, mean)
     rules = Rules(margin or 0.0, looks_of(part.study), sign=metric.sign)
     judges = _Judge(metric.name, part.contrasts, tuning)
@@ -81,7 +86,8 @@ def findings(
         )
         effects.append(effect if effect.verdict is None else _depending(effect, depending[i]))
     error = final if final.sd is not None else so_far
-    return Findings(effects, error.sd, error.dof, noise_floor, error.detectable, margin)
+    sd = fit(quiet).sd if part.study.nuisance and quiet else error.sd
+    return Findings(effects, sd, error.dof, noise_floor, error.detectable, margin)
 
 
 def looks_of(study: Study) -> tuple[int, ...]:
@@ -203,7 +209,7 @@ def _depending(effect: EffectSummary, found: tuple[FactorDependence, ...]) -> Ef
     """Return the effect with its dependence on nuisance factors, which replaces its verdict."""
     if not any(each.depends for each in found):
         return replace(effect, dependences=found)
-    return replace(effect, dependences=found, verdict="depends", seeds_needed=None)
+    return replace(effect, dependences=found, verdict="depends", seeds_needed=None, turns=())
 
 
 def _recipe_effect(verdict: EffectVerdict) -> RecipeEffect:

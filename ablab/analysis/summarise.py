@@ -17,6 +17,7 @@ from ablab.analysis.result_table import ResultTable, read_results
 from ablab.analysis.summary import PartSummary, Progress, StudySummary
 from ablab.analysis.time_shares import time_shares
 from ablab.analysis.trials import trials_of, tuning_of
+from ablab.analysis.within_levels import within_levels
 from ablab.metrics import METRICS
 from ablab.records.run_record import Record, settled_keys
 from ablab.records.study_content import PartContent, StudyContent
@@ -94,7 +95,7 @@ def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
 
 def _checks(part: PartContent, table: ResultTable) -> Checks:
     spare = [replace(column, weights=table.weights(column.weights)) for column in part.spare]
-    return checks_of(table.values(part.study.metric), spare)
+    return checks_of(within_levels(part.study, table.values(part.study.metric)), spare)
 
 
 def _part_result(part: PartSummary, table: ResultTable) -> PartResult:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ablab.errors import UserError
+from ablab.spec.nuisance import RECIPE
 from ablab.spec.run import BudgetConfig, RecipeConfig, Rung, Scales, Sizes
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import Document, Keys
@@ -75,6 +76,19 @@ def _check(study: Study, document: Document) -> None:
         _check_budgets(study.budgets, document)
     if study.scales is not None:
         _check_scales(study.scales, study.tune is not None, document)
+        _check_nuisance(study, document)
+
+
+def _check_nuisance(study: Study, document: Document) -> None:
+    """Raise UserError if a nuisance factor would replace an option that follows the scale."""
+    for name, levels in (study.nuisance or {}).items():
+        if name.startswith(RECIPE) and isinstance(levels, list):
+            raise _error(
+                document,
+                ("nuisance", name),
+                "two values would replace those of all rungs: give {factor: …}, which multiplies "
+                "the value of each",
+            )
 
 
 def _check_budgets(budgets: Sequence[BudgetConfig], document: Document) -> None:

@@ -18,18 +18,20 @@ from ablab.records.home import Home
 from ablab.records.run_record import finished_keys
 from ablab.records.study_content import VERSION, PartContent, StudyContent
 from ablab.records.study_record import StudyRecord, revisions
+from ablab.spec.nuisance import balanced_step, fewest_seeds
 from ablab.spec.study import Study
 from ablab.stats.inference.limits import MIN_SEEDS
 from ablab.stats.inference.sequential import nominal_alpha
 
-# A study that differs in these alone looks at the same runs. What else affects results, such as
-# `hardware` where the budget is in seconds, is part of the keys of runs.
+# A study that differs in these alone looks at the same runs, or at some of them. What else affects
+# results, such as `hardware` where the budget is in seconds, is part of the keys of runs.
 _SAME_RUNS = (
     "seeds",
     "margin",
     "question",
     "tracking",
     "checkpoint_seconds",
+    "nuisance",
     "retries",
     "stall_seconds",
     "hardware",
@@ -58,7 +60,8 @@ def require_planned_looks(planned: Planned, home: Home) -> None:
 def unplanned_look(planned: Planned, home: Home) -> EarlierLook | None:
     """Return the latest look at some of a study's seeds that it does not plan at the same level.
 
-    Looks at revisions that differ in more than the seeds, the margin and the question do not count,
+    Looks at revisions that differ in more than the seeds, the nuisance factors, the margin and the
+    question do not count,
     nor do revisions whose runs have changed or are not all finished. None if the study gives no
     verdicts, or if it was trained already.
     """
@@ -76,7 +79,8 @@ def unplanned_look(planned: Planned, home: Home) -> EarlierLook | None:
         if earlier.revision != record.revision and (content := _finished(earlier)) is not None
         if _same_runs(content, planned)
         for look, level in _taken(content).items()
-        if seeds & set(look) and planned_levels.get(look, 0.0) < level
+        if seeds & set(look)
+        if content.study.nuisance != study.nuisance or planned_levels.get(look, 0.0) < level
     ]
     if not found:
         return None
@@ -93,17 +97,24 @@ def refusal(study: Study, look: EarlierLook) -> str:
         f"the verdicts with {len(old)} seeds have been available (revision {look.revision}), and "
         f"{change} seeds after seeing them makes errors more frequent than 5 %: train new seeds "
         f"alone, as an independent replication: `seeds: {_new_seeds(study, look)}` (a study that "
-        "may need more seeds says so before its first run: `seeds: {start: 4, max: 12, until: "
-        "decided}`)"
+        "may need more seeds says so before its first run: `seeds: {start: "
+        f"{_fewest(study)}, max: {3 * _fewest(study)}, until: decided}}`)"
     )
 
 
 def _new_seeds(study: Study, look: EarlierLook) -> list[int]:
-    """Return seeds that follow those seen: as many as were to be added, or four."""
-    count = max(MIN_SEEDS, len(set(study.seed_list()) - set(look.seeds)))
+    """Return seeds that follow those seen: as many as were to be added, or as few as possible."""
+    count = max(_fewest(study), len(set(study.seed_list()) - set(look.seeds)))
+    if study.nuisance:
+        count += -count % balanced_step(len(study.nuisance))
     first = look.highest + 1
     seeds = [seed for seed in range(first, first + count + 1) if seed != study.trial_seed]
     return seeds[:count]
+
+
+def _fewest(study: Study) -> int:
+    """Return the smallest number of seeds that gives verdicts."""
+    return fewest_seeds(len(study.nuisance)) if study.nuisance else MIN_SEEDS
 
 
 def _looks(study: Study, reached: int) -> dict[tuple[int, ...], float]:

@@ -119,7 +119,14 @@ class ArmComposer:
         factors = self._study.nuisance or {}
         document = self._file.document
         for name, which in levels.items():
-            config = with_level(config, name, factors[name], which)
+            try:
+                config = with_level(config, name, factors[name], which)
+            except ValidationError as error:
+                first = error.errors()[0]
+                raise UserError(
+                    f"{document.place(['nuisance', name])}: nuisance.{name}: {first['msg']}, not "
+                    f"{first['input']!r}"
+                ) from None
         return study_recipe(
             config,
             self._registry,

@@ -25,12 +25,19 @@ def first_by_value(values: Mapping[str, Hashable]) -> dict[str, str]:
 
 
 def first_by_runs(runs: Iterable[Run]) -> dict[str, str]:
-    """Return, by arm, the first arm of equal value: equal arms have a run in common."""
+    """Return, by arm, the first arm of equal value: equal arms have the same runs, as far as both
+    have any.
+    """
+    keys: dict[str, dict[str, None]] = {}  # in the order of the runs
     owners: dict[str, str] = {}
-    first: dict[str, str] = {}
     for run in runs:
-        owner = owners.setdefault(run.key, run.arm)
-        first.setdefault(run.arm, first.get(owner, owner))
+        keys.setdefault(run.arm, {})[run.key] = None
+        owners.setdefault(run.key, run.arm)
+    first: dict[str, str] = {}
+    for arm, own in keys.items():
+        owner = owners[next(iter(own))]
+        is_equal = own.keys() <= keys[owner].keys() or keys[owner].keys() <= own.keys()
+        first[arm] = first.get(owner, owner) if is_equal else arm
     return first
 
 

@@ -1,5 +1,6 @@
 """The planner of a study's arms: from a model expression to the specifications of runs."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ablab.arch.composition.expression import Model
@@ -7,6 +8,7 @@ from ablab.arch.composition.registry import Registry
 from ablab.data.spec import AnyTokenizer
 from ablab.design.build import lay_out
 from ablab.design.nuisance import NuisanceDesign
+from ablab.errors import UserError
 from ablab.plan.arm_composer import ArmComposer, Overrides
 from ablab.plan.cost_cache import CostCache
 from ablab.plan.planned_arm import PlannedArm
@@ -76,11 +78,31 @@ class Planner:
             )
             for levels in sorted(set(design.levels.values()))
         }
+        self._check_levels(planned, variants, design.factors)
         return replace(
             planned,
             identity=" ".join(variant.identity for variant in variants.values()),
             by_seed={seed: variants[levels] for seed, levels in design.levels.items()},
         )
+
+    def _check_levels(
+        self,
+        planned: PlannedArm,
+        variants: Mapping[tuple[int, ...], PlannedArm],
+        factors: Sequence[str],
+    ) -> None:
+        """Raise UserError if a factor makes no difference to an arm, or changes its data."""
+        for i, factor in enumerate(factors):
+            place = f"{self.document.place(['nuisance', factor])}: nuisance.{factor}"
+            for levels, variant in variants.items():
+                if variant.template.data != planned.template.data:
+                    raise UserError(f"{place}: a nuisance factor does not change the data")
+                other = (*levels[:i], 1 - levels[i], *levels[i + 1 :])
+                if other in variants and variants[other].identity == variant.identity:
+                    raise UserError(
+                        f"{place}: both levels are the same to arm {planned.arm.name!r}, which may "
+                        "set this itself: leave the factor or the arm out"
+                    )
 
     def _check_tokenizer(self, name: str, tokenizer: AnyTokenizer) -> None:
         """Check the tokenizers of all arms once the last arm of the design has been planned.

@@ -15,7 +15,7 @@ from ablab.report.scope import holds_for
 from ablab.report.search import is_search
 from ablab.report.sentences import places_of, word
 from ablab.report.terminal import print_heading, print_summary
-from ablab.text.numbers import p_value, signed
+from ablab.text.numbers import signed
 
 # Two of the costs fit beside the effects; `ablab report` has all.
 _COSTS = {"seconds_per_token": "time", "parameters": "params"}
@@ -52,7 +52,7 @@ def answer_table(part: PartSummary) -> Table:
         collapse_padding=True,
     )
     table.add_column("change", overflow="fold", ratio=1)
-    for name in ("effect", "95 % interval", "p", "verdict", *_COSTS.values()):
+    for name in ("effect", "95 % interval", "verdict", *_COSTS.values()):
         table.add_column(name, justify="right", no_wrap=True)
     for kind in ("change", "total"):
         effects = [effect for effect in part.effects if effect.kind == kind]
@@ -75,7 +75,6 @@ def _row(effect: EffectSummary) -> list[str]:
         escape(effect.name),
         signed(effect.estimate, places),
         interval,
-        p_value(effect.p_holm),
         word(effect.verdict),
         *costs,
     ]

@@ -6,8 +6,6 @@ from ablab.analysis.summary import PartSummary
 from ablab.text.numbers import p_equation, signed
 from ablab.text.truncate import in_a_line
 
-_WORDS = {"equivalent": "is equivalent"}
-
 
 def depending(effect: EffectSummary, places: int) -> str:
     """Return on what the verdict on an effect depends, and what the effect is at each level."""
@@ -16,10 +14,10 @@ def depending(effect: EffectSummary, places: int) -> str:
 
 def _factor(found: FactorDependence, places: int) -> str:
     first, second = (
-        f"{_WORDS.get(reading, reading)} at {label} ({signed(value, places)})"
-        for reading, label, value in zip(found.readings, found.labels, found.effects, strict=True)
+        f"{signed(value, places)} at {label}"
+        for label, value in zip(found.labels, found.effects, strict=True)
     )
-    return f"depends on {found.factor}: {first} and {second}, p {p_equation(found.p_holm)}"
+    return f"depends on {found.factor}: {first}, {second} (p {p_equation(found.p_holm)})"
 
 
 def nuisance_lines(part: PartSummary) -> list[str]:

@@ -6,6 +6,7 @@ from ablab.analysis.costs import tokenizers_of
 from ablab.analysis.summary import StudySummary
 from ablab.design.nuisance import NuisanceDesign
 from ablab.records.study_content import Arm, PartContent
+from ablab.spec.nuisance import varied
 from ablab.spec.seeds import seeds_text
 from ablab.spec.study import Study
 from ablab.spec.trial_share import trial_share
@@ -35,7 +36,7 @@ def scope(part: PartContent) -> list[str]:
     lines += [
         f"data: {data.source}, tokenizer {data.tokenizer.kind}",
         *own_data(part.arms),
-        f"recipe of all arms: {_recipe(part.arms)}",
+        f"recipe of all arms: {_recipe(study, part.arms)}",
         _tuning(study, len(part.arms)),
         (
             f"seeds: {seeds_text(study.seeds)}; intervals are 95 %, unadjusted for the number of "
@@ -93,8 +94,11 @@ def _budget(study: Study) -> str:
     return f"{exact(budget.amount)} {budget.kind}"
 
 
-def _recipe(arms: Sequence[Arm]) -> str:
-    recipes = [arm.recipe for arm in arms]
+def _recipe(study: Study, arms: Sequence[Arm]) -> str:
+    recipes = [
+        {k: v for k, v in arm.recipe.items() if k not in varied(study.nuisance, arm.recipe)}
+        for arm in arms
+    ]
     common = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
     text = ", ".join(
         f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in common.items()
@@ -104,6 +108,8 @@ def _recipe(arms: Sequence[Arm]) -> str:
 
 def _tuning(study: Study, arms: int) -> str:
     tune = study.tune
+    if study.nuisance is not None:
+        return "no arm was tuned, so the answer holds for this recipe over its nuisance factors"
     if tune is None:
         return "no arm was tuned, so the answer holds for this recipe only"
     options = tune.model_dump(exclude_none=True, exclude=set(_NOT_OPTIONS))

@@ -1,9 +1,10 @@
 """Nuisance factors of a study: choices that a verdict should not hang on."""
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 
 from ablab.errors import unknown
 from ablab.spec.base import Config
@@ -65,25 +66,37 @@ def _factors(factors: dict[str, Any]) -> dict[str, Any]:
 def _check_option(option: str, levels: Any) -> None:
     """Raise ValueError if levels do not fit an option of the recipe."""
     if isinstance(levels, Around):
-        default = RecipeConfig.model_fields[option].default
-        if not isinstance(default, float | int):
-            raise ValueError(f"{RECIPE}{option}: it is no number: give a list of two values")
+        if not isinstance(RecipeConfig.model_fields[option].default, float):
+            raise ValueError(f"{RECIPE}{option}: it is no real number: give a list of two values")
         return
     for level in levels:
-        RecipeConfig.model_validate({option: level})
+        try:
+            RecipeConfig.model_validate({option: level})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"{RECIPE}{option}: {first['msg']}, not {level!r}") from None
 
 
 Nuisance = Annotated[dict[str, Levels], AfterValidator(_factors)]
 
 
-def fewest_seeds(factors: int) -> int:
-    """Return the smallest number of seeds with which a dependence on so many factors is judged."""
-    return MIN_SEEDS + 2 * factors
-
-
 def balanced_step(factors: int) -> int:
     """Return the number of seeds after which every level has occurred equally often."""
     return 2 if factors == 1 else 4
+
+
+def fewest_seeds(factors: int) -> int:
+    """Return the smallest number of seeds with which a dependence on so many factors is judged:
+    four and two for each factor, in full steps.
+    """
+    step = balanced_step(factors)
+    return step * math.ceil((MIN_SEEDS + 2 * factors) / step)
+
+
+def varied(nuisance: Mapping[str, Any] | None, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a run's recipe that are nuisance factors."""
+    options = (name.removeprefix(RECIPE) for name in nuisance or {} if name.startswith(RECIPE))
+    return {option: recipe[option] for option in options if option in recipe}
 
 
 def label(levels: Any, which: int) -> str:

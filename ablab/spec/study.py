@@ -121,7 +121,7 @@ class Study(Config):
     """The metric that effects are measured in: `val/bpb` is the validation loss in bits per byte,
     `val/loss` in nats per token.
     """
-    validate_at: list[Share] = Field(default=[0.5])
+    validate_at: list[Share] = Field(default=[])
     """Shares of the budget after which a run is validated, besides at its end. Pruning compares
     trials at these shares.
     """

@@ -5,9 +5,11 @@ from collections.abc import Callable, Mapping
 from ablab.data.spec import AnyTokenizer
 from ablab.errors import UserError
 from ablab.metrics import METRICS
+from ablab.spec.design import Search
 from ablab.spec.nuisance import balanced_step, fewest_seeds
 from ablab.spec.seeds import STREAM
 from ablab.spec.study import Study
+from ablab.spec.tune import Tune
 from ablab.spec.yaml_document import Document
 from ablab.stats.inference.limits import MIN_SEEDS
 
@@ -32,6 +34,15 @@ def check(study: Study, document: Document) -> None:
             document,
             ("seeds", "start"),
             f"{study.adaptive.start} seeds give no verdict: start with {MIN_SEEDS} or more",
+        )
+    trials = study.tune or study.design
+    if isinstance(trials, Tune | Search) and trials.prune != "none" and not study.validate_at:
+        key = ("tune" if study.tune is not None else "design", "prune")
+        raise _error(
+            document,
+            key,
+            "trials are compared where they are validated: give `validate_at` shares of the "
+            "budget, such as [0.25, 0.5]",
         )
     if study.nuisance is not None:
         _check_nuisance(study, study.nuisance, document)
@@ -66,22 +77,23 @@ def _check_nuisance(study: Study, factors: Mapping[str, object], document: Docum
             ("nuisance",),
             f"trials choose one recipe, and nuisance factors vary it: leave out `{trials}` or this",
         )
+    if study.replicates:
+        raise _error(
+            document,
+            ("nuisance",),
+            "replicates have seeds of their own, so that no seed compares them at one combination "
+            "of levels: leave out one of the two",
+        )
     fewest, step = fewest_seeds(len(factors)), balanced_step(len(factors))
     adaptive = study.adaptive
-    if adaptive is not None and (adaptive.start % step or adaptive.max % step):
+    counts = (adaptive.start, adaptive.max) if adaptive else (len(study.seed_list()),)
+    wrong = [count for count in counts if count < fewest or count % step]
+    if wrong:
         raise _error(
             document,
             ("seeds",),
-            f"{len(factors)} nuisance factor(s) are balanced after every {step} seeds: start and "
-            f"max are multiples of {step}",
-        )
-    first = adaptive.start if adaptive else len(study.seed_list())
-    if first < fewest:
-        raise _error(
-            document,
-            ("seeds", "start") if adaptive else ("seeds",),
-            f"{len(factors)} nuisance factor(s) need {fewest} seeds or more (4 + 2 for each "
-            f"factor), not {first}",
+            f"{len(factors)} nuisance factor(s) need at least {fewest} seeds (4 + 2 for each "
+            f"factor), in multiples of {step}, after which levels are balanced: not {wrong[0]}",
         )
 
 

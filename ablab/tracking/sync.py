@@ -13,6 +13,7 @@ from ablab.records.run_state import RunState
 from ablab.records.status import state
 from ablab.records.study_content import Arm, Entry, PartContent, TrialEntry
 from ablab.records.study_record import StudyRecord
+from ablab.spec.nuisance import varied
 from ablab.tracking.mlflow.errors import explained
 from ablab.tracking.mlflow.parameters import TrackedRuns
 from ablab.tracking.mlflow.tracker import MlflowTracker, ProgressCallback, no_progress
@@ -86,7 +87,9 @@ def recorded_runs(record: StudyRecord) -> TrackedRuns:
             if spec is not None:
                 specs[entry.key] = spec
                 recipes[entry.key] = _tried_recipe(part, arms.get(entry.arm), spec, entry)
-        recipes |= {run.key: arms[run.arm].recipe for run in part.runs}
+        for run in part.runs:
+            own = varied(part.study.nuisance, specs[run.key].recipe) if run.key in specs else {}
+            recipes[run.key] = {**arms[run.arm].recipe, **own}
     return TrackedRuns(specs, recipes, {part.label: part.study for part in content.parts})
 
 

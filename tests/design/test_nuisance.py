@@ -9,6 +9,7 @@ from ablab.design.nuisance import NuisanceDesign, combinations
 from ablab.errors import UserError
 from ablab.execute.request import Request, planned
 from ablab.spec.study import load_study
+from ablab.tracking.mlflow.parameters import TrackedRuns
 
 NUISANCE = 'nuisance: {recipe.lr: {factor: 2}, init: ["", "width_init"]}\n'
 
@@ -52,6 +53,14 @@ def test_every_arm_has_the_combination_of_the_seed(study, tmp_path):
     assert len(plan.unique) == len(arms) * 8
 
 
+def test_views_show_the_recipe_of_each_run(study, tmp_path):
+    plan = planned(Request(study(), None, (), ()), tmp_path).plan
+    tracked = TrackedRuns.of(plan)
+    rates = {key: recipe["lr"] for key, recipe in tracked.recipes.items()}
+    assert rates == {key: spec.recipe["lr"] for key, spec in plan.unique.items()}
+    assert len(set(rates.values())) == 2
+
+
 def test_the_runs_are_those_of_a_study_with_that_recipe(study, tmp_path):
     spread = planned(Request(study(), None, (), ()), tmp_path).plan.unique
     base = load_study(study(nuisance=""), None, [])[0].recipe.lr
@@ -76,7 +85,11 @@ def test_labels_say_what_a_level_is(study):
         ("nuisance: {recipe.lr: [1.0e-3, 1.0e-3]}\n", "two different levels"),
         ("nuisance: {recipe.lr: [1.0e-3, -1]}\n", "greater than 0"),
         ("nuisance: {recipe.lr: {factor: 1}}\n", "greater than 1"),
-        ("nuisance: {recipe.schedule: {factor: 2}}\n", "it is no number"),
+        ("nuisance: {recipe.schedule: {factor: 2}}\n", "it is no real number"),
+        ("nuisance: {recipe.batch_tokens: {factor: 2}}\n", "it is no real number"),
+        ("nuisance: {recipe.warmup: [0.1, high]}\n", "recipe.warmup: Input should be a valid"),
+        ("nuisance: {recipe.warmup: {factor: 30}}\n", "less than 1, not 1.5"),
+        ("nuisance: {recipe.batch_tokens: [64, 65]}\n", "65 is not a multiple"),
         ("nuisance: {recipe.preset: [a, b]}\n", "no option of the recipe named 'preset'"),
         ("nuisance: {init: {factor: 2}}\n", "a list of two plugin expressions"),
         ('nuisance: {init: ["", width_int]}\n', "did you mean 'width_init'"),
@@ -94,11 +107,50 @@ def test_what_is_refused_of_nuisance_factors(study, tmp_path, nuisance, message)
 
 
 @pytest.mark.parametrize(
+    ("nuisance", "override", "message"),
+    [
+        ('{tok: ["", "sentencepiece(vocab=300)"]}', "budget={flops: 1.0e+8}", "change the data"),
+        ("{recipe.clip: {factor: 2}}", "recipe.clip=0", "both levels are the same to arm"),
+        ("{recipe.lr: {factor: 2}}", "to=gpt2 + rope", None),
+        ('{init: ["", width_init]}', "to=gpt2 + width_init + rope", "both levels are the same"),
+    ],
+)
+def test_a_factor_changes_every_arm_and_no_data(study, tmp_path, nuisance, override, message):
+    request = Request(study(f"nuisance: {nuisance}\n"), None, (override,), ())
+    if message is None:
+        planned(request, tmp_path)
+        return
+    with pytest.raises(UserError, match=message) as error:
+        planned(request, tmp_path)
+    assert str(error.value).startswith(f"{tmp_path}/x.yaml:")
+
+
+def test_replicates_have_no_nuisance_factors(study, tmp_path):
+    arms = "arms={a: gpt2, b: {model: gpt2, replicate: 1}}"
+    overrides = (arms, "design={kind: compare}", "from=null", "to=null")
+    with pytest.raises(UserError, match="replicates have seeds of their own"):
+        planned(Request(study(), None, overrides, ()), tmp_path)
+
+
+def test_rungs_keep_their_own_rates(study, tmp_path):
+    rungs = "[{model: {width: 16}}, {model: {width: 32}}, {model: {width: 64}}]"
+    overrides = (f"scales={{lr: inverse_width, rungs: {rungs}}}", "to=gpt2 + rope")
+    listed = study("nuisance: {recipe.lr: [1.0e-3, 2.0e-3]}\n")
+    with pytest.raises(UserError, match="two values would replace those of all rungs"):
+        planned(Request(listed, None, overrides, ()), tmp_path)
+    around = study("nuisance: {recipe.lr: {factor: 2}}\n")
+    plan = planned(Request(around, None, overrides, ()), tmp_path).plan
+    rates = sorted({run.recipe["lr"] for run in plan.unique.values()})
+    assert rates == pytest.approx([1.25e-4, 2.5e-4, 5e-4, 1e-3, 2e-3])
+
+
+@pytest.mark.parametrize(
     ("seeds", "message"),
     [
-        ("7", "2 nuisance factor(s) need 8 seeds or more (4 + 2 for each factor), not 7"),
-        ("{start: 4, max: 12}", "need 8 seeds or more"),
-        ("{start: 8, max: 10}", "multiples of 4"),
+        ("7", "need at least 8 seeds (4 + 2 for each factor), in multiples of 4"),
+        ("10", "not 10"),
+        ("{start: 4, max: 12}", "not 4"),
+        ("{start: 8, max: 10}", "not 10"),
     ],
 )
 def test_too_few_seeds_are_refused(study, tmp_path, seeds, message):

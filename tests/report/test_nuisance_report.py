@@ -43,8 +43,9 @@ def test_a_verdict_that_depends_names_the_factor_and_its_levels(carried_out):
     gated, far = part.effects
     assert (gated.verdict, far.verdict) == ("depends", "helps")
     text = sentence(gated, part.metric)
-    assert text.startswith("gated depends on init: hurts at no plugin (+0.3")
-    assert "helps at width_init (-0.3" in text
+    assert text.startswith("gated depends on init: +0.3")
+    assert " at no plugin, -0.3" in text
+    assert " at width_init (p " in text
     assert "; over the range " in text
     (at_init, at_warmup) = gated.dependences
     assert at_init.depends

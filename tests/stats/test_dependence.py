@@ -6,7 +6,7 @@ import statsmodels.api as sm
 
 from ablab.design.layout import Contrast
 from ablab.design.nuisance import combinations
-from ablab.stats.inference.dependence import dependences, judge_dependence, reading
+from ablab.stats.inference.dependence import dependences, judge_dependence
 from ablab.stats.inference.forecast import detectable_dependence, planned_noise
 from ablab.stats.inference.power import PowerTarget
 from ablab.stats.inference.table import Table
@@ -54,7 +54,6 @@ def test_a_verdict_depends_only_if_the_effect_is_read_otherwise():
     assert judged(-1.0, 0.2)
     assert not judged(-1.0, -3.0)
     assert not judged(-0.2, 0.2)  # both within the margin
-    assert reading(np.array([-1.0, 0.5, 0.6]), 0.5).tolist() == [-1.0, 0.0, 1.0]
 
 
 @pytest.mark.parametrize(("seeds", "factors"), [(2, 1), (3, 2)])
@@ -71,7 +70,7 @@ def test_dependences_are_found_and_seldom_said_without_a_reason(name):
     found = shares(designs()[name], 8, 4000)
     assert found.without <= 0.06
     if name == "2^(6-2)":
-        assert found.found >= 0.80
+        assert found.found[0] >= 0.80
 
 
 @pytest.mark.slow

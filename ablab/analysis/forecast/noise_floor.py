@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import sqrt
 
 from ablab.analysis.result_table import ResultTable, arms_of, read_results
+from ablab.analysis.within_levels import within_levels
 from ablab.errors import UserError
 from ablab.records.home import Home
 from ablab.records.study_content import StudyContent
@@ -74,7 +75,7 @@ def noise_floor(
         remaining -= len(runs)
         keys = (run.key for run in runs)
         table = ResultTable(arms_of(runs), runs, read_results(home.root, keys))
-        sd = measure(table.values(metric))
+        sd = measure(within_levels(content.study, table.values(metric)))
         if sd is not None:
             return NoiseFloor(sd, record.revision, table)
     return None

@@ -6,8 +6,9 @@ is half of the difference that a factor makes to it. The slopes of all changes a
 factors are one family, whose p-values are adjusted by Holm's procedure (1979). The residual
 variances of changes that weigh the same arms alike are moderated as those of their effects are.
 
-An effect *depends* on a factor if the slope differs from zero and the effect at one level would be
-read otherwise than at the other: better, worse, or within the margin.
+An effect *depends* on a factor if the slope differs from zero and a limit of the margin lies
+between the effects at the two levels: each is on its side of it by a one-sided test at 5 %. The
+effect is then read otherwise at one level than at the other: better, worse, or within the margin.
 
 Arrays have the shape `(studies, ...)`; a real study is the only one.
 """
@@ -85,6 +86,8 @@ class Dependences:
     """Half of what the factor changes the effect by, from its first level to its second."""
     error: np.ndarray
     """Standard error of the slope."""
+    level_error: np.ndarray
+    """Standard error of the effect at a level, the same at both."""
     dof: np.ndarray
     """Degrees of freedom, `(studies, questions)`."""
     p: np.ndarray
@@ -100,15 +103,15 @@ class Dependences:
         return self.mean[..., None] + (2 * which - 1) * self.slope
 
     def depends(self, margin: float, level: float = 0.05) -> np.ndarray:
-        """Return whether the reading of an effect depends on a factor."""
-        first, second = (reading(self.at_level(which), margin) for which in (0, 1))
+        """Return whether an effect depends on a factor, `(studies, questions, factors)`."""
+        half = special.stdtrit(self.dof, 1 - level)[..., None] * self.level_error
+        first, second = self.at_level(0), self.at_level(1)
+        lower, upper = np.minimum(first, second), np.maximum(first, second)
         with np.errstate(invalid="ignore"):
-            return (self.adjusted() < level) & (first != second)
-
-
-def reading(effect: np.ndarray, margin: float) -> np.ndarray:
-    """Return the sign of effects beyond the margin, and 0 within it."""
-    return np.sign(effect) * (np.abs(effect) > margin)
+            parted = [
+                (lower + half < limit) & (limit < upper - half) for limit in (-margin, margin)
+            ]
+            return (self.adjusted() < level) & np.any(parted, axis=0)
 
 
 def dependences(
@@ -127,7 +130,7 @@ def dependences(
     mean = np.full((studies, len(questions)), np.nan)
     slope = np.full((studies, len(questions), factors), np.nan)
     variance, dof = mean.copy(), mean.copy()
-    scale = np.full((len(questions), factors), np.nan)
+    scale, level_scale = np.full((2, len(questions), factors), np.nan)
     for i, question in enumerate(questions):
         columns = table.columns_of(question.weights)
         if len(columns) != 1 or len(columns[0]) <= factors + 1:
@@ -143,12 +146,16 @@ def dependences(
         mean[:, i], slope[:, i] = coefficients[:, 0], coefficients[:, 1:]
         variance[:, i], dof[:, i] = (residual**2).sum(1) / free, free
         scale[i] = np.diag(covariance)[1:]
+        # Seeds are balanced, so that mean and slope are uncorrelated.
+        level_scale[i] = covariance[0, 0] + scale[i]
     for group in similar(questions):
         own = dof[0, group]
         if np.isfinite(own).all() and np.ptp(own) == 0:
             variance[:, group], dof[:, group] = moderate(variance[:, group], float(own[0]))
     error = np.sqrt(variance[..., None] * scale)
+    level_error = np.sqrt(variance[..., None] * level_scale)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.abs(slope) / error
     p = 2 * special.stdtr(dof[..., None], -t)
-    return Dependences(mean, slope, error, dof, np.where(np.isnan(slope), np.nan, p))
+    p = np.where(np.isnan(slope), np.nan, p)
+    return Dependences(mean, slope, error, level_error, dof, p)

@@ -6,6 +6,7 @@ from typing import Any
 
 from ablab.plan.plan import StudyPlan, shown_options
 from ablab.records.run_spec import RunSpec
+from ablab.spec.nuisance import varied
 from ablab.spec.study import Study
 
 
@@ -23,7 +24,11 @@ class TrackedRuns:
     @classmethod
     def of(cls, plan: StudyPlan) -> "TrackedRuns":
         """Return the runs of a plan."""
-        recipes = {key: arm.recipe for key, arm in plan.arm_of.items()}
+        recipes = {
+            key: {**arm.recipe, **varied(part.study.nuisance, part.plan.unique[key].recipe)}
+            for part in plan.parts
+            for key, arm in part.plan.arm_of.items()
+        }
         return cls(plan.unique, recipes, {part.label: part.study for part in plan.parts})
 
 
