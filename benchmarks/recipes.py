@@ -17,11 +17,11 @@ import csv
 import json
 import os
 import platform
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import fmean
+from time import monotonic
 
 import torch
 
@@ -36,7 +36,7 @@ STUDY = """\
 question: How noisy is this recipe, and what does it say about three changes to GPT-2?
 arms: {gpt2: gpt2, rope: gpt2 + rope, untied: gpt2 + untied_embeddings, swiglu: gpt2 + swiglu}
 model: {layers: 2, width: 64, heads: 2, context: 128}
-data: {source: stdlib, tokenizer: {kind: bpe, vocab: 1024}, holdout: 0.006}
+data: {source: stdlib, tokenizer: {kind: bpe, vocab: 1024}}
 budget: {flops: 2.0e+11}
 recipe:
   batch_tokens: 256
@@ -77,6 +77,7 @@ class Row:
     baseline: float | None
     baseline_sd: float | None
     seconds: float
+    scoring: float | None
     diverged: int
     rope: float | None
     rope_half: float | None
@@ -88,7 +89,9 @@ class Row:
 
 def row(setting: str, session: Session) -> Row:
     """Return the outcome of a setting whose runs are finished."""
-    (part,) = summarise(session.record).parts
+    summary = summarise(session.record)
+    (part,) = summary.parts
+    time = summary.time
     base = next(arm for arm in part.arms if arm.name == BASELINE)
     return Row(
         setting=setting,
@@ -98,6 +101,7 @@ def row(setting: str, session: Session) -> Row:
         baseline=base.mean,
         baseline_sd=base.sd,
         seconds=fmean(arm.seconds or 0.0 for arm in part.arms),
+        scoring=time.validation / (1 - time.other) if time else None,
         diverged=sum(len(arm.diverged) for arm in part.arms),
         **_effects(part),
     )
@@ -120,7 +124,7 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
     yield (
         f"{'setting':<14} {'steps':>5} {'seeds':>5} {'sd':>6} {'gpt2':>6} {'its sd':>6} "
         + " ".join(f"{name:>15}" for name in CHANGES)
-        + f" {'s/run':>6} {'diverged':>8}"
+        + f" {'s/run':>6} {'scoring':>7} {'diverged':>8}"
     )
     for each in rows:
         effects = [
@@ -131,7 +135,7 @@ def lines(rows: Sequence[Row]) -> Iterator[str]:
             f"{each.setting:<14} {each.steps or 0:>5} {each.seeds:>5} {_number(each.sd, '.4f'):>6} "
             f"{_number(each.baseline):>6} {_number(each.baseline_sd, '.4f'):>6} "
             + " ".join(f"{effect:>15}" for effect in effects)
-            + f" {each.seconds:>6.1f} {each.diverged:>8}"
+            + f" {each.seconds:>6.1f} {_number(each.scoring, '.1%'):>7} {each.diverged:>8}"
         )
 
 
@@ -173,10 +177,10 @@ def main() -> None:
     home.root.mkdir(parents=True, exist_ok=True)
     file = home.root / "recipes.yaml"
     file.write_text(STUDY)
-    began = time.monotonic()
+    began = monotonic()
     rows = []
     for setting in asked.only or SETTINGS:
-        if time.monotonic() - began > 60 * asked.minutes:
+        if monotonic() - began > 60 * asked.minutes:
             print(f"out of time: {setting} and those after it are left for another call")
             break
         overrides = (f"seeds={asked.seeds}", *SETTINGS[setting])
