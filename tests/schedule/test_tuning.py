@@ -356,6 +356,15 @@ def test_what_one_study_prunes_is_a_whole_run_in_another(carry_out, tmp_path):
     assert Record(tmp_path / "home", victim.key).finished
 
 
+def test_pruning_without_validations_to_compare_is_refused(study_text, tmp_path):
+    file = tmp_path / "x.yaml"
+    tune = "tune: {lr: [1.0e-3, 2.0e-3], trials: 2, prune: asha}\n"
+    file.write_text(study_text.replace("validate_at: [0.5]", "validate_at: []") + tune)
+    with pytest.raises(UserError, match="give `validate_at` shares of the budget") as error:
+        planned(Request(file, None, (), ()), tmp_path)
+    assert str(error.value).startswith(f"{file}:")
+
+
 @pytest.mark.system
 def test_a_search_for_several_objectives_and_with_a_pruner_in_real_processes(ablab, tmp_path):
     base = (
