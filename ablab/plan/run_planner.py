@@ -18,6 +18,7 @@ from ablab.plan.run_key import identity
 from ablab.plan.study_file import StudyFile
 from ablab.records.run_spec import RunSpec
 from ablab.records.study_content import Arm
+from ablab.spec.nuisance import RECIPE
 from ablab.train.budget import TimeLimit
 from ablab.train.numerics import NUMERICS_VERSION
 
@@ -76,6 +77,8 @@ class RunPlanner:
         """Raise UserError if a batch is not a whole number of sequences."""
         if batch_tokens % context:
             place, name = self._file.recipe_source("batch_tokens", composed.overrides.recipe)
+            if (factor := f"{RECIPE}batch_tokens") in composed.overrides.nuisance:
+                place, name = self._file.document.place(["nuisance", factor]), f"nuisance.{factor}"
             raise UserError(
                 f"{name} ({place}): {batch_tokens} is not a multiple of the context of {context} "
                 "tokens"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationError
 
 from ablab.errors import unknown
 from ablab.spec.base import Config
@@ -30,6 +30,8 @@ def _two(levels: list[Any]) -> list[Any]:
     """Accept a list of two different levels."""
     if len(levels) != _LEVELS or levels[0] == levels[1]:
         raise ValueError(f"a nuisance factor has two different levels, not {levels!r}")
+    if not all(type(level) in (float, int, str) for level in levels):
+        raise ValueError(f"a level is a number or a text, not {levels!r}")
     return levels
 
 
@@ -38,10 +40,16 @@ def _form(value: Any) -> str:
 
 
 Levels = Annotated[
-    Annotated[list[float | int | str], AfterValidator(_two), Tag("list")]
-    | Annotated[Around, Tag("around")],
+    Annotated[list[Any], AfterValidator(_two), Tag("list")] | Annotated[Around, Tag("around")],
     Discriminator(_form),
 ]
+
+
+def _flat(factors: Any) -> Any:
+    """Refuse `{recipe: {lr: …}}`, whose factor is `recipe.lr`."""
+    if isinstance(factors, Mapping) and "recipe" in factors:
+        raise ValueError("an option of the recipe is one key, such as `recipe.lr: {factor: 1.5}`")
+    return factors
 
 
 def _factors(factors: dict[str, Any]) -> dict[str, Any]:
@@ -77,7 +85,11 @@ def _check_option(option: str, levels: Any) -> None:
             raise ValueError(f"{RECIPE}{option}: {first['msg']}, not {level!r}") from None
 
 
-Nuisance = Annotated[dict[str, Levels], AfterValidator(_factors)]
+Nuisance = Annotated[
+    dict[str, Levels],
+    BeforeValidator(_flat, json_schema_input_type=dict[str, Levels]),
+    AfterValidator(_factors),
+]
 
 
 def balanced_step(factors: int) -> int:
