@@ -7,8 +7,8 @@ factors are one family, whose p-values are adjusted by Holm's procedure (1979). 
 variances of changes that weigh the same arms alike are moderated as those of their effects are.
 
 An effect *depends* on a factor if the slope differs from zero and a limit of the margin lies
-between the effects at the two levels: each is on its side of it by a one-sided test at 5 %. The
-effect is then read otherwise at one level than at the other: better, worse, or within the margin.
+between the 95 % intervals of the effects at the two levels. The effect is then read otherwise at
+one level than at the other: better, worse, or within the margin.
 
 Arrays have the shape `(studies, ...)`; a real study is the only one.
 """
@@ -104,7 +104,7 @@ class Dependences:
 
     def depends(self, margin: float, level: float = 0.05) -> np.ndarray:
         """Return whether an effect depends on a factor, `(studies, questions, factors)`."""
-        half = special.stdtrit(self.dof, 1 - level)[..., None] * self.level_error
+        half = special.stdtrit(self.dof, 1 - level / 2)[..., None] * self.level_error
         first, second = self.at_level(0), self.at_level(1)
         lower, upper = np.minimum(first, second), np.maximum(first, second)
         with np.errstate(invalid="ignore"):
