@@ -280,12 +280,12 @@ def test_a_plan_names_equivalence_that_is_out_of_reach(trained, ablab):
 
 
 def test_a_run_says_before_it_starts_what_is_out_of_reach(trained, ablab):
-    trained("seeds=4")
+    trained("seeds=3")  # whose verdicts nobody has seen, since there are none
     setting = "seeds={start: 4, max: 6}"
     ran = " ".join(ablab("run", "x.yaml", setting, "margin=0.001", "--workers", "1").stdout.split())
     assert "with up to 6 seeds a change must be worth" in ran
     claim = "'equivalent' within ±0.001 val/bpb needs"
-    assert ran.index(claim) < ran.index("runs, 12 of them finished")
+    assert ran.index(claim) < ran.index("runs, 9 of them finished")
 
 
 def test_a_margin_in_percent_needs_the_mean_of_the_baseline(tmp_path, study_text):

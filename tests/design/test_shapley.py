@@ -13,7 +13,8 @@ from ablab.arch.composition.registry import load_registry
 from ablab.errors import UserError
 from ablab.schedule.factory import make_plan
 from ablab.spec.study import load_study
-from ablab.stats.effects import effect, fit
+from ablab.stats.inference.error_terms import effect_of
+from ablab.stats.inference.table import Table
 
 FIVE = ["rope", "swiglu", "no_bias", "rmsnorm", "mqa"]
 SEVEN = [*FIVE, "untied_embeddings", "qk_norm"]
@@ -42,12 +43,12 @@ def rough(names):
 
 
 def fitted(layout, value=response):
-    return fit({(name, 1): value(model.uses) for name, model in layout.arms.items()})
+    return Table.of({(name, 1): value(model.uses) for name, model in layout.arms.items()})
 
 
 def estimates(layout):
     of = fitted(layout)
-    return {c.name: effect(of, c.weights).estimate for c in layout.contrasts}
+    return {c.name: effect_of(of, c.weights).estimate for c in layout.contrasts}
 
 
 def textbook(changes, value=response):
@@ -91,8 +92,11 @@ def test_drawn_values_lie_about_the_exact_within_their_error(laid):
         of = fitted(layout, rough)
         for c in layout.contrasts[:-1]:
             assert len(c.parts) == 16
-            found = effect(of, c.weights, parts=c.parts)
-            own = [sum(w * of.means[arm] for arm, w in part.items()) for part in c.parts]
+            found = effect_of(of, c.weights, c.parts)
+            own = [
+                sum(w * of.values[0, of.index[arm], 0] for arm, w in part.items())
+                for part in c.parts
+            ]
             assert found.estimate == pytest.approx(np.mean(own))
             assert found.sampling_se == pytest.approx(np.std(own, ddof=1) / 4)
             off.append((found.estimate - expected[c.name]) / found.sampling_se)

@@ -61,6 +61,12 @@ def test_its_report_has_the_figures_of_the_report_written_then(record):
         # Two seeds had a verdict then, and give estimates now.
         assert (before.pop("verdict"), effect.pop("verdict")) == ("undecided", None)
         assert (before.pop("seeds_needed") is None, effect.pop("seeds_needed")) == (False, None)
+        # Ratios had one error term for all arms then, and have their own now.
+        assert (before.pop("cost_intervals") is None, effect.pop("cost_intervals") is None) == (
+            False,
+            False,
+        )
+        assert effect.pop("costs") == pytest.approx(before.pop("costs"))
         figures = {key for key, value in before.items() if isinstance(value, float)}
         assert {key: effect[key] for key in before.keys() - figures} == {
             key: before[key] for key in before.keys() - figures
