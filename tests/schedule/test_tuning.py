@@ -256,7 +256,8 @@ def test_pruning_and_resuming_with_real_processes(ablab, tmp_path, study_text):
     )
     first = ablab("run", "x.yaml", "--workers", 2)
     assert first.returncode == 0, first.stderr
-    assert "each arm was tuned alike: 4 trials over lr" in " ".join(first.stdout.split())
+    told = ablab("report", "x").stdout
+    assert "each arm was tuned alike: 4 trials over lr" in " ".join(told.split())
     content = json.loads(ablab("report", "x", "--json").stdout)
     assert content["runs"] == content["finished"] == 12
     (part,) = content["parts"]
