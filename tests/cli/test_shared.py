@@ -123,7 +123,8 @@ def trained(home):
 
 def reported(output):
     """The report that a driver printed, but for how long it took."""
-    report = output[output.index("┏") :]
+    report = output[output.index("x (revision ") :]
+    report = re.sub(r"^\d+ runs, .*? validation$", "", report, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"^time: .*? other$", "", report, flags=re.MULTILINE | re.DOTALL).splitlines()
 
 
