@@ -44,7 +44,7 @@ def dependences(
         interaction, and where too few runs are finished.
 
     """
-    none: list[tuple[FactorDependence, ...]] = [() for _ in contrasts]
+    result: list[tuple[FactorDependence, ...]] = [() for _ in contrasts]
     design = NuisanceDesign.of(study)
     values = {
         cell: value
@@ -57,7 +57,7 @@ def dependences(
         if contrast.kind != "interaction" and _known(contrast, table)
     ]
     if design is None or not values or not places:
-        return none
+        return result
     seeds = sorted({seed for _, seed in values})
     rows = design.codes(seeds).tolist()
     judged = judge_dependence(
@@ -67,7 +67,7 @@ def dependences(
         margin,
     )
     for i, found in zip(places, judged, strict=True):
-        none[i] = tuple(
+        result[i] = tuple(
             FactorDependence(
                 name,
                 design.labels[name],
@@ -79,7 +79,7 @@ def dependences(
             for name, dependence in zip(design.factors, found, strict=True)
             if dependence is not None
         )
-    return none
+    return result
 
 
 def _known(contrast: Contrast, table: ResultTable) -> bool:

@@ -61,9 +61,8 @@ def unplanned_look(planned: Planned, home: Home) -> EarlierLook | None:
     """Return the latest look at some of a study's seeds that it does not plan at the same level.
 
     Looks at revisions that differ in more than the seeds, the nuisance factors, the margin and the
-    question do not count,
-    nor do revisions whose runs have changed or are not all finished. None if the study gives no
-    verdicts, or if it was trained already.
+    question do not count, nor do revisions whose runs have changed or are not all finished. None if
+    the study gives no verdicts, or if it was trained already.
     """
     study = planned.study
     record = StudyRecord(home, planned.request.name, study.revision())

@@ -13,7 +13,7 @@ from ablab.report.costs import short_ratio
 from ablab.report.nuisance import depending
 from ablab.report.scope import holds_for
 from ablab.report.search import is_search
-from ablab.report.sentences import places_of, word
+from ablab.report.sentences import interval_cell, places_of, word
 from ablab.report.terminal import print_heading, print_summary
 from ablab.text.numbers import signed
 
@@ -67,14 +67,11 @@ def _size(effect: EffectSummary) -> float:
 
 def _row(effect: EffectSummary) -> list[str]:
     places = places_of(effect)
-    interval = "–"
-    if effect.low is not None:
-        interval = f"{signed(effect.low, places)} … {signed(effect.high, places)}"
     costs = [short_ratio(name, effect.ratios.get(name)) for name in _COSTS]
     return [
         escape(effect.name),
         signed(effect.estimate, places),
-        interval,
+        interval_cell(effect),
         word(effect.verdict),
         *costs,
     ]

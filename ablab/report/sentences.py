@@ -198,6 +198,14 @@ def places_of(effect: EffectSummary) -> int:
     return digits((effect.high - effect.low) / 2)
 
 
+def interval_cell(effect: EffectSummary) -> str:
+    """Return the 95 % interval of an effect as a table shows it; a dash if there is none."""
+    if effect.low is None:
+        return "–"
+    places = places_of(effect)
+    return f"{signed(effect.low, places)} … {signed(effect.high, places)}"
+
+
 def _recipes_line(effect: EffectSummary, pair: RecipeComparison) -> str:
     places = places_of(effect)
     one, each = (

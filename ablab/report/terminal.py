@@ -21,6 +21,7 @@ from ablab.report.search import is_search, survival, trials_listing
 from ablab.report.sentences import (
     adjusted,
     changed_by_tuning,
+    interval_cell,
     own_errors,
     places_of,
     sentence,
@@ -126,12 +127,12 @@ def effects_table(summary: PartSummary) -> Table:
             table.add_section()
         previous = effect.kind
         places = places_of(effect)
-        interval = "–"
-        if effect.low is not None:
-            interval = f"{signed(effect.low, places)} … {signed(effect.high, places)}"
-        p = p_value(effect.p_holm)
         table.add_row(
-            escape(effect.title), signed(effect.estimate, places), interval, p, word(effect.verdict)
+            escape(effect.title),
+            signed(effect.estimate, places),
+            interval_cell(effect),
+            p_value(effect.p_holm),
+            word(effect.verdict),
         )
     return table
 
