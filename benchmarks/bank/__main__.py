@@ -20,11 +20,10 @@ from ablab.execute.request import Request
 from ablab.execute.session import Session
 from ablab.records.home import make_home
 from ablab.records.run_record import Record
+from benchmarks.bank.table import LR, TABLE
 from benchmarks.training import train
 
-TABLE = Path(__file__).with_name("bank.csv.xz")
 CURVE_POINTS = 20
-_LR = 4.0e-3
 _COMMON = """\
 question: What do real runs look like?
 model: {layers: 2, width: 64, heads: 2, context: 128}
@@ -49,7 +48,7 @@ def requests(folder: Path, seeds: int) -> Iterator[Request]:
         yield Request(file, None, (f"seeds={seeds}",), ())
     for factor in (0.5, 2.0):
         file = folder / f"bank_rates_{factor:g}.yaml"
-        file.write_text(_COMMON.replace("small", f"{{preset: small, lr: {factor * _LR}}}") + _RATES)
+        file.write_text(_COMMON.replace("small", f"{{preset: small, lr: {factor * LR}}}") + _RATES)
         yield Request(file, None, (f"seeds={min(seeds, 12)}",), ())
 
 
