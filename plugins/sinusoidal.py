@@ -1,5 +1,6 @@
 """Sinusoidal positions, as in the first Transformer."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,23 +18,27 @@ class _Sinusoids(nn.Module):
         table = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(1)[:, :width]
         self.register_buffer("table", table.float(), persistent=False)
         self.table: Tensor
+        self.scale = math.sqrt(width)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        return x + self.table[start : start + x.shape[1]].to(x.dtype)
+        # x: (batch, time, width); without the factor, the sinusoids would drown the embeddings
+        return x * self.scale + self.table[start : start + x.shape[1]].to(x.dtype)
 
 
 @dataclass(frozen=True)
 class Sinusoids(Position):
-    """sin and cos of position / 10000^(2i/width), added to the embedding."""
+    """sin and cos of position / 10000^(2i/width), added to the embedding times √width."""
 
     def build(self, site: BuildContext) -> nn.Module:
-        """Return a module that adds the fixed table, `(context, width)`."""
+        """Return a module that scales its input and adds the fixed table, `(context, width)`."""
         return _Sinusoids(site.dims.context, site.dims.width)
 
 
-@plugin(source="Vaswani et al. 2017, arXiv:1706.03762, section 3.5")
+@plugin(source="Vaswani et al. 2017, arXiv:1706.03762, sections 3.4 and 3.5")
 class Sinusoidal:
-    """Sinusoidal positions: a fixed table of sines and cosines instead of a learned one."""
+    """Sinusoidal positions: a fixed table of sines and cosines, added to embeddings that are
+    multiplied by sqrt(width).
+    """
 
     def edit(self) -> Edit:
         """Return an edit that sets the position."""

@@ -168,6 +168,13 @@ def test_sinusoidal_table_is_the_papers():
             assert table[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-6)
 
 
+def test_embeddings_are_scaled_before_sinusoids_are_added():
+    """Section 3.4 of the paper: multiplied by the square root of the width, 16 here."""
+    position = ablab.build("gpt2 + sinusoidal", **DIMS).position
+    x = torch.randn(2, 3, 16)
+    assert torch.allclose(position(x, 4), 4 * x + position.table[4:7])
+
+
 def test_the_parallel_block_is_palms():
     model = lively("palm", heads=2)
     block = model.blocks[0]
