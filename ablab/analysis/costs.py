@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import nan
 from typing import Any
 
 from ablab.analysis.result_table import ResultTable
+from ablab.analysis.timings import Timings
 from ablab.design.layout import Contrast
 from ablab.plan.equal_arms import merged
 from ablab.records.params import parameters
@@ -14,8 +14,9 @@ from ablab.stats.costs import Ratio, log_table, measured_ratio, ratio
 from ablab.stats.inference.table import Table
 from ablab.train.result import RunResult
 
+# Timed side by side after the runs, not read off them: see `ablab.analysis.timings`.
 TIMED = ("seconds_per_token", "decode_tokens_per_second")
-OF_RUNS = (*TIMED, "peak_memory_bytes", "kv_cache_bytes")
+OF_RUNS = ("peak_memory_bytes", "kv_cache_bytes")
 OF_ARMS = ("parameters", "flops_per_token")
 COSTS = (
     "seconds_per_token",
@@ -37,18 +38,22 @@ class Costs:
     means: Mapping[str, Mapping[str, float | None]]
     """Means over runs, by cost and arm."""
     logs: Mapping[str, Table | None] = field(default_factory=dict)
-    """Of the timed costs, their logarithms. Of equal arms only the first is in it."""
+    """Of the timed costs, their logarithms by (arm, round). Of arms that take the same time only
+    the first is in it.
+    """
     comparable: bool = True
     """Whether all runs were carried out on the same devices, layout and number of threads."""
-    first: Mapping[str, str] = field(default_factory=dict)
-    """By arm, the first arm of equal value."""
+    timed_as: Mapping[str, str] = field(default_factory=dict)
+    """By arm, the first arm that takes the same time."""
     tokenizers: Mapping[str, str] = field(default_factory=dict)
     """By arm, the tokenizer that replaces that of the study. Tokens of unlike tokenizers are not
     compared.
     """
+    timing_notes: Sequence[str] = ()
+    """Notes on how the timed costs came about."""
 
     @classmethod
-    def of(cls, part: PartContent, table: ResultTable) -> "Costs":
+    def of(cls, part: PartContent, table: ResultTable, timings: Timings) -> "Costs":
         """Return the costs of a part of a study. A diverged run has its costs too."""
         means: dict[str, dict[str, float | None]] = {}
         logs: dict[str, Table | None] = {}
@@ -56,23 +61,21 @@ class Costs:
             means[name] = {arm.name: getattr(arm, name) for arm in part.arms}
         for name in (*OF_RUNS, "seconds", "tokens"):
             cells = {(run.arm, run.seed): cost_of(result, name) for run, result in table.finished}
-            means[name] = {
-                arm: _mean([value for (of, _), value in cells.items() if of == arm])
-                for arm in table.arms
-            }
-            if name in TIMED:
-                # An arm that lacks the cost of one run has none: its other seeds may be fast ones.
-                distinct = {c: value for c, value in cells.items() if table.first[c[0]] == c[0]}
-                logs[name] = log_table(
-                    {cell: nan if value is None else value for cell, value in distinct.items()}
-                )
+            means[name] = _means(table.arms, cells)
+        for name in TIMED:
+            timed = timings.cells.get(name, {})
+            means[name] = _means(table.arms, timed)
+            logs[name] = log_table(
+                {cell: value for cell, value in timed.items() if timings.first[cell[0]] == cell[0]}
+            )
         settings = {(r.device, r.layout, r.threads) for _, r in table.finished}
-        return cls(means, logs, len(settings) <= 1, table.first, tokenizers_of(part.arms))
+        tokenizers = tokenizers_of(part.arms)
+        return cls(means, logs, len(settings) <= 1, timings.first, tokenizers, timings.notes)
 
     @property
     def notes(self) -> list[str]:
         """Notes for the reader of a report."""
-        notes = []
+        notes = list(self.timing_notes)
         if not self.comparable:
             notes.append(f"costs of runs are not compared: {UNLIKE}")
         if self._tokenizers_differ:
@@ -123,18 +126,18 @@ class Costs:
             return Ratio(None, why=TOKENS)
         if name in OF_RUNS and not self.comparable:
             return Ratio(None)
-        if name not in self.logs:
+        if name not in TIMED:
             return ratio(self.means[name], contrast.weights)
-        logs = self.logs[name]
+        logs = self.logs.get(name)
         if logs is None:
             return Ratio(None)
-        weights = merged(contrast.weights, self.first)
+        weights = merged(contrast.weights, self.timed_as)
         if weights:
-            parts = [merged(part, self.first) for part in contrast.parts]
+            parts = [merged(part, self.timed_as) for part in contrast.parts]
             return measured_ratio(logs, weights, parts)
-        # The arms are equal, so that their costs are, provided that they were measured.
-        is_measured = all(self.first.get(arm, arm) in logs.index for arm in contrast.weights)
-        return Ratio(1.0, 1.0, 1.0) if is_measured else Ratio(None)
+        # The arms take the same time, provided that they were timed.
+        is_timed = all(self.timed_as.get(arm, arm) in logs.index for arm in contrast.weights)
+        return Ratio(1.0, 1.0, 1.0) if is_timed else Ratio(None)
 
 
 def tokenizers_of(arms: Sequence[Arm]) -> dict[str, str]:
@@ -155,6 +158,12 @@ def uncompared(objectives: Sequence[str], not_compared: Mapping[str, str]) -> di
 def cost_of(result: RunResult, name: str) -> float | None:
     """Return one of a run's costs; None if it was not measured."""
     return getattr(result.cost, name)
+
+
+def _means(
+    arms: Sequence[str], cells: Mapping[tuple[str, int], float | None]
+) -> dict[str, float | None]:
+    return {arm: _mean([value for (of, _), value in cells.items() if of == arm]) for arm in arms}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

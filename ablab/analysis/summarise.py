@@ -16,12 +16,13 @@ from ablab.analysis.lr_surface import surface_of
 from ablab.analysis.result_table import ResultTable, read_results
 from ablab.analysis.summary import PartSummary, Progress, StudySummary
 from ablab.analysis.time_shares import time_shares
+from ablab.analysis.timings import timings_of
 from ablab.analysis.trials import trials_of, tuning_of
 from ablab.analysis.within_levels import within_levels
 from ablab.metrics import METRICS
 from ablab.records.run_record import Record, settled_keys
 from ablab.records.study_content import PartContent, StudyContent
-from ablab.records.study_record import StudyRecord
+from ablab.records.study_record import Execution, StudyRecord
 from ablab.spec.search import Search
 from ablab.stats.front import dominated_by
 from ablab.train.result import ONE_PROCESS, RunResult
@@ -38,7 +39,7 @@ def summarise(record: StudyRecord) -> StudySummary:
     home = record.home.root
     run_results = read_results(home, (*content.run_entries, *content.trial_entries))
     tables = [ResultTable.of(part, run_results) for part in content.parts]
-    parts = [_part(home, part, table) for part, table in zip(content.parts, tables, strict=True)]
+    parts = [_part(record, part, table) for part, table in zip(content.parts, tables, strict=True)]
     results = [_part_result(part, table) for part, table in zip(parts, tables, strict=True)]
     executions = record.executions
     return StudySummary(
@@ -48,12 +49,19 @@ def summarise(record: StudyRecord) -> StudySummary:
         across=across(content, results) if len(parts) > 1 else None,
         time=time_shares(executions, (result.cost for result in run_results.values())),
         wall_seconds=sum(e.wall_seconds for e in executions) if executions else None,
-        workers=executions[-1].workers if executions else None,
+        workers=_workers(executions),
     )
 
 
-def _part(home: Path, part: PartContent, table: ResultTable) -> PartSummary:
-    costs = Costs.of(part, table)
+def _workers(executions: Sequence[Execution]) -> int | None:
+    """Return the number of workers of the last execution that trained; None if there is none."""
+    trained = [execution for execution in executions if execution.busy_seconds > 0]
+    return (trained or executions)[-1].workers if executions else None
+
+
+def _part(record: StudyRecord, part: PartContent, table: ResultTable) -> PartSummary:
+    home = record.home.root
+    costs = Costs.of(part, table, timings_of(home, part, record.timings))
     one_recipe = None
     if part.shared:
         one_recipe = ResultTable.of(part, table.results, part.shared.runs)

@@ -1,5 +1,6 @@
 """`ablab run`: train the missing runs of a study, and report."""
 
+import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -144,8 +145,25 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
         display.close()
     if summary.signal is not None and summary.killed:  # a second Ctrl-C: end without a report
         sys.exit(128 + summary.signal)
-    _conclude(session, console, interrupted=summary.signal is not None)
+    interrupted = summary.signal is not None
+    if not (interrupted or summary.broken or summary.failed or summary.stopped):
+        interrupted = _time_arms(session, display)
+    _conclude(session, console, interrupted=interrupted)
+    if interrupted and summary.signal is None:
+        sys.exit(128 + signal.SIGINT)
     _report_problems(study_plan, summary, display)
+
+
+def _time_arms(session: "Session", display: "Display") -> bool:
+    """Time the arms side by side. Return whether the user interrupted it."""
+    try:
+        problem = session.time_arms()
+    except KeyboardInterrupt:
+        display.say("the arms are not timed completely; `ablab run` goes on with it")
+        return True
+    if problem:
+        display.say(f"the arms could not be timed: {problem}")
+    return False
 
 
 def _foretell(study_plan: "Planned", home: "Home", display: "Lines") -> None:

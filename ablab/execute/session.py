@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -13,6 +14,7 @@ from ablab.execute.driver import Driver
 from ablab.execute.executors.base import Executor
 from ablab.execute.request import Planned, Request, planned
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
+from ablab.execute.timing.stage import TimingStage
 from ablab.execute.worker_context import WorkerContext
 from ablab.files import require_writable
 from ablab.plan.content import study_content
@@ -23,6 +25,7 @@ from ablab.records.run_record import Record
 from ablab.records.study_content import VERSION, TrackerState
 from ablab.records.study_record import Execution, StudyRecord
 from ablab.spec.addresses import redacted
+from ablab.text.numbers import duration
 from ablab.tracking.mlflow.tracker import MlflowTracker
 from ablab.tracking.optuna.tracker import OptunaTracker
 from ablab.tracking.trackers import Trackers
@@ -95,13 +98,7 @@ class Session:
         self._expected = plan.expected.runs + plan.expected.trials
         source.changed = self._replanned
         self.write()
-        layout, _ = self.planned.layout()
-        context = WorkerContext(
-            self.home.root.resolve(),
-            tuple(folder.resolve() for folder in self.planned.request.plugins),
-            layout,
-            compile=self.planned.study.hardware.compile,
-        )
+        context = self._context()
         retry_policy = RetryPolicy(self.planned.study.retries, self.planned.study.stall_seconds)
         executor = make_executor(context)
         driver = Driver(self.home.root, executor, self.trackers, self.display, retry_policy)
@@ -114,6 +111,43 @@ class Session:
             self.write()  # another driver that knew less may have written meanwhile
         self.record.executed(self._execution(executor.slots, summary))
         return summary
+
+    def time_arms(self) -> str:
+        """Time the arms side by side, if that is due. Return what went wrong; empty if nothing did.
+
+        Runs that several processes share are not timed.
+
+        Raises:
+            KeyboardInterrupt: the rounds so far are recorded.
+
+        """
+        context = self._context()
+        if context.layout.processes > 1 or not self.planned.source.done:
+            return ""
+        devices = self.planned.study.hardware.shares()
+        device = devices[0] if devices else None
+        stage = TimingStage(self.record, self.planned.plan, replace(context, device=device))
+        if not stage.due:
+            return ""
+        self.display.say(
+            f"timing {len(stage.specs)} arm(s) side by side: about {duration(stage.seconds)}, "
+            "longer if other processes are busy"
+        )
+        begin = time.time()
+        try:
+            return stage.run()
+        finally:
+            now = time.time()
+            self.record.executed(Execution(now, now - begin, 1, busy_seconds=0.0, trained=0))
+
+    def _context(self) -> WorkerContext:
+        layout, _ = self.planned.layout()
+        return WorkerContext(
+            self.home.root.resolve(),
+            tuple(folder.resolve() for folder in self.planned.request.plugins),
+            layout,
+            compile=self.planned.study.hardware.compile,
+        )
 
     def write(self) -> None:
         """Write the study's record, and the costs that were counted for it."""

@@ -134,6 +134,19 @@ def initialise(context: WorkerContext, stop: StopSignal) -> None:
         )
 
 
+def current_worker() -> Worker:
+    """Return the worker of this process.
+
+    Raises:
+        UserError: if it could not be set up.
+
+    """
+    (state,) = _process_state
+    if isinstance(state, Worker):
+        return state
+    raise UserError(state.reason)
+
+
 def work(spec: RunSpec) -> AttemptOutcome:
     """Train `spec` in this worker process."""
     (state,) = _process_state

@@ -9,6 +9,7 @@ from ablab.records.home import Home, edition
 from ablab.records.run_files import append_row, read_rows
 from ablab.records.study_content import StudyContent, TrackerState
 from ablab.records.study_reader import keys_of, read_content, tracker_state_of
+from ablab.records.timings import TimingLog
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class StudyRecord:
         self.home, self.name, self.revision = home, name, revision
         self.path = home.root / "studies" / name / f"{revision}.json"
         self._executions = self.path.with_suffix(".executions")
+        self.timings = TimingLog(self.path.with_suffix(".timings"))
         self.reports = home.root / "reports" / name
         self.edition = edition(name, revision)
 

@@ -26,10 +26,6 @@ def footnotes(summary: StudySummary) -> list[str]:
             f"{100 * time.measuring:.0f} % measuring memory and decoding, "
             f"{100 * time.other:.0f} % other"
         )
-    if any(_timed(part) for part in summary.parts):
-        lines.append(
-            "timings include load from other processes, which their intervals treat as random"
-        )
     return [*lines, *(f"device: {device}" for device in summary.progress.devices)]
 
 
@@ -65,7 +61,3 @@ def _document_error(part: PartSummary) -> list[str]:
         f"document error of an effect: {bound}±{largest:.2g} {part.metric}, one standard error "
         f"over {documents} held-out documents; the intervals do not include it"
     ]
-
-
-def _timed(part: PartSummary) -> bool:
-    return any(interval for effect in part.effects for interval in effect.cost_intervals.values())

@@ -75,7 +75,7 @@ class TrainedDecoder(L.LightningModule):
         if self._rehearsing:
             optimizer.zero_grad()
             return loss
-        self._clip(optimizer.optimizer)
+        self.clip(optimizer.optimizer)
         optimizer.step()
         return self.parallel.sum(loss)
 
@@ -157,7 +157,8 @@ class TrainedDecoder(L.LightningModule):
             raise MemoryShort(self.micro_batch)
         torch.cuda.empty_cache()
 
-    def _clip(self, optimizer: Optimizer) -> None:
+    def clip(self, optimizer: Optimizer) -> None:
+        """Clip the norm of the gradients as the recipe says."""
         if not self.recipe.clip:
             return
         if self.parts is None:

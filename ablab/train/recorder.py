@@ -235,6 +235,6 @@ class Recorder(L.Callback):
 
 def _memory() -> int:
     """Return the peak memory of the CUDA device in bytes. Elsewhere memory is measured at the end
-    (see `ablab.train.costs`).
+    (see `ablab.train.costs.memory`).
     """
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0

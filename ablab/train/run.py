@@ -17,7 +17,8 @@ from ablab.arch.decoder.build import build_model, seed_of
 from ablab.data.batches import Sequences
 from ablab.errors import UserError
 from ablab.files import write_atomically
-from ablab.train.costs import decoding, decoding_on_parts, training_peak
+from ablab.train.costs.decoding import decoding, decoding_on_parts
+from ablab.train.costs.memory import training_peak
 from ablab.train.divergence import ended_above_start
 from ablab.train.job import Job, Outcome
 from ablab.train.lightning_plugins import AtomicCheckpointIO, ProcessGroupEnvironment

@@ -1,6 +1,6 @@
 """Arms of equal value in records made by hand: their runs are the same runs, and count once."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from ablab.analysis.across.ladder import PartResult
 from ablab.analysis.costs import Costs
 from ablab.analysis.effects import Findings, findings
 from ablab.analysis.result_table import ResultTable
+from ablab.analysis.timings import Timings
 from ablab.plan.equal_arms import first_by_runs, first_by_value, merged
 from ablab.records.study_content import PartContent, RunEntry
 from ablab.report.costs import cost_phrases
@@ -29,6 +30,8 @@ class Trained:
     results: dict[str, RunResult]
     shared: tuple[RunEntry, ...] = ()
     """Runs with one recipe for all arms."""
+    timings: Timings = field(default_factory=Timings)
+    """The times of the arms."""
 
     def table(self, runs: tuple[RunEntry, ...] | None = None) -> ResultTable:
         """Return the results of the part's runs, or of `runs`."""
@@ -45,7 +48,7 @@ class Trained:
     @property
     def costs(self) -> Costs:
         """The costs of its arms."""
-        return Costs.of(self.part, self.table())
+        return Costs.of(self.part, self.table(), self.timings)
 
     def change(self, **fields):
         """Give the part other values."""
@@ -89,7 +92,7 @@ def train(values, twins=None, margin=1e-9):
     return Trained(part, results)
 
 
-def result(value, speed=100.0, decode=50.0, diverged=False):
+def result(value, diverged=False):
     return RunResult(
         diverged=diverged,
         steps=10,
@@ -103,10 +106,10 @@ def result(value, speed=100.0, decode=50.0, diverged=False):
             flops=200.0,
             seconds=1.0,
             validation_seconds=0.0,
-            tokens_per_second=speed,
+            tokens_per_second=100.0,
             parameters=5,
             peak_memory_bytes=1e6,
-            decode_tokens_per_second=decode,
+            decode_tokens_per_second=50.0,
             kv_cache_bytes=8,
         ),
     )
@@ -253,9 +256,9 @@ def test_verdicts_of_one_recipe_and_of_each_arms_own_are_of_the_same_seeds():
 def test_costs_of_equal_arms_count_once():
     speeds = {"a": (100.0, 104.0, 99.0), "b": (90.0, 97.0, 88.0)}
     trained = train({arm: np.ones(3) for arm in "ab"}, {"twin": "a", "third": "b"})
-    for arm, own in speeds.items():
-        for s, speed in enumerate(own):
-            trained.results[f"{arm}/{s}"] = result(1.0, speed)
+    first = {"a": "a", "twin": "a", "b": "b", "third": "b"}
+    times = {(arm, r): 1 / v for arm in first for r, v in enumerate(speeds[first[arm]])}
+    trained.timings = Timings({"seconds_per_token": times}, first)
     costs = trained.costs
     b, twin, third = (
         costs.ratios(contrast)["seconds_per_token"] for contrast in trained.part.contrasts
@@ -267,8 +270,6 @@ def test_costs_of_equal_arms_count_once():
     assert (twin.value, twin.low, twin.high) == (1.0, 1.0, 1.0)
     assert cost_phrases({"seconds_per_token": twin}) == "no difference in cost found"
     assert costs.of_arm("twin") == costs.of_arm("a")
-    for s, speed in enumerate(speeds["a"]):
-        trained.results[f"a/{s}"] = result(1.0, speed, decode=None)
     unknown = trained.costs.ratios(trained.part.contrasts[1])["decode_tokens_per_second"]
     assert unknown.value is None
 

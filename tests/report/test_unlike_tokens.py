@@ -63,7 +63,7 @@ def test_costs_per_token_are_compared_between_like_tokens_alone(mixed):
         " Parameters +20 %, costs per token not compared: tokens differ."
     )
     assert between.cost_reasons == {}
-    assert between.costs["seconds_per_token"] == pytest.approx(1.0)
+    assert between.costs["flops_per_token"] == pytest.approx(1.0)
     assert (
         "costs per token are not compared between unlike tokenizers: tokens differ"
         in summarise(mixed).parts[0].notes

@@ -16,7 +16,8 @@ from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.modules.context import KVCache
 from ablab.arch.recipe import Recipe
 from ablab.data.batches import Batches
-from ablab.train.costs import LiveBytes, decoding, training_peak
+from ablab.train.costs.decoding import decoding
+from ablab.train.costs.memory import LiveBytes, training_peak
 from ablab.train.job import Job
 from ablab.train.recorder import SILENT
 from ablab.train.run import train

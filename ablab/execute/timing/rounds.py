@@ -1,0 +1,134 @@
+"""Times the arms of a study in rounds, in a process of its own."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ablab.arch.composition.registry import Registry
+from ablab.data.batches import Batches
+from ablab.plan.run_key import rebuild
+from ablab.records.run_spec import RunSpec
+from ablab.records.timings import ArmTime, TimingLog, TimingRound
+from ablab.train.costs.arm_timer import ArmTimer, ArmTimes
+from ablab.train.costs.other_load import OtherLoad
+from ablab.train.machine import cores, machine_here
+
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class TimingRequest:
+    """What is timed, and how long it may take."""
+
+    specs: Mapping[str, RunSpec]
+    """A run of each arm, by `timing_id`."""
+    log: Path
+    """File that the rounds are added to."""
+    tokens: Path
+    """Folder of token stores."""
+    rounds: int
+    """Number of quiet rounds that are wanted."""
+    turn_seconds: float
+    """Approximate time of an arm's turn."""
+    patience_seconds: float
+    """Time to wait, in all, for other processes to end."""
+    compile: bool = False
+    """Whether blocks are compiled, as in the runs."""
+
+
+class Timer(Protocol):
+    """Times one arm; see `ablab.train.costs.arm_timer.ArmTimer`."""
+
+    def take_turn(self, seconds: float, /) -> ArmTimes:
+        """Time the arm for about `seconds`."""
+        ...
+
+
+class Load(Protocol):
+    """Measures other load; see `ablab.train.costs.other_load.OtherLoad`."""
+
+    def sample(self) -> float | None:
+        """Return how many cores other processes kept busy since the last sample."""
+        ...
+
+
+def time_arms(request: TimingRequest, registry: Registry, stop: Callable[[], bool]) -> None:
+    """Time the arms until `request.rounds` quiet rounds are recorded, or twice as many in all."""
+    import torch
+
+    timers = {name: _timer(spec, request, registry) for name, spec in request.specs.items()}
+    for timer in timers.values():
+        timer.take_turn(0.0)  # compiles, and shows that every arm can be timed
+    conditions = f"{machine_here()}, torch {torch.__version__}"
+    run_rounds(request, timers, OtherLoad(), conditions, stop)
+
+
+def run_rounds(
+    request: TimingRequest,
+    timers: Mapping[str, Timer],
+    load: Load,
+    conditions: str,
+    stop: Callable[[], bool],
+) -> None:
+    """Record rounds of turns, in an order that is drawn anew for each round.
+
+    A round during which other processes were busy is recorded as well, and repeated, up to twice
+    the number of rounds in all. Between rounds, `request.patience_seconds` are spent in all on
+    waiting for other processes to end. Rounds that were recorded earlier count.
+    """
+    log = TimingLog(request.log)
+    earlier = [r for r in log.rounds(set(timers)) if r.conditions == conditions]
+    quiet = sum(r.quiet for r in earlier)
+    number = len(earlier)
+    last = number + 2 * request.rounds
+    patience = request.patience_seconds
+    while quiet < request.rounds and number < last:
+        patience -= _wait_for_quiet(load, patience, stop)
+        order = sorted(timers)
+        random.Random(f"{conditions}/{number}").shuffle(order)
+        times: dict[str, ArmTime] = {}
+        for name in order:
+            if stop():
+                return
+            times[name] = ArmTime(**asdict(timers[name].take_turn(request.turn_seconds)))
+        number += 1
+        timing_round = TimingRound(number, conditions, cores(), load.sample(), times)
+        log.append(timing_round)
+        quiet += timing_round.quiet
+
+
+def is_quiet() -> bool:
+    """Return whether other processes leave the machine alone at this moment."""
+    load = OtherLoad()
+    time.sleep(_POLL_SECONDS)
+    return _quiet(load.sample())
+
+
+def _quiet(other_load: float | None) -> bool:
+    return TimingRound(0, "", cores(), other_load, {}).quiet
+
+
+def _wait_for_quiet(load: Load, patience: float, stop: Callable[[], bool]) -> float:
+    """Wait until other processes are quiet, at most `patience` seconds. Return the time it took."""
+    begin = time.monotonic()
+    while not stop() and time.monotonic() - begin < patience:
+        if _quiet(load.sample()):
+            break
+        time.sleep(_POLL_SECONDS)
+    return time.monotonic() - begin
+
+
+def _timer(spec: RunSpec, request: TimingRequest, registry: Registry) -> ArmTimer:
+    from ablab.data.store import open_store
+
+    batches = spec.batches
+    return ArmTimer(
+        rebuild(spec, registry),
+        open_store(request.tokens / spec.data),
+        batches.largest if isinstance(batches, Batches) else batches.batch,
+        seed=spec.seed,
+        compile=request.compile,
+    )

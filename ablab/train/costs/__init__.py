@@ -1,0 +1,1 @@
+"""Costs of training and using a model: memory, decoding and time."""
