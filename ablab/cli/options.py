@@ -33,3 +33,6 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Overrides of the file: seeds=5 recipe.lr=1e-3"),
 ]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes. Default: one per GPU, or per CPU core.")
+]

@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from ablab.cli.options import HomeDir, Json, Overrides, Plugins, Profile, StudyFile
+import typer
+
+from ablab.cli.options import HomeDir, Json, Overrides, Plugins, Profile, StudyFile, Workers
 from ablab.cli.studies import request_of
+from ablab.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,20 +19,37 @@ if TYPE_CHECKING:
     from ablab.plan.plan import Arm, Plan, StudyPlan
 
 
+Pilot = Annotated[
+    bool,
+    typer.Option(
+        "--pilot",
+        help="Train a few runs at neighbouring learning rates and budgets, and propose settings.",
+    ),
+]
+
+
 def plan(
     file: StudyFile,
     overrides: Overrides = None,
     profile: Profile = None,
+    pilot: Pilot = False,
+    workers: Workers = None,
     as_json: Json = False,
     home: HomeDir = None,
     plugins: Plugins = None,
 ) -> None:
-    """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing."""
+    """List a study's arms, runs and cost, and which runs are done. Trains and creates nothing,
+    unless --pilot is given.
+    """
     from ablab.analysis.forecast.power import power_forecasts
     from ablab.execute.earlier_looks import refusal, unplanned_look
     from ablab.execute.session import planned
     from ablab.records.home import make_home
 
+    if pilot and as_json:
+        raise UserError("--pilot prints text: leave out --json")
+    if workers is not None and not pilot:
+        raise UserError("--workers goes with --pilot: without it, nothing is trained")
     home_folder = make_home(home)
     study_plan = planned(request_of(file, profile, overrides, plugins), home_folder.root)
     forecasts = power_forecasts(home_folder, study_plan.request.name, study_plan.plan)
@@ -41,6 +61,10 @@ def plan(
         print(json.dumps({**content, "notes": [*content["notes"], *notes]}, indent=1))
     else:
         _print_plan(study_plan, settled, forecasts, notes)
+    if pilot:
+        from ablab.cli.pilot import run_pilot
+
+        run_pilot(study_plan, home_folder, workers)
 
 
 def _content(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablab.cli.options import HomeDir, Overrides, Plugins, Profile, StudyFile
+from ablab.cli.options import HomeDir, Overrides, Plugins, Profile, StudyFile, Workers
 from ablab.cli.studies import request_of
 from ablab.errors import RunFailed
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from ablab.plan.plan import Expected
     from ablab.records.home import Home
 
-Workers = Annotated[
-    int | None, typer.Option(min=1, help="Worker processes. Default: one per GPU, or per CPU core.")
-]
 Accelerator = Annotated[
     str | None, typer.Option(help="auto, cpu or cuda. Default: the study's `hardware`.")
 ]

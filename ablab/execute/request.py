@@ -27,11 +27,14 @@ class Request:
     """Settings that override the file's, as `KEY=VALUE`."""
     plugins: tuple[Path, ...]
     """Folders of loose plugins."""
+    variant: str = ""
+    """Name of a study that is derived from the file's, as a pilot; empty for its own."""
 
     @property
     def name(self) -> str:
         """Name of the study in a home."""
-        return label(self.file.stem, self.profile)
+        kinds = [kind for kind in (self.profile, self.variant) if kind]
+        return label(self.file.stem, "-".join(kinds) or None)
 
     @property
     def command(self) -> str:

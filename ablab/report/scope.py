@@ -46,6 +46,25 @@ def scope(part: PartContent) -> list[str]:
     if study.replicates:
         arms = ", ".join(study.replicates)
         lines.append(f"replicates: {arms} on seeds of their own, compared unpaired")
+    return [*lines, *_reliance_on_time(study)]
+
+
+def _reliance_on_time(study: Study) -> list[str]:
+    """Return what a reader must know where the speed of this machine decides."""
+    lines = []
+    if study.budget is not None and study.budget.seconds is not None:
+        lines.append(
+            "a budget in seconds: how many tokens a run saw depends on this machine and on what "
+            "else it did, so that another machine, and even another run here, may give other "
+            "effects"
+        )
+    if "cost/seconds" in study.objectives:
+        lines.append(
+            "cost/seconds of the runs includes load from other processes, which may have favoured "
+            "some arms"
+        )
+    if study.hardware.processes > 1:
+        lines.append("costs in time: not compared, since several processes share each run")
     return lines
 
 

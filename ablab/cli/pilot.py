@@ -1,0 +1,104 @@
+"""`ablab plan --pilot`: spends a few runs on the noise of a study, and proposes its settings."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from ablab.errors import RunFailed
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ablab.execute.executors.base import Engine
+    from ablab.execute.pilot import PilotRequests
+    from ablab.execute.session import Planned, Request
+    from ablab.records.home import Home
+    from ablab.records.study_record import StudyRecord
+
+
+def run_pilot(study_plan: "Planned", home: "Home", workers: int | None) -> None:
+    """Train the pilot's runs and print what they show, unless the noise is on record."""
+    from rich.console import Console
+
+    from ablab.analysis.forecast.power import power_forecasts
+    from ablab.execute.executors.choose import choose_engine
+    from ablab.execute.pilot import pilot_requests
+
+    console = Console(highlight=False)
+    known = power_forecasts(home, study_plan.request.name, study_plan.plan)
+    if any(known):
+        console.print(
+            "the noise of this study is on record, and the plan above rests on it: no pilot is "
+            "needed",
+            markup=False,
+        )
+        return
+    pilot = pilot_requests(study_plan)
+    rates = ", ".join(f"{rate:.3g}" for rate in pilot.requests)
+    console.print(
+        f"pilot: {pilot.runs} runs of {pilot.arms[0]} and {pilot.arms[1]}, at learning rates "
+        f"{rates} and at half and all of the budget, which cost as much as {pilot.cost:g} runs",
+        markup=False,
+    )
+    engine = choose_engine()
+    records = {
+        rate: _train(request, home, workers, engine, console)
+        for rate, request in pilot.requests.items()
+    }
+    _print_findings(study_plan, pilot, records, console)
+
+
+def _train(
+    request: "Request", home: "Home", workers: int | None, engine: "Engine", console: "Console"
+) -> "StudyRecord":
+    """Train the missing runs at one learning rate."""
+    from ablab.cli.display import make_display
+    from ablab.execute.session import Session, planned
+    from ablab.files import require_writable
+    from ablab.records.driver_lock import hold_driver_lease
+
+    require_writable([home.root])
+    with hold_driver_lease(home, request.name):
+        study_plan = planned(request, home.root)
+        engine.check(study_plan.layout()[0])
+        display = make_display(console, study_plan.study.metric)
+        session = Session(study_plan, home, display)
+        session.reset()
+        missing = session.missing
+        slots = engine.slots(study_plan.study, workers, missing)
+        if missing:
+            display.begin(missing, missing)
+        try:
+            summary = session.run(lambda context: engine.executor(study_plan.study, context, slots))
+        finally:
+            display.close()
+        session.close([], complete=not (summary.signal or summary.failed))
+    if summary.signal is not None:
+        sys.exit(128 + summary.signal)
+    if summary.failed or summary.broken or summary.stopped:
+        raise RunFailed(
+            f"the pilot is not complete: {summary.broken or 'runs failed or were cancelled'}; "
+            f"`ablab status {request.name}` shows them, and the same command goes on"
+        )
+    return session.record
+
+
+def _print_findings(
+    study_plan: "Planned",
+    pilot: "PilotRequests",
+    records: "dict[float, StudyRecord]",
+    console: "Console",
+) -> None:
+    from ablab.analysis.forecast.pilot import pilot_setting, proposals
+    from ablab.report.pilot import pilot_table, proposal_lines, turning_lines
+
+    metric = study_plan.study.metric
+    parts = range(len(next(iter(records.values())).read().parts))
+    settings = [
+        pilot_setting(record, part, rate, pilot.arms)
+        for part in parts
+        for rate, record in records.items()
+    ]
+    console.print(pilot_table(settings, pilot.arms, metric))
+    found = proposals(settings, study_plan.study, study_plan.plan.plans[0])
+    for line in [*proposal_lines(found, metric), *turning_lines(settings)]:
+        console.print(line, markup=False)

@@ -1,0 +1,159 @@
+"""A pilot: which runs it takes, and what it proposes."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ablab.analysis.forecast.pilot import PilotSetting, pilot_setting, pooled, proposals
+from ablab.errors import UserError
+from ablab.execute.pilot import pilot_requests
+from ablab.execute.session import Request, Session, planned
+from ablab.records.home import make_home
+from ablab.report.pilot import proposal_lines, turning_lines
+from ablab.tracking.trackers import Trackers
+from tests.standin import Silent, StandIn
+
+
+@pytest.fixture
+def plan_of(tmp_path, study_text):
+    def plan(*overrides, text=study_text):
+        file = tmp_path / "s.yaml"
+        file.write_text(text)
+        return planned(Request(file, None, overrides, ()), tmp_path / "home")
+
+    return plan
+
+
+def test_a_pilot_takes_two_arms_three_rates_two_budgets_and_seeds_of_its_own(plan_of, tmp_path):
+    study = plan_of("recipe.lr=1e-3", "seeds=[3, 9]")
+    pilot = pilot_requests(study)
+    assert pilot.arms == ("gpt2", "llama")
+    assert (pilot.runs, pilot.cost) == (36, 27)
+    assert list(pilot.requests) == pytest.approx([5e-4, 1e-3, 2e-3])
+    plans = [planned(request, tmp_path / "home") for request in pilot.requests.values()]
+    assert {plan.request.name for plan in plans} == {"s@pilot"}
+    runs = [run for plan in plans for run in plan.plan.runs]
+    assert len({run.key for run in runs}) == 36
+    assert {run.seed for run in runs} == {10, 11, 12}
+    assert {run.batches.steps for run in runs} == {2, 4}
+    assert {run.recipe["lr"] for run in runs} == {5e-4, 1e-3, 2e-3}
+    assert not {run.key for run in runs} & {run.key for run in study.plan.runs}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (("budget=null", "budgets=[{steps: 4}, {steps: 8}]"), "one budget"),
+        (("design={kind: search, changes: [rope], trials: 2, confirm: 1}",), "two arms"),
+    ],
+)
+def test_what_has_no_pilot_is_refused(plan_of, overrides, message):
+    with pytest.raises(UserError, match=message):
+        pilot_requests(plan_of(*overrides))
+
+
+def value_of(spec):
+    """A bowl in the learning rate, with noise that grows with it."""
+    drawn = np.random.default_rng([spec.seed, len(spec.plugins), round(spec.recipe["lr"] * 1e6)])
+    noise = drawn.normal(0, 0.01)
+    return 3.0 + 0.1 * np.log2(spec.recipe["lr"] / 1e-3) ** 2 + 0.01 * len(spec.plugins) + noise
+
+
+def settings_of(plan_of, tmp_path):
+    study = plan_of("recipe.lr=1e-3")
+    pilot = pilot_requests(study)
+    home = make_home(tmp_path / "home")
+    settings = []
+    for rate, request in pilot.requests.items():
+        session = Session(planned(request, home.root), home, Silent())
+        session.trackers = Trackers([])
+        session.run(lambda context: StandIn(home.root, value_of))
+        settings += [pilot_setting(session.record, part, rate, pilot.arms) for part in (0, 1)]
+    return study, settings
+
+
+def test_the_noise_is_that_of_the_differences(plan_of, tmp_path):
+    study, settings = settings_of(plan_of, tmp_path)
+    specs = {
+        (spec.arm, spec.recipe["lr"], spec.seed, spec.batches.steps): spec
+        for request in pilot_requests(study).requests.values()
+        for spec in planned(request, tmp_path / "home").plan.runs
+    }
+    for setting in settings:
+        steps = int(setting.budget["steps"])
+        gpt2, llama = (
+            np.array([value_of(specs[arm, setting.lr, seed, steps]) for seed in (3, 4, 5)])
+            for arm in ("gpt2", "llama")
+        )
+        assert setting.means == pytest.approx((gpt2.mean(), llama.mean()))
+        assert setting.sd == pytest.approx((gpt2 - llama).std(ddof=1) / np.sqrt(2))
+        assert setting.dof == 2
+    noise = pooled([s for s in settings if s.budget["steps"] == 4])
+    assert noise is not None
+    sds = [s.sd for s in settings if s.budget["steps"] == 4]
+    assert noise.sd == pytest.approx(np.sqrt(np.mean(np.square(sds))))
+    low, high = noise.interval
+    assert stats.chi2.cdf(6 * (noise.sd / low) ** 2, 6) == pytest.approx(0.975)
+    assert stats.chi2.cdf(6 * (noise.sd / high) ** 2, 6) == pytest.approx(0.025)
+
+
+def test_the_proposal_takes_the_lowest_loss_and_the_cheapest_budget(plan_of, tmp_path):
+    study, settings = settings_of(plan_of, tmp_path)
+    found = proposals(settings, study.study, study.plan.plans[0])
+    assert [each.setting.lr for each in found] == [1e-3, 1e-3]
+    assert not any(each.edge for each in found)
+    costs = [each.seeds * each.setting.budget["steps"] for each in found]
+    assert costs == sorted(costs)
+    lines = proposal_lines(found, "val/bpb")
+    steps = found[0].setting.budget["steps"]
+    assert lines[-1] == (
+        f"proposed, as the cheapest: budget.steps={steps:.4g} recipe.lr=0.001 "
+        f"seeds={found[0].seeds}"
+    )
+
+
+def test_the_seeds_have_the_power_that_is_promised(plan_of, tmp_path):
+    """By simulation: two one-sided tests of a change without an effect, at the proposed number."""
+    study = plan_of("design={kind: compare}", text=plan_of().request.file.read_text())
+    settings = [
+        PilotSetting("x", {"steps": 4.0}, lr, (3.0 + i * 0.1, 3.1 + i * 0.1), 0.02, 2)
+        for i, lr in enumerate((2e-3, 1e-3))
+    ]
+    (found,) = proposals(settings, study.study, study.plan.plans[0])
+    drawn = np.random.default_rng(0)
+    differences = drawn.normal(0, 0.02 * np.sqrt(2), (4000, found.seeds))
+    errors = differences.std(1, ddof=1) / np.sqrt(found.seeds)
+    bound = found.margin - stats.t.ppf(0.95, found.seeds - 1) * errors
+    power = np.mean(np.abs(differences.mean(1)) < bound)
+    assert 0.78 < power < 0.95
+
+
+def test_a_sign_that_turns_is_said():
+    def setting(effect):
+        return PilotSetting("x", {"steps": 4.0}, 1e-3, (3.0, 3.0 + effect), 0.01, 2)
+
+    assert turning_lines([setting(0.1), setting(0.2)]) == []
+    assert turning_lines([setting(0.1), setting(-0.005)]) == []
+    assert turning_lines([setting(0.1), setting(-0.1)])
+
+
+def test_nothing_is_proposed_where_all_diverged():
+    lost = PilotSetting("x", {"steps": 4.0}, 1e-3, (None, None), None, 0)
+    assert pooled([lost]) is None
+    assert proposal_lines([], "val/bpb") == [
+        "no proposal: a run diverged at every setting; try lower learning rates"
+    ]
+
+
+@pytest.mark.slow
+def test_the_command_trains_the_pilot_once(ablab, tmp_path, study_text):
+    file = tmp_path / "s.yaml"
+    file.write_text(study_text)
+    first = ablab("plan", file, "--pilot")
+    assert first.returncode == 0, first.stderr
+    assert "pilot: 36 runs of gpt2 and llama" in first.stdout
+    assert "run-to-run sd" in first.stdout
+    again = ablab("plan", file, "--pilot")
+    assert "[1/" not in again.stdout
+    assert again.stdout.partition("neighbouring")[2] == first.stdout.partition("neighbouring")[2]
+    assert ablab("plan", file, "--workers", 2).returncode == 2
