@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from ablab.analysis.costs import TIMED
 from ablab.analysis.summarise import summarise
 from ablab.arch.composition.registry import load_registry
 from ablab.cli.manage import studies
@@ -56,16 +57,18 @@ def test_its_report_has_the_figures_of_the_report_written_then(record):
         assert part[key] == then[key], key
     assert [arm["values"] for arm in part["arms"]] == [arm["values"] for arm in then["arms"]]
     for arm, before in zip(part["arms"], then["arms"], strict=True):
+        # Times were read off the runs then, and come from rounds of turns now.
+        assert all(arm["cost"].pop(name) is None for name in TIMED)
+        assert all(before["cost"].pop(name) > 0 for name in TIMED)
         assert {key: arm[key] for key in before} == before
     for effect, before in zip(part["effects"], then["effects"], strict=True):
         # Two seeds had a verdict then, and give estimates now.
         assert (before.pop("verdict"), effect.pop("verdict")) == ("undecided", None)
         assert (before.pop("seeds_needed") is None, effect.pop("seeds_needed")) == (False, None)
-        # Ratios had one error term for all arms then, and have their own now.
-        assert (before.pop("cost_intervals") is None, effect.pop("cost_intervals") is None) == (
-            False,
-            False,
-        )
+        assert before.pop("cost_intervals").keys() == set(TIMED)
+        assert effect.pop("cost_intervals") == dict.fromkeys(TIMED)
+        assert all(effect["costs"].pop(name) is None for name in TIMED)
+        assert all(before["costs"].pop(name) > 0 for name in TIMED)
         assert effect.pop("costs") == pytest.approx(before.pop("costs"))
         figures = {key for key, value in before.items() if isinstance(value, float)}
         assert {key: effect[key] for key in before.keys() - figures} == {
