@@ -14,7 +14,6 @@ from ablab.execute.driver import Driver
 from ablab.execute.executors.base import Executor
 from ablab.execute.request import Planned, Request, planned
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
-from ablab.execute.timing.stage import TimingStage
 from ablab.execute.worker_context import WorkerContext
 from ablab.files import require_writable
 from ablab.plan.content import study_content
@@ -121,6 +120,8 @@ class Session:
             KeyboardInterrupt: the rounds so far are recorded.
 
         """
+        from ablab.execute.timing.stage import TimingStage  # imports Lightning
+
         context = self._context()
         if context.layout.processes > 1 or not self.planned.source.done:
             return ""
