@@ -12,9 +12,11 @@ from ablab.execute.session import Request, planned
 from ablab.execute.timing.stage import TimingStage, timed_specs
 from ablab.execute.worker_context import WorkerContext
 from ablab.records.home import Home, make_home
+from ablab.records.run_record import Record
 from ablab.records.study_record import Execution, StudyRecord, revisions
 from ablab.records.timings import TimingLog, timing_id
 from ablab.train.costs.arm_timer import ArmTimer
+from tests.standin import result
 
 DIMS = {"layers": 1, "width": 16, "heads": 2, "context": 16}
 
@@ -65,6 +67,13 @@ def test_a_study_is_timed_for_a_twentieth_of_its_time(tmp_path, study_text):
     assert longer.seconds == pytest.approx(20.0)
     assert longer.request.rounds == 12
     assert stage(1e7).request.turn_seconds == 0.4
+    # Runs of one step of 10 seconds each: a turn takes five such steps at least.
+    for run in plan.runs:
+        Record(record.home.root, run.key).create(run)
+        outcome = result(3.0, seconds=10.0, decode_tokens_per_second=1e9)
+        Record(record.home.root, run.key).finish(replace(outcome, steps=1))
+    slow = stage(0.0)
+    assert slow.seconds == pytest.approx(4 * len(slow.specs) * 5 * 10.0)
 
 
 @pytest.mark.parametrize("expression", ["gpt2", "llama + mqa", "gpt2 + dropout(p=0.1)"])

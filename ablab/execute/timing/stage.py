@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from pathlib import Path
 
 from pebble import ProcessPool
 
@@ -10,9 +11,12 @@ from ablab.execute.timing.rounds import TimingRequest, is_quiet, time_arms
 from ablab.execute.worker import current_worker, initialise
 from ablab.execute.worker_context import WorkerContext
 from ablab.plan.plan import StudyPlan
+from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.study_record import StudyRecord
 from ablab.records.timings import timing_id
+from ablab.train.costs.arm_timer import MIN_STEPS
+from ablab.train.costs.decoding import MIN_DECODED
 
 _ROUNDS = 12
 _MIN_ROUNDS = 4
@@ -36,7 +40,9 @@ class TimingStage:
         busy = sum(execution.busy_seconds for execution in record.executions)
         seconds = min(_SHARE * busy, _MAX_SECONDS)
         arms = max(len(self.specs), 1)
-        rounds = min(_ROUNDS, max(_MIN_ROUNDS, int(seconds / (arms * _TURN_SECONDS))))
+        self._least = sum(_least_seconds(context.home, run) for run in self.specs.values())
+        shortest_round = max(self._least, arms * _TURN_SECONDS)
+        rounds = min(_ROUNDS, max(_MIN_ROUNDS, int(seconds / shortest_round)))
         self.request = TimingRequest(
             specs=self.specs,
             log=record.timings.path,
@@ -60,7 +66,8 @@ class TimingStage:
     @property
     def seconds(self) -> float:
         """About how long it takes on a quiet machine."""
-        return self.request.rounds * len(self.specs) * self.request.turn_seconds
+        turns = len(self.specs) * self.request.turn_seconds
+        return self.request.rounds * max(turns, self._least)
 
     def run(self) -> str:
         """Time the arms. Return what went wrong; empty if nothing did.
@@ -97,6 +104,18 @@ def timed_specs(plan: StudyPlan) -> Mapping[str, RunSpec]:
         for run in first.values():
             specs.setdefault(timing_id(run), run)
     return specs
+
+
+def _least_seconds(home: Path, run: RunSpec) -> float:
+    """Return about how long the shortest turn of an arm takes, from the result of one of its
+    runs.
+    """
+    result = Record(home, run.key).result
+    if result is None or not result.steps:
+        return 0.0
+    decoded = result.cost.decode_tokens_per_second
+    decoding = MIN_DECODED / decoded if decoded else 0.0
+    return MIN_STEPS * result.cost.seconds / result.steps + decoding
 
 
 def _work(request: TimingRequest) -> None:

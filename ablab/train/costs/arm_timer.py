@@ -21,8 +21,10 @@ from ablab.train.module import TrainedDecoder
 from ablab.train.numerics import resolve_precision
 
 _DECODING_SHARE = 0.4  # of a turn
-_MIN_STEPS = 3
+_TIMED_STEPS = 3  # at least
 _WARM_UP_STEPS = 2  # they bring weights and optimizer state back into the caches
+MIN_STEPS = _WARM_UP_STEPS + _TIMED_STEPS
+"""Training steps of the shortest turn."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class ArmTimer:
             self._fitting_step(optimizer, batch)
         times: list[float] = []
         begin = perf_counter()
-        while len(times) < _MIN_STEPS or perf_counter() - begin < seconds:
+        while len(times) < _TIMED_STEPS or perf_counter() - begin < seconds:
             synchronise()
             start = perf_counter()
             self._step(optimizer, batch)

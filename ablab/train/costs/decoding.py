@@ -17,6 +17,8 @@ _SPAN = 8  # tokens in a timed span
 _MIN_SPANS = 3
 _MAX_SPANS = 12
 _SECONDS = 0.25  # after which no further span is timed
+MIN_DECODED = (1 + _MIN_SPANS) * _SPAN
+"""Tokens that the shortest measurement of the speed decodes, at most."""
 _BYTES = {"fp64": 8, "fp32": 4, "bf16": 2}
 
 
