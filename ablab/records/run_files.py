@@ -1,13 +1,13 @@
 """Files of a run's record that several processes read and write while the run is under way."""
 
-import json
 import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ablab.files import read_json, write_atomically, write_json
+from ablab.files import read_json, write_json
+from ablab.json_lines import append_row, read_rows, write_rows
 from ablab.records.run_state import RunState
 
 StopKind = Literal["cancelled", "pruned"]
@@ -84,7 +84,7 @@ class MetricsLog:
         self._path = path
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return all rows. A line that was cut off by a kill is left out."""
+        """Return all rows. Lines that were cut off or damaged are left out."""
         return read_rows(self._path)
 
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -93,9 +93,7 @@ class MetricsLog:
 
     def truncate(self, last_step: int) -> None:
         """Drop the rows after `last_step`: a run that resumes measures them again."""
-        rows = [row for row in self.rows() if row["step"] <= last_step]
-        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
-        write_atomically(self._path, lambda file: file.write(content))
+        write_rows(self._path, [row for row in self.rows() if row["step"] <= last_step])
 
 
 class AttemptLog:
@@ -123,20 +121,3 @@ def read_unsynced(path: Path) -> dict[str, Any]:
     except ValueError:  # neither JSON nor text
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def append_row(path: Path, row: Mapping[str, Any]) -> None:
-    """Append a row to a file of JSON lines, to which others may append at the same time."""
-    # The folder is made again: it may have been removed meanwhile.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the complete lines of a file of JSON lines; none if there is no file."""
-    try:
-        lines = path.read_text().splitlines(keepends=True)
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in lines if line.endswith("\n")]

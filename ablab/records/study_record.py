@@ -1,12 +1,12 @@
 """The records of the studies in a home: a file for each revision."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ablab.errors import UserError
 from ablab.files import read_json, write_json
+from ablab.json_lines import append_row, read_rows
 from ablab.records.home import Home, edition
-from ablab.records.run_files import append_row, read_rows
 from ablab.records.study_content import StudyContent, TrackerState
 from ablab.records.study_reader import keys_of, read_content, tracker_state_of
 from ablab.records.timings import TimingLog
@@ -88,7 +88,9 @@ class StudyRecord:
     @property
     def executions(self) -> list[Execution]:
         """The executions so far, oldest first."""
-        return [Execution(**{"time": 0.0, **row}) for row in read_rows(self._executions)]
+        names = {field.name for field in fields(Execution)}
+        rows = [{"time": 0.0, **row} for row in read_rows(self._executions)]
+        return [Execution(**row) for row in rows if row.keys() == names]
 
     @property
     def last_used(self) -> float:

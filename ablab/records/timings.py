@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ablab.data.batches import Batches
-from ablab.records.run_files import append_row, read_rows
+from ablab.json_lines import append_row, read_rows
 from ablab.records.run_spec import RunSpec
 
 # Options that say how fast weights change, not how long a step takes.

@@ -102,7 +102,7 @@ def expected_history(
         (name, row["step"], value)
         for row in rows
         for name, value in row.items()
-        if name not in ("step", "time")
+        if name not in ("step", "time", "crc")
     ]
     by_step = {(name, step) for name, step, _ in points}
     points += [
