@@ -12,13 +12,14 @@ import multiprocessing
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import torch
 
+from ablab.analysis.timings import usable
 from ablab.arch.composition.compose import Composite
 from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import load_registry
@@ -67,21 +68,20 @@ def timer_of(store: TokenStore) -> ArmTimer:
     return ArmTimer(Composite(arch=arch, recipe=Recipe()), store, batch=2, seed=1, compile=False)
 
 
-def comparison(timers: dict[str, ArmTimer], rounds: int, folder: Path) -> list[TimingRound]:
-    """Return the rounds of one comparison."""
+def comparison(timers: dict[str, ArmTimer], rounds: int, folder: Path) -> Sequence[TimingRound]:
+    """Return the rounds of one comparison that a report uses."""
     log = TimingLog(folder / f"{time.monotonic_ns()}.timings")
-    request = TimingRequest(
-        {}, log.path, folder, rounds=rounds, turn_seconds=0.05, patience_seconds=0.0
-    )
+    runs = {"a0": "a", "b0": "b"}
+    request = TimingRequest({}, runs, log.path, folder, rounds, 0.05, patience_seconds=0.0)
     run_rounds(request, timers, OtherLoad(), log.path.name, lambda: False)
-    return log.rounds()
+    return usable(log.rounds())
 
 
-def ratio_of(rounds: list[TimingRound], cost: str) -> Ratio:
+def ratio_of(rounds: Sequence[TimingRound], cost: str) -> Ratio:
     """Return the second arm's cost divided by the first's."""
     cells = {
-        (arm, timed.number): getattr(times, cost)
-        for timed in rounds
+        (arm, number): getattr(times, cost)
+        for number, timed in enumerate(rounds)
         for arm, times in timed.times.items()
     }
     return measured_ratio(log_table(cells), {"b": 1.0, "a": -1.0})

@@ -61,7 +61,7 @@ def _workers(executions: Sequence[Execution]) -> int | None:
 
 def _part(record: StudyRecord, part: PartContent, table: ResultTable) -> PartSummary:
     home = record.home.root
-    costs = Costs.of(part, table, timings_of(home, part, record.timings))
+    costs = Costs.of(part, table, timings_of(part, record.timings))
     one_recipe = None
     if part.shared:
         one_recipe = ResultTable.of(part, table.results, part.shared.runs)

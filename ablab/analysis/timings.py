@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ablab.plan.equal_arms import first_by_value
-from ablab.records.run_record import Record
 from ablab.records.study_content import PartContent
-from ablab.records.timings import TimingLog, TimingRound, timing_id
+from ablab.records.timings import TimingLog, TimingRound
 from ablab.stats.two_way import Cells
 
 _MIN_ROUNDS = 4
@@ -48,44 +46,39 @@ class Timings:
         return lines
 
 
-def timings_of(home: Path, part: PartContent, log: TimingLog) -> Timings:
-    """Return the costs in time of the arms of a part. `home` is the folder of records."""
-    ids = _timing_ids(home, part)
-    rounds = log.rounds(set(ids.values())) if ids else []
-    used = _quiet(rounds)
+def timings_of(part: PartContent, log: TimingLog) -> Timings:
+    """Return the costs in time of the arms of a part."""
+    keys: dict[str, str] = {}  # of the first run of each arm
+    for run in part.runs:
+        keys.setdefault(run.arm, run.key)
+    used = usable(log.rounds(runs=keys.values())) if keys else []
     if not used:
         return Timings()
+    last = used[-1]
+    digests = {arm: last.runs[key] for arm, key in keys.items()}
     cells: dict[str, dict[tuple[str, int], float]] = {name: {} for name in _COSTS}
-    for timing_round in used:
-        for arm, timing in ids.items():
+    for number, timing_round in enumerate(used, 1):
+        for arm, digest in digests.items():
             for name in _COSTS:
-                value = getattr(timing_round.times[timing], name)
+                value = getattr(timing_round.times[digest], name)
                 if value is not None:
-                    cells[name][arm, timing_round.number] = value
-    loads = [r.other_load or 0.0 for r in used]
-    disturbed = not all(r.quiet for r in used)
+                    cells[name][arm, number] = value
+    loads = [timing_round.other_load or 0.0 for timing_round in used]
+    disturbed = not all(timing_round.quiet for timing_round in used)
     return Timings(
         cells=cells,
-        first=first_by_value(ids),
+        first=first_by_value(digests),
         rounds=len(used),
-        conditions=used[-1].conditions,
+        conditions=last.conditions,
         other_load=sum(loads) / len(loads) if disturbed else None,
-        cores=used[-1].cores,
+        cores=last.cores,
     )
 
 
-def _quiet(rounds: Sequence[TimingRound]) -> Sequence[TimingRound]:
-    """Return the quiet rounds, or all of them if too few are quiet."""
-    quiet = [timing_round for timing_round in rounds if timing_round.quiet]
-    return quiet if len(quiet) >= min(_MIN_ROUNDS, len(rounds)) else rounds
-
-
-def _timing_ids(home: Path, part: PartContent) -> dict[str, str]:
-    """Return the `timing_id` of each arm, by the specification of its first run."""
-    ids: dict[str, str] = {}
-    for run in part.runs:
-        if run.arm not in ids:
-            spec = Record(home, run.key).spec
-            if spec is not None:
-                ids[run.arm] = timing_id(spec)
-    return ids
+def usable(rounds: Sequence[TimingRound]) -> Sequence[TimingRound]:
+    """Return the rounds that count: of those with the digests of the last one, the quiet rounds, or
+    all of them if fewer than four are quiet.
+    """
+    alike = [r for r in rounds if r.runs == rounds[-1].runs]
+    quiet = [timing_round for timing_round in alike if timing_round.quiet]
+    return quiet if len(quiet) >= min(_MIN_ROUNDS, len(alike)) else alike

@@ -142,25 +142,35 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
         display.close()
     if summary.signal is not None and summary.killed:  # a second Ctrl-C: end without a report
         sys.exit(128 + summary.signal)
-    interrupted = summary.signal is not None
-    if not (interrupted or summary.broken or summary.failed or summary.stopped):
-        interrupted = _time_arms(session, display)
-    _conclude(session, console, interrupted=interrupted)
-    if interrupted and summary.signal is None:
-        sys.exit(128 + signal.SIGINT)
+    number = summary.signal
+    if not (number or summary.broken or summary.failed or summary.stopped):
+        number = _time_arms(session, display)
+    _conclude(session, console, interrupted=number is not None)
+    if number is not None and summary.signal is None:
+        sys.exit(128 + number)
     _report_problems(study_plan, summary, display)
 
 
-def _time_arms(session: "Session", display: "Display") -> bool:
-    """Time the arms side by side. Return whether the user interrupted it."""
+def _time_arms(session: "Session", display: "Display") -> int | None:
+    """Time the arms side by side. Return the number of the signal that interrupted it, if any."""
+    received: list[int] = []
+
+    def handle(number: int, frame: Any) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    handlers = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         problem = session.time_arms()
     except KeyboardInterrupt:
         display.say("the arms are not timed completely; `ablab run` goes on with it")
-        return True
+        return received[0]
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     if problem:
         display.say(f"the arms could not be timed: {problem}")
-    return False
+    return None
 
 
 def _foretell(study_plan: "Planned", home: "Home", display: "Lines") -> None:

@@ -127,7 +127,12 @@ class Session:
             return ""
         devices = self.planned.study.hardware.shares()
         device = devices[0] if devices else None
-        stage = TimingStage(self.record, self.planned.plan, replace(context, device=device))
+        context = replace(context, device=device)
+        stall_seconds = self.planned.study.stall_seconds
+        try:
+            stage = TimingStage(self.record, self.planned.plan, context, stall_seconds)
+        except UserError as error:
+            return str(error)
         if not stage.due:
             return ""
         self.display.say(

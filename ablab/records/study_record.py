@@ -35,7 +35,7 @@ class StudyRecord:
         self.home, self.name, self.revision = home, name, revision
         self.path = home.root / "studies" / name / f"{revision}.json"
         self._executions = self.path.with_suffix(".executions")
-        self.timings = TimingLog(self.path.with_suffix(".timings"))
+        self.timings = TimingLog(self.path.with_name("arms.timings"))
         self.reports = home.root / "reports" / name
         self.edition = edition(name, revision)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ablab.analysis.timings import usable
 from ablab.execute.timing import rounds as rounds_module
 from ablab.execute.timing.rounds import TimingRequest, run_rounds
 from ablab.records.timings import ArmTime, TimingLog, TimingRound
@@ -53,7 +54,8 @@ def request_of(tmp_path, monkeypatch):
 
     def make(**changes):
         log = tmp_path / "s" / "r.timings"
-        request = TimingRequest({}, log, tmp_path, 12, turn_seconds=0.25, patience_seconds=0.0)
+        runs = {"a0": "a", "b0": "b"}
+        request = TimingRequest({}, runs, log, tmp_path, 12, 0.25, patience_seconds=0.0)
         return replace(request, **changes)
 
     return make
@@ -65,8 +67,8 @@ def never():
 
 def ratio_of(log, cost="seconds_per_token"):
     cells = {
-        (arm, done.number): getattr(times, cost)
-        for done in TimingLog(log).rounds()
+        (arm, number): getattr(times, cost)
+        for number, done in enumerate(usable(TimingLog(log).rounds()))
         for arm, times in done.times.items()
     }
     return measured_ratio(log_table(cells), {"b": 1.0, "a": -1.0})
@@ -78,7 +80,7 @@ def test_every_arm_takes_one_turn_per_round_in_an_order_drawn_anew(request_of):
     request = request_of()
     run_rounds(request, arms, clock, "here", never)
     rounds = TimingLog(request.log).rounds()
-    assert [done.number for done in rounds] == list(range(1, 13))
+    assert len(rounds) == 12
     assert {len(arm.turns) for arm in arms.values()} == {12}
     orders = {tuple(sorted(arms, key=lambda name: arms[name].turns[r])) for r in range(12)}
     assert len(orders) > 3
@@ -108,7 +110,8 @@ def test_a_disturbed_round_is_recorded_and_repeated(request_of):
     run_rounds(request, arms, clock, "here", never)
     rounds = TimingLog(request.log).rounds()
     assert sum(done.quiet for done in rounds) == 12
-    assert [done.number for done in rounds if not done.quiet] == [5, 6, 7, 8]
+    assert [number for number, done in enumerate(rounds) if not done.quiet] == [4, 5, 6, 7]
+    assert usable(rounds) == [done for done in rounds if done.quiet]
 
 
 def test_a_machine_that_is_always_busy_gets_twice_the_rounds(request_of):
@@ -119,6 +122,7 @@ def test_a_machine_that_is_always_busy_gets_twice_the_rounds(request_of):
     rounds = TimingLog(request.log).rounds()
     assert len(rounds) == 24
     assert not any(done.quiet for done in rounds)
+    assert usable(rounds) == rounds
 
 
 def test_it_waits_for_other_processes_to_end(request_of, monkeypatch):
@@ -144,7 +148,7 @@ def test_an_interrupted_stage_goes_on_with_the_next_round(request_of):
     before = len(TimingLog(request.log).rounds())
     assert before in (4, 5)
     run_rounds(request, arms, clock, "here", never)
-    assert [done.number for done in TimingLog(request.log).rounds()] == list(range(1, 13))
+    assert len(TimingLog(request.log).rounds()) == 12
 
 
 def test_another_machine_begins_anew(request_of):
@@ -153,17 +157,27 @@ def test_another_machine_begins_anew(request_of):
     request = request_of(rounds=3)
     run_rounds(request, arms, clock, "here", never)
     run_rounds(request, arms, clock, "there", never)
-    rounds = TimingLog(request.log).rounds()
-    assert [done.conditions for done in rounds] == ["there"] * 3
+    log = TimingLog(request.log)
+    assert [done.conditions for done in log.rounds()] == ["there"] * 3
+    turns = len(arms["a"].turns)
+    run_rounds(request, arms, clock, "here", never)  # those made here before count again
+    assert len(arms["a"].turns) == turns
+    assert len(log.rounds(conditions="here")) == 3
 
 
 def test_rows_of_another_version_and_of_other_arms_are_left_out(tmp_path):
     log = TimingLog(tmp_path / "r.timings")
-    log.append(TimingRound(1, "here", 2, 0.0, {"a": ArmTime(1.0)}))
+    done = TimingRound("here", 2, 0.0, {"a0": "a"}, {"a": ArmTime(1.0)})
+    log.append(done)
     with log.path.open("a") as file:
         file.write('{"number": 2, "unknown": 1}\n{"number": 3')
-    assert [done.number for done in log.rounds()] == [1]
-    assert log.rounds({"a", "b"}) == []
+    assert log.rounds() == [done]
+    assert log.rounds(runs=["a0"], digests=["a"]) == [done]
+    assert log.rounds(runs=["a0", "b0"]) == []
+    assert log.rounds(digests=["other"]) == []
+    # Of a plugin that has changed since, other runs have other times.
+    log.append(replace(done, runs={"a0": "b"}, times={"b": ArmTime(2.0)}))
+    assert [r.runs for r in usable(log.rounds(runs=["a0"]))] == [{"a0": "b"}]
 
 
 def test_equal_arms_under_a_load_that_comes_and_goes_are_seldom_called_different(request_of):

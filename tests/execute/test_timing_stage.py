@@ -1,5 +1,6 @@
 """The stage that times arms, with real models and a real process."""
 
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,12 @@ import torch
 from ablab.arch.composition.compose import Composite
 from ablab.arch.composition.model import architecture
 from ablab.execute.session import Request, planned
-from ablab.execute.timing.stage import TimingStage, timed_specs
+from ablab.execute.timing.stage import TimingStage, first_runs
 from ablab.execute.worker_context import WorkerContext
+from ablab.plan.timing_digest import timing_digest
 from ablab.records.home import Home, make_home
 from ablab.records.run_record import Record
-from ablab.records.study_record import Execution, StudyRecord, revisions
-from ablab.records.timings import TimingLog, timing_id
+from ablab.records.study_record import StudyRecord, revisions
 from ablab.train.costs.arm_timer import ArmTimer
 from tests.standin import result
 
@@ -27,53 +28,78 @@ def plan_of(tmp_path, text, *overrides):
     return planned(Request(file, None, overrides, ()), tmp_path / "home").plan
 
 
-def test_an_arm_is_timed_once_whatever_its_seeds_rates_and_budgets(tmp_path, study_text):
+def test_an_arm_is_timed_once_whatever_its_seeds_rates_and_budgets(tmp_path, study_text, registry):
     plan = plan_of(tmp_path, study_text)
-    arms = len({run.arm for run in plan.runs})
-    specs = timed_specs(plan)
-    assert len(specs) == arms
+    runs = first_runs(plan)
+    assert len(runs) == len({run.arm for run in plan.runs})
+
+    def digests(plan):
+        return {timing_digest(run, registry, compile=False) for run in first_runs(plan).values()}
+
+    several = digests(plan)
+    assert len(several) == len(runs)
+    assert digests(plan_of(tmp_path, study_text, "seeds=[7, 8]", "recipe.lr=0.5")) == several
     budgets = study_text.replace("budget: {steps: 4}", "budgets: [{steps: 4}, {steps: 8}]")
-    assert timed_specs(plan_of(tmp_path, budgets)).keys() == specs.keys()
-    first = plan.runs[0]
-    like = [
-        replace(first, seed=9, key="other"),
-        replace(first, recipe={**first.recipe, "lr": 0.5, "warmup": 0.5}),
-        replace(first, part="other", trial=3),
-    ]
-    assert {timing_id(spec) for spec in like} == {timing_id(first)}
-    unlike = [
-        replace(first, threads=2),
-        replace(first, dims={**first.dims, "width": 32}),
-        replace(first, recipe={**first.recipe, "precision": "fp64"}),
-        replace(first, feed_forward=(8,)),
-    ]
-    assert len({timing_id(spec) for spec in [first, *unlike]}) == 5
+    assert digests(plan_of(tmp_path, budgets)) == several
+    for override in ("recipe.batch_tokens=32", "hardware.threads=2", "recipe.precision=bf16"):
+        assert not digests(plan_of(tmp_path, study_text, override)) & several
+    compiled = {timing_digest(run, registry, compile=True) for run in runs.values()}
+    assert not compiled & several
+
+
+def test_one_model_under_two_names_takes_the_same_time(tmp_path, study_text, registry):
+    names = ("llama", "gpt2 + rope + rmsnorm + swiglu + no_bias + untied_embeddings - scaled_init")
+    found = set()
+    for name in names:
+        text = study_text.replace("to: llama", f"to: {name}").replace("leave_one_out", "compare")
+        run = next(run for run in plan_of(tmp_path, text).runs if run.arm != "gpt2")
+        found.add((run.key, timing_digest(run, registry, compile=False)))
+    assert len(found) == 1
 
 
 def test_a_study_is_timed_for_a_twentieth_of_its_time(tmp_path, study_text):
     plan = plan_of(tmp_path, study_text)
-    record = StudyRecord(make_home(tmp_path / "home"), "s", "r1")
-    context = WorkerContext(tmp_path / "home")
+    home = make_home(tmp_path / "home")
+    record = StudyRecord(home, "s", "r1")
 
-    def stage(busy):
-        record.executed(Execution(0.0, busy, 1, busy, 1))
-        return TimingStage(record, plan, context)
+    def stage(seconds, steps=1000):
+        """The stage after runs of `seconds` in all."""
+        each = seconds / len(plan.unique)
+        for run in plan.runs:
+            outcome = result(3.0, seconds=each, validation_seconds=0.0)
+            Record(home.root, run.key).create(run)
+            Record(home.root, run.key).finish(replace(outcome, steps=steps))
+        return TimingStage(record, plan, WorkerContext(home.root), 600.0)
 
     short = stage(1.0)
+    assert short.due
     assert short.request.rounds == 4
     assert short.request.turn_seconds < 0.01  # a few steps of each arm
-    assert short.due
-    longer = stage(399.0)
+    longer = stage(400.0)
     assert longer.seconds == pytest.approx(20.0)
     assert longer.request.rounds == 12
-    assert stage(1e7).request.turn_seconds == 0.4
-    # Runs of one step of 10 seconds each: a turn takes five such steps at least.
-    for run in plan.runs:
-        Record(record.home.root, run.key).create(run)
-        outcome = result(3.0, seconds=10.0, decode_tokens_per_second=1e9)
-        Record(record.home.root, run.key).finish(replace(outcome, steps=1))
-    slow = stage(0.0)
+    assert stage(1e7, steps=10**9).request.turn_seconds == 0.4
+    # A turn takes five steps at least, here of 10 seconds each.
+    slow = stage(10.0 * len(plan.unique), steps=1)
     assert slow.seconds == pytest.approx(4 * len(slow.specs) * 5 * 10.0)
+
+
+def test_what_cannot_be_timed_is_said(tmp_path, study_text, monkeypatch):
+    plan = plan_of(tmp_path, study_text)
+    home = make_home(tmp_path / "home")
+    run = next(iter(first_runs(plan).values()))
+    Record(home.root, run.key).create(run)
+    Record(home.root, run.key).finish(result(3.0, parameters=10**13))
+    stage = TimingStage(StudyRecord(home, "s", "r1"), plan, WorkerContext(home.root), 600.0)
+    assert "do not fit into memory together" in stage.run()
+
+    def refuse(*arguments):
+        raise BrokenProcessPool("no process")
+
+    Record(home.root, run.key).finish(result(3.0))
+    stage = TimingStage(StudyRecord(home, "s", "r1"), plan, WorkerContext(home.root), 600.0)
+    monkeypatch.setattr(stage, "_run_in_process", refuse)
+    assert stage.run() == "the process could not be started: no process"
 
 
 @pytest.mark.parametrize("expression", ["gpt2", "llama + mqa", "gpt2 + dropout(p=0.1)"])
@@ -97,7 +123,7 @@ def test_a_run_ends_with_rounds_in_which_every_arm_was_timed(ablab, tmp_path, st
     assert first.returncode == 0, first.stderr
     assert "timing 8 arm(s) side by side" in first.stdout
     record = revisions(Home(tmp_path / ".ablab", tmp_path / "mlflow"), "s")[-1]
-    log = TimingLog(record.path.with_suffix(".timings"))
+    log = record.timings
     rounds = log.rounds()
     assert len(rounds) >= 4
     assert {len(done.times) for done in rounds} == {8}

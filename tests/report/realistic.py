@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ablab.data.batches import Batches
 from ablab.execute.session import Request, Session, planned
-from ablab.execute.timing.stage import timed_specs
+from ablab.execute.timing.stage import first_runs
 from ablab.plan.plan import StudyPlan
 from ablab.records.home import Home
 from ablab.records.outcome import AttemptOutcome
@@ -73,13 +73,15 @@ def slowness(spec: RunSpec) -> float:
 
 def leave_rounds(record: StudyRecord, plan: StudyPlan) -> None:
     """Twelve rounds in which the arms were timed."""
+    runs = first_runs(plan)
     for number in range(1, 13):
         noise = random.Random(number)
         times = {}
-        for timing, spec in timed_specs(plan).items():
+        for key, spec in runs.items():
             slow = slowness(spec) * (1 + 0.02 * noise.random())
-            times[timing] = ArmTime(spec.flops_per_token / 4e10 * slow, 900 / slow)
-        record.timings.append(TimingRound(number, "cpu, 1 thread(s)", 2, 0.0, times))
+            times[key] = ArmTime(spec.flops_per_token / 4e10 * slow, 900 / slow)
+        digests = {key: key for key in runs}
+        record.timings.append(TimingRound("cpu, 1 thread(s)", 2, 0.0, digests, times))
 
 
 def leave(record: Record, spec: RunSpec) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from ablab.arch.composition.registry import Registry
-from ablab.data.batches import Batches
 from ablab.plan.run_key import rebuild
+from ablab.plan.timing_digest import batch_size
 from ablab.records.run_spec import RunSpec
 from ablab.records.timings import ArmTime, TimingLog, TimingRound
 from ablab.train.costs.arm_timer import ArmTimer, ArmTimes
@@ -17,6 +17,7 @@ from ablab.train.costs.other_load import OtherLoad
 from ablab.train.machine import cores, machine_here
 
 _POLL_SECONDS = 0.5
+_RECOMPILE_LIMIT = 100_000
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class TimingRequest:
     """What is timed, and how long it may take."""
 
     specs: Mapping[str, RunSpec]
-    """A run of each arm, by `timing_id`."""
+    """A run of each arm, by its `timing_digest`."""
+    runs: Mapping[str, str]
+    """The digests by the key of the first run of each arm."""
     log: Path
     """File that the rounds are added to."""
     tokens: Path
@@ -59,6 +62,9 @@ def time_arms(request: TimingRequest, registry: Registry, stop: Callable[[], boo
     """Time the arms until `request.rounds` quiet rounds are recorded, or twice as many in all."""
     import torch
 
+    if request.compile:  # by default torch stops compiling a function for the ninth model
+        torch._dynamo.config.recompile_limit = _RECOMPILE_LIMIT
+        torch._dynamo.config.accumulated_recompile_limit = _RECOMPILE_LIMIT
     timers = {name: _timer(spec, request, registry) for name, spec in request.specs.items()}
     for timer in timers.values():
         timer.take_turn(0.0)  # compiles, and shows that every arm can be timed
@@ -80,12 +86,12 @@ def run_rounds(
     waiting for other processes to end. Rounds that were recorded earlier count.
     """
     log = TimingLog(request.log)
-    earlier = [r for r in log.rounds(set(timers)) if r.conditions == conditions]
-    quiet = sum(r.quiet for r in earlier)
-    number = len(earlier)
-    last = number + 2 * request.rounds
+    earlier = log.rounds(runs=request.runs, digests=timers, conditions=conditions)
+    quiet = sum(timing_round.quiet for timing_round in earlier)
     patience = request.patience_seconds
-    while quiet < request.rounds and number < last:
+    for number in range(len(earlier), len(earlier) + 2 * request.rounds):
+        if quiet >= request.rounds:
+            break
         patience -= _wait_for_quiet(load, patience, stop)
         order = sorted(timers)
         random.Random(f"{conditions}/{number}").shuffle(order)
@@ -94,8 +100,7 @@ def run_rounds(
             if stop():
                 return
             times[name] = ArmTime(**asdict(timers[name].take_turn(request.turn_seconds)))
-        number += 1
-        timing_round = TimingRound(number, conditions, cores(), load.sample(), times)
+        timing_round = TimingRound(conditions, cores(), load.sample(), request.runs, times)
         log.append(timing_round)
         quiet += timing_round.quiet
 
@@ -108,7 +113,7 @@ def is_quiet() -> bool:
 
 
 def _quiet(other_load: float | None) -> bool:
-    return TimingRound(0, "", cores(), other_load, {}).quiet
+    return TimingRound("", cores(), other_load, {}, {}).quiet
 
 
 def _wait_for_quiet(load: Load, patience: float, stop: Callable[[], bool]) -> float:
@@ -124,11 +129,10 @@ def _wait_for_quiet(load: Load, patience: float, stop: Callable[[], bool]) -> fl
 def _timer(spec: RunSpec, request: TimingRequest, registry: Registry) -> ArmTimer:
     from ablab.data.store import open_store
 
-    batches = spec.batches
     return ArmTimer(
         rebuild(spec, registry),
         open_store(request.tokens / spec.data),
-        batches.largest if isinstance(batches, Batches) else batches.batch,
+        batch_size(spec),
         seed=spec.seed,
         compile=request.compile,
     )

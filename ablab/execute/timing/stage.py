@@ -1,22 +1,26 @@
 """Decides what is left to time, and has a process of its own do it."""
 
 from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+import psutil
 from pebble import ProcessPool
 
+from ablab.arch.composition.registry import load_registry
 from ablab.execute.executors.fork_server import process_context
 from ablab.execute.timing.rounds import TimingRequest, is_quiet, time_arms
 from ablab.execute.worker import current_worker, initialise
 from ablab.execute.worker_context import WorkerContext
 from ablab.plan.plan import StudyPlan
+from ablab.plan.timing_digest import timing_digest
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.study_record import StudyRecord
-from ablab.records.timings import timing_id
 from ablab.train.costs.arm_timer import MIN_STEPS
 from ablab.train.costs.decoding import MIN_DECODED
+from ablab.train.result import RunResult
 
 _ROUNDS = 12
 _MIN_ROUNDS = 4
@@ -24,6 +28,8 @@ _SHARE = 0.05  # of the time that the runs took
 _MAX_SECONDS = 900.0
 _TURN_SECONDS = 0.05  # shorter turns are hardly more than warming up
 _MAX_TURN_SECONDS = 0.4
+_MAX_SHARE_OF_MEMORY = 0.5
+_POLL_SECONDS = 1.0
 
 
 class TimingStage:
@@ -32,19 +38,35 @@ class TimingStage:
 
     It takes about a twentieth of the time that the runs took. Rounds are recorded one by one, so
     that an interrupted stage goes on with the next.
+
+    Raises:
+        UserError: if an arm cannot be composed any more, since a plugin has changed.
+
     """
 
-    def __init__(self, record: StudyRecord, plan: StudyPlan, context: WorkerContext) -> None:
+    def __init__(
+        self, record: StudyRecord, plan: StudyPlan, context: WorkerContext, stall_seconds: float
+    ) -> None:
         self._context = context
-        self.specs = timed_specs(plan)
-        busy = sum(execution.busy_seconds for execution in record.executions)
-        seconds = min(_SHARE * busy, _MAX_SECONDS)
+        self._stall_seconds = stall_seconds
+        registry = load_registry(context.plugins)
+        runs = first_runs(plan)
+        digests = {
+            key: timing_digest(run, registry, compile=context.compile) for key, run in runs.items()
+        }
+        self.specs: dict[str, RunSpec] = {}
+        for key, run in runs.items():
+            self.specs.setdefault(digests[key], run)
+        results = {key: Record(context.home, key).result for key in plan.unique}
+        self._results = [result for key in runs if (result := results.get(key)) is not None]
+        seconds = min(_SHARE * sum(map(_busy_seconds, results.values())), _MAX_SECONDS)
         arms = max(len(self.specs), 1)
-        self._least = sum(_least_seconds(context.home, run) for run in self.specs.values())
+        self._least = sum(_least_seconds(results.get(run.key)) for run in self.specs.values())
         shortest_round = max(self._least, arms * _TURN_SECONDS)
         rounds = min(_ROUNDS, max(_MIN_ROUNDS, int(seconds / shortest_round)))
         self.request = TimingRequest(
             specs=self.specs,
+            runs=digests,
             log=record.timings.path,
             tokens=record.home.tokens,
             rounds=rounds,
@@ -52,7 +74,7 @@ class TimingStage:
             patience_seconds=seconds,
             compile=context.compile,
         )
-        self._timed = record.timings.rounds(set(self.specs))
+        self._timed = record.timings.rounds(runs=digests, digests=digests.values())
 
     @property
     def due(self) -> bool:
@@ -76,46 +98,76 @@ class TimingStage:
             KeyboardInterrupt: the rounds so far are recorded.
 
         """
+        needed = sum(4 * result.cost.parameters for result in self._results)
+        if needed > _MAX_SHARE_OF_MEMORY * psutil.virtual_memory().available:
+            return f"the models of all arms, {needed / 1e9:.1f} GB, do not fit into memory together"
+        try:
+            return self._run_in_process()
+        # The study's results are complete without these figures.
+        except (BrokenProcessPool, OSError, RuntimeError) as error:
+            return f"the process could not be started: {error}"
+
+    def _run_in_process(self) -> str:
         processes = process_context([self._context.device] if self._context.device else [])
-        stop = processes.Event()
         pool = ProcessPool(
             max_workers=1,
             context=processes,
             initializer=initialise,
-            initargs=[self._context, stop],
+            initargs=[self._context, processes.Event()],
         )
         try:
             future: Future[None]
             future = pool.schedule(_work, args=[self.request])  # pyright: ignore[reportAssignmentType]
-            error = future.exception()  # without it, the study's results are complete anyway
-            return "" if error is None else f"{type(error).__name__}: {error}"
+            return self._outcome(future)
         finally:
             pool.stop()
             pool.join()
 
+    def _outcome(self, future: "Future[None]") -> str:
+        """Wait for the process. Return what went wrong; empty if nothing did."""
+        stalled = 0.0
+        size = _size(self.request.log)
+        while not wait([future], _POLL_SECONDS).done:
+            stalled = stalled + _POLL_SECONDS if _size(self.request.log) == size else 0.0
+            size = _size(self.request.log)
+            if stalled > self._stall_seconds:
+                return f"no round ended within {self._stall_seconds:g} s"
+        error = future.exception()
+        return "" if error is None else f"{type(error).__name__}: {error}"
 
-def timed_specs(plan: StudyPlan) -> Mapping[str, RunSpec]:
-    """Return the first run of each arm by `timing_id`; arms that take the same time share one."""
-    specs: dict[str, RunSpec] = {}
+
+def first_runs(plan: StudyPlan) -> Mapping[str, RunSpec]:
+    """Return the first run of each arm in each part, by key."""
+    runs: dict[str, RunSpec] = {}
     for part in plan.plans:
         first: dict[str, RunSpec] = {}
         for run in part.runs:
             first.setdefault(run.arm, run)
-        for run in first.values():
-            specs.setdefault(timing_id(run), run)
-    return specs
+        runs |= {run.key: run for run in first.values()}
+    return runs
 
 
-def _least_seconds(home: Path, run: RunSpec) -> float:
+def _busy_seconds(result: RunResult | None) -> float:
+    """Return how long a run took; 0 if it has no result."""
+    if result is None:
+        return 0.0
+    cost = result.cost
+    return cost.seconds + cost.validation_seconds + (cost.measuring_seconds or 0.0)
+
+
+def _least_seconds(result: RunResult | None) -> float:
     """Return about how long the shortest turn of an arm takes, from the result of one of its
     runs.
     """
-    result = Record(home, run.key).result
     if result is None or not result.steps:
         return 0.0
     decoded = result.cost.decode_tokens_per_second
     decoding = MIN_DECODED / decoded if decoded else 0.0
     return MIN_STEPS * result.cost.seconds / result.steps + decoding
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _work(request: TimingRequest) -> None:

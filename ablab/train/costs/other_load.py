@@ -15,21 +15,19 @@ class OtherLoad:
 
     def __init__(self) -> None:
         self._process = psutil.Process()
-        self._last: float | None = None
         self._mark = self._now()
 
-    def sample(self) -> float | None:
-        """Return the mean number of busy cores since the last sample.
+    def sample(self) -> float:
+        """Return the mean number of busy cores since the last sample, or since this was made.
 
-        Within 0.2 seconds of a sample its result is returned again, as is None before the first.
+        Within 0.2 seconds of that it waits, since there would be nothing to measure.
         """
+        time.sleep(max(0.0, self._mark[0] + _MIN_SECONDS - time.monotonic()))
         mark = self._now()
+        busy = (mark[1] - self._mark[1]) - (mark[2] - self._mark[2])
         seconds = mark[0] - self._mark[0]
-        if seconds >= _MIN_SECONDS:
-            busy = (mark[1] - self._mark[1]) - (mark[2] - self._mark[2])
-            self._last = min(max(busy / seconds, 0.0), float(cores()))
-            self._mark = mark
-        return self._last
+        self._mark = mark
+        return min(max(busy / seconds, 0.0), float(cores()))
 
     def _now(self) -> tuple[float, float, float]:
         """Return the time, and the processor seconds of all processes and of this one so far."""
