@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING
 
-from ablab.errors import RunFailed
+from ablab.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,6 +21,7 @@ def run_pilot(study_plan: "Planned", home: "Home", workers: int | None) -> None:
 
     from ablab.analysis.forecast.power import power_forecasts
     from ablab.execute.executors.choose import choose_engine
+    from ablab.execute.executors.local import LocalEngine
     from ablab.execute.pilot import pilot_requests
 
     console = Console(highlight=False)
@@ -40,6 +41,8 @@ def run_pilot(study_plan: "Planned", home: "Home", workers: int | None) -> None:
         markup=False,
     )
     engine = choose_engine()
+    if not isinstance(engine, LocalEngine):
+        raise UserError("--pilot trains on this machine: start it without a launcher")
     records = {
         rate: _train(request, home, workers, engine, console)
         for rate, request in pilot.requests.items()
@@ -62,6 +65,7 @@ def _train(
         engine.check(study_plan.layout()[0])
         display = make_display(console, study_plan.study.metric)
         session = Session(study_plan, home, display)
+        session.require_writable()
         session.reset()
         missing = session.missing
         slots = engine.slots(study_plan.study, workers, missing)
@@ -89,7 +93,7 @@ def _print_findings(
     console: "Console",
 ) -> None:
     from ablab.analysis.forecast.pilot import pilot_setting, proposals
-    from ablab.report.pilot import pilot_table, proposal_lines, turning_lines
+    from ablab.report.pilot import pilot_table, proposal_lines, turning_line
 
     metric = study_plan.study.metric
     parts = range(len(next(iter(records.values())).read().parts))
@@ -100,5 +104,7 @@ def _print_findings(
     ]
     console.print(pilot_table(settings, pilot.arms, metric))
     found = proposals(settings, study_plan.study, study_plan.plan.plans[0])
-    for line in [*proposal_lines(found, metric), *turning_lines(settings)]:
+    tune = study_plan.study.tune
+    is_tuned = tune is not None and tune.lr is not None
+    for line in [*proposal_lines(found, metric, is_tuned=is_tuned), *turning_line(settings)]:
         console.print(line, markup=False)

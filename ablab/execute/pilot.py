@@ -3,14 +3,18 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import sqrt
 from typing import Any
 
 from ablab.errors import UserError
 from ablab.execute.request import Planned, Request
 from ablab.plan.plan import Plan
+from ablab.records.study_content import Arm
+from ablab.spec.study import Study
 
 VARIANT = "pilot"
 SEEDS = 3
+_FIRST_SEED = 20_001  # far from those of studies and of trials
 _SHARES = (0.5, 1.0)  # of the study's budget
 _FACTORS = (0.5, 1.0, 2.0)  # of the study's learning rate
 
@@ -38,8 +42,12 @@ class PilotRequests:
 def pilot_requests(planned: Planned) -> PilotRequests:
     """Return the studies of a pilot for a planned study, which trains none of its own runs.
 
+    Each learning rate has seeds of its own, so that what seeds do to the arms is independent noise
+    in the pooled estimate.
+
     Raises:
-        UserError: if the study has several budgets or scales, or a single arm.
+        UserError: if the study has several budgets or scales, a single arm, or only arms of one
+            model.
 
     """
     study = planned.study
@@ -47,32 +55,51 @@ def pilot_requests(planned: Planned) -> PilotRequests:
         raise UserError("--pilot takes a study of one budget and scale: give it `budget` alone")
     (part,) = planned.plan.parts
     arms = _arms(part.plan)
-    first = max(study.every_seed()) + 1
     budgets = [study.budget.scaled(share).model_dump(exclude_none=True) for share in _SHARES]
     settings = {
         "design": {"kind": "compare", "baseline": part.plan.baseline},
-        "arms": arms,
-        "seeds": list(range(first, first + SEEDS)),
+        # A mapping of overrides is laid over the file's: other arms are taken out by null.
+        "arms": {**dict.fromkeys(study.arms or {}), **arms},
         "budget": None,
         "budgets": budgets,
         "validate_at": [],
         **dict.fromkeys(("from", "to", "tune", "match", "nuisance")),
     }
-    rates = [factor * study.recipe.lr for factor in _FACTORS]
-    return PilotRequests(
-        {rate: _variant(planned.request, {**settings, "recipe.lr": rate}) for rate in rates},
-        (part.plan.baseline, next(name for name in arms if name != part.plan.baseline)),
-    )
+    first = max(_FIRST_SEED, max(study.every_seed()) + 1)
+    requests: dict[float, Request] = {}
+    for number, factor in enumerate(_FACTORS):
+        rate = factor * _middle_rate(study, part.plan)
+        seeds = list(range(first + SEEDS * number, first + SEEDS * (number + 1)))
+        own = {**settings, "seeds": seeds, "recipe.lr": rate}
+        requests[rate] = _variant(planned.request, own)
+    other = next(name for name in arms if name != part.plan.baseline)
+    return PilotRequests(requests, (part.plan.baseline, other))
+
+
+def _middle_rate(study: Study, plan: Plan) -> float:
+    """Return the learning rate of the study's recipe, or the geometric middle of those to tune."""
+    rates = study.tune.lr if study.tune is not None else None
+    if rates is None:
+        baseline = next(arm for arm in plan.arms if arm.name == plan.baseline)
+        return float(baseline.recipe["lr"])
+    low, high = (min(rates), max(rates)) if isinstance(rates, list) else (rates.low, rates.high)
+    return sqrt(low * high)
 
 
 def _arms(plan: Plan) -> dict[str, str]:
     """Return the expressions of the baseline and of the arm that has most plugins it has not."""
     by_name = {arm.name: arm for arm in plan.arms}
     baseline = by_name[plan.baseline]
+
+    def difference(arm: Arm) -> int:
+        return len({*arm.plugins} ^ {*baseline.plugins})
+
     others = [arm for arm in plan.arms if arm.name != plan.baseline]
     if not others:
         raise UserError("--pilot needs two arms, and the plan of this study has one so far")
-    other = max(others, key=lambda arm: len({*arm.plugins} ^ {*baseline.plugins}))
+    other = max(others, key=difference)
+    if not difference(other):
+        raise UserError("--pilot needs arms that differ: those of this study are one model")
     return {arm.name: arm.expression for arm in (baseline, other)}
 
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
-from ablab.analysis.forecast.pilot import PilotProposal, PilotSetting
+from ablab.analysis.forecast.pilot import PilotProposal, PilotSetting, has_turning_sign
 from ablab.stats.inference.power import MOST_SEEDS
 from ablab.text.numbers import plain, signed
 
@@ -15,7 +16,7 @@ def pilot_table(settings: Sequence[PilotSetting], arms: tuple[str, str], metric:
     """Return a table of the settings with the means of both arms and the noise."""
     table = Table(title=f"{metric} at neighbouring settings", title_justify="left")
     table.add_column("budget")
-    for name in ("lr", *arms, "difference", "sd of a run"):
+    for name in ("lr", *map(escape, arms), "difference", "sd of a run"):
         table.add_column(name, justify="right", overflow="fold")
     for setting in settings:
         table.add_row(
@@ -28,8 +29,13 @@ def pilot_table(settings: Sequence[PilotSetting], arms: tuple[str, str], metric:
     return table
 
 
-def proposal_lines(found: Sequence[PilotProposal], metric: str) -> list[str]:
-    """Return what each budget takes, and the cheapest settings as overrides of the study."""
+def proposal_lines(
+    found: Sequence[PilotProposal], metric: str, *, is_tuned: bool = False
+) -> list[str]:
+    """Return what each budget takes, and the cheapest settings as overrides of the study.
+
+    A study that tunes the learning rate (`is_tuned`) finds its own.
+    """
     if not found:
         return ["no proposal: a run diverged at every setting; try lower learning rates"]
     lines = [_needs(each, metric) for each in found]
@@ -37,10 +43,8 @@ def proposal_lines(found: Sequence[PilotProposal], metric: str) -> list[str]:
     if best.seeds is None:
         return [*lines, "take a quieter recipe, more budget, or a wider margin"]
     ((kind, amount),) = best.setting.budget.items()
-    lines.append(
-        f"proposed, as the cheapest: budget.{kind}={amount:.4g} recipe.lr={best.setting.lr:.3g} "
-        f"seeds={best.seeds}"
-    )
+    rate = "" if is_tuned else f"recipe.lr={best.setting.lr:.3g} "
+    lines.append(f"proposed, as the cheapest: budget.{kind}={amount:.4g} {rate}seeds={best.seeds}")
     if best.edge:
         lines.append(
             "the lowest loss is at the end of the learning rates that were tried: go on from there"
@@ -66,16 +70,9 @@ def _needs(found: PilotProposal, metric: str) -> str:
     )
 
 
-def turning_lines(settings: Sequence[PilotSetting]) -> list[str]:
+def turning_line(settings: Sequence[PilotSetting]) -> list[str]:
     """Return a warning if the difference between the arms changes its sign beyond the noise."""
-    clear = [
-        setting
-        for setting in settings
-        if setting.effect is not None and setting.sd is not None
-        # two standard errors of a difference of means over (dof + 1) seeds
-        if abs(setting.effect) > 2 * setting.sd * (2 / (setting.dof + 1)) ** 0.5
-    ]
-    if len({(setting.effect or 0) > 0 for setting in clear}) < 2:
+    if not has_turning_sign(settings):
         return []
     return [
         "the sign of the difference depends on these settings: make them a nuisance factor, or say "

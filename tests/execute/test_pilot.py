@@ -1,5 +1,7 @@
 """A pilot: which runs it takes, and what it proposes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -9,7 +11,7 @@ from ablab.errors import UserError
 from ablab.execute.pilot import pilot_requests
 from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
-from ablab.report.pilot import proposal_lines, turning_lines
+from ablab.report.pilot import proposal_lines, turning_line
 from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn
 
@@ -34,16 +36,51 @@ def test_a_pilot_takes_two_arms_three_rates_two_budgets_and_seeds_of_its_own(pla
     assert {plan.request.name for plan in plans} == {"s@pilot"}
     runs = [run for plan in plans for run in plan.plan.runs]
     assert len({run.key for run in runs}) == 36
-    assert {run.seed for run in runs} == {10, 11, 12}
+    assert {run.seed for run in runs} == set(range(20_001, 20_010))
+    by_rate = {
+        run.recipe["lr"]: {r.seed for r in plan.plan.runs}
+        for plan in plans
+        for run in plan.plan.runs
+    }
+    assert len({frozenset(seeds) for seeds in by_rate.values()}) == 3  # no rate shares a seed
     assert {run.batches.steps for run in runs} == {2, 4}
     assert {run.recipe["lr"] for run in runs} == {5e-4, 1e-3, 2e-3}
     assert not {run.key for run in runs} & {run.key for run in study.plan.runs}
 
 
 @pytest.mark.parametrize(
+    ("overrides", "rates"),
+    [
+        (("recipe=small",), [2e-3, 4e-3, 8e-3]),  # the preset's rate
+        (("tune={trials: 2, lr: [1.0e-3, 4.0e-3]}",), [1e-3, 2e-3, 4e-3]),
+        (("tune={trials: 2, lr: {low: 1.0e-3, high: 4.0e-3}}",), [1e-3, 2e-3, 4e-3]),
+    ],
+)
+def test_the_rates_are_those_about_the_studys_own(plan_of, overrides, rates):
+    assert list(pilot_requests(plan_of(*overrides)).requests) == pytest.approx(rates)
+
+
+@pytest.mark.parametrize("study", ["published", "claims", "megatron_tp", "gpt2_vs_llama"])
+def test_the_pilot_of_a_study_has_the_runs_that_are_announced(study, tmp_path):
+    file = Path(__file__).parents[2] / "studies" / f"{study}.yaml"
+    pilot = pilot_requests(planned(Request(file, None, (), ()), tmp_path))
+    plans = [planned(request, tmp_path).plan for request in pilot.requests.values()]
+    assert sum(plan.expected.runs for plan in plans) == pilot.runs == 36
+
+
+@pytest.mark.parametrize(
     ("overrides", "message"),
     [
         (("budget=null", "budgets=[{steps: 4}, {steps: 8}]"), "one budget"),
+        (
+            (
+                "from=null",
+                "to=null",
+                "design={kind: compare}",
+                "arms={a: gpt2, b: {model: gpt2, replicate: 1}}",
+            ),
+            "one model",
+        ),
         (("design={kind: search, changes: [rope], trials: 2, confirm: 1}",), "two arms"),
     ],
 )
@@ -82,7 +119,12 @@ def test_the_noise_is_that_of_the_differences(plan_of, tmp_path):
     for setting in settings:
         steps = int(setting.budget["steps"])
         gpt2, llama = (
-            np.array([value_of(specs[arm, setting.lr, seed, steps]) for seed in (3, 4, 5)])
+            np.array(
+                [
+                    value_of(specs[arm, setting.lr, seed, steps])
+                    for seed in sorted({s for _, r, s, _ in specs if r == setting.lr})
+                ]
+            )
             for arm in ("gpt2", "llama")
         )
         assert setting.means == pytest.approx((gpt2.mean(), llama.mean()))
@@ -132,9 +174,22 @@ def test_a_sign_that_turns_is_said():
     def setting(effect):
         return PilotSetting("x", {"steps": 4.0}, 1e-3, (3.0, 3.0 + effect), 0.01, 2)
 
-    assert turning_lines([setting(0.1), setting(0.2)]) == []
-    assert turning_lines([setting(0.1), setting(-0.005)]) == []
-    assert turning_lines([setting(0.1), setting(-0.1)])
+    assert turning_line([setting(0.1), setting(0.2)]) == []
+    assert turning_line([setting(0.1), setting(-0.005)]) == []
+    assert turning_line([setting(0.1), setting(-0.1)])
+    drawn = np.random.default_rng(1)
+    warned = 0
+    for _ in range(400):  # three seeds of two arms without an effect
+        found = []
+        for label in "xy":
+            for _ in range(3):
+                d = drawn.normal(0, 0.01 * np.sqrt(2), 3)
+                sd = d.std(ddof=1) / np.sqrt(2)
+                found.append(
+                    PilotSetting(label, {"steps": 4.0}, 1e-3, (3.0, 3.0 + d.mean()), sd, 2)
+                )
+        warned += bool(turning_line(found))
+    assert warned <= 8
 
 
 def test_nothing_is_proposed_where_all_diverged():

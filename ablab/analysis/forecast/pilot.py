@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, inf, sqrt
 
-from scipy.stats import chi2
+from scipy.stats import chi2, t
 
 from ablab.analysis.result_table import ResultTable, read_results
 from ablab.design.layout import Contrast
@@ -112,16 +112,38 @@ def pooled(settings: Sequence[PilotSetting]) -> Noise | None:
     return Noise(sqrt(sum(sd**2 * d for sd, d in known) / dof), dof) if dof else None
 
 
+def has_turning_sign(settings: Sequence[PilotSetting]) -> bool:
+    """Return whether the difference between the arms is above zero at one setting and below it at
+    another: by t tests with the noise pooled at each budget, at 5 % over all settings.
+    """
+    signs: set[bool] = set()
+    for alike in by_budget(settings):
+        noise = pooled(alike)
+        if noise is None:
+            continue
+        bound = t.ppf(1 - 0.025 / len(settings), noise.dof) * noise.sd
+        for setting in alike:
+            effect = setting.effect
+            if effect is not None and abs(effect) > bound * sqrt(2 / (setting.dof + 1)):
+                signs.add(effect > 0)
+    return len(signs) > 1
+
+
+def by_budget(settings: Sequence[PilotSetting]) -> list[list[PilotSetting]]:
+    """Return the settings of each budget."""
+    groups: dict[str, list[PilotSetting]] = {}
+    for setting in settings:
+        groups.setdefault(setting.label, []).append(setting)
+    return list(groups.values())
+
+
 def proposals(settings: Sequence[PilotSetting], study: Study, plan: Plan) -> list[PilotProposal]:
     """Return, for each budget, the learning rate of the lowest loss and the seeds that it takes to
     show equivalence within the margin of `study`. The cheapest comes first.
 
     A budget at which all runs diverged has none.
     """
-    by_budget: dict[str, list[PilotSetting]] = {}
-    for setting in settings:
-        by_budget.setdefault(setting.label, []).append(setting)
-    found = [_at_budget(alike, study, plan) for alike in by_budget.values()]
+    found = [_at_budget(alike, study, plan) for alike in by_budget(settings)]
     return sorted((each for each in found if each is not None), key=_total_cost)
 
 
