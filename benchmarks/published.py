@@ -15,7 +15,7 @@ share is infinite. Sources:
 
 import argparse
 from dataclasses import dataclass
-from math import inf, log
+from math import inf, isinf, log
 from pathlib import Path
 
 from ablab.analysis.effect_summary import EffectSummary
@@ -61,12 +61,21 @@ _SIGNS = {"helps": -1, "hurts": 1, "equivalent": 0}
 _WORDS = {-1: "lower loss", 1: "higher loss", 0: "within 0.5 %"}
 
 
-def outcome(published: Published, effect: EffectSummary) -> str:
-    """Return *agrees*, *disagrees* or *inconclusive*."""
+def outcome(published: Published, effect: EffectSummary, mean: float) -> str:
+    """Return *agrees*, *disagrees* or *inconclusive*; `mean` is that of the baseline.
+
+    An effect here agrees if its verdict has the published direction. It is inconclusive if it has
+    no such verdict, or another one whose interval holds the published share; so is one within the
+    margin where only a direction was published.
+    """
     sign = _SIGNS.get(effect.verdict or "")
     if sign is None:
         return "inconclusive"
-    return "agrees" if sign == published.direction else "disagrees"
+    if sign == published.direction:
+        return "agrees"
+    assert effect.low is not None and effect.high is not None
+    is_within = effect.low <= published.share * mean <= effect.high
+    return "inconclusive" if is_within or (not sign and isinf(published.share)) else "disagrees"
 
 
 def main() -> None:
@@ -74,8 +83,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--home", type=Path, default=None)
     home = make_home(parser.parse_args().home)
-    (part,) = summarise(revisions(home, "published")[-1]).parts
+    records = revisions(home, "published")
+    if not records:
+        raise SystemExit("run it first: ablab run studies/published.yaml")
+    (part,) = summarise(records[-1]).parts
     effects = {effect.name: effect for effect in part.effects}
+    mean = next(arm.mean for arm in part.arms if arm.name == part.baseline)
+    assert mean is not None
     print("| change | published | here | verdict here | |")
     print("| --- | --- | ---: | --- | --- |")
     for published in PUBLISHED:
@@ -86,7 +100,7 @@ def main() -> None:
         claim = f"{_WORDS[published.direction]} ({published.source})"
         print(
             f"| {published.arm} | {claim} | {here} | {effect.verdict} | "
-            f"{outcome(published, effect)} |"
+            f"{outcome(published, effect, mean)} |"
         )
 
 
