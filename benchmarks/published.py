@@ -73,7 +73,8 @@ def outcome(published: Published, effect: EffectSummary, mean: float) -> str:
         return "inconclusive"
     if sign == published.direction:
         return "agrees"
-    assert effect.low is not None and effect.high is not None
+    assert effect.low is not None
+    assert effect.high is not None
     is_within = effect.low <= published.share * mean <= effect.high
     return "inconclusive" if is_within or (not sign and isinf(published.share)) else "disagrees"
 
