@@ -31,13 +31,17 @@ def trial_notes(study: Study, arms: int) -> list[str]:
 
 
 def duplicate_notes(arms: Iterable[ArmTrials]) -> list[str]:
-    """Return a note per arm whose own plugins write what is tuned, so that trials coincide."""
+    """Return a note per arm whose own plugins write what is tuned, so that trials of unlike values
+    coincide.
+    """
     notes = []
     for arm in arms:
         unique = len({trial.run.key for trial in arm.trials})
-        if unique < len(arm.trials):
+        # A value may have been tried before, as the end of a range.
+        tried = len({tuple(sorted(trial.arm.params.items())) for trial in arm.trials})
+        if unique < tried:
             notes.append(
-                f"{arm.name}: only {unique} of {len(arm.trials)} trials differ, since its own "
+                f"{arm.name}: only {unique} of {tried} trials differ, since its own "
                 "plugins write what is tuned"
             )
     return notes

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_state import RunState
 from ablab.schedule.initial_points import even_points
+from ablab.schedule.trial_notes import duplicate_notes
 from ablab.spec.tune import Range
 from ablab.tracking.optuna.study import Interval, Proposer
 from ablab.tracking.trackers import Trackers
@@ -420,3 +422,16 @@ def test_a_lagging_trial_is_asked_to_stop(carry_out, tmp_path):
     source.watch([spec for spec in handed if spec])
     asked = [Record(tmp_path / "home", spec.key).stop.pruned for spec in trials]
     assert asked == [False, True, False, True]  # the better half of those that came as far
+
+
+def test_a_value_that_is_tried_twice_is_not_laid_on_a_plugin():
+    def trial(number, lr, key):
+        return SimpleNamespace(
+            arm=SimpleNamespace(params={"lr": lr}), run=SimpleNamespace(key=key, trial=number)
+        )
+
+    twice = SimpleNamespace(name="a", trials=[trial(0, 0.1, "k"), trial(1, 0.1, "k")])
+    alike = SimpleNamespace(name="b", trials=[trial(0, 0.1, "k"), trial(1, 0.2, "k")])
+    assert duplicate_notes([twice]) == []
+    (note,) = duplicate_notes([twice, alike])
+    assert note.startswith("b: only 1 of 2 trials differ")
