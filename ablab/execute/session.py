@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -15,7 +16,7 @@ from ablab.execute.executors.base import Executor
 from ablab.execute.request import Planned, Request, planned
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.execute.worker_context import WorkerContext
-from ablab.files import require_writable
+from ablab.files import locked, require_writable
 from ablab.plan.content import study_content
 from ablab.plan.plan import StudyPlan
 from ablab.records.home import Home
@@ -28,6 +29,9 @@ from ablab.text.numbers import duration
 from ablab.tracking.mlflow.tracker import MlflowTracker
 from ablab.tracking.optuna.tracker import OptunaTracker
 from ablab.tracking.trackers import Trackers
+
+if TYPE_CHECKING:
+    from ablab.execute.timing.stage import TimingStage
 
 __all__ = ["Planned", "Request", "Session", "planned"]
 
@@ -129,12 +133,15 @@ class Session:
         device = devices[0] if devices else None
         context = replace(context, device=device)
         stall_seconds = self.planned.study.stall_seconds
-        try:
-            stage = TimingStage(self.record, self.planned.plan, context, stall_seconds)
-        except UserError as error:
-            return str(error)
-        if not stage.due:
-            return ""
+        # Another driver of the study that ends at the same time waits, and finds it done.
+        with locked(self.record.timings.path.with_suffix(".lock")):
+            try:
+                stage = TimingStage(self.record, self.planned.plan, context, stall_seconds)
+            except UserError as error:
+                return str(error)
+            return self._run_stage(stage) if stage.due else ""
+
+    def _run_stage(self, stage: "TimingStage") -> str:
         self.display.say(
             f"timing {len(stage.specs)} arm(s) side by side: about {duration(stage.seconds)}, "
             "longer if other processes are busy"

@@ -7,10 +7,13 @@ import pytest
 from scipy import stats
 
 from ablab.analysis.forecast.pilot import PilotSetting, pilot_setting, pooled, proposals
+from ablab.analysis.summarise import summarise
+from ablab.cli.plan import plan as plan_command
 from ablab.errors import UserError
 from ablab.execute.pilot import pilot_requests
 from ablab.execute.session import Request, Session, planned
-from ablab.records.home import make_home
+from ablab.records.home import Home, make_home
+from ablab.records.study_record import revisions
 from ablab.report.pilot import proposal_lines, turning_line
 from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn
@@ -201,14 +204,22 @@ def test_nothing_is_proposed_where_all_diverged():
 
 
 @pytest.mark.slow
-def test_the_command_trains_the_pilot_once(ablab, tmp_path, study_text):
+def test_the_command_trains_the_pilot_and_proposes(ablab, tmp_path, study_text):
     file = tmp_path / "s.yaml"
     file.write_text(study_text)
-    first = ablab("plan", file, "--pilot")
-    assert first.returncode == 0, first.stderr
-    assert "pilot: 36 runs of gpt2 and llama" in first.stdout
-    assert "run-to-run sd" in first.stdout
-    again = ablab("plan", file, "--pilot")
-    assert "[1/" not in again.stdout
-    assert again.stdout.partition("neighbouring")[2] == first.stdout.partition("neighbouring")[2]
-    assert ablab("plan", file, "--workers", 2).returncode == 2
+    done = ablab("plan", file, "--pilot", "--workers", 2)
+    assert done.returncode == 0, done.stderr
+    assert "pilot: 36 runs of gpt2 and llama" in done.stdout
+    assert "run-to-run sd" in done.stdout
+    records = revisions(Home(tmp_path / ".ablab", tmp_path / "mlflow"), "s@pilot")
+    assert [summarise(record).progress.finished for record in records] == [12, 12, 12]
+
+
+def test_workers_go_with_the_pilot_alone(tmp_path, study_text):
+    file = tmp_path / "s.yaml"
+    file.write_text(study_text)
+    with pytest.raises(UserError, match="--workers goes with --pilot"):
+        plan_command(file, workers=2, home=tmp_path / "home")
+    with pytest.raises(UserError, match="leave out --json"):
+        plan_command(file, pilot=True, as_json=True, home=tmp_path / "home")
+    assert not (tmp_path / "home").exists()

@@ -25,6 +25,7 @@ from ablab.train.result import RunResult
 _ROUNDS = 12
 _MIN_ROUNDS = 4
 _SHARE = 0.05  # of the time that the runs took
+_MIN_SECONDS = 1.0  # in less, times would say nothing
 _MAX_SECONDS = 900.0
 _TURN_SECONDS = 0.05  # shorter turns are hardly more than warming up
 _MAX_TURN_SECONDS = 0.4
@@ -36,8 +37,9 @@ class TimingStage:
     """Times the arms of a finished study side by side: in one process with the threads of a run,
     each arm once in every round, in random order.
 
-    It takes about a twentieth of the time that the runs took. Rounds are recorded one by one, so
-    that an interrupted stage goes on with the next.
+    It takes about a twentieth of the time that the runs took; if that is less than a second, they
+    are too short for it. Rounds are recorded one by one, so that an interrupted stage goes on with
+    the next.
 
     Raises:
         UserError: if an arm cannot be composed any more, since a plugin has changed.
@@ -81,7 +83,9 @@ class TimingStage:
         """Whether arms are still to be timed: rounds are missing, or other processes disturbed them
         and are quiet now.
         """
-        if not self.specs or sum(r.quiet for r in self._timed) >= self.request.rounds:
+        if not self.specs or self.request.patience_seconds < _MIN_SECONDS:
+            return False
+        if sum(r.quiet for r in self._timed) >= self.request.rounds:
             return False
         return len(self._timed) < self.request.rounds or is_quiet()
 
