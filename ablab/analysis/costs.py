@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ablab.analysis.result_table import ResultTable
-from ablab.analysis.timings import Timings
+from ablab.analysis.timings import TIMED, Timings
 from ablab.design.layout import Contrast
 from ablab.plan.equal_arms import merged
 from ablab.records.params import parameters
@@ -14,8 +14,6 @@ from ablab.stats.costs import Ratio, log_table, measured_ratio, ratio
 from ablab.stats.inference.table import Table
 from ablab.train.result import RunResult
 
-# Timed side by side after the runs, not read off them: see `ablab.analysis.timings`.
-TIMED = ("seconds_per_token", "decode_tokens_per_second")
 OF_RUNS = ("peak_memory_bytes", "kv_cache_bytes")
 OF_ARMS = ("parameters", "flops_per_token")
 COSTS = (

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from ablab.plan.equal_arms import first_by_value
 from ablab.records.study_content import PartContent
-from ablab.records.timings import TimingLog, TimingRound
+from ablab.records.timings import MIN_ROUNDS, TimingLog, TimingRound
 from ablab.stats.two_way import Cells
 
-_MIN_ROUNDS = 4
-_COSTS = ("seconds_per_token", "decode_tokens_per_second")
+TIMED = ("seconds_per_token", "decode_tokens_per_second")
+"""Costs that are timed side by side after the runs, and not read off them."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,14 @@ def timings_of(part: PartContent, log: TimingLog) -> Timings:
         return Timings()
     last = used[-1]
     digests = {arm: last.runs[key] for arm, key in keys.items()}
-    cells: dict[str, dict[tuple[str, int], float]] = {name: {} for name in _COSTS}
+    cells: dict[str, dict[tuple[str, int], float]] = {name: {} for name in TIMED}
     for number, timing_round in enumerate(used, 1):
         for arm, digest in digests.items():
-            for name in _COSTS:
+            for name in TIMED:
                 value = getattr(timing_round.times[digest], name)
                 if value is not None:
                     cells[name][arm, number] = value
-    loads = [timing_round.other_load or 0.0 for timing_round in used]
+    loads = [timing_round.other_load for timing_round in used]
     disturbed = not all(timing_round.quiet for timing_round in used)
     return Timings(
         cells=cells,
@@ -81,4 +81,4 @@ def usable(rounds: Sequence[TimingRound]) -> Sequence[TimingRound]:
     """
     alike = [r for r in rounds if r.runs == rounds[-1].runs]
     quiet = [timing_round for timing_round in alike if timing_round.quiet]
-    return quiet if len(quiet) >= min(_MIN_ROUNDS, len(alike)) else alike
+    return quiet if len(quiet) >= min(MIN_ROUNDS, len(alike)) else alike

@@ -66,9 +66,10 @@ def pilot_requests(planned: Planned) -> PilotRequests:
         **dict.fromkeys(("from", "to", "tune", "match", "nuisance")),
     }
     first = max(_FIRST_SEED, max(study.every_seed()) + 1)
+    middle = _middle_rate(study, part.plan)
     requests: dict[float, Request] = {}
     for number, factor in enumerate(_FACTORS):
-        rate = factor * _middle_rate(study, part.plan)
+        rate = factor * middle
         seeds = list(range(first + SEEDS * number, first + SEEDS * (number + 1)))
         own = {**settings, "seeds": seeds, "recipe.lr": rate}
         requests[rate] = _variant(planned.request, own)

@@ -8,19 +8,12 @@ from typing import ClassVar
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ablab.json_lines import append_row, read_rows
+from ablab.train.result import ArmTime
 
+MIN_ROUNDS = 4
+"""Smallest number of rounds that an interval is computed from."""
 # Share of the cores that other processes may keep busy during a quiet round.
 _QUIET_SHARE = 0.1
-
-
-@dataclass(frozen=True)
-class ArmTime:
-    """What an arm took in one round."""
-
-    seconds_per_token: float
-    """Time of a training step per token."""
-    decode_tokens_per_second: float | None = None
-    """Speed of decoding one sequence; None if the model cannot decode."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +26,8 @@ class TimingRound:
     """Machine, device, threads and version of torch. Times are compared under equal conditions."""
     cores: int
     """Cores that the process could use."""
-    other_load: float | None
-    """Cores that other processes kept busy meanwhile; None if that is not known."""
+    other_load: float
+    """Cores that other processes kept busy meanwhile."""
     runs: Mapping[str, str]
     """Digest of what was timed, by the key of a run of each arm; arms that take the same time share
     one.
@@ -44,8 +37,8 @@ class TimingRound:
 
     @property
     def quiet(self) -> bool:
-        """Whether other processes kept at most a tenth of the cores busy, as far as is known."""
-        return self.other_load is None or self.other_load <= _QUIET_SHARE * self.cores
+        """Whether other processes kept at most a tenth of the cores busy."""
+        return self.other_load <= _QUIET_SHARE * self.cores
 
 
 class TimingLog:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from rich.markup import escape
 from rich.table import Table
 
-from ablab.analysis.costs import COSTS, OF_ARMS, TIMED
+from ablab.analysis.costs import COSTS, OF_ARMS
 from ablab.analysis.summary import PartSummary
+from ablab.analysis.timings import TIMED
 from ablab.stats.costs import Ratio
 
 # Smaller relative differences are not mentioned.

@@ -40,6 +40,16 @@ class RunCost:
 
 
 @dataclass(frozen=True)
+class ArmTime:
+    """What an arm took in one of the turns in which the arms of a study are timed."""
+
+    seconds_per_token: float
+    """Time of a training step per token of its batch; the median over the steps of the turn."""
+    decode_tokens_per_second: float | None = None
+    """Speed of decoding one sequence; None if the model cannot decode."""
+
+
+@dataclass(frozen=True)
 class RunResult:
     """Result of a finished run."""
 

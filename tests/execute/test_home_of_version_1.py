@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ablab.analysis.costs import TIMED
 from ablab.analysis.summarise import summarise
+from ablab.analysis.timings import TIMED
 from ablab.arch.composition.registry import load_registry
 from ablab.cli.manage import studies
 from ablab.execute.session import Request, Session, planned

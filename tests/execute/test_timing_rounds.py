@@ -11,9 +11,9 @@ from scipy import stats
 from ablab.analysis.timings import usable
 from ablab.execute.timing import rounds as rounds_module
 from ablab.execute.timing.rounds import TimingRequest, run_rounds
-from ablab.records.timings import ArmTime, TimingLog, TimingRound
+from ablab.records.timings import TimingLog, TimingRound
 from ablab.stats.costs import log_table, measured_ratio
-from ablab.train.costs.arm_timer import ArmTimes
+from ablab.train.result import ArmTime
 
 
 class Clock:
@@ -44,7 +44,7 @@ class Simulated:
         self.turns.append(self.clock.now)
         slow = (1 + self.clock.load(self.clock.now)) * exp(self.noise.gauss(0, self.sd))
         self.clock.now += seconds
-        return ArmTimes(self.seconds * slow, 1000 / slow)
+        return ArmTime(self.seconds * slow, 1000 / slow)
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
 from ablab.records.study_record import StudyRecord
-from ablab.records.timings import ArmTime, TimingRound
+from ablab.records.timings import TimingRound
 from ablab.tracking.trackers import Trackers
+from ablab.train.result import ArmTime
 from tests.standin import Silent, StandIn, noise_seed, result
 
 # What each plugin is worth, and what two of them are worth more together.

@@ -117,7 +117,7 @@ def has_turning_sign(settings: Sequence[PilotSetting]) -> bool:
     another: by t tests with the noise pooled at each budget, at 5 % over all settings.
     """
     signs: set[bool] = set()
-    for alike in by_budget(settings):
+    for alike in _by_budget(settings):
         noise = pooled(alike)
         if noise is None:
             continue
@@ -129,7 +129,7 @@ def has_turning_sign(settings: Sequence[PilotSetting]) -> bool:
     return len(signs) > 1
 
 
-def by_budget(settings: Sequence[PilotSetting]) -> list[list[PilotSetting]]:
+def _by_budget(settings: Sequence[PilotSetting]) -> list[list[PilotSetting]]:
     """Return the settings of each budget."""
     groups: dict[str, list[PilotSetting]] = {}
     for setting in settings:
@@ -143,7 +143,7 @@ def proposals(settings: Sequence[PilotSetting], study: Study, plan: Plan) -> lis
 
     A budget at which all runs diverged has none.
     """
-    found = [_at_budget(alike, study, plan) for alike in by_budget(settings)]
+    found = [_at_budget(alike, study, plan) for alike in _by_budget(settings)]
     return sorted((each for each in found if each is not None), key=_total_cost)
 
 

@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -11,10 +11,11 @@ from ablab.arch.composition.registry import Registry
 from ablab.plan.run_key import rebuild
 from ablab.plan.timing_digest import batch_size
 from ablab.records.run_spec import RunSpec
-from ablab.records.timings import ArmTime, TimingLog, TimingRound
-from ablab.train.costs.arm_timer import ArmTimer, ArmTimes
+from ablab.records.timings import TimingLog, TimingRound
+from ablab.train.costs.arm_timer import ArmTimer
 from ablab.train.costs.other_load import OtherLoad
 from ablab.train.machine import cores, machine_here
+from ablab.train.result import ArmTime
 
 _POLL_SECONDS = 0.5
 _RECOMPILE_LIMIT = 100_000
@@ -45,7 +46,7 @@ class TimingRequest:
 class Timer(Protocol):
     """Times one arm; see `ablab.train.costs.arm_timer.ArmTimer`."""
 
-    def take_turn(self, seconds: float, /) -> ArmTimes:
+    def take_turn(self, seconds: float, /) -> ArmTime:
         """Time the arm for about `seconds`."""
         ...
 
@@ -53,7 +54,7 @@ class Timer(Protocol):
 class Load(Protocol):
     """Measures other load; see `ablab.train.costs.other_load.OtherLoad`."""
 
-    def sample(self) -> float | None:
+    def sample(self) -> float:
         """Return how many cores other processes kept busy since the last sample."""
         ...
 
@@ -99,7 +100,7 @@ def run_rounds(
         for name in order:
             if stop():
                 return
-            times[name] = ArmTime(**asdict(timers[name].take_turn(request.turn_seconds)))
+            times[name] = timers[name].take_turn(request.turn_seconds)
         timing_round = TimingRound(conditions, cores(), load.sample(), request.runs, times)
         log.append(timing_round)
         quiet += timing_round.quiet
@@ -112,7 +113,7 @@ def is_quiet() -> bool:
     return _quiet(load.sample())
 
 
-def _quiet(other_load: float | None) -> bool:
+def _quiet(other_load: float) -> bool:
     return TimingRound("", cores(), other_load, {}, {}).quiet
 
 

@@ -18,12 +18,12 @@ from ablab.plan.timing_digest import timing_digest
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.study_record import StudyRecord
+from ablab.records.timings import MIN_ROUNDS
 from ablab.train.costs.arm_timer import MIN_STEPS
 from ablab.train.costs.decoding import MIN_DECODED
 from ablab.train.result import RunResult
 
 _ROUNDS = 12
-_MIN_ROUNDS = 4
 _SHARE = 0.05  # of the time that the runs took
 _MIN_SECONDS = 1.0  # in less, times would say nothing
 _MAX_SECONDS = 900.0
@@ -65,7 +65,7 @@ class TimingStage:
         arms = max(len(self.specs), 1)
         self._least = sum(_least_seconds(results.get(run.key)) for run in self.specs.values())
         shortest_round = max(self._least, arms * _TURN_SECONDS)
-        rounds = min(_ROUNDS, max(_MIN_ROUNDS, int(seconds / shortest_round)))
+        rounds = min(_ROUNDS, max(MIN_ROUNDS, int(seconds / shortest_round)))
         self.request = TimingRequest(
             specs=self.specs,
             runs=digests,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
 
@@ -19,22 +18,13 @@ from ablab.train.costs.decoding import decode_speed, synchronise
 from ablab.train.costs.eager import uncompiled
 from ablab.train.module import TrainedDecoder
 from ablab.train.numerics import resolve_precision
+from ablab.train.result import ArmTime
 
 _DECODING_SHARE = 0.4  # of a turn
 _TIMED_STEPS = 3  # at least
 _WARM_UP_STEPS = 2  # they bring weights and optimizer state back into the caches
 MIN_STEPS = _WARM_UP_STEPS + _TIMED_STEPS
 """Training steps of the shortest turn."""
-
-
-@dataclass(frozen=True)
-class ArmTimes:
-    """What an arm took in one turn."""
-
-    seconds_per_token: float
-    """Time of a training step per token of its batch; the median over the steps of the turn."""
-    decode_tokens_per_second: float | None
-    """Speed of decoding one sequence; None if the model cannot decode."""
 
 
 class ArmTimer:
@@ -60,12 +50,12 @@ class ArmTimer:
             for block in model.blocks:
                 block.compile()
 
-    def take_turn(self, seconds: float) -> ArmTimes:
+    def take_turn(self, seconds: float) -> ArmTime:
         """Time steps and decoding for about `seconds`, at least a few of each."""
         with self._on_device() as (optimizer, batch):
             step = median(self._steps(optimizer, batch, (1 - _DECODING_SHARE) * seconds))
             speed = self._decode(batch, _DECODING_SHARE * seconds)
-        return ArmTimes(step / (self._batch.numel() - len(self._batch)), speed)
+        return ArmTime(step / (self._batch.numel() - len(self._batch)), speed)
 
     @contextmanager
     def _on_device(self) -> Iterator[tuple[Optimizer, Tensor]]:
