@@ -1,10 +1,12 @@
 """Atomic writes, locks between processes, and checks of permissions."""
 
 import fcntl
+import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +17,7 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any], *, sync: boo
     """Write a file completely or not at all.
 
     `write` is called with a temporary file in the same folder, which is then renamed to `path`.
-    With `sync`, the content survives a power failure. Raises OSError.
+    With `sync`, content and name survive a power failure. Raises OSError.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -27,6 +29,52 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any], *, sync: boo
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+    if sync:
+        sync_folder(path.parent)
+
+
+def publish_folder(draft: Path, folder: Path) -> None:
+    """Rename a folder of files to `folder`, so that after a power failure it is complete or absent.
+
+    Raises OSError, as when `folder` exists and is not empty.
+    """
+    for file in draft.iterdir():
+        with file.open("rb") as opened:
+            os.fsync(opened.fileno())
+    sync_folder(draft)
+    os.rename(draft, folder)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names of a folder's files to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Write the content of a file to the disk, if there is one."""
+    with suppress(FileNotFoundError), path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def set_aside(paths: Iterable[Path]) -> None:
+    """Move files, as far as they exist, to a folder `damaged` beside them."""
+    for path in paths:
+        folder = path.parent / "damaged"
+        with suppress(FileNotFoundError):
+            path.stat()
+            folder.mkdir(exist_ok=True)
+            os.replace(path, folder / f"{time.time_ns()}.{path.name}")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 digest of a file in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_json(path: Path, value: Any, *, sync: bool = True) -> None:

@@ -7,7 +7,7 @@ does no harm to the lines after it.
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,20 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     Lines without a checksum were written by earlier versions, which only counts before the first
     line that has one.
     """
+    return [row for row in _rows(path) if row is not None]
+
+
+def damaged_count(path: Path) -> int:
+    """Return the number of lines that are cut off or damaged."""
+    return sum(row is None for row in _rows(path))
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any] | None]:
+    """Yield the row of each line; None if it is cut off or damaged."""
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except FileNotFoundError:
-        return []
-    rows: list[dict[str, Any]] = []
+        return
     checked = False
     for line in lines:
         body, mark, end = line.rpartition(_MARK)
@@ -52,10 +61,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         else:
             body = line
             is_whole = line.endswith(b"\n") and not checked
-        row = _parsed(body) if is_whole else None
-        if row is not None:
-            rows.append(row)
-    return rows
+        yield _parsed(body) if is_whole else None
 
 
 def _separator(size: int, path: Path) -> bytes:

@@ -55,7 +55,9 @@ def write_study(
 ) -> StudyRecord:
     """Write the record of a study of one part into the home at `root`."""
     part = part_content(runs, trials)
-    record = StudyRecord(make_home(root), name, revision)
+    home = make_home(root)
+    home.create()
+    record = StudyRecord(home, name, revision)
     sources = Sources(command="x.yaml", flop_convention="")
     content = StudyContent(name, revision, part.study, (part,), part.expected, sources)
     record.write(content)

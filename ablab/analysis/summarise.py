@@ -125,13 +125,22 @@ def _progress(
     trials = content.trial_entries
     results = {key: run_results[key] for key in runs if key in run_results}
     settled = {*results, *settled_keys(home, trials)}
-    failures = {key: Record(home, key).failure for key in (*runs, *trials) if key not in results}
+    unfinished = [Record(home, key) for key in (*runs, *trials) if key not in results]
+    reasons = {record.key: _reason(record) for record in unfinished}
     return Progress(
         runs=content.expected.runs + content.expected.trials,
         finished=len(settled),
-        failed={key: failure["reason"] for key, failure in failures.items() if failure},
+        failed={key: reason for key, reason in reasons.items() if reason},
         devices=sorted({_device(result) for result in results.values()}),
     )
+
+
+def _reason(record: Record) -> str:
+    """Return why a run is not finished; empty if it is only waiting."""
+    if record.damage:
+        return f"{record.damage}: `ablab run` trains it again"
+    failure = record.failure
+    return failure["reason"] if failure else ""
 
 
 def _spared(part: PartContent, effects: Sequence[EffectSummary]) -> int | None:

@@ -100,9 +100,13 @@ def _row(history: "list[StudyRecord]") -> dict[str, Any]:
     """
     from ablab.records.run_state import RunState
     from ablab.records.status import state
+    from ablab.sealed import DamagedFile
 
     *earlier, record = history
-    states = [state(record.home.root, key) for key in record.keys]
+    try:
+        states = [state(record.home.root, key) for key in record.keys]
+    except DamagedFile:
+        states = []
     try:
         question = record.read().study.question
     except UserError as error:

@@ -60,7 +60,8 @@ def report(
 
     console = Console()
     print_summary(summary, console)
-    _announce(write_report(summary, record), console, open_it=open_it)
+    if not record.home.is_unverified:  # such a home is only read
+        _announce(write_report(summary, record), console, open_it=open_it)
 
 
 def _compare(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open_it: bool) -> None:
@@ -82,7 +83,8 @@ def _compare(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open
         return
     console = Console()
     print_comparison(comparison, console)
-    _announce(write_comparison(comparison, record, other), console, open_it=open_it)
+    if not record.home.is_unverified:  # such a home is only read
+        _announce(write_comparison(comparison, record, other), console, open_it=open_it)
 
 
 def _announce(page: Path, console: "Console", *, open_it: bool) -> None:
@@ -128,6 +130,12 @@ def study_record(
     from ablab.records.lookup import is_file, records_of
 
     home_folder = make_home(home)
+    if home_folder.is_unverified:
+        print(
+            f"{home_folder.root} is unverified: an earlier version of ablab wrote it, without "
+            "digests (`ablab fsck --repair` checks it and makes it writable)",
+            file=sys.stderr,
+        )
     record = records_of(home_folder, study, profile, overrides or ())[-1]
     if not is_file(study) and record.name == label(study, profile):
         print(

@@ -50,7 +50,9 @@ def sync(
     if source is not None:
         _copy(study, source, to, profile)
         return
-    records = records_of(make_home(home), study, profile)
+    home_folder = make_home(home)
+    home_folder.require_current()
+    records = records_of(home_folder, study, profile)
     if not records[-1].path.exists():
         records[-1].read()  # raises UserError, since this revision has never been run
     records = _readable(records)

@@ -9,7 +9,6 @@ is preceded by an end-of-text token.
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +24,11 @@ from ablab.data.spec import HubData, StdlibData, TextData
 from ablab.data.tokenizers import Encoding
 from ablab.data.windows import sample_windows
 from ablab.errors import UserError
+from ablab.files import file_sha256, publish_folder
+from ablab.sealed import DamagedFile, read_sealed, require_digest, write_sealed
 
+MANIFEST = "manifest.json"
+TOKENIZER = "tokenizer.json"
 _VERSION = 2
 SPLITS = ("val", "test", "train")
 
@@ -57,13 +60,30 @@ class TokenStore:
     dtype: str
     splits: dict[str, Split]
 
+    tokenizer_sha256: str | None = None
+    """Digest of the tokenizer's file; None in stores of earlier versions."""
+
     def tokens(self, split: str) -> np.ndarray:
-        """Return the token ids of a split, memory-mapped."""
-        return np.memmap(self.folder / f"{split}.bin", dtype=self.dtype, mode="r")
+        """Return the token ids of a split, memory-mapped.
+
+        Raises DamagedFile if they are not those that were stored. Each process checks a file once.
+        """
+        path = self.folder / f"{split}.bin"
+        require_digest(path, self.splits[split].sha256)
+        return np.memmap(path, dtype=self.dtype, mode="r")
 
     def encoding(self) -> Encoding:
-        """Return the tokenizer."""
-        return tokenizers.load(self.folder / "tokenizer.json")
+        """Return the tokenizer. Raises DamagedFile if it is not the one that was stored."""
+        path = self.folder / TOKENIZER
+        if self.tokenizer_sha256 is not None:
+            require_digest(path, self.tokenizer_sha256)
+        return tokenizers.load(path)
+
+    def check(self) -> None:
+        """Raise DamagedFile if a file of the store is not what was stored."""
+        self.encoding()
+        for split in self.splits:
+            self.tokens(split)
 
 
 def store_fingerprint(data: StdlibData | TextData | HubData) -> str:
@@ -82,8 +102,14 @@ def store_fingerprint(data: StdlibData | TextData | HubData) -> str:
 
 
 def open_store(folder: Path) -> TokenStore:
-    """Open a store by reading its manifest."""
-    manifest = json.loads((folder / "manifest.json").read_text())
+    """Open a store, which is a folder in the folder `tokens` of a home, by reading its manifest.
+
+    Raises FileNotFoundError if there is none, and DamagedFile if the manifest is damaged.
+    """
+    path = folder / MANIFEST
+    manifest = read_sealed(path, folder.parent.parent)
+    if manifest is None:
+        raise FileNotFoundError(path)
     splits = {name: _read_split(split) for name, split in manifest["splits"].items()}
     return TokenStore(
         folder,
@@ -92,6 +118,7 @@ def open_store(folder: Path) -> TokenStore:
         manifest["end_of_text"],
         manifest["dtype"],
         splits,
+        manifest.get("tokenizer_sha256"),
     )
 
 
@@ -101,12 +128,13 @@ def _read_split(content: Mapping[str, Any]) -> Split:
 
 
 def prepare(data: StdlibData | TextData | HubData, cache: Path) -> TokenStore:
-    """Return the store of `data` under `cache`, creating it if necessary. Raises UserError if the
-    corpus cannot be read.
+    """Return the store of `data` under `cache`, creating it if necessary.
+
+    Raises UserError if the corpus cannot be read, and DamagedFile if the store is damaged.
     """
     fingerprint = store_fingerprint(data)
     folder = cache / fingerprint
-    if not (folder / "manifest.json").exists():
+    if not (folder / MANIFEST).exists():
         split = split_documents(
             sources.documents(data), data.holdout, data.holdout_bytes, data.window_bytes
         )
@@ -118,6 +146,17 @@ def prepare(data: StdlibData | TextData | HubData, cache: Path) -> TokenStore:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return open_store(folder)
+
+
+def store_damage(folder: Path) -> str:
+    """Return what is damaged of a store, in words; empty if nothing is, or if there is no store."""
+    try:
+        open_store(folder).check()
+    except FileNotFoundError:
+        return f"{folder / MANIFEST} is missing" if folder.exists() else ""
+    except DamagedFile as error:
+        return f"{error.path} is damaged ({error.reason})"
+    return ""
 
 
 def split_documents(
@@ -175,17 +214,18 @@ def _write(
         written = _write_texts(draft / f"{name}.bin", texts, encoding, dtype)
         sizes = tuple((window.document, len(window.text.encode())) for window in windows)
         splits[name] = replace(written, documents=len(rows), windows=sizes)
-    tokenizers.save(encoding, draft / "tokenizer.json")
+    tokenizers.save(encoding, draft / TOKENIZER)
     manifest = {
         "fingerprint": fingerprint,
         "data": data.model_dump(),
         "vocab": vocab,
         "end_of_text": encoding.eot_token,
         "dtype": dtype,
+        "tokenizer_sha256": file_sha256(draft / TOKENIZER),
         "splits": {name: asdict(s) for name, s in splits.items()},
         "documents": {name: [row["name"] for row in rows] for name, rows in split.items()},
     }
-    (draft / "manifest.json").write_text(json.dumps(manifest, indent=1))
+    write_sealed(draft / MANIFEST, manifest, sync=False)  # synced with the whole folder
 
 
 def _write_texts(path: Path, texts: Sequence[str], encoding: Encoding, dtype: str) -> Split:
@@ -206,8 +246,8 @@ def _write_texts(path: Path, texts: Sequence[str], encoding: Encoding, dtype: st
 
 def _publish(draft: Path, folder: Path) -> None:
     try:
-        os.rename(draft, folder)
+        publish_folder(draft, folder)
     except OSError:
         # Another process may have published the same tokens first.
-        if not (folder / "manifest.json").exists():
+        if not (folder / MANIFEST).exists():
             raise

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from ablab.arch.composition.registry import Registry
 from ablab.errors import UserError
 from ablab.execute.worker_context import WorkerContext
-from ablab.files import write_json
 from ablab.plan.run_key import rebuild
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
+from ablab.sealed import write_sealed
 from ablab.train.budget import TimeLimit
 from ablab.train.parallel import MemoryShort, ParallelContext
 
@@ -71,18 +71,20 @@ def attempt(
     torch.set_num_threads(spec.threads)
     record = Record(context.home, spec.key)
     job = _job(spec, context, registry, record)
+    notes: list[str] = []
     try:
-        outcome = train(job, _hooks(record, should_stop), parallel)
+        outcome = train(job, _hooks(record, should_stop, notes.append), parallel)
     except MemoryShort as short:
         record.note_micro_batch(short.micro_batch)
         raise
-    if outcome.result is None and record.stop.requested:
-        return AttemptOutcome(record.stop.state, record.stop.reason, outcome.busy_seconds)
-    if outcome.result is None:
-        return AttemptOutcome(RunState.INTERRUPTED, busy_seconds=outcome.busy_seconds)
-    if parallel.main:
-        record.finish(outcome.result)
-    return AttemptOutcome(RunState.FINISHED, busy_seconds=outcome.busy_seconds)
+    state, reason = RunState.INTERRUPTED, ""
+    if outcome.result is not None:
+        state = RunState.FINISHED
+        if parallel.main:
+            record.finish(outcome.result)
+    elif record.stop.requested:
+        state, reason = record.stop.state, record.stop.reason
+    return AttemptOutcome(state, reason, outcome.busy_seconds, notes=tuple(notes))
 
 
 def _job(spec: RunSpec, context: WorkerContext, registry: Registry, record: Record) -> "Job":
@@ -108,7 +110,7 @@ def _job(spec: RunSpec, context: WorkerContext, registry: Registry, record: Reco
     )
 
 
-def _hooks(record: Record, should_stop: Callable[[], bool]) -> "Hooks":
+def _hooks(record: Record, should_stop: Callable[[], bool], note: Callable[[str], None]) -> "Hooks":
     """Connect training to the run's record."""
     from ablab.train.recorder import Hooks
     from ablab.train.usage import Usage
@@ -117,7 +119,7 @@ def _hooks(record: Record, should_stop: Callable[[], bool]) -> "Hooks":
 
     def beat(share: float, metrics: Mapping[str, float]) -> None:
         progress = {"share": share, "time": time.time(), **metrics}
-        write_json(record.folder / "progress.json", progress, sync=False)
+        write_sealed(record.folder / "progress.json", progress, sync=False)
         sample = usage.sample()
         if sample:
             record.metrics.append(int(metrics["step"]), sample)
@@ -127,4 +129,7 @@ def _hooks(record: Record, should_stop: Callable[[], bool]) -> "Hooks":
         stop=lambda: should_stop() or record.stop.requested,
         beat=beat,
         resumed=record.metrics.truncate,
+        sync=record.metrics.sync,
+        has_rows=lambda step, rows: record.metrics.count(step) >= rows,
+        note=note,
     )

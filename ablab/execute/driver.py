@@ -178,6 +178,8 @@ class Driver:
     def _collect(self, future: Future[AttemptOutcome], spec: RunSpec) -> None:
         outcome = outcome_of(future)
         self.summary.busy_seconds += outcome.busy_seconds
+        for note in outcome.notes:
+            self.display.say(f"{spec.label}: {note}")
         self._unstarted = self._unstarted + 1 if outcome.state == RunState.UNSTARTED else 0
         if outcome.state == RunState.HELD:
             self._retries.append(spec)

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from ablab.records.run_record import Record, find_record, run_keys
 from ablab.records.run_state import RunState
 from ablab.records.status import state
 from ablab.records.study_record import StudyRecord, revisions, study_names
+from ablab.sealed import DamagedFile
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,13 @@ def find_target(home: Home, name: str, profile: str | None) -> Target:
 
 
 def cancel(home: Home, keys: Iterable[str]) -> tuple[int, int]:
-    """Ask runs to stop. Return how many were running, and how many were waiting."""
+    """Ask runs to stop. Return how many were running, and how many were waiting.
+
+    Raises:
+        UserError: if the home may only be read.
+
+    """
+    home.require_current()
     running = waiting = 0
     for key in keys:
         now = state(home.root, key)
@@ -90,7 +97,13 @@ def cancel(home: Home, keys: Iterable[str]) -> tuple[int, int]:
 
 
 def retry(home: Home, keys: Iterable[str]) -> int:
-    """Clear failures and cancellations. Return of how many runs."""
+    """Clear failures and cancellations. Return of how many runs.
+
+    Raises:
+        UserError: if the home may only be read.
+
+    """
+    home.require_current()
     records = [Record(home.root, key) for key in keys]
     ended = [
         r
@@ -107,9 +120,11 @@ def plan_removal(home: Home, targets: Sequence[Target]) -> Removal:
 
     Raises:
         UserError: while one of the runs is being trained, or a study that lists one is being run,
-            and for a single revision, since a study is removed as a whole.
+            for a single revision, since a study is removed as a whole, and if the home may only be
+            read.
 
     """
+    home.require_current()
     revision = next((target.study for target in targets if target.alone), None)
     if revision is not None:
         raise UserError(
@@ -190,8 +205,24 @@ def _being_trained(key: str, lease: Lease, target: str) -> UserError:
 
 
 def _listed(home: Home, name: str) -> set[str]:
-    """The runs and trials that any revision of a study lists."""
-    return {key for record in revisions(home, name) for key in record.keys}
+    """The runs and trials that any revision of a study lists.
+
+    For a revision whose record is damaged, these are the runs that the study planned first.
+    """
+    keys: set[str] = set()
+    for record in revisions(home, name):
+        try:
+            keys.update(record.keys)
+        except DamagedFile:
+            keys.update(_first_planned(home, name))
+    return keys
+
+
+def _first_planned(home: Home, name: str) -> Iterator[str]:
+    for key in run_keys(home.root):
+        spec = Record(home.root, key).spec
+        if spec is not None and spec.study == name:
+            yield key
 
 
 def _folders(home: Home, names: Iterable[str]) -> list[Path]:

@@ -16,7 +16,7 @@ from ablab.execute.executors.base import Executor
 from ablab.execute.request import Planned, Request, planned
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.execute.worker_context import WorkerContext
-from ablab.files import locked, require_writable
+from ablab.files import locked, require_writable, set_aside
 from ablab.plan.content import study_content
 from ablab.plan.plan import StudyPlan
 from ablab.records.home import Home
@@ -96,6 +96,7 @@ class Session:
             if not self.is_tracked():
                 self.trackers.open(plan)
             return ExecutionSummary()
+        self.home.create()
         self._tell_of_earlier_runs()
         self.prepare()
         self._expected = plan.expected.runs + plan.expected.trials
@@ -209,15 +210,23 @@ class Session:
         return TrackerState(redacted(uri, uri), tuple(sorted(self.planned.plan.unique)))
 
     def prepare(self) -> None:
-        """Tokenize the corpus, unless it is done. Raise UserError if there is too little text."""
-        from ablab.data.store import prepare
+        """Tokenize the corpus, unless it is done. Raise UserError if there is too little text.
+
+        Damaged tokens are set aside, and the corpus is tokenized again.
+        """
+        from ablab.data.store import prepare, store_damage
 
         plan = self.planned.plan
         longest: dict[str, int] = {}
         for run in (*plan.runs, *(trial.run for trial in plan.trials)):
             longest[run.data] = max(longest.get(run.data, 0), run.dims["context"] or 0)
         for fingerprint, context in longest.items():
-            if not (self.home.tokens / fingerprint / "manifest.json").exists():
+            folder = self.home.tokens / fingerprint
+            damage = store_damage(folder)
+            if damage:
+                self.display.say(f"{damage}: the tokens are set aside")
+                set_aside([folder])
+            if not folder.exists():
                 self.display.say("preparing the corpus: tokenizing once, for all runs")
             tokens = prepare(plan.data[fingerprint], self.home.tokens).splits["train"].tokens
             if tokens <= context:

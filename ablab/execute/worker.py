@@ -5,6 +5,7 @@ import os
 import threading
 import time
 import traceback
+from dataclasses import replace
 from typing import Protocol
 
 from ablab.errors import UserError
@@ -57,7 +58,9 @@ class Worker:
             return AttemptOutcome(RunState.HELD)
         with lease.keep_alive():
             try:
-                return _recorded_outcome(record) or self._attempt(spec)
+                damage = record.set_aside_damage()
+                outcome = _recorded_outcome(record) or self._attempt(spec)
+                return replace(outcome, notes=(damage, *outcome.notes)) if damage else outcome
             except (Exception, SystemExit) as error:  # a plugin may call sys.exit
                 return _record_failure(record, error)
 

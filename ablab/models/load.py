@@ -15,6 +15,7 @@ from ablab.plan.run_key import rebuild
 from ablab.records.home import Home
 from ablab.records.run_record import Record, find_record
 from ablab.records.run_spec import RunSpec
+from ablab.train.file_names import WEIGHTS
 
 _CUT = "\ufffd"
 
@@ -36,7 +37,10 @@ def trained_model(record: Record, registry: Registry) -> tuple[RunSpec, Decoder]
     """
     spec = record.spec
     result = record.result
-    weights = record.folder / "model.safetensors"
+    weights = record.folder / WEIGHTS
+    damage = record.damage or record.damage_of_weights
+    if damage:
+        raise UserError(f"{damage}: `ablab fsck --repair`, then `ablab run` its study again")
     if result is None or not weights.is_file():
         raise UserError(f"run {record.key} is not finished: `ablab run` its study first")
     if spec is None:

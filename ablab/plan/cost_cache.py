@@ -19,8 +19,10 @@ from ablab.arch.composition.expression import Use
 from ablab.arch.counting import account as accounting
 from ablab.arch.counting.account import Account, account
 from ablab.arch.value import Architecture
-from ablab.files import read_json, write_json
+from ablab.sealed import DamagedFile, read_sealed, write_sealed
 
+COST_CACHE = "accounts.json"
+"""Name of the file in the root of a home."""
 _ACCOUNT = TypeAdapter(Account)
 
 
@@ -31,7 +33,7 @@ class CostCache:
     """
 
     def __init__(self, root: Path | None = None) -> None:
-        self._file = root / "accounts.json" if root else None
+        self._file = root / COST_CACHE if root else None
         self._accounts = self._read()
         self._unsaved: dict[str, dict[str, Any]] = {}
 
@@ -62,16 +64,16 @@ class CostCache:
         # Read again, since another driver may have written in the meantime. The file is not
         # synced to disk: what is lost is counted again.
         accounts = {**self._read(), **self._unsaved}
-        write_json(self._file, {"core": _core(), "accounts": accounts}, sync=False)
+        write_sealed(self._file, {"core": _core(), "accounts": accounts}, sync=False)
         self._unsaved = {}
 
     def _read(self) -> dict[str, Any]:
         """Return the accounts on file; none if they were counted by other code."""
         try:
-            content = read_json(self._file) if self._file else None
-        except ValueError:  # not JSON, or not text
+            content = read_sealed(self._file, self._file.parent) if self._file else None
+        except DamagedFile:  # all is counted again
             return {}
-        if not isinstance(content, dict) or content.get("core") != _core():
+        if content is None or content.get("core") != _core():
             return {}
         accounts = content.get("accounts")
         return accounts if isinstance(accounts, dict) else {}

@@ -14,8 +14,10 @@ from ablab.records.lease import Lease
 def hold_driver_lease(home: Home, study: str) -> Iterator[None]:
     """Hold a driver's lease on `study` for the block, beside other drivers that may do the same.
 
-    Waits while something is being removed.
+    Creates the home if it is new. Waits while something is being removed. Raises UserError if the
+    home may only be read.
     """
+    home.create()
     folder = _folder(home)
     for file in folder.glob("*.json"):
         Lease(file).clear()

@@ -1,14 +1,19 @@
 """The home: the folders of records, tokens and studies, and of the local tracker."""
 
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablab.files import write_atomically
+from ablab.errors import UserError
+from ablab.sealed import HOME_FILE, is_sealed, read_sealed, write_sealed
 
 if TYPE_CHECKING:
     from ablab.spec.study import Study
+
+EARLIER_IDENTITY = ".identity"
+"""Name of the file that held a home's identity before homes were sealed."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +35,46 @@ class Home:
         """
         return self.root / ".views.lock"
 
+    @property
+    def is_unverified(self) -> bool:
+        """Whether an earlier version of ablab wrote the home, whose files have no digests."""
+        return not is_sealed(self.root) and any(
+            (self.root / name).is_dir() for name in ("runs", "studies")
+        )
+
+    def require_current(self) -> None:
+        """Raise UserError if the home may only be read: it is unverified."""
+        if self.is_unverified:
+            raise UserError(
+                f"{self.root} was written by an earlier version of ablab, and damage to its files "
+                "would not be noticed: it can be read, and `ablab fsck --repair` makes it writable"
+            )
+
+    def create(self) -> None:
+        """Write the file of a new home. Raises UserError if the home may only be read."""
+        self.require_current()
+        if not is_sealed(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.write_identity(uuid.uuid4().hex)
+
+    def write_identity(self, identity: str) -> None:
+        """Write the file of the home, which says that all of its files are sealed."""
+        write_sealed(self.root / HOME_FILE, {"identity": identity})
+
     def identity(self) -> str:
-        """What tells this home from every other, on whatever machine: made when it is first asked
-        for.
+        """Return what distinguishes this home from every other, on whatever machine.
+
+        Raises DamagedFile if it is damaged.
         """
-        file = self.root / ".identity"
-        if not file.exists():
-            write_atomically(file, lambda draft: draft.write(uuid.uuid4().hex.encode()))
-        return file.read_text()
+        content = read_sealed(self.root / HOME_FILE, self.root)
+        if content is not None:
+            return content["identity"]
+        with suppress(FileNotFoundError):
+            return (self.root / EARLIER_IDENTITY).read_text()  # of an earlier version
+        if self.is_unverified:
+            return ""  # it was never tracked
+        self.create()
+        return self.identity()
 
     def optuna(self, study: str) -> Path:
         """The journal that Optuna's view of a study is kept in."""

@@ -17,3 +17,5 @@ class AttemptOutcome:
     """Time in training steps, validation and measuring costs."""
     pid: int | None = None
     """Process of the attempt, where known."""
+    notes: tuple[str, ...] = ()
+    """What else happened, a line each: damaged files that were set aside, for example."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from ablab.files import read_json, write_json
+from ablab.files import sync_file
 from ablab.json_lines import append_row, read_rows, write_rows
 from ablab.records.run_state import RunState
+from ablab.sealed import DamagedFile, read_sealed, write_sealed
 
 StopKind = Literal["cancelled", "pruned"]
 
@@ -19,8 +20,9 @@ class StopRequest:
     Whoever trains the run writes a checkpoint and ends, and nobody begins it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, home: Path) -> None:
         self._path = path
+        self._home = home
 
     def request(self, reason: str, kind: StopKind = "cancelled", owner: str = "") -> None:
         """Ask the run to stop.
@@ -35,7 +37,7 @@ class StopRequest:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         content = {"reason": reason, "kind": kind, "owner": owner, "time": time.time()}
         # Unsynced: thousands may be asked at once, and a power cut stops them anyway.
-        write_json(self._path, content, sync=False)
+        write_sealed(self._path, content, sync=False)
 
     @property
     def requested(self) -> bool:
@@ -74,7 +76,7 @@ class StopRequest:
             self._path.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any]:
-        return read_unsynced(self._path)
+        return read_unsynced(self._path, self._home)
 
 
 class MetricsLog:
@@ -90,6 +92,15 @@ class MetricsLog:
     def append(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append a row."""
         append_row(self._path, {"step": step, "time": time.time(), **metrics})
+
+    def sync(self) -> int:
+        """Have all rows survive a power failure, and return their number."""
+        sync_file(self._path)
+        return len(self.rows())
+
+    def count(self, last_step: int) -> int:
+        """Return the number of rows up to `last_step`."""
+        return sum(row["step"] <= last_step for row in self.rows())
 
     def truncate(self, last_step: int) -> None:
         """Drop the rows after `last_step`: a run that resumes measures them again."""
@@ -112,12 +123,11 @@ class AttemptLog:
         append_row(self._path, row)
 
 
-def read_unsynced(path: Path) -> dict[str, Any]:
-    """Return a file that was written without syncing; empty if there is none, or a power cut
-    damaged it.
+def read_unsynced(path: Path, home: Path) -> dict[str, Any]:
+    """Return a file that was written without syncing; empty if there is none, or it is damaged, as
+    it may be after a power failure.
     """
     try:
-        content = read_json(path)
-    except ValueError:  # neither JSON nor text
+        return read_sealed(path, home) or {}
+    except DamagedFile:
         return {}
-    return content if isinstance(content, dict) else {}

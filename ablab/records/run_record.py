@@ -5,32 +5,39 @@ spec.json         specification of the run
 lease.json        the process that trains it; its modification time is the heartbeat
 metrics.jsonl     measurements, by step
 progress.json     progress of the present attempt
-result.json       result of a finished run
+checkpoint.ckpt   where an unfinished run resumes; checkpoint.previous.ckpt is the one before
+result.json       result of a finished run, with the digests of its other files
 val_windows.npz   final validation scores by window of a finished run
+model.safetensors weights of a finished run
 failure.json      why the run was given up; removed when the run is requested again
 attempts.jsonl    every attempt that failed: reason, time, host, pid; never removed
 micro_batch.json  number of sequences that fit at once, if not all did
 stop.json         a request to stop, with its reason; `cancelled` until the run is requested again,
                   `pruned` (a tuning or a search has seen enough) for good
+damaged/          files that were found damaged and set aside
+
+A run counts as finished if its result and the files that reports read are as they were written. If
+one of them is damaged, the run is trained again.
 """
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from ablab.errors import UserError
-from ablab.files import read_json, write_json
+from ablab.files import set_aside
 from ablab.records.lease import Lease
 from ablab.records.run_files import AttemptLog, MetricsLog, StopRequest, read_unsynced
+from ablab.records.run_result_file import RESULT_FILE, ResultFile
 from ablab.records.run_spec import RunSpec
+from ablab.sealed import DamagedFile, read_sealed, write_sealed
+from ablab.train.file_names import CHECKPOINTS, WEIGHTS, WINDOW_SCORES
 from ablab.train.result import RunResult
-from ablab.train.window_scores import WINDOW_SCORES, WindowScores
+from ablab.train.window_scores import WindowScores
 
-_RESULT = TypeAdapter(RunResult)
+_REMOVED_AT_END = ("failure.json", "stop.json", "progress.json", *CHECKPOINTS)
 
 
 class Record:
@@ -38,8 +45,9 @@ class Record:
 
     def __init__(self, home: Path, key: str) -> None:
         self.key = key
+        self.home = home
         self.folder = home / "runs" / key
-        self.stop = StopRequest(self.folder / "stop.json")
+        self.stop = StopRequest(self.folder / "stop.json", home)
         self.metrics = MetricsLog(self.folder / "metrics.jsonl")
         self.attempts = AttemptLog(self.folder / "attempts.jsonl")
 
@@ -54,12 +62,12 @@ class Record:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.spec is None:
-            write_json(self.folder / "spec.json", asdict(spec), sync=False)
+            write_sealed(self.folder / "spec.json", asdict(spec), sync=False)
 
     @property
     def spec(self) -> RunSpec | None:
         """The specification; None if there is none, or one of another version."""
-        content = read_unsynced(self.folder / "spec.json")
+        content = read_unsynced(self.folder / "spec.json", self.home)
         try:
             return RunSpec.read(content) if content else None
         except ValueError:
@@ -67,32 +75,32 @@ class Record:
 
     @property
     def finished(self) -> bool:
-        """Whether there is a result."""
-        return (self.folder / "result.json").exists()
+        """Whether there is a result, and it is undamaged."""
+        return self._result_file.exists() and not self.damage
+
+    @property
+    def damage(self) -> str:
+        """What is damaged of a finished run, in words; empty if nothing is, or it is unfinished."""
+        return self._result_file.damage()
+
+    @property
+    def damage_of_weights(self) -> str:
+        """What is damaged of the weights of a finished run, in words; empty if nothing is."""
+        return self._result_file.damage_of_weights()
 
     @property
     def result(self) -> RunResult | None:
         """The result; None unless the run is finished.
 
         Raises:
-            UserError: if it cannot be read.
+            UserError: if another version of ablab wrote it.
 
         """
-        path = self.folder / "result.json"
-        content = read_json(path)
-        if content is None:
-            return None
-        try:
-            result = _RESULT.validate_python(content)
-        except ValueError as error:
-            raise UserError(
-                f"{path} was written by another version of ablab, or damaged"
-            ) from error
-        if "kv_cache_bytes" not in content["cost"] and result.device == "cpu":
-            # Before the cache was measured, the peak memory of a CPU run was the worker's resident
-            # memory, which earlier runs had raised.
-            result = replace(result, cost=replace(result.cost, peak_memory_bytes=None))
-        return result
+        return self._result_file.read() if self.finished else None
+
+    @property
+    def _result_file(self) -> ResultFile:
+        return ResultFile(self.folder / RESULT_FILE, self.home)
 
     @property
     def window_scores(self) -> WindowScores | None:
@@ -104,7 +112,11 @@ class Record:
     @property
     def failure(self) -> dict[str, Any] | None:
         """Why the run was given up; None unless it was."""
-        return read_json(self.folder / "failure.json")
+        path = self.folder / "failure.json"
+        try:
+            return read_sealed(path, self.home)
+        except DamagedFile as error:
+            return {"reason": str(error), "detail": "", "time": path.stat().st_mtime}
 
     def reset(self) -> None:
         """Withdraw a cancellation and clear a failure. A run that was pruned stays so."""
@@ -114,29 +126,42 @@ class Record:
     @property
     def progress(self) -> dict[str, Any]:
         """Progress of the present attempt: `share` of the budget, and metrics by name."""
-        return read_unsynced(self.folder / "progress.json")
+        return read_unsynced(self.folder / "progress.json", self.home)
 
     @property
     def micro_batch(self) -> int | None:
         """Maximum number of sequences that fit at once; None if all of a batch do."""
-        return read_unsynced(self.folder / "micro_batch.json").get("sequences")
+        return read_unsynced(self.folder / "micro_batch.json", self.home).get("sequences")
 
     def note_micro_batch(self, sequences: int) -> None:
         """Limit the number of sequences at once, from the next attempt on."""
-        write_json(self.folder / "micro_batch.json", {"sequences": sequences}, sync=False)
+        write_sealed(self.folder / "micro_batch.json", {"sequences": sequences}, sync=False)
 
     def finish(self, result: RunResult) -> None:
         """Write the result, which makes the run a finished one."""
-        write_json(self.folder / "result.json", asdict(result))
-        for name in ("failure.json", "stop.json", "progress.json", "checkpoint.ckpt"):
+        self.metrics.sync()
+        self._result_file.write(result)
+        for name in _REMOVED_AT_END:
             (self.folder / name).unlink(missing_ok=True)
+
+    def set_aside_damage(self) -> str:
+        """Move the files of a damaged run to the folder `damaged`, so that it can be trained again.
+
+        Return what was done, in words; empty if the run was not damaged.
+        """
+        damage = self.damage
+        if not damage:
+            return ""
+        files = [self.folder / name for name in ("metrics.jsonl", WINDOW_SCORES, WEIGHTS)]
+        # The result last: until it is gone, this can be repeated.
+        set_aside([*files, self.folder / RESULT_FILE])
+        return f"{damage}: set aside, and trained again"
 
     def fail(self, reason: str, detail: str = "", pid: int | None = None) -> None:
         """Give the run up: nobody tries it again until it is reset."""
         self.attempts.add(reason, pid)
-        write_json(
-            self.folder / "failure.json", {"reason": reason, "detail": detail, "time": time.time()}
-        )
+        failure = {"reason": reason, "detail": detail, "time": time.time()}
+        write_sealed(self.folder / "failure.json", failure)
 
 
 def finished_keys(home: Path, keys: Iterable[str]) -> set[str]:

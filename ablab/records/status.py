@@ -233,7 +233,7 @@ def _names(home: Path, key: str) -> set[str]:
 
 
 def _state(record: Record, names: set[str]) -> RunState:
-    if "result.json" in names:
+    if "result.json" in names and record.finished:
         return RunState.FINISHED
     if "lease.json" in names and record.lease().held():
         return RunState.RUNNING

@@ -4,12 +4,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from ablab.errors import UserError
-from ablab.files import read_json, write_json
 from ablab.json_lines import append_row, read_rows
 from ablab.records.home import Home, edition
 from ablab.records.study_content import StudyContent, TrackerState
 from ablab.records.study_reader import keys_of, read_content, tracker_state_of
 from ablab.records.timings import TimingLog
+from ablab.sealed import DamagedFile, read_sealed, write_sealed
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class StudyRecord:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if content.mirrored is None and self.path.exists():
             content = replace(content, mirrored=self.mirrored)
-        write_json(self.path, content.as_json())
+        write_sealed(self.path, content.as_json())
 
     def read(self) -> StudyContent:
         """Return the content of the record.
@@ -52,6 +52,7 @@ class StudyRecord:
         Raises:
             UserError: if this revision was never run here, or by a version of ablab whose records
                 cannot be read.
+            DamagedFile: if the record is damaged. `ablab run` of the study's file writes it again.
 
         """
         try:
@@ -68,12 +69,13 @@ class StudyRecord:
 
         Raises:
             UserError: if this revision was never run here.
+            DamagedFile: if the record is damaged.
 
         """
         return keys_of(self._content())
 
     def _content(self) -> dict[str, Any]:
-        content = read_json(self.path)
+        content = read_sealed(self.path, self.home.root)
         if content is None:
             raise UserError(
                 f"{self.name!r} (revision {self.revision}) has not been run in "
@@ -102,7 +104,10 @@ class StudyRecord:
     def mirrored(self) -> TrackerState | None:
         """What a tracker shows of this revision; None where nothing is known of it."""
         # Not `read`: a plan that changes is written often, and this part of the record stays.
-        return tracker_state_of(read_json(self.path) or {})
+        try:
+            return tracker_state_of(read_sealed(self.path, self.home.root) or {})
+        except DamagedFile:
+            return None
 
     def note_mirrored(self, state: TrackerState) -> None:
         """Record that a tracker shows all runs."""

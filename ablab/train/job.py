@@ -10,8 +10,8 @@ from ablab.arch.value import Architecture
 from ablab.data.batches import Batches
 from ablab.data.store import TokenStore
 from ablab.train.budget import Progress, TimeLimit, TimeProgress, TokenProgress
+from ablab.train.file_names import LATEST_CHECKPOINT, WINDOW_SCORES
 from ablab.train.result import RunResult
-from ablab.train.window_scores import WINDOW_SCORES
 
 _PAUSE_SECONDS = 0.2  # between readings of the clock on CUDA, which must wait for the device
 
@@ -57,8 +57,8 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
-        """Path of the checkpoint while the run is unfinished."""
-        return self.folder / "checkpoint.ckpt"
+        """Path of the latest checkpoint while the run is unfinished."""
+        return self.folder / LATEST_CHECKPOINT
 
     @property
     def window_scores(self) -> Path:

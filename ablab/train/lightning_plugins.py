@@ -1,34 +1,36 @@
-"""Plugins of Lightning's trainer: atomic checkpoint files, and processes that ablab has already
+"""Plugins of Lightning's trainer: sealed checkpoint files, and processes that ablab has already
 started.
 """
 
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
-from ablab.files import write_atomically
+from ablab.train.checkpoints import load_checkpoint, save_checkpoint
 from ablab.train.parallel import ParallelContext
 
 
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoint files, written atomically. (Lightning's own writer returns silently on
-    PermissionError, issue #21800.)
+class SealedCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are written atomically, with a seal. (Lightning's own writer returns
+    silently on PermissionError, issue #21800.)
     """
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write `checkpoint` to `path`; on failure a previous file is left unchanged."""
-        write_atomically(Path(path), lambda file: torch.save(checkpoint, file))
+        """Write `checkpoint` to `path`; on failure a previous file is left unchanged.
+
+        `storage_options["rows"]` is the number of measurements recorded so far.
+        """
+        save_checkpoint(checkpoint, Path(path), storage_options["rows"])
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
         """Load a checkpoint that contains only tensors and plain values."""
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return load_checkpoint(Path(path))
 
 
 class ProcessGroupEnvironment(LightningEnvironment):

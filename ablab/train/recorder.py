@@ -30,14 +30,19 @@ class Hooks:
 
     `log(step, metrics)` receives metrics; `stop()` is called after every step and returns whether
     to stop now and resume later; `beat(share, metrics)` is called about once per second;
-    `resumed(step)` is called when the run continues from a checkpoint. `clock` returns seconds
-    since an arbitrary origin.
+    `resumed(step)` is called when the run continues from a checkpoint. `sync()` has the metrics
+    logged so far survive a power failure and returns the number of rows; `has_rows(step, rows)`
+    returns whether there are so many up to a step. `note(line)` receives what people should know.
+    `clock` returns seconds since an arbitrary origin.
     """
 
     log: Log
     stop: Callable[[], bool]
     beat: Callable[[float, Mapping[str, float]], None]
     resumed: Callable[[int], None]
+    sync: Callable[[], int] = lambda: 0
+    has_rows: Callable[[int, int], bool] = lambda step, rows: True
+    note: Callable[[str], None] = lambda line: None
     clock: Callable[[], float] = perf_counter
 
 
@@ -229,7 +234,8 @@ class Recorder(L.Callback):
 
     def _checkpoint(self, trainer: L.Trainer, step: int) -> None:
         self._close_interval()
-        trainer.save_checkpoint(self.cadence.checkpoint)
+        rows = self.hooks.sync()
+        trainer.save_checkpoint(self.cadence.checkpoint, storage_options={"rows": rows})
         self._mark = self._saved = self.hooks.clock()
 
 

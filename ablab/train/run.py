@@ -5,6 +5,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -17,11 +18,13 @@ from ablab.arch.decoder.build import build_model, seed_of
 from ablab.data.batches import Sequences
 from ablab.errors import UserError
 from ablab.files import write_atomically
+from ablab.train.checkpoints import newest_checkpoint
 from ablab.train.costs.decoding import decoding, decoding_on_parts
 from ablab.train.costs.memory import training_peak
 from ablab.train.divergence import ended_above_start
+from ablab.train.file_names import WEIGHTS
 from ablab.train.job import Job, Outcome
-from ablab.train.lightning_plugins import AtomicCheckpointIO, ProcessGroupEnvironment
+from ablab.train.lightning_plugins import ProcessGroupEnvironment, SealedCheckpointIO
 from ablab.train.module import TrainedDecoder
 from ablab.train.numerics import resolve_precision
 from ablab.train.parallel import ParallelContext
@@ -46,7 +49,7 @@ def train(job: Job, hooks: Hooks, parallel: ParallelContext | None = None) -> Ou
     result = run.result()
     weights = run.weights()
     if run.parallel.main:
-        write_atomically(job.folder / "model.safetensors", lambda file: file.write(save(weights)))
+        write_atomically(job.folder / WEIGHTS, lambda file: file.write(save(weights)))
     return Outcome(result, run.recorder.busy_seconds())
 
 
@@ -119,7 +122,7 @@ class _Run:
                 use_distributed_sampler=False,
                 callbacks=[self.recorder],
                 plugins=[
-                    AtomicCheckpointIO(),
+                    SealedCheckpointIO(),
                     *(
                         []
                         if self.parallel.mesh is None
@@ -128,12 +131,19 @@ class _Run:
                 ],
                 default_root_dir=self.job.folder,
             )
-            resume = str(self.job.checkpoint) if self.job.checkpoint.exists() else None
-            trainer.fit(self.module, ckpt_path=resume, weights_only=True)
+            trainer.fit(self.module, ckpt_path=self._resume_from(), weights_only=True)
         # Lightning moves an unsharded model back to the CPU, where scoring is slow and NCCL
         # cannot reduce.
         if self.module.parts is None:
             self.module.to(_device(self.parallel))
+
+    def _resume_from(self) -> Path | None:
+        """Return the checkpoint to resume from, which the main process chooses."""
+        checkpoint = None
+        if self.parallel.main:
+            hooks = self.recorder.hooks
+            checkpoint = newest_checkpoint(self.job.folder, hooks.has_rows, hooks.note)
+        return self.parallel.all_gather(checkpoint)[0]
 
     def _strategy(self) -> Any:
         if self.module.parts is not None:

@@ -138,7 +138,7 @@ class ShardedStrategy(ModelParallelStrategy):
     ) -> None:
         """Write the checkpoint in the main process, while the others wait for it to be complete."""
         if self.is_global_zero:
-            self.checkpoint_io.save_checkpoint(checkpoint, filepath)
+            self.checkpoint_io.save_checkpoint(checkpoint, filepath, storage_options)
         self.barrier()
 
     def load_checkpoint(

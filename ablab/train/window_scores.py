@@ -8,9 +8,6 @@ import numpy as np
 
 from ablab.files import write_atomically
 
-WINDOW_SCORES = "val_windows.npz"
-"""Name of the file in the run's folder."""
-
 
 @dataclass(frozen=True)
 class WindowScores:

@@ -6,6 +6,7 @@ import pytest
 
 from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
+from ablab.sealed import read_sealed, write_sealed
 from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, StandIn
 
@@ -35,10 +36,13 @@ def carry_out(session):
 def test_that_runs_are_trained_again_is_told_only_where_they_are(session, same_keys):
     first = session()
     trained = carry_out(first)
-    text = json.dumps({**json.loads(first.record.path.read_text()), "version": 1})
+    path = first.record.path
+    content = read_sealed(path, first.home.root)
+    assert content is not None
+    text = json.dumps({**content, "version": 1})
     for spec in trained:
         text = text if same_keys else text.replace(spec.key, spec.key[::-1])
-    first.record.path.write_text(text)
+    write_sealed(path, json.loads(text))
     lost = trained[:1] if same_keys else trained
     for spec in lost:
         (first.home.root / "runs" / spec.key / "result.json").unlink()

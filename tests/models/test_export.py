@@ -14,11 +14,13 @@ from ablab.data.portable import portable
 from ablab.data.spec import ByteTokenizer, TextData
 from ablab.data.store import open_store, prepare
 from ablab.execute.session import Request, planned
+from ablab.files import file_sha256
 from ablab.models import export as exporting
 from ablab.models.load import trained_model
 from ablab.plan.run_key import rebuild
 from ablab.records.home import Home
 from ablab.records.run_record import Record
+from ablab.sealed import read_sealed, write_sealed
 from ablab.train.job import Job
 from ablab.train.recorder import Hooks
 from ablab.train.run import train
@@ -239,17 +241,26 @@ def test_a_tokenizer_that_the_library_cannot_say_is_left_out(moved, tmp_path):
     home, spec = moved
     file = home.tokens / spec.data / "tokenizer.json"
     content = json.loads(file.read_text())
-    file.write_text(json.dumps({**content, "pattern": "(?s:.)"}))
+    manifest = file.with_name("manifest.json")
+    sizes = read_sealed(manifest, home.root)
+    assert sizes is not None
+
+    def write_tokenizer(**changes):
+        file.write_text(json.dumps({**content, **changes}))
+        write_sealed(manifest, {**sizes, "tokenizer_sha256": file_sha256(file)})
+
+    write_tokenizer(pattern="(?s:.)")
     tokens = open_store(home.tokens / spec.data)
     rows = tokens.encoding().encode_ordinary(
         tokens.encoding().decode(tokens.tokens("val")[1:200].tolist())
     )
-    (home.tokens / spec.data / "val.bin").write_bytes(
-        torch.tensor([299, *rows]).numpy().astype(tokens.dtype).tobytes()
-    )
+    split = home.tokens / spec.data / "val.bin"
+    split.write_bytes(torch.tensor([299, *rows]).numpy().astype(tokens.dtype).tobytes())
+    sizes["splits"]["val"]["sha256"] = file_sha256(split)
+    write_tokenizer(pattern="(?s:.)")
     done = exporting.export(home, spec.key, tmp_path / "m", load_registry())
     assert "other tokens" in done.no_tokenizer
-    file.write_text(json.dumps({**content, "name": "ablab-other"}))
+    write_tokenizer(name="ablab-other")
     done = exporting.export(home, spec.key, tmp_path / "n", load_registry())
     assert done.no_tokenizer == "ablab-other has no exact form in the tokenizers library"
 
@@ -269,11 +280,12 @@ def test_a_run_of_other_plugins_is_refused(moved, tmp_path):
     home, spec = moved
     record = Record(home.root, spec.key)
     file = record.folder / "spec.json"
-    content = json.loads(file.read_text())
-    file.write_text(json.dumps({**content, "plugins": [["pre_norm", {}]]}))
+    content = read_sealed(file, home.root)
+    assert content is not None
+    write_sealed(file, {**content, "plugins": [["pre_norm", {}]]})
     with pytest.raises(exporting.UserError, match="changed since the study was planned"):
         exporting.export(home, spec.key, tmp_path / "m", load_registry())
-    file.write_text(json.dumps({**content, "unheard_of": 1}))
+    write_sealed(file, {**content, "unheard_of": 1})
     with pytest.raises(exporting.UserError, match="another version of ablab"):
         exporting.export(home, spec.key, tmp_path / "m", load_registry())
     assert not (tmp_path / "m").exists()

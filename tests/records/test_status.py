@@ -16,6 +16,7 @@ from ablab.records.lookup import records_of
 from ablab.records.run_record import Record
 from ablab.records.status import StatusReader
 from ablab.records.study_content import RunEntry, TrialEntry
+from ablab.sealed import write_sealed
 from tests.standin import result
 from tests.study_records import write_study
 
@@ -46,7 +47,7 @@ def progress(root, key, share, seconds):
         "cost/tokens": 100 * seconds,
         "cost/tokens_per_second": 100.0,
     }
-    (Record(root, key).folder / "progress.json").write_text(json.dumps(told))
+    write_sealed(Record(root, key).folder / "progress.json", told, sync=False)
 
 
 def test_every_state_is_told(tmp_path):
@@ -128,10 +129,12 @@ def test_ten_thousand_runs_are_told_in_three_seconds(tmp_path):
     keys = [f"a{i:05}" for i in range(10_000)]
     record = study(tmp_path, "x", keys)
     metrics = {f"m{i}": 1.0 for i in range(20)}
-    text = json.dumps(asdict(replace(result(1.0), metrics=metrics)))
+    content = asdict(replace(result(1.0), metrics=metrics))
+    write_sealed(tmp_path / "result.json", content)
+    text = (tmp_path / "result.json").read_bytes()
     for key in keys[:9_000]:
         run(tmp_path, key)
-        (tmp_path / "runs" / key / "result.json").write_text(text)
+        (tmp_path / "runs" / key / "result.json").write_bytes(text)
     start = time.process_time()
     assert StatusReader(record).read().runs.finished == 9_000
     assert time.process_time() - start < 3
@@ -215,7 +218,8 @@ def test_a_study_of_another_version_is_listed_and_removed_with_what_no_other_lis
     study(tmp_path, "x", ["a1"])
     odd = study(tmp_path, "y", ["a1", "a2"], trials=["t1"])
     content = json.loads(odd.path.read_text())
-    odd.path.write_text(json.dumps({**content, "version": 99, "study": {}}))
+    del content["seal"]
+    write_sealed(odd.path, {**content, "version": 99, "study": {}})
     for key in ("a1", "a2", "t1"):
         finish(tmp_path, key)
     list_studies(as_json=True, home=tmp_path)

@@ -107,7 +107,9 @@ def test_validation_checkpoints_and_telling_take_nothing_from_the_budget(job, mo
 
     score, save = run.score, run.L.Trainer.save_checkpoint
     monkeypatch.setattr(run, "score", lambda *given: (day(), score(*given))[1])
-    monkeypatch.setattr(run.L.Trainer, "save_checkpoint", lambda *given: (day(), save(*given))[1])
+    monkeypatch.setattr(
+        run.L.Trainer, "save_checkpoint", lambda *given, **more: (day(), save(*given, **more))[1]
+    )
     hooks = replace(Watch().hooks(), clock=clock, log=day, beat=day)
     result = train(its, hooks).result
     assert result is not None

@@ -29,6 +29,9 @@ _EXPLANATIONS = {
     (
         "unable to open database file",
     ): "cannot be opened: is it a file, is its folder there, and may you write in it?",
+    ("malformed",): (
+        "is damaged: `ablab fsck --repair` sets it aside, and `ablab sync` writes a new one"
+    ),
     ("readonly database",): "may not be written by you: its owner can permit it",
 }
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ablab.files import read_json
+from ablab.sealed import read_sealed
 from ablab.tracking.mlflow.errors import delete_if_permitted
 from ablab.tracking.mlflow.store import Store, shorten
 
@@ -25,7 +25,7 @@ class DatasetInput:
 
 def dataset_inputs(folder: Path, fingerprint: str) -> list[DatasetInput]:
     """Return the splits of the token store in `folder`; none if it does not exist."""
-    manifest = read_json(folder / "manifest.json")
+    manifest = read_sealed(folder / "manifest.json", folder.parent.parent)
     if manifest is None:
         return []
     data = manifest["data"]
