@@ -7,6 +7,7 @@ import typer
 
 from ablab.cli import (
     finished_runs,
+    fsck,
     manage,
     models,
     plan,
@@ -36,6 +37,7 @@ _COMMANDS = (
     manage.cancel,
     manage.retry,
     manage.rm,
+    fsck.fsck,
     server.ui,
     sync.sync,
     studies.schema,

@@ -14,7 +14,9 @@ from ablab.analysis.summarise import summarise
 from ablab.analysis.timings import TIMED
 from ablab.arch.composition.registry import load_registry
 from ablab.cli.manage import studies
+from ablab.errors import UserError
 from ablab.execute.session import Request, Session, planned
+from ablab.fsck.check import check_home, repair_home
 from ablab.models.load import Sampling, continuation, trained_model
 from ablab.records.home import Home, make_home
 from ablab.records.run_record import Record
@@ -109,8 +111,36 @@ def test_its_runs_are_trained_again_and_a_line_says_so(home, tmp_path, monkeypat
     assert session.missing == 4
     before = {path.name for path in (home.root / "runs").iterdir()}
     executor = StandIn(home.root, lambda spec: 3.0)
+    with pytest.raises(UserError, match="`ablab fsck --repair` makes it writable"):
+        session.run(lambda context: executor)
+    assert not executor.trained
+    repair_home(home, lambda finding: None)
     session.run(lambda context: executor)
     assert len(executor.trained) == 4
     assert not {spec.key for spec in executor.trained} & before
     assert sum("earlier version of ablab" in line for line in session.display.said) == 1
     assert before <= {path.name for path in (home.root / "runs").iterdir()}
+
+
+def _sealed_files(home: Home) -> list[Path]:
+    files = home.root.glob("*/*/*.json")
+    return [file for file in files if file.name != "tokenizer.json"]  # its manifest has its digest
+
+
+def test_digests_are_added_to_it_and_then_damage_is_noticed(home, record):
+    contents = {path: json.loads(path.read_text()) for path in _sealed_files(home)}
+    figures = summarise(record).as_json()
+    assert home.is_unverified
+    assert [finding.path for finding in check_home(home)] == [home.root]
+    repair_home(home, lambda finding: None)
+    assert not home.is_unverified
+    assert not list(check_home(home))
+    assert summarise(record).as_json() == figures
+    for path, content in contents.items():
+        now = json.loads(path.read_text())
+        assert now.pop("seal")["format"] == 1
+        assert content.items() <= now.items()
+    result = Record(home.root, ROTARY).folder / "result.json"
+    result.write_text(result.read_text().replace('val/bpb": 7', 'val/bpb": 6'))
+    assert [finding.path for finding in check_home(home)] == [result]
+    assert not Record(home.root, ROTARY).finished
