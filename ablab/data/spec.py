@@ -95,7 +95,7 @@ class StdlibData(_Data):
 
 class TextData(_Data):
     """UTF-8 text files. Each file is one document; fewer than 20 files are cut at line ends into
-    pieces of about 16 kB, so that every split contains text.
+    documents of about 16 kB. Files that ablab writes are no part of the corpus.
     """
 
     source: Literal["text"]
@@ -105,7 +105,9 @@ class TextData(_Data):
 
 
 class HubData(_Data):
-    """A dataset that the datasets library loads, by name or from a local folder."""
+    """A dataset that the datasets library loads, by name or from a local folder. Files that ablab
+    writes, and hidden folders, are no part of it.
+    """
 
     source: Literal["hub"]
     """Where the text comes from."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ablab.data import sources, tokenizers
-from ablab.data.sources import Row
+from ablab.data.rows import Row
 from ablab.data.spec import HubData, StdlibData, TextData
 from ablab.data.tokenizers import Encoding
 from ablab.data.windows import sample_windows
@@ -86,13 +86,13 @@ class TokenStore:
             self.tokens(split)
 
 
-def store_fingerprint(data: StdlibData | TextData | HubData) -> str:
+def store_fingerprint(data: StdlibData | TextData | HubData, excluded: Sequence[Path] = ()) -> str:
     """Return a hash of everything that determines the tokens: corpus, tokenizer and splits. This is
-    cheap, because nothing is tokenized.
+    cheap, because nothing is tokenized. `excluded` are files and folders that are never read.
     """
     parts = [
         _VERSION,
-        sources.fingerprint(data),
+        sources.fingerprint(data, excluded),
         data.tokenizer.model_dump(),
         data.holdout,
         data.holdout_bytes,
@@ -127,17 +127,23 @@ def _read_split(content: Mapping[str, Any]) -> Split:
     return Split(**{**content, "windows": windows})
 
 
-def prepare(data: StdlibData | TextData | HubData, cache: Path) -> TokenStore:
-    """Return the store of `data` under `cache`, creating it if necessary.
+def prepare(
+    data: StdlibData | TextData | HubData, cache: Path, excluded: Sequence[Path] = ()
+) -> TokenStore:
+    """Return the store of `data` under `cache`, creating it if necessary. `excluded` are files and
+    folders that are never read.
 
-    Raises UserError if the corpus cannot be read, and DamagedFile if the store is damaged.
+    Raises UserError if the corpus cannot be read, or if it changes meanwhile, and DamagedFile if
+    the store is damaged.
     """
-    fingerprint = store_fingerprint(data)
+    fingerprint = store_fingerprint(data, excluded)
     folder = cache / fingerprint
     if not (folder / MANIFEST).exists():
         split = split_documents(
-            sources.documents(data), data.holdout, data.holdout_bytes, data.window_bytes
+            sources.documents(data, excluded), data.holdout, data.holdout_bytes, data.window_bytes
         )
+        if store_fingerprint(data, excluded) != fingerprint:
+            raise UserError("the corpus changed while it was read: run the command again")
         cache.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{fingerprint}-", dir=cache))
         try:

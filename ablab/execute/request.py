@@ -7,7 +7,7 @@ from ablab.arch.composition.registry import load_registry
 from ablab.plan.cost_cache import CostCache
 from ablab.plan.plan import StudyPlan
 from ablab.plan.study_file import StudyFile
-from ablab.records.home import label
+from ablab.records.home import home_at, label
 from ablab.records.run_record import finished_keys, settled_keys
 from ablab.schedule.factory import study_source
 from ablab.schedule.study_source import StudySource
@@ -58,6 +58,8 @@ class Planned:
     """Source of its runs."""
     costs: CostCache
     """Costs of its arms."""
+    excluded: tuple[Path, ...] = ()
+    """Files and folders that are no part of its corpus, since its runs write to them."""
 
     @property
     def plan(self) -> StudyPlan:
@@ -87,7 +89,6 @@ def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
     """
     study, document = load_study(request.file, request.profile, request.overrides)
     costs = CostCache(root)
-    source = study_source(
-        StudyFile(request.name, study, document), load_registry(request.plugins), root, costs
-    )
-    return Planned(request, study, source, costs)
+    file = StudyFile(request.name, study, document, home_at(root).written(study))
+    source = study_source(file, load_registry(request.plugins), root, costs)
+    return Planned(request, study, source, costs, file.excluded)

@@ -210,9 +210,9 @@ class Session:
         return TrackerState(redacted(uri, uri), tuple(sorted(self.planned.plan.unique)))
 
     def prepare(self) -> None:
-        """Tokenize the corpus, unless it is done. Raise UserError if there is too little text.
+        """Tokenize the corpus, unless it is done. Damaged tokens are set aside and made again.
 
-        Damaged tokens are set aside, and the corpus is tokenized again.
+        Raise UserError if there is too little text, or if it changed after it was planned.
         """
         from ablab.data.store import prepare, store_damage
 
@@ -228,7 +228,11 @@ class Session:
                 set_aside([folder])
             if not folder.exists():
                 self.display.say("preparing the corpus: tokenizing once, for all runs")
-            tokens = prepare(plan.data[fingerprint], self.home.tokens).splits["train"].tokens
+            excluded = self.planned.excluded
+            store = prepare(plan.data[fingerprint], self.home.tokens, excluded)
+            if store.fingerprint != fingerprint:
+                raise UserError("the corpus changed after it was planned: run the command again")
+            tokens = store.splits["train"].tokens
             if tokens <= context:
                 raise UserError(
                     f"the training split has {tokens} tokens, fewer than one sequence of "

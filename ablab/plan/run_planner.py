@@ -35,10 +35,10 @@ class RunPlanner:
 
     def plan(self, composed: ComposedArm, stream: int) -> PlannedArm:
         """Return the arm with the specification of its runs. `stream` is added to every seed."""
+        fingerprint = self._fingerprint(composed.data)
         with self._file.errors_of_arm(composed.name):
             account = self._costs.of(composed.value.arch, composed.model.uses)
             arm = self._arm(composed, account)
-            fingerprint = self._fingerprint(composed.data)
             digest = identity(
                 composed.value.arch,
                 composed.value.recipe,
@@ -122,7 +122,11 @@ class RunPlanner:
         """Return the fingerprint of the data. Most arms share their data, which is read once."""
         content = data.model_dump_json()
         if content not in self._fingerprints:
-            self._fingerprints[content] = store_fingerprint(data)
+            try:
+                fingerprint = store_fingerprint(data, self._file.excluded)
+            except UserError as error:
+                raise error.at(self._file.document.place(["data"])) from None
+            self._fingerprints[content] = fingerprint
         return self._fingerprints[content]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ablab.errors import UserError
@@ -12,11 +13,15 @@ from ablab.spec.yaml_document import Document
 
 @dataclass(frozen=True)
 class StudyFile:
-    """A study file that has been read, with the name of the study."""
+    """A study file that has been read, with the name of the study.
+
+    `excluded` are files and folders that are no part of its corpus.
+    """
 
     name: str
     study: Study
     document: Document
+    excluded: tuple[Path, ...] = ()
 
     def arm_position(self, arm: str) -> str:
         """Return the position at which the file defines an arm."""

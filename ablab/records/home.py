@@ -14,6 +14,21 @@ if TYPE_CHECKING:
 
 EARLIER_IDENTITY = ".identity"
 """Name of the file that held a home's identity before homes were sealed."""
+_DEFAULT = Path(".ablab")
+_CONTENT = (
+    HOME_FILE,
+    EARLIER_IDENTITY,
+    ".views.lock",
+    "accounts.json",
+    "checks",
+    "drivers",
+    "mlflow",
+    "optuna",
+    "reports",
+    "runs",
+    "studies",
+    "tokens",
+)
 
 
 @dataclass(frozen=True)
@@ -86,13 +101,30 @@ class Home:
             return study.tracking.uri
         return f"sqlite:///{self.mlflow.resolve() / 'mlflow.db'}"
 
+    def written(self, study: "Study") -> tuple[Path, ...]:
+        """Files and folders that running a study writes to, in the home and in the local store of
+        its tracker. They are no part of a corpus.
+        """
+        paths = [*(self.root / name for name in _CONTENT), self.mlflow]
+        uri = self.tracking_uri(study)
+        if uri.startswith("sqlite"):
+            database = uri.partition(":///")[2].partition("?")[0]
+            paths += [Path(database + suffix) for suffix in ("", "-journal", "-shm", "-wal")]
+            paths.append(Path(database).parent / "artifacts")
+        return tuple(paths)
+
+
+def home_at(root: Path) -> Home:
+    """Return the home whose records are in the folder `root`."""
+    return make_home(None if root == _DEFAULT else root)
+
 
 def make_home(root: Path | None) -> Home:
     """The home of `--home`; without it `.ablab/`, with MLflow's store in `mlflow/`, of the current
     folder.
     """
     if root is None:
-        return Home(Path(".ablab"), Path("mlflow"))
+        return Home(_DEFAULT, Path("mlflow"))
     return Home(root, root / "mlflow")
 
 

@@ -1,5 +1,6 @@
 """The choice of the source from which a study's runs come."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from ablab.arch.composition.registry import Registry
@@ -52,7 +53,7 @@ def study_source(
     parts = parts_of(file.study, file.document)
     sources: list[Source[Plan]] = []
     for part in parts:
-        part_file = StudyFile(file.name, part.study, part.document)
+        part_file = replace(file, study=part.study, document=part.document)
         planner = Planner(part_file, registry, costs, part=part.label, owner=owner)
         sources.append(source_of(planner, root))
     if file.study.scales is not None:
