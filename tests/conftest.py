@@ -54,7 +54,7 @@ def store(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
         source="text",
         files=[str(corpus / "*.txt")],
         tokenizer=BpeTokenizer(vocab=300),
-        holdout=0.02,
+        holdout=0.03,
     )
     return prepare(data, tmp_path_factory.mktemp("tokens"))
 

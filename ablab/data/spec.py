@@ -70,9 +70,9 @@ class _Data(_Spec):
     tokenizer: Tokenizer = BpeTokenizer()
     """The tokenizer of every arm, unless an arm's plugins choose another."""
     holdout: Annotated[float, Field(gt=0, le=0.3)] = 0.1
-    """Share of the corpus, in bytes, whose documents are held out for validation. The test split
-    takes the same share again. Fewer documents are held out if one window of each is enough for
-    `holdout_bytes`.
+    """Share of the corpus, in bytes, that is held out for validation. The test split takes the same
+    share again. Whole documents are held out, or pieces of them where documents are too large for
+    the share; fewer of them if one window of each is enough for `holdout_bytes`.
     """
     holdout_bytes: Annotated[int, Field(ge=1)] = 65_536
     """About how much held-out text is scored, in bytes of validation and of the test each: windows

@@ -1,17 +1,15 @@
 """The token store: a corpus that is tokenized once, as memory-mapped arrays with a manifest, for
 all runs.
 
-Documents are ordered by the hash of their text. The first ones are held out for validation and the
-next ones for the test, each up to its share of the bytes; the rest is the training split. The
-validation and test splits hold windows of their documents. Every training document and every window
-is preceded by an end-of-text token.
+The validation and test splits hold windows of their documents. Every training document and every
+window is preceded by an end-of-text token.
 """
 
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ import numpy as np
 from ablab.data import sources, tokenizers
 from ablab.data.rows import Row
 from ablab.data.spec import HubData, StdlibData, TextData
+from ablab.data.splits import Piece, split_documents, whole_documents_fit
 from ablab.data.tokenizers import Encoding
 from ablab.data.windows import sample_windows
 from ablab.errors import UserError
@@ -30,7 +29,6 @@ from ablab.sealed import DamagedFile, read_sealed, require_digest, write_sealed
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"
 _VERSION = 2
-SPLITS = ("val", "test", "train")
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def store_fingerprint(data: StdlibData | TextData | HubData, excluded: Sequence[
     """Return a hash of everything that determines the tokens: corpus, tokenizer and splits. This is
     cheap, because nothing is tokenized. `excluded` are files and folders that are never read.
     """
-    parts = [
+    parts: list[Any] = [
         _VERSION,
         sources.fingerprint(data, excluded),
         data.tokenizer.model_dump(),
@@ -98,7 +96,15 @@ def store_fingerprint(data: StdlibData | TextData | HubData, excluded: Sequence[
         data.holdout_bytes,
         data.window_bytes,
     ]
+    # Earlier versions held out whole documents only; their other stores are still valid.
+    if isinstance(data, HubData) or not _whole_documents(data, excluded):
+        parts.append("pieces")
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _whole_documents(data: StdlibData | TextData, excluded: Sequence[Path]) -> bool:
+    rows = sources.local_rows(data, excluded)
+    return whole_documents_fit((Piece.of(row["text"]) for row in rows), data)
 
 
 def open_store(folder: Path) -> TokenStore:
@@ -139,9 +145,7 @@ def prepare(
     fingerprint = store_fingerprint(data, excluded)
     folder = cache / fingerprint
     if not (folder / MANIFEST).exists():
-        split = split_documents(
-            sources.documents(data, excluded), data.holdout, data.holdout_bytes, data.window_bytes
-        )
+        split = split_documents(sources.documents(data, excluded), data)
         if store_fingerprint(data, excluded) != fingerprint:
             raise UserError("the corpus changed while it was read: run the command again")
         cache.mkdir(parents=True, exist_ok=True)
@@ -163,42 +167,6 @@ def store_damage(folder: Path) -> str:
     except DamagedFile as error:
         return f"{error.path} is damaged ({error.reason})"
     return ""
-
-
-def split_documents(
-    rows: Iterable[Row], holdout: float, holdout_bytes: int, window_bytes: int
-) -> dict[str, list[Row]]:
-    """Return the documents of each split, ordered by hash. Duplicate texts are removed.
-
-    Documents are held out up to a share `holdout` of the bytes, and no more than are needed for one
-    window of `window_bytes` of each to make `holdout_bytes`.
-    """
-    ordered = [row for _, row in sorted({_hash(row["text"]): row for row in rows}.items())]
-    total = sum(len(row["text"].encode()) for row in ordered)
-    if len(ordered) < 3:
-        raise UserError(
-            f"the corpus has {len(ordered)} documents ({total} bytes): too few for train, "
-            "val and test"
-        )
-    split: dict[str, list[Row]] = {name: [] for name in SPLITS}
-    position = 0
-    for name in ("val", "test"):
-        size = 0
-        in_windows = 0
-        # At least one document must remain for each of the following splits.
-        last = len(ordered) - (2 if name == "val" else 1)
-        while size < holdout * total and in_windows < holdout_bytes and position < last:
-            split[name].append(ordered[position])
-            document_bytes = len(ordered[position]["text"].encode())
-            size += document_bytes
-            in_windows += min(document_bytes, window_bytes)
-            position += 1
-    split["train"] = ordered[position:]
-    return split
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _write(
