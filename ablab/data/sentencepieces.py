@@ -44,6 +44,13 @@ class SentencePieceEncoding:
         """The end-of-text token, to which no text is encoded."""
         return self._processor.eos_id()
 
+    @property
+    def unknown(self) -> int:
+        """The token for what cannot be encoded. Every text can, since characters fall back to
+        bytes.
+        """
+        return self._processor.unk_id()
+
     def encode_ordinary(self, text: str) -> list[int]:
         """Return the token ids of a text."""
         return self._processor.encode(_escape(text))

@@ -209,7 +209,7 @@ def _write_texts(path: Path, texts: Sequence[str], encoding: Encoding, dtype: st
     with path.open("wb") as file:
         for start in range(0, len(texts), 256):
             part = list(texts[start : start + 256])
-            for text, ids in zip(part, encoding.encode_ordinary_batch(part), strict=True):
+            for text, ids in zip(part, tokenizers.encode(encoding, part), strict=True):
                 block = np.array([encoding.eot_token, *ids], dtype=dtype).tobytes()
                 file.write(block)
                 digest.update(block)

@@ -4,7 +4,9 @@ restores the encoded text exactly.
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,11 @@ from ablab.errors import UserError, unknown
 END_OF_TEXT = "<|endoftext|>"
 # GPT-2's split into words, numbers, punctuation and spaces (Radford et al. 2019, section 2.2).
 _PATTERN = r"""'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"""
+# tiktoken's regular expressions overflow their stack on a million characters of whitespace.
+_LONGEST_SPACE = 100_000
+_LONG_SPACE = re.compile(rf"(?<!\s)\s{{{_LONGEST_SPACE + 1},}}")
+# The time that the tokenizers library trains for is quadratic in the length of a word.
+_LONGEST_WORD = 10_000
 Encoding = tiktoken.Encoding | SentencePieceEncoding
 
 
@@ -40,7 +47,37 @@ def make(spec: AnyTokenizer, training_texts: Iterable[str]) -> Encoding:
         return sentencepieces.train(training_texts, spec.vocab, spec.model)
     if isinstance(spec, ByteTokenizer):
         return _encoding("byte", "(?s:.)", {bytes([b]): b for b in range(256)}, 256)
-    return _encoding("bpe", _PATTERN, train_bpe(training_texts, spec.vocab - 1), spec.vocab - 1)
+    ranks = train_bpe(training_texts, spec.vocab - 1)
+    if len(ranks) < spec.vocab - 1:
+        raise UserError(
+            f"data.tokenizer: bpe cannot train a vocabulary of {spec.vocab}: this corpus gives "
+            f"{len(ranks) + 1} at most"
+        )
+    return _encoding("bpe", _PATTERN, ranks, spec.vocab - 1)
+
+
+def encode(encoding: Encoding, texts: Sequence[str]) -> list[list[int]]:
+    """Return the token ids of each text. Runs of more than 100,000 characters of whitespace are
+    tokenized in pieces.
+    """
+    parts = [list(_parts(text)) for text in texts]
+    ids = iter(encoding.encode_ordinary_batch([*chain.from_iterable(parts)]))
+    return [[*chain.from_iterable(islice(ids, len(pieces)))] for pieces in parts]
+
+
+def _parts(text: str) -> Iterator[str]:
+    runs = _LONG_SPACE.finditer(text) if len(text) > _LONGEST_SPACE else ()
+    size = _LONGEST_SPACE
+    cuts = [i for run in runs for i in range(run.start() + size, run.end(), size)]
+    return (text[start:stop] for start, stop in pairwise([0, *cuts, len(text)]))
+
+
+def undefined(encoding: Encoding) -> list[int]:
+    """Return the token ids that stand for no text and are not the end of a text."""
+    if isinstance(encoding, SentencePieceEncoding):
+        return [encoding.unknown]
+    tokens = [*encoding.token_byte_values(), *encoding.special_tokens_set]
+    return sorted({*range(encoding.n_vocab)} - {encoding.encode_single_token(t) for t in tokens})
 
 
 def named(name: str) -> tiktoken.Encoding:
@@ -64,7 +101,7 @@ def train_bpe(texts: Iterable[str], size: int) -> dict[bytes, int]:
     """Train byte-level BPE and return at most `size` mergeable ranks: the 256 bytes, then the
     merges in order.
     """
-    tokenizer = trainable({}, [])
+    tokenizer = trainable({}, [], pre_tokenizers.FixedLength(_LONGEST_WORD))
     trainer = trainers.BpeTrainer(
         vocab_size=size,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
@@ -76,12 +113,18 @@ def train_bpe(texts: Iterable[str], size: int) -> dict[bytes, int]:
     return {bytes(byte_of[c] for c in token): rank for token, rank in tokenizer.get_vocab().items()}
 
 
-def trainable(vocab: dict[str, int], merges: list[tuple[str, str]]) -> Trainable:
-    """Return a byte-level BPE of the tokenizers library with the split pattern of GPT-2."""
+def trainable(
+    vocab: dict[str, int],
+    merges: list[tuple[str, str]],
+    *steps: pre_tokenizers.PreTokenizer,
+) -> Trainable:
+    """Return a byte-level BPE of the tokenizers library with the split pattern of GPT-2, followed
+    by other steps of splitting.
+    """
     tokenizer = Trainable(models.BPE(vocab=vocab, merges=merges))
     split = pre_tokenizers.Split(Regex(_PATTERN), behavior="isolated")
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    sequence: Any = pre_tokenizers.Sequence([split, byte_level])
+    sequence: Any = pre_tokenizers.Sequence([split, *steps, byte_level])
     tokenizer.pre_tokenizer = sequence
     tokenizer.decoder = decoders.ByteLevel()  # pyright: ignore[reportAttributeAccessIssue]
     return tokenizer

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from ablab.arch.composition.registry import Registry
 from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.decoder.generate import generate
+from ablab.data import tokenizers
 from ablab.data.store import TokenStore, open_store
 from ablab.errors import UserError
 from ablab.plan.run_key import rebuild
@@ -71,14 +72,14 @@ def continuation(
     encoding = store.encoding()
     context = model.arch.dims.context
     # A document starts after an end-of-text token.
-    tokens = encoding.encode_ordinary(prompt) or [store.end_of_text]
+    tokens = tokenizers.encode(encoding, [prompt])[0] or [store.end_of_text]
     if len(tokens) > context:
         raise UserError(
             f"the prompt is {len(tokens)} tokens long; the model's context is {context}"
         )
-    return _decoded(
-        generate(model, tokens, sampling.temperature, sampling.seed), store, sampling.tokens
-    )
+    never = tokenizers.undefined(encoding)
+    generated = generate(model, tokens, sampling.temperature, sampling.seed, never)
+    return _decoded(generated, store, sampling.tokens)
 
 
 def _decoded(tokens: Iterator[int], store: TokenStore, most: int) -> Iterator[str]:

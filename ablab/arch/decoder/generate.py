@@ -9,17 +9,24 @@ from ablab.arch.modules.context import KVCache
 
 
 @torch.no_grad()
-def generate(model: Decoder, prompt: Sequence[int], temperature: float, seed: int) -> Iterator[int]:
+def generate(
+    model: Decoder,
+    prompt: Sequence[int],
+    temperature: float,
+    seed: int,
+    never: Sequence[int] = (),
+) -> Iterator[int]:
     """Yield the tokens that follow `prompt` (token ids, at least one) until the context is full.
 
     Each token is sampled from softmax(logits / `temperature`) by a generator seeded with `seed`; at
-    temperature 0 the most likely token is chosen.
+    temperature 0 the most likely token is chosen. Token ids in `never` are never chosen.
     """
     model.eval()
     generator = torch.Generator().manual_seed(seed)
     memory = KVCache()
     logits = model(torch.tensor([list(prompt)]), memory)[0, -1]
     while True:
+        logits[list(never)] = -torch.inf
         if temperature:
             chances = (logits.double() / temperature).softmax(-1)
             token = int(torch.multinomial(chances, 1, generator=generator))
