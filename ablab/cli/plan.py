@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,7 +45,9 @@ def plan(
     from ablab.analysis.forecast.power import power_forecasts
     from ablab.execute.earlier_looks import refusal, unplanned_look
     from ablab.execute.session import planned
+    from ablab.plan.corpus import corpora_of, uses_of
     from ablab.records.home import make_home
+    from ablab.report.corpus import corpus_lines
 
     if pilot and as_json:
         raise UserError("--pilot prints text: leave out --json")
@@ -54,13 +57,17 @@ def plan(
     study_plan = planned(request_of(file, profile, overrides, plugins), home_folder.root)
     forecasts = power_forecasts(home_folder, study_plan.request.name, study_plan.plan)
     settled = study_plan.settled(home_folder.root)
+    corpora = corpora_of(study_plan.plan, home_folder.tokens, study_plan.excluded)
     look = unplanned_look(study_plan, home_folder)
     notes = [f"`ablab run` refuses this study: {refusal(study_plan.study, look)}"] if look else []
     if as_json:
         content = _content(study_plan, settled, forecasts)
-        print(json.dumps({**content, "notes": [*content["notes"], *notes]}, indent=1))
+        sizes = {fingerprint: asdict(size) for fingerprint, size in corpora.items()}
+        content |= {"notes": [*content["notes"], *notes], "corpora": sizes}
+        print(json.dumps(content, indent=1))
     else:
-        _print_plan(study_plan, settled, forecasts, notes)
+        lines = corpus_lines(uses_of(study_plan.plan, corpora))
+        _print_plan(study_plan, settled, forecasts, [*lines, *notes])
     if pilot:
         from ablab.cli.pilot import run_pilot
 

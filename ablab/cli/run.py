@@ -131,6 +131,7 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
     if missing and layout.processes > 1:
         display.say(f"each run on {layout.processes} processes, {layout} ({reason})")
     if missing:
+        session.prepare()
         _foretell(study_plan, home, display)
     workers_text = f"{worker_count} workers × {hardware.threads} threads"
     _begin(study_plan.plan.expected, missing, display, workers_text)
@@ -174,11 +175,16 @@ def _time_arms(session: "Session", display: "Display") -> int | None:
 
 
 def _foretell(study_plan: "Planned", home: "Home", display: "Lines") -> None:
-    """Print what the study can tell, where the noise of its runs is known."""
+    """Print the sizes of the corpora, and what the study can tell, where that is known."""
     from ablab.analysis.forecast.power import power_forecasts
+    from ablab.plan.corpus import corpora_of, uses_of
+    from ablab.report.corpus import corpus_lines
     from ablab.report.forecast import forecast_lines
 
     plan = study_plan.plan
+    corpora = corpora_of(plan, home.tokens, study_plan.excluded)
+    for line in corpus_lines(uses_of(plan, corpora)):
+        display.say(line)
     forecasts = power_forecasts(home, study_plan.request.name, plan)
     for part, forecast in zip(plan.parts, forecasts, strict=True):
         for line in forecast_lines(forecast, study_plan.study.metric) if forecast else ():

@@ -38,6 +38,8 @@ class Split:
 
     `windows` holds the document, by index, and the bytes of each window of a held-out split. It is
     empty for the training split, and in stores of versions of ablab that scored whole documents.
+
+    `corpus_bytes` is the size of its documents; 0 in stores of earlier versions.
     """
 
     tokens: int
@@ -45,6 +47,7 @@ class Split:
     documents: int
     sha256: str
     windows: tuple[tuple[int, int], ...] = ()
+    corpus_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -187,7 +190,8 @@ def _write(
             texts = [window.text for window in windows]
         written = _write_texts(draft / f"{name}.bin", texts, encoding, dtype)
         sizes = tuple((window.document, len(window.text.encode())) for window in windows)
-        splits[name] = replace(written, documents=len(rows), windows=sizes)
+        size = sum(len(row["text"].encode()) for row in rows)
+        splits[name] = replace(written, documents=len(rows), windows=sizes, corpus_bytes=size)
     tokenizers.save(encoding, draft / TOKENIZER)
     manifest = {
         "fingerprint": fingerprint,

@@ -52,6 +52,7 @@ class Session:
             ]
         )
         self._expected = 0
+        self._prepared: set[str] = set()  # fingerprints of the corpora
         uri = study.tracking.uri if study.tracking is not None else None
         self._sources = provenance(
             command=planned.request.command,
@@ -220,7 +221,7 @@ class Session:
         longest: dict[str, int] = {}
         for run in (*plan.runs, *(trial.run for trial in plan.trials)):
             longest[run.data] = max(longest.get(run.data, 0), run.dims["context"] or 0)
-        for fingerprint, context in longest.items():
+        for fingerprint in longest.keys() - self._prepared:
             folder = self.home.tokens / fingerprint
             damage = store_damage(folder)
             if damage:
@@ -233,11 +234,12 @@ class Session:
             if store.fingerprint != fingerprint:
                 raise UserError("the corpus changed after it was planned: run the command again")
             tokens = store.splits["train"].tokens
-            if tokens <= context:
+            if tokens <= longest[fingerprint]:
                 raise UserError(
                     f"the training split has {tokens} tokens, fewer than one sequence of "
-                    f"{context + 1}"
+                    f"{longest[fingerprint] + 1}"
                 )
+            self._prepared.add(fingerprint)
 
     def _execution(self, workers: int, summary: ExecutionSummary) -> Execution:
         now = time.time()

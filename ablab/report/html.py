@@ -13,6 +13,7 @@ from ablab.analysis.summary import PartSummary, StudySummary
 from ablab.files import write_atomically
 from ablab.records.study_record import StudyRecord
 from ablab.report.across_parts import across_lines, across_listings
+from ablab.report.corpus import corpus_notes
 from ablab.report.evidence import evidence_of, excluded, how_to_repeat
 from ablab.report.figures import Figures, figures_of
 from ablab.report.figures.front import costs_not_compared, same_costs
@@ -83,7 +84,7 @@ def _page(summary: StudySummary, record: StudyRecord, parts: Sequence[_Part], ki
         "glance": parts_table(summary) if len(parts) > 1 else None,
         "across": [listed_table(listing) for listing in across_listings(summary.across)],
         "across_lines": across_lines(summary),
-        "notes": footnotes(summary),
+        "notes": [*footnotes(summary), *corpus_notes(summary, record.home)],
         "excluded": excluded(summary),
         "repeat": how_to_repeat(summary, record.home),
     }
