@@ -5,11 +5,15 @@ nothing about the user.
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 
 from ablab import __version__
 from ablab.records.study_content import Sources
 from ablab.spec.hardware import cores
 from ablab.train.numerics import NUMERICS_VERSION
+
+# Not into submodules, whose configuration is their own.
+_STATUS = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
 
 
 def provenance(command: str, flop_convention: str, tracking: str | None) -> Sources:
@@ -22,7 +26,7 @@ def provenance(command: str, flop_convention: str, tracking: str | None) -> Sour
         version=__version__,
         numerics=NUMERICS_VERSION,
         commit=commit or None,
-        changed=bool(commit and _git("status", "--porcelain", "--untracked-files=no")),
+        changed=bool(commit and _git(*_STATUS)),
         machine=(
             f"{platform.system()} {platform.machine()}, {cores()} cores, Python "
             f"{platform.python_version()}"
@@ -31,13 +35,41 @@ def provenance(command: str, flop_convention: str, tracking: str | None) -> Sour
 
 
 def _git(*arguments: str) -> str:
-    # Looking must not write to a repository that others may be at work in.
-    settings = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
+    """Return what git prints, without executing anything that the repository configures."""
+    options = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
+    for name in _own_filters(options):
+        # A working folder may be a stranger's, and status hashes changed files by their filter.
+        for key, value in (("clean", ""), ("process", ""), ("required", "false")):
+            options += ["-c", f"filter.{name}.{key}={value}"]
+    return _run_git([*options, *arguments])
+
+
+def _own_filters(options: Sequence[str]) -> set[str]:
+    """Return the names of the filters that the repository configures itself, not the user."""
+    listed = _run_git([*options, "config", "--list", "--show-scope", "--name-only", "-z"])
+    fields = listed.split("\0")
+    return {
+        key.removeprefix("filter.").rpartition(".")[0]
+        for scope, key in zip(fields[::2], fields[1::2], strict=False)
+        if scope in ("local", "worktree") and key.startswith("filter.")
+    }
+
+
+def _run_git(arguments: Sequence[str]) -> str:
+    settings = {
+        **os.environ,
+        # Looking must not write to a repository that others may be at work in.
+        "GIT_OPTIONAL_LOCKS": "0",
+        # Objects that are missing must not be fetched, which runs the remote's programs.
+        "GIT_NO_LAZY_FETCH": "1",
+        "GIT_ALLOW_PROTOCOL": "",
+    }
     try:
         process = subprocess.run(
-            ["git", *arguments],
+            ["git", "--no-pager", *arguments],
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=10,
             check=False,
             env=settings,

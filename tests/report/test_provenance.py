@@ -41,6 +41,44 @@ def test_the_commit_of_the_working_folder_and_whether_it_was_changed(tmp_path, m
     assert provenance("x.yaml", "counted", None).changed
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git on this machine")
+@pytest.mark.parametrize("setting", ["fsmonitor", "hooks", "clean", "process", "pager", "submodule"])
+def test_git_executes_nothing_that_the_repository_configures(tmp_path, monkeypatch, setting):
+    """The working folder may have come from a stranger."""
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    trap = tmp_path / "trap"
+    trap.write_text(f"#!/bin/sh\ntouch {tmp_path}/executed\n")
+    trap.chmod(0o755)
+    git(repository, "init", "-q")
+    (repository / ".gitattributes").write_text("* filter=f\n")
+    (repository / "x").write_text("1")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "x")
+    if setting == "submodule":
+        git(repository, "-c", "protocol.file.allow=always", "submodule", "add", repository, "sub")
+        git(repository, "commit", "-qm", "sub")
+    settings = {
+        "fsmonitor": {"core.fsmonitor": trap},
+        "hooks": {"core.hooksPath": tmp_path / "hooks"},
+        "clean": {"filter.f.clean": trap, "filter.f.required": "true"},
+        "process": {"filter.f.process": trap},
+        "pager": {"core.pager": trap, "pager.status": trap, "diff.external": trap},
+        "submodule": {"filter.f.clean": trap, "core.fsmonitor": trap},
+    }[setting]
+    configured = repository / "sub" if setting == "submodule" else repository
+    for key, value in settings.items():
+        git(configured, "config", key, str(value))
+    (tmp_path / "hooks").mkdir()
+    shutil.copy(trap, tmp_path / "hooks" / "post-index-change")
+    (configured / "x").write_text("2")
+    monkeypatch.chdir(repository)
+    sources = provenance("x.yaml", "counted", None)
+    assert sources.commit
+    assert sources.changed == (setting != "submodule")
+    assert not (tmp_path / "executed").exists()
+
+
 def test_without_a_repository_or_without_git_there_is_none(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
