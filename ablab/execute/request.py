@@ -1,5 +1,6 @@
 """A study as it is requested on the command line, and its plan."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,12 +39,12 @@ class Request:
 
     @property
     def command(self) -> str:
-        """The arguments of `ablab run` that request the same."""
-        profile = [f"--profile {self.profile}"] if self.profile else []
-        folders = [f"--plugins {folder}" for folder in self.plugins]
+        """The arguments of `ablab run` that request the same, quoted for a shell."""
+        profile = ["--profile", self.profile] if self.profile else []
+        folders = [word for folder in self.plugins for word in ("--plugins", str(folder))]
         # An address of a tracker may hold a password.
         overrides = [text for text in self.overrides if not text.strip().startswith("tracking")]
-        return " ".join([str(self.file), *overrides, *profile, *folders])
+        return shlex.join([str(self.file), *overrides, *profile, *folders])
 
 
 @dataclass(frozen=True)

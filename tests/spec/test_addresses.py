@@ -1,5 +1,6 @@
 """What is shown of an address, and of what was asked for, holds no password."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -129,4 +130,19 @@ def test_a_command_keeps_all_that_was_asked_but_addresses():
         "budget.steps=4",
     )
     command = Request(Path("x.yaml"), "small", overrides, ()).command
-    assert command == "x.yaml  seeds=2 budget.steps=4 --profile small"
+    assert command == "x.yaml ' seeds=2' budget.steps=4 --profile small"
+
+
+def test_a_command_can_be_pasted_into_a_shell():
+    overrides = ("question=Is it so? $HOME", "recipe.plugins=rope + swiglu", "seeds=[1, 2]", "a='b'")
+    request = Request(Path("my studies/x.yaml"), "small", overrides, (Path("my plugins"),))
+    shell = f"for word in {request.command}; do printf '%s\\0' \"$word\"; done"
+    words = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=True)
+    assert words.stdout.split("\0")[:-1] == [
+        "my studies/x.yaml",
+        *overrides,
+        "--profile",
+        "small",
+        "--plugins",
+        "my plugins",
+    ]
