@@ -97,8 +97,10 @@ def _announce(page: Path, console: "Console", *, open_it: bool) -> None:
 def schema() -> None:
     """Print the JSON schema of study files, for editors."""
     from ablab.spec.study import Study
+    from ablab.spec.yaml_parser import LIMITS
 
     content = Study.model_json_schema(by_alias=True)
+    content["description"] += f" {LIMITS}"
     content["required"].remove("budget")
     content["anyOf"] = [{"required": [name]} for name in ("budget", "budgets", "scales")]
     content["properties"]["profiles"] = {

@@ -11,6 +11,7 @@ from ablab.errors import unknown
 from ablab.spec.addresses import redacted
 from ablab.spec.design import misplaced
 from ablab.spec.yaml_document import Document
+from ablab.text.truncate import shown
 
 
 def messages(error: ValidationError, document: Document, root: type[BaseModel]) -> Iterable[str]:
@@ -45,7 +46,7 @@ def _message(item: ErrorDetails, path: Sequence[str], models: Sequence[type[Base
 
 
 def _redacted_repr(value: Any) -> str:
-    text = repr(value)
+    text = shown(value)
     return redacted(text, text) if "://" in text else text
 
 

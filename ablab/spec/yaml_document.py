@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from ablab.errors import UserError, unknown
+from ablab.names import require_file_name
+from ablab.spec.yaml_parser import MAX_BYTES, MAX_DEPTH, Keys, parse
+from ablab.text.truncate import shown
 
 _REPLACED_KEYS = {"budget", "seeds", "tune", "data"}
-Keys = tuple[str, ...]
+_MAX_OVERRIDES = 200
 
 
 @dataclass
@@ -47,24 +48,22 @@ def read_document(file: Path, profile: str | None, overrides: Sequence[str]) -> 
 
     Raises UserError with the position of an error.
     """
-    if not file.is_file():
-        raise UserError(f"{file}: no such study file")
-    try:
-        root = _parse(file.read_text("utf-8"), str(file))
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file}: not UTF-8 text (byte {error.start})") from None
-    if not isinstance(root, CommentedMap):
+    values, places = parse(
+        _read(file), str(file), lambda mark: f"{file}:{mark.line + 1}:{mark.column + 1}"
+    )
+    if not isinstance(values, dict):
         raise UserError(
             f"{file}:1:1: a study file is a mapping of keys (question, from, to, design, …)"
         )
     base = Document({}, {}, f"{file}:1:1")
-    _overlay(base, _document(root, str(file)))
+    _overlay(base, Document(values, places))
     profiles = base.values.pop("profiles", {}) or {}
     if not isinstance(profiles, dict):
         raise UserError(
             f"{base.place(['profiles'])}: profiles: a mapping of names to settings is expected"
         )
     if profile is not None:
+        require_file_name("profile", profile)
         if profile not in profiles:
             raise UserError(f"{base.place(['profiles'])}: {unknown('profile', profile, profiles)}")
         settings = profiles[profile] or {}
@@ -79,50 +78,18 @@ def read_document(file: Path, profile: str | None, overrides: Sequence[str]) -> 
     return base
 
 
-def _parse(text: str, name: str) -> Any:
+def _read(file: Path) -> str:
+    """Return the text of a study file. Raises UserError if there is none, or too much of it."""
+    if not file.is_file():
+        raise UserError(f"{file}: no such study file")
+    with file.open("rb") as opened:
+        content = opened.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise UserError(f"{file}: a study file has at most {MAX_BYTES:,} bytes")
     try:
-        return YAML(typ="rt").load(StringIO(text))
-    except YAMLError as error:
-        if not isinstance(error, MarkedYAMLError):
-            raise UserError(f"{name}: not valid YAML: {str(error).splitlines()[0]}") from None
-        mark = error.problem_mark or error.context_mark
-        at = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise UserError(
-            f"{name}{at}: not valid YAML: {(error.problem or 'cannot be read').splitlines()[0]}"
-        ) from None
-
-
-def _document(root: CommentedMap, name: str) -> Document:
-    places: dict[Keys, str] = {}
-
-    def plain(node: Any, path: Keys) -> Any:
-        tag = getattr(getattr(node, "tag", None), "value", None)
-        if tag is not None and not isinstance(node, str | int | float):
-            raise UserError(
-                f"{places.get(path, name)}: {'.'.join(path)}: the tag {tag} is not supported in "
-                "a study file"
-            )
-        if isinstance(node, CommentedMap):
-            for key in node:
-                line, column = node.lc.key(key)
-                places[(*path, str(key))] = f"{name}:{line + 1}:{column + 1}"
-            return {str(key): plain(value, (*path, str(key))) for key, value in node.items()}
-        if isinstance(node, CommentedSeq):
-            for i in range(len(node)):
-                line, column = node.lc.item(i)
-                places[(*path, str(i))] = f"{name}:{line + 1}:{column + 1}"
-            return [plain(value, (*path, str(i))) for i, value in enumerate(node)]
-        for kind in (bool, int, float, str):
-            if isinstance(node, kind):
-                return kind(node)
-        if node is None:
-            return None
-        where = places.get(path, f"{name}:1:1")
-        raise UserError(
-            f"{where}: {'.'.join(path)}: tags and special values are not supported in a study file"
-        )
-
-    return Document(plain(root, ()), places, f"{name}:1:1")
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: not UTF-8 text (byte {error.start})") from None
 
 
 def _sub(document: Document, parent: Keys, values: Mapping[str, Any]) -> Document:
@@ -136,30 +103,41 @@ def _sub(document: Document, parent: Keys, values: Mapping[str, Any]) -> Documen
 
 
 def _command_line(overrides: Sequence[str]) -> Document:
+    if len(overrides) > _MAX_OVERRIDES:
+        raise UserError(f"command line: {len(overrides):,} overrides: at most {_MAX_OVERRIDES}")
     values: dict[str, Any] = {}
     places: dict[Keys, str] = {}
     for override in overrides:
         name, equals, text = override.partition("=")
         keys = name.strip().split(".")
-        if not equals or not all(keys):
+        if not equals or not all(keys) or len(keys) > MAX_DEPTH:
             raise UserError(
-                f"command line: {override!r}: overrides are written `key=value` or `a.b=value`"
+                f"command line: {shown(override)}: overrides are written `key=value` or `a.b=value`"
             )
-        parsed = _parse(f"value: {text}", f"command line: {name}")
-        value = _document(parsed, "command line").values["value"]
+        value = _override_value(name, text)
         if keys == ["recipe"] and isinstance(value, str):
             keys = ["recipe", "preset"]
         node = values
         for depth, key in enumerate(keys[:-1], start=1):
             node = node.setdefault(key, {})
             if not isinstance(node, dict):
-                raise UserError(
-                    f"command line: {override!r}: {'.'.join(keys[:depth])} is also given a value"
-                )
+                above = ".".join(keys[:depth])
+                raise UserError(f"command line: {shown(override)}: {above} is also given a value")
             places[tuple(keys[:depth])] = "command line"
         node[keys[-1]] = value
         places[tuple(keys)] = "command line"
     return Document(values, places)
+
+
+def _override_value(name: str, text: str) -> Any:
+    """Return the plain value of an override, which is written as the value of a key."""
+    place = f"command line: {name}"
+    if len(text) > MAX_BYTES:
+        raise UserError(f"{place}: a value has at most {MAX_BYTES:,} bytes")
+    parsed, _ = parse(f"value: {text}", place, lambda mark: place)
+    if not isinstance(parsed, dict) or parsed.keys() != {"value"}:
+        raise UserError(f"{place}: one value is expected")
+    return parsed["value"]
 
 
 def _overlay(base: Document, layer: Document) -> None:

@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 _MAX_LINES = 20  # lines of one kind that are listed; of the rest only the number is given
 _MAX_IN_LINE = 8
+_MAX_SHOWN = 200  # characters of a value in a message
 # The folders of an absolute path; what precedes them is part of neither a word nor a URL.
 _FOLDERS = re.compile(r"(?<![\w.:/\\~])~?/(?:[^/\s'\",\]}:]+/)+(?=[^/\s])")
 
@@ -12,6 +14,12 @@ _FOLDERS = re.compile(r"(?<![\w.:/\\~])~?/(?:[^/\s'\",\]}:]+/)+(?=[^/\s])")
 def bare(text: str) -> str:
     """Return the text without the folders of absolute paths, which are specific to a machine."""
     return _FOLDERS.sub("", text)
+
+
+def shown(value: Any) -> str:
+    """Return the representation of a value for a message, shortened where it is long."""
+    text = repr(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 
 def some(lines: Iterable[str]) -> list[str]:

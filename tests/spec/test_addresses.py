@@ -134,7 +134,7 @@ def test_a_command_keeps_all_that_was_asked_but_addresses():
 
 
 def test_a_command_can_be_pasted_into_a_shell():
-    overrides = ("question=Is it so? $HOME", "recipe.plugins=rope + swiglu", "seeds=[1, 2]", "a='b'")
+    overrides = ("question=So? $HOME", "recipe.plugins=rope + swiglu", "seeds=[1, 2]", "a='b'")
     request = Request(Path("my studies/x.yaml"), "small", overrides, (Path("my plugins"),))
     shell = f"for word in {request.command}; do printf '%s\\0' \"$word\"; done"
     words = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, text=True, check=True)
