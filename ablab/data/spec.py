@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field
 
+Text = Annotated[str, Field(max_length=2_000)]
+
 
 class _Spec(BaseModel):
     model_config = ConfigDict(
@@ -34,7 +36,7 @@ class BpeTokenizer(_Spec):
 
     kind: Literal["bpe"] = "bpe"
     """The tokenizer's kind."""
-    vocab: Annotated[int, Field(ge=258)] = 2048
+    vocab: Annotated[int, Field(ge=258, le=1_000_000)] = 2048
     """Vocabulary size in tokens, including the 256 bytes and the end-of-text token."""
 
 
@@ -43,7 +45,7 @@ class SentencePieceTokenizer(_Spec):
 
     kind: Literal["sentencepiece"]
     """The tokenizer's kind."""
-    vocab: Annotated[int, Field(ge=260)] = 2048
+    vocab: Annotated[int, Field(ge=260, le=1_000_000)] = 2048
     """Vocabulary size in tokens, including the 256 bytes, the end-of-text token and the unknown
     token.
     """
@@ -56,7 +58,7 @@ class TiktokenTokenizer(_Spec):
 
     kind: Literal["tiktoken"]
     """The tokenizer's kind."""
-    name: str
+    name: Text
     """The encoding's name in tiktoken, such as `gpt2` or `cl100k_base`."""
 
 
@@ -74,11 +76,11 @@ class _Data(_Spec):
     share again. Whole documents are held out, or pieces of them where documents are too large for
     the share; fewer of them if one window of each is enough for `holdout_bytes`.
     """
-    holdout_bytes: Annotated[int, Field(ge=1)] = 65_536
+    holdout_bytes: Annotated[int, Field(ge=1, le=2**40)] = 65_536
     """About how much held-out text is scored, in bytes of validation and of the test each: windows
     of all held-out documents, or all of their text if there is no more.
     """
-    window_bytes: Annotated[int, Field(ge=64)] = 1024
+    window_bytes: Annotated[int, Field(ge=64, le=2**30)] = 1024
     """About how many bytes a window of held-out text has. A model sees no text before the window:
     for a long context, give several times the bytes of the context.
     """
@@ -100,7 +102,7 @@ class TextData(_Data):
 
     source: Literal["text"]
     """Where the text comes from."""
-    files: Annotated[list[str], Field(min_length=1)]
+    files: Annotated[list[Text], Field(min_length=1, max_length=1_000)]
     """Glob patterns of the files, relative to the current folder."""
 
 
@@ -111,19 +113,19 @@ class HubData(_Data):
 
     source: Literal["hub"]
     """Where the text comes from."""
-    name: str
+    name: Text
     """The dataset's name on the Hugging Face Hub, or the path of a local folder."""
-    config: str | None = None
+    config: Text | None = None
     """The dataset's configuration, where it has several."""
-    revision: str | None = None
+    revision: Text | None = None
     """A commit, tag or branch of the dataset; the default branch if omitted."""
-    split: str = "train"
+    split: Text = "train"
     """The split of the dataset from which the corpus is taken."""
-    column: str = "text"
+    column: Text = "text"
     """The column that holds the text."""
     streaming: bool = False
     """Whether to stream the dataset instead of downloading all of it first."""
-    limit: Annotated[int, Field(ge=3)] | None = None
+    limit: Annotated[int, Field(ge=3, le=2**40)] | None = None
     """Maximum number of documents to read; all of them if omitted."""
 
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, Discriminator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from ablab.spec.base import Config
+from ablab.spec.base import MAX_ITEMS, Config, Expression, Label, Seed
 from ablab.spec.search import Search
+from ablab.text.truncate import shown
 
 
 def _levels(value: Any) -> Any:
@@ -18,12 +19,18 @@ def _levels(value: Any) -> Any:
         return value
     raise ValueError(
         "a list of levels is expected (terms as in `changes`, or `off`), or, for a factor named "
-        f"after a plugin, a mapping of its options to lists of values, not {value!r}"
+        f"after a plugin, a mapping of its options to lists of values, not {shown(value)}"
     )
 
 
+_Texts = Annotated[list[Expression], Field(max_length=MAX_ITEMS)]
+_Options = Annotated[
+    dict[Label, Annotated[list[Any], Field(max_length=MAX_ITEMS)]], Field(max_length=MAX_ITEMS)
+]
 Levels = Annotated[
-    Any, BeforeValidator(_levels, json_schema_input_type=list[str] | dict[str, list[Any]])
+    Annotated[_Texts, Tag("[list]")] | Annotated[_Options, Tag("[mapping]")],
+    Discriminator(lambda value: "[list]" if isinstance(value, list) else "[mapping]"),
+    BeforeValidator(_levels, json_schema_input_type=_Texts | _Options),
 ]
 
 
@@ -32,7 +39,7 @@ class Compare(Config):
 
     kind: Literal["compare"] = "compare"
     """The design's kind."""
-    baseline: str | None = None
+    baseline: Label | None = None
     """The arm that the others are compared with. Defaults to the first arm, or to `from` in a study
     without `arms`.
     """
@@ -41,7 +48,7 @@ class Compare(Config):
 class _Changes(Config):
     """The key that most designs share."""
 
-    changes: Annotated[list[str], Field(min_length=1)] | None = None
+    changes: Annotated[list[Expression], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
     """The changes to study, as terms of a model expression (`rope`, `- scaled_init`). Defaults to
     all differences between `from` and `to`.
     """
@@ -50,7 +57,7 @@ class _Changes(Config):
 class _Factors(_Changes):
     """The keys of designs that cross factors."""
 
-    factors: Annotated[dict[str, Levels], Field(min_length=1)] | None = None
+    factors: Annotated[dict[Label, Levels], Field(min_length=1, max_length=MAX_ITEMS)] | None = None
     """Factors by name, each with its levels; the first level is the reference.
 
     Levels are either a list of terms as in `changes` (`rope`, `rope(base=5e5)`, `- scaled_init`, or
@@ -117,11 +124,11 @@ class Shapley(_Changes):
 
     kind: Literal["shapley"]
     """The design's kind."""
-    orders: Annotated[int, Field(ge=4, multiple_of=2)] = 32
+    orders: Annotated[int, Field(ge=4, le=1_000, multiple_of=2)] = 32
     """Number of orders to sample with more than six changes, in pairs of an order and its
     reverse.
     """
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Random seed for sampling the orders."""
 
 

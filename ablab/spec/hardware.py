@@ -18,6 +18,8 @@ from ablab.train.machine import cores, describe_machine
 from ablab.train.parallel import ParallelLayout, Strategy
 
 _BYTES_PER_PARAMETER = 16  # weight, gradient and AdamW's two moments in float32
+# Each rank's part of the model is built to plan a study.
+MAX_TENSOR = 64
 _SHARE_OF_MEMORY = 0.6  # the rest is reserved for activations
 
 
@@ -26,11 +28,11 @@ class Hardware(Config):
 
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     """The type of device; `auto` uses GPUs if there are any."""
-    devices: Annotated[int, Field(ge=1)] = 1
+    devices: Annotated[int, Field(ge=1, le=64)] = 1
     """Number of processes per node that share a run, each on a GPU, or on CPU cores if there is no
     GPU.
     """
-    nodes: Annotated[int, Field(ge=1)] = 1
+    nodes: Annotated[int, Field(ge=1, le=1_024)] = 1
     """Number of nodes that share a run; `ablab run` is then started on each, by torchrun or
     srun.
     """
@@ -38,11 +40,11 @@ class Hardware(Config):
     """How processes share a run; `auto` chooses `fsdp` if the model does not fit one device, `ddp`
     otherwise.
     """
-    tensor: Annotated[int, Field(ge=1)] | None = None
+    tensor: Annotated[int, Field(ge=1, le=MAX_TENSOR)] | None = None
     """Tensor-parallel size: the number of processes that share one copy of the model."""
     compile: bool = False
     """Whether to compile the blocks with torch.compile."""
-    threads: Annotated[int, Field(ge=1)] = 1
+    threads: Annotated[int, Field(ge=1, le=1_024)] = 1
     """CPU threads of each process of a run. Rounding depends on them, so they are part of a run's
     key and are not derived from the machine.
     """
@@ -51,6 +53,10 @@ class Hardware(Config):
     def _sizes_fit(self) -> "Hardware":
         if self.tensor is not None and self.strategy not in ("auto", "tensor"):
             raise ValueError(f"tensor goes with strategy tensor, not {self.strategy}")
+        if self.tensor_size > MAX_TENSOR:
+            raise ValueError(
+                f"{self.tensor_size} processes share one copy of the model: at most {MAX_TENSOR}"
+            )
         if self.processes % self.tensor_size:
             fitting = [
                 str(size) for size in range(1, self.processes + 1) if self.processes % size == 0

@@ -7,9 +7,12 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
+
+from ablab.text.truncate import shown
 
 DEFAULT = "0.5 %"
+_MAX = 1e9
 # With an exponent, since the normalized form of a small percentage has one.
 _PERCENT = re.compile(r"\s*((?:\d+(?:\.\d*)?|\.\d+)(?:e-?\d+)?)\s*%\s*", re.IGNORECASE)
 
@@ -27,16 +30,18 @@ def _margin(value: Any) -> Any:
         isinstance(value, int | float)
         and not isinstance(value, bool)
         and math.isfinite(value)
-        and value > 0
+        and 0 < value <= _MAX
     ):
         return float(value)
     raise ValueError(
-        "a number above 0 in the metric's units, or a percentage of the baseline's mean "
-        f"below 100 ('0.5 %'), not {value!r}"
+        f"a number above 0 in the metric's units ({_MAX:g} at most), or a percentage of the "
+        f"baseline's mean below 100 ('0.5 %'), not {shown(value)}"
     )
 
 
-Margin = Annotated[Any, BeforeValidator(_margin, json_schema_input_type=float | str)]
+_Absolute = Annotated[float, Field(gt=0, le=_MAX)]
+_Percentage = Annotated[str, Field(max_length=100)]
+Margin = Annotated[Any, BeforeValidator(_margin, json_schema_input_type=_Absolute | _Percentage)]
 
 
 def margin_of(margin: float | str, baseline_mean: float | None) -> float | None:

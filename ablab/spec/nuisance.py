@@ -4,12 +4,22 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from ablab.errors import unknown
-from ablab.spec.base import Config
+from ablab.spec.base import Config, Expression, Label
 from ablab.spec.run import RecipeConfig
 from ablab.stats.inference.limits import MIN_SEEDS
+from ablab.text.truncate import shown
 
 RECIPE = "recipe."
 _MOST_FACTORS = 3
@@ -22,16 +32,16 @@ _EXCLUDED = ("preset", "plugins", "precision")
 class Around(Config):
     """The recipe's value divided and multiplied by a factor."""
 
-    factor: Annotated[float, Field(gt=1)]
+    factor: Annotated[float, Field(gt=1, le=1e6)]
     """The factor, above 1."""
 
 
 def _two(levels: list[Any]) -> list[Any]:
     """Accept a list of two different levels."""
     if len(levels) != _LEVELS or levels[0] == levels[1]:
-        raise ValueError(f"a nuisance factor has two different levels, not {levels!r}")
+        raise ValueError(f"a nuisance factor has two different levels, not {shown(levels)}")
     if not all(type(level) in (float, int, str) for level in levels):
-        raise ValueError(f"a level is a number or a text, not {levels!r}")
+        raise ValueError(f"a level is a number or a text, not {shown(levels)}")
     return levels
 
 
@@ -39,8 +49,14 @@ def _form(value: Any) -> str:
     return "around" if isinstance(value, Mapping | Around) else "list"
 
 
+_Number = Annotated[float, Field(ge=-1e15, le=1e15)]
+_Two = Annotated[
+    list[Any],
+    WithJsonSchema(TypeAdapter(list[_Number | Expression]).json_schema() | {"maxItems": _LEVELS}),
+    AfterValidator(_two),
+]
 Levels = Annotated[
-    Annotated[list[Any], AfterValidator(_two), Tag("list")] | Annotated[Around, Tag("around")],
+    Annotated[_Two, Tag("list")] | Annotated[Around, Tag("around")],
     Discriminator(_form),
 ]
 
@@ -85,9 +101,10 @@ def _check_option(option: str, levels: Any) -> None:
             raise ValueError(f"{RECIPE}{option}: {first['msg']}, not {level!r}") from None
 
 
+_Factors = Annotated[dict[Label, Levels], Field(json_schema_extra={"maxProperties": _MOST_FACTORS})]
 Nuisance = Annotated[
-    dict[str, Levels],
-    BeforeValidator(_flat, json_schema_input_type=dict[str, Levels]),
+    _Factors,
+    BeforeValidator(_flat, json_schema_input_type=_Factors),
     AfterValidator(_factors),
 ]
 

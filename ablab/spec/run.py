@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BeforeValidator, Field, model_validator
 
 from ablab.errors import UserError
-from ablab.spec.base import Config
+from ablab.spec.base import MAX_ITEMS, MAX_SECONDS, Config, Expression, Text
+from ablab.text.truncate import shown
 
 BudgetKind = Literal["tokens", "steps", "flops", "seconds"]
 _BUDGET_KINDS: tuple[BudgetKind, ...] = get_args(BudgetKind)
@@ -17,28 +18,28 @@ class Sizes(Config):
     arm's own family in `compare`. The vocabulary follows from the tokenizer.
     """
 
-    layers: Annotated[int, Field(ge=1)] | None = None
+    layers: Annotated[int, Field(ge=1, le=256)] | None = None
     """Number of transformer blocks."""
-    width: Annotated[int, Field(ge=1)] | None = None
+    width: Annotated[int, Field(ge=1, le=131_072)] | None = None
     """Width of the residual stream, in features."""
-    heads: Annotated[int, Field(ge=1)] | None = None
+    heads: Annotated[int, Field(ge=1, le=4_096)] | None = None
     """Number of attention heads per block."""
-    head_dim: Annotated[int, Field(ge=1)] | None = None
+    head_dim: Annotated[int, Field(ge=1, le=131_072)] | None = None
     """Width of an attention head, in features; `width / heads` if omitted."""
-    context: Annotated[int, Field(ge=1)] | None = None
+    context: Annotated[int, Field(ge=1, le=131_072)] | None = None
     """Context length, in tokens."""
 
 
 class BudgetConfig(Config):
     """What every run may spend. Give exactly one of the keys."""
 
-    tokens: Annotated[float, Field(gt=0)] | None = None
+    tokens: Annotated[float, Field(gt=0, le=1e15)] | None = None
     """Training tokens per run."""
-    steps: Annotated[float, Field(gt=0)] | None = None
+    steps: Annotated[float, Field(gt=0, le=1e9)] | None = None
     """Optimizer steps per run."""
-    flops: Annotated[float, Field(gt=0)] | None = None
+    flops: Annotated[float, Field(gt=0, le=1e30)] | None = None
     """Training FLOPs per run, forward and backward pass."""
-    seconds: Annotated[float, Field(gt=0)] | None = None
+    seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] | None = None
     """Seconds spent in training steps per run, without validation, checkpoints and compilation."""
 
     @model_validator(mode="after")
@@ -83,31 +84,31 @@ class BudgetConfig(Config):
 class RecipeConfig(Config):
     """How every arm is trained, unless its own plugins say otherwise."""
 
-    preset: str | None = None
+    preset: Text | None = None
     """Name of the recipe that supplies the options that are not given here; `ablab recipes` lists
     them.
     """
-    batch_tokens: Annotated[int, Field(ge=1)] = 4096
+    batch_tokens: Annotated[int, Field(ge=1, le=2**30)] = 4096
     """Tokens per optimizer step."""
-    lr: Annotated[float, Field(gt=0)] = 1e-3
+    lr: Annotated[float, Field(gt=0, le=1e6)] = 1e-3
     """Peak learning rate."""
-    optimizer: str | None = None
+    optimizer: Expression | None = None
     """A plugin that sets the optimizer, with its options (`name(option=value)`); AdamW if
     omitted.
     """
-    schedule: str | None = None
+    schedule: Expression | None = None
     """A plugin that sets the learning-rate schedule, with its options (`name(option=value)`);
     cosine decay if omitted.
     """
-    plugins: str = ""
+    plugins: Expression = ""
     """Terms of a model expression that are added to every arm which has no plugin of its own in
     their place.
     """
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the budget over which the learning rate rises linearly to its peak."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 0.1
     """Weight decay coefficient."""
-    clip: Annotated[float, Field(ge=0)] = 1.0
+    clip: Annotated[float, Field(ge=0, le=1e9)] = 1.0
     """Maximum norm of the gradient; 0 disables clipping."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Numerical precision of training; `auto` chooses it by device."""
@@ -119,7 +120,7 @@ def _preset(value: Any) -> Any:
 
 
 RecipeField = Annotated[
-    RecipeConfig, BeforeValidator(_preset, json_schema_input_type=RecipeConfig | str)
+    RecipeConfig, BeforeValidator(_preset, json_schema_input_type=RecipeConfig | Text)
 ]
 
 
@@ -134,10 +135,13 @@ class Rung(Config):
     """Recipe options at this scale."""
 
 
+Rungs = Annotated[list[Rung], Field(max_length=MAX_ITEMS)]
+
+
 class Scales(Config):
     """A ladder: the same study at several scales."""
 
-    rungs: list[Rung]
+    rungs: Rungs
     """The scales, from small to large."""
     lr: Literal["constant", "inverse_width", "inverse_sqrt_width"] | None = None
     """How the learning rate of a rung follows from the first rung's as the width grows, where the
@@ -149,7 +153,7 @@ def as_ladder(value: Any) -> Any:
     """Accept a list of rungs in place of a mapping."""
     if not isinstance(value, list | Mapping | Scales):
         raise ValueError(
-            f"a list of rungs is expected, or {{rungs: [...], lr: ...}}, not {value!r}"
+            f"a list of rungs is expected, or {{rungs: [...], lr: ...}}, not {shown(value)}"
         )
     return {"rungs": value} if isinstance(value, list) else value
 
@@ -170,4 +174,4 @@ def first_budget(several: Any, ladder: Any) -> Any:
     return {"steps": 1.0}
 
 
-Ladder = Annotated[Scales, BeforeValidator(as_ladder, json_schema_input_type=Scales | list[Rung])]
+Ladder = Annotated[Scales, BeforeValidator(as_ladder, json_schema_input_type=Scales | Rungs)]

@@ -3,11 +3,20 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
-from ablab.spec.base import Config
+from ablab.spec.base import MAX_ITEMS, Config, Expression, Label, Seed
 from ablab.spec.metric import Objective
 from ablab.spec.tune import Prune, Range
+from ablab.text.truncate import shown
 
 
 def _values(value: Any) -> Any:
@@ -21,7 +30,8 @@ def _values(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _option(name, tried) for name, tried in value.items()}
     raise ValueError(
-        f"a list of two levels or more, or a mapping of options to lists or ranges, not {value!r}"
+        "a list of two levels or more, or a mapping of options to lists or ranges, not "
+        f"{shown(value)}"
     )
 
 
@@ -37,17 +47,24 @@ def _option(name: str, tried: Any) -> Any:
         ) from None
 
 
+_Texts = Annotated[list[Expression], Field(max_length=MAX_ITEMS)]
+_Options = Annotated[
+    dict[Label, Annotated[list[Any], Field(max_length=MAX_ITEMS)] | Range],
+    Field(max_length=MAX_ITEMS),
+]
 Tried = Annotated[
-    Any, BeforeValidator(_values, json_schema_input_type=list[str] | dict[str, list[Any] | Range])
+    Annotated[_Texts, Tag("[list]")] | Annotated[_Options, Tag("[mapping]")],
+    Discriminator(lambda value: "[list]" if isinstance(value, list) else "[mapping]"),
+    BeforeValidator(_values, json_schema_input_type=_Texts | _Options),
 ]
 
 
 class Constraints(Config):
     """Limits on the trials; a proposal that exceeds one is not trained."""
 
-    parameters: Annotated[float, Field(gt=0)] | None = None
+    parameters: Annotated[float, Field(gt=0, le=1e18)] | None = None
     """Maximum number of parameters of the model."""
-    memory_bytes: Annotated[float, Field(gt=0)] | None = None
+    memory_bytes: Annotated[float, Field(gt=0, le=1e18)] | None = None
     """Maximum memory for weights, gradients and optimizer state in float32, without activations,
     in bytes.
     """
@@ -60,27 +77,27 @@ class Search(Config):
 
     kind: Literal["search"]
     """The design's kind."""
-    changes: list[str] = Field(default=[])
+    changes: list[Expression] = Field(default=[], max_length=MAX_ITEMS)
     """Terms that each trial includes or not (`swiglu`, `- scaled_init`)."""
-    factors: dict[str, Tried] = Field(default={})
+    factors: dict[Label, Tried] = Field(default={}, max_length=MAX_ITEMS)
     """Factors by name: a plugin with the options to try where it is on (`rope: {base: {low: 1e3,
     high: 1e6}}`), or any name with a list of levels (`position: [learned, rope, alibi]`).
     """
-    objectives: list[Objective] = Field(default=["val/bpb"], min_length=1)
+    objectives: list[Objective] = Field(default=["val/bpb"], min_length=1, max_length=8)
     """The metrics and costs to optimize, each in its own direction. Several give a Pareto front."""
-    trials: Annotated[int, Field(ge=2)] = 24
+    trials: Annotated[int, Field(ge=2, le=10_000)] = 24
     """Number of trials."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of a run's budget that each trial may spend."""
-    seed: Annotated[int, Field(ge=0)] = 10_001
+    seed: Seed = 10_001
     """Random seed of all trials; it must not be one of the study's seeds."""
-    at_once: Annotated[int, Field(ge=1)] = 4
+    at_once: Annotated[int, Field(ge=1, le=1_000)] = 4
     """Number of trials proposed together, without waiting for each other's results."""
     prune: Prune = "none"
     """Pruner that stops unpromising trials early; only with a single objective."""
     constraints: Constraints = Constraints()
     """Limits that a trial must respect."""
-    confirm: Annotated[int, Field(ge=1)] = 3
+    confirm: Annotated[int, Field(ge=1, le=256)] = 3
     """Maximum number of arms to train again on the study's seeds."""
 
     @model_validator(mode="after")

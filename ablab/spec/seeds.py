@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from ablab.spec.base import Config
+from ablab.spec.base import MAX_SEED, MAX_SEEDS, Config, Expression, Seed
 from ablab.stats.inference.limits import MIN_SEEDS
+from ablab.text.truncate import shown
 
 # Replicate r of an arm uses the study's seeds + r × STREAM, so that no two replicates share a seed.
 STREAM = 1_000_000
@@ -18,9 +19,9 @@ class AdaptiveSeeds(Config):
     """
 
     # Studies of earlier versions, which are still read, may have started with fewer than four.
-    start: Annotated[int, Field(ge=2)] = MIN_SEEDS
+    start: Annotated[int, Field(ge=2, le=MAX_SEEDS)] = MIN_SEEDS
     """Number of seeds that every arm begins with: at least four, since fewer give no verdict."""
-    max: Annotated[int, Field(le=1000)]
+    max: Annotated[int, Field(ge=2, le=MAX_SEEDS)]
     """Maximum number of seeds of an arm."""
     until: Literal["decided"] = "decided"
     """When to stop adding seeds: once every effect has a verdict."""
@@ -38,11 +39,15 @@ class AdaptiveSeeds(Config):
 def _fixed(value: Any) -> Any:
     """Accept a count or a list of distinct seeds."""
     several = isinstance(value, list) and len(value) > 0 and len(set(map(str, value))) == len(value)
-    numbers = value if several else [value]
+    numbers: list[Any] = value if several else [value]
     if value == 0 or not all(type(number) is int and number >= 0 for number in numbers):
         raise ValueError(
             "a number of seeds (at least 1), or a list of different whole numbers, or {start, "
-            f"max, until: decided}}, not {value!r}"
+            f"max, until: decided}}, not {shown(value)}"
+        )
+    if len(numbers) > MAX_SEEDS or max(numbers) > (MAX_SEED if several else MAX_SEEDS):
+        raise ValueError(
+            f"at most {MAX_SEEDS:,} seeds, each at most {MAX_SEED:,}, not {shown(value)}"
         )
     return value
 
@@ -51,8 +56,10 @@ def _form(value: Any) -> str:
     return "[mapping]" if isinstance(value, Mapping | Config) else "[list]"
 
 
+_Count = Annotated[int, Field(ge=1, le=MAX_SEEDS)]
+_List = Annotated[list[Seed], Field(min_length=1, max_length=MAX_SEEDS)]
 _Fixed = Annotated[
-    Any, BeforeValidator(_fixed, json_schema_input_type=int | list[int]), Tag("[list]")
+    Any, BeforeValidator(_fixed, json_schema_input_type=_Count | _List), Tag("[list]")
 ]
 Seeds = Annotated[_Fixed | Annotated[AdaptiveSeeds, Tag("[mapping]")], Discriminator(_form)]
 
@@ -62,7 +69,7 @@ class Replicate(Config):
     an A/A arm.
     """
 
-    model: str
+    model: Expression
     """The arm's model expression."""
     replicate: Annotated[int, Field(ge=0, le=1000)] = 0
     """Number of the seed stream: the arm's runs use the study's seeds plus 1,000,000 times this
@@ -75,7 +82,8 @@ def _arm_form(value: Any) -> str:
 
 
 ArmText = Annotated[
-    Annotated[str, Tag("[text]")] | Annotated[Replicate, Tag("[mapping]")], Discriminator(_arm_form)
+    Annotated[Expression, Tag("[text]")] | Annotated[Replicate, Tag("[mapping]")],
+    Discriminator(_arm_form),
 ]
 
 

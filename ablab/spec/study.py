@@ -12,7 +12,16 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from ablab.data.spec import Data, StdlibData
 from ablab.errors import UserError, unknown
 from ablab.spec.addresses import require_database, require_tracker
-from ablab.spec.base import Config
+from ablab.spec.base import (
+    MAX_ARMS,
+    MAX_ITEMS,
+    MAX_SECONDS,
+    MAX_TEXT,
+    Config,
+    Expression,
+    Label,
+    Text,
+)
 from ablab.spec.design import Compare, Design, Search
 from ablab.spec.errors import messages
 from ablab.spec.hardware import Hardware
@@ -23,6 +32,7 @@ from ablab.spec.run import BudgetConfig, Ladder, RecipeConfig, RecipeField, Size
 from ablab.spec.seeds import STREAM, AdaptiveSeeds, ArmText, Replicate, Seeds, seed_list
 from ablab.spec.tune import Tune
 from ablab.spec.yaml_document import Document, read_document
+from ablab.text.truncate import some
 
 
 def _valid(require: Callable[[str], None]) -> Callable[[str], str]:
@@ -41,11 +51,15 @@ def _valid(require: Callable[[str], None]) -> Callable[[str], str]:
 class Tracking(Config):
     """Where the study is tracked. It does not affect the results."""
 
-    uri: Annotated[str, AfterValidator(_valid(require_tracker))] | None = None
+    uri: (
+        Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_valid(require_tracker))] | None
+    ) = None
     """An MLflow tracking server or database (`http://host:port`, `sqlite:///file`) in place of the
     local store.
     """
-    optuna: Annotated[str, AfterValidator(_valid(require_database))] | None = None
+    optuna: (
+        Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_valid(require_database))] | None
+    ) = None
     """A database that a team shares (`postgresql+psycopg://user@host/name`) in place of the local
     Optuna journal.
     """
@@ -76,13 +90,13 @@ _DEFAULTS_OF_NEW_KEYS: dict[tuple[str, ...], Any] = {
 class Study(Config):
     """A study: arms, trained under the same budget, and the question that their results answer."""
 
-    question: str = ""
+    question: Text = ""
     """The question that the study answers, in a sentence. Reports show it."""
-    from_: str | None = Field(default=None, alias="from")
+    from_: Expression | None = Field(default=None, alias="from")
     """Model expression of the arm that the changes start from (`gpt2`, `gpt2:124M + rope`)."""
-    to: str | None = None
+    to: Expression | None = None
     """Model expression of the arm that the changes lead to (`llama`)."""
-    arms: Annotated[dict[str, ArmText], Field(min_length=1)] | None = None
+    arms: Annotated[dict[Label, ArmText], Field(min_length=1, max_length=MAX_ARMS)] | None = None
     """The arms of design `compare` by name, each a model expression; `from` and `to` if omitted."""
     design: Design = Compare()
     """Which combinations of changes are trained, and which effects are estimated from them."""
@@ -96,7 +110,7 @@ class Study(Config):
     """A quantity in which every arm is matched to the baseline, to within 1 %, by adjusting the
     width of its feed-forward layers.
     """
-    budgets: list[BudgetConfig] | None = None
+    budgets: Annotated[list[BudgetConfig], Field(max_length=MAX_ITEMS)] | None = None
     """Several budgets, at each of which the study is repeated."""
     scales: Ladder | None = None
     """Several scales, from small to large, at each of which the study is repeated."""
@@ -121,15 +135,15 @@ class Study(Config):
     """The metric that effects are measured in: `val/bpb` is the validation loss in bits per byte,
     `val/loss` in nats per token.
     """
-    validate_at: list[Share] = Field(default=[])
+    validate_at: list[Share] = Field(default=[], max_length=MAX_ITEMS)
     """Shares of the budget after which a run is validated, besides at its end. Pruning compares
     trials at these shares.
     """
-    checkpoint_seconds: Annotated[float, Field(gt=0)] = 30.0
+    checkpoint_seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] = 30.0
     """Minimum time between two checkpoints of a run, in seconds."""
-    retries: Annotated[int, Field(ge=0)] = 1
+    retries: Annotated[int, Field(ge=0, le=1_000)] = 1
     """How often a run is started again after its worker process died or hung."""
-    stall_seconds: Annotated[float, Field(gt=0)] = 600.0
+    stall_seconds: Annotated[float, Field(gt=0, le=MAX_SECONDS)] = 600.0
     """Time without progress after which a worker counts as hung, in seconds, including its start
     and validation.
     """
@@ -256,4 +270,4 @@ def load_study(file: Path, profile: str | None, overrides: Sequence[str]) -> tup
     try:
         return Study.model_validate(document.values), document
     except ValidationError as error:
-        raise UserError("\n".join(messages(error, document, Study))) from None
+        raise UserError("\n".join(some(messages(error, document, Study)))) from None

@@ -13,19 +13,22 @@ from pydantic import (
     model_validator,
 )
 
-from ablab.spec.base import Config
+from ablab.spec.base import MAX_ITEMS, Config, Expression, Seed
 from ablab.stats.tuning.response_surface import refining_offsets
 
 Prune = Literal["none", "asha", "hyperband"]
 _FEWEST_POINTS = 3  # of a parabola
 
 
+Bound = Annotated[float, Field(ge=-1e15, le=1e15)]
+
+
 class Range(Config):
     """Every number between two bounds."""
 
-    low: float
+    low: Bound
     """Lower bound, included."""
-    high: float
+    high: Bound
     """Upper bound, included."""
     log: bool = True
     """Whether to sample on a logarithmic scale."""
@@ -67,12 +70,12 @@ def _within(value_type: Any) -> AfterValidator:
     return AfterValidator(check)
 
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
+NotNegative = Annotated[float, Field(ge=0, le=1e9)]
 PartOfOne = Annotated[float, Field(ge=0, lt=1)]
-_Several = [Field(min_length=1), AfterValidator(_different)]
-Names = Annotated[list[str], *_Several]
-Counts = Annotated[list[Annotated[int, Field(ge=1)]], *_Several]
+_Several = [Field(min_length=1, max_length=MAX_ITEMS), AfterValidator(_different)]
+Names = Annotated[list[Expression], *_Several]
+Counts = Annotated[list[Annotated[int, Field(ge=1, le=2**30)]], *_Several]
 # The form of a value decides whether it is validated as a list or as a range, so that errors refer
 # to that form alone.
 _Form = Discriminator(_form)
@@ -99,7 +102,7 @@ class Tune(Config):
     given as a list of values or a range (`{low, high}`), before the arm's runs.
     """
 
-    trials: Annotated[int, Field(ge=2)]
+    trials: Annotated[int, Field(ge=2, le=1_000)]
     """Number of trials per arm. If the learning rate alone is tuned, two or four more follow around
     each arm's optimum where a step between the first ones costs more than the margin.
     """
@@ -107,7 +110,7 @@ class Tune(Config):
     """Share of a run's budget that each trial may spend; by default as much as keeps all trials
     within a quarter of the study's compute.
     """
-    seed: Annotated[int, Field(ge=0)] = 10_001
+    seed: Seed = 10_001
     """Random seed of all trials; it must not be one of the study's seeds."""
     prune: Prune = "none"
     """Pruner that stops trials early which lag behind other trials of the same arm."""
