@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_MAX_REASON = 500  # characters
+
 
 class UserError(Exception):
     """Invalid input. The command prints the message without a traceback, and exits with 2."""
@@ -14,6 +16,18 @@ class UserError(Exception):
 
 class RunFailed(Exception):
     """A run failed for another reason than invalid input. The command exits with 1."""
+
+
+def reason(error: BaseException) -> str:
+    """Return the type and the first line of an error: of its cause, where it wraps another.
+
+    Libraries wrap the error that tells what is wrong in one that does not.
+    """
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line.strip() for line in str(error).splitlines()]
+    text = next(filter(None, lines), "")[:_MAX_REASON]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

@@ -15,7 +15,7 @@ from typing import Any
 from ablab.data.files import corpus_files
 from ablab.data.rows import Row
 from ablab.data.spec import HubData
-from ablab.errors import UserError
+from ablab.errors import UserError, reason
 
 _FILES = "files"  # the folder of links to the files of a local dataset
 
@@ -104,11 +104,11 @@ def _reachable(data: HubData, scratch: Path) -> Iterator[None]:
     except (ValueError, FileNotFoundError, DatasetsError) as error:
         raise UserError(
             f"data.name: {data.name!r} cannot be loaded: "
-            f"{_first_line(error).replace(linked, data.name)}{_offline(data)}"
+            f"{reason(error).replace(linked, data.name)}{_offline(data)}"
         ) from error
     except Exception as error:  # the hub client has many network errors and no common base
         raise UserError(
-            f"data.name: {data.name!r} is out of reach ({_first_line(error)}){_offline(data)}"
+            f"data.name: {data.name!r} is out of reach ({reason(error)}){_offline(data)}"
         ) from error
 
 
@@ -120,6 +120,3 @@ def _offline(data: HubData) -> str:
         "as its name"
     )
 
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]

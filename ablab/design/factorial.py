@@ -5,7 +5,6 @@ from itertools import combinations, product
 from math import prod
 
 from ablab.design.layout import (
-    MOST_ARMS,
     Contrast,
     DesignLayout,
     Task,
@@ -14,6 +13,7 @@ from ablab.design.layout import (
     contrast,
 )
 from ablab.errors import UserError
+from ablab.spec.base import MAX_ARMS
 
 Cells = Mapping[tuple[int, ...], str]
 
@@ -25,12 +25,12 @@ def factorial(task: Task) -> DesignLayout:
     effect if `from` and `to` are among the combinations, and the interactions of pairs of factors.
     """
     sizes = [len(factor.levels) for factor in task.factors]
-    if prod(sizes) > MOST_ARMS:
+    if prod(sizes) > MAX_ARMS:
         remedy = "list fewer factors or levels"
         if max(sizes) == 2:
             remedy = "ask for kind fractional_factorial"
         raise task.error(
-            f"{len(sizes)} factors have {prod(sizes)} combinations, more than {MOST_ARMS}: "
+            f"{len(sizes)} factors have {prod(sizes)} combinations, more than {MAX_ARMS}: "
             f"{remedy}, or use leave_one_out or shapley for a list of changes"
         )
     layout = DesignLayout()

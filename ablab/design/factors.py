@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import Any
 
 from ablab.arch.composition.compose import overlap
@@ -11,6 +12,7 @@ from ablab.arch.composition.expression import Model, Use, parse_terms
 from ablab.arch.composition.registry import Plugin, Registry
 from ablab.design.changes import Change, change_name, difference, parse_change
 from ablab.errors import UserError
+from ablab.spec.base import MAX_ARMS
 from ablab.spec.study import Study
 from ablab.spec.yaml_document import Document
 
@@ -215,6 +217,11 @@ def _option_levels(
         raise UserError(
             f"{document.at(key)}: {error}; a factor with options must be named after its plugin"
         ) from None
+    count = prod(map(len, options.values()))
+    if count > MAX_ARMS:
+        raise UserError(
+            f"{document.at(key)}: its options have {count:,} combinations: at most {MAX_ARMS}"
+        )
     levels: list[tuple[str, _Added]] = [(OFF, ())]
     for indices in _combinations(options):
         values = {option: options[option][i] for option, i in indices.items()}

@@ -6,7 +6,6 @@ import numpy as np
 
 from ablab.design.generators import Fraction, find_fraction
 from ablab.design.layout import (
-    MOST_ARMS,
     Contrast,
     DesignLayout,
     Task,
@@ -14,6 +13,7 @@ from ablab.design.layout import (
     composition_error,
     contrast,
 )
+from ablab.spec.base import MAX_ARMS
 
 _ROMAN = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X")
 
@@ -88,12 +88,12 @@ def _fraction(task: Task) -> Fraction:
                 *factor.key[1:],
             )
     resolution = task.design.resolution
-    fraction = find_fraction(len(task.factors), resolution, MOST_ARMS)
+    fraction = find_fraction(len(task.factors), resolution, MAX_ARMS)
     if fraction is None:
         lower = "" if resolution == 3 else f"ask for resolution {resolution - 1}, or "
         raise task.error(
             f"{len(task.factors)} factors at resolution {_ROMAN[resolution]} take more than "
-            f"{MOST_ARMS} arms: {lower}list fewer changes",
+            f"{MAX_ARMS} arms: {lower}list fewer changes",
             "resolution",
         )
     return fraction

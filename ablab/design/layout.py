@@ -12,8 +12,6 @@ from ablab.design.factors import Factor
 from ablab.errors import UserError
 from ablab.spec.yaml_document import Document
 
-MOST_ARMS = 256
-
 
 @dataclass(frozen=True)
 class Contrast:

@@ -10,6 +10,8 @@ from ablab.spec.hardware import Hardware
 from ablab.spec.run import BudgetConfig, BudgetKind
 from ablab.train.budget import TimeLimit
 
+_MAX_RAMP = 200_000  # steps of a batch ramp, whose sizes are computed one by one
+
 
 def run_budget(
     budget: BudgetConfig,
@@ -54,6 +56,8 @@ def ramp_batches(ramp: RampSlot, full: int, steps: int, kind: BudgetKind) -> Bat
         fraction = ramp.fraction(spent / (steps * unit))
         if fraction >= 1.0:
             break
+        if len(sizes) == _MAX_RAMP:
+            raise UserError(f"its batch ramp takes more than {_MAX_RAMP:,} steps")
         sizes.append(max(1, min(full, int(fraction * full))))
         spent += 1 if kind == "steps" else sizes[-1]
     rest = max(0, round((steps * unit - spent) / unit))

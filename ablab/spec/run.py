@@ -18,7 +18,7 @@ class Sizes(Config):
     arm's own family in `compare`. The vocabulary follows from the tokenizer.
     """
 
-    layers: Annotated[int, Field(ge=1, le=256)] | None = None
+    layers: Annotated[int, Field(ge=1, le=128)] | None = None
     """Number of transformer blocks."""
     width: Annotated[int, Field(ge=1, le=131_072)] | None = None
     """Width of the residual stream, in features."""

@@ -4,6 +4,7 @@ import pytest
 
 from ablab.arch.composition.expression import resolve
 from ablab.arch.composition.model import architecture, sized
+from ablab.arch.composition.registry import Registry
 from ablab.arch.value import Dims
 from ablab.errors import UserError
 
@@ -77,3 +78,30 @@ def test_sizes_that_a_slot_cannot_take_are_a_users_error(registry):
 
     with pytest.raises(UserError, match="must be even"):
         account(architecture("gpt2 + rope", registry, {"width": 15, "heads": 3}))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("(" * 900 + ")" * 900, "at most 256 items or characters"),
+        ("-" * 250, "valid number"),
+        ("{[]: 1}", "valid number"),
+        ("1if", "valid number"),
+        ("[" * 6 + "]" * 6, "values are nested more than 5 deep"),
+        ("9" * 400, "1e+15 is the largest number"),
+        ("x" * 2000, "an expression has at most 2,000 characters, not 2,"),
+        ("1, " + ", ".join(f"b{i}=1" for i in range(150)), "no option of rope named 'b0'"),
+    ],
+)
+def test_hostile_options_are_refused(registry, value, message):
+    with pytest.raises(UserError) as error:
+        resolve(f"gpt2 + rope(base={value})", registry)
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "a\x1b[31m", "", "x" * 101, "1x"])
+def test_a_plugin_is_named_by_a_word(name):
+    registry = Registry()
+    with pytest.raises(UserError, match="name"):
+        registry._claim(name, "x.py")

@@ -42,7 +42,9 @@ def test_the_commit_of_the_working_folder_and_whether_it_was_changed(tmp_path, m
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git on this machine")
-@pytest.mark.parametrize("setting", ["fsmonitor", "hooks", "clean", "process", "pager", "submodule"])
+@pytest.mark.parametrize(
+    "setting", ["fsmonitor", "hooks", "clean", "process", "pager", "submodule"]
+)
 def test_git_executes_nothing_that_the_repository_configures(tmp_path, monkeypatch, setting):
     """The working folder may have come from a stranger."""
     repository = tmp_path / "repository"

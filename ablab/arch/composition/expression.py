@@ -4,6 +4,7 @@ arm.
 
 import ast
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,11 +12,14 @@ from typing import Any
 from ablab.arch.composition.compose import Composite, EditClaim, compose
 from ablab.arch.composition.registry import Plugin, Registry
 from ablab.arch.value import Dims
-from ablab.errors import UserError
+from ablab.errors import UserError, reason
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<sign>[+-])|(?P<name>[A-Za-z_]\w*)(?::(?P<size>[\w.]+))?(?P<open>\()?|(?P<bad>\S))"
 )
+
+
+MAX_LENGTH = 2_000
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,7 @@ class Use:
                 declared.name, self.instance.edit(), declared.requires, declared.conflicts
             )
         except Exception as error:
-            raise UserError(
-                f"plugin {declared.name!r} fails: {type(error).__name__}: {error}"
-            ) from error
+            raise UserError(f"plugin {declared.name!r} fails: {reason(error)}") from error
 
     def __str__(self) -> str:
         default = self.plugin.options
@@ -75,6 +77,7 @@ def resolve(text: str, registry: Registry) -> Model:
     """Parse an expression and look up its names in `registry`. Raises UserError with the column and
     similar names.
     """
+    _check_length(text)
     head, size, mentions = _parse(text)
     family = registry.family(head)
     uses = dict(_uses(family.plugins, registry))
@@ -92,6 +95,7 @@ def parse_terms(text: str) -> list[Mention]:
     stripped = text.strip()
     if not stripped:
         return []
+    _check_length(text)
     _, _, mentions = _parse(f"_ {stripped if stripped[0] in '+-' else '+ ' + stripped}")
     return mentions
 
@@ -122,6 +126,11 @@ def _uses(text: str, registry: Registry) -> Iterator[tuple[str, Use]]:
     for mention in parse_terms(text):
         plugin = registry.plugin(mention.name)
         yield mention.name, Use(plugin, plugin.configure(mention.options))
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_LENGTH:
+        raise UserError(f"an expression has at most {MAX_LENGTH:,} characters, not {len(text):,}")
 
 
 def _parse(text: str) -> tuple[str, str | None, list[Mention]]:
@@ -202,6 +211,8 @@ def _literal(text: str) -> Any:
     if text.lower() in words:
         return words[text.lower()]
     try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `1if` is no number, but Python warns of it
+            return ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         return text

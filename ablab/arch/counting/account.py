@@ -18,7 +18,7 @@ from ablab.arch.decoder.decoder import Decoder, on_meta
 from ablab.arch.modules.context import ForwardContext
 from ablab.arch.roles import Kind, Parallel, weights
 from ablab.arch.value import Architecture
-from ablab.errors import UserError
+from ablab.errors import UserError, reason
 
 FLOP_CONVENTION = (
     "2 FLOPs per multiply-add; matmuls as counted by torch on the meta device, forward and "
@@ -26,6 +26,7 @@ FLOP_CONVENTION = (
     "attention is charged for the pairs its pattern attends to (dense causal: T(T+1)/2), its "
     "backward twice its forward"
 )
+_MAX_PARAMETERS = 10**13
 # Bytes per value.
 _FLOAT32 = 4
 _BFLOAT16 = 2
@@ -101,6 +102,10 @@ def account(arch: Architecture) -> Account:
         model = on_meta(arch)
         flops = count_flops(model)
     parameters = count_parameters(model)
+    if parameters.total > _MAX_PARAMETERS:
+        raise UserError(
+            f"this model has {parameters.total:.3g} parameters: at most {_MAX_PARAMETERS:.0e}"
+        )
     context = arch.dims.context
     dims = {name: value for name, value in asdict(arch.dims).items() if name != "head_dim"}
     return Account(
@@ -122,7 +127,7 @@ def building() -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"this model cannot be built: {type(error).__name__}: {error}") from error
+        raise UserError(f"this model cannot be built: {reason(error)}") from error
 
 
 def count_parameters(model: nn.Module) -> Parameters:
