@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ablab.errors import UserError
 
+PILOT = "pilot"  # the profile, or the end of its name, under which a pilot's runs are kept
 MAX_NAME = 100
 MAX_BYTES = 200
 # Characters that are special in paths, in addresses, in a shell's patterns, and in the names of
@@ -62,6 +63,14 @@ def require_file_name(kind: str, name: str) -> str:
         raise UserError(f"{kind} {name!r}: a name begins with no -, . or ~, and ends with no .")
     if len(name.encode()) > MAX_BYTES:
         raise UserError(f"{kind} {_beginning(name)}: at most {MAX_BYTES} bytes make a name")
+    return name
+
+
+def require_profile(name: str) -> str:
+    """Return the name of a profile. Raises UserError for a name that no profile can have."""
+    require_file_name("profile", name)
+    if name == PILOT or name.endswith(f"-{PILOT}"):
+        raise UserError(f"profile {name!r}: the name is that of a pilot's runs: name it otherwise")
     return name
 
 

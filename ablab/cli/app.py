@@ -19,6 +19,7 @@ from ablab.cli import (
     sync,
 )
 from ablab.errors import RunFailed, UserError
+from ablab.names import printable
 
 app = typer.Typer(
     name="ablab",
@@ -66,13 +67,13 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"ablab: {error}", file=sys.stderr)
+        print(f"ablab: {printable(str(error))}", file=sys.stderr)
         sys.exit(2)
     except PermissionError as error:
         print(f"ablab: {error.filename}: permission denied", file=sys.stderr)
         sys.exit(2)
     except RunFailed as error:
-        print(f"ablab: {error}", file=sys.stderr)
+        print(f"ablab: {printable(str(error))}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -10,6 +10,7 @@ import typer
 
 from ablab.cli.options import HomeDir, Json, Profile
 from ablab.errors import UserError
+from ablab.names import printable
 
 if TYPE_CHECKING:
     from ablab.execute.manage import Removal, Target
@@ -42,10 +43,8 @@ def studies(as_json: Json = False, home: HomeDir = None) -> None:
         last_run = time.strftime("%Y-%m-%d %H:%M", time.localtime(study["last_used"]))
         failed = f"  {study['failed']} failed" if study["failed"] else ""
         runs = f"{study['finished']}/{study['runs']} runs{failed}"
-        print(
-            f"{study['study']}  revision {study['revision']}  {runs}  last run {last_run}  "
-            f"{study['question']}"
-        )
+        line = f"{study['study']}  revision {study['revision']}  {runs}  last run {last_run}"
+        print(printable(f"{line}  {study['question']}"))
         if study["earlier"]:
             print(f"  earlier revisions: {', '.join(study['earlier'])}")
 

@@ -113,14 +113,14 @@ def _write(records: "list[StudyRecord]", uri: str) -> int:
 
 
 def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
-    from ablab.records.home import label
+    from ablab.records.home import label, label_of
     from ablab.records.lookup import is_file
     from ablab.spec.addresses import redacted
     from ablab.tracking.mlflow.copy import copy
 
     if to is None:
         raise UserError("--from needs --to: the store that the study is copied into")
-    name = label(Path(study).stem, profile) if is_file(study) else label(study, profile)
+    name = label_of(Path(study), profile) if is_file(study) else label(study, profile)
     print(f"{name}: {copy(name, source, to, _warn)} runs stand in {redacted(to, to)}")
 
 

@@ -226,7 +226,7 @@ def _first_planned(home: Home, name: str) -> Iterator[str]:
 
 
 def _folders(home: Home, names: Iterable[str]) -> list[Path]:
-    return [home.root / kind / name for name in names for kind in ("reports", "studies")]
+    return [folder for name in names for folder in (home.reports(name), home.study(name))]
 
 
 def _size(folder: Path) -> int:

@@ -8,11 +8,11 @@ from typing import Any
 
 from ablab.errors import UserError
 from ablab.execute.request import Planned, Request
+from ablab.names import PILOT
 from ablab.plan.plan import Plan
 from ablab.records.study_content import Arm
 from ablab.spec.study import Study
 
-VARIANT = "pilot"
 SEEDS = 3
 _FIRST_SEED = 20_001  # far from those of studies and of trials
 _SHARES = (0.5, 1.0)  # of the study's budget
@@ -107,4 +107,4 @@ def _arms(plan: Plan) -> dict[str, str]:
 def _variant(request: Request, settings: Mapping[str, Any]) -> Request:
     # JSON is YAML, so that any name and expression can be quoted.
     overrides = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    return replace(request, overrides=(*request.overrides, *overrides), variant=VARIANT)
+    return replace(request, overrides=(*request.overrides, *overrides), variant=PILOT)

@@ -8,8 +8,9 @@ from ablab.arch.composition.registry import load_registry
 from ablab.plan.cost_cache import CostCache
 from ablab.plan.plan import StudyPlan
 from ablab.plan.study_file import StudyFile
-from ablab.records.home import home_at, label
+from ablab.records.home import home_at, label_of
 from ablab.records.run_record import finished_keys, settled_keys
+from ablab.records.study_origin import require_same_file
 from ablab.schedule.factory import study_source
 from ablab.schedule.study_source import StudySource
 from ablab.spec.study import Study, load_study
@@ -33,9 +34,9 @@ class Request:
 
     @property
     def name(self) -> str:
-        """Name of the study in a home."""
+        """Name of the study in a home. Raises UserError for a file that names none."""
         kinds = [kind for kind in (self.profile, self.variant) if kind]
-        return label(self.file.stem, "-".join(kinds) or None)
+        return label_of(self.file, "-".join(kinds) or None)
 
     @property
     def command(self) -> str:
@@ -88,8 +89,10 @@ def planned(request: Request, root: Path = Path(".ablab")) -> Planned:
         UserError: with the place of what is wrong.
 
     """
+    name = request.name
     study, document = load_study(request.file, request.profile, request.overrides)
+    require_same_file(home_at(root), name, request.file, study.revision())
     costs = CostCache(root)
-    file = StudyFile(request.name, study, document, home_at(root).written(study))
+    file = StudyFile(name, study, document, home_at(root).written(study))
     source = study_source(file, load_registry(request.plugins), root, costs)
     return Planned(request, study, source, costs, file.excluded)

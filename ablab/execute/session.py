@@ -23,6 +23,7 @@ from ablab.records.home import Home
 from ablab.records.provenance import provenance
 from ablab.records.run_record import Record
 from ablab.records.study_content import VERSION, TrackerState
+from ablab.records.study_origin import record_file
 from ablab.records.study_record import Execution, StudyRecord
 from ablab.spec.addresses import redacted
 from ablab.text.numbers import duration
@@ -167,6 +168,12 @@ class Session:
     def write(self) -> None:
         """Write the study's record, and the costs that were counted for it."""
         self._write(self.planned.plan)
+        moved = record_file(self.home, self.record.name, self.planned.request.file)
+        if moved is not None:
+            self.display.say(
+                f"this study was run from {moved}, which is gone: it goes on with "
+                f"{self.planned.request.file}"
+            )
         self.planned.costs.write()
 
     def _tell_of_earlier_runs(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablab.errors import UserError
+from ablab.names import component, study_name
 from ablab.sealed import HOME_FILE, is_sealed, read_sealed, write_sealed
 
 if TYPE_CHECKING:
@@ -91,9 +92,17 @@ class Home:
         self.create()
         return self.identity()
 
+    def study(self, name: str) -> Path:
+        """The folder of a study's revisions. Raises UserError if it would lie elsewhere."""
+        return self.root / "studies" / component(name)
+
+    def reports(self, name: str) -> Path:
+        """The folder of a study's reports. Raises UserError if it would lie elsewhere."""
+        return self.root / "reports" / component(name)
+
     def optuna(self, study: str) -> Path:
         """The journal that Optuna's view of a study is kept in."""
-        return self.root / "optuna" / f"{study}.journal"
+        return self.root / "optuna" / f"{component(study)}.journal"
 
     def tracking_uri(self, study: "Study | None" = None) -> str:
         """Where runs are tracked: the study's own server, or the local SQLite store."""
@@ -131,6 +140,11 @@ def make_home(root: Path | None) -> Home:
 def label(name: str, profile: str | None) -> str:
     """A study's name in a home: its file's stem, and its profile."""
     return name if profile is None else f"{name}@{profile}"
+
+
+def label_of(file: Path, profile: str | None) -> str:
+    """The name in a home of the study in `file`. Raises UserError for a file that names none."""
+    return label(study_name(file), profile)
 
 
 def edition(name: str, revision: str) -> str:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablab.errors import UserError, unknown
-from ablab.records.home import Home, label
+from ablab.records.home import Home, label, label_of
+from ablab.records.study_origin import require_same_file
 from ablab.records.study_record import StudyRecord, revisions, study_names
 
 _MIN_LENGTH = 4  # characters that a revision is named by
@@ -30,8 +31,11 @@ def records_of(
     if is_file(study):
         from ablab.spec.study import load_study
 
-        resolved, _ = load_study(Path(study), profile, list(overrides))
-        return [StudyRecord(home, label(Path(study).stem, profile), resolved.revision())]
+        file = Path(study)
+        name = label_of(file, profile)
+        resolved, _ = load_study(file, profile, list(overrides))
+        require_same_file(home, name, file, resolved.revision())
+        return [StudyRecord(home, name, resolved.revision())]
     if overrides:
         raise UserError("overrides go with a study file: a name means what was run")
     name, colon, prefix = study.rpartition(":")

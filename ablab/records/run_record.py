@@ -28,6 +28,7 @@ from typing import Any
 
 from ablab.errors import UserError
 from ablab.files import set_aside
+from ablab.names import component
 from ablab.records.lease import Lease
 from ablab.records.run_files import AttemptLog, MetricsLog, StopRequest, read_unsynced
 from ablab.records.run_result_file import RESULT_FILE, ResultFile
@@ -46,7 +47,7 @@ class Record:
     def __init__(self, home: Path, key: str) -> None:
         self.key = key
         self.home = home
-        self.folder = home / "runs" / key
+        self.folder = home / "runs" / component(key)
         self.stop = StopRequest(self.folder / "stop.json", home)
         self.metrics = MetricsLog(self.folder / "metrics.jsonl")
         self.attempts = AttemptLog(self.folder / "attempts.jsonl")

@@ -33,10 +33,10 @@ class StudyRecord:
 
     def __init__(self, home: Home, name: str, revision: str) -> None:
         self.home, self.name, self.revision = home, name, revision
-        self.path = home.root / "studies" / name / f"{revision}.json"
+        self.path = home.study(name) / f"{revision}.json"
         self._executions = self.path.with_suffix(".executions")
         self.timings = TimingLog(self.path.with_name("arms.timings"))
-        self.reports = home.root / "reports" / name
+        self.reports = home.reports(name)
         self.edition = edition(name, revision)
 
     def write(self, content: StudyContent) -> None:
@@ -123,5 +123,5 @@ def study_names(home: Home) -> list[str]:
 
 def revisions(home: Home, name: str) -> list[StudyRecord]:
     """The revisions of `name`, the one written last at the end."""
-    files = sorted((home.root / "studies" / name).glob("*.json"), key=lambda p: p.stat().st_mtime)
+    files = sorted(home.study(name).glob("*.json"), key=lambda p: p.stat().st_mtime)
     return [StudyRecord(home, name, file.stem) for file in files]

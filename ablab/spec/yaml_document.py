@@ -14,7 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from ablab.errors import UserError, unknown
-from ablab.names import require_file_name
+from ablab.names import require_profile
 from ablab.spec.yaml_parser import MAX_BYTES, MAX_DEPTH, Keys, parse
 from ablab.text.truncate import shown
 
@@ -63,7 +63,7 @@ def read_document(file: Path, profile: str | None, overrides: Sequence[str]) -> 
             f"{base.place(['profiles'])}: profiles: a mapping of names to settings is expected"
         )
     if profile is not None:
-        require_file_name("profile", profile)
+        require_profile(profile)
         if profile not in profiles:
             raise UserError(f"{base.place(['profiles'])}: {unknown('profile', profile, profiles)}")
         settings = profiles[profile] or {}
