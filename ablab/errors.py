@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from ablab.text.truncate import shown
+
 _MAX_REASON = 500  # characters
 
 
@@ -38,4 +40,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
         hint = f"did you mean {' or '.join(map(repr, similar))}?"
     else:
         hint = f"known: {', '.join(choices) or 'none'}"
-    return UserError(f"no {kind} named {name!r} ({hint})")
+    return UserError(f"no {kind} named {shown(name)} ({hint})")

@@ -23,7 +23,7 @@ def messages(error: ValidationError, document: Document, root: type[BaseModel]) 
             and "budget" not in document.values
         ):
             continue  # copied from `budgets` or `scales`, where the same error is reported
-        path, models = _walk(item["loc"], root)
+        path, models = _located(item, root)
         message = _message(item, path, models)
         prefix = document.at(path) if path else document.place(path)
         yield f"{prefix}: {message}"
@@ -50,10 +50,21 @@ def _redacted_repr(value: Any) -> str:
     return redacted(text, text) if "://" in text else text
 
 
+def _located(item: ErrorDetails, root: type[BaseModel]) -> tuple[list[str], list[type[BaseModel]]]:
+    """Return the YAML path of an error, and the models that may have its last key."""
+    if item["type"] != "extra_forbidden":
+        path, parents, _ = _walk(item["loc"], root)
+        return path, parents
+    # An unknown key may look like the name of a union's member.
+    *above, key = item["loc"]
+    path, _, models = _walk(above, root)
+    return [*path, str(key)], models
+
+
 def _walk(
     loc: Sequence[str | int], root: type[BaseModel]
-) -> tuple[list[str], list[type[BaseModel]]]:
-    """Return the YAML path of a pydantic location, and the models at its end.
+) -> tuple[list[str], list[type[BaseModel]], list[type[BaseModel]]]:
+    """Return the YAML path of a pydantic location, and the models above its end and at it.
 
     The location also names the selected members of unions, which are not in the YAML path.
     """
@@ -80,7 +91,7 @@ def _walk(
         path.append(str(part))
         parents, models = models, [m for f in fields for m in _models(f.annotation)]
         named = any(get_origin(leaf) is dict for f in fields for leaf in _leaves(f.annotation))
-    return path, parents
+    return path, parents, models
 
 
 def _tag(model: type[BaseModel]) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from ablab.errors import UserError, unknown
-from ablab.names import require_profile
+from ablab.names import MAX_NAME, require_profile
 from ablab.spec.yaml_parser import MAX_BYTES, MAX_DEPTH, Keys, parse
 from ablab.text.truncate import shown
 
@@ -110,7 +110,7 @@ def _command_line(overrides: Sequence[str]) -> Document:
     for override in overrides:
         name, equals, text = override.partition("=")
         keys = name.strip().split(".")
-        if not equals or not all(keys) or len(keys) > MAX_DEPTH:
+        if not equals or len(keys) > MAX_DEPTH or not all(0 < len(k) <= MAX_NAME for k in keys):
             raise UserError(
                 f"command line: {shown(override)}: overrides are written `key=value` or `a.b=value`"
             )

@@ -14,7 +14,7 @@ from ruamel.yaml.error import MarkedYAMLError, StreamMark, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ablab.errors import UserError
-from ablab.names import require_printable
+from ablab.names import MAX_NAME, require_printable
 
 Keys = tuple[str, ...]
 
@@ -102,7 +102,7 @@ class _Builder:
         for key_node, _ in node.value:
             if not isinstance(key_node, ScalarNode):
                 raise self._error(key_node, path, "a key is a word, not a list or a mapping")
-            self._check_text(key_node, path)
+            self._check_text(key_node, path, MAX_NAME)
             if key_node.value in own:
                 raise self._error(
                     key_node, path, f"not valid YAML: found duplicate key {key_node.value!r}"
@@ -145,10 +145,10 @@ class _Builder:
         if len(path) > MAX_DEPTH:
             raise self._error(node, path, _TOO_DEEP)
 
-    def _check_text(self, node: ScalarNode, path: Keys) -> None:
-        if len(node.value) > MAX_CHARACTERS:
+    def _check_text(self, node: ScalarNode, path: Keys, most: int = MAX_CHARACTERS) -> None:
+        if len(node.value) > most:
             raise self._error(
-                node, path, f"{len(node.value):,} characters: at most {MAX_CHARACTERS:,} are read"
+                node, path, f"{len(node.value):,} characters: at most {most:,} are read"
             )
         try:
             require_printable(node.value)

@@ -59,9 +59,11 @@ def test_the_schema_states_a_bound_of_everything():
         ("checkpoint_seconds: 1e400", "checkpoint_seconds: Input should be a finite number"),
         (f"retries: {'9' * 1000}", "retries: Input should be less than or equal to 1000, not 999"),
         ("hardware: {devices: 64, nodes: 64, strategy: tensor}", "4096 processes share one copy"),
+        ("int: 3", "x.yaml:4:1: int: no key named 'int'"),
+        ('"list[x]": 3', "x.yaml:4:1: list[x]: no key named 'list[x]'"),
         ("margin: 1e99", "a number above 0 in the metric's units (1e+09 at most)"),
         ('arms: {"a\\tb": gpt2}', "control character U+0009 (character 2) in a name"),
-        (f"arms: {{{'a' * 101}: gpt2}}", "String should have at most 100 characters"),
+        (f"arms: {{{'a' * 101}: gpt2}}", "101 characters: at most 100 are read"),
     ],
 )
 def test_what_is_beyond_it_is_refused_with_its_place(tmp_path, line, message):
