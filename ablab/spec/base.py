@@ -11,8 +11,6 @@ from ablab.names import MAX_NAME, require_label
 # file makes a plan that takes all memory.
 MAX_TEXT = 2_000
 MAX_SEED = 2**31 - 1
-MAX_AMOUNT = 1e30  # training FLOPs of a run
-MAX_PROCESSES = 4_096
 MAX_SECONDS = 1e9
 MAX_ITEMS = 64
 MAX_ARMS = 256

@@ -2,21 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from ablab.data.spec import Data, StdlibData
 from ablab.errors import UserError, unknown
-from ablab.spec.addresses import require_database, require_tracker
 from ablab.spec.base import (
     MAX_ARMS,
     MAX_ITEMS,
     MAX_SECONDS,
-    MAX_TEXT,
     Config,
     Expression,
     Label,
@@ -30,39 +28,10 @@ from ablab.spec.metric import StudyMetric
 from ablab.spec.nuisance import Nuisance
 from ablab.spec.run import BudgetConfig, Ladder, RecipeConfig, RecipeField, Sizes, first_budget
 from ablab.spec.seeds import STREAM, AdaptiveSeeds, ArmText, Replicate, Seeds, seed_list
+from ablab.spec.tracking import Tracking
 from ablab.spec.tune import Tune
 from ablab.spec.yaml_document import Document, read_document
 from ablab.text.truncate import some
-
-
-def _valid(require: Callable[[str], None]) -> Callable[[str], str]:
-    """Turn a check that raises UserError into a pydantic validator."""
-
-    def validate(value: str) -> str:
-        try:
-            require(value)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        return value
-
-    return validate
-
-
-class Tracking(Config):
-    """Where the study is tracked. It does not affect the results."""
-
-    uri: (
-        Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_valid(require_tracker))] | None
-    ) = None
-    """An MLflow tracking server or database (`http://host:port`, `sqlite:///file`) in place of the
-    local store.
-    """
-    optuna: (
-        Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_valid(require_database))] | None
-    ) = None
-    """A database that a team shares (`postgresql+psycopg://user@host/name`) in place of the local
-    Optuna journal.
-    """
 
 
 def _match(value: Any) -> Any:

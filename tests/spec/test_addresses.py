@@ -8,7 +8,7 @@ import pytest
 from ablab.errors import UserError
 from ablab.execute.session import Request, planned
 from ablab.spec.addresses import redacted, without_user
-from ablab.spec.study import Tracking
+from ablab.spec.tracking import Tracking
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import importlib
 import importlib.util
 import inspect
 import json
-import math
 import pkgutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,16 +26,13 @@ from pydantic import TypeAdapter, ValidationError
 from ablab.arch.composition.canonical import StableNames
 from ablab.arch.composition.declare import Declared, declared_plugins
 from ablab.arch.composition.family import Family, NamedRecipe
+from ablab.arch.composition.option_bounds import require_sane
 from ablab.arch.composition.source_digest import source_digest
 from ablab.errors import UserError, unknown
 from ablab.names import require_word
 from ablab.text.truncate import shown
 
 GROUP = "ablab.plugins"
-# Bounds of the options of plugins. A plugin has its own as well.
-_MAX_NUMBER = 1e15
-_MAX_ITEMS = 256
-_MAX_DEPTH = 5
 _Named = TypeVar("_Named", Family, NamedRecipe)
 
 
@@ -78,7 +74,7 @@ class Plugin:
             if key not in names:
                 raise unknown(f"option of {self.name}", key, names)
         for name, value in options.items():
-            _check_size(f"{self.name}({name}=…)", value)
+            require_sane(f"{self.name}({name}=…)", value)
         try:
             return _instance(self.cls, options)
         except ValidationError as error:
@@ -86,20 +82,6 @@ class Plugin:
             where = ".".join(str(part) for part in first["loc"]) or "options"
             value = f"={shown(first['input'])}" if where in options else ""
             raise UserError(f"{self.name}({where}{value}): {first['msg']}") from error
-
-
-def _check_size(place: str, value: Any, depth: int = 0) -> None:
-    """Raise UserError if the value of an option is larger than any plugin has use for."""
-    if isinstance(value, int | float) and _MAX_NUMBER < abs(value) < math.inf:
-        raise UserError(f"{place}: {_MAX_NUMBER:g} is the largest number, not {shown(value)}")
-    if isinstance(value, str | bytes | list | tuple | set | Mapping) and len(value) > _MAX_ITEMS:
-        raise UserError(f"{place}: at most {_MAX_ITEMS} items or characters, not {len(value):,}")
-    if isinstance(value, list | tuple | set | Mapping):
-        if depth == _MAX_DEPTH:
-            raise UserError(f"{place}: values are nested more than {_MAX_DEPTH} deep")
-        items = value.values() if isinstance(value, Mapping) else value
-        for item in items:
-            _check_size(place, item, depth + 1)
 
 
 def _instance(cls: type, options: Mapping[str, Any]) -> Any:
