@@ -5,12 +5,14 @@ import hashlib
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
 from ablab.errors import UserError
+from ablab.fence import permission
 
 
 def write_atomically(path: Path, write: Callable[[IO[bytes]], Any], *, sync: bool = True) -> None:
@@ -19,14 +21,15 @@ def write_atomically(path: Path, write: Callable[[IO[bytes]], Any], *, sync: boo
     `write` is called with a temporary file in the same folder, which is then renamed to `path`.
     With `sync`, content and name survive a power failure. Raises OSError.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as file:
             write(file)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with permission(path):
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
     if sync:
@@ -68,7 +71,8 @@ def set_aside(paths: Iterable[Path]) -> None:
         with suppress(FileNotFoundError):
             path.stat()
             folder.mkdir(exist_ok=True)
-            os.replace(path, folder / f"{time.time_ns()}.{path.name}")
+            with permission(path):
+                os.replace(path, folder / f"{time.time_ns()}.{path.name}")
 
 
 def file_sha256(path: Path) -> str:

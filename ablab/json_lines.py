@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ablab.fence import permission
 from ablab.files import write_atomically
 
 _MARK = b', "crc": "'
@@ -19,10 +20,11 @@ _END = b'"}'
 
 def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Append a row, which must not be empty, to a file to which others may append as well."""
-    # The folder is made again: it may have been removed meanwhile.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        file.write(_separator(file.tell(), path) + _line(row))
+    with permission(path):
+        # The folder is made again: it may have been removed meanwhile.
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            file.write(_separator(file.tell(), path) + _line(row))
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

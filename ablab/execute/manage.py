@@ -11,7 +11,7 @@ from ablab.errors import UserError, unknown
 from ablab.files import require_writable
 from ablab.records.driver_lock import drivers, no_driver_begins
 from ablab.records.home import Home, label
-from ablab.records.lease import Lease
+from ablab.records.lease import Lease, held_leases
 from ablab.records.lookup import is_file, records_of
 from ablab.records.run_record import Record, find_record, run_keys
 from ablab.records.run_state import RunState
@@ -152,17 +152,17 @@ def plan_removal(home: Home, targets: Sequence[Target]) -> Removal:
 
 def _check_idle(home: Home, studies: Sequence[str], runs: set[str], target: str) -> None:
     """Raise UserError while one of the studies is being run, or one of the runs trained."""
-    leases = drivers(home, studies)
+    leases = drivers(home, studies, certain=True)
     if leases:
         study = leases[0].owner["study"]
         raise UserError(
             f"study {study} is being run by {leases[0].holder}: let it end, or `ablab cancel "
             f"{study}`, first"
         )
-    for key in sorted(runs):
-        lease = Record(home.root, key).lease()
-        if lease.held():
-            raise _being_trained(key, lease, target or key)
+    run_leases = [Record(home.root, key).lease() for key in sorted(runs)]
+    for lease in held_leases(run_leases, certain=True):
+        key = lease.path.parent.name
+        raise _being_trained(key, lease, target or key)
 
 
 def remove(home: Home, targets: Sequence[Target], removal: Removal) -> None:

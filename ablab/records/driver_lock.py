@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ablab.files import locked
 from ablab.records.home import Home
-from ablab.records.lease import Lease
+from ablab.records.lease import Lease, held_leases
 
 
 @contextmanager
@@ -19,12 +19,12 @@ def hold_driver_lease(home: Home, study: str) -> Iterator[None]:
     """
     home.create()
     folder = _folder(home)
-    for file in folder.glob("*.json"):
-        Lease(file).clear()
+    _clear(folder)
     lease = Lease(folder / f"{uuid.uuid4().hex}.json", study=study)
     lease.acquire()
     with lease.keep_alive():
         yield
+    _clear(folder)  # those whose heartbeat had to be watched first
 
 
 @contextmanager
@@ -34,11 +34,21 @@ def no_driver_begins(home: Home) -> Iterator[None]:
         yield
 
 
-def drivers(home: Home, studies: Iterable[str]) -> list[Lease]:
-    """Return the leases of the drivers that run one of `studies`."""
+def drivers(home: Home, studies: Iterable[str], *, certain: bool = False) -> list[Lease]:
+    """Return the leases of the drivers that run one of `studies`.
+
+    `certain` is that of `held_leases`.
+    """
     names = set(studies)
-    leases = (Lease(file) for file in (home.root / "drivers").glob("*.json"))
-    return [lease for lease in leases if lease.held() and lease.owner.get("study") in names]
+    leases = [Lease(file) for file in (home.root / "drivers").glob("*.json")]
+    leases = [lease for lease in leases if lease.owner.get("study") in names]
+    return held_leases(leases, certain=certain)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the leases of drivers that are known to be gone."""
+    for file in folder.glob("*.json"):
+        Lease(file).clear()
 
 
 def _folder(home: Home) -> Path:

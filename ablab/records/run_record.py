@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from ablab.errors import UserError
+from ablab.fence import permission
 from ablab.files import set_aside
 from ablab.names import component
 from ablab.records.lease import Lease
@@ -52,9 +53,12 @@ class Record:
         self.metrics = MetricsLog(self.folder / "metrics.jsonl")
         self.attempts = AttemptLog(self.folder / "attempts.jsonl")
 
-    def lease(self) -> Lease:
-        """Return the lease that a process holds while it trains the run."""
-        return Lease(self.folder / "lease.json")
+    def lease(self, nonce: str | None = None) -> Lease:
+        """Return the lease that a process holds while it trains the run.
+
+        `nonce` identifies one that a process which shares the run has acquired.
+        """
+        return Lease(self.folder / "lease.json", nonce=nonce)
 
     def create(self, spec: RunSpec) -> None:
         """Write the specification, unless there is one.
@@ -142,8 +146,9 @@ class Record:
         """Write the result, which makes the run a finished one."""
         self.metrics.sync()
         self._result_file.write(result)
-        for name in _REMOVED_AT_END:
-            (self.folder / name).unlink(missing_ok=True)
+        with permission(self.folder / RESULT_FILE):
+            for name in _REMOVED_AT_END:
+                (self.folder / name).unlink(missing_ok=True)
 
     def set_aside_damage(self) -> str:
         """Move the files of a damaged run to the folder `damaged`, so that it can be trained again.

@@ -17,6 +17,7 @@ from typing import IO, Any, cast
 
 import torch
 
+from ablab.fence import permission
 from ablab.files import set_aside, sync_folder, write_atomically
 from ablab.train.file_names import CHECKPOINTS, PREVIOUS_CHECKPOINT
 
@@ -57,9 +58,10 @@ def save_checkpoint(checkpoint: dict[str, Any], path: Path, rows: int) -> None:
     draft = path.with_name(f"{path.name}.draft")
     try:
         write_atomically(draft, write)
-        if path.exists():
-            os.replace(path, path.with_name(PREVIOUS_CHECKPOINT))
-        os.replace(draft, path)
+        with permission(path):
+            if path.exists():
+                os.replace(path, path.with_name(PREVIOUS_CHECKPOINT))
+            os.replace(draft, path)
         sync_folder(path.parent)
     finally:
         draft.unlink(missing_ok=True)

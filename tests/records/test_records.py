@@ -1,22 +1,14 @@
 """Records and leases."""
 
-import json
-import multiprocessing
-import os
 import shutil
-import socket
 import threading
-import time
 
-import psutil
 import pytest
 
 from ablab.data.batches import Batches
 from ablab.execute.worker import Worker
 from ablab.execute.worker_context import WorkerContext
-from ablab.records import lease as lease_module
 from ablab.records.home import make_home
-from ablab.records.lease import STALE_SECONDS, Lease
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
@@ -43,78 +35,6 @@ def test_metrics_survive_a_cut_line_and_are_dropped_after_a_step(record):
         (1, 0.5),
         (2, 1.0),
     ]
-
-
-def test_a_lease_is_held_once(record):
-    first, second = record.lease(), record.lease()
-    assert first.acquire()
-    assert not second.acquire()
-    first.release()
-    assert second.acquire()
-
-
-def test_a_lease_of_a_dead_process_is_taken_over(record):
-    child = multiprocessing.get_context("fork").Process(target=lambda: record.lease().acquire())
-    child.start()
-    child.join()
-    assert record.lease().path.exists()
-    assert not record.lease().held()
-    assert record.lease().acquire()
-    assert json.loads(record.lease().path.read_text())["pid"] == os.getpid()
-
-
-def test_a_lease_elsewhere_lasts_as_long_as_its_heart_beats(record):
-    lease = record.lease()
-    lease.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
-    assert lease.held()
-    old = time.time() - STALE_SECONDS - 1
-    os.utime(lease.path, (old, old))
-    assert not lease.held()
-
-
-def test_an_unreadable_lease_is_stale_after_a_while(record):
-    lease = record.lease()
-    lease.path.write_text("")
-    assert lease.held()
-    old = time.time() - STALE_SECONDS - 1
-    os.utime(lease.path, (old, old))
-    assert lease.acquire()
-
-
-def test_a_lease_that_was_taken_over_is_neither_kept_alive_nor_given_back(record):
-    first, second = record.lease(), record.lease()
-    assert first.acquire()
-    first.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
-    old = time.time() - STALE_SECONDS - 1
-    os.utime(first.path, (old, old))
-    assert second.acquire()
-    os.utime(second.path, (old, old))
-    first.beat()
-    assert second.path.stat().st_mtime == pytest.approx(old)
-    first.release()
-    assert second.path.exists()
-
-
-def test_a_zombie_holds_no_lease(record):
-    child = multiprocessing.get_context("fork").Process(target=lambda: record.lease().acquire())
-    child.start()
-    end = time.monotonic() + 10
-    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < end
-        time.sleep(0.01)
-    assert not record.lease().held()
-    child.join()
-
-
-def test_a_stale_lease_is_cleared_and_a_live_one_is_not(record):
-    lease = record.lease()
-    assert lease.acquire()
-    record.lease().clear()
-    assert lease.path.exists()
-    lease.path.write_text(json.dumps({"host": "elsewhere", "pid": 1}))
-    os.utime(lease.path, (0, 0))
-    lease.clear()
-    assert not lease.path.exists()
 
 
 def test_wanting_again_forgets_failures_and_cancellations_but_no_pruning_and_no_attempt(tmp_path):
@@ -150,12 +70,6 @@ def test_a_run_that_was_removed_beside_its_driver_can_still_be_noted(tmp_path):
     assert lease.acquire()
 
 
-def test_a_lease_whose_folder_goes_while_it_is_taken_is_not_held(record, monkeypatch):
-    lease = record.lease()
-    monkeypatch.setattr(Lease, "held", lambda self: shutil.rmtree(record.folder))
-    assert not lease.acquire()
-
-
 @pytest.mark.parametrize("content", [b"", b'{"sha', b"\xff\x00", b"3"])
 def test_what_a_power_cut_left_of_progress_is_none(record, content):
     (record.folder / "progress.json").write_bytes(content)
@@ -170,52 +84,6 @@ def test_a_study_that_was_removed_beside_its_driver_notes_its_execution(tmp_path
     study.executed(execution)
     assert study.executions == [execution]
     assert study_names(make_home(tmp_path)) == []
-
-
-def test_a_process_that_is_hidden_from_us_lives_as_long_as_its_heart_beats(record, monkeypatch):
-    """Where /proc shows other users' processes to nobody (hidepid), only a signal tells that there
-    is one.
-    """
-    lease = record.lease()
-    lease.path.write_text(json.dumps({"host": socket.gethostname(), "pid": 1, "started": 1.0}))
-
-    def gone(pid):
-        raise psutil.NoSuchProcess(pid)
-
-    def forbidden(pid, number):
-        raise PermissionError
-
-    monkeypatch.setattr(lease_module.psutil, "Process", gone)
-    assert not lease.held()
-    monkeypatch.setattr(os, "kill", forbidden)
-    assert lease.held()
-    os.utime(lease.path, (0, 0))
-    assert not lease.held()
-
-
-def test_a_live_process_of_another_user_holds_its_lease(record, monkeypatch):
-    def forbidden(pid, number):
-        raise PermissionError
-
-    lease = record.lease()
-    assert lease.acquire()
-    os.utime(lease.path, (0, 0))
-    monkeypatch.setattr(os, "kill", forbidden)
-    assert lease.held()
-
-
-def test_a_lease_that_we_may_not_write_is_waited_for_while_it_is_held(record, monkeypatch):
-    holder = record.lease()
-    assert holder.acquire()
-
-    def forbidden(path):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr(lease_module, "locked", forbidden)
-    assert not record.lease().acquire()
-    holder.path.unlink()
-    with pytest.raises(PermissionError):
-        record.lease().acquire()
 
 
 class Steady(Worker):
