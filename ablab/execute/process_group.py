@@ -14,6 +14,7 @@ from pathlib import Path
 from ablab.execute.attempt import RankFailed, exit_cause
 from ablab.execute.rank_messages import RankReport, RankTask
 from ablab.execute.worker_context import WorkerContext
+from ablab.records.lease import Lease
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
 
@@ -22,24 +23,24 @@ _LOOPBACK = "lo0" if sys.platform == "darwin" else "lo"
 
 
 def train_together(
-    spec: RunSpec, context: WorkerContext, should_stop: Callable[[], bool]
+    spec: RunSpec, context: WorkerContext, lease: Lease, should_stop: Callable[[], bool]
 ) -> AttemptOutcome:
-    """Train a run in as many processes as the layout has.
+    """Train a run in as many processes as the layout has; they all belong to the worker's `lease`.
 
     If memory is short, all of them start again with smaller micro-batches. Raises RankFailed as
     soon as one of them fails; none is left running then.
     """
     while True:
         with tempfile.TemporaryDirectory(prefix="ablab-") as folder:
-            outcome = _RankProcesses(spec, context, Path(folder)).run(should_stop)
+            outcome = _RankProcesses(spec, context, lease, Path(folder)).run(should_stop)
         if outcome is not None:
             return outcome
 
 
 class _RankProcesses:
-    def __init__(self, spec: RunSpec, context: WorkerContext, folder: Path) -> None:
+    def __init__(self, spec: RunSpec, context: WorkerContext, lease: Lease, folder: Path) -> None:
         ranks = range(context.layout.processes)
-        self._tasks = [RankTask(spec, context, folder, rank) for rank in ranks]
+        self._tasks = [RankTask(spec, context, lease.nonce, folder, rank) for rank in ranks]
         environment = {
             **os.environ,
             "OMP_NUM_THREADS": str(spec.threads),

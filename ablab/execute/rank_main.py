@@ -14,7 +14,9 @@ from pathlib import Path
 from ablab.errors import UserError
 from ablab.execute.attempt import attempt
 from ablab.execute.rank_messages import RankReport, RankTask
+from ablab.fence import fenced
 from ablab.records.outcome import AttemptOutcome
+from ablab.records.run_record import Record
 from ablab.train.parallel import MemoryShort, ParallelContext
 
 
@@ -56,7 +58,9 @@ def _train(task: RankTask, stop: threading.Event) -> AttemptOutcome:
 
     registry = load_registry(task.context.plugins)
     parallel = ParallelContext.join(layout, device)
-    outcome = attempt(task.spec, task.context, registry, parallel, stop.is_set)
+    record = Record(task.context.home, task.spec.key)
+    with fenced(record.folder, record.lease(task.lease).fence):
+        outcome = attempt(task.spec, task.context, registry, parallel, stop.is_set)
     dist.barrier()  # no process leaves while another still needs it
     return outcome
 

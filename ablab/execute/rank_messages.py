@@ -30,12 +30,14 @@ class RankReport:
 
 @dataclass(frozen=True)
 class RankTask:
-    """What the process `rank` trains. `folder` is where the processes of the run find each other
-    and leave their reports; it is removed after each attempt.
+    """What the process `rank` trains. `lease` is the nonce of the worker's lease of the run.
+    `folder` is where the processes of the run find each other and leave their reports; it is
+    removed after each attempt.
     """
 
     spec: RunSpec
     context: WorkerContext
+    lease: str
     folder: Path
     rank: int
 

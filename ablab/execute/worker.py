@@ -11,6 +11,8 @@ from typing import Protocol
 from ablab.errors import UserError
 from ablab.execute.attempt import RankFailed, attempt
 from ablab.execute.worker_context import WorkerContext
+from ablab.fence import fenced
+from ablab.records.lease import Lease, LeaseLost
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
@@ -56,21 +58,29 @@ class Worker:
             return AttemptOutcome(RunState.FINISHED)
         if not lease.acquire():
             return AttemptOutcome(RunState.HELD)
-        with lease.keep_alive():
-            try:
+        try:
+            with lease.keep_alive(), fenced(record.folder, lease.fence):
                 damage = record.set_aside_damage()
-                outcome = _recorded_outcome(record) or self._attempt(spec)
-                return replace(outcome, notes=(damage, *outcome.notes)) if damage else outcome
-            except (Exception, SystemExit) as error:  # a plugin may call sys.exit
-                return _record_failure(record, error)
+                outcome = self._train(record, spec, lease)
+        except LeaseLost as loss:  # whoever has it now trains the run; nothing of this was written
+            return AttemptOutcome(RunState.HELD, str(loss))
+        return replace(outcome, notes=(damage, *outcome.notes)) if damage else outcome
 
-    def _attempt(self, spec: RunSpec) -> AttemptOutcome:
+    def _train(self, record: Record, spec: RunSpec, lease: Lease) -> AttemptOutcome:
+        try:
+            return _recorded_outcome(record) or self._attempt(spec, lease)
+        except LeaseLost:
+            raise
+        except (Exception, SystemExit) as error:  # a plugin may call sys.exit
+            return _record_failure(record, error)
+
+    def _attempt(self, spec: RunSpec, lease: Lease) -> AttemptOutcome:
         if self.context.layout.strategy != "single":
             from ablab.execute.process_group import train_together
 
             record = Record(self.context.home, spec.key)
             return train_together(
-                spec, self.context, lambda: self.stopping() or record.stop.requested
+                spec, self.context, lease, lambda: self.stopping() or record.stop.requested
             )
         return attempt(spec, self.context, self.registry, ParallelContext(), self.stopping)
 

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from ablab.execute.attempt import attempt
 from ablab.execute.executors.base import Executor
 from ablab.execute.worker import StopSignal, Worker
 from ablab.execute.worker_context import WorkerContext
+from ablab.fence import fenced
+from ablab.records.lease import Lease, LeaseLost
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
@@ -32,10 +34,12 @@ from ablab.train.parallel import MemoryShort, ParallelContext, ParallelLayout
 if TYPE_CHECKING:
     from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
+    from ablab.arch.composition.registry import Registry
+
 _TIMEOUT = timedelta(days=30)  # followers wait for as long as the driver has nothing to train
 
-# A run and the driver's settings; None when there is nothing more to train.
-_Assignment = tuple[RunSpec, WorkerContext] | None
+# A run, the driver's settings, and its lease's nonce; None when there is nothing more to train.
+_Assignment = tuple[RunSpec, WorkerContext, str] | None
 
 
 class Cluster:
@@ -117,19 +121,24 @@ class Cluster:
             assignment = self.broadcast()
             if assignment is None:
                 break
-            spec, settings = assignment
+            spec, settings, nonce = assignment
             settings = replace(settings, home=context.home, plugins=context.plugins)
-            try:
-                parallel = self.parallel_context(settings.layout)
-                attempt(spec, settings, registry, parallel, lambda: False)
-            except MemoryShort:
-                os._exit(1)
-            except Exception as error:
-                Record(context.home, spec.key).fail(
-                    f"process {self.rank} of {self.size}: {type(error).__name__}: {error}"
-                )
-                os._exit(1)  # the others wait for this one: the launcher ends them
+            record = Record(context.home, spec.key)
+            with fenced(record.folder, record.lease(nonce).fence):
+                self._take_part(spec, settings, registry)
         self.disconnect()
+
+    def _take_part(self, spec: RunSpec, settings: WorkerContext, registry: "Registry") -> None:
+        try:
+            parallel = self.parallel_context(settings.layout)
+            attempt(spec, settings, registry, parallel, lambda: False)
+        except MemoryShort:
+            os._exit(1)
+        except Exception as error:
+            reason = f"process {self.rank} of {self.size}: {type(error).__name__}: {error}"
+            with suppress(LeaseLost):
+                Record(settings.home, spec.key).fail(reason)
+            os._exit(1)  # the others wait for this one: the launcher ends them
 
 
 def find_cluster_engine() -> "ClusterEngine | None":
@@ -234,8 +243,8 @@ class _LeadingWorker(Worker):
         super().__init__(context, stop)
         self._cluster = cluster
 
-    def _attempt(self, spec: RunSpec) -> AttemptOutcome:
-        self._cluster.broadcast((spec, self.context))
+    def _attempt(self, spec: RunSpec, lease: Lease) -> AttemptOutcome:
+        self._cluster.broadcast((spec, self.context, lease.nonce))
         try:
             parallel = self._cluster.parallel_context(self.context.layout)
             return attempt(spec, self.context, self.registry, parallel, self.stopping)
