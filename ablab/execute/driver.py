@@ -8,12 +8,12 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ablab.execute.display import Display
 from ablab.execute.executors.base import Executor, outcome_of
+from ablab.execute.slots import InFlight, Slots
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.plan.plan import StudyPlan
 from ablab.records.outcome import AttemptOutcome
@@ -25,16 +25,6 @@ from ablab.tracking.trackers import Trackers
 
 _POLL_SECONDS = 0.5
 _LOOK_SECONDS = 2.0
-_STARTS = 3
-
-
-@dataclass
-class _InFlight:
-    """A submitted run; `progress_time` (monotonic, seconds) is when its progress last changed."""
-
-    spec: RunSpec
-    progress_time: float
-    progress: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Driver:
@@ -55,10 +45,10 @@ class Driver:
         self.retry_policy = retry_policy
         self.summary = ExecutionSummary()
         self._retries: deque[RunSpec] = deque()
-        self._running: dict[Future[AttemptOutcome], _InFlight] = {}
+        self._running: dict[Future[AttemptOutcome], InFlight] = {}
         self._given_up: dict[str, RunSpec] = {}
         self._lost: Counter[str] = Counter()
-        self._unstarted = 0
+        self._slots = Slots(executor.slots)
         self._reset_check_time = 0.0
         self._began = time.time()
 
@@ -75,6 +65,7 @@ class Driver:
                 self.trackers.started(run.spec)
             while self._unfinished() and not self.summary.killed:
                 self._step()
+            self._end_waiting()
         return self.summary
 
     def close(self) -> None:
@@ -124,6 +115,7 @@ class Driver:
             elif now - run.progress_time > stall_seconds and not future.done():
                 pid = record.lease().owner.get("pid")
                 del self._running[future]
+                self._slots.vacate(record.key)
                 self.executor.cancel(future)
                 reason = f"no progress for {stall_seconds:g} s"
                 self._lose(run.spec, AttemptOutcome(RunState.LOST, reason, pid=pid))
@@ -137,19 +129,15 @@ class Driver:
         for key, spec in list(self._given_up.items()):
             record = Record(self.root, key)
             if not record.stop.requested and record.failure is None:
-                for notes in (
-                    self._given_up,
-                    self._lost,
-                    self.summary.failed,
-                    self.summary.stopped,
-                ):
-                    notes.pop(key, None)
+                notes = (self._given_up, self._lost, self.summary.failed, self.summary.stopped)
+                for note in notes:
+                    note.pop(key, None)
                 self._retries.append(spec)
 
     def _fill(self) -> list[RunSpec]:
         """Submit runs while there are free slots; return those that were submitted."""
         started: list[RunSpec] = []
-        while not self._ending and len(self._running) < self.executor.slots:
+        while not self._ending and self._slots.available:
             spec = self._next()
             if spec is None:
                 break
@@ -162,7 +150,8 @@ class Driver:
             # A run that has failed since was given up by another driver: the worker reports it.
             if failure is not None and failure["time"] < self._began:
                 record.reset()
-            self._running[self.executor.submit(spec)] = _InFlight(spec, time.monotonic())
+            self._running[self.executor.submit(spec)] = InFlight(spec, time.monotonic())
+            self._slots.occupy(spec.key)
             self.display.started(spec)
             started.append(spec)
         return started
@@ -180,7 +169,7 @@ class Driver:
         self.summary.busy_seconds += outcome.busy_seconds
         for note in outcome.notes:
             self.display.say(f"{spec.label}: {note}")
-        self._unstarted = self._unstarted + 1 if outcome.state == RunState.UNSTARTED else 0
+        self._slots.vacate(spec.key, started=outcome.state != RunState.UNSTARTED)
         if outcome.state == RunState.HELD:
             self._retries.append(spec)
         elif outcome.state == RunState.LOST:
@@ -188,7 +177,7 @@ class Driver:
         elif outcome.state == RunState.UNSTARTED:
             self.executor.cancel(future)  # another process may start
             self._retries.append(spec)
-            if self._unstarted >= _STARTS:
+            if self._slots.broken:
                 self.summary.broken = outcome.reason
         elif outcome.state == RunState.INTERRUPTED and not self._ending:
             self._retries.append(spec)  # its cancellation was withdrawn before it stopped
@@ -198,18 +187,27 @@ class Driver:
     def _lose(self, spec: RunSpec, outcome: AttemptOutcome) -> None:
         """Retry a run whose process died or hung, or give it up."""
         record = Record(self.root, spec.key)
-        record.lease().clear()
+        lease = record.lease()
+        lease.clear()
         self._lost[spec.key] += 1
         if self._ending:
             record.attempts.add(outcome.reason, outcome.pid)
             self._end(spec, AttemptOutcome(RunState.INTERRUPTED, outcome.reason))
-        # Another driver may be training it by now.
-        elif self._lost[spec.key] <= self.retry_policy.retries or record.lease().held():
+        # Another driver may be training it by now, or may have finished it.
+        elif self._lost[spec.key] <= self.retry_policy.retries or not lease.acquire():
             record.attempts.add(outcome.reason, outcome.pid)
             self._retries.append(spec)
             self.display.say(f"{spec.label}: {outcome.reason}; it is tried again")
         else:
-            self._end(spec, AttemptOutcome(RunState.FAILED, outcome.reason, pid=outcome.pid))
+            state = RunState.FINISHED if record.finished else RunState.FAILED
+            with lease.keep_alive():
+                self._end(spec, AttemptOutcome(state, outcome.reason, pid=outcome.pid))
+
+    def _end_waiting(self) -> None:
+        """Tell the trackers that runs which were begun, and wait to be tried again, are not."""
+        for spec in self._retries:
+            if not Record(self.root, spec.key).lease().held():
+                self.trackers.ended(spec, RunState.INTERRUPTED)
 
     def _end(self, spec: RunSpec, outcome: AttemptOutcome) -> None:
         record = Record(self.root, spec.key)

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import replace
+from threading import Timer
 
 import pytest
 from pebble import ProcessExpired
@@ -15,12 +16,14 @@ from ablab.execute.driver import Driver
 from ablab.execute.executors.base import outcome_of
 from ablab.execute.summary import RetryPolicy
 from ablab.plan.plan import Expected, Plan
+from ablab.records import lease as lease_module
 from ablab.records.lease import STALE_SECONDS
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
 from ablab.schedule.source import FixedSource
+from tests.standin import result
 
 SPEC = RunSpec("a", "x", "base", 1, "gpt2", (), {}, {}, "data", Batches(((1, 1),)), 1.0, (), 30.0)
 HANG = "hang"
@@ -78,10 +81,11 @@ def _quick(monkeypatch):
         monkeypatch.setattr(driver_module, name, 0.02)
 
 
-def drive(root, script, *, retries=1, slots=1, stall=600.0):
+def drive(root, script, *, retries=1, slots=1, stall=600.0, executor=None, trackers=None):
     display = Silent()
-    executor = Scripted(script, slots)
-    driver = Driver(root, executor, Silent(), display, RetryPolicy(retries, stall))
+    executor = executor or Scripted(script, slots)
+    policy = RetryPolicy(retries, stall)
+    driver = Driver(root, executor, trackers or Silent(), display, policy)
     plan = Plan(
         (),
         tuple(replace(SPEC, key=key) for key in script),
@@ -153,6 +157,71 @@ def test_workers_that_never_start_end_the_execution_with_the_reason(tmp_path):
     assert summary.failed == {}
 
 
+UNSTARTED = AttemptOutcome(RunState.UNSTARTED, "no")
+
+
+def test_failed_starts_in_different_slots_do_not_end_the_study(tmp_path):
+    script = {"long": [HANG, FINISHED], "a": [UNSTARTED, FINISHED], "b": [UNSTARTED, FINISHED]}
+    script |= {key: [UNSTARTED, FINISHED] for key in "cdef"}
+    summary, _, _ = drive(tmp_path, script, slots=8, stall=0.5)
+    assert (summary.trained, summary.broken) == (7, "")
+
+
+def test_a_slot_in_which_no_worker_starts_does_not_end_the_others(tmp_path):
+    """One of two slots fails whenever it is tried; what the other trains gets through."""
+    executor = Scripted({}, slots=2)
+    occupied = []
+
+    def submit(spec):
+        future = Future()
+        if occupied:  # the second of two at once
+            future.set_result(UNSTARTED)
+        else:
+            occupied.append(spec.key)
+            Timer(0.05, lambda: (occupied.clear(), future.set_result(FINISHED))).start()
+        return future
+
+    executor.submit = submit
+    summary, _, _ = drive(tmp_path, {key: [] for key in "abcdef"}, executor=executor)
+    assert (summary.trained, summary.broken) == (6, "")
+
+
+def test_slots_that_all_fail_end_the_execution(tmp_path):
+    script = {key: [UNSTARTED] * 30 for key in "abcdefgh"}
+    summary, executor, _ = drive(tmp_path, script, slots=4)
+    assert summary.broken == "no"
+    assert len(executor.handed) == 3 * 4
+
+
+def test_no_run_is_left_running_in_a_tracker_where_no_worker_starts(tmp_path):
+    trackers = Silent()
+    script = {"a": [UNSTARTED] * 9, "b": [UNSTARTED] * 9}
+    summary, _, _ = drive(tmp_path, script, slots=2, trackers=trackers)
+    assert summary.broken
+    assert dict(trackers.endings) == {"a": RunState.INTERRUPTED, "b": RunState.INTERRUPTED}
+
+
+def test_a_run_that_another_driver_trains_stays_running_in_a_tracker(tmp_path):
+    def held():
+        assert Record(tmp_path, "a").lease().acquire()
+        return AttemptOutcome(RunState.HELD)
+
+    trackers = Silent()
+    script = {"a": [held], "b": [UNSTARTED] * 9}
+    summary, _, _ = drive(tmp_path, script, trackers=trackers)
+    assert summary.broken
+    assert trackers.endings == [("b", RunState.INTERRUPTED)]
+
+
+def test_a_run_that_another_driver_finished_is_not_given_up(tmp_path):
+    def died_late():
+        Record(tmp_path, "a").finish(result(1.0))
+        return died()
+
+    summary, _, _ = drive(tmp_path, {"a": [died_late]}, retries=0)
+    assert (summary.failed, Record(tmp_path, "a").failure) == ({}, None)
+
+
 def test_one_failed_start_is_no_attempt_of_the_run(tmp_path):
     start = AttemptOutcome(RunState.UNSTARTED, "no")
     script = {key: [start, start, FINISHED] for key in "abc"}
@@ -193,7 +262,9 @@ def test_a_stop_that_is_taken_back_before_the_run_ended_costs_nothing(tmp_path):
     assert (summary.trained, executor.handed) == (1, ["a", "a"])
 
 
-def test_the_lease_of_a_dead_worker_goes(tmp_path):
+def test_the_lease_of_a_dead_worker_goes(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease_module, "DOUBT_SECONDS", 0.0)
+
     def die():
         Record(tmp_path, "a").lease().path.write_text('{"host": "gone", "pid": 1}')
         os.utime(Record(tmp_path, "a").lease().path, (0, 0))

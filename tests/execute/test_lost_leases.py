@@ -185,6 +185,8 @@ def test_a_stopped_worker_changes_nothing_of_the_run_that_was_taken_over(
     assert future.result(timeout=60).state == RunState.HELD
     executor.close()
     assert files(record.folder) == finished
+    assert record.result is not None
+    assert expected.result is not None
     assert record.result.metrics == expected.result.metrics
     assert losses(record.folder) == losses(expected.folder)
 
