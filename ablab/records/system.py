@@ -60,7 +60,7 @@ class System:
         if (process.boot, process.namespace) != (_boot(), _namespace()):
             return None
         if not _is_linux():
-            return _is_alive_elsewhere(process)
+            return _is_alive_by_psutil(process)
         if os.readlink(_PROC / "self") != str(os.getpid()):
             return None  # /proc is that of another PID namespace
         try:
@@ -130,7 +130,7 @@ def _is_hidden(pid: int) -> bool:
     return False
 
 
-def _is_alive_elsewhere(process: ProcessIdentity) -> bool | None:
+def _is_alive_by_psutil(process: ProcessIdentity) -> bool | None:
     try:
         entry = psutil.Process(process.pid)
         return entry.create_time() == process.start and entry.status() != psutil.STATUS_ZOMBIE

@@ -248,10 +248,7 @@ class _LeadingWorker(Worker):
         try:
             parallel = self._cluster.parallel_context(self.context.layout)
             return attempt(spec, self.context, self.registry, parallel, self.stopping)
-        except MemoryShort as short:
-            print(
-                f"ablab: {spec.label}: memory is short, and {short}: start again",
-                file=sys.stderr,
-                flush=True,
-            )
+        except (MemoryShort, LeaseLost) as error:  # the other processes wait for this one
+            reason = f"memory is short, and {error}" if isinstance(error, MemoryShort) else error
+            print(f"ablab: {spec.label}: {reason}: start again", file=sys.stderr, flush=True)
             os._exit(1)
