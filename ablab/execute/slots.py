@@ -30,6 +30,7 @@ class Slots:
         self._number = number
         self._slot_of: dict[str, int] = {}  # by run key
         self._failures: Counter[int] = Counter()  # starts that failed in a row, by slot
+        self._has_started = False
 
     @property
     def available(self) -> bool:
@@ -38,9 +39,13 @@ class Slots:
 
     @property
     def broken(self) -> bool:
-        """Whether no worker starts: nothing is under way, and all slots that failed rest."""
-        failures = self._failures.values()
-        return not self._slot_of and bool(failures) and min(failures) >= _STARTS
+        """Whether no worker starts: nothing is under way, and the slots rest in which it was tried.
+
+        Where workers have started before, it is tried in all of them.
+        """
+        if self._slot_of or not self._failures:
+            return False
+        return not self._free() if self._has_started else min(self._failures.values()) >= _STARTS
 
     def occupy(self, key: str) -> None:
         """Note that a run was submitted."""
@@ -52,6 +57,7 @@ class Slots:
         if not started:
             self._failures[slot] += 1
             return
+        self._has_started = True
         self._failures.pop(slot, None)
         for resting, failures in self._failures.items():
             self._failures[resting] = min(failures, _STARTS - 1)

@@ -193,6 +193,12 @@ def test_slots_that_all_fail_end_the_execution(tmp_path):
     assert len(executor.handed) == 3 * 4
 
 
+def test_a_last_run_is_tried_in_all_slots_where_workers_have_started_before(tmp_path):
+    script = {"a": [FINISHED], "b": [UNSTARTED] * 5 + [FINISHED]}
+    summary, _, _ = drive(tmp_path, script, slots=2)
+    assert (summary.trained, summary.broken) == (2, "")
+
+
 def test_no_run_is_left_running_in_a_tracker_where_no_worker_starts(tmp_path):
     trackers = Silent()
     script = {"a": [UNSTARTED] * 9, "b": [UNSTARTED] * 9}
