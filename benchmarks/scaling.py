@@ -95,10 +95,12 @@ def tokens_per_second(folder: Path, spec: RunSpec, layout: ParallelLayout) -> fl
     """Trains the run anew; the speed of the steps after the first quarter, in which memory and
     connections are set up.
     """
-    train_together(spec, WorkerContext(folder, layout=layout), lambda: False)
-    rows = [
-        row for row in Record(folder, spec.key).metrics.rows() if "cost/tokens_per_second" in row
-    ]
+    record = Record(folder, spec.key)
+    lease = record.lease()
+    lease.acquire()
+    with lease.keep_alive():
+        train_together(spec, WorkerContext(folder, layout=layout), lease, lambda: False)
+    rows = [row for row in record.metrics.rows() if "cost/tokens_per_second" in row]
     tokens, seconds = zip(
         *((row["cost/tokens"], row["cost/tokens"] / row["cost/tokens_per_second"]) for row in rows),
         strict=True,

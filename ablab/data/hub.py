@@ -119,4 +119,3 @@ def _offline(data: HubData) -> str:
         "; without a network these work: source stdlib, source text, and hub with a local folder "
         "as its name"
     )
-
