@@ -1,85 +1,98 @@
-"""The `ablab` command. Modules imported here must not import heavy packages at the top."""
+"""The process of the `ablab` command: its signals, its streams, and its exit status.
 
-import gc
+Nothing else is imported before Ctrl-C is handled: imports take longer than most commands.
+"""
+
+import io
+import os
+import signal
 import sys
-
-import typer
-
-from ablab.cli import (
-    finished_runs,
-    fsck,
-    manage,
-    models,
-    plan,
-    plugins,
-    run,
-    server,
-    status,
-    studies,
-    sync,
-)
-from ablab.errors import RunFailed, UserError
-from ablab.names import printable
-
-app = typer.Typer(
-    name="ablab",
-    help="A plugin-based ablation lab for transformer language models.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-_COMMANDS = (
-    run.run,
-    plan.plan,
-    studies.report,
-    status.status,
-    manage.studies,
-    manage.cancel,
-    manage.retry,
-    manage.rm,
-    fsck.fsck,
-    server.ui,
-    sync.sync,
-    studies.schema,
-    models.inspect,
-    models.diff,
-    plugins.plugins,
-    plugins.families,
-    plugins.recipes,
-    plugins.new_plugin,
-    finished_runs.export,
-    finished_runs.generate,
-)
-for command in _COMMANDS:
-    app.command()(command)
+from types import FrameType
 
 
 def main() -> None:
-    """Run a command.
+    """Run a command as this process, and exit with its status (see `exit_status`)."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored
+        signal.signal(signal.SIGINT, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Escape the characters that an output in Latin-1 or ASCII lacks.
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(exit_status())
 
-    Exit status: 0 on success, 1 if a run failed, 2 for invalid input or a file without permission,
-    130 or 143 if interrupted.
+
+def exit_status() -> int:
+    """Run the command that `sys.argv` names and return its exit status.
+
+    The status is 0 on success, 1 if a run failed, the machine cannot go on (as with a full disk) or
+    nobody reads the output, 2 for invalid input or a file without permission, and 130 or 143 if
+    interrupted.
     """
+    import gc
+
     # Imports create hundreds of thousands of permanent objects. Collecting garbage among them
     # takes a tenth of the time of `ablab plan`.
     gc.set_threshold(50_000)
+    from ablab.cli.commands import app
+
     try:
-        app()
-    except UserError as error:
-        print(f"ablab: {printable(str(error))}", file=sys.stderr)
-        sys.exit(2)
-    except PermissionError as error:
-        print(f"ablab: {error.filename}: permission denied", file=sys.stderr)
-        sys.exit(2)
-    except RunFailed as error:
-        print(f"ablab: {printable(str(error))}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        try:
+            app()
+        finally:
+            _flush()
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 0
     except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        return 1
+    except Exception as error:
+        return _report(error)
+    return 0
+
+
+def _report(error: Exception) -> int:
+    """Print an error that users can do something about in one line, and return the exit status.
+
+    Any other error is raised again.
+    """
+    from ablab.errors import RunFailed, UserError, machine_fault
+    from ablab.names import printable
+
+    status = 1
+    if isinstance(error, UserError):
+        message, status = str(error), 2
+    elif isinstance(error, PermissionError):
+        message, status = f"{error.filename}: permission denied", 2
+    elif isinstance(error, RunFailed):
+        message = str(error)
+    else:
+        message = machine_fault(error)
+        if message is None and not isinstance(error, OSError):
+            raise error
+    print(f"ablab: {printable(message or str(error))}", file=sys.stderr)
+    return status
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End at once, wherever the process is.
+
+    An exception would be lost in callbacks, and libraries turn it into others while they are
+    imported. Nothing is lost: files are published by renaming, and `ablab run` handles the signal
+    itself while it trains.
+    """
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # a progress bar hides the cursor
+    os._exit(128 + number)
+
+
+def _flush() -> None:
+    """Write what stdout buffers. If that fails, discard it: the interpreter would try again."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import typer
 
-from ablab.cli.app import app
+from ablab.cli.commands import app
 
 PLUGINS = {"run", "plan", "inspect", "diff", "plugins", "families", "recipes", "export", "generate"}
 NO_HOME = {"inspect", "diff", "plugins", "families", "recipes", "schema", "new-plugin"}

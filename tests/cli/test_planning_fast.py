@@ -21,7 +21,7 @@ COUNTING = "torch._dynamo"
 def loaded(tmp_path, *arguments):
     """What the command prints, and the modules that it has imported at its end."""
     code = (
-        "import json, sys\nfrom ablab.cli.app import app\napp(sys.argv[2:], "
+        "import json, sys\nfrom ablab.cli.commands import app\napp(sys.argv[2:], "
         "standalone_mode=False)\n"
         "json.dump(sorted(sys.modules), open(sys.argv[1], 'w'))\n"
     )

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ablab.cli.app import main
+from ablab.cli.app import exit_status
 from ablab.errors import UserError
 from ablab.execute.manage import find_target, plan_removal
 from ablab.records.home import make_home
@@ -38,9 +38,7 @@ def home(tmp_path):
 def ask(home, monkeypatch, capsys):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["ablab", *arguments, "--home", str(home.root)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code or 0, *capsys.readouterr()
+        return exit_status(), *capsys.readouterr()
 
     return call
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ablab.analysis.comparison import compare
 from ablab.analysis.summarise import summarise
-from ablab.cli.app import main
+from ablab.cli.app import exit_status
 from ablab.report.comparison.page import write_comparison
 from ablab.report.comparison.terminal import print_comparison
 from tests.conftest import command, environment
@@ -36,9 +36,7 @@ def ask(studies, monkeypatch, capsys):
         monkeypatch.setattr(
             sys, "argv", ["ablab", "report", *arguments, "--home", str(studies[0].home.root)]
         )
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code or 0, *capsys.readouterr()
+        return exit_status(), *capsys.readouterr()
 
     return call
 
