@@ -1,6 +1,5 @@
 """`ablab run`: train the missing runs of a study, and report."""
 
-import signal
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,8 +142,11 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
         display.close()
     if summary.signal is not None and summary.killed:  # a second Ctrl-C: end without a report
         sys.exit(128 + summary.signal)
+    if summary.broken:
+        session.close([], complete=False)
+        raise RunFailed(f"{summary.broken}; run `ablab run` again to continue")
     number = summary.signal
-    if not (number or summary.broken or summary.failed or summary.stopped):
+    if not (number or summary.failed or summary.stopped):
         number = _time_arms(session, display)
     _conclude(session, console, interrupted=number is not None)
     if number is not None and summary.signal is None:
@@ -154,21 +156,20 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
 
 def _time_arms(session: "Session", display: "Display") -> int | None:
     """Time the arms side by side. Return the number of the signal that interrupted it, if any."""
+    from ablab.execute.signals import stop_signals_handled
+
     received: list[int] = []
 
     def handle(number: int, frame: Any) -> None:
         received.append(number)
         raise KeyboardInterrupt
 
-    handlers = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        problem = session.time_arms()
+        with stop_signals_handled(handle):
+            problem = session.time_arms()
     except KeyboardInterrupt:
         display.say("the arms are not timed completely; `ablab run` goes on with it")
         return received[0]
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
     if problem:
         display.say(f"the arms could not be timed: {problem}")
     return None
@@ -210,10 +211,6 @@ def _report_problems(
         sys.exit(128 + summary.signal)
     if summary.stopped:
         display.say(f"{len(summary.stopped)} runs were cancelled; `ablab run` resumes them")
-    if summary.broken:
-        raise RunFailed(
-            f"no worker process starts: {summary.broken}; run `ablab run` again to continue"
-        )
     if summary.failed:
         plan = study_plan.plan
         total = plan.expected.runs + plan.expected.trials

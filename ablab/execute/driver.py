@@ -2,17 +2,18 @@
 died or hung.
 """
 
-import signal
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+from ablab.errors import machine_faults_to
 from ablab.execute.display import Display
 from ablab.execute.executors.base import Executor, outcome_of
+from ablab.execute.signals import stop_signals_handled
 from ablab.execute.slots import InFlight, Slots
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.plan.plan import StudyPlan
@@ -58,13 +59,15 @@ class Driver:
         Returns when all have ended, after a signal, or if no worker starts.
         """
         self._source = source
-        with self._signals():
-            self._fill()
+        with stop_signals_handled(self._handle_signal):
+            with machine_faults_to(self._break_off, self.root):
+                self._fill()
             self.trackers.open(source.plan)  # while the workers start: importing both takes seconds
             for run in self._running.values():
                 self.trackers.started(run.spec)
             while self._unfinished() and not self.summary.killed:
-                self._step()
+                with machine_faults_to(self._break_off, self.root):
+                    self._step()
             self._end_waiting()
         return self.summary
 
@@ -178,7 +181,10 @@ class Driver:
             self.executor.cancel(future)  # another process may start
             self._retries.append(spec)
             if self._slots.broken:
-                self.summary.broken = outcome.reason
+                self.summary.broken = f"no worker process starts: {outcome.reason}"
+        elif outcome.state == RunState.BLOCKED:
+            self._break_off(outcome.reason)
+            self._end(spec, AttemptOutcome(RunState.INTERRUPTED))
         elif outcome.state == RunState.INTERRUPTED and not self._ending:
             self._retries.append(spec)  # its cancellation was withdrawn before it stopped
         else:
@@ -226,27 +232,19 @@ class Driver:
         self.display.ended(spec, outcome, record.result)
         self.trackers.ended(spec, outcome.state)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """On the first signal, have every run finish its step and write a checkpoint. On the
-        second, end everything now.
-        """
-
-        def handle(number: int, frame: Any) -> None:
-            if self.summary.signal is not None:
-                self.summary.killed = True
-                return
-            self.summary.signal = number
+    def _break_off(self, reason: str) -> None:
+        """Have every run finish its step and write a checkpoint, since the machine cannot go on."""
+        if not self.summary.broken:
+            self.summary.broken = reason
             self.executor.stop()
-            self.display.say(
-                "stopping: every run finishes its step and writes a checkpoint (again to end now)"
-            )
 
-        handlers = {
-            number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
+        """Have every run finish its step and write a checkpoint; the second time, end all now."""
+        if self.summary.signal is not None:
+            self.summary.killed = True
+            return
+        self.summary.signal = number
+        self.executor.stop()
+        self.display.say(
+            "stopping: every run finishes its step and writes a checkpoint (again to end now)"
+        )

@@ -96,6 +96,9 @@ class _RankProcesses:
             return reports[0].outcome
         if any(report is not None and report.memory_short for report in reports):
             return None
+        for report in reports:
+            if report is not None and report.blocked:
+                return report.outcome
         failures: list[RankReport] = []
         for rank, (code, report) in enumerate(zip(codes, reports, strict=True)):
             if not code:

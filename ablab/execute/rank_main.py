@@ -11,12 +11,13 @@ import threading
 import traceback
 from pathlib import Path
 
-from ablab.errors import UserError
+from ablab.errors import UserError, machine_fault
 from ablab.execute.attempt import attempt
 from ablab.execute.rank_messages import RankReport, RankTask
 from ablab.fence import fenced
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
+from ablab.records.run_state import RunState
 from ablab.train.parallel import MemoryShort, ParallelContext
 
 
@@ -32,12 +33,17 @@ def main() -> None:
     except UserError as error:
         report = RankReport(reason=str(error))
     except (Exception, SystemExit) as error:  # a plugin may call sys.exit
-        report = RankReport(
-            reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc()
-        )
+        report = _failure(error)
     task.write_report(report)
     # Not sys.exit: leaving the process group would wait for processes that may never answer.
-    os._exit(0 if report.outcome is not None else 1)
+    os._exit(0 if report.outcome is not None and not report.blocked else 1)
+
+
+def _failure(error: BaseException) -> RankReport:
+    fault = machine_fault(error)
+    if fault is not None:
+        return RankReport(outcome=AttemptOutcome(RunState.BLOCKED, fault))
+    return RankReport(reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
 
 
 def _train(task: RankTask, stop: threading.Event) -> AttemptOutcome:

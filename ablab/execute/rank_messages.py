@@ -13,6 +13,7 @@ from ablab.execute.worker_context import WorkerContext
 from ablab.files import write_atomically
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class RankReport:
     reason: str = ""
     traceback: str = ""
     time: float = field(default_factory=time.time)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the machine could not go on, as with a full disk."""
+        return self.outcome is not None and self.outcome.state == RunState.BLOCKED
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,8 @@ class Session:
             summary = driver.drive(source)
         finally:
             driver.close()
+        if summary.broken:  # the disk may be full
+            return summary
         self.planned.costs.write()  # a search counts arms as it goes
         if summary.signal is None:
             self.write()  # another driver that knew less may have written meanwhile

@@ -10,8 +10,8 @@ class ExecutionSummary:
     `trained` counts the runs that were trained to their end. `failed`, `stopped` (by a
     cancellation) and `pruned` have the reasons by run key. `busy_seconds` is the time that all
     workers spent in training steps and validation. `signal` is the number of the signal that
-    stopped the execution, `killed` whether a second one ended it at once, and `broken` the reason
-    why no worker starts.
+    stopped the execution, `killed` whether a second one ended it at once, and `broken` why it was
+    broken off: no worker starts, or the machine cannot go on (as with a full disk).
     """
 
     trained: int = 0

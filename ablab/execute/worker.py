@@ -8,7 +8,7 @@ import traceback
 from dataclasses import replace
 from typing import Protocol
 
-from ablab.errors import UserError
+from ablab.errors import UserError, machine_fault
 from ablab.execute.attempt import RankFailed, attempt
 from ablab.execute.worker_context import WorkerContext
 from ablab.fence import fenced
@@ -50,9 +50,19 @@ class Worker:
     def train(self, spec: RunSpec) -> AttemptOutcome:
         """Train one run, or return why it is not trained.
 
-        An exception in the run is recorded as the run's failure.
+        An exception in the run is recorded as the run's failure, unless it is the machine's: then
+        the run stays as it was recorded last.
         """
         record = Record(self.context.home, spec.key)
+        try:
+            return self._train(spec, record)
+        except Exception as error:
+            fault = machine_fault(error, record.folder)
+            if fault is None:
+                raise
+            return AttemptOutcome(RunState.BLOCKED, fault)
+
+    def _train(self, spec: RunSpec, record: Record) -> AttemptOutcome:
         lease = record.lease()
         if record.finished:
             return AttemptOutcome(RunState.FINISHED)
@@ -72,6 +82,8 @@ class Worker:
         except LeaseLost:
             raise
         except (Exception, SystemExit) as error:  # a plugin may call sys.exit
+            if machine_fault(error) is not None:
+                raise
             return _record_failure(record, error)
 
     def _attempt(self, spec: RunSpec, lease: Lease) -> AttemptOutcome:

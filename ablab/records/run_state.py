@@ -28,6 +28,8 @@ class RunState(StrEnum):
     """The attempt ended with its process."""
     UNSTARTED = "unstarted"
     """No process could be set up for the attempt, which is not the run's fault."""
+    BLOCKED = "blocked"
+    """The machine could not go on with the attempt, as with a full disk."""
 
     @property
     def ended(self) -> bool:

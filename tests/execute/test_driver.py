@@ -151,7 +151,7 @@ def test_a_run_that_makes_no_progress_is_ended_and_tried_again(tmp_path):
 def test_workers_that_never_start_end_the_execution_with_the_reason(tmp_path):
     never = [AttemptOutcome(RunState.UNSTARTED, "ImportError: no torch")] * 9
     summary, executor, _ = drive(tmp_path, {"a": list(never), "b": list(never)})
-    assert summary.broken == "ImportError: no torch"
+    assert summary.broken == "no worker process starts: ImportError: no torch"
     assert len(executor.handed) == 3
     assert Record(tmp_path, "a").failure is None  # it was never begun
     assert summary.failed == {}
@@ -319,3 +319,25 @@ def test_reports_of_futures():
     future = Future()
     future.set_exception(OSError("no space left"))
     assert outcome_of(future) == AttemptOutcome(RunState.FAILED, "OSError: no space left")
+
+
+def test_a_full_disk_ends_the_study_in_a_line_and_fails_no_run(tmp_path):
+    full = AttemptOutcome(RunState.BLOCKED, "the disk is full: make room", busy_seconds=1.0)
+    summary, executor, _ = drive(tmp_path, {"a": [FINISHED], "b": [full], "c": [], "d": []})
+    assert summary.broken == "the disk is full: make room"
+    assert (summary.trained, summary.failed) == (1, {})
+    assert executor.handed == ["a", "b"]
+    assert all(Record(tmp_path, key).failure is None for key in "abcd")
+
+
+def test_a_disk_that_is_full_for_the_driver_ends_the_study_in_a_line(tmp_path):
+    def fill_the_disk():
+        # As after a death: the next file that the driver writes is the log of attempts.
+        (tmp_path / "runs" / "a" / "attempts.jsonl").symlink_to("/dev/full")
+        return died()
+
+    summary, executor, _ = drive(tmp_path, {"a": [fill_the_disk], "b": []})
+    assert "the disk is full: make room" in summary.broken
+    assert executor.handed == ["a"]
+    assert summary.failed == {}
+    assert Record(tmp_path, "a").failure is None
