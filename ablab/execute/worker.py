@@ -55,14 +55,14 @@ class Worker:
         """
         record = Record(self.context.home, spec.key)
         try:
-            return self._train(spec, record)
+            return self._train_leased(spec, record)
         except Exception as error:
             fault = machine_fault(error, record.folder)
             if fault is None:
                 raise
             return AttemptOutcome(RunState.BLOCKED, fault)
 
-    def _train(self, spec: RunSpec, record: Record) -> AttemptOutcome:
+    def _train_leased(self, spec: RunSpec, record: Record) -> AttemptOutcome:
         lease = record.lease()
         if record.finished:
             return AttemptOutcome(RunState.FINISHED)

@@ -255,6 +255,7 @@ def _srun(port):
         "SLURM_NTASKS": "2",
         "SLURM_NTASKS_PER_NODE": "2",
         "SLURM_NODEID": "0",
+        "SLURM_STEP_ID": "0",
     }
     said |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     return [

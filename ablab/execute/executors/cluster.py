@@ -16,11 +16,12 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ablab.errors import UserError
+from ablab.errors import UserError, machine_fault
 from ablab.execute.attempt import attempt
 from ablab.execute.executors.base import Executor
+from ablab.execute.executors.launcher import launched_environment
 from ablab.execute.worker import StopSignal, Worker
 from ablab.execute.worker_context import WorkerContext
 from ablab.fence import fenced
@@ -136,26 +137,18 @@ class Cluster:
             os._exit(1)
         except Exception as error:
             reason = f"process {self.rank} of {self.size}: {type(error).__name__}: {error}"
-            with suppress(LeaseLost):
-                Record(settings.home, spec.key).fail(reason)
+            if machine_fault(error) is None:
+                with suppress(LeaseLost):
+                    Record(settings.home, spec.key).fail(reason)
             os._exit(1)  # the others wait for this one: the launcher ends them
 
 
 def find_cluster_engine() -> "ClusterEngine | None":
-    """Return the engine of the processes that torchrun or SLURM started together with this one;
-    None if it was started alone.
+    """Return the engine of the processes that were started together with this one; None if it was
+    started alone. Raises UserError if the launcher was not told enough.
     """
-    if not {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & set(os.environ):
-        return None  # before Lightning is imported, which takes seconds
-    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-
-    for kind in (TorchElasticEnvironment, SLURMEnvironment):
-        if kind.detect():
-            environment = kind()
-            if environment.world_size() > 1:
-                return ClusterEngine(Cluster(environment))
-    return None
+    environment = launched_environment()
+    return ClusterEngine(Cluster(environment)) if environment is not None else None
 
 
 class ClusterEngine:
@@ -250,5 +243,15 @@ class _LeadingWorker(Worker):
             return attempt(spec, self.context, self.registry, parallel, self.stopping)
         except (MemoryShort, LeaseLost) as error:  # the other processes wait for this one
             reason = f"memory is short, and {error}" if isinstance(error, MemoryShort) else error
-            print(f"ablab: {spec.label}: {reason}: start again", file=sys.stderr, flush=True)
-            os._exit(1)
+            _end(f"{spec.label}: {reason}: start again")
+        except Exception as error:
+            fault = machine_fault(error, self.context.home)
+            if fault is None:
+                raise
+            _end(f"{fault}; start again to continue")
+
+
+def _end(reason: str) -> NoReturn:
+    """End this process, so that the launcher ends the others, which wait for it."""
+    print(f"ablab: {reason}", file=sys.stderr, flush=True)
+    os._exit(1)
