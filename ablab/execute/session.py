@@ -50,7 +50,8 @@ class Session:
             [
                 MlflowTracker(self.record, study, display.say),
                 OptunaTracker(self.record, study, display.say),
-            ]
+            ],
+            display.say,
         )
         self._expected = 0
         self._prepared: set[str] = set()  # fingerprints of the corpora

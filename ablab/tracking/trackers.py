@@ -47,14 +47,27 @@ class Tracker(Protocol):
         ...
 
 
+# How long an execution waits at its end, in all, and after how long it says so.
+_CLOSING_SECONDS = 25.0
+_SILENT_SECONDS = 3.0
+
+
 class Trackers:
     """Several trackers behind one interface that does not block.
 
-    Every call returns at once, except `close`, which waits for the trackers to catch up.
+    Every call returns at once, except `close`, which waits `closing_seconds` for the trackers to
+    catch up. `say` is called with a line if they take longer.
     """
 
-    def __init__(self, trackers: Sequence[Tracker]) -> None:
+    def __init__(
+        self,
+        trackers: Sequence[Tracker],
+        say: Callable[[str], object] = lambda text: None,
+        closing_seconds: float = _CLOSING_SECONDS,
+    ) -> None:
         self._trackers = trackers
+        self._say = say
+        self._closing_seconds = closing_seconds
         self._calls: SimpleQueue[Callable[[Tracker], object] | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._is_ticking = False
@@ -86,15 +99,32 @@ class Trackers:
         self._send(lambda tracker: tracker.ended(spec, state))
 
     def close(self, files: Sequence[Path], *, complete: bool) -> bool:
-        """Pass on the report's files, and return whether all trackers show everything."""
+        """Pass on the report's files, and return whether all trackers show everything.
+
+        Trackers that do not catch up in time end with this process.
+        """
         if self._thread is None:
             return False
         results: list[bool] = []
         self._send(lambda tracker: results.append(tracker.close(files, complete=complete)))
         self._calls.put(None)
-        self._thread.join()
+        caught_up = self._join(self._thread)
         self._thread = None
+        if not caught_up:
+            self._say(
+                "the trackers did not catch up in time: what they lack stays in the records, and "
+                "`ablab sync` sends it, or the next `ablab run`"
+            )
+            return False
         return len(results) == len(self._trackers) and all(results) and not self._has_failed
+
+    def _join(self, thread: Thread) -> bool:
+        """Wait for the thread, and return whether it ended in time."""
+        thread.join(min(_SILENT_SECONDS, self._closing_seconds))
+        if thread.is_alive():
+            self._say(f"waiting for the trackers, at most {self._closing_seconds:g} s")
+            thread.join(max(self._closing_seconds - _SILENT_SECONDS, 0.0))
+        return not thread.is_alive()
 
     def _send(self, call: Callable[[Tracker], object]) -> None:
         if self._thread is not None:
