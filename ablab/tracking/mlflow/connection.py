@@ -13,6 +13,7 @@ from typing import Any
 from ablab.errors import UserError
 from ablab.spec.addresses import is_server, redacted, require_tracker
 from ablab.tracking.mlflow.errors import NoStore
+from ablab.tracking.mlflow.sqlite_file import is_half_made, make_store
 
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -54,10 +55,10 @@ def settings() -> dict[str, str]:
     return {name: os.environ.get(name, value) for name, value in _SETTINGS.items()}
 
 
-def connect(uri: str, local: Path, *, make: bool = True) -> Any:
+def connect(uri: str, *, make: bool = True) -> Any:
     """Return an MlflowClient for the store at `uri`.
 
-    `local` is the folder of a local store, created if it is missing and `make` is set. Raises
+    An SQLite store is created if it is missing and `make` is set. Raises
     UserError if the address names no store or the database belongs to another version of MLflow,
     NoStore if there is no store and `make` is not set, and the exceptions of MLflow's clients if
     the store cannot be opened.
@@ -66,15 +67,13 @@ def connect(uri: str, local: Path, *, make: bool = True) -> Any:
     os.environ.update(settings())
     with warnings.catch_warnings():  # MLflow's own warnings, the last of them at the first query
         warnings.simplefilter("ignore")
+        from mlflow import MlflowClient  # sets the levels of its loggers
+
         for name in ("mlflow", "alembic"):
             # What fails is raised too, and reported in one line.
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        if make and uri.startswith("sqlite"):
-            local.mkdir(parents=True, exist_ok=True)
         if not is_server(uri):
             _check_database(uri, make=make)
-        from mlflow import MlflowClient
-
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
@@ -90,10 +89,12 @@ def _check_database(uri: str, *, make: bool) -> None:
     from sqlalchemy.pool import NullPool
 
     address = redacted(uri, uri)
-    file = make_url(uri).database or ""
-    # Connecting to an SQLite file that does not exist would create it.
-    if not make and uri.startswith("sqlite") and not os.path.exists(file):
-        raise NoStore(f"there is no MLflow store in {address}")
+    if uri.startswith("sqlite"):
+        file = Path(make_url(uri).database or "")
+        if make:
+            make_store(file)
+        elif not file.exists() or is_half_made(file):
+            raise NoStore(f"there is no MLflow store in {address}")
     version = None
     with create_engine(uri, poolclass=NullPool).connect() as connection:
         if inspect(connection).has_table("alembic_version"):

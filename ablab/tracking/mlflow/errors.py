@@ -32,6 +32,7 @@ _EXPLANATIONS = {
     ("malformed",): (
         "is damaged: `ablab fsck --repair` sets it aside, and `ablab sync` writes a new one"
     ),
+    ("database or disk is full",): "is on a disk that is full: make room",
     ("readonly database",): "may not be written by you: its owner can permit it",
 }
 

@@ -1,6 +1,7 @@
 """An open MLflow store: its client, the lab's experiment, tags and searches."""
 
 import getpass
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ def open_store(uri: str, local: Path, home: str = "", *, make: bool = True) -> S
     Raises UserError (NoStore if the store does not exist and `make` is not set) and the exceptions
     of MLflow's clients if the store cannot be opened.
     """
-    client = connect(uri, local, make=make)
+    client = connect(uri, make=make)
     return Store(client, open_experiment(client, uri, local, make=make), home)
 
 
@@ -100,7 +101,14 @@ def age(run: Any) -> tuple[int, int, str]:
 def signature() -> dict[str, str]:
     """Return the tags that MLflow's tables show as user and source."""
     return {
-        "mlflow.user": getpass.getuser(),
+        "mlflow.user": _user(),
         "mlflow.source.name": "ablab",
         "mlflow.source.type": "LOCAL",
     }
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the uid has no entry in the password database
+        return f"uid {os.getuid()}"
