@@ -30,6 +30,7 @@ from ablab.text.numbers import duration
 from ablab.tracking.mlflow.tracker import MlflowTracker
 from ablab.tracking.optuna.tracker import OptunaTracker
 from ablab.tracking.trackers import Trackers
+from ablab.train.numerics import TESTED_TORCH, other_torch
 
 if TYPE_CHECKING:
     from ablab.execute.timing.stage import TimingStage
@@ -101,6 +102,12 @@ class Session:
             return ExecutionSummary()
         self.home.create()
         self._tell_of_earlier_runs()
+        torch = other_torch()
+        if torch is not None:
+            self.display.say(
+                f"torch {torch} is installed; ablab is tested with {TESTED_TORCH}, and the last "
+                "digits of results may differ between the two"
+            )
         self.prepare()
         self._expected = plan.expected.runs + plan.expected.trials
         source.changed = self._replanned

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 
 import psutil
@@ -33,6 +34,13 @@ def printed(log: Path) -> str:
     return found.group(1)
 
 
+def status(port: int, host: str) -> int:
+    """The status of the answer to a request in the name of `host`."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/", headers={"Host": host})
+    return connection.getresponse().status
+
+
 def row(page, name):
     """A row of the runs table, in the part of it that stands still."""
     return page.locator(".ag-pinned-left-cols-container .ag-row").filter(
@@ -53,6 +61,8 @@ def test_a_study_in_mlflows_pages(made, tmp_path):
         started(ui(folder, port, "--open"), port, tmp_path, {"BROWSER": f"{opener} %s"}) as address,
     ):
         wanted = printed(tmp_path / "server.log")
+        assert status(port, "evil.example") == 403  # a name that was made to mean this machine
+        assert status(port, f"localhost:{port}") == 200
         page = chromium.page()
         page.set_default_timeout(60_000)
         page.goto(wanted)

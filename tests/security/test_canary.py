@@ -1,0 +1,60 @@
+"""Secrets that the lab is given, in addresses and in the environment, are written nowhere."""
+
+import os
+import subprocess
+
+import pytest
+
+from tests.conftest import command, environment
+
+CANARY = "c4n4ry-s3cr3t"
+VARIABLES = (
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+    "HF_TOKEN",
+    "AWS_SECRET_ACCESS_KEY",
+    "PGPASSWORD",
+    "WANDB_API_KEY",
+)
+
+
+@pytest.mark.system
+@pytest.mark.timeout(900)  # four commands, each of which imports torch and MLflow
+def test_no_secret_is_written_or_printed(tmp_path, study_text):
+    work, temporary = tmp_path / "work", tmp_path / "tmp"
+    work.mkdir()
+    temporary.mkdir()
+    (work / "x.yaml").write_text(
+        study_text.replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 1")
+        + f"tracking: {{uri: 'http://me:{CANARY}-a@127.0.0.1:9/?token={CANARY}-b', "
+        f"optuna: 'postgresql+psycopg://me:{CANARY}-c@127.0.0.1:9/x?sslpassword={CANARY}-d'}}\n"
+    )
+    variables = {name: f"{CANARY}-{name}" for name in VARIABLES}
+    output = []
+
+    def ablab(*arguments):
+        done = subprocess.run(
+            command(*arguments, "--home", "home"),
+            cwd=work,
+            env={**environment(), **variables, "TMPDIR": str(temporary)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        output.append(done.stdout + done.stderr)
+        return done.returncode
+
+    assert ablab("run", "x.yaml") == 0, output  # the servers are away, which is said
+    assert ablab("sync", "x.yaml") == 2  # still away
+    assert ablab("sync", "x", "--to", f"sqlite:///{work}/sent/mlflow.db") == 0, output
+    run = next((work / "home" / "runs").iterdir()).name
+    assert ablab("export", run, "exported") == 0, output
+
+    assert sum(text.count("me:***@") for text in output) >= 2
+    (work / "x.yaml").unlink()  # the user's own
+    paths = list(tmp_path.rglob("*"))
+    assert {"mlflow.db", "model.safetensors", "config.json"} <= {path.name for path in paths}
+    leaks = [path for path in paths if path.is_file() and CANARY.encode() in path.read_bytes()]
+    assert leaks == []
+    assert not [path for path in paths if CANARY in os.fspath(path)]
+    assert not [text for text in output if CANARY in text]
