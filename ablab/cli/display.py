@@ -7,12 +7,13 @@ from typing import Any
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
 from rich.text import Text
 
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
+from ablab.text.fitting_table import FittingTable
 from ablab.text.numbers import duration
 from ablab.train.result import RunResult
 
@@ -99,7 +100,9 @@ class LiveTable(Lines):
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
         """Redraw the table."""
         super().tick(running)
-        table = Table("run", "done", "loss", "tokens/s", box=None, padding=(0, 2, 0, 0))
+        table = FittingTable(Column("run", overflow="fold"), box=None, padding=(0, 2, 0, 0))
+        for name in ("done", "loss", "tokens/s"):
+            table.add_column(name, no_wrap=True)
         for key, progress in running.items():
             run = self.runs[key]
             cells = ("starting", "–", "–")

@@ -159,22 +159,23 @@ def diff(
 
 def _steps(first: str, second: str, registry: "Registry", sizes: dict[str, int]) -> "Table":
     """Return a table with a row for each change, and rows with the totals of both models."""
-    from rich.table import Table
+    from rich.table import Column
 
     from ablab.arch.composition.compose import Composite
     from ablab.arch.composition.model import composite
     from ablab.arch.counting.account import account
     from ablab.design.changes import difference, variant
+    from ablab.text.fitting_table import FittingTable
     from ablab.text.numbers import short
 
     start, first_counts = _account(first, registry, sizes)
     before = first_counts
     end, last = _account(second, registry, sizes)
-    table = Table(
-        "change",
-        "writes",
-        "parameters",
-        "FLOPs/token",
+    table = FittingTable(
+        Column("change", overflow="fold"),
+        Column("writes", overflow="fold"),
+        Column("parameters", no_wrap=True),
+        Column("FLOPs/token", no_wrap=True),
         title=f"from {first} to {second}",
         title_justify="left",
     )

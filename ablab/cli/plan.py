@@ -132,9 +132,10 @@ def _arms(plan: "Plan") -> list[dict[str, Any]]:
 def _plan_table(title: str, plan: "Plan", seeds: int, finished: set[str]) -> "Table":
     """Return a table of the arms; `seeds`: runs per arm where the plan does not list them yet."""
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(title=escape(title) or None, title_justify="left")
+    from ablab.text.fitting_table import FittingTable
+
+    table = FittingTable(title=escape(title) or None, title_justify="left")
     table.add_column("arm", overflow="fold", ratio=1)
     matched = any(arm.mismatch is not None for arm in plan.arms)
     columns = ["params", "FLOPs/token", "tokens", "steps", "done"]

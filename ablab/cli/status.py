@@ -122,9 +122,10 @@ def _label(run: "EndedRun | RunningRun") -> str:
 
 def _table(running: "list[RunningRun]") -> "Table":
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    from ablab.text.fitting_table import FittingTable
+
+    table = FittingTable(box=None, padding=(0, 2, 0, 0))
     table.add_column("running", overflow="fold")
     table.add_column("where", overflow="fold")
     for name in ("done", "loss", "tokens/s"):

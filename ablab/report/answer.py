@@ -15,6 +15,7 @@ from ablab.report.scope import holds_for
 from ablab.report.search import is_search
 from ablab.report.sentences import interval_cell, places_of, word
 from ablab.report.terminal import print_heading, print_summary
+from ablab.text.fitting_table import FittingTable
 from ablab.text.numbers import signed
 
 # Two of the costs fit beside the effects; `ablab report` has all.
@@ -43,7 +44,7 @@ def answer_table(part: PartSummary) -> Table:
     """Return a table of the changes and totals, the largest effect first."""
     side = METRICS[part.metric].pick(lower="below", higher="above")
     title = f"Effect on {part.metric}: with minus without, {side} 0 is better"
-    table = Table(
+    table = FittingTable(
         title=escape(f"{part.label}: {title}" if part.label else title),
         title_justify="left",
         box=SIMPLE_HEAD,

@@ -9,6 +9,7 @@ from ablab.analysis.costs import COSTS, OF_ARMS
 from ablab.analysis.summary import PartSummary
 from ablab.analysis.timings import TIMED
 from ablab.stats.costs import Ratio
+from ablab.text.fitting_table import FittingTable
 
 # Smaller relative differences are not mentioned.
 _MIN_MEASURED = 0.01
@@ -105,7 +106,7 @@ def _times(value: float) -> str:
 def costs_table(summary: PartSummary) -> Table:
     """Return a table of the cost with each change divided by the cost without it."""
     title = "Costs, with over without (in brackets: not distinguishable from 1)"
-    table = Table(title=title, title_justify="left")
+    table = FittingTable(title=title, title_justify="left")
     table.add_column("change", overflow="fold", ratio=1)
     headings = {
         "seconds_per_token": "s/token",

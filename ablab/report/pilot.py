@@ -7,6 +7,7 @@ from rich.table import Table
 
 from ablab.analysis.forecast.pilot import PilotProposal, PilotSetting, has_turning_sign
 from ablab.stats.inference.power import MOST_SEEDS
+from ablab.text.fitting_table import FittingTable
 from ablab.text.numbers import plain, signed
 
 _PLACES = 4
@@ -14,10 +15,10 @@ _PLACES = 4
 
 def pilot_table(settings: Sequence[PilotSetting], arms: tuple[str, str], metric: str) -> Table:
     """Return a table of the settings with the means of both arms and the noise."""
-    table = Table(title=f"{metric} at neighbouring settings", title_justify="left")
+    table = FittingTable(title=f"{metric} at neighbouring settings", title_justify="left")
     table.add_column("budget")
     for name in ("lr", *map(escape, arms), "difference", "sd of a run"):
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
     for setting in settings:
         table.add_row(
             setting.label,

@@ -28,6 +28,7 @@ from ablab.report.sentences import (
     word,
 )
 from ablab.report.tables import mean_text
+from ablab.text.fitting_table import FittingTable
 from ablab.text.numbers import digits, p_value, plain, short, signed
 from ablab.text.truncate import some
 
@@ -103,9 +104,11 @@ def verdicts(part: PartSummary) -> list[str]:
 
 def listing_table(listing: Listing) -> Table:
     """Return a listing as a table."""
-    table = Table(title=escape(listing.title), title_justify="left")
+    table = FittingTable(title=escape(listing.title), title_justify="left")
     for i, name in enumerate(listing.columns):
-        table.add_column(escape(name), overflow="fold", justify="left" if i == 0 else "right")
+        numbers = i > 0 and all(" " not in row[i] for row in listing.rows)
+        justify = "left" if i == 0 else "right"
+        table.add_column(escape(name), overflow="fold", justify=justify, no_wrap=numbers)
     for row in listing.rows:
         table.add_row(*map(escape, row))
     return table
@@ -114,7 +117,7 @@ def listing_table(listing: Listing) -> Table:
 def effects_table(summary: PartSummary) -> Table:
     """Return a table of the effects on the metric."""
     side = METRICS[summary.metric].pick(lower="below", higher="above")
-    table = Table(
+    table = FittingTable(
         title=f"Effect on {summary.metric} (with minus without; {side} 0 is better)",
         title_justify="left",
     )
@@ -139,7 +142,7 @@ def effects_table(summary: PartSummary) -> Table:
 
 def arms_table(summary: PartSummary) -> Table:
     """Return a table of the metric of each arm and the costs of its runs."""
-    table = Table(
+    table = FittingTable(
         title="Arms (a run's parameters, tokens, FLOPs and training seconds)", title_justify="left"
     )
     table.add_column("arm", overflow="fold", ratio=1)
@@ -165,7 +168,7 @@ def tuning_table(summary: PartSummary) -> Table:
 
     Notes indicate that the optimum may lie outside of the options tried.
     """
-    table = Table(
+    table = FittingTable(
         title=f"Tuning (each arm's trials and the best of them, {summary.metric})",
         title_justify="left",
     )

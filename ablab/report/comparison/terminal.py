@@ -6,6 +6,7 @@ from rich.table import Table
 
 from ablab.analysis.comparison import Comparison
 from ablab.report.comparison.page import CAUTION, verdict_cells
+from ablab.text.fitting_table import FittingTable
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -16,7 +17,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
         if not progress.complete:
             state = f" (unfinished: {progress.finished} of {progress.runs} runs)"
         console.print(f"{name}: {summary.question}{state}", highlight=False, markup=False)
-    settings = Table(title="What differs between the studies", title_justify="left")
+    settings = FittingTable(title="What differs between the studies", title_justify="left")
     for name in ("setting", *comparison.names):
         settings.add_column(escape(name), overflow="fold")
     for row in comparison.differences:
@@ -32,7 +33,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 
 
 def _effects(comparison: Comparison) -> Table:
-    table = Table(
+    table = FittingTable(
         title=f"Effect on {comparison.parts[0].metric} (with minus without)", title_justify="left"
     )
     table.add_column("change", overflow="fold", ratio=1)
