@@ -14,7 +14,14 @@ from ablab.errors import UserError
 from ablab.execute.executors.launcher import launched_environment
 from tests.conftest import command, environment
 
-STARTING = "import os\nos.write(2, b'.')\nfrom ablab.cli.app import main\nmain()\n"
+# A shell starts commands in the background with SIGINT ignored.
+STARTING = """\
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from ablab.cli.app import main  # imports nothing that the interpreter has not
+os.write(2, b".")
+main()
+"""
 
 
 @pytest.mark.slow
@@ -103,8 +110,8 @@ def interrupted(arguments, folder, delay, group=False):
         env=environment(),
         start_new_session=True,
     )
-    process.stderr.read(1)  # it is about to import ablab
-    time.sleep(delay)
+    process.stderr.read(1)  # it is about to import typer, torch and the rest
+    time.sleep(0.01 + delay)
     (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=120)
     return process.returncode, told.decode()
