@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -110,6 +112,7 @@ def interrupted(arguments, folder, delay, group=False):
         env=environment(),
         start_new_session=True,
     )
+    assert process.stderr is not None
     process.stderr.read(1)  # it is about to import typer, torch and the rest
     time.sleep(0.01 + delay)
     (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
@@ -146,25 +149,26 @@ def test_ctrl_c_at_any_moment_ends_with_130_and_no_traceback(tmp_path, study_tex
 @pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root may take another uid"
 )
-def test_a_user_without_a_name_and_a_home_trains_and_tracks(tmp_path, study_text):
-    (tmp_path / "x.yaml").write_text(
-        study_text.replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 1")
-    )
-    for path in (tmp_path, *tmp_path.rglob("*")):
-        os.chown(path, 54321, 54321)
+def test_a_user_without_a_name_and_a_home_trains_and_tracks(study_text):
+    text = study_text.replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 1")
     # Another uid still has to read this installation, wherever it is.
     reading = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
     ids = ["--reuid", "54321", "--regid", "54321", "--clear-groups"]
-    done = subprocess.run(
-        ["setpriv", *ids, *reading, *command("run", "x.yaml", "--home", "home")],
-        cwd=tmp_path,
-        env={"PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "MLflow is behind" not in done.stdout
-    assert "Traceback" not in done.stderr
-    assert (tmp_path / "home" / "mlflow" / "mlflow.db").exists()
-    assert {path.name for path in tmp_path.iterdir()} == {"home", "x.yaml"}  # and no folder `~`
+    with TemporaryDirectory() as name:  # pytest's own folders are for their owner alone
+        folder = Path(name)
+        (folder / "x.yaml").write_text(text)
+        for path in (folder, folder / "x.yaml"):
+            os.chown(path, 54321, 54321)
+        done = subprocess.run(
+            ["setpriv", *ids, *reading, *command("run", "x.yaml", "--home", "home")],
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "MLflow is behind" not in done.stdout
+        assert "Traceback" not in done.stderr
+        assert (folder / "home" / "mlflow" / "mlflow.db").exists()
+        assert {path.name for path in folder.iterdir()} == {"home", "x.yaml"}  # no folder `~`
