@@ -18,6 +18,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # Escape the characters that an output in Latin-1 or ASCII lacks.
             stream.reconfigure(errors="backslashreplace")
+    if os.path.expanduser("~") == "~":
+        _provide_home()
     sys.exit(exit_status())
 
 
@@ -82,6 +84,19 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if sys.stderr.isatty():
         os.write(sys.stderr.fileno(), b"\x1b[?25h\n")  # a progress bar hides the cursor
     os._exit(128 + number)
+
+
+def _provide_home() -> None:
+    """Set HOME for a user who has none, since MLflow and Matplotlib fail or warn without it.
+
+    The folder is private and temporary, so that nobody else can put settings into it.
+    """
+    import atexit
+    import shutil
+    import tempfile
+
+    os.environ["HOME"] = tempfile.mkdtemp(prefix="ablab-")
+    atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 
 
 def _flush() -> None:
