@@ -10,9 +10,10 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ablab.arch.composition.compose import Composite, EditClaim, compose
+from ablab.arch.composition.guard import calling
 from ablab.arch.composition.registry import Plugin, Registry
 from ablab.arch.value import Dims
-from ablab.errors import UserError, reason
+from ablab.errors import UserError
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<sign>[+-])|(?P<name>[A-Za-z_]\w*)(?::(?P<size>[\w.]+))?(?P<open>\()?|(?P<bad>\S))"
@@ -44,12 +45,9 @@ class Use:
         code of the plugin fails.
         """
         declared = self.plugin.declared
-        try:
-            return EditClaim(
-                declared.name, self.instance.edit(), declared.requires, declared.conflicts
-            )
-        except Exception as error:
-            raise UserError(f"plugin {declared.name!r} fails: {reason(error)}") from error
+        with calling(f"plugin {declared.name!r} fails"):
+            edit = self.instance.edit()
+        return EditClaim(declared.name, edit, declared.requires, declared.conflicts)
 
     def __str__(self) -> str:
         default = self.plugin.options

@@ -26,10 +26,12 @@ from pydantic import TypeAdapter, ValidationError
 from ablab.arch.composition.canonical import StableNames
 from ablab.arch.composition.declare import Declared, declared_plugins
 from ablab.arch.composition.family import Family, NamedRecipe
+from ablab.arch.composition.guard import calling
 from ablab.arch.composition.option_bounds import require_sane
 from ablab.arch.composition.source_digest import source_digest
 from ablab.errors import UserError, unknown
 from ablab.names import require_word
+from ablab.process_state import ProcessState
 from ablab.text.truncate import shown
 
 GROUP = "ablab.plugins"
@@ -164,20 +166,23 @@ def load_registry(folders: Sequence[Path] = ()) -> Registry:
     """
     registry = Registry()
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.value):
-        try:
+        with calling(f"the installed plugin package {entry.value!r} does not load"):
             modules = list(_modules(importlib.import_module(entry.value)))
-        except Exception as error:
-            raise UserError(
-                f"the installed plugin package {entry.value!r} does not load: {_reason(error)}"
-            ) from error
         for module in modules:
             registry.add_module(module)
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"--plugins {folder}: no such folder")
+        state = ProcessState.take()
         for file in sorted(folder.glob("*.py")):
             if not file.name.startswith(("test_", "_")):
                 registry.add_module(_load_file(file.resolve()))
+        changes = state.numeric_changes()
+        if changes:
+            raise UserError(
+                f"--plugins {folder}: importing its files changes {', '.join(changes)} for all "
+                "arms: change nothing outside the model that a plugin builds"
+            )
     return registry
 
 
@@ -201,11 +206,11 @@ def _load_file(file: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look up their module by name
     try:
-        with _importable(file.parent):
+        with calling(f"{file}: the plugin file does not load"), _importable(file.parent):
             spec.loader.exec_module(module)
-    except Exception as error:
+    except UserError:
         del sys.modules[name]
-        raise UserError(f"{file}: the plugin file does not load: {_reason(error)}") from error
+        raise
     return module
 
 
@@ -229,8 +234,3 @@ def _importable(folder: Path) -> Iterator[None]:
         yield
     finally:
         sys.path.remove(str(folder))
-
-
-def _reason(error: Exception) -> str:
-    line = f"line {error.lineno}: " if isinstance(error, SyntaxError) else ""
-    return f"{line}{type(error).__name__}: {error}"

@@ -12,13 +12,14 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from ablab.arch.composition.guard import calling
 from ablab.arch.counting.attention import attention_flops
 from ablab.arch.counting.counter import Counter
 from ablab.arch.decoder.decoder import Decoder, on_meta
 from ablab.arch.modules.context import ForwardContext
 from ablab.arch.roles import Kind, Parallel, weights
 from ablab.arch.value import Architecture
-from ablab.errors import UserError, reason
+from ablab.errors import UserError
 
 FLOP_CONVENTION = (
     "2 FLOPs per multiply-add; matmuls as counted by torch on the meta device, forward and "
@@ -122,12 +123,8 @@ def building() -> Iterator[None]:
     """Convert every exception within the context to UserError, since a plugin's module may raise
     anything.
     """
-    try:
+    with calling("this model cannot be built"):
         yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"this model cannot be built: {reason(error)}") from error
 
 
 def count_parameters(model: nn.Module) -> Parameters:

@@ -1,0 +1,195 @@
+"""Calls of plugins' code, which may raise anything, end the process, print without end or hang."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+from traceback import walk_stack, walk_tb
+from types import FrameType
+from typing import IO, Any, NoReturn
+
+from ablab.arch.composition.bounded_output import BoundedOutput
+from ablab.arch.composition.declare import declared_plugins
+from ablab.errors import UserError
+
+PLANNING_SECONDS = 60.0
+"""Time limit of one call while a study is planned: of an edit, or of building and counting a
+model.
+"""
+_PLANNING_OUTPUT = 10_000  # characters that plugins may print while a study is planned
+_OUT_OF_MEMORY = ("not enough memory", "can't allocate memory")  # by torch's CPU allocator
+_IGNORED_ALARMS = 3  # after which the process ends, since the plugin catches every exception
+_exit = os._exit
+_active = threading.local()
+
+
+class PluginExit(BaseException):
+    """A plugin called `os._exit`."""
+
+
+class PluginTimeout(BaseException):
+    """A call of a plugin's code exceeded its time limit."""
+
+
+@contextmanager
+def calling(what: str, seconds: float | None = None) -> Iterator[None]:
+    """Convert whatever the plugins' code within the context raises to UserError, behind `what`.
+
+    The context is `guarded`, for `seconds` or `PLANNING_SECONDS`. A UserError of the plugin passes
+    unchanged, and so does the user's Ctrl-C.
+    """
+    try:
+        with guarded(PLANNING_SECONDS if seconds is None else seconds, _planning_output()):
+            yield
+    except UserError:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and _interrupted():
+            raise
+        raise UserError(f"{what}: {reason_of(error)}") from error
+
+
+@contextmanager
+def guarded(seconds: float | None, output: IO[str]) -> Iterator[None]:
+    """Contain plugins' code: `os._exit` raises PluginExit, what is printed goes to `output`, and
+    PluginTimeout is raised after `seconds`.
+
+    The time is limited in the main thread only. Code that does not return to Python, and processes
+    that are ended by other means than `os._exit`, are not covered. Within a guarded context this
+    does nothing.
+    """
+    if getattr(_active, "value", False):
+        yield
+        return
+    _active.value = True
+    _active.interrupted = False
+    os._exit = _raise_exit
+    try:
+        with _time_limit(seconds), redirect_stdout(output), redirect_stderr(output):
+            yield
+    finally:
+        os._exit = _exit
+        _active.value = False
+
+
+def reason_of(error: BaseException) -> str:
+    """Describe an exception in one line, with the place in a plugin where it was raised."""
+    root = _root(error)
+    place = _place(reversed(list(walk_tb(root.__traceback__))))
+    text = " ".join(str(root).split())
+    if isinstance(root, PluginExit):
+        what = f"it calls os._exit({text})"
+    elif isinstance(root, SystemExit):
+        what = f"it calls sys.exit({text})"
+    elif isinstance(root, PluginTimeout):
+        what = f"it does not end within {text} s"
+    elif isinstance(root, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
+        what = f"out of memory{_memory_limit()}"
+    elif isinstance(root, SyntaxError):
+        what = f"line {root.lineno}: {type(root).__name__}: {root.msg}"
+    else:
+        what = f"{type(root).__name__}: {text}" if text else type(root).__name__
+    return f"{what} ({place})" if place else what
+
+
+def _root(error: BaseException) -> BaseException:
+    """Return the exception that `error` stems from: libraries wrap the one that tells what is
+    wrong, and may turn one that would end the process into another.
+    """
+    if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+        return error.__context__  # Lightning ends the process on KeyboardInterrupt
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _place(frames: Iterable[tuple[FrameType, int]]) -> str:
+    """Return the plugin and the line of the first of the frames that is in a plugin's module; empty
+    if there is none.
+    """
+    for frame, line in frames:
+        module = sys.modules.get(frame.f_globals.get("__name__", ""))
+        declared = declared_plugins(module) if module else {}
+        if declared:
+            names = ", ".join(sorted(plugin.name for plugin in declared.values()))
+            return f"plugin {names}, {_shortest(frame.f_code.co_filename)}:{line}"
+    return ""
+
+
+def _shortest(file: str) -> str:
+    path = Path(file)
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return file
+
+
+def _memory_limit() -> str:
+    if sys.platform != "linux":
+        return ""
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    if soft == resource.RLIM_INFINITY:
+        return ""
+    return f": a worker may use {soft / 1e9:.1f} GB (take fewer --workers for more)"
+
+
+def _raise_exit(status: int = 0) -> NoReturn:
+    raise PluginExit(status)
+
+
+def _interrupted() -> bool:
+    return getattr(_active, "interrupted", False)
+
+
+def _planning_output() -> BoundedOutput:
+    """Return where plugins print while a study is planned: the standard error, up to a limit.
+
+    Standard output may be read by a program.
+    """
+    output = getattr(_active, "output", None)
+    if output is None or output.target is not sys.stderr:
+        if isinstance(sys.stderr, BoundedOutput):
+            return sys.stderr
+        output = _active.output = BoundedOutput(sys.stderr, _PLANNING_OUTPUT)
+    return output
+
+
+@contextmanager
+def _time_limit(seconds: float | None) -> Iterator[None]:
+    """Raise PluginTimeout after `seconds`, and note whether the user pressed Ctrl-C meanwhile."""
+    if threading.current_thread() is not threading.main_thread() or seconds is None:
+        yield
+        return
+    ignored = [0]
+
+    def expire(number: int, frame: FrameType | None) -> None:
+        ignored[0] += 1
+        if ignored[0] > _IGNORED_ALARMS:
+            place = _place(walk_stack(frame)) or "a plugin"
+            print(f"ablab: {place} hangs and cannot be stopped", file=sys.__stderr__)
+            _exit(2)
+        raise PluginTimeout(f"{seconds:g}")
+
+    interrupt = signal.getsignal(signal.SIGINT)
+
+    def note_interrupt(number: int, frame: FrameType | None) -> None:
+        _active.interrupted = True
+        assert callable(interrupt)
+        interrupt(number, frame)
+
+    handlers: dict[signal.Signals, Callable[..., Any]] = {signal.SIGALRM: expire}
+    if callable(interrupt):
+        handlers[signal.SIGINT] = note_interrupt
+    previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
