@@ -79,6 +79,22 @@ def test_a_helper_imported_by_its_bare_name(tmp_path, monkeypatch):
         digest(tmp_path / "d", {"scaled_factor.py": "FACTOR = 4"}, "import scaled_factor")
 
 
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import importlib\nhelper = importlib.import_module(__package__ + '.' + 'help' + 'er')",
+        "import importlib\nscale = importlib.import_module(__package__ + '.' + 'helper').scale",
+        "import importlib\nvalue = importlib.import_module(__package__ + '.' + 'helper').Value()",
+    ],
+)
+def test_a_helper_whose_name_is_made_up_when_it_is_imported(tmp_path, imports):
+    def with_factor(folder, factor):
+        text = f"def scale(x):\n    return {factor} * x\nclass Value:\n    pass\n"
+        return digest(tmp_path / folder, {"helper.py": text}, imports)
+
+    assert with_factor("a", 2) == with_factor("b", 2) != with_factor("c", 3)
+
+
 def test_a_package_on_the_path_counts_and_an_installed_library_does_not(tmp_path, monkeypatch):
     def with_library(folder, factor, place):
         library = tmp_path / folder / place

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from functools import lru_cache
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from ablab.errors import UserError
 
 # The core is covered by the numerics version.
 _CORE = "ablab"
+_NONE = ModuleType("none")  # a module without variables of its own
 _LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
 
 
@@ -24,9 +25,10 @@ def source_digest(module: ModuleType) -> str:
 
     Comments, layout and the name of the module do not matter. The standard library, ablab itself,
     and installed packages other than that of the module are excluded. Imports are read from the
-    source, including those inside functions; dynamic imports are recognised only in the form
-    `import_module("a.literal.name")`. Raises UserError if a loose file would import a module from
-    another folder although its own folder has a file of that name.
+    source, including those inside functions. Of dynamic imports, those of the form
+    `import_module("a.literal.name")` are recognised, and those whose modules, classes, functions or
+    instances a module holds in its variables. Raises UserError if a loose file would import a
+    module from another folder although its own folder has a file of that name.
     """
     file = _file(module)
     if file is None:
@@ -34,7 +36,11 @@ def source_digest(module: ModuleType) -> str:
     digests = {"": _tree_digest(file)}
     package = module.__name__.partition(".")[0]
     visited = {module.__name__}
-    imports = [*_parents(module.__name__), *_imports(file, module.__package__ or "")]
+    imports = [
+        *_parents(module.__name__),
+        *_imports(file, module.__package__ or ""),
+        *_origins_of_variables(module.__name__),
+    ]
     while imports:
         name = imports.pop()
         if name in visited:
@@ -46,7 +52,7 @@ def source_digest(module: ModuleType) -> str:
             # Without the package's name, since that of loose files depends on their folder.
             label = name.removeprefix(package) if name.startswith(f"{package}.") else name
             digests[label] = _tree_digest(source)
-            imports += _imports(source, _package(name))
+            imports += [*_imports(source, _package(name)), *_origins_of_variables(name)]
     return hashlib.sha256(repr(sorted(digests.items())).encode()).hexdigest()
 
 
@@ -127,6 +133,20 @@ def _imports(file: Path, package: str) -> Iterator[str]:
         base = package.rsplit(".", level - 1)[0] if level > 1 else package
         full = ".".join(filter(None, (base, name))) if level else name
         yield from (*_parents(full), full)
+
+
+def _origins_of_variables(name: str) -> Iterator[str]:
+    """Yield the modules that the values of a loaded module's variables come from."""
+    for value in list(vars(sys.modules.get(name, _NONE)).values()):
+        if isinstance(value, ModuleType):
+            origin = value.__name__
+            if origin.startswith(f"{name}."):
+                continue  # a package refers to all of its modules that anyone has imported
+        else:
+            owner = value if isinstance(value, type | FunctionType) else type(value)
+            origin = owner.__module__
+        if isinstance(origin, str) and origin != "__main__":
+            yield from (*_parents(origin), origin)
 
 
 def _parents(name: str) -> Iterator[str]:
