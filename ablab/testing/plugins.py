@@ -15,31 +15,22 @@ sizes. `without_gradient` lists weights whose gradient may be zero (patterns suc
 
 import sys
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ablab.arch.checks import cache_difference, causal_fault, gradient_fault, lively
 from ablab.arch.composition.expression import resolve
 from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import Registry, load_registry
 from ablab.arch.counting.account import account, count_flops, count_parameters
 from ablab.arch.counting.attention import PairwiseAttention
 from ablab.arch.decoder.build import build_model
-from ablab.arch.decoder.decoder import Decoder, on_meta
-from ablab.arch.modules.context import KVCache
+from ablab.arch.decoder.decoder import on_meta
 from ablab.arch.value import Architecture
 from ablab.errors import UserError
 
-# A key's bias adds the same to all scores of a query, which the softmax takes off, unless keys are
-# normed or turned.
-WITHOUT_GRADIENT = ("*.mixer.k.bias",)
-_SEQUENCES = 16
-# Relative to the largest gradient; a weight that takes part has more than 1e-3 of it in models
-# this small.
-_ROUNDING = 1e-9
 SMALL: Mapping[str, int] = {"layers": 2, "width": 32, "heads": 4, "vocab": 61, "context": 12}
 
 
@@ -64,17 +55,7 @@ def check_seeded(arch: Architecture) -> None:
 
 def check_causal(arch: Architecture) -> None:
     """A later token changes no earlier logit; and every token changes its own."""
-    model = _lively(arch)
-    generator = torch.Generator().manual_seed(1)
-    tokens = torch.randint(0, arch.dims.vocab, (1, arch.dims.context), generator=generator)
-    with torch.no_grad():
-        logits = model(tokens)
-        for t in range(arch.dims.context):
-            changed = tokens.clone()
-            changed[0, t] = (changed[0, t] + 1) % arch.dims.vocab
-            moved = (model(changed) - logits).abs().amax(dim=(0, 2))
-            assert not moved[:t].any(), f"token {t} changes an earlier logit"
-            assert moved[t] > 0, f"token {t} does not change its own logits"
+    _none(causal_fault(lively(arch)))
 
 
 def check_gradients(arch: Architecture, without: Sequence[str] = ()) -> None:
@@ -84,42 +65,18 @@ def check_gradients(arch: Architecture, without: Sequence[str] = ()) -> None:
     `without`: patterns (as of file names) of parameters whose gradient may be zero beside
     `WITHOUT_GRADIENT`; state why there.
     """
-    model = _lively(arch)
-    generator = torch.Generator().manual_seed(2)
-    still = [""]
-    for _ in range(_SEQUENCES):  # an expert takes part where a token is sent to it
-        if not still:
-            return
-        tokens = torch.randint(0, arch.dims.vocab, (2, arch.dims.context + 1), generator=generator)
-        loss = model.loss(tokens[:, :-1], tokens[:, 1:]).total
-        assert loss.isfinite()
-        loss.backward()
-        still = _still(model, (*WITHOUT_GRADIENT, *without))
-    assert not still, f"the gradient of {still[0]} is zero: it takes no part in the loss"
+    _none(gradient_fault(lively(arch), without))
 
 
-def _still(model: Decoder, without: Sequence[str]) -> list[str]:
-    """The parameters whose gradient is no larger than rounding, but for those that `without`
-    names.
-    """
-    sizes: dict[str, float] = {}
-    for name, parameter in model.named_parameters():
-        assert parameter.grad is not None, f"{name} gets no gradient"
-        assert parameter.grad.isfinite().all(), f"the gradient of {name} is not finite"
-        sizes[name] = parameter.grad.abs().max().item()
-    least = _ROUNDING * max(sizes.values())
-    return [
-        n
-        for n, size in sizes.items()
-        if size <= least and not any(fnmatchcase(n, pattern) for pattern in without)
-    ]
+def _none(fault: str) -> None:
+    assert not fault, fault
 
 
 def check_flops(arch: Architecture) -> None:
     """FLOPs can be counted; attention is charged for the pairs that it really attends to."""
     flops = count_flops(on_meta(arch))
     assert 0 < flops.forward < flops.training
-    for name, module in _lively(arch).named_modules():
+    for name, module in lively(arch).named_modules():
         if isinstance(module, PairwiseAttention):
             seen, charged = visible_pairs(module, arch), module.pairs(arch.dims.context)
             assert charged == seen, f"{name} charges {charged} pairs and attends to {seen}"
@@ -149,35 +106,8 @@ def check_cached(arch: Architecture) -> None:
     """Read in pieces, with a memory between them, a sequence gives the logits of being read at
     once.
     """
-    model = _lively(arch)
-    generator = torch.Generator().manual_seed(5)
-    tokens = torch.randint(0, arch.dims.vocab, (2, arch.dims.context), generator=generator)
-    memory = KVCache()
-    with torch.no_grad():
-        whole = model(tokens)
-        pieces = [model(tokens[:, a:b], memory) for a, b in pairwise(_cuts(arch.dims.context))]
-    difference = (torch.cat(pieces, dim=1) - whole).abs().max().item()
-    assert difference < 1e-9 * max(1.0, whole.abs().max().item()), (
-        f"cached logits are {difference:.3g} away"
-    )
-
-
-def _cuts(time: int) -> list[int]:
-    """Where a sequence is cut: a prompt, single tokens, two at once."""
-    third = max(1, time // 3)
-    return sorted({0, third, *range(third, max(third, time - 2)), time})
-
-
-def _lively(arch: Architecture) -> Decoder:
-    """A model in float64 with weights so large that nothing hides in small numbers."""
-    model = build_model(arch, 0).double().eval()
-    generator = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(
-                torch.randn(parameter.shape, dtype=torch.float64, generator=generator), alpha=0.2
-            )
-    return model
+    difference = cache_difference(lively(arch))
+    assert difference < 1e-9, f"cached logits are {difference:.3g} away"
 
 
 CHECKS = (check_meta, check_seeded, check_causal, check_gradients, check_flops, check_cached)
