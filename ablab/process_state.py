@@ -21,6 +21,7 @@ _LIBRARY_FOLDERS = ("site-packages", "dist-packages", os.path.dirname(os.__file_
 _CALLABLES = (FunctionType, BuiltinFunctionType, MethodDescriptorType, staticmethod, classmethod)
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGALRM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGCHLD")
+_TORCH = os.path.dirname(torch.__file__)
 _SMALLEST = [5e-324]  # in a list, so that the compiler does not fold the product below
 
 
@@ -154,7 +155,10 @@ class _Methods(dict[str, Any]):
 
 
 def _methods(cls: type) -> dict[str, Any]:
-    return {key: value for key, value in vars(cls).items() if isinstance(value, _CALLABLES)}
+    methods = {key: value for key, value in vars(cls).items() if isinstance(value, _CALLABLES)}
+    if issubclass(cls, torch.optim.Optimizer):
+        methods.pop("step", None)  # torch wraps it when the class is first used
+    return methods
 
 
 def _is_patchable(name: str) -> bool:
@@ -166,7 +170,11 @@ def _is_own(module: ModuleType) -> bool:
     ablab.
     """
     file = getattr(module, "__file__", None)
-    if not file or module.__name__.partition(".")[0] in ("ablab", "__main__", "__mp_main__"):
+    if (
+        not file
+        or not os.path.isabs(file)
+        or module.__name__.partition(".")[0] in ("ablab", "__main__", "__mp_main__")
+    ):
         return False
     return not any(folder in file for folder in _LIBRARY_FOLDERS)
 
@@ -189,4 +197,9 @@ def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _same(before: Any, now: Any) -> bool:
-    return before is now or (isinstance(before, (*_PLAIN, tuple)) and before == now)
+    if before is now or (isinstance(before, (*_PLAIN, tuple)) and before == now):
+        return True
+    # Importing torch._dynamo decorates functions of torch.
+    code = getattr(now, "__code__", None)
+    is_torch = code is not None and code.co_filename.startswith(_TORCH)
+    return is_torch and getattr(before, "__qualname__", None) == getattr(now, "__qualname__", "")

@@ -1,14 +1,20 @@
 """One attempt at a run, as each process that trains the run carries it out."""
 
 import signal
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ablab.arch.composition.registry import Registry
+from ablab.arch.composition.bounded_output import BoundedOutput
+from ablab.arch.composition.guard import guarded
+from ablab.arch.composition.registry import Registry, blamed
 from ablab.errors import UserError
 from ablab.execute.worker_context import WorkerContext
 from ablab.plan.run_key import rebuild
+from ablab.process_state import ProcessState, seed_everything
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
@@ -20,6 +26,9 @@ from ablab.train.parallel import MemoryShort, ParallelContext
 if TYPE_CHECKING:
     from ablab.train.job import Job
     from ablab.train.recorder import Hooks
+
+_OUTPUT_LIMIT = 1_000_000  # characters that the plugins of a run may print
+_SHOWN = 3  # changes that a line names
 
 
 def exit_cause(code: int) -> str:
@@ -69,22 +78,53 @@ def attempt(
     # Here and not where the process starts: OpenMP keeps the number for each thread by itself, and
     # the runs of one worker may differ in it.
     torch.set_num_threads(spec.threads)
+    process = ProcessState.take()
     record = Record(context.home, spec.key)
-    job = _job(spec, context, registry, record)
     notes: list[str] = []
     try:
-        outcome = train(job, _hooks(record, should_stop, notes.append), parallel)
+        with _plugin_output(record) as output, guarded(None, output):
+            job = _job(spec, context, registry, record)
+            seed_everything(spec.seed)
+            outcome = train(job, _hooks(record, should_stop, notes.append), parallel)
     except MemoryShort as short:
         record.note_micro_batch(short.micro_batch)
         raise
+    # In another thread, the driver is at work in this process too.
+    alone = threading.current_thread() is threading.main_thread()
+    changes = process.changes() if alone else process.numeric_changes()
+    notes += _change_note(spec, registry, changes)
     state, reason = RunState.INTERRUPTED, ""
     if outcome.result is not None:
         state = RunState.FINISHED
         if parallel.main:
-            record.finish(outcome.result)
+            record.finish(replace(outcome.result, process_changes=changes))
     elif record.stop.requested:
         state, reason = record.stop.state, record.stop.reason
-    return AttemptOutcome(state, reason, outcome.busy_seconds, notes=tuple(notes))
+    busy = outcome.busy_seconds
+    return AttemptOutcome(state, reason, busy, notes=tuple(notes), retire=bool(changes))
+
+
+@contextmanager
+def _plugin_output(record: Record) -> Iterator[BoundedOutput]:
+    """Open the file of the record that keeps what plugins print, up to a limit."""
+    with record.output.open("a", errors="replace") as file:
+        try:
+            yield BoundedOutput(file, _OUTPUT_LIMIT - file.tell())
+        finally:
+            if not file.tell():
+                record.output.unlink(missing_ok=True)
+
+
+def _change_note(spec: RunSpec, registry: Registry, changes: Sequence[str]) -> list[str]:
+    """Return a note on what the run changed in its process, if anything."""
+    if not changes:
+        return []
+    names = blamed(registry.plugins[name] for name, _ in spec.plugins)
+    more = f" and {len(changes) - _SHOWN} more" if len(changes) > _SHOWN else ""
+    return [
+        f"changed {', '.join(changes[:_SHOWN])}{more} in its process (plugins: "
+        f"{', '.join(names)}); no other run is trained there"
+    ]
 
 
 def _job(spec: RunSpec, context: WorkerContext, registry: Registry, record: Record) -> "Job":

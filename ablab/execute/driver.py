@@ -50,6 +50,7 @@ class Driver:
         self._given_up: dict[str, RunSpec] = {}
         self._lost: Counter[str] = Counter()
         self._slots = Slots(executor.slots)
+        self._notes: set[tuple[str, str]] = set()  # that were said, by the title of the run
         self._reset_check_time = 0.0
         self._began = time.time()
 
@@ -171,7 +172,9 @@ class Driver:
         outcome = outcome_of(future)
         self.summary.busy_seconds += outcome.busy_seconds
         for note in outcome.notes:
-            self.display.say(f"{spec.label}: {note}")
+            if (spec.title, note) not in self._notes:
+                self._notes.add((spec.title, note))
+                self.display.say(f"{spec.label}: {note}")
         self._slots.vacate(spec.key, started=outcome.state != RunState.UNSTARTED)
         if outcome.state == RunState.HELD:
             self._retries.append(spec)

@@ -4,13 +4,14 @@ It reads a pickled `RankTask` from its standard input. A line after that asks it
 checkpoint and end. When its standard input closes, the worker is gone and it ends at once.
 """
 
-import os
 import shutil
+import signal
 import sys
 import threading
 import traceback
 from pathlib import Path
 
+from ablab.arch.composition.guard import end_process, reason_of
 from ablab.errors import UserError, machine_fault
 from ablab.execute.attempt import attempt
 from ablab.execute.rank_messages import RankReport, RankTask
@@ -25,6 +26,8 @@ def main() -> None:
     """Train, and report how that ended."""
     task = RankTask.receive(sys.stdin.buffer)
     stop = threading.Event()
+    # Sent to all processes of a job: they end together, after a step and a checkpoint.
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     threading.Thread(target=_listen, args=(stop, task.folder), daemon=True).start()
     try:
         report = RankReport(outcome=_train(task, stop))
@@ -32,18 +35,18 @@ def main() -> None:
         report = RankReport(memory_short=True)
     except UserError as error:
         report = RankReport(reason=str(error))
-    except (Exception, SystemExit) as error:  # a plugin may call sys.exit
+    except BaseException as error:  # a plugin may raise anything
         report = _failure(error)
     task.write_report(report)
     # Not sys.exit: leaving the process group would wait for processes that may never answer.
-    os._exit(0 if report.outcome is not None and not report.blocked else 1)
+    end_process(0 if report.outcome is not None and not report.blocked else 1)
 
 
 def _failure(error: BaseException) -> RankReport:
     fault = machine_fault(error)
     if fault is not None:
         return RankReport(outcome=AttemptOutcome(RunState.BLOCKED, fault))
-    return RankReport(reason=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+    return RankReport(reason=reason_of(error), traceback=traceback.format_exc())
 
 
 def _train(task: RankTask, stop: threading.Event) -> AttemptOutcome:
@@ -76,7 +79,7 @@ def _listen(stop: threading.Event, folder: Path) -> None:
         stop.set()
         sys.stdin.buffer.readline()
     shutil.rmtree(folder, ignore_errors=True)  # the worker that made it is gone
-    os._exit(1)
+    end_process(1)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,18 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 import time
 import traceback
 from dataclasses import replace
+from types import FrameType
 from typing import Protocol
 
+from ablab.arch.composition.guard import end_process, reason_of
 from ablab.errors import UserError, machine_fault
 from ablab.execute.attempt import RankFailed, attempt
+from ablab.execute.memory import MemoryGrowth, limit_memory
 from ablab.execute.worker_context import WorkerContext
 from ablab.fence import fenced
 from ablab.records.lease import Lease, LeaseLost
@@ -38,6 +42,9 @@ class Worker:
         self._stop = stop
         self._parent = os.getppid()
         self._orphaned = False
+        self._terminated = False
+        self._training = False
+        self._memory = MemoryGrowth()
         threading.Thread(target=self._watch, daemon=True).start()
         from ablab.arch.composition.registry import load_registry
 
@@ -45,14 +52,24 @@ class Worker:
 
     def stopping(self) -> bool:
         """Return whether the run should write a checkpoint and end."""
-        return self._orphaned or self._stop.is_set()
+        return self._orphaned or self._terminated or self._stop.is_set()
 
     def train(self, spec: RunSpec) -> AttemptOutcome:
         """Train one run, or return why it is not trained.
 
         An exception in the run is recorded as the run's failure, unless it is the machine's: then
-        the run stays as it was recorded last.
+        the run stays as it was recorded last. This process is retired if another run might find it
+        changed.
         """
+        self._training = True
+        try:
+            outcome = self._train(spec)
+        finally:
+            self._training = False
+        retire = outcome.retire or self._terminated or self._memory.exceeded()
+        return replace(outcome, retire=retire)
+
+    def _train(self, spec: RunSpec) -> AttemptOutcome:
         record = Record(self.context.home, spec.key)
         try:
             return self._train_leased(spec, record)
@@ -71,20 +88,30 @@ class Worker:
         try:
             with lease.keep_alive(), fenced(record.folder, lease.fence):
                 damage = record.set_aside_damage()
-                outcome = self._train(record, spec, lease)
+                outcome = self._train_fenced(record, spec, lease)
         except LeaseLost as loss:  # whoever has it now trains the run; nothing of this was written
             return AttemptOutcome(RunState.HELD, str(loss))
         return replace(outcome, notes=(damage, *outcome.notes)) if damage else outcome
 
-    def _train(self, record: Record, spec: RunSpec, lease: Lease) -> AttemptOutcome:
+    def _train_fenced(self, record: Record, spec: RunSpec, lease: Lease) -> AttemptOutcome:
         try:
             return _recorded_outcome(record) or self._attempt(spec, lease)
         except LeaseLost:
             raise
-        except (Exception, SystemExit) as error:  # a plugin may call sys.exit
+        except BaseException as error:  # a plugin may raise anything
+            if isinstance(error, SystemExit) and self._terminated:
+                return AttemptOutcome(RunState.INTERRUPTED)  # by Lightning, before it began
             if machine_fault(error) is not None:
                 raise
             return _record_failure(record, error)
+
+    def terminate(self, number: int, frame: FrameType | None) -> None:
+        """Respond to SIGTERM: end the run after the current step and a checkpoint, or the process
+        at once if it trains no run.
+        """
+        self._terminated = True
+        if not self._training:
+            end_process(128 + number)
 
     def _attempt(self, spec: RunSpec, lease: Lease) -> AttemptOutcome:
         if self.context.layout.strategy != "single":
@@ -106,7 +133,7 @@ class Worker:
             time.sleep(0.5)
         self._orphaned = True
         time.sleep(_GRACE_SECONDS)
-        os._exit(1)
+        end_process(1)
 
 
 def _record_failure(record: Record, error: BaseException) -> AttemptOutcome:
@@ -116,10 +143,10 @@ def _record_failure(record: Record, error: BaseException) -> AttemptOutcome:
         reason = str(error)
         detail = getattr(error, "traceback", "")
     else:
-        reason = f"{type(error).__name__}: {error}"
+        reason = reason_of(error)
         detail = traceback.format_exc()
     record.fail(reason, detail, os.getpid())
-    return AttemptOutcome(RunState.FAILED, reason)
+    return AttemptOutcome(RunState.FAILED, reason, retire=True)  # it may have changed the process
 
 
 def _recorded_outcome(record: Record) -> AttemptOutcome | None:
@@ -145,11 +172,15 @@ def initialise(context: WorkerContext, stop: StopSignal) -> None:
     os.setpgid(0, 0)
     if context.device is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = context.device  # read when CUDA is first used
+    if context.memory is not None:
+        limit_memory(context.memory)
     try:
-        _process_state.append(Worker(context, stop))
-    except (Exception, SystemExit) as error:
+        worker = Worker(context, stop)
+        signal.signal(signal.SIGTERM, worker.terminate)
+        _process_state.append(worker)
+    except BaseException as error:
         # Reported by `work`: if raised here, it would only be a traceback on the terminal.
-        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, UserError) else reason_of(error)
         _process_state.append(
             AttemptOutcome(
                 RunState.UNSTARTED,

@@ -13,7 +13,8 @@ class WorkerContext:
     `home` is the home's folder of records, `plugins` the folders of loose plugin files, and
     `layout` tells how the processes of one run share it. `compile` is whether the model's blocks
     are compiled by torch. `device` names the worker's GPUs as CUDA_VISIBLE_DEVICES does; with
-    None, the worker uses those that its environment names.
+    None, the worker uses those that its environment names. `memory` is the number of bytes that
+    each worker may allocate; None for no limit.
 
     The number of CPU threads is not among them: it determines a run's numbers, so it belongs to
     the run's specification (`RunSpec.threads`).
@@ -24,3 +25,4 @@ class WorkerContext:
     layout: ParallelLayout = field(default_factory=ParallelLayout)
     compile: bool = False
     device: str | None = None
+    memory: int | None = None

@@ -19,3 +19,5 @@ class AttemptOutcome:
     """Process of the attempt, where known."""
     notes: tuple[str, ...] = ()
     """What else happened, a line each: damaged files that were set aside, for example."""
+    retire: bool = False
+    """Whether the process must not train another run."""

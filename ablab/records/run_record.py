@@ -10,6 +10,7 @@ result.json       result of a finished run, with the digests of its other files
 val_windows.npz   final validation scores by window of a finished run
 model.safetensors weights of a finished run
 failure.json      why the run was given up; removed when the run is requested again
+output.log        what its plugins printed, up to a limit
 attempts.jsonl    every attempt that failed: reason, time, host, pid; never removed
 micro_batch.json  number of sequences that fit at once, if not all did
 stop.json         a request to stop, with its reason; `cancelled` until the run is requested again,
@@ -52,6 +53,7 @@ class Record:
         self.stop = StopRequest(self.folder / "stop.json", home)
         self.metrics = MetricsLog(self.folder / "metrics.jsonl")
         self.attempts = AttemptLog(self.folder / "attempts.jsonl")
+        self.output = self.folder / "output.log"
 
     def lease(self, nonce: str | None = None) -> Lease:
         """Return the lease that a process holds while it trains the run.

@@ -1,10 +1,13 @@
-"""Plugins of Lightning's trainer: sealed checkpoint files, and processes that ablab has already
-started.
+"""Plugins of Lightning's trainer: sealed checkpoint files, the handler of SIGTERM that a process
+had, and processes that ablab has already started.
 """
 
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 
@@ -31,6 +34,22 @@ class SealedCheckpointIO(TorchCheckpointIO):
     ) -> dict[str, Any]:
         """Load a checkpoint that contains only tensors and plain values."""
         return load_checkpoint(Path(path))
+
+
+class KeepSigtermHandler(L.Callback):
+    """Restores the handler of SIGTERM that the process had before training.
+
+    Lightning's own ends the process once the fit has ended, and has the processes of a run
+    communicate from within a signal handler.
+    """
+
+    def __init__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Replace Lightning's handler. Only the main thread may, and it alone has one."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._handler)
 
 
 class ProcessGroupEnvironment(LightningEnvironment):

@@ -71,6 +71,8 @@ class RunResult:
     """What the run cost."""
     layout: str = ONE_PROCESS
     """How the run was shared among processes."""
+    process_changes: tuple[str, ...] = ()
+    """What the run's plugins changed in its process, in words. No other run was affected."""
 
     def value(self, metric: str) -> float:
         """Return a metric (`val/bpb`) or a cost (`cost/seconds`).

@@ -24,7 +24,11 @@ from ablab.train.costs.memory import training_peak
 from ablab.train.divergence import ended_above_start
 from ablab.train.file_names import WEIGHTS
 from ablab.train.job import Job, Outcome
-from ablab.train.lightning_plugins import ProcessGroupEnvironment, SealedCheckpointIO
+from ablab.train.lightning_plugins import (
+    KeepSigtermHandler,
+    ProcessGroupEnvironment,
+    SealedCheckpointIO,
+)
 from ablab.train.module import TrainedDecoder
 from ablab.train.numerics import resolve_precision
 from ablab.train.parallel import ParallelContext
@@ -120,7 +124,7 @@ class _Run:
                 enable_progress_bar=False,
                 enable_model_summary=False,
                 use_distributed_sampler=False,
-                callbacks=[self.recorder],
+                callbacks=[self.recorder, KeepSigtermHandler()],
                 plugins=[
                     SealedCheckpointIO(),
                     *(

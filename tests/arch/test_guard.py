@@ -62,8 +62,15 @@ REASONS = {
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def little_time(monkeypatch, registry):
+    """Leave calls little time, once what the first of them imports is there."""
+    account(architecture("gpt2", registry, SMALL))
     monkeypatch.setattr(guard, "PLANNING_SECONDS", 0.3)
+    monkeypatch.setattr(guard, "_LATEST", 2.0)
+
+
+@pytest.fixture
+def folder(tmp_path):
     return lambda at_import="": write(tmp_path, at_import)
 
 
@@ -72,6 +79,7 @@ def write(tmp_path, at_import):
     return tmp_path
 
 
+@pytest.mark.usefixtures("little_time")
 @pytest.mark.parametrize("where", ["edit", "build"])
 @pytest.mark.parametrize("how", REASONS)
 def test_a_plugin_that_ends_the_process_or_hangs_is_named(folder, where, how):
@@ -80,6 +88,7 @@ def test_a_plugin_that_ends_the_process_or_hangs_is_named(folder, where, how):
         account(architecture(f"gpt2 + bad(how={how}, where={where})", registry, SMALL))
 
 
+@pytest.mark.usefixtures("little_time")
 @pytest.mark.parametrize("how", REASONS)
 def test_so_is_a_file_that_does_so_when_it_is_imported(folder, how):
     with pytest.raises(UserError, match=rf"bad\.py: the plugin file does not load: {REASONS[how]}"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ablab.arch.composition.compose import Composite, EditClaim, compose
-from ablab.arch.composition.guard import calling
+from ablab.arch.composition.guard import calling, planning
 from ablab.arch.composition.registry import Plugin, Registry
 from ablab.arch.value import Dims
 from ablab.errors import UserError
@@ -68,7 +68,9 @@ class Model:
 
     def compose(self, base: Composite) -> Composite:
         """Return `base` with the edits of all plugins. Raises UserError on conflicts."""
-        return compose(base, [use.claim() for use in self.uses.values()])
+        with planning():
+            claims = [use.claim() for use in self.uses.values()]
+        return compose(base, claims)
 
 
 def resolve(text: str, registry: Registry) -> Model:

@@ -9,20 +9,22 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from traceback import walk_stack, walk_tb
 from types import FrameType
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from ablab.arch.composition.bounded_output import BoundedOutput
 from ablab.arch.composition.declare import declared_plugins
 from ablab.errors import UserError
 
 PLANNING_SECONDS = 60.0
-"""Time limit of one call while a study is planned: of an edit, or of building and counting a
-model.
+"""Processor time that one call may take while a study is planned: importing a module, an edit, or
+building and counting a model. It may last ten times as long, since the machine may be busy.
 """
+_LATEST = 10.0
 _PLANNING_OUTPUT = 10_000  # characters that plugins may print while a study is planned
 _OUT_OF_MEMORY = ("not enough memory", "can't allocate memory")  # by torch's CPU allocator
 _IGNORED_ALARMS = 3  # after which the process ends, since the plugin catches every exception
-_exit = os._exit
+end_process = os._exit
+"""Ends the process at once, also where plugins' code is kept from doing so."""
 _active = threading.local()
 
 
@@ -35,14 +37,21 @@ class PluginTimeout(BaseException):
 
 
 @contextmanager
-def calling(what: str, seconds: float | None = None) -> Iterator[None]:
-    """Convert whatever the plugins' code within the context raises to UserError, behind `what`.
+def planning() -> Iterator[None]:
+    """Guard plugins' code while a study is planned, for `PLANNING_SECONDS`. A context around many
+    calls is cheaper than one for each.
+    """
+    with guarded(PLANNING_SECONDS, _planning_output()):
+        yield
 
-    The context is `guarded`, for `seconds` or `PLANNING_SECONDS`. A UserError of the plugin passes
-    unchanged, and so does the user's Ctrl-C.
+
+@contextmanager
+def calling(what: str) -> Iterator[None]:
+    """Convert whatever the plugins' code within the context raises to UserError, behind `what`,
+    `planning` meanwhile. A UserError of the plugin passes unchanged, and so does the user's Ctrl-C.
     """
     try:
-        with guarded(PLANNING_SECONDS if seconds is None else seconds, _planning_output()):
+        with planning():
             yield
     except UserError:
         raise
@@ -53,13 +62,13 @@ def calling(what: str, seconds: float | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def guarded(seconds: float | None, output: IO[str]) -> Iterator[None]:
+def guarded(seconds: float | None, output: BoundedOutput) -> Iterator[None]:
     """Contain plugins' code: `os._exit` raises PluginExit, what is printed goes to `output`, and
-    PluginTimeout is raised after `seconds`.
+    PluginTimeout is raised after `seconds` of processor time or ten times as long.
 
-    The time is limited in the main thread only. Code that does not return to Python, and processes
-    that are ended by other means than `os._exit`, are not covered. Within a guarded context this
-    does nothing.
+    In threads other than the main one, time and output are left alone. Code that does not return
+    to Python, and other ways to end a process than `os._exit`, are not covered. Within a guarded
+    context this does nothing.
     """
     if getattr(_active, "value", False):
         yield
@@ -68,10 +77,10 @@ def guarded(seconds: float | None, output: IO[str]) -> Iterator[None]:
     _active.interrupted = False
     os._exit = _raise_exit
     try:
-        with _time_limit(seconds), redirect_stdout(output), redirect_stderr(output):
+        with _time_limit(seconds), _redirected(output):
             yield
     finally:
-        os._exit = _exit
+        os._exit = end_process
         _active.value = False
 
 
@@ -138,6 +147,18 @@ def _memory_limit() -> str:
     return f": a worker may use {soft / 1e9:.1f} GB (take fewer --workers for more)"
 
 
+@contextmanager
+def _redirected(output: BoundedOutput) -> Iterator[None]:
+    """Redirect the standard streams. They are the process's, so that a driver that trains in a
+    thread goes on printing to its own.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with redirect_stdout(output), redirect_stderr(output):
+        yield
+
+
 def _raise_exit(status: int = 0) -> NoReturn:
     raise PluginExit(status)
 
@@ -161,7 +182,7 @@ def _planning_output() -> BoundedOutput:
 
 @contextmanager
 def _time_limit(seconds: float | None) -> Iterator[None]:
-    """Raise PluginTimeout after `seconds`, and note whether the user pressed Ctrl-C meanwhile."""
+    """Raise PluginTimeout when the time is up, and note whether the user pressed Ctrl-C."""
     if threading.current_thread() is not threading.main_thread() or seconds is None:
         yield
         return
@@ -172,7 +193,7 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
         if ignored[0] > _IGNORED_ALARMS:
             place = _place(walk_stack(frame)) or "a plugin"
             print(f"ablab: {place} hangs and cannot be stopped", file=sys.__stderr__)
-            _exit(2)
+            end_process(2)
         raise PluginTimeout(f"{seconds:g}")
 
     interrupt = signal.getsignal(signal.SIGINT)
@@ -182,14 +203,19 @@ def _time_limit(seconds: float | None) -> Iterator[None]:
         assert callable(interrupt)
         interrupt(number, frame)
 
-    handlers: dict[signal.Signals, Callable[..., Any]] = {signal.SIGALRM: expire}
+    handlers: dict[signal.Signals, Callable[..., Any]] = {
+        signal.SIGPROF: expire,
+        signal.SIGALRM: expire,
+    }
     if callable(interrupt):
         handlers[signal.SIGINT] = note_interrupt
     previous = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    signal.setitimer(signal.ITIMER_PROF, seconds, 1.0)
+    signal.setitimer(signal.ITIMER_REAL, _LATEST * seconds, 1.0)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+            signal.setitimer(timer, 0.0)
         for number, handler in previous.items():
             signal.signal(number, handler)

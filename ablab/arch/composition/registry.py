@@ -12,7 +12,7 @@ import inspect
 import json
 import pkgutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields
 from importlib.machinery import ModuleSpec
@@ -35,6 +35,7 @@ from ablab.process_state import ProcessState
 from ablab.text.truncate import shown
 
 GROUP = "ablab.plugins"
+_LOOSE = "ablab_loose_"  # begins the names of packages that folders of loose files are loaded as
 _Named = TypeVar("_Named", Family, NamedRecipe)
 
 
@@ -53,6 +54,11 @@ class Plugin:
         return self.declared.name
 
     @property
+    def loose(self) -> bool:
+        """Whether it comes from a folder of loose files."""
+        return self.cls.__module__.startswith(_LOOSE)
+
+    @property
     def summary(self) -> str:
         """The first paragraph of the docstring, in one line."""
         return " ".join((inspect.getdoc(self.cls) or "").split("\n\n")[0].split())
@@ -65,7 +71,10 @@ class Plugin:
     @property
     def paths(self) -> list[str]:
         """The paths written with default options; empty if an option is required."""
-        return sorted(self.configure({}).edit()) if ... not in self.options.values() else []
+        if ... in self.options.values():
+            return []
+        with calling(f"plugin {self.name!r} fails"):
+            return sorted(self.configure({}).edit())
 
     def configure(self, options: Mapping[str, Any]) -> Any:
         """Return an instance with `options`. Raises UserError for unknown names and invalid
@@ -100,6 +109,14 @@ def _default(option: Field[Any]) -> Any:
     if option.default_factory is not MISSING:
         return option.default_factory()
     return ... if option.default is MISSING else option.default
+
+
+def blamed(plugins: Iterable[Plugin]) -> list[str]:
+    """Return the names of those among the plugins of a model that a problem most likely stems from:
+    the loose ones if there are any.
+    """
+    used = list(plugins)
+    return [plugin.name for plugin in used if plugin.loose] or [plugin.name for plugin in used]
 
 
 class Registry:
@@ -216,7 +233,7 @@ def _load_file(file: Path) -> ModuleType:
 
 def _loose_package(folder: Path) -> str:
     """Return the name of the package as which a folder of loose files is loaded."""
-    name = f"ablab_loose_{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
+    name = f"{_LOOSE}{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
     if name not in sys.modules:
         spec = ModuleSpec(name, None, is_package=True)
         spec.submodule_search_locations = [str(folder)]

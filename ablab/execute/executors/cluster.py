@@ -7,7 +7,6 @@ with smaller micro-batches if memory was short.
 """
 
 import gc
-import os
 import signal
 import sys
 import threading
@@ -18,6 +17,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ablab.arch.composition.guard import end_process, reason_of
 from ablab.errors import UserError, machine_fault
 from ablab.execute.attempt import attempt
 from ablab.execute.executors.base import Executor
@@ -134,13 +134,13 @@ class Cluster:
             parallel = self.parallel_context(settings.layout)
             attempt(spec, settings, registry, parallel, lambda: False)
         except MemoryShort:
-            os._exit(1)
-        except Exception as error:
-            reason = f"process {self.rank} of {self.size}: {type(error).__name__}: {error}"
+            end_process(1)
+        except BaseException as error:  # a plugin may raise anything
+            reason = f"process {self.rank} of {self.size}: {reason_of(error)}"
             if machine_fault(error) is None:
                 with suppress(LeaseLost):
                     Record(settings.home, spec.key).fail(reason)
-            os._exit(1)  # the others wait for this one: the launcher ends them
+            end_process(1)  # the others wait for this one: the launcher ends them
 
 
 def find_cluster_engine() -> "ClusterEngine | None":
@@ -200,14 +200,22 @@ class ClusterExecutor:
     def __init__(self, cluster: Cluster, context: WorkerContext) -> None:
         self._stop = threading.Event()
         self._worker = _LeadingWorker(cluster, context, self._stop)
+        self._changed = False
 
     def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
-        """Start a run."""
+        """Start a run. The process ends instead if an earlier run changed it, as none replaces it
+        but the launcher.
+        """
+        if self._changed:
+            print("ablab: start the command again for the other runs", file=sys.stderr, flush=True)
+            end_process(1)
         future: Future[AttemptOutcome] = Future()
 
         def run() -> None:
             try:
-                future.set_result(self._worker.train(spec))
+                outcome = self._worker.train(spec)
+                self._changed = outcome.retire and bool(outcome.note)
+                future.set_result(outcome)
             except BaseException as error:
                 future.set_exception(error)
 
@@ -216,7 +224,7 @@ class ClusterExecutor:
 
     def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """End this process, and so all others: a run that hangs cannot be ended alone."""
-        os._exit(1)
+        end_process(1)
 
     def stop(self) -> None:
         """Ask the run to write a checkpoint and end."""
@@ -254,4 +262,4 @@ class _LeadingWorker(Worker):
 def _end(reason: str) -> NoReturn:
     """End this process, so that the launcher ends the others, which wait for it."""
     print(f"ablab: {reason}", file=sys.stderr, flush=True)
-    os._exit(1)
+    end_process(1)

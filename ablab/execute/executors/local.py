@@ -12,6 +12,7 @@ from pebble import ProcessPool
 from ablab.errors import UserError
 from ablab.execute.executors.base import Executor
 from ablab.execute.executors.fork_server import process_context
+from ablab.execute.memory import worker_share
 from ablab.execute.worker import initialise, work
 from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
@@ -66,14 +67,19 @@ class LocalExecutor:
         self._device_of: dict[ProcessPool, str] = {}
         self._processes = process_context(devices)
         self._stop = self._processes.Event()
-        self._context = context
+        share = worker_share(slots * context.layout.processes)
+        self._context = replace(context, memory=context.memory or share)
         self._free: list[ProcessPool] = []
         self._busy: dict[Future[AttemptOutcome], ProcessPool] = {}
 
     def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
         """Start a run in an idle worker, or in a new one."""
         for future in [future for future in self._busy if future.done()]:
-            self._free.append(self._busy.pop(future))
+            pool = self._busy.pop(future)
+            if _retires(future):
+                _end([pool])
+            else:
+                self._free.append(pool)
         while self._free:
             pool = self._free.pop()
             if pool.active:
@@ -127,6 +133,11 @@ class LocalExecutor:
     def close(self) -> None:
         """End the idle workers."""
         self.kill()
+
+
+def _retires(future: "Future[AttemptOutcome]") -> bool:
+    """Return whether the process of an ended run must not train another."""
+    return future.cancelled() or future.exception() is not None or future.result().retire
 
 
 def _end(pools: Iterable[ProcessPool]) -> None:

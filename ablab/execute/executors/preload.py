@@ -2,7 +2,8 @@
 
 Importing this module moves the process to a process group of its own. The driver alone responds to
 Ctrl-C and to a SIGTERM that is sent to its group: if the server ended with them, nobody could tell
-the driver how its workers ended.
+the driver how its workers ended. The server also ignores a SIGTERM that is sent to every process of
+a job, since workers finish a step and write a checkpoint then. It ends when all of them have ended.
 """
 
 import os
@@ -12,7 +13,6 @@ os.setpgid(0, 0)
 signal.signal(signal.SIGINT, signal.SIG_IGN)  # also drops one that is pending
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
-signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 import ablab.execute.worker  # noqa: E402
 import ablab.train.run  # noqa: E402, F401
