@@ -55,6 +55,7 @@ def _train(
 ) -> "StudyRecord":
     """Train the missing runs at one learning rate."""
     from ablab.cli.display import make_display
+    from ablab.execute.check_stage import check_arms
     from ablab.execute.session import Session, planned
     from ablab.files import require_writable
     from ablab.records.driver_lock import hold_driver_lease
@@ -63,6 +64,7 @@ def _train(
     with hold_driver_lease(home, request.name):
         study_plan = planned(request, home.root)
         engine.check(study_plan.layout()[0])
+        check_arms(study_plan, home.root)
         display = make_display(console, study_plan.study.metric)
         session = Session(study_plan, home, display)
         session.require_writable()

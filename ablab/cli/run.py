@@ -1,6 +1,7 @@
 """`ablab run`: train the missing runs of a study, and report."""
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,7 +41,13 @@ Compile = Annotated[
     bool | None,
     typer.Option("--compile/--no-compile", help="Compile the blocks with torch.compile."),
 ]
-
+SkipChecks = Annotated[
+    bool,
+    typer.Option(
+        "--skip-checks",
+        help="Train arms without checking their causality, gradients and shapes first.",
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(
@@ -63,6 +70,7 @@ def run(
     threads: Threads = None,
     home: HomeDir = None,
     plugins: Plugins = None,
+    skip_checks: SkipChecks = False,
 ) -> None:
     """Train the missing runs of a study and report. Finished runs are never trained again."""
     from ablab.execute.executors.choose import choose_engine
@@ -85,6 +93,7 @@ def run(
     }
     settings = [f"hardware.{name}={value}" for name, value in hardware.items() if value is not None]
     request = request_of(file, profile, [*(overrides or []), *settings], plugins)
+    request = replace(request, skip_checks=skip_checks)
     _plan_and_train(request, home_folder, workers, engine)
 
 
@@ -92,6 +101,7 @@ def _plan_and_train(
     request: "Request", home_folder: "Home", workers: int | None, engine: "Engine"
 ) -> None:
     """Check the request before anything is created, then plan and train under the study's lock."""
+    from ablab.execute.check_stage import check_arms
     from ablab.execute.earlier_looks import require_planned_looks
     from ablab.execute.session import planned
     from ablab.files import require_writable
@@ -101,12 +111,14 @@ def _plan_and_train(
     if not home_folder.root.exists():  # plan first, so that invalid input creates no home
         study_plan = planned(request, home_folder.root)
         engine.check(study_plan.layout()[0])
+        check_arms(study_plan, home_folder.root)
     require_writable([home_folder.root])
     with hold_driver_lease(home_folder, request.name):
         # Planned under the lock, so that no finished run it relies on can be removed.
         study_plan = study_plan or planned(request, home_folder.root)
         engine.check(study_plan.layout()[0])
         require_planned_looks(study_plan, home_folder)
+        check_arms(study_plan, home_folder.root)
         with engine.leading():
             _carry_out(study_plan, home_folder, workers, engine)
 

@@ -12,6 +12,7 @@ from ablab.arch.composition.bounded_output import BoundedOutput
 from ablab.arch.composition.guard import guarded
 from ablab.arch.composition.registry import Registry, blamed
 from ablab.errors import UserError
+from ablab.execute.arm_checks import require_sound_arm
 from ablab.execute.worker_context import WorkerContext
 from ablab.plan.run_key import rebuild
 from ablab.process_state import ProcessState, seed_everything
@@ -133,6 +134,8 @@ def _job(spec: RunSpec, context: WorkerContext, registry: Registry, record: Reco
 
     value = rebuild(spec, registry)
     check_machine(spec)
+    if context.checks:
+        require_sound_arm(spec, value, registry, context.home)
     return Job(
         arch=value.arch,
         recipe=value.recipe,

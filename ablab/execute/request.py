@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablab.arch.composition.registry import load_registry
+from ablab.execute.worker_context import WorkerContext
 from ablab.plan.cost_cache import CostCache
 from ablab.plan.plan import StudyPlan
 from ablab.plan.study_file import StudyFile
@@ -29,6 +30,8 @@ class Request:
     """Settings that override the file's, as `KEY=VALUE`."""
     plugins: tuple[Path, ...]
     """Folders of loose plugins."""
+    skip_checks: bool = False
+    """Whether arms are trained without being checked."""
     variant: str = ""
     """Name of a study that is derived from the file's, as a pilot; empty for its own."""
 
@@ -45,7 +48,8 @@ class Request:
         folders = [word for folder in self.plugins for word in ("--plugins", str(folder))]
         # An address of a tracker may hold a password.
         overrides = [text for text in self.overrides if not text.strip().startswith("tracking")]
-        return shlex.join([str(self.file), *overrides, *profile, *folders])
+        skipped = ["--skip-checks"] if self.skip_checks else []
+        return shlex.join([str(self.file), *overrides, *profile, *folders, *skipped])
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,17 @@ class Planned:
         """
         parameters = [arm.parameters for plan in self.plan.plans for arm in plan.arms]
         return self.study.hardware.layout(max(parameters, default=0))
+
+    def context(self, root: Path) -> WorkerContext:
+        """Return what the processes that train need, with the folder of records `root`."""
+        layout, _ = self.layout()
+        return WorkerContext(
+            root.resolve(),
+            tuple(folder.resolve() for folder in self.request.plugins),
+            layout,
+            compile=self.study.hardware.compile,
+            checks=not self.request.skip_checks,
+        )
 
     def settled(self, root: Path) -> set[str]:
         """Return the keys of the runs and trials that a new execution leaves as they are."""

@@ -61,6 +61,7 @@ class Session:
             command=planned.request.command,
             flop_convention=FLOP_CONVENTION,
             tracking=redacted(uri, uri) if uri else None,
+            checked=not planned.request.skip_checks,
         )
 
     def require_writable(self) -> None:
@@ -112,7 +113,7 @@ class Session:
         self._expected = plan.expected.runs + plan.expected.trials
         source.changed = self._replanned
         self.write()
-        context = self._context()
+        context = self.planned.context(self.home.root)
         retry_policy = RetryPolicy(self.planned.study.retries, self.planned.study.stall_seconds)
         executor = make_executor(context)
         driver = Driver(self.home.root, executor, self.trackers, self.display, retry_policy)
@@ -139,7 +140,7 @@ class Session:
         """
         from ablab.execute.timing.stage import TimingStage  # imports Lightning
 
-        context = self._context()
+        context = self.planned.context(self.home.root)
         if context.layout.processes > 1 or not self.planned.source.done:
             return ""
         devices = self.planned.study.hardware.shares()
@@ -165,15 +166,6 @@ class Session:
         finally:
             now = time.time()
             self.record.executed(Execution(now, now - begin, 1, busy_seconds=0.0, trained=0))
-
-    def _context(self) -> WorkerContext:
-        layout, _ = self.planned.layout()
-        return WorkerContext(
-            self.home.root.resolve(),
-            tuple(folder.resolve() for folder in self.planned.request.plugins),
-            layout,
-            compile=self.planned.study.hardware.compile,
-        )
 
     def write(self) -> None:
         """Write the study's record, and the costs that were counted for it."""

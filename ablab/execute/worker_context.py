@@ -14,7 +14,8 @@ class WorkerContext:
     `layout` tells how the processes of one run share it. `compile` is whether the model's blocks
     are compiled by torch. `device` names the worker's GPUs as CUDA_VISIBLE_DEVICES does; with
     None, the worker uses those that its environment names. `memory` is the number of bytes that
-    each worker may allocate; None for no limit.
+    each worker may allocate; None for no limit. With `checks`, an arm
+    that was not checked before is checked before its first run.
 
     The number of CPU threads is not among them: it determines a run's numbers, so it belongs to
     the run's specification (`RunSpec.threads`).
@@ -26,3 +27,4 @@ class WorkerContext:
     compile: bool = False
     device: str | None = None
     memory: int | None = None
+    checks: bool = False

@@ -16,13 +16,16 @@ from ablab.train.numerics import NUMERICS_VERSION
 _STATUS = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
 
 
-def provenance(command: str, flop_convention: str, tracking: str | None) -> Sources:
+def provenance(
+    command: str, flop_convention: str, tracking: str | None, *, checked: bool = True
+) -> Sources:
     """Return what a study's record says of its origin. See `Sources` for the arguments."""
     commit = _git("rev-parse", "HEAD")
     return Sources(
         command=command,
         flop_convention=flop_convention,
         tracking=tracking,
+        checked=checked,
         version=__version__,
         numerics=NUMERICS_VERSION,
         commit=commit or None,

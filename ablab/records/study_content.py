@@ -183,6 +183,10 @@ class Sources:
     """Platform, number of cores, and Python version."""
     tracking: str | None = None
     """Address of the MLflow store without its password; None for the local one."""
+    checked: bool | None = None
+    """Whether every arm was checked before it was trained; None where earlier versions did not
+    check.
+    """
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,11 @@ from ablab.text.numbers import short
 from ablab.text.truncate import bare, some
 
 _UNKNOWN = "not recorded"
+_CHECKS = {
+    True: "every arm was checked before training: causality, gradients, shapes",
+    False: "arms were not checked before training (--skip-checks)",
+    None: _UNKNOWN,
+}
 _AXES = {
     "tokens": "tokens",
     "flops": "training FLOPs",
@@ -158,6 +163,7 @@ def how_to_repeat(summary: StudySummary, home: Home) -> list[tuple[str, str]]:
         ("Devices", "; ".join(summary.progress.devices) or "nothing ran yet"),
         ("Data", _data(summary, home)),
         ("FLOPs", sources.flop_convention),
+        ("Checks", _CHECKS[sources.checked]),
     ]
 
 

@@ -18,6 +18,8 @@ def footnotes(summary: StudySummary) -> list[str]:
     if len(summary.parts) == 1:
         part = summary.parts[0]
         lines += [*part.cost_notes, *_error(part)]
+    if summary.sources.checked is False:
+        lines.append("arms were not checked before training (--skip-checks)")
     if summary.time is not None and summary.wall_seconds is not None:
         time = summary.time
         lines.append(

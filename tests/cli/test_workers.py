@@ -81,7 +81,7 @@ def once(tmp_path, study_text):
     (tmp_path / "x.yaml").write_text(
         text.replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 1")
     )
-    return ("run", "x.yaml", "--plugins", "more", "--home", "home", "--workers", 2)
+    return ("run", "x.yaml", "--plugins", "more", "--home", "home", "--workers", 2, "--skip-checks")
 
 
 def attempts(home):

@@ -174,7 +174,7 @@ def executor(bench):
 def alone(bench, executor):
     """What plain runs come to in a fresh worker."""
     record, outcome = bench.train(executor, "plain", "alone")
-    assert (outcome.state, outcome.note, outcome.retire) == (RunState.FINISHED, "", False)
+    assert (outcome.state, outcome.notes, outcome.retire) == (RunState.FINISHED, (), False)
     return numbers(record)
 
 
@@ -188,8 +188,8 @@ def test_a_run_that_changes_its_process_says_so_and_no_other_notices(bench, exec
     record, outcome = bench.train(executor, how)
     assert outcome.state == RunState.FINISHED, outcome
     assert outcome.retire
-    assert CHANGES[how] in outcome.note
-    assert "(plugins: misbehave)" in outcome.note
+    assert CHANGES[how] in outcome.notes[0]
+    assert "(plugins: misbehave)" in outcome.notes[0]
     assert any(CHANGES[how] in change for change in record.result.process_changes)
     assert numbers(bench.train(executor, "plain", how)[0]) == alone
 
@@ -207,7 +207,7 @@ def test_a_run_that_ends_its_process_fails_in_a_line_with_the_place(bench, execu
 
 def test_what_a_plugin_prints_is_bounded(bench, executor, capfd):
     record, outcome = bench.train(executor, "print")
-    assert (outcome.state, outcome.note) == (RunState.FINISHED, "")
+    assert (outcome.state, outcome.notes) == (RunState.FINISHED, ())
     assert 1_000_000 <= record.output.stat().st_size < 1_001_000
     assert "xxx" not in "".join(capfd.readouterr())
 

@@ -214,7 +214,7 @@ class ClusterExecutor:
         def run() -> None:
             try:
                 outcome = self._worker.train(spec)
-                self._changed = outcome.retire and bool(outcome.note)
+                self._changed = outcome.retire and bool(outcome.notes)
                 future.set_result(outcome)
             except BaseException as error:
                 future.set_exception(error)
