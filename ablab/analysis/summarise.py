@@ -1,6 +1,6 @@
 """Computes the results of a study from its record and the records of its runs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,7 +131,7 @@ def _progress(
         runs=content.expected.runs + content.expected.trials,
         finished=len(settled),
         failed={key: reason for key, reason in reasons.items() if reason},
-        devices=sorted({_device(result) for result in results.values()}),
+        devices=_devices(results.values()),
     )
 
 
@@ -174,6 +174,16 @@ def _survivors(part: PartContent, table: ResultTable, costs: Costs) -> dict[str,
         arm: dominated_by(tables, arm, signs) if comparable else None
         for arm in dict.fromkeys(arm for arm, _ in tables[0])
     }
+
+
+def _devices(results: Iterable[RunResult]) -> list[str]:
+    """Return the devices of runs, with a remark if their arithmetic may differ."""
+    every = list(results)
+    devices = sorted({_device(result) for result in every})
+    processors = sorted({name for result in every for name in result.processors})
+    if len(processors) > 1:
+        devices.append(f"unlike processors ({'; '.join(processors)}): last digits may differ")
+    return devices
 
 
 def _device(result: RunResult) -> str:

@@ -27,6 +27,7 @@ from ablab.train.parallel import MemoryShort, ParallelContext
 if TYPE_CHECKING:
     from ablab.train.job import Job
     from ablab.train.recorder import Hooks
+    from ablab.train.result import RunResult
 
 _OUTPUT_LIMIT = 1_000_000  # characters that the plugins of a run may print
 _SHOWN = 3  # changes that a line names
@@ -93,7 +94,7 @@ def attempt(
     # In another thread, the driver is at work in this process too.
     alone = threading.current_thread() is threading.main_thread()
     changes = process.changes() if alone else process.numeric_changes()
-    notes += _change_note(spec, registry, changes)
+    notes += [*_change_note(spec, registry, changes), *_processor_note(outcome.result)]
     state, reason = RunState.INTERRUPTED, ""
     if outcome.result is not None:
         state = RunState.FINISHED
@@ -114,6 +115,16 @@ def _plugin_output(record: Record) -> Iterator[BoundedOutput]:
         finally:
             if not file.tell():
                 record.output.unlink(missing_ok=True)
+
+
+def _processor_note(result: "RunResult | None") -> list[str]:
+    """Return a note if the run was resumed on another processor."""
+    if result is None or len(result.processors) < 2:
+        return []
+    return [
+        f"trained on unlike processors ({'; '.join(result.processors)}): the last digits may "
+        "differ from those on one of them"
+    ]
 
 
 def _change_note(spec: RunSpec, registry: Registry, changes: Sequence[str]) -> list[str]:

@@ -103,6 +103,7 @@ class Session:
             return ExecutionSummary()
         self.home.create()
         self._tell_of_earlier_runs()
+        self._tell_of_other_processors()
         torch = other_torch()
         if torch is not None:
             self.display.say(
@@ -190,6 +191,21 @@ class Session:
                 "this study was last run by an earlier version of ablab, whose runs can be "
                 "reported and exported but not reused: all runs are trained again"
             )
+
+    def _tell_of_other_processors(self) -> None:
+        """Say that finished runs were trained on a processor other than this machine's."""
+        from ablab.train.machine import processor
+
+        root = self.home.root
+        for key in self.planned.settled(root):
+            result = Record(root, key).result
+            if result is not None and result.processors and processor() not in result.processors:
+                self.display.say(
+                    f"finished runs were trained on another processor ({result.processors[0]}) "
+                    f"than this machine's ({processor()}): their last digits may differ from "
+                    "those of runs here"
+                )
+                return
 
     def _replanned(self, plan: StudyPlan) -> None:
         expected = plan.expected.runs + plan.expected.trials

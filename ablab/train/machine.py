@@ -29,6 +29,18 @@ def machine_here() -> str:
 
 
 @cache
+def processor() -> str:
+    """Return the name of the GPU, or the model of the CPU with the vector instructions that torch
+    uses. Runs on other processors may differ in the last digits.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{cpu_model()} ({torch.backends.cpu.get_cpu_capability()})"
+
+
+@cache
 def cpu_model() -> str:
     """Return the name of the CPU if the system reports it, else its architecture."""
     if _CPUINFO.exists():

@@ -20,6 +20,7 @@ from ablab.arch.roles import weights
 from ablab.data.batches import Sequences, StepSampler
 from ablab.errors import UserError
 from ablab.train.budget import Progress
+from ablab.train.machine import processor
 from ablab.train.parallel import MemoryShort, ParallelContext
 from ablab.train.sharded import Parts
 
@@ -44,6 +45,7 @@ class TrainedDecoder(L.LightningModule):
         self.parallel = ParallelContext()
         self.parts = None
         self.compiled = False
+        self.processors = (processor(),)
         self._rehearsing = False
         self.micro_batch: int | None = None
         self._generators: dict[str, Tensor] = {}
@@ -204,7 +206,10 @@ class TrainedDecoder(L.LightningModule):
         return DataLoader(self.sequences, batch_sampler=sampler, collate_fn=collate)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Save the random states of all processes by rank, which Lightning does not."""
+        """Save the random states of all processes by rank, which Lightning does not, and the
+        processors that the run was trained on.
+        """
+        checkpoint["processors"] = list(self.processors)
         states = {"cpu": torch.get_rng_state()}
         if self.device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -216,6 +221,7 @@ class TrainedDecoder(L.LightningModule):
         Raises UserError if the number of processes has changed and the model has dropout, whose
         masks would differ.
         """
+        self.processors = tuple(dict.fromkeys([*checkpoint.get("processors", ()), processor()]))
         states = checkpoint["rng"]
         if len(states) != self.parallel.layout.processes:
             if self.model.arch.dropout:

@@ -71,6 +71,10 @@ class RunResult:
     """What the run cost."""
     layout: str = ONE_PROCESS
     """How the run was shared among processes."""
+    processors: tuple[str, ...] = ()
+    """Processors that the run was trained on, several if it was resumed on another; empty in
+    results of earlier versions.
+    """
     process_changes: tuple[str, ...] = ()
     """What the run's plugins changed in its process, in words. No other run was affected."""
 

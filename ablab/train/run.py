@@ -175,6 +175,7 @@ class _Run:
             precision=self.precision,
             device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
             layout=str(self.parallel.layout),
+            processors=self.module.processors,
             threads=torch.get_num_threads(),
             versions={"torch": str(torch.__version__), "lightning": L.__version__},
             metrics={

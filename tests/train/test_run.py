@@ -184,6 +184,15 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(job, tmp_path, stop_
     assert values == {step: row["train/loss"] for step, row in whole.rows if "train/loss" in row}
 
 
+def test_a_run_that_is_resumed_on_another_processor_records_both(job, monkeypatch):
+    from ablab.train import module
+
+    monkeypatch.setattr(module, "processor", lambda: "a 486")
+    assert train(job, Watch(stop_after=3).hooks()).result is None
+    monkeypatch.setattr(module, "processor", lambda: "a Pentium")
+    assert finished(job).processors == ("a 486", "a Pentium")
+
+
 def test_a_trained_model_is_scored_where_it_was_trained(job, monkeypatch):
     """Lightning moves it to the CPU at its end. NCCL sums nothing there, and a GPU's run would be
     scored slowly.
