@@ -28,10 +28,9 @@ def check_runs(root: Path) -> Iterator[Finding]:
         yield from _check_result(record)
         yield from _check_small_files(record)
         yield from _check_checkpoints(record)
-        for name in ("attempts.jsonl", "metrics.jsonl"):
-            # The measurements of a finished run belong to its result.
-            if name == "attempts.jsonl" or not record.finished:
-                yield from damaged_lines(record.folder / name)
+        yield from damaged_lines(record.folder / "attempts.jsonl")
+        if not (record.finished or record.damage):  # else the result has the digest of the file
+            yield from damaged_lines(record.folder / "metrics.jsonl")
 
 
 def _check_result(record: Record) -> Iterator[Finding]:
