@@ -13,6 +13,7 @@ from ablab.errors import UserError
 from ablab.execute.display import Display
 from ablab.execute.driver import Driver
 from ablab.execute.executors.base import Executor
+from ablab.execute.notices import notices
 from ablab.execute.request import Planned, Request, planned
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
 from ablab.execute.worker_context import WorkerContext
@@ -22,7 +23,7 @@ from ablab.plan.plan import StudyPlan
 from ablab.records.home import Home
 from ablab.records.provenance import provenance
 from ablab.records.run_record import Record
-from ablab.records.study_content import VERSION, TrackerState
+from ablab.records.study_content import TrackerState
 from ablab.records.study_origin import record_file
 from ablab.records.study_record import Execution, StudyRecord
 from ablab.spec.addresses import redacted
@@ -30,7 +31,6 @@ from ablab.text.numbers import duration
 from ablab.tracking.mlflow.tracker import MlflowTracker
 from ablab.tracking.optuna.tracker import OptunaTracker
 from ablab.tracking.trackers import Trackers
-from ablab.train.numerics import TESTED_TORCH, other_torch
 
 if TYPE_CHECKING:
     from ablab.execute.timing.stage import TimingStage
@@ -102,14 +102,8 @@ class Session:
                 self.trackers.open(plan)
             return ExecutionSummary()
         self.home.create()
-        self._tell_of_earlier_runs()
-        self._tell_of_other_processors()
-        torch = other_torch()
-        if torch is not None:
-            self.display.say(
-                f"torch {torch} is installed; ablab is tested with {TESTED_TORCH}, and the last "
-                "digits of results may differ between the two"
-            )
+        for line in notices(self.planned, self.record):
+            self.display.say(line)
         self.prepare()
         self._expected = plan.expected.runs + plan.expected.trials
         source.changed = self._replanned
@@ -178,34 +172,6 @@ class Session:
                 f"{self.planned.request.file}"
             )
         self.planned.costs.write()
-
-    def _tell_of_earlier_runs(self) -> None:
-        """Say that an earlier version's runs are trained again, if the record lists some."""
-        try:
-            content = self.record.read()
-        except UserError:  # none was written yet
-            return
-        reused = self.planned.plan.unique.keys() & content.entries.keys()
-        if content.version < VERSION and not reused:
-            self.display.say(
-                "this study was last run by an earlier version of ablab, whose runs can be "
-                "reported and exported but not reused: all runs are trained again"
-            )
-
-    def _tell_of_other_processors(self) -> None:
-        """Say that finished runs were trained on a processor other than this machine's."""
-        from ablab.train.machine import processor
-
-        root = self.home.root
-        for key in self.planned.settled(root):
-            result = Record(root, key).result
-            if result is not None and result.processors and processor() not in result.processors:
-                self.display.say(
-                    f"finished runs were trained on another processor ({result.processors[0]}) "
-                    f"than this machine's ({processor()}): their last digits may differ from "
-                    "those of runs here"
-                )
-                return
 
     def _replanned(self, plan: StudyPlan) -> None:
         expected = plan.expected.runs + plan.expected.trials
