@@ -118,7 +118,6 @@ def _plan_and_train(
         study_plan = study_plan or planned(request, home_folder.root)
         engine.check(study_plan.layout()[0])
         require_planned_looks(study_plan, home_folder)
-        check_arms(study_plan, home_folder.root)
         with engine.leading():
             _carry_out(study_plan, home_folder, workers, engine)
 
@@ -128,12 +127,14 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
     from rich.console import Console
 
     from ablab.cli.display import make_display
+    from ablab.execute.check_stage import check_arms
     from ablab.execute.session import Session
 
     console = Console()
     display = make_display(console, study_plan.study.metric)
     session = Session(study_plan, home, display)
     session.require_writable()
+    check_arms(study_plan, home.root)
     session.reset()
     hardware = study_plan.study.hardware
     layout, reason = study_plan.layout()

@@ -124,9 +124,8 @@ def _slot(key: str, text: str, mentions: list[Mention], registry: Registry) -> U
     if len(mentions) != 1 or mentions[0].sign == "-":
         raise UserError(f"one {key} is expected, `name` or `name(option=value)`, not {text!r}")
     (mention,) = mentions
-    candidates = [name for name, plugin in registry.plugins.items() if path in plugin.paths]
     if mention.name not in registry.plugins:
-        raise unknown(key, mention.name, candidates)
+        raise unknown(key, mention.name, _writers(path, registry))
     plugin = registry.plugins[mention.name]
     use = Use(plugin, plugin.configure(mention.options))
     edited = sorted(use.claim().edit)
@@ -134,9 +133,14 @@ def _slot(key: str, text: str, mentions: list[Mention], registry: Registry) -> U
         paths = ", ".join(f"`{name}`" for name in edited)
         raise UserError(
             f"{mention.name!r} is no {key}: it writes {paths} (known: "
-            f"{', '.join(sorted(candidates)) or 'none'})"
+            f"{', '.join(sorted(_writers(path, registry))) or 'none'})"
         )
     return use
+
+
+def _writers(path: str, registry: Registry) -> list[str]:
+    """Return the names of the plugins that write `path`."""
+    return [name for name, plugin in registry.plugins.items() if path in plugin.paths]
 
 
 def _check_disjoint(use: Use, others: Mapping[str, Use]) -> None:

@@ -221,7 +221,7 @@ def test_the_fingerprint_follows_the_bytes_and_the_tokenizer(tmp_path):
 
 def test_too_small_a_corpus(tmp_path):
     (tmp_path / "a.txt").write_text("hello\n")
-    with pytest.raises(UserError, match="too few for train, val and test"):
+    with pytest.raises(UserError, match="which are too few or repeat themselves"):
         prepare(TextData(source="text", files=[str(tmp_path / "a.txt")]), tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 

@@ -178,6 +178,7 @@ def test_a_ladder_that_was_cut_off_goes_on(carry_out, tmp_path):
 def test_status_and_cancel_know_the_runs_of_all_parts(ask):
     asked, home = ask(BUDGETS)
     session = Session(asked, home, Silent())
+    home.create()
     session.write()
     status = StatusReader(session.record).read()
     assert status.runs.total == status.runs.waiting == 12

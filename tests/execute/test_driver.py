@@ -189,7 +189,7 @@ def test_a_slot_in_which_no_worker_starts_does_not_end_the_others(tmp_path):
 def test_slots_that_all_fail_end_the_execution(tmp_path):
     script = {key: [UNSTARTED] * 30 for key in "abcdefgh"}
     summary, executor, _ = drive(tmp_path, script, slots=4)
-    assert summary.broken == "no"
+    assert summary.broken == "no worker process starts: no"
     assert len(executor.handed) == 3 * 4
 
 

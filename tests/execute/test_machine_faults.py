@@ -18,8 +18,9 @@ from ablab.execute.worker import Worker
 from ablab.execute.worker_context import WorkerContext
 from ablab.records.run_record import Record
 from ablab.records.run_state import RunState
-from ablab.train.lightning_plugins import AtomicCheckpointIO
+from ablab.train.checkpoints import load_checkpoint, save_checkpoint
 from tests.conftest import results
+from tests.execute.inline import Never
 from tests.execute.test_driver import SPEC
 
 
@@ -36,13 +37,12 @@ def file_size_limit(size):
 
 def test_a_checkpoint_that_does_not_fit_leaves_the_one_before_it(tmp_path):
     file = tmp_path / "checkpoint.ckpt"
-    writer = AtomicCheckpointIO()
-    writer.save_checkpoint({"step": 1}, file)
+    save_checkpoint({"global_step": 1}, file, rows=0)
     with file_size_limit(10_000), pytest.raises(RuntimeError, match="unexpected pos") as raised:
-        writer.save_checkpoint({"step": 2, "weights": torch.zeros(100_000)}, file)
+        save_checkpoint({"global_step": 2, "weights": torch.zeros(100_000)}, file, rows=0)
     # torch raises an error of its own while it handles the one of the disk
     assert "`ulimit -f`" in machine_fault(raised.value)
-    assert writer.load_checkpoint(file) == {"step": 1}
+    assert load_checkpoint(file) == {"global_step": 1}
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
@@ -61,11 +61,10 @@ def test_a_run_is_not_failed_by_its_machine(tmp_path, monkeypatch, number, where
     def fail(*arguments, **options):
         raise OSError(number, os.strerror(number))
 
-    worker = Worker.__new__(Worker)
-    worker.context = WorkerContext(tmp_path)
+    worker = Worker(WorkerContext(tmp_path), Never())
     record = Record(tmp_path, SPEC.key)
     record.create(SPEC)
-    monkeypatch.setattr(worker, "_attempt", lambda spec: 1 / 0 if where == "failure" else fail())
+    monkeypatch.setattr(worker, "_attempt", lambda *_: 1 / 0 if where == "failure" else fail())
     if where == "lease":
         monkeypatch.setattr("ablab.records.lease.write_json", fail)
     if where == "failure":

@@ -1,6 +1,5 @@
 """The stage that times arms, with real models and a real process."""
 
-import json
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 
@@ -17,6 +16,7 @@ from ablab.plan.timing_digest import timing_digest
 from ablab.records.home import Home, make_home
 from ablab.records.run_record import Record
 from ablab.records.study_record import StudyRecord, revisions
+from ablab.sealed import read_sealed, write_sealed
 from ablab.train.costs.arm_timer import ArmTimer
 from tests.standin import result
 
@@ -127,9 +127,10 @@ def test_a_run_ends_with_rounds_in_which_every_arm_was_timed(ablab, tmp_path, st
     record = revisions(Home(tmp_path / ".ablab", tmp_path / "mlflow"), "s")[-1]
     assert not record.timings.rounds()
     for path in tmp_path.glob(".ablab/runs/*/result.json"):  # as if they had been longer
-        content = json.loads(path.read_text())
+        content = read_sealed(path, path.parents[2])
+        assert content is not None
         content["cost"]["validation_seconds"] = 8.0
-        path.write_text(json.dumps(content))
+        write_sealed(path, content)
     again = ablab("run", file)
     assert "nothing to train" in again.stdout
     assert "timing 2 arm(s) side by side" in again.stdout

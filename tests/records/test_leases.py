@@ -18,8 +18,9 @@ from ablab.records import lease as lease_module
 from ablab.records.lease import BEAT_SECONDS, STALE_SECONDS, Judgement, Lease, LeaseLost
 from ablab.records.run_record import Record
 from ablab.records.system import THIS_SYSTEM, System
-from ablab.train.lightning_plugins import AtomicCheckpointIO
-from ablab.train.window_scores import WINDOW_SCORES, WindowScores
+from ablab.train.checkpoints import save_checkpoint
+from ablab.train.file_names import WINDOW_SCORES
+from ablab.train.window_scores import WindowScores
 from tests.records.simulated import Seat, Sleeping, World
 from tests.standin import result
 
@@ -306,7 +307,8 @@ def test_tokens_grow_with_each_acquisition_and_survive_release(record):
 
 
 def publish_checkpoint(record):
-    AtomicCheckpointIO().save_checkpoint({"x": torch.ones(1)}, record.folder / "checkpoint.ckpt")
+    content = {"global_step": 1, "x": torch.ones(1)}
+    save_checkpoint(content, record.folder / "checkpoint.ckpt", rows=0)
 
 
 def publish_windows(record):

@@ -205,7 +205,7 @@ def test_a_damaged_journal_is_set_aside(carry_out, tmp_path):
     (tmp_path / "home" / "mlflow" / "mlflow.db").unlink()
     session, _ = carry_out()
     check(load(path, session), session)
-    assert path.with_suffix(".damaged").exists()
+    assert list((path.parent / "damaged").glob("*.x.journal"))
 
 
 def test_two_drivers_show_a_run_once(tmp_path):

@@ -1,13 +1,12 @@
 """`ablab sync` from a home: several revisions, and runs that ended otherwise than by finishing."""
 
-import json
-
 import pytest
 
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
 from ablab.records.run_record import Record
 from ablab.records.study_record import revisions
+from ablab.sealed import read_sealed, write_sealed
 from ablab.tracking.sync import sync
 from ablab.tracking.trackers import Trackers
 from tests.standin import StandIn
@@ -27,8 +26,9 @@ def trained(tmp_path, text):
 
 def damage(record):
     """As another version of ablab might have written it."""
-    content = json.loads(record.path.read_text())
-    record.path.write_text(json.dumps({**content, "study": {**content["study"], "seedlings": 3}}))
+    content = read_sealed(record.path, record.home.root)
+    assert content is not None
+    write_sealed(record.path, {**content, "study": {**content["study"], "seedlings": 3}})
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import cached_property
 from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -68,7 +69,7 @@ class Plugin:
         """The options with their defaults; `...` stands for a required option."""
         return {f.name: _default(f) for f in fields(self.cls)}
 
-    @property
+    @cached_property
     def paths(self) -> list[str]:
         """The paths written with default options; empty if an option is required."""
         if ... in self.options.values():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ablab.files import locked, set_aside
+from ablab.files import locked
 from ablab.plan.plan import StudyPlan, shown_options
 from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
@@ -16,7 +16,6 @@ from ablab.records.study_content import Arm
 from ablab.records.study_record import StudyRecord
 from ablab.spec.addresses import fault
 from ablab.spec.study import Study
-from ablab.tracking.optuna.journal import journal_damage
 from ablab.tracking.optuna.outcomes import outcome as outcome_of
 from ablab.tracking.optuna.study import available
 from ablab.tracking.optuna.trial_store import TrialStore
@@ -75,11 +74,6 @@ class OptunaTracker:
     def _open(self, plan: StudyPlan) -> None:
         self._parameters.set_plan(plan)
         with locked(self.record.home.views_lock):
-            journal = self.record.home.optuna(self.record.name)
-            damage = journal_damage(journal)
-            if damage:  # it is written again from the records
-                set_aside([journal])
-                self.say(f"{journal} is damaged ({damage}): it is set aside and written again")
             self._store = TrialStore(self.storage, self.record.edition, self.study.objectives)
             self._show_in(self._store, plan.unique.values())
 

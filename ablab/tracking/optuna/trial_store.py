@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablab.files import set_aside
 from ablab.metrics import METRICS
+from ablab.tracking.optuna.journal import journal_damage
 from ablab.tracking.optuna.study import Outcome, distribution
 
 if TYPE_CHECKING:
@@ -81,15 +83,17 @@ class TrialStore:
 
 
 def _journal(path: Path) -> "optuna.storages.JournalStorage":
-    """Open a journal. An unreadable one is renamed; its content is written again."""
+    """Open a journal. An unreadable one is set aside; its content is written again."""
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    try:
-        return JournalStorage(JournalFileBackend(str(path)))
-    except (ValueError, KeyError):
-        path.rename(path.with_suffix(".damaged"))
-        return JournalStorage(JournalFileBackend(str(path)))
+    if not journal_damage(path):
+        try:
+            return JournalStorage(JournalFileBackend(str(path)))
+        except (ValueError, KeyError):  # its lines are sound, but not in their place
+            pass
+    set_aside([path])
+    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def _state(outcome: Outcome) -> "optuna.trial.TrialState":
