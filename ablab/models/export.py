@@ -13,6 +13,7 @@ from ablab.arch.composition.expression import Use, resolve
 from ablab.arch.composition.registry import Registry
 from ablab.data.store import TokenStore, open_store
 from ablab.errors import UserError
+from ablab.files import publish_folder
 from ablab.hf.exchange import Fit, nearest_form, package, to_transformers
 from ablab.models.load import trained_model
 from ablab.records.home import Home
@@ -138,7 +139,7 @@ def _whole(folder: Path) -> Iterator[Path]:
         draft.mkdir()
         yield draft
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft.rename(folder)
+        publish_folder(draft, folder)
     except OSError as error:
         raise UserError(f"{folder} cannot be written: {error}") from error
     finally:
