@@ -201,7 +201,7 @@ STRIDED += ["from=gpt2", "model.heads=6", "model.width=48", "design.kind=compare
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (["--devices", 99], "hardware.devices: 99 are more than this machine has"),
+        (["--devices", 63], "hardware.devices: 63 are more than this machine has"),
         (["--devices", 2, "--tensor", 3], "tensor 3 does not divide devices 2: take 1 or 2"),
         (["--devices", 3, "--strategy", "tensor"], "a tensor size of 3 does not divide"),
         (["--devices", 3, "--strategy", "tensor", *STRIDED], "split between its halves"),
