@@ -276,7 +276,7 @@ def test_a_crash_costs_the_run_that_crashed(ablab, tmp_path, study_text):
 
 def test_a_diverged_arm_is_a_result(ablab, tmp_path, study_text):
     (tmp_path / "x.yaml").write_text(study_text.replace("leave_one_out", "compare"))
-    result = ablab("run", "x.yaml", "recipe.lr=1e9", "recipe.clip=0")
+    result = ablab("run", "x.yaml", "recipe.lr=1e6", "recipe.clip=0")
     assert result.returncode == 0, result.stderr
     assert "diverged" in result.stdout.lower()
     (part,) = json.loads(ablab("report", "x", "--json").stdout)["parts"]
