@@ -43,11 +43,17 @@ def reason(error: BaseException) -> str:
 
     Libraries wrap the error that tells what is wrong in one that does not.
     """
-    while error.__cause__ is not None:
-        error = error.__cause__
+    error = root_cause(error)
     lines = [line.strip() for line in str(error).splitlines()]
     text = next(filter(None, lines), "")[:_MAX_REASON]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """Return the error that `error` was raised from, at the end of the chain."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def machine_fault(error: BaseException, folder: Path | None = None) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from ablab.arch.composition.bounded_output import BoundedOutput
 from ablab.arch.composition.declare import declared_plugins
-from ablab.errors import UserError
+from ablab.errors import UserError, root_cause
 
 PLANNING_SECONDS = 60.0
 """Processor time that one call may take while a study is planned: importing a module, an edit, or
@@ -110,9 +110,7 @@ def _root(error: BaseException) -> BaseException:
     """
     if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
         return error.__context__  # Lightning ends the process on KeyboardInterrupt
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+    return root_cause(error)
 
 
 def _place(frames: Iterable[tuple[FrameType, int]]) -> str:
