@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 
 from ablab.errors import UserError
-from ablab.files import read_json, write_json
 from ablab.records.home import Home
+from ablab.sealed import DamagedFile, read_sealed, write_sealed
 
 
 def require_same_file(home: Home, name: str, file: Path, revision: str) -> None:
@@ -37,16 +37,16 @@ def record_file(home: Home, name: str, file: Path) -> Path | None:
     if before is not None and before.exists():
         return None
     path = os.path.relpath(file.resolve(), home.root.resolve())
-    write_json(_path(home, name), {"file": path})
+    write_sealed(_path(home, name), {"file": path})
     return before
 
 
 def _recorded(home: Home, name: str) -> Path | None:
     try:
-        content = read_json(_path(home, name))
-        return home.root / content["file"] if content else None
-    except (ValueError, TypeError, KeyError):  # damaged: written again when the study is run
+        content = read_sealed(_path(home, name), home.root)
+    except DamagedFile:  # it is written again when the study is run
         return None
+    return home.root / content["file"] if content else None
 
 
 def _is_same(file: Path, other: Path) -> bool:
