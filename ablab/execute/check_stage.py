@@ -42,6 +42,8 @@ def check_arms(planned: Planned, root: Path) -> None:
         return
     settled = planned.settled(root)
     runs = [run for key, run in planned.plan.unique.items() if key not in settled]
+    if not runs:
+        return
     specs = {(run.part, run.arm, run.trial): run for run in reversed(runs)}.values()
     devices = planned.study.hardware.shares()
     context = replace(context, device=devices[0] if devices else None)

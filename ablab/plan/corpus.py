@@ -71,9 +71,10 @@ def stored(folder: Path) -> CorpusSizes | None:
     """Return the sizes of the corpus of a store; None if there is none, or of an earlier version
     that did not record them.
     """
-    if not (folder / "manifest.json").exists():
+    try:
+        splits = open_store(folder).splits
+    except FileNotFoundError:
         return None
-    splits = open_store(folder).splits
     if not all(split.corpus_bytes for split in splits.values()):
         return None
     train, val, test = (splits[name] for name in ("train", "val", "test"))
