@@ -26,9 +26,14 @@ class DamagedFile(UserError):
     """A file of a home is not what was written."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} is damaged ({reason}): `ablab fsck` says what can be done")
         self.path = path
         self.reason = reason
+        super().__init__(f"{self.fault}: `ablab fsck` says what can be done")
+
+    @property
+    def fault(self) -> str:
+        """What is wrong, without the remedy."""
+        return f"{self.path} is damaged ({self.reason})"
 
 
 def write_sealed(path: Path, value: Mapping[str, Any], *, sync: bool = True) -> None:

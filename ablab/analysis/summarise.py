@@ -137,8 +137,9 @@ def _progress(
 
 def _reason(record: Record) -> str:
     """Return why a run is not finished; empty if it is only waiting."""
-    if record.damage:
-        return f"{record.damage}: `ablab run` trains it again"
+    damage = record.damage
+    if damage:
+        return f"{damage}: `ablab run` trains it again"
     failure = record.failure
     return failure["reason"] if failure else ""
 

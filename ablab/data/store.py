@@ -168,7 +168,7 @@ def store_damage(folder: Path) -> str:
     except FileNotFoundError:
         return f"{folder / MANIFEST} is missing" if folder.exists() else ""
     except DamagedFile as error:
-        return f"{error.path} is damaged ({error.reason})"
+        return error.fault
     return ""
 
 

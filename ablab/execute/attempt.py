@@ -184,6 +184,6 @@ def _hooks(record: Record, should_stop: Callable[[], bool], note: Callable[[str]
         beat=beat,
         resumed=record.metrics.truncate,
         sync=record.metrics.sync,
-        has_rows=lambda step, rows: record.metrics.count(step) >= rows,
+        has_rows=record.metrics.has_rows,
         note=note,
     )

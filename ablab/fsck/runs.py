@@ -61,11 +61,8 @@ def _check_small_files(record: Record) -> Iterator[Finding]:
 def _check_checkpoints(record: Record) -> Iterator[Finding]:
     from ablab.train.checkpoints import checkpoint_problem
 
-    def has_rows(step: int, rows: int) -> bool:
-        return record.metrics.count(step) >= rows
-
     for name in CHECKPOINTS:
         path = record.folder / name
-        problem = checkpoint_problem(path, has_rows) if path.exists() else ""
+        problem = checkpoint_problem(path, record.metrics.has_rows) if path.exists() else ""
         if problem:
             yield set_aside_all([path], problem, "the run resumes from an earlier state")

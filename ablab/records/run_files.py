@@ -102,6 +102,10 @@ class MetricsLog:
         """Return the number of rows up to `last_step`."""
         return sum(row["step"] <= last_step for row in self.rows())
 
+    def has_rows(self, last_step: int, rows: int) -> bool:
+        """Return whether there are at least so many rows up to `last_step`."""
+        return self.count(last_step) >= rows
+
     def truncate(self, last_step: int) -> None:
         """Drop the rows after `last_step`: a run that resumes measures them again."""
         write_rows(self._path, [row for row in self.rows() if row["step"] <= last_step])

@@ -103,7 +103,10 @@ class Record:
             UserError: if another version of ablab wrote it.
 
         """
-        return self._result_file.read() if self.finished else None
+        try:
+            return self._result_file.read()
+        except DamagedFile:
+            return None
 
     @property
     def _result_file(self) -> ResultFile:

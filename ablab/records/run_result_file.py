@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -32,17 +33,17 @@ class ResultFile:
         """Write a result with the digests of the other files that there are now."""
         write_sealed(self._path, {**asdict(result), "files": digests_of(self._path.parent)})
 
-    def read(self) -> RunResult:
-        """Return the result.
+    def read(self) -> RunResult | None:
+        """Return the result; None if there is none.
 
         Raises:
-            DamagedFile: if it is damaged.
+            DamagedFile: if it is damaged, or a file that reports read.
             UserError: if another version of ablab wrote it.
 
         """
-        content = read_sealed(self._path, self._root)
+        content = self._verified(*_READ_BY_REPORTS)
         if content is None:
-            raise DamagedFile(self._path, "it is missing")
+            return None
         try:
             result = _RESULT.validate_python(content)
         except ValueError as error:
@@ -65,14 +66,23 @@ class ResultFile:
 
     def _damage(self, *names: str) -> str:
         try:
-            content = read_sealed(self._path, self._root) or {}
-            digests: Mapping[str, str] = content.get("files", {})
-            for name in names:
-                if name in digests:
-                    require_digest(self._path.with_name(name), digests[name])
+            self._verified(*names)
         except DamagedFile as error:
-            return f"{error.path} is damaged ({error.reason})"
+            return error.fault
         return ""
+
+    def _verified(self, *names: str) -> dict[str, Any] | None:
+        """Return the content after checking the digests of the files `names`; None if there is no
+        result.
+        """
+        content = read_sealed(self._path, self._root)
+        if content is None:
+            return None
+        digests: Mapping[str, str] = content.get("files", {})
+        for name in names:
+            if name in digests:
+                require_digest(self._path.with_name(name), digests[name])
+        return content
 
 
 def digests_of(folder: Path) -> dict[str, str]:
