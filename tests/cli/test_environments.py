@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO
 
 import pytest
 
@@ -51,34 +52,31 @@ def test_an_output_that_lacks_characters_gets_escapes(tmp_path, encoding):
     assert listed.stderr.startswith(expected)
 
 
+def print_schema(output: IO[bytes], folder: Path) -> tuple[int, bytes]:
+    """Print the schema to `output`, and return the exit status and what is said of it."""
+    done = subprocess.run(
+        command("schema"),
+        stdout=output,
+        stderr=subprocess.PIPE,
+        cwd=folder,
+        env=environment(),
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
 @pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_error(tmp_path):
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as closed:
-        done = subprocess.run(
-            command("schema"),
-            stdout=closed,
-            stderr=subprocess.PIPE,
-            cwd=tmp_path,
-            env=environment(),
-            check=False,
-        )
-    assert (done.returncode, done.stderr) == (1, b"")
+        assert print_schema(closed, tmp_path) == (1, b"")
 
 
 @pytest.mark.slow
 def test_a_full_disk_under_the_output_is_said_in_a_line(tmp_path):
     with open("/dev/full", "wb") as full:
-        done = subprocess.run(
-            command("schema"),
-            stdout=full,
-            stderr=subprocess.PIPE,
-            cwd=tmp_path,
-            env=environment(),
-            check=False,
-        )
-    assert (done.returncode, done.stderr) == (1, b"ablab: the disk is full: make room\n")
+        assert print_schema(full, tmp_path) == (1, b"ablab: the disk is full: make room\n")
 
 
 JOB = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "study", "SLURM_NTASKS": "4", "SLURM_PROCID": "0"}
