@@ -55,7 +55,7 @@ def test_a_forked_worker_computes_what_a_spawned_one_does():
         assert not found["CUDA"]
         assert found["group"] != os.getpgid(0)  # Ctrl-C does not reach it
         assert not found["blocked"]
-        assert found["SIGTERM"] == signal.SIG_IGN  # until the worker handles it
+        assert found["SIGTERM"] == signal.SIG_DFL
         assert [threads for threads, _ in sums] == [2, 1]
         assert sums == run(process_context(["0"]))[1:]
 
