@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ablab.arch.composition.declare import declared_plugins
 from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import load_registry
 from ablab.errors import UserError
@@ -141,3 +142,10 @@ def test_the_core_works_with_an_empty_registry(monkeypatch):
     assert build_model(arch, 0)
     for check in CHECKS:
         check(arch)
+
+
+def test_looking_for_plugins_in_another_module_touches_nothing_in_it():
+    import torch.distributed
+
+    # It has an object that warns when an attribute of it is read, `__class__` included.
+    assert declared_plugins(torch.distributed) == {}

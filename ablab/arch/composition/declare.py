@@ -63,7 +63,8 @@ def declared_plugins(module: ModuleType) -> dict[type, Declared]:
     """Return the plugins that `module` defines, excluding those that it imports."""
     plugins: dict[type, Declared] = {}
     for value in vars(module).values():
-        if isinstance(value, type) and value.__module__ == module.__name__:
+        # Not isinstance, which reads `__class__`: a deprecated object of torch's warns about that.
+        if issubclass(type(value), type) and value.__module__ == module.__name__:
             declared = declaration(value)
             if declared is not None:
                 plugins[value] = declared
