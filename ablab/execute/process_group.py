@@ -47,14 +47,13 @@ class _RankProcesses:
             "GLOO_SOCKET_IFNAME": _LOOPBACK,
             "PYTHONUNBUFFERED": "1",
         }
-        self._log_path = folder / "log"
-        self._log = self._log_path.open("w+b")
         command = [sys.executable, "-m", "ablab.execute.rank_main"]
         self._processes: list[subprocess.Popen[bytes]] = []
         for task in self._tasks:
-            process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, env=environment
-            )
+            with task.log.open("wb") as log:
+                process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment
+                )
             self._processes.append(process)
             assert process.stdin is not None
             with suppress(BrokenPipeError):  # it has died already: its exit code tells
@@ -76,7 +75,6 @@ class _RankProcesses:
             for process in self._processes:
                 process.kill()
                 process.wait()
-            self._log.close()
         return self._outcome(codes)
 
     def _request_stop(self) -> None:
@@ -100,17 +98,17 @@ class _RankProcesses:
             if report is not None and report.blocked:
                 return report.outcome
         failures: list[RankReport] = []
-        for rank, (code, report) in enumerate(zip(codes, reports, strict=True)):
+        for task, code, report in zip(self._tasks, codes, reports, strict=True):
             if not code:
                 continue
             if report is None:  # the failures of the others follow from this one
-                raise RankFailed(
-                    f"process {rank} of {len(codes)} died ({exit_cause(code)}){self._last_line()}"
-                )
+                died = f"process {task.rank} of {len(codes)} died ({exit_cause(code)})"
+                raise RankFailed(died + _last_line(task.log))
             failures.append(report)
         first = min(failures, key=lambda report: report.time)
         raise RankFailed(first.reason, first.traceback)
 
-    def _last_line(self) -> str:
-        text = self._log_path.read_text(errors="replace").strip()
-        return f": {text.splitlines()[-1]}" if text else ""
+
+def _last_line(log: Path) -> str:
+    text = log.read_text(errors="replace").strip()
+    return f": {text.splitlines()[-1]}" if text else ""

@@ -52,6 +52,11 @@ class RankTask:
         """The file through which the processes form their process group."""
         return self.folder / "meeting"
 
+    @property
+    def log(self) -> Path:
+        """What the process printed."""
+        return self.folder / f"log{self.rank}"
+
     def send(self, stream: IO[bytes]) -> None:
         """Write the task to the standard input of its process."""
         pickle.dump(self, stream)

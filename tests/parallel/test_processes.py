@@ -103,7 +103,7 @@ def test_ctrl_c_writes_a_checkpoint_and_leaves_no_process(study, tmp_path):
 
 def test_processes_end_with_the_worker_that_looks_after_them(study, tmp_path):
     driver, ranks = _begun(study, tmp_path)
-    (log,) = {file.path for file in ranks[0].open_files() if file.path.endswith("/log")}
+    (log,) = {file.path for file in ranks[0].open_files() if file.path.endswith("/log0")}
     psutil.Process(ranks[0].ppid()).kill()
     assert not psutil.wait_procs(ranks, timeout=10)[1]
     assert not Path(log).parent.exists()  # nor a folder of theirs
