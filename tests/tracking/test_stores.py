@@ -62,6 +62,13 @@ def cut_off(store):
         database.commit()
 
 
+def unfinish(record):
+    """Make a finished run one that is under way, and return its result."""
+    result = record.result
+    (record.folder / "result.json").unlink()
+    return result
+
+
 def test_a_study_is_one_parent_with_children_that_people_can_compare(made):
     folder, session = made
     found = shown(local(folder))
@@ -244,7 +251,7 @@ def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path,
     spec = next(iter(session.planned.plan.unique.values()))
     tracker.started(spec)
     record = Record(tmp_path / "home", spec.key)
-    (record.folder / "result.json").rename(tmp_path / "result.json")  # it is under way
+    result = unfinish(record)
     record.metrics.truncate(2)
     with plain(tmp_path / "server", port):
         tracker._backoff.retry_now()  # the wait is over
@@ -257,7 +264,7 @@ def test_a_server_that_comes_late_and_one_that_goes_lose_nothing(file, tmp_path,
     with plain(tmp_path / "server", port):
         record.metrics.truncate(2)  # another attempt goes on from step 2, and measures step 3 again
         record.metrics.append(3, {"train/loss": 4.0})
-        (tmp_path / "result.json").rename(record.folder / "result.json")
+        record.finish(result)
         for _ in range(2):
             sync_command("x", to=address, home=tmp_path / "home")
         check_whole(shown(address), tmp_path / "home")
@@ -349,17 +356,39 @@ def test_a_child_that_somebody_deletes_is_written_again(made, tmp_path):
     )
     spec = session.planned.plan.runs[0]
     record = Record(home.root, spec.key)
-    result = (record.folder / "result.json").rename(tmp_path / "result.json")
+    result = unfinish(record)
     tracker = MlflowTracker(study, session.planned.study, pytest.fail, uri)
     tracker.open(session.planned.plan)
     tracker.started(spec)
     store = open_store(uri, tmp_path / "other")
     store.client.delete_run(shown(uri).children[spec.key].info.run_id)
     tracker.tick([spec])
-    result.rename(record.folder / "result.json")
+    record.finish(result)
     tracker.ended(spec, "finished")
     assert tracker.close([], complete=True)
     check_whole(shown(uri), home.root)
+
+
+def test_a_run_that_is_damaged_before_it_is_shown_is_not_shown_as_finished(made, tmp_path):
+    folder, session = made
+    home = make_home(shutil.copytree(folder / "home", tmp_path / "home"))
+    study, uri = (
+        StudyRecord(home, "x", session.record.revision),
+        f"sqlite:///{tmp_path}/other/mlflow.db",
+    )
+    first, second, *_ = session.planned.plan.runs
+    tracker = MlflowTracker(study, session.planned.study, pytest.fail, uri)
+    result = unfinish(Record(home.root, first.key))
+    tracker.open(session.planned.plan)
+    tracker.started(first)
+    Record(home.root, first.key).finish(result)
+    for spec in (first, second):
+        metrics = home.root / "runs" / spec.key / "metrics.jsonl"
+        metrics.write_bytes(metrics.read_bytes()[:-9])
+        tracker.ended(spec, RunState.FINISHED)
+    children = shown(uri).children
+    assert children[first.key].info.status == "KILLED"
+    assert not [name for name in children[first.key].data.metrics if name.startswith("final/")]
 
 
 def test_a_long_name_is_cut(tmp_path):
@@ -383,7 +412,7 @@ def test_what_two_drivers_send_stands_there_once(made, tmp_path):
     plan, uri = session.planned.plan, f"sqlite:///{tmp_path}/other/mlflow.db"
     spec = next(iter(plan.unique.values()))
     record = Record(home.root, spec.key)
-    result = (record.folder / "result.json").rename(tmp_path / "result.json")  # it is under way
+    result = unfinish(record)
     record.metrics.truncate(1)
     study = StudyRecord(home, "x", session.record.revision)
     first, second = (
@@ -400,7 +429,7 @@ def test_what_two_drivers_send_stands_there_once(made, tmp_path):
     record.metrics.append(2, {"val/bpb": 3.0, "train/loss": 5.0})
     first._last_tick = 0.0
     first.tick([spec])
-    result.rename(record.folder / "result.json")
+    record.finish(result)
     for tracker in (second, first):
         tracker.ended(spec, "finished")  # the one has trained it, the other finds it trained
     check_whole(shown(uri), home.root)

@@ -25,8 +25,6 @@ from ablab.tracking.mlflow.parameters import RunParameters, TrackedRuns
 
 # MLflow's server drops a connection that was silent for five seconds.
 _SECONDS_BETWEEN_TICKS = 4.0
-# Status of an ended run; KILLED else.
-_MLFLOW_STATUS = {RunState.FINISHED: "FINISHED", RunState.FAILED: "FAILED"}
 ProgressCallback = Callable[[int, int], None]
 
 
@@ -180,14 +178,17 @@ class MlflowTracker:
 
     def _end(self, store: OpenStudy, spec: RunSpec, state: RunState) -> None:
         def end(record: Record) -> None:
+            # None also if it was damaged since: the run is trained again.
+            result = record.result if state == RunState.FINISHED else None
             if spec.key in store.children or spec.key in store.refused:
                 self._prepare_child(store, spec)
                 writer.log_rows(store, spec.key, record.metrics.rows())
-                if state == RunState.FINISHED:
-                    writer.log_result(store, record)
-                    writer.log_run_model(store, spec, record, self._parameters.of(spec))
-                writer.end_child(store, record, _MLFLOW_STATUS.get(state, "KILLED"))
-            elif state == RunState.FINISHED:
+                if result is not None:
+                    writer.log_result(store, record, result)
+                    writer.log_run_model(store, spec, result.steps, self._parameters.of(spec))
+                unfinished = "FAILED" if state == RunState.FAILED else "KILLED"
+                writer.end_child(store, record, unfinished if result is None else "FINISHED")
+            elif result is not None:
                 self._write_finished(store, spec)
 
         self._update(store, spec, end)
@@ -221,17 +222,18 @@ class MlflowTracker:
     def _write_finished(self, store: OpenStudy, spec: RunSpec) -> None:
         """Write a finished run; of one from another study only its results, not its curves."""
         record = self._record(spec)
-        if writer.is_up_to_date(store, record):
+        result = record.result
+        if result is None or writer.is_up_to_date(store, record):
             return
         origin = record.spec.study if record.spec else self.record.name
         if origin == self.record.name:
             self._prepare_child(store, spec)
             writer.log_rows(store, spec.key, record.metrics.rows())
-            writer.log_result(store, record)
-            writer.log_run_model(store, spec, record, self._parameters.of(spec))
+            writer.log_result(store, record, result)
+            writer.log_run_model(store, spec, result.steps, self._parameters.of(spec))
         else:
             self._prepare_child(store, spec, {"reused_from": origin})
-            writer.log_result(store, record)
+            writer.log_result(store, record, result)
         writer.end_child(store, record, "FINISHED")
 
     def _prepare_child(

@@ -30,6 +30,7 @@ from ablab.tracking.mlflow.metrics import Row, log_metrics, logged_points
 from ablab.tracking.mlflow.open_study import OpenStudy
 from ablab.tracking.mlflow.parameters import RunParameters
 from ablab.tracking.mlflow.store import RESULT, STUDY, end_run, set_tags
+from ablab.train.result import RunResult
 
 
 def is_up_to_date(study: OpenStudy, record: Record) -> bool:
@@ -114,10 +115,8 @@ def log_rows(study: OpenStudy, key: str, rows: Iterable[Row]) -> None:
     study.points[key] |= log_metrics(study.store, run_id, rows, study.points[key])
 
 
-def log_result(study: OpenStudy, record: Record) -> None:
+def log_result(study: OpenStudy, record: Record, result: RunResult) -> None:
     """Log the final metrics and the costs of a finished run."""
-    result = record.result
-    assert result is not None
     final = {f"final/{k}": value for k, value in result.metrics.items() if math.isfinite(value)}
     cost = {f"cost/{k}": value for k, value in asdict(result.cost).items() if value is not None}
     finished_at = (record.folder / "result.json").stat().st_mtime
@@ -126,16 +125,11 @@ def log_result(study: OpenStudy, record: Record) -> None:
     set_tags(study.store, study.children[record.key].id, {RESULT: _result_digest(record)})
 
 
-def log_run_model(
-    study: OpenStudy, spec: RunSpec, record: Record, params: Mapping[str, str]
-) -> None:
-    """Log the model of a finished run, once."""
+def log_run_model(study: OpenStudy, spec: RunSpec, steps: int, params: Mapping[str, str]) -> None:
+    """Log the model of a finished run of `steps` steps, once."""
     run_id = study.children[spec.key].id
     if not has_model(study.store, run_id):
-        result = record.result
-        assert result is not None
-        params = {**params, "run_key": spec.key}
-        log_model(study.store, run_id, spec.label, params, result.steps)
+        log_model(study.store, run_id, spec.label, {**params, "run_key": spec.key}, steps)
 
 
 def end_child(study: OpenStudy, record: Record, status: str) -> None:
