@@ -30,7 +30,7 @@ from ablab.spec.addresses import redacted
 from ablab.text.numbers import duration
 from ablab.tracking.mlflow.tracker import MlflowTracker
 from ablab.tracking.optuna.tracker import OptunaTracker
-from ablab.tracking.trackers import Trackers
+from ablab.tracking.trackers import Trackers, closing_seconds
 
 if TYPE_CHECKING:
     from ablab.execute.timing.stage import TimingStage
@@ -47,12 +47,10 @@ class Session:
         self.display = display
         study = planned.study
         self.record = StudyRecord(home, planned.request.name, study.revision())
+        mlflow = MlflowTracker(self.record, study, display.say)
+        optuna = OptunaTracker(self.record, study, display.say)
         self.trackers = Trackers(
-            [
-                MlflowTracker(self.record, study, display.say),
-                OptunaTracker(self.record, study, display.say),
-            ],
-            display.say,
+            [mlflow, optuna], display.say, closing_seconds([mlflow.uri, optuna.storage])
         )
         self._expected = 0
         self._prepared: set[str] = set()  # fingerprints of the corpora

@@ -1,7 +1,7 @@
 """Trackers: programs that show a study beside its records, updated by a thread of their own."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -47,27 +47,35 @@ class Tracker(Protocol):
         ...
 
 
-# How long an execution waits at its end, in all, and after how long it says so.
-_CLOSING_SECONDS = 25.0
+# How long an execution waits at its end, in all: a server may never answer, files on this machine
+# are only slow. And after how long it says so.
+_SERVER_SECONDS = 25.0
+_LOCAL_SECONDS = 180.0
 _SILENT_SECONDS = 3.0
+
+
+def closing_seconds(addresses: Iterable[str]) -> float:
+    """Return how long to wait for trackers that write to `addresses`, URIs or paths."""
+    local = all("://" not in a or a.startswith("sqlite:") for a in addresses)
+    return _LOCAL_SECONDS if local else _SERVER_SECONDS
 
 
 class Trackers:
     """Several trackers behind one interface that does not block.
 
     Every call returns at once, except `close`, which waits `closing_seconds` for the trackers to
-    catch up. `say` is called with a line if they take longer.
+    catch up. `say` is called with a line if they take more than a few seconds.
     """
 
     def __init__(
         self,
         trackers: Sequence[Tracker],
         say: Callable[[str], object] = lambda text: None,
-        closing_seconds: float = _CLOSING_SECONDS,
+        closing_seconds: float = _SERVER_SECONDS,
     ) -> None:
+        self.closing_seconds = closing_seconds
         self._trackers = trackers
         self._say = say
-        self._closing_seconds = closing_seconds
         self._calls: SimpleQueue[Callable[[Tracker], object] | None] = SimpleQueue()
         self._thread: Thread | None = None
         self._is_ticking = False
@@ -120,10 +128,10 @@ class Trackers:
 
     def _join(self, thread: Thread) -> bool:
         """Wait for the thread, and return whether it ended in time."""
-        thread.join(min(_SILENT_SECONDS, self._closing_seconds))
+        thread.join(min(_SILENT_SECONDS, self.closing_seconds))
         if thread.is_alive():
-            self._say(f"waiting for the trackers, at most {self._closing_seconds:g} s")
-            thread.join(max(self._closing_seconds - _SILENT_SECONDS, 0.0))
+            self._say(f"waiting for the trackers, at most {self.closing_seconds:g} s")
+            thread.join(max(self.closing_seconds - _SILENT_SECONDS, 0.0))
         return not thread.is_alive()
 
     def _send(self, call: Callable[[Tracker], object]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ablab.execute.session import Request, Session, planned
 from ablab.records.home import make_home
-from ablab.tracking.trackers import Trackers
+from ablab.tracking.trackers import Trackers, closing_seconds
 from tests.standin import Silent, StandIn
 
 BEHIND = (
@@ -52,6 +52,12 @@ def test_trackers_in_time_are_waited_for_in_silence():
     assert said == []
 
 
+def test_files_on_this_machine_are_given_more_time_than_a_server():
+    local = closing_seconds(["sqlite:////home/mlflow/mlflow.db", "/home/optuna/x.log"])
+    for servers in (["http://h", "/x.log"], ["sqlite:///x.db", "postgresql+psycopg://me@h/db"]):
+        assert closing_seconds(servers) < 60 < local
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.system
 def test_a_study_does_not_wait_for_a_server_that_hangs(tmp_path, study_text):
@@ -64,7 +70,7 @@ def test_a_study_does_not_wait_for_a_server_that_hangs(tmp_path, study_text):
         plan = planned(Request(tmp_path / "x.yaml", None, (uri,), ()), home.root)
         display = Silent()
         session = Session(plan, home, display)
-        session.trackers._closing_seconds = 1.0
+        session.trackers.closing_seconds = 1.0
         summary = session.run(lambda context: StandIn(home.root, lambda spec: 3.0))
         assert summary.trained == len(plan.plan.runs)
         begun = time.monotonic()
