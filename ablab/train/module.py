@@ -22,6 +22,7 @@ from ablab.errors import UserError
 from ablab.train.budget import Progress
 from ablab.train.machine import processor
 from ablab.train.parallel import MemoryShort, ParallelContext
+from ablab.train.random_states import random_states, restore_random_states
 from ablab.train.sharded import Parts
 
 
@@ -48,7 +49,7 @@ class TrainedDecoder(L.LightningModule):
         self.processors = (processor(),)
         self._rehearsing = False
         self.micro_batch: int | None = None
-        self._generators: dict[str, Tensor] = {}
+        self._generators: dict[str, Any] = {}
         self.terms = [term for _, term in recipe.loss.entries]
         model.checkpointing = recipe.checkpointing
 
@@ -210,10 +211,7 @@ class TrainedDecoder(L.LightningModule):
         processors that the run was trained on.
         """
         checkpoint["processors"] = list(self.processors)
-        states = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self.device)
-        checkpoint["rng"] = self.parallel.all_gather(states)
+        checkpoint["rng"] = self.parallel.all_gather(random_states(self.device))
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the random states of the checkpoint.
@@ -236,10 +234,7 @@ class TrainedDecoder(L.LightningModule):
         """Restore the random states just before the first step, because Lightning draws random
         numbers after loading.
         """
-        if "cpu" in self._generators:
-            torch.set_rng_state(self._generators["cpu"])
-        if self.device.type == "cuda" and "cuda" in self._generators:
-            torch.cuda.set_rng_state(self._generators["cuda"], self.device)
+        restore_random_states(self._generators, self.device)
         self._generators = {}
 
     @property

@@ -1,8 +1,10 @@
 """One run with the real Lightning trainer."""
 
 import math
+import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,8 +12,10 @@ from safetensors.torch import load_file
 import ablab
 from ablab.arch.composition.model import architecture
 from ablab.arch.counting.account import account
+from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.recipe import AdamW, Cosine, Recipe
 from ablab.data.batches import Batches, Sequences
+from ablab.process_state import seed_everything
 from ablab.train import run as training
 from ablab.train.checkpoints import save_checkpoint
 from ablab.train.job import Job
@@ -182,6 +186,24 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_numbers(job, tmp_path, stop_
         step: row["train/loss"] for step, row in [*first.rows, *second.rows] if "train/loss" in row
     }
     assert values == {step: row["train/loss"] for step, row in whole.rows if "train/loss" in row}
+
+
+def test_numbers_that_a_model_draws_from_python_and_numpy_go_on_too(job, tmp_path, monkeypatch):
+    hidden = Decoder.hidden
+
+    def noisy(self, tokens, flow):
+        return hidden(self, tokens, flow) * (0.9 + 0.1 * random.random() + 0.1 * np.random.rand())
+
+    monkeypatch.setattr(Decoder, "hidden", noisy)
+    monkeypatch.setattr("ablab.train.recorder.BEAT_SECONDS", 0.0)
+    seed_everything(job.seed)
+    expected = finished(job)
+    (tmp_path / "cut").mkdir()
+    cut = replace(job, folder=tmp_path / "cut")
+    seed_everything(job.seed)
+    assert train(cut, Watch(stop_after=4).hooks()).result is None
+    seed_everything(job.seed)  # as another worker, which begins anew
+    assert finished(cut).metrics == expected.metrics
 
 
 def test_a_run_that_is_resumed_on_another_processor_records_both(job, monkeypatch):
