@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from ablab.data.checked_tokens import CheckedTokens
 from ablab.targets import IGNORED
 
 
@@ -24,7 +25,7 @@ class Sequences(Dataset[Tensor]):
     order.
     """
 
-    def __init__(self, tokens: np.ndarray, context: int, seed: int) -> None:
+    def __init__(self, tokens: np.ndarray | CheckedTokens, context: int, seed: int) -> None:
         self.tokens = tokens
         self.context = context
         self.seed = seed

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ablab.data import sources, tokenizers
+from ablab.data.checked_tokens import CheckedTokens, ChunkDigests, checked_tokens
 from ablab.data.rows import Row
 from ablab.data.spec import HubData, StdlibData, TextData
 from ablab.data.splits import Piece, split_documents, whole_documents_fit
@@ -40,6 +41,8 @@ class Split:
     empty for the training split, and in stores of versions of ablab that scored whole documents.
 
     `corpus_bytes` is the size of its documents; 0 in stores of earlier versions.
+
+    `chunks` are the digests of the chunks of its tokens; empty in stores of earlier versions.
     """
 
     tokens: int
@@ -48,6 +51,7 @@ class Split:
     sha256: str
     windows: tuple[tuple[int, int], ...] = ()
     corpus_bytes: int = 0
+    chunks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,17 @@ class TokenStore:
         path = self.folder / f"{split}.bin"
         require_digest(path, self.splits[split].sha256)
         return np.memmap(path, dtype=self.dtype, mode="r")
+
+    def sampled_tokens(self, split: str) -> CheckedTokens | np.ndarray:
+        """Return the token ids of a split, for reading a part of them at random.
+
+        What is read is checked then: DamagedFile is raised for what is not as it was stored.
+        """
+        stored = self.splits[split]
+        if not stored.chunks:
+            return self.tokens(split)
+        path = self.folder / f"{split}.bin"
+        return checked_tokens(path, self.dtype, stored.tokens, stored.chunks)
 
     def encoding(self) -> Encoding:
         """Return the tokenizer. Raises DamagedFile if it is not the one that was stored."""
@@ -133,7 +148,7 @@ def open_store(folder: Path) -> TokenStore:
 
 def _read_split(content: Mapping[str, Any]) -> Split:
     windows = tuple((document, size) for document, size in content.get("windows", ()))
-    return Split(**{**content, "windows": windows})
+    return Split(**{**content, "windows": windows, "chunks": tuple(content.get("chunks", ()))})
 
 
 def prepare(
@@ -208,6 +223,7 @@ def _write(
 
 def _write_texts(path: Path, texts: Sequence[str], encoding: Encoding, dtype: str) -> Split:
     digest = hashlib.sha256()
+    chunks = ChunkDigests()
     tokens = 0
     size = 0
     with path.open("wb") as file:
@@ -217,9 +233,10 @@ def _write_texts(path: Path, texts: Sequence[str], encoding: Encoding, dtype: st
                 block = np.array([encoding.eot_token, *ids], dtype=dtype).tobytes()
                 file.write(block)
                 digest.update(block)
+                chunks.update(block)
                 tokens += len(ids) + 1
                 size += len(text.encode())
-    return Split(tokens, size, len(texts), digest.hexdigest())
+    return Split(tokens, size, len(texts), digest.hexdigest(), chunks=chunks.finish())
 
 
 def _publish(draft: Path, folder: Path) -> None:

@@ -85,7 +85,7 @@ class _Run:
                     "or another optimizer"
                 )
             parts = Parts.of(model.to(_device(parallel)), parallel)
-        sequences = Sequences(job.store.tokens("train"), job.arch.dims.context, job.seed)
+        sequences = Sequences(job.store.sampled_tokens("train"), job.arch.dims.context, job.seed)
         module = TrainedDecoder(model, job.recipe, job.progress(), sequences)
         module.join(parallel, parts)
         module.micro_batch = job.micro_batch

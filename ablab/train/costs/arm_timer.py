@@ -41,7 +41,7 @@ class ArmTimer:
         model = build_model(value.arch, seed)
         self._precision = resolve_precision(value.recipe.precision)
         model = model.double() if self._precision == "fp64" else model
-        sequences = Sequences(store.tokens("train"), value.arch.dims.context, seed)
+        sequences = Sequences(store.sampled_tokens("train"), value.arch.dims.context, seed)
         progress = TokenProgress(Batches(((batch, 1),)), ())
         self._module = TrainedDecoder(model, value.recipe, progress, sequences)
         self._batch = sequences.__getitems__(range(batch))  # (sequences, context + 1)
