@@ -12,15 +12,16 @@ import torch
 from ablab.arch.composition.registry import Registry, load_registry
 from ablab.data.spec import BpeTokenizer, TextData
 from ablab.data.store import TokenStore, prepare
+from tests.inprocess import SETTINGS, run_command
 
 SMALL = {"layers": 2, "width": 32, "heads": 2, "vocab": 300, "context": 16}
 ROOT = Path(__file__).parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that run the real command as slow: each starts a process."""
+    """Mark tests that run commands as slow."""
     for item in items:
-        if "ablab" in getattr(item, "fixturenames", ()):
+        if {"ablab", "ablab_process"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.slow)
 
 
@@ -61,9 +62,19 @@ def store(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
 
 @pytest.fixture
 def ablab(tmp_path: Path):
-    """Runs the real command in an empty folder: `ablab("plan", "x.yaml")` gives status, stdout and
-    stderr.
+    """Runs a command in an empty folder, in this process: `ablab("plan", "x.yaml")` gives status,
+    stdout and stderr.
     """
+
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return run_command(cwd or tmp_path, *arguments)
+
+    return run
+
+
+@pytest.fixture
+def ablab_process(tmp_path: Path):
+    """Runs the command as a process of its own."""
 
     def run(
         *arguments: object, cwd: Path | None = None, timeout: float = 240
@@ -86,7 +97,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    return {**os.environ, "COLUMNS": "80", "HF_HUB_OFFLINE": "1"}
+    return {**os.environ, **SETTINGS}
 
 
 STUDY = """\

@@ -7,43 +7,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.conftest import STUDY, command, environment, results
+from tests.conftest import command, environment, results
 
 pytestmark = pytest.mark.system
-
-LONG = {
-    "leave_one_out": "compare",
-    "steps: 4": "steps: 600",
-    "seeds: 2": "seeds: 2\ncheckpoint_seconds: 0.1",
-}
-
-
-@pytest.fixture(scope="module")
-def long_study(tmp_path_factory, corpus):
-    """Four runs of seconds each, with a checkpoint every tenth of a second."""
-    text = STUDY.format(corpus=corpus)
-    for old, new in LONG.items():
-        text = text.replace(old, new)
-    file = tmp_path_factory.mktemp("long") / "x.yaml"
-    file.write_text(text)
-    return file
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(long_study):
-    """What the four runs come to. Always two workers: how many threads a sum is split over moves
-    its last digits.
-    """
-    home = long_study.parent / "whole"
-    subprocess.run(
-        command("run", long_study, "--home", home, "--workers", 2),
-        check=True,
-        capture_output=True,
-        env=environment(),
-    )
-    return results(home)
 
 
 def start(*arguments, cwd):
@@ -97,20 +66,28 @@ def test_a_study_killed_in_the_middle_ends_with_the_same_numbers(
     assert not list(home.glob("runs/*/lease.json"))
 
 
-def test_ctrl_c_writes_checkpoints_and_ends_with_130(ablab, long_study, uninterrupted, tmp_path):
+def test_ctrl_c_writes_checkpoints_and_one_worker_on_one_core_goes_on(
+    long_study, uninterrupted, tmp_path
+):
     home = tmp_path / "home"
     process = start("run", long_study, "--home", home, "--workers", 2, cwd=tmp_path)
-    until(lambda: list(home.glob("runs/*/progress.json")))
+    until(lambda: len(list(home.glob("runs/*/progress.json"))) == 2)
     os.killpg(process.pid, signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
     assert "stopping" in output
     assert "Traceback" not in output
     assert list(home.glob("runs/*/checkpoint.ckpt"))
-    until(
-        lambda: not alive(process.pid), 10
-    )  # the last helper process ends a moment after its parent
-    assert ablab("run", long_study, "--home", home, "--workers", 2).returncode == 0
+    until(lambda: not alive(process.pid), 10)  # the last helper ends a moment after its parent
+    again = subprocess.run(
+        ["taskset", "-c", "0", *command("run", long_study, "--home", home, "--workers", 1)],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
     assert results(home) == uninterrupted
 
 
@@ -127,15 +104,23 @@ def test_two_drivers_train_nothing_twice(long_study, uninterrupted, tmp_path):
     assert sum(trained) == 4
 
 
-def test_sigterm_to_the_whole_group_writes_checkpoints_and_ends_with_143(long_study, tmp_path):
+def test_sigterm_to_every_process_of_the_job_loses_nothing(
+    ablab, long_study, uninterrupted, tmp_path
+):
     home = tmp_path / "home"
-    process = start("run", long_study, "--home", home, "--workers", 2, cwd=tmp_path)
-    until(lambda: list(home.glob("runs/*/progress.json")))
-    os.killpg(process.pid, signal.SIGTERM)
+    arguments = ("run", long_study, "checkpoint_seconds=1000", "--home", home, "--workers", 2)
+    process = start(*arguments, cwd=tmp_path)
+    until(lambda: len(list(home.glob("runs/*/progress.json"))) == 2)
+    everything = [process.pid, *(child.pid for child in psutil.Process(process.pid).children(True))]
+    for pid in everything:
+        psutil.Process(pid).send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 143, output
-    assert list(home.glob("runs/*/checkpoint.ckpt"))
-    assert not list(home.glob("runs/*/failure.json"))
-    until(
-        lambda: not alive(process.pid), 10
-    )  # the last helper process ends a moment after its parent
+    assert "died" not in output
+    assert len(list(home.glob("runs/*/checkpoint.ckpt"))) == 2
+    for name in ("failure.json", "attempts.jsonl"):
+        assert not list(home.glob(f"runs/*/{name}"))
+    until(lambda: not alive(process.pid), 10)  # the last helper ends a moment after its parent
+    again = ablab(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert results(home) == uninterrupted

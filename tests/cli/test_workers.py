@@ -11,12 +11,10 @@ import time
 import psutil
 import pytest
 
-from tests.cli.test_interrupts import alive, long_study, start, uninterrupted, until
+from tests.cli.test_interrupts import alive, start, until
 from tests.conftest import results
 
 pytestmark = pytest.mark.system
-
-__all__ = ["long_study", "uninterrupted"]
 
 ONCE = '''
 """Plugins whose model hangs, or kills its process, the first time it sees a real batch."""
