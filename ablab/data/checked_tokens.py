@@ -44,7 +44,7 @@ class CheckedTokens:
 
     def _check(self, number: int) -> None:
         chunk = self._tokens[number * self._chunk : (number + 1) * self._chunk]
-        if hashlib.sha256(chunk).hexdigest() != self._digests[number]:
+        if hashlib.sha256(chunk.data).hexdigest() != self._digests[number]:
             raise DamagedFile(self._path, f"the digest of chunk {number} does not match")
         self._unchecked[number] = False
 
