@@ -1,10 +1,10 @@
 # make study: the flagship study · make check: lint, types and import contracts · make ui: MLflow
-# make test, test-fast, test-system, soak: the tests
+# make test, test-fast, test-system, test-wheel, soak: the tests
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: study test test-fast test-system check ui soak clean
+.PHONY: study test test-fast test-system test-wheel check ui soak clean
 
 study: $(VENV)/.run
 	$(BIN)/ablab run studies/gpt2_vs_llama.yaml
@@ -13,15 +13,19 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=10
 
 # Everything but the system tests.
 test: $(VENV)/.dev
-	$(PYTEST) -m "not system and not soak"
+	$(PYTEST) -m "not system and not soak and not wheel"
 
 # The tests to run while editing: no processes, no servers, nothing that takes seconds.
 test-fast: $(VENV)/.dev
-	$(PYTEST) -m "not slow and not system and not soak"
+	$(PYTEST) -m "not slow and not system and not soak and not wheel"
 
 # Killed processes, servers, databases and browsers.
 test-system: $(VENV)/.dev
 	$(PYTEST) -m "system and not soak"
+
+# The wheel in an empty environment, outside the checkout.
+test-wheel: $(VENV)/.dev
+	$(BIN)/python -m pytest -q --durations=5 -m wheel
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

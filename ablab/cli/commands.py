@@ -3,6 +3,7 @@
 import typer
 
 from ablab.cli import (
+    examples,
     finished_runs,
     fsck,
     manage,
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 _COMMANDS = (
     run.run,
+    examples.demo,
     plan.plan,
     studies.report,
     status.status,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ablab.cli.examples import list_examples
 from ablab.cli.options import HomeDir, Json, Profile
 from ablab.errors import UserError
 from ablab.names import printable
@@ -26,8 +27,17 @@ Targets = Annotated[
 ]
 
 
-def studies(as_json: Json = False, home: HomeDir = None) -> None:
+def studies(
+    examples: Annotated[
+        bool, typer.Option("--examples", help="List the installed example studies instead.")
+    ] = False,
+    as_json: Json = False,
+    home: HomeDir = None,
+) -> None:
     """List the studies of a home, with their latest and earlier revisions."""
+    if examples:
+        list_examples(as_json=as_json)
+        return
     from ablab.records.home import make_home
     from ablab.records.study_record import revisions, study_names
 

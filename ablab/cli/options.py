@@ -21,7 +21,12 @@ Profile = Annotated[
     str | None, typer.Option("--profile", metavar="NAME", help="Profile in the study file.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
-StudyFile = Annotated[Path, typer.Argument(metavar="FILE", help="Study file.")]
+StudyFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="Study file, or name of an example (`ablab studies --examples`)."
+    ),
+]
 StudyName = Annotated[
     str,
     typer.Argument(

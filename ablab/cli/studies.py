@@ -114,10 +114,13 @@ def schema() -> None:
 def request_of(
     file: Path, profile: str | None, overrides: list[str] | None, plugins: list[Path] | None
 ) -> "Request":
-    """Return the request for a study file with its profile, overrides and plugin folders."""
+    """Return the request for a study file, or an example's name, with its profile, overrides and
+    plugin folders.
+    """
     from ablab.execute.session import Request
+    from ablab.spec.examples import study_file
 
-    return Request(file, profile, tuple(overrides or ()), tuple(plugins or ()))
+    return Request(study_file(file), profile, tuple(overrides or ()), tuple(plugins or ()))
 
 
 def study_record(

@@ -1,0 +1,1 @@
+"""The example studies. They are installed as the package `ablab_studies` and run by name."""
