@@ -7,7 +7,11 @@ import typer
 
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugins", metavar="DIR", help="Folder of loose plugin files. May be repeated."),
+    typer.Option(
+        "--plugins",
+        metavar="PATH",
+        help="Folder of loose plugin files, or one such file. May be repeated.",
+    ),
 ]
 HomeDir = Annotated[
     Path | None,

@@ -82,7 +82,7 @@ def test_a_name_taken_twice_is_refused_with_both_places(folder):
 
 
 BROKEN = {
-    "x = (": "line 1: SyntaxError",
+    "x = (": "SyntaxError: '(' was never closed (",
     "import nothing_there": "nothing_there",
     "1/0": "ZeroDivisionError",
 }
@@ -94,6 +94,7 @@ def test_a_broken_file_is_named(tmp_path, text, message):
     with pytest.raises(UserError, match=r"broken\.py") as error:
         load_registry([tmp_path])
     assert message in str(error.value)
+    assert str(error.value).endswith("broken.py:1)")
 
 
 def test_a_folder_that_is_not_there():

@@ -11,6 +11,8 @@ from typing import Any, TypeVar, dataclass_transform
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
+LOOSE_PACKAGE = "ablab_loose_"
+"""Begins the names of the packages that the folders of loose plugin files are loaded as."""
 _MARK = "__ablab_plugin__"
 # Strict: numbers must be finite and neither booleans nor strings; an int is accepted as a float.
 _OPTIONS = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from ablab.arch.composition.bounded_output import BoundedOutput
-from ablab.arch.composition.declare import declared_plugins
+from ablab.arch.composition.declare import LOOSE_PACKAGE, declared_plugins
 from ablab.errors import UserError, root_cause
 
 PLANNING_SECONDS = 60.0
@@ -88,6 +88,8 @@ def reason_of(error: BaseException) -> str:
     """Describe an exception in one line, with the place in a plugin where it was raised."""
     root = _root(error)
     place = _place(reversed(list(walk_tb(root.__traceback__))))
+    if isinstance(root, SyntaxError) and root.filename and Path(root.filename).is_file():
+        place = f"{shortest_path(root.filename)}:{root.lineno}"
     text = " ".join(str(root).split())
     if isinstance(root, PluginExit):
         what = f"it calls os._exit({text})"
@@ -98,7 +100,7 @@ def reason_of(error: BaseException) -> str:
     elif isinstance(root, MemoryError) or any(sign in text for sign in _OUT_OF_MEMORY):
         what = f"out of memory{_memory_limit()}"
     elif isinstance(root, SyntaxError):
-        what = f"line {root.lineno}: {type(root).__name__}: {root.msg}"
+        what = f"{type(root).__name__}: {root.msg}"
     else:
         what = f"{type(root).__name__}: {text}" if text else type(root).__name__
     return f"{what} ({place})" if place else what
@@ -114,19 +116,22 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _place(frames: Iterable[tuple[FrameType, int]]) -> str:
-    """Return the plugin and the line of the first of the frames that is in a plugin's module; empty
-    if there is none.
+    """Return the plugin and the line of the first of the frames that is in a plugin's module, or in
+    a loose file that declares none yet; empty if there is none.
     """
     for frame, line in frames:
-        module = sys.modules.get(frame.f_globals.get("__name__", ""))
+        name = frame.f_globals.get("__name__", "")
+        module = sys.modules.get(name)
         declared = declared_plugins(module) if module else {}
-        if declared:
+        if declared or name.startswith(LOOSE_PACKAGE):
             names = ", ".join(sorted(plugin.name for plugin in declared.values()))
-            return f"plugin {names}, {_shortest(frame.f_code.co_filename)}:{line}"
+            place = f"{shortest_path(frame.f_code.co_filename)}:{line}"
+            return f"plugin {names}, {place}" if names else place
     return ""
 
 
-def _shortest(file: str) -> str:
+def shortest_path(file: str) -> str:
+    """Return the path of a file relative to the working folder if it is below that."""
     path = Path(file)
     try:
         return str(path.relative_to(Path.cwd()))

@@ -1,22 +1,17 @@
 """The registry of plugins and families, and how it is loaded.
 
 Built-in and third-party plugins are discovered in the same way, through the entry-point group
-`ablab.plugins`, whose entries name a module or a package. A folder of loose files is loaded by
-path. Importing a module registers nothing: a registry is a value.
+`ablab.plugins`, whose entries name a module or a package. Loose files are loaded by path. Importing
+a module registers nothing: a registry is a value.
 """
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
 import json
 import pkgutil
-import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cached_property
-from importlib.machinery import ModuleSpec
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -25,9 +20,10 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from ablab.arch.composition.canonical import StableNames
-from ablab.arch.composition.declare import Declared, declared_plugins
+from ablab.arch.composition.declare import LOOSE_PACKAGE, Declared, declared_plugins
 from ablab.arch.composition.family import Family, NamedRecipe
-from ablab.arch.composition.guard import calling
+from ablab.arch.composition.guard import calling, shortest_path
+from ablab.arch.composition.loose_files import load_loose_file, loose_files
 from ablab.arch.composition.option_bounds import require_sane
 from ablab.arch.composition.source_digest import source_digest
 from ablab.errors import UserError, unknown
@@ -36,7 +32,6 @@ from ablab.process_state import ProcessState
 from ablab.text.truncate import shown
 
 GROUP = "ablab.plugins"
-_LOOSE = "ablab_loose_"  # begins the names of packages that folders of loose files are loaded as
 _Named = TypeVar("_Named", Family, NamedRecipe)
 
 
@@ -56,8 +51,13 @@ class Plugin:
 
     @property
     def loose(self) -> bool:
-        """Whether it comes from a folder of loose files."""
-        return self.cls.__module__.startswith(_LOOSE)
+        """Whether it comes from a loose file."""
+        return self.cls.__module__.startswith(LOOSE_PACKAGE)
+
+    @property
+    def place(self) -> str:
+        """The file, and the line of the class."""
+        return f"{shortest_path(self.origin)}:{inspect.getsourcelines(self.cls)[1]}"
 
     @property
     def summary(self) -> str:
@@ -130,6 +130,11 @@ class Registry:
         self._origins: dict[str, str] = {}
         self._stable_names = StableNames()
 
+    @property
+    def files(self) -> set[Path]:
+        """The files that define what is registered."""
+        return {Path(origin).resolve() for origin in self._origins.values()}
+
     def plugin(self, name: str) -> Plugin:
         """Return the plugin called `name`. Raises UserError with similar names if there is none."""
         if name not in self.plugins:
@@ -178,9 +183,11 @@ class Registry:
         self._origins[name] = origin
 
 
-def load_registry(folders: Sequence[Path] = ()) -> Registry:
-    """Return the registry of installed plugins (entry points) and of the loose files in `folders`,
-    except `test_*` and `_*`.
+def load_registry(paths: Sequence[Path] = ()) -> Registry:
+    """Return the registry of installed plugins (entry points) and of loose files: those in `paths`,
+    and those of the folders in it, see `loose_files`.
+
+    Raises UserError if a package or a file does not load.
     """
     registry = Registry()
     for entry in sorted(entry_points(group=GROUP), key=lambda e: e.value):
@@ -188,20 +195,25 @@ def load_registry(folders: Sequence[Path] = ()) -> Registry:
             modules = list(_modules(importlib.import_module(entry.value)))
         for module in modules:
             registry.add_module(module)
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"--plugins {folder}: no such folder")
-        state = ProcessState.take()
-        for file in sorted(folder.glob("*.py")):
-            if not file.name.startswith(("test_", "_")):
-                registry.add_module(_load_file(file.resolve()))
-        changes = state.numeric_changes()
-        if changes:
-            raise UserError(
-                f"--plugins {folder}: importing its files changes {', '.join(changes)} for all "
-                "arms: change nothing outside the model that a plugin builds"
-            )
+    for path in paths:
+        add_loose_files(registry, path)
     return registry
+
+
+def add_loose_files(registry: Registry, path: Path) -> None:
+    """Register the plugins of a loose file, or of those of a folder.
+
+    Raises UserError if a file does not load, or changes what all models depend on.
+    """
+    state = ProcessState.take()
+    for file in loose_files(path):
+        registry.add_module(load_loose_file(file))
+    changes = state.numeric_changes()
+    if changes:
+        raise UserError(
+            f"{path}: importing its files changes {', '.join(changes)} for all arms: change "
+            "nothing outside the model that a plugin builds"
+        )
 
 
 def _modules(module: ModuleType) -> Iterator[ModuleType]:
@@ -209,46 +221,3 @@ def _modules(module: ModuleType) -> Iterator[ModuleType]:
     for info in pkgutil.iter_modules(getattr(module, "__path__", [])):
         if not info.name.startswith(("test_", "_")):
             yield importlib.import_module(f"{module.__name__}.{info.name}")
-
-
-def _load_file(file: Path) -> ModuleType:
-    """Import a loose file. It may import other files of its folder by `from .helper import x`, and
-    at module level also by `from helper import x`.
-    """
-    name = f"{_loose_package(file.parent)}.{file.stem}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look up their module by name
-    try:
-        with calling(f"{file}: the plugin file does not load"), _importable(file.parent):
-            spec.loader.exec_module(module)
-    except UserError:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _loose_package(folder: Path) -> str:
-    """Return the name of the package as which a folder of loose files is loaded."""
-    name = f"{_LOOSE}{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}"
-    if name not in sys.modules:
-        spec = ModuleSpec(name, None, is_package=True)
-        spec.submodule_search_locations = [str(folder)]
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-    return name
-
-
-@contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Make files in `folder` importable by their bare names within the context. The folder comes
-    last, so that a file hides no installed package.
-    """
-    sys.path.append(str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
