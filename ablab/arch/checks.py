@@ -2,8 +2,7 @@
 must take part in the loss, and a cache must not change the logits.
 
 Each check returns what is wrong, in words, or an empty string. `fault` applies them to a small
-model of an architecture before it is trained; `ablab.testing` applies them in the tests of a
-plugin.
+model of an architecture before it is trained; `ablab.arch.conformance` applies them to plugins.
 """
 
 from collections.abc import Iterator, Sequence

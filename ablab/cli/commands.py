@@ -3,6 +3,7 @@
 import typer
 
 from ablab.cli import (
+    check,
     examples,
     finished_runs,
     fsck,
@@ -45,6 +46,7 @@ _COMMANDS = (
     plugins.families,
     plugins.recipes,
     plugins.new_plugin,
+    check.check,
     finished_runs.export,
     finished_runs.generate,
 )

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from shlex import quote
 from string import Template
 from typing import Annotated
 
@@ -176,8 +177,9 @@ def new_plugin(
         content = template.substitute(words).encode()
         write_atomically(file, lambda out, content=content: out.write(content))
     print(f"{files[0]} and {files[1]} are written. Next:")
-    print(f"  python -m pytest {files[1]}")
-    print(f"  ablab inspect 'gpt2 + {name}' --plugins {directory}")
+    print(f"  ablab check {quote(str(files[0]))}")
+    print(f"  ablab inspect 'gpt2 + {name}' --plugins {quote(str(directory))}")
+    print(f"  python -m pytest {quote(str(files[1]))}    # its arithmetic too; needs pytest")
 
 
 def _check(name: str) -> None:

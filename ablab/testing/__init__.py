@@ -4,6 +4,7 @@
 executors, and `trackers` the one for trackers. For tests only: no package imports it.
 """
 
-from ablab.testing.plugins import CHECKS, SMALL, Conformance, check_gradients
+from ablab.arch.conformance import SMALL, Check, check_gradients, checks
+from ablab.testing.plugins import Conformance
 
-__all__ = ["CHECKS", "SMALL", "Conformance", "check_gradients"]
+__all__ = ["SMALL", "Check", "Conformance", "check_gradients", "checks"]

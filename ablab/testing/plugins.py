@@ -1,4 +1,4 @@
-"""The conformance suite for plugins, built in or third-party.
+"""The conformance suite for plugins (`ablab.arch.conformance`) as a test class.
 
 A plugin's own tests need three lines:
 
@@ -18,99 +18,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ablab.arch.checks import cache_difference, causal_fault, gradient_fault, lively
 from ablab.arch.composition.expression import resolve
 from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import Registry, load_registry
-from ablab.arch.counting.account import account, count_flops, count_parameters
-from ablab.arch.counting.attention import PairwiseAttention
-from ablab.arch.decoder.build import build_model
-from ablab.arch.decoder.decoder import on_meta
+from ablab.arch.conformance import SMALL, Check, checks
 from ablab.arch.value import Architecture
 from ablab.errors import UserError
-
-SMALL: Mapping[str, int] = {"layers": 2, "width": 32, "heads": 4, "vocab": 61, "context": 12}
-
-
-def check_meta(arch: Architecture) -> None:
-    """The same parameters on the meta device and for real, each with a role or values of its
-    own.
-    """
-    real, meta = build_model(arch, 0), on_meta(arch)
-    shapes = {name: p.shape for name, p in real.named_parameters()}
-    assert shapes == {name: p.shape for name, p in meta.named_parameters()}
-    assert count_parameters(real) == count_parameters(meta) == account(arch).parameters
-
-
-def check_seeded(arch: Architecture) -> None:
-    """The same seed gives the same weights, whatever else was drawn before."""
-    first = build_model(arch, 7)
-    torch.rand(3)
-    second = build_model(arch, 7)
-    for (name, a), b in zip(first.named_parameters(), second.parameters(), strict=True):
-        assert torch.equal(a, b), f"{name} is not drawn from the seed and its name alone"
-
-
-def check_causal(arch: Architecture) -> None:
-    """A later token changes no earlier logit; and every token changes its own."""
-    _none(causal_fault(lively(arch)))
-
-
-def check_gradients(arch: Architecture, without: Sequence[str] = ()) -> None:
-    """The loss gives every parameter a finite gradient, which is not zero for some sequence: each
-    weight takes part.
-
-    `without`: patterns (as of file names) of parameters whose gradient may be zero beside
-    `WITHOUT_GRADIENT`; state why there.
-    """
-    _none(gradient_fault(lively(arch), without))
-
-
-def _none(fault: str) -> None:
-    assert not fault, fault
-
-
-def check_flops(arch: Architecture) -> None:
-    """FLOPs can be counted; attention is charged for the pairs that it really attends to."""
-    flops = count_flops(on_meta(arch))
-    assert 0 < flops.forward < flops.training
-    for name, module in lively(arch).named_modules():
-        if isinstance(module, PairwiseAttention):
-            seen, charged = visible_pairs(module, arch), module.pairs(arch.dims.context)
-            assert charged == seen, f"{name} charges {charged} pairs and attends to {seen}"
-
-
-def visible_pairs(attend: Any, arch: Architecture) -> int:
-    """How many (head, query, key) triples of one sequence are connected, found by moving each value
-    and looking at each sum.
-    """
-    generator = torch.Generator().manual_seed(3)
-    time, width = arch.dims.context, arch.dims.head_width
-    q, k, v = (
-        torch.randn(1, heads, time, width, dtype=torch.float64, generator=generator)
-        for heads in (attend.heads, attend.kv_heads, attend.kv_heads)
-    )
-    pairs = 0
-    with torch.no_grad():
-        y = attend(q, k, v)
-        for t in range(time):
-            moved = v.clone()
-            moved[:, :, t] += 1.0
-            pairs += int(((attend(q, k, moved) - y).abs().amax(dim=3) > 1e-12).sum())
-    return pairs
-
-
-def check_cached(arch: Architecture) -> None:
-    """Read in pieces, with a memory between them, a sequence gives the logits of being read at
-    once.
-    """
-    difference = cache_difference(lively(arch))
-    assert difference < 1e-9, f"cached logits are {difference:.3g} away"
-
-
-CHECKS = (check_meta, check_seeded, check_causal, check_gradients, check_flops, check_cached)
 
 
 class Conformance:
@@ -142,26 +55,12 @@ class Conformance:
         """What `expression` names, at the sizes in `dims`."""
         return architecture(self.expression, self.registry(), dict(self.dims))
 
-    def test_meta(self) -> None:
-        """See `check_meta`."""
-        check_meta(self.architecture())
+    def pytest_generate_tests(self, metafunc: Any) -> None:
+        """Make a test of each check. Called by pytest, which this module does not import."""
+        if "conformance_check" in metafunc.fixturenames:
+            suite = checks(self.without_gradient)
+            metafunc.parametrize("conformance_check", suite, ids=[check.name for check in suite])
 
-    def test_seeded(self) -> None:
-        """See `check_seeded`."""
-        check_seeded(self.architecture())
-
-    def test_causal(self) -> None:
-        """See `check_causal`."""
-        check_causal(self.architecture())
-
-    def test_gradients(self) -> None:
-        """See `check_gradients`."""
-        check_gradients(self.architecture(), self.without_gradient)
-
-    def test_flops(self) -> None:
-        """See `check_flops`."""
-        check_flops(self.architecture())
-
-    def test_cached(self) -> None:
-        """See `check_cached`."""
-        check_cached(self.architecture())
+    def test_conforms(self, conformance_check: Check) -> None:
+        """See `ablab.arch.conformance`."""
+        conformance_check.run(self.architecture())

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from ablab.arch.composition.model import architecture
+from ablab.arch.conformance import check_flops
 from ablab.arch.counting.account import account, count_flops
 from ablab.arch.decoder.decoder import on_meta
 from ablab.arch.modules.attend import Dense
 from ablab.arch.modules.attention import Banded, Causal
 from ablab.arch.modules.banded import Local
 from ablab.arch.slots import Pattern
-from ablab.testing.plugins import check_flops
 
 DIMS = {"layers": 2, "width": 64, "heads": 4, "vocab": 100, "context": 100}
 BAND = 5

@@ -10,7 +10,7 @@ import pytest
 
 from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import load_registry
-from ablab.testing import SMALL, Conformance, check_gradients
+from ablab.testing import SMALL, Conformance, check_gradients, checks
 from tests.conftest import ROOT, environment
 
 LOOSE = '''"""Feed-forwards with a weight that does something, or nothing."""
@@ -103,7 +103,8 @@ def test_unless_it_is_named(arch, tmp_path):
         plugins = (tmp_path,)
         without_gradient = ("*.mlp.extra",)
 
-    TestOdd().test_gradients()
+    (gradients,) = (c for c in checks(TestOdd.without_gradient) if c.name == "gradients")
+    TestOdd().test_conforms(gradients)
 
 
 MINE = """from ablab.plugin import Edit, RmsNorm, plugin

@@ -1,6 +1,8 @@
 """`ablab new-plugin`: what it writes works as it stands."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 
@@ -14,7 +16,10 @@ pytestmark = pytest.mark.system
 def test_the_skeleton_passes_its_own_test_and_stands_in_a_study(ablab, tmp_path, study_text):
     result = ablab("new-plugin", "my_idea", "--dir", tmp_path / "ideas")
     assert result.returncode == 0, result.stderr
-    assert sorted(p.name for p in (tmp_path / "ideas").iterdir()) == [
+    assert re.findall(r"  (ablab \w+)", result.stdout) == ["ablab check", "ablab inspect"]
+    for line in re.findall(r"(?m)^  ablab .*$", result.stdout):
+        assert ablab(*shlex.split(line)[1:]).returncode == 0, line
+    assert sorted(p.name for p in (tmp_path / "ideas").glob("*.py")) == [
         "my_idea.py",
         "test_my_idea.py",
     ]

@@ -5,7 +5,7 @@ import typer
 from ablab.cli.commands import app
 
 PLUGINS = {"run", "plan", "inspect", "diff", "plugins", "families", "recipes", "export", "generate"}
-NO_HOME = {"inspect", "diff", "plugins", "families", "recipes", "schema", "new-plugin"}
+NO_HOME = {"inspect", "diff", "plugins", "families", "recipes", "schema", "new-plugin", "check"}
 
 
 def test_home_and_plugins_are_options_of_the_commands_that_use_them():

@@ -15,7 +15,7 @@ from ablab.arch.modules.attention import SelfAttention
 from ablab.arch.roles import Kind, weights
 from ablab.arch.value import Dims
 from ablab.errors import UserError
-from ablab.testing import CHECKS
+from ablab.testing import checks
 from tests.plugins.legal import (
     BASE_SMALL,
     EVERY,
@@ -38,15 +38,15 @@ SETS = [(), *((n,) for n in NAMES), *PAIRS]
 @pytest.mark.parametrize("names", SETS, ids=lambda names: " + ".join(names) or "base")
 def test_conformance(names):
     value = compose(BASE_SMALL, claims(names))
-    for check in CHECKS:
-        check(value.arch)
+    for check in checks():
+        check.run(value.arch)
 
 
 @pytest.mark.parametrize("names", [*TRIPLES, *larger(200)], ids="+".join)
 def test_larger_sets_conform(names):
     arch = replace(compose(BASE_SMALL, claims(names)).arch, dims=TINY)
-    for check in CHECKS:
-        check(arch)
+    for check in checks():
+        check.run(arch)
 
 
 @pytest.mark.parametrize("names", SETS, ids=lambda names: " + ".join(names) or "base")
