@@ -1,7 +1,10 @@
 """The process of the `ablab` command: its signals, its streams, and its exit status.
 
-Nothing else is imported before Ctrl-C is handled: imports take longer than most commands.
+Nothing else is imported before Ctrl-C is handled: imports take longer than most commands. This
+module is valid in older versions of Python, so that it can refuse them.
 """
+
+from __future__ import annotations
 
 import io
 import os
@@ -38,6 +41,13 @@ def exit_status() -> int:
     # Imports create hundreds of thousands of permanent objects. Collecting garbage among them
     # takes a tenth of the time of `ablab plan`.
     gc.set_threshold(50_000)
+    from ablab.cli.supported import unsupported_python, unsupported_torch
+
+    # The doctor examines torch itself.
+    fault = unsupported_python() or (sys.argv[1:2] != ["doctor"] and unsupported_torch())
+    if fault:
+        print(f"ablab: {fault}", file=sys.stderr)
+        return 2
     from ablab.cli.commands import app
 
     try:

@@ -4,6 +4,7 @@ import typer
 
 from ablab.cli import (
     check,
+    doctor,
     examples,
     finished_runs,
     fsck,
@@ -37,6 +38,7 @@ _COMMANDS = (
     manage.retry,
     manage.rm,
     fsck.fsck,
+    doctor.doctor,
     server.ui,
     sync.sync,
     studies.schema,

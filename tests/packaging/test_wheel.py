@@ -71,6 +71,18 @@ def test_the_examples_are_listed_with_their_files(ablab, binaries):
         )
 
 
+def test_an_idea_is_checked(ablab):
+    assert ablab("new-plugin", "my_idea").returncode == 0
+    done = ablab("check", "my_idea.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("no problems\n")
+
+
+def test_the_doctor_finds_no_problem(ablab):
+    done = ablab("doctor")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+
+
 def test_the_flagship_runs_by_name(ablab, tmp_path):
     done = ablab("run", "gpt2_vs_llama", "--profile", "smoke")
     assert done.returncode == 0, done.stderr
