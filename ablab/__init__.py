@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablab.version import __version__
+
 if TYPE_CHECKING:
     from ablab.arch.decoder.decoder import Decoder
 
-__version__ = "0.1.0"
-__all__ = ["build", "from_hf", "to_hf"]
+__all__ = ["__version__", "build", "from_hf", "to_hf"]
 
 
 def build(

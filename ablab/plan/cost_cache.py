@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from ablab import __version__
 from ablab.arch.composition.canonical import canonical
 from ablab.arch.composition.expression import Use
 from ablab.arch.counting import account as accounting
 from ablab.arch.counting.account import Account, account
 from ablab.arch.value import Architecture
 from ablab.sealed import DamagedFile, read_sealed, write_sealed
+from ablab.version import __version__
 
 COST_CACHE = "accounts.json"
 """Name of the file in the root of a home."""

@@ -7,10 +7,10 @@ import platform
 import subprocess
 from collections.abc import Sequence
 
-from ablab import __version__
 from ablab.records.study_content import Sources
 from ablab.spec.hardware import cores
 from ablab.train.numerics import NUMERICS_VERSION
+from ablab.version import __version__
 
 # Not into submodules, whose configuration is their own.
 _STATUS = ("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")

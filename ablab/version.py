@@ -1,0 +1,3 @@
+"""The version of ablab. This module imports nothing of the project."""
+
+__version__ = "0.1.0"
