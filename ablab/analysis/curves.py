@@ -103,6 +103,28 @@ def colored_arms(summary: PartSummary) -> list[str]:
     return [name for name in dict.fromkeys(chosen) if name in names][:_MAX_COLORED]
 
 
+def measurements(rows: Sequence[Row], result: RunResult | None) -> dict[str, dict[int, float]]:
+    """Return what a run measured: by metric, the values by step.
+
+    A finished run that did not diverge has its final values at its last step.
+    """
+    values: dict[str, dict[int, float]] = {}
+    for row in rows:
+        for metric in row.keys() - {"step", "time"}:
+            values.setdefault(metric, {})[row["step"]] = row[metric]
+    if result and not result.diverged:
+        last = last_step(rows, result)
+        for metric, value in result.metrics.items():
+            values.setdefault(metric, {})[last] = value
+    return values
+
+
+def last_step(rows: Sequence[Row], result: RunResult | None) -> int:
+    """Return the last optimizer step of a run so far."""
+    steps = [row["step"] for row in rows[-1:]]
+    return max([*steps, result.steps if result else 0])
+
+
 @dataclass(frozen=True)
 class _Run:
     """The rows that a run measured, and its result if it is finished."""
@@ -119,12 +141,9 @@ class _Run:
 
         A validation has no share of its own: it is interpolated between rows that have one.
         """
-        result = self.result
-        last = max(result.steps if result else 0, self.rows[-1]["step"])
-        values = {row["step"]: row[metric] for row in self.rows if metric in row}
-        if result and not result.diverged and metric in result.metrics:
-            values[last] = result.metrics[metric]
-        shares = budget.shares(self.rows, last, finished=result is not None)
+        values = measurements(self.rows, self.result).get(metric, {})
+        last = last_step(self.rows, self.result)
+        shares = budget.shares(self.rows, last, finished=self.result is not None)
         steps = sorted(step for step, value in values.items() if np.isfinite(value))
         if not shares:
             return np.array([]), np.array([])

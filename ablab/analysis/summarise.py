@@ -50,6 +50,7 @@ def summarise(record: StudyRecord) -> StudySummary:
         time=time_shares(executions, (result.cost for result in run_results.values())),
         wall_seconds=sum(e.wall_seconds for e in executions) if executions else None,
         workers=_workers(executions),
+        results=run_results,
     )
 
 

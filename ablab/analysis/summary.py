@@ -13,6 +13,7 @@ from ablab.analysis.time_shares import TimeShares
 from ablab.analysis.trials import ArmTuning, TrialSummary
 from ablab.records.study_content import PartContent, Sources, StudyContent
 from ablab.text.truncate import bare, some_of
+from ablab.train.result import RunResult
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,8 @@ class StudySummary:
     """Time of all executions."""
     workers: int | None
     """Runs trained at the same time in the last execution."""
+    results: Mapping[str, RunResult]
+    """Results of the finished runs and trials, by key: all figures above follow from them."""
 
     @property
     def study(self) -> str:
