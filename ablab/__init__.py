@@ -7,8 +7,9 @@ from ablab.version import __version__
 
 if TYPE_CHECKING:
     from ablab.arch.decoder.decoder import Decoder
+    from ablab.frames.study_frames import StudyFrames
 
-__all__ = ["__version__", "build", "from_hf", "to_hf"]
+__all__ = ["__version__", "build", "from_hf", "study", "to_hf"]
 
 
 def build(
@@ -54,3 +55,21 @@ def to_hf(module: "Decoder", *, plugins: "list[str | Path] | None" = None) -> An
     from ablab.hf.exchange import to_transformers
 
     return to_transformers(module, load_registry([Path(folder) for folder in plugins or []]))
+
+
+def study(
+    name: str | Path, *, profile: str | None = None, home: "str | Path | None" = None
+) -> "StudyFrames":
+    """Return the numbers of a study that was run: pandas frames, effects and verdicts.
+
+    `name`: name of the study (`gpt2_vs_llama`, `gpt2_vs_llama@smoke`), of which the latest revision
+    is meant, NAME:REVISION, or its file. `profile`: profile of the study. `home`: folder of the
+    records; `.ablab` in the current folder by default. Raises `ablab.errors.UserError` if there is
+    no such study in the home.
+    """
+    from ablab.frames.study_frames import StudyFrames
+    from ablab.records.home import make_home
+    from ablab.records.lookup import records_of
+
+    folder = make_home(None if home is None else Path(home))
+    return StudyFrames(records_of(folder, str(name), profile)[-1])

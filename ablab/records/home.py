@@ -58,6 +58,16 @@ class Home:
             (self.root / name).is_dir() for name in ("runs", "studies")
         )
 
+    @property
+    def warnings(self) -> list[str]:
+        """What whoever reads the home must know, in words; empty if nothing."""
+        if not self.is_unverified:
+            return []
+        return [
+            f"{self.root} is unverified: an earlier version of ablab wrote it, without digests "
+            "(`ablab fsck --repair` checks it and makes it writable)"
+        ]
+
     def require_current(self) -> None:
         """Raise UserError if the home may only be read: it is unverified."""
         if self.is_unverified:
