@@ -4,9 +4,10 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -47,6 +48,55 @@ def publish_folder(draft: Path, folder: Path) -> None:
     sync_folder(draft)
     os.rename(draft, folder)
     sync_folder(folder.parent)
+
+
+def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files to a folder, which is made if it is missing: all of them or none.
+
+    Files of the same names are replaced.
+
+    Raises:
+        UserError: if the folder may not be written, or is no folder.
+
+    """
+    with _user_errors(folder):
+        folder = folder.absolute()
+        anchor = next(path for path in (folder, *folder.parents) if path.exists())
+        draft = anchor / f".{folder.name}.{uuid.uuid4().hex}"
+        draft.mkdir()
+        try:
+            for name, content in files.items():
+                (draft / name).write_bytes(content)
+            _move_files(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _move_files(draft: Path, folder: Path) -> None:
+    """Move the files of a folder to `folder`, which may exist."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        publish_folder(draft, folder)
+        return
+    targets = {file: folder / file.name for file in draft.iterdir()}
+    for target in targets.values():
+        if target.is_dir():
+            raise UserError(f"{target} is a folder, where a file is to be written: move it away")
+    for file, target in targets.items():
+        sync_file(file)
+        os.replace(file, target)
+    sync_folder(folder)
+
+
+@contextmanager
+def _user_errors(folder: Path) -> Iterator[None]:
+    """Raise UserError where a folder, and not the machine, is what cannot be written."""
+    try:
+        yield
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise UserError(
+            f"{folder} cannot be written ({error.strerror}): name another folder"
+        ) from error
 
 
 def sync_folder(folder: Path) -> None:

@@ -24,6 +24,10 @@ More = Annotated[
         help="A second study to compare with; overrides if STUDY is a file.",
     ),
 ]
+Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="DIR", help="Write the numbers to CSV files there instead."),
+]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser, if there is one.")]
 
 
@@ -33,6 +37,7 @@ def report(
     profile: Profile = None,
     open_it: Open = False,
     as_json: Json = False,
+    csv: Csv = None,
     home: HomeDir = None,
 ) -> None:
     """Print a study's effects and arms and write its report, or compare two studies."""
@@ -44,7 +49,12 @@ def report(
         raise UserError(
             f"one study, or two side by side, not {1 + len(others)} (settings are KEY=VALUE)"
         )
+    if csv is not None and (others or as_json):
+        raise UserError("--csv writes the numbers of one study, and not together with --json")
     record = study_record(study, profile, overrides, home)
+    if csv is not None:
+        _write_csv(record, csv)
+        return
     if others:
         other = study_record(others[0], profile, overrides, home)
         _compare(record, other, as_json=as_json, open_it=open_it)
@@ -85,6 +95,17 @@ def _compare(record: "StudyRecord", other: "StudyRecord", *, as_json: bool, open
     print_comparison(comparison, console)
     if not record.home.is_unverified:  # such a home is only read
         _announce(write_comparison(comparison, record, other), console, open_it=open_it)
+
+
+def _write_csv(record: "StudyRecord", folder: Path) -> None:
+    from ablab.frames.csv_files import write_csv
+    from ablab.frames.study_frames import StudyFrames
+
+    study = StudyFrames(record)
+    for file in write_csv(study, folder):
+        print(file)
+    for line in study.missing:
+        print(line, file=sys.stderr)
 
 
 def _announce(page: Path, console: "Console", *, open_it: bool) -> None:
@@ -135,12 +156,8 @@ def study_record(
     from ablab.records.lookup import is_file, records_of
 
     home_folder = make_home(home)
-    if home_folder.is_unverified:
-        print(
-            f"{home_folder.root} is unverified: an earlier version of ablab wrote it, without "
-            "digests (`ablab fsck --repair` checks it and makes it writable)",
-            file=sys.stderr,
-        )
+    for warning in home_folder.warnings:
+        print(warning, file=sys.stderr)
     record = records_of(home_folder, study, profile, overrides or ())[-1]
     if not is_file(study) and record.name == label(study, profile):
         print(
