@@ -245,7 +245,7 @@ def _conclude(session: "Session", console: Any, *, interrupted: bool) -> None:
     record = session.record
     summary = summarise(record)
     files = write_files(summary, record)
-    session.close(files, complete=summary.progress.complete)
+    session.close(files, complete=summary.progress.complete, summary=summary)
     if not interrupted:
         print_answer(summary, console)
         console.print(f"report: {files[0]}", highlight=False, markup=False, soft_wrap=True)

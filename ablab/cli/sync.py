@@ -79,7 +79,7 @@ def _readable(records: "list[StudyRecord]") -> "list[StudyRecord]":
     if not readable:
         raise UserError("\n".join(errors))
     for error in errors:
-        _warn(error)
+        warn(error)
     return readable
 
 
@@ -100,11 +100,13 @@ def _write(records: "list[StudyRecord]", uri: str) -> int:
     ) as bar:
         for record in records:
             task = bar.add_task(f"{record.name}, revision {record.revision}", total=None)
-            files = write_files(summarise(record), record)
+            summary = summarise(record)
+            files = write_files(summary, record)
             keys |= write(
                 record,
                 uri,
                 files,
+                summary,
                 lambda completed, total, task=task: bar.update(
                     task, completed=completed, total=total
                 ),
@@ -121,10 +123,11 @@ def _copy(study: str, source: str, to: str | None, profile: str | None) -> None:
     if to is None:
         raise UserError("--from needs --to: the store that the study is copied into")
     name = label_of(Path(study), profile) if is_file(study) else label(study, profile)
-    print(f"{name}: {copy(name, source, to, _warn)} runs stand in {redacted(to, to)}")
+    print(f"{name}: {copy(name, source, to, warn)} runs stand in {redacted(to, to)}")
 
 
-def _warn(text: str) -> None:
+def warn(text: str) -> None:
+    """Print a line about what was not done as asked."""
     print(f"ablab: {text}", file=sys.stderr)
 
 

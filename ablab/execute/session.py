@@ -33,6 +33,7 @@ from ablab.tracking.optuna.tracker import OptunaTracker
 from ablab.tracking.trackers import Trackers, closing_seconds
 
 if TYPE_CHECKING:
+    from ablab.analysis.summary import StudySummary
     from ablab.execute.timing.stage import TimingStage
 
 __all__ = ["Planned", "Request", "Session", "planned"]
@@ -190,9 +191,11 @@ class Session:
             return False  # the store was deleted
         return self.record.mirrored == self._tracked_content()
 
-    def close(self, files: Sequence[Path], *, complete: bool) -> None:
-        """Attach the report's files to the study in its trackers, and wait for these."""
-        if self.trackers.close(files, complete=complete) and complete:
+    def close(
+        self, files: Sequence[Path], *, complete: bool, summary: "StudySummary | None" = None
+    ) -> None:
+        """Attach the report's files and results to the study in its trackers, and wait for them."""
+        if self.trackers.close(files, complete=complete, summary=summary) and complete:
             self.record.note_mirrored(self._tracked_content())
 
     def _tracked_content(self) -> TrackerState:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+from ablab.analysis.summary import StudySummary
 from ablab.plan.plan import StudyPlan
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
@@ -237,5 +238,7 @@ class _RaisingTracker:
     def ended(self, spec: RunSpec, state: RunState) -> None:
         raise RuntimeError("a bug in a tracker")
 
-    def close(self, files: Sequence[Path], *, complete: bool) -> bool:
+    def close(
+        self, files: Sequence[Path], *, complete: bool, summary: StudySummary | None = None
+    ) -> bool:
         raise RuntimeError("a bug in a tracker")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ablab.analysis.summary import StudySummary
 from ablab.errors import UserError
 from ablab.records.driver_lock import drivers
 from ablab.records.run_record import Record, settled_keys
@@ -16,11 +17,16 @@ from ablab.records.study_record import StudyRecord
 from ablab.spec.nuisance import varied
 from ablab.tracking.mlflow.errors import explained
 from ablab.tracking.mlflow.parameters import TrackedRuns
-from ablab.tracking.mlflow.tracker import MlflowTracker, ProgressCallback, no_progress
+from ablab.tracking.mlflow.tracker import MlflowTracker
+from ablab.tracking.trackers import ProgressCallback, no_progress
 
 
 def sync(
-    record: StudyRecord, uri: str, files: Sequence[Path], progress: ProgressCallback = no_progress
+    record: StudyRecord,
+    uri: str,
+    files: Sequence[Path],
+    summary: StudySummary | None = None,
+    progress: ProgressCallback = no_progress,
 ) -> set[str]:
     """Write a revision into the store at `uri`.
 
@@ -30,6 +36,7 @@ def sync(
         record: the revision's record.
         uri: address of the store.
         files: artifacts of the study.
+        summary: its results.
         progress: called with the number of runs written, and of all.
 
     Returns:
@@ -51,7 +58,7 @@ def sync(
             tracker.set_state(spec, now)
             keys.add(spec.key)
     try:
-        tracker.write(files, _status(record, runs), progress)
+        tracker.write(files, _status(record, runs), summary, progress)
     except Exception as error:  # MLflow's clients raise what their transports raise
         raise UserError(explained(error, uri)) from error
     return keys

@@ -5,11 +5,21 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ablab.plan.plan import StudyPlan
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
+
+if TYPE_CHECKING:
+    from ablab.analysis.summary import StudySummary
+
+ProgressCallback = Callable[[int, int], None]
+"""Called with the number of runs written, and of all."""
+
+
+def no_progress(count: int, total: int) -> None:
+    """Ignore the progress of writing."""
 
 
 class Tracker(Protocol):
@@ -39,10 +49,13 @@ class Tracker(Protocol):
         """Take notice that an attempt at a run ended."""
         ...
 
-    def close(self, files: Sequence[Path], *, complete: bool) -> bool:
+    def close(
+        self, files: Sequence[Path], *, complete: bool, summary: "StudySummary | None" = None
+    ) -> bool:
         """Attach the report's files, and return whether everything recorded is shown.
 
-        `complete`: whether the study has no more runs to train.
+        `complete`: whether the study has no more runs to train. `summary`: its results, if there
+        is a report.
         """
         ...
 
@@ -106,15 +119,19 @@ class Trackers:
         """Report that a run ended."""
         self._send(lambda tracker: tracker.ended(spec, state))
 
-    def close(self, files: Sequence[Path], *, complete: bool) -> bool:
-        """Pass on the report's files, and return whether all trackers show everything.
+    def close(
+        self, files: Sequence[Path], *, complete: bool, summary: "StudySummary | None" = None
+    ) -> bool:
+        """Pass on the report's files and results, and return whether the trackers show everything.
 
         Trackers that do not catch up in time end with this process.
         """
         if self._thread is None:
             return False
         results: list[bool] = []
-        self._send(lambda tracker: results.append(tracker.close(files, complete=complete)))
+        self._send(
+            lambda tracker: results.append(tracker.close(files, complete=complete, summary=summary))
+        )
         self._calls.put(None)
         caught_up = self._join(self._thread)
         self._thread = None

@@ -42,7 +42,8 @@ def carry_out(
 
     session, display = session_of(file, home)
     session.run(lambda context: standin(session.home.root, response))
-    session.close(write_files(summarise(session.record), session.record), complete=True)
+    summary = summarise(session.record)
+    session.close(write_files(summary, session.record), complete=True, summary=summary)
     return session, display
 
 

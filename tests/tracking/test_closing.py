@@ -23,7 +23,7 @@ class Slow:
     def __init__(self, seconds):
         self.seconds, self.end = seconds, Event()
 
-    def close(self, files, *, complete):
+    def close(self, files, *, complete, summary=None):
         self.end.wait(self.seconds)
         return True
 

@@ -18,6 +18,7 @@ from ablab.tracking.mlflow.children import (
     log_missing_params,
 )
 from ablab.tracking.mlflow.connection import store_folder
+from ablab.tracking.mlflow.effects import replace_effects
 from ablab.tracking.mlflow.errors import explained
 from ablab.tracking.mlflow.experiment import missing_folder
 from ablab.tracking.mlflow.inputs_outputs import has_model, log_model
@@ -68,6 +69,7 @@ def copy(study: str, source: str, target: str, say: Callable[[str], None]) -> in
                 run_id = child.id if child else _create(target_store, target_parent, run)
                 _write_child(target_store, run_id, run, content)
     with _read(source_store, source, parent) as content, _explained(target):
+        replace_effects(target_store, target_parent, parent.data.metrics)
         _write_artifacts(target_store, target_parent, content)
         end_run(target_store, target_parent, parent.info.status)
     return len(children)

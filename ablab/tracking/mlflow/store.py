@@ -15,6 +15,7 @@ PARENT = "mlflow.parentRunId"
 STUDY = "ablab.study"
 KEY = "ablab.run_key"
 KIND = "ablab.kind"
+STAGE = "ablab.stage"
 RESULT = "ablab.result"
 HOME = "ablab.home"
 _NAME_LENGTH = 250  # of a run's name in MLflow's databases

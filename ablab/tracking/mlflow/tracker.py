@@ -5,8 +5,9 @@ store answers again, by the next `ablab run`, or by `ablab sync`.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ablab.errors import UserError
 from ablab.files import locked
@@ -19,17 +20,17 @@ from ablab.spec.study import Study
 from ablab.tracking.backoff import Backoff
 from ablab.tracking.mlflow import writer
 from ablab.tracking.mlflow.connection import available
+from ablab.tracking.mlflow.effects import log_effects
 from ablab.tracking.mlflow.errors import explained
 from ablab.tracking.mlflow.open_study import OpenStudy, close_study, open_study, study_file
 from ablab.tracking.mlflow.parameters import RunParameters, TrackedRuns
+from ablab.tracking.trackers import ProgressCallback, no_progress
+
+if TYPE_CHECKING:
+    from ablab.analysis.summary import StudySummary
 
 # MLflow's server drops a connection that was silent for five seconds.
 _SECONDS_BETWEEN_TICKS = 4.0
-ProgressCallback = Callable[[int, int], None]
-
-
-def no_progress(count: int, total: int) -> None:
-    """Ignore the progress of writing."""
 
 
 class MlflowTracker:
@@ -85,14 +86,16 @@ class MlflowTracker:
         self.set_state(spec, state)
         self._attempt(lambda store: self._end(store, spec, state))
 
-    def close(self, files: Sequence[Path], *, complete: bool) -> bool:
-        """Attach the report's files to the parent and end it.
+    def close(
+        self, files: Sequence[Path], *, complete: bool, summary: "StudySummary | None" = None
+    ) -> bool:
+        """Attach the report's files and the effects to the parent and end it.
 
         Returns whether MLflow shows the study as it is recorded.
         """
         status = "FINISHED" if complete else "KILLED"
         self._backoff.retry_now()
-        self._attempt(lambda store: self._close(store, files, status))
+        self._attempt(lambda store: self._close(store, files, status, summary))
         if self._is_available and self._store is None:
             self.say(
                 f"what MLflow lacks stays in the records: `ablab sync {self.record.name}` "
@@ -111,7 +114,11 @@ class MlflowTracker:
         self._states[spec.key] = state
 
     def write(
-        self, files: Sequence[Path], status: str, progress: ProgressCallback = no_progress
+        self,
+        files: Sequence[Path],
+        status: str,
+        summary: "StudySummary | None" = None,
+        progress: ProgressCallback = no_progress,
     ) -> None:
         """Write the study once, without retries, and end its parent with `status`.
 
@@ -119,7 +126,7 @@ class MlflowTracker:
         MLflow's clients raise, and in the end UserError if the store refused some runs.
         """
         store = self._connect(progress)
-        self._close(store, files, status)
+        self._close(store, files, status, summary)
         if store.refused:
             raise UserError(store.refusal(self._parameters.specs))
 
@@ -158,14 +165,18 @@ class MlflowTracker:
                 self._end(store, spec, state)
         return store
 
-    def _close(self, store: OpenStudy, files: Sequence[Path], status: str) -> None:
+    def _close(
+        self, store: OpenStudy, files: Sequence[Path], status: str, summary: "StudySummary | None"
+    ) -> None:
         # Another driver may have finished some runs and been killed before it showed them.
         self._show_finished(store, self._parameters.specs.values())
+        if summary is not None:
+            log_effects(store.store, store.parent, summary)
         close_study(store, study_file(self.record, self.study), files, status)
 
     def _start(self, store: OpenStudy, spec: RunSpec) -> None:
         def resume(record: Record) -> None:
-            self._prepare_child(store, spec)
+            writer.prepare_child(store, spec, record, self._parameters.of(spec))
             writer.resume_child(store, spec.key)
 
         self._update(store, spec, resume)
@@ -181,7 +192,7 @@ class MlflowTracker:
             # None also if it was damaged since: the run is trained again.
             result = record.result if state == RunState.FINISHED else None
             if spec.key in store.children or spec.key in store.refused:
-                self._prepare_child(store, spec)
+                writer.prepare_child(store, spec, record, self._parameters.of(spec))
                 writer.log_rows(store, spec.key, record.metrics.rows())
                 if result is not None:
                     writer.log_result(store, record, result)
@@ -226,28 +237,16 @@ class MlflowTracker:
         if result is None or writer.is_up_to_date(store, record):
             return
         origin = record.spec.study if record.spec else self.record.name
+        params = self._parameters.of(spec)
         if origin == self.record.name:
-            self._prepare_child(store, spec)
+            writer.prepare_child(store, spec, record, params)
             writer.log_rows(store, spec.key, record.metrics.rows())
             writer.log_result(store, record, result)
-            writer.log_run_model(store, spec, result.steps, self._parameters.of(spec))
+            writer.log_run_model(store, spec, result.steps, params)
         else:
-            self._prepare_child(store, spec, {"reused_from": origin})
+            writer.prepare_child(store, spec, record, params, {"reused_from": origin})
             writer.log_result(store, record, result)
         writer.end_child(store, record, "FINISHED")
-
-    def _prepare_child(
-        self, store: OpenStudy, spec: RunSpec, tags: Mapping[str, str] | None = None
-    ) -> None:
-        """Create the run's child with `tags`, or complete one whose creation was interrupted."""
-        params = store.plugins_off() | self._parameters.of(spec)
-        if spec.key not in store.children:
-            writer.create_run(store, spec, self._record(spec), params, tags or {})
-        elif store.children[spec.key].id in store.complete:
-            return
-        else:
-            writer.log_params(store, spec.key, params)
-        writer.log_run_inputs(store, spec, self.record.home.tokens)
 
     def _record(self, spec: RunSpec) -> Record:
         return Record(self.record.home.root, spec.key)

@@ -29,7 +29,7 @@ from ablab.tracking.mlflow.inputs_outputs import (
 from ablab.tracking.mlflow.metrics import Row, log_metrics, logged_points
 from ablab.tracking.mlflow.open_study import OpenStudy
 from ablab.tracking.mlflow.parameters import RunParameters
-from ablab.tracking.mlflow.store import RESULT, STUDY, end_run, set_tags
+from ablab.tracking.mlflow.store import RESULT, STAGE, STUDY, end_run, set_tags
 from ablab.train.result import RunResult
 
 
@@ -56,23 +56,40 @@ def refresh(study: OpenStudy, records: Sequence[Record]) -> None:
             del study.children[record.key]
 
 
-def create_run(
+def prepare_child(
+    study: OpenStudy,
+    spec: RunSpec,
+    record: Record,
+    params: Mapping[str, str],
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Create the run's child with `tags`, or complete one whose creation was interrupted."""
+    params = {**study.plugins_off(), **params}
+    if spec.key not in study.children:
+        _create_run(study, spec, record, params, tags or {})
+    elif study.children[spec.key].id in study.complete:
+        return
+    else:
+        log_params(study, spec.key, params)
+    _log_run_inputs(study, spec, record.home / "tokens")
+
+
+def _create_run(
     study: OpenStudy,
     spec: RunSpec,
     record: Record,
     params: Mapping[str, str],
     tags: Mapping[str, str],
 ) -> None:
-    """Create the child of a run, without inputs."""
     stage = "run" if spec.trial is None else "trial"
-    all_tags = {"ablab.arm": spec.arm, STUDY: study.name, "ablab.stage": stage, **tags}
+    all_tags = {"ablab.arm": spec.arm, STUDY: study.name, STAGE: stage, **tags}
     new = NewChild(spec.label, spec.key, _modified_at(record.folder / "spec.json"))
     run_id = create_child(study.store, study.parent, new, params, all_tags)
     study.children[spec.key] = Child(run_id, "RUNNING", frozenset(params))
     study.points[spec.key] = set()
 
 
-def log_run_inputs(study: OpenStudy, spec: RunSpec, tokens: Path) -> None:
+def _log_run_inputs(study: OpenStudy, spec: RunSpec, tokens: Path) -> None:
     """Log the splits that a run reads from the token stores in `tokens`; its child is complete."""
     run_id = study.children[spec.key].id
     log_inputs(study.store, run_id, dataset_inputs(tokens / spec.data, spec.data))

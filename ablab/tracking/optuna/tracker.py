@@ -5,7 +5,7 @@ Each revision of a study is an Optuna study, and each of its runs a trial.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablab.files import locked
 from ablab.plan.plan import StudyPlan, shown_options
@@ -19,6 +19,9 @@ from ablab.spec.study import Study
 from ablab.tracking.optuna.outcomes import outcome as outcome_of
 from ablab.tracking.optuna.study import available
 from ablab.tracking.optuna.trial_store import TrialStore
+
+if TYPE_CHECKING:
+    from ablab.analysis.summary import StudySummary
 
 
 class OptunaTracker:
@@ -63,7 +66,9 @@ class OptunaTracker:
         """Show a run that ended."""
         self._attempt(lambda: self._show([spec]))
 
-    def close(self, files: Sequence[Path], *, complete: bool) -> bool:
+    def close(
+        self, files: Sequence[Path], *, complete: bool, summary: "StudySummary | None" = None
+    ) -> bool:
         """Close the store, and return whether it shows everything recorded."""
         # Another driver may have finished some runs and been killed before it showed them.
         self._attempt(lambda: self._show(self._parameters.specs.values()))
