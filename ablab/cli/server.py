@@ -3,7 +3,6 @@
 import os
 import sys
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
 
 import typer
 
@@ -12,6 +11,7 @@ from ablab.errors import UserError
 
 if TYPE_CHECKING:
     from ablab.records.home import Home
+    from ablab.records.study_record import StudyRecord
 
 Opened = Annotated[
     str | None,
@@ -41,13 +41,14 @@ def ui(
     home_folder = make_home(home)
     if not available():
         raise UserError("MLflow is not installed (`pip install mlflow`)")
-    name, uri = _store_of(study, profile, home_folder)
+    record, uri = _store_of(study, profile, home_folder)
+    name = record.name if record else None
     if is_server(uri):
-        page = _page(home_folder, uri, without_user(uri).rstrip("/"), name)
+        page = _page(home_folder, uri, without_user(uri).rstrip("/"), record)
         print(f"{name} on {page}", flush=True)
         _browse(page, browse)
         return
-    page = _page(home_folder, uri, f"http://127.0.0.1:{port}", name)
+    page = _page(home_folder, uri, f"http://127.0.0.1:{port}", record)
     if not _is_free(port):
         raise UserError(f"port {port} on 127.0.0.1 is in use: choose another with --port")
     print(f"MLflow on {page} (Ctrl-C ends it)", flush=True)
@@ -75,8 +76,10 @@ def _server_command(home: "Home", port: int) -> list[str]:
     ]
 
 
-def _store_of(study: str | None, profile: str | None, home: "Home") -> tuple[str | None, str]:
-    """Return the study's name and the address of its store."""
+def _store_of(
+    study: str | None, profile: str | None, home: "Home"
+) -> "tuple[StudyRecord | None, str]":
+    """Return the study's record and the address of its store."""
     if study is None:
         return None, home.tracking_uri()
     from ablab.cli.sync import tracked_at
@@ -84,33 +87,39 @@ def _store_of(study: str | None, profile: str | None, home: "Home") -> tuple[str
 
     record = records_of(home, study, profile)[-1]
     record.read()  # raises UserError if this revision has never been run
-    return record.name, tracked_at(record, study, profile)
+    return record, tracked_at(record, study, profile)
 
 
-def _page(home: "Home", uri: str, server: str, study: str | None) -> str:
-    """Return the address of the page with all runs, or with those of a study and their parent.
+def _page(home: "Home", uri: str, server: str, record: "StudyRecord | None") -> str:
+    """Return the address of the page with all runs, or with those of a study.
 
-    Raises UserError if the store cannot be read.
+    Raises UserError if the store cannot be read, or the study is not in it.
     """
+    from ablab.cli.sync import warn
     from ablab.spec.addresses import redacted
     from ablab.tracking.mlflow.errors import NoStore, explained
     from ablab.tracking.mlflow.parents import find_parent
-    from ablab.tracking.mlflow.store import STUDY, open_store, tag_filter
+    from ablab.tracking.mlflow.store import open_store
+    from ablab.tracking.mlflow.study_page import study_page
 
+    query = "workflowType=machine_learning"
     try:
         store = open_store(uri, home.mlflow, make=False)
-        if study is not None and find_parent(store, study) is None:
-            raise NoStore
+        if record is not None:
+            parent = find_parent(store, record.name)
+            if parent is None:
+                raise NoStore
+            query += "&" + study_page(store, uri, parent, record.read().study, warn)
     except NoStore as error:
-        if study is None:
+        if record is None:
             raise UserError(f"{error} yet: {_START}") from error
         raise UserError(
-            f"{study!r} is not in {redacted(uri, uri)} yet: `ablab sync {study}` writes it there"
+            f"{record.name!r} is not in {redacted(uri, uri)} yet: `ablab sync {record.name}` "
+            "writes it there"
         ) from error
     except Exception as error:  # MLflow's clients raise what their transports raise
         raise UserError(explained(error, uri)) from error
-    runs = f"{server}/#/experiments/{store.experiment}/runs?workflowType=machine_learning"
-    return runs if study is None else runs + "&searchFilter=" + quote(tag_filter(STUDY, study))
+    return f"{server}/#/experiments/{store.experiment}/runs?{query}"
 
 
 def _browse(page: str, browse: bool | None) -> None:

@@ -36,7 +36,7 @@ def of_another_mlflow(made, file, version):
 
 
 def test_a_store_of_another_mlflow_is_left_as_it_is(made, tmp_path):
-    folder, _ = made
+    folder, session = made
     store, uri = tmp_path / "mlflow.db", f"sqlite:///{tmp_path}/mlflow.db"
     for version, told in (
         ("ffffffffffff", "was made by a newer MLflow"),
@@ -46,7 +46,7 @@ def test_a_store_of_another_mlflow_is_left_as_it_is(made, tmp_path):
         for ask in (
             lambda: sync_command("x", to=uri, home=folder / "home"),
             lambda: sync_command("x", to=local(folder), source=uri),
-            lambda: _page(Home(tmp_path, tmp_path), uri, "http://server", "x"),
+            lambda: _page(Home(tmp_path, tmp_path), uri, "http://server", session.record),
         ):
             with pytest.raises(UserError, match=told):
                 ask()
@@ -160,7 +160,7 @@ def test_what_is_in_the_trash_of_mlflow_is_said_or_written_again(made, tmp_path)
     )
     for ask in (
         lambda: sync(session.record, uri, []),
-        lambda: _page(Home(tmp_path, tmp_path), uri, "http://server", "x"),
+        lambda: _page(Home(tmp_path, tmp_path), uri, "http://server", session.record),
     ):
         with pytest.raises(UserError, match=told):
             ask()

@@ -8,14 +8,12 @@ import sqlite3
 import time
 from contextlib import closing
 from dataclasses import replace
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ablab.cli.server import _page
 from ablab.cli.sync import sync as sync_command
 from ablab.errors import UserError
-from ablab.records.home import Home, make_home
+from ablab.records.home import make_home
 from ablab.records.run_record import Record
 from ablab.records.run_state import RunState
 from ablab.records.study_record import StudyRecord
@@ -83,10 +81,20 @@ def test_a_study_is_one_parent_with_children_that_people_can_compare(made):
     assert base.keys() == arm.keys()
     differing = {name for name in base if base[name] != arm[name]}
     # GPT-2's positions give way to rotation: that, and the arm's name, is all that differs.
-    assert differing == {"arm", "plugin.rope"}, differing
+    assert differing == {"arm", "plugin.rope", "with.rope"}, differing
     report = {file.name for file in session.record.reports.glob(f"{session.record.revision}*")}
     assert {name.rpartition(".")[2] for name in report} == {"html", "md", "json", "svg", "png"}
-    assert found.artifacts == report | {f"study-{session.record.revision}.yaml"}
+    assert found.artifacts == report | {
+        f"study-{session.record.revision}.yaml",
+        "effects.json",
+    }
+    (part,) = json.loads((session.record.reports / f"{session.record.revision}.json").read_text())[
+        "parts"
+    ]
+    estimates = {e["name"]: e["estimate"] for e in part["effects"]}
+    assert estimates.keys() == {"gpt2 + rope", "llama"}
+    assert found.parent.data.metrics["effect/gpt2 and rope"] == estimates["gpt2 + rope"]
+    assert found.parent.data.metrics["effect/llama"] == estimates["llama"]
 
 
 def test_inputs_are_the_splits_and_the_output_is_the_model(made):
@@ -122,17 +130,12 @@ def test_names_with_quotes_are_found_and_forgotten(name, tmp_path):
     made = {study: open_parent(store, study, {}) for study in (*others, name)}
     create_child(store, made[name], NewChild("a", "key"), {}, {})
     assert {study: find_parent(store, study) for study in made} == made
-    page = _page(Home(tmp_path, tmp_path), uri, "http://server", name)
-    (asked,) = parse_qs(urlsplit(page).fragment)["searchFilter"]
-    client = MlflowClient(uri)
-    found = client.search_runs([store.experiment], asked)
-    assert made[name] in [run.info.run_id for run in found]
     forget_study(store, name)
     assert [find_parent(store, study) for study in (*others, name)] == [
         *(made[study] for study in others),
         None,
     ]
-    assert len(client.search_runs([store.experiment])) == len(others)
+    assert len(MlflowClient(uri).search_runs([store.experiment])) == len(others)
 
 
 def test_the_attached_study_file_is_the_study(made, tmp_path):
@@ -159,6 +162,7 @@ def test_sync_writes_a_study_into_another_store_once(made, tmp_path):
             key: run.data.params for key, run in own.children.items()
         }
         assert found.parent.info.status == "FINISHED"
+        assert found.parent.data.metrics == own.parent.data.metrics
         cut_off(tmp_path / "other" / "mlflow.db")
     assert (tmp_path / "other" / "artifacts").is_dir()
 
@@ -172,6 +176,7 @@ def test_a_copy_from_store_to_store_has_all_and_can_be_cut_off(made, tmp_path):
     found, own = shown(there), shown(local(folder))
     check_whole(found, folder / "home")
     assert found.artifacts == own.artifacts
+    assert found.parent.data.metrics == own.parent.data.metrics
     for key, run in found.children.items():
         assert (run.data.params, run.info.run_name) == (
             own.children[key].data.params,
@@ -309,6 +314,8 @@ def test_every_child_says_of_every_plugin_whether_it_has_it(designs, tmp_path, s
             if name.startswith("plugin.")
         }
         assert said == {f"plugin.{name}": name in plugins[key] for name in every}
+        counted = {name: run.data.params[f"with.{name}"] == "1" for name in every}
+        assert counted == {name: name in plugins[key] for name in every}
 
 
 def test_a_run_that_the_store_refuses_stops_no_other(made, tmp_path):

@@ -9,6 +9,10 @@ from ablab.records.run_spec import RunSpec
 from ablab.spec.nuisance import varied
 from ablab.spec.study import Study
 
+PLUGIN = "plugin."
+SWITCH = "with."
+OFF = shown_options(None)
+
 
 @dataclass(frozen=True)
 class TrackedRuns:
@@ -33,7 +37,11 @@ class TrackedRuns:
 
 
 class RunParameters:
-    """The parameters of a study's runs: every run has one for each plugin of the study."""
+    """The parameters of a study's runs: every run has two for each plugin of the study.
+
+    `plugin.NAME` has the options of the plugin in the run. `with.NAME` is 1 or 0: MLflow averages
+    parameters over groups of runs, and draws them as axes, only if they are numbers.
+    """
 
     def __init__(self) -> None:
         self.specs: Mapping[str, RunSpec] = {}
@@ -54,7 +62,8 @@ class RunParameters:
         study = self._studies[spec.part]
         budget = study.budget.model_dump(exclude_none=True)
         params = {"arm": spec.arm, "seed": str(spec.seed)}
-        params |= {f"plugin.{name}": shown_options(options.get(name)) for name in self._plugins}
+        for name in self._plugins:
+            params |= _plugin_params(name, options.get(name))
         params |= {f"budget.{name}": str(value) for name, value in budget.items()}
         if spec.part:
             params["part"] = spec.part
@@ -74,5 +83,17 @@ class RunParameters:
 
 
 def plugins_off(params: Iterable[str]) -> dict[str, str]:
-    """Return the plugin parameters among the names in `params`, with their value for "off"."""
-    return {name: shown_options(None) for name in params if name.startswith("plugin.")}
+    """Return the plugin parameters among the names in `params`, with their values for "off"."""
+    off: dict[str, str] = {}
+    for name in params:
+        if name.startswith(PLUGIN):
+            off |= _plugin_params(name.removeprefix(PLUGIN), None)
+    return off
+
+
+def _plugin_params(name: str, options: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the parameters of a plugin with `options`, or None in a run without it."""
+    return {
+        f"{PLUGIN}{name}": shown_options(options),
+        f"{SWITCH}{name}": "0" if options is None else "1",
+    }
