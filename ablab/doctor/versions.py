@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Iterator
 
-import ablab
 from ablab.doctor.finding import Finding, ok, problem, warning
 from ablab.requirements import (
     installed_version,
@@ -14,6 +13,7 @@ from ablab.requirements import (
 )
 from ablab.tracking.mlflow.connection import TESTED_MLFLOW
 from ablab.train.numerics import TESTED_TORCH
+from ablab.version import __version__
 
 _SHOWN = ("torch", "lightning", "mlflow", "optuna")
 # Without them, runs are trained; what they are for is left out.
@@ -39,10 +39,10 @@ def examine_versions() -> Iterator[Finding]:
 
 def _ablab() -> Finding:
     if requirements():
-        return ok("ablab", ablab.__version__)
+        return ok("ablab", __version__)
     return warning(
         "ablab",
-        f"{ablab.__version__} is not installed as a package, so that the versions that it requires "
+        f"{__version__} is not installed as a package, so that the versions that it requires "
         "are not known: `pip install -e .` in its folder",
     )
 
