@@ -1,10 +1,10 @@
 # make study: the flagship study · make check: lint, types and import contracts · make ui: MLflow
-# make test, test-fast, test-system, test-wheel, soak: the tests
+# make test, test-fast, test-system, test-wheel, soak: the tests · make docs: the site
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: study test test-fast test-system test-wheel check ui soak clean
+.PHONY: study test test-fast test-system test-wheel docs check ui soak clean
 
 study: $(VENV)/.run
 	$(BIN)/ablab run studies/gpt2_vs_llama.yaml
@@ -26,6 +26,10 @@ test-system: $(VENV)/.dev
 # The wheel in an empty environment, outside the checkout.
 test-wheel: $(VENV)/.dev
 	$(BIN)/python -m pytest -q --durations=5 -m wheel
+
+# The documentation as a site in build/site.
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

