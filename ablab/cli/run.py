@@ -1,5 +1,6 @@
 """`ablab run`: train the missing runs of a study, and report."""
 
+import shlex
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -249,4 +250,5 @@ def _conclude(session: "Session", console: Any, *, interrupted: bool) -> None:
     if not interrupted:
         print_answer(summary, console)
         console.print(f"report: {files[0]}", highlight=False, markup=False, soft_wrap=True)
-        console.print("compare the runs: ablab ui", highlight=False)
+        name = shlex.quote(record.name)
+        console.print(f"compare the runs: ablab ui {name}", highlight=False, markup=False)
