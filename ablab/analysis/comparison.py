@@ -134,8 +134,8 @@ def _only_part(study: StudySummary) -> PartSummary:
 
 def _pairs(a: PartSummary, b: PartSummary) -> list[Pair]:
     """Return the effects of both studies, matched by name or else by the arms they contrast."""
-    effects_a = {(effect.name, effect.kind): effect for effect in a.effects}
-    effects_b = {(effect.name, effect.kind): effect for effect in b.effects}
+    effects_a = {(effect.name, effect.kind): effect for effect in a.effects_by_size}
+    effects_b = {(effect.name, effect.kind): effect for effect in b.effects_by_size}
     contrasts_a = _contrasts(a.content)
     contrasts_b = _contrasts(b.content)
     by_contrast = {str(c): key for key, c in contrasts_b.items() if key not in effects_a}

@@ -110,6 +110,11 @@ class EffectSummary:
         return f"{self.name} (= {' = '.join(self.aliases)})" if self.aliases else self.name
 
     @property
+    def size(self) -> float:
+        """Absolute value of the estimate; −1 without one."""
+        return -1.0 if self.estimate is None else abs(self.estimate)
+
+    @property
     def moderated(self) -> bool:
         """Whether the interval differs from that of the effect's own error term."""
         if self.paired is None or None in (self.paired.low, self.paired.high, self.low, self.high):

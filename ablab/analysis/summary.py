@@ -77,6 +77,12 @@ class PartSummary:
     """Checks of what the verdicts assume."""
 
     @property
+    def effects_by_size(self) -> list[EffectSummary]:
+        """The effects of each kind together, the largest first; those without an estimate last."""
+        kinds = list(dict.fromkeys(effect.kind for effect in self.effects))
+        return sorted(self.effects, key=lambda effect: (kinds.index(effect.kind), -effect.size))
+
+    @property
     def label(self) -> str:
         """Name of the part; empty where it is the only one."""
         return self.content.label
@@ -129,7 +135,7 @@ class PartSummary:
             "objectives": self.objectives,
             "baseline": self.baseline,
             "arms": [asdict(arm) for arm in self.arms],
-            "effects": [effect.as_json() for effect in self.effects],
+            "effects": [effect.as_json() for effect in self.effects_by_size],
             "infeasible": some_of(self.infeasible),
             "runs": self.progress.runs,
             "finished": self.progress.finished,

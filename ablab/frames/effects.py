@@ -50,7 +50,7 @@ def effects_frame(summary: StudySummary) -> pd.DataFrame:
 
     The turns and dependences of an effect, which are lists, are in its `EffectSummary` alone.
     """
-    rows = [_row(part, effect) for part in summary.parts for effect in part.effects]
+    rows = [_row(part, effect) for part in summary.parts for effect in part.effects_by_size]
     return make_frame(rows, _COLUMNS)
 
 

@@ -56,14 +56,9 @@ def answer_table(part: PartSummary) -> Table:
     for name in ("effect", "95 % interval", "verdict", *_COSTS.values()):
         table.add_column(name, justify="right", no_wrap=True)
     for kind in ("change", "total"):
-        effects = [effect for effect in part.effects if effect.kind == kind]
-        for effect in sorted(effects, key=_size, reverse=True):
+        for effect in (effect for effect in part.effects_by_size if effect.kind == kind):
             table.add_row(*_row(effect))
     return table
-
-
-def _size(effect: EffectSummary) -> float:
-    return abs(effect.estimate) if effect.estimate is not None else -1.0
 
 
 def _row(effect: EffectSummary) -> list[str]:
@@ -82,7 +77,7 @@ def _lines(part: PartSummary) -> list[str]:
     """Return what the verdicts depend on, and what they hold for."""
     lines = [
         f"{effect.name} {depending(effect, places_of(effect))}"
-        for effect in part.effects
+        for effect in part.effects_by_size
         if effect.verdict == "depends"
     ]
     lines.append(f"All this is {holds_for(part.content)}.")

@@ -117,7 +117,7 @@ def costs_table(summary: PartSummary) -> Table:
     }
     for heading in headings.values():
         table.add_column(heading, justify="right", no_wrap=True)
-    for effect in (effect for effect in summary.effects if effect.costs):
+    for effect in (effect for effect in summary.effects_by_size if effect.costs):
         ratios = effect.ratios
         cells = [short_ratio(name, ratios.get(name)) for name in headings]
         table.add_row(escape(effect.title), *cells)

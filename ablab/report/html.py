@@ -112,7 +112,7 @@ def _part(summary: StudySummary, part: PartSummary, record: StudyRecord, slug: s
 def _context(part: PartSummary, figures: Figures) -> dict[str, Any]:
     verdicts = [
         (e.verdict or "", MARKS.get(e.verdict or "", "–"), sentence(e, part.metric))
-        for e in part.effects
+        for e in part.effects_by_size
         if e.kind != "interaction"
     ]
     return {

@@ -93,7 +93,7 @@ def changed_by_tuning(summary: PartSummary) -> list[str]:
     """
     pairs = [
         (e, e.shared)
-        for e in summary.effects
+        for e in summary.effects_by_size
         if e.kind != "interaction"
         and e.shared is not None
         and e.shared.one.verdict
@@ -187,7 +187,7 @@ def own_error(effect: EffectSummary) -> str:
 
 def own_errors(summary: PartSummary) -> list[str]:
     """Return a line with the effects whose error term is shared, by their own; empty if none is."""
-    effects = [f"{e.name} {own_error(e)}" for e in summary.effects if e.moderated]
+    effects = [f"{e.name} {own_error(e)}" for e in summary.effects_by_size if e.moderated]
     return [f"{OWN_ERROR}, unadjusted: {'; '.join(effects)}"] if effects else []
 
 

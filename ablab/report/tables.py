@@ -66,10 +66,11 @@ class Table:
 def effects_table(summary: PartSummary) -> Table:
     """Return a table of the effects with their intervals and verdicts."""
     names = ["estimate", "95 % interval", "p", "p (Holm)", "verdict"]
-    rows = [_effect(e) for e in summary.effects]
-    if any(e.moderated for e in summary.effects):
+    effects = summary.effects_by_size
+    rows = [_effect(e) for e in effects]
+    if any(e.moderated for e in effects):
         names.append(OWN_ERROR)
-        rows = [[*row, Cell(own_error(e))] for row, e in zip(rows, summary.effects, strict=True)]
+        rows = [[*row, Cell(own_error(e))] for row, e in zip(rows, effects, strict=True)]
     columns = [Column("change", text=True), Column("kind"), *map(Column, names)]
     return Table("effects", columns, rows)
 
@@ -100,7 +101,8 @@ def parts_table(summary: StudySummary) -> Table:
     Interactions are only in the tables of the parts.
     """
     by_part = [
-        {e.name: e for e in part.effects if e.kind != "interaction"} for part in summary.parts
+        {e.name: e for e in part.effects_by_size if e.kind != "interaction"}
+        for part in summary.parts
     ]
     columns = [Column("change", text=True), *(Column(part.label) for part in summary.parts)]
     names = dict.fromkeys(name for effects in by_part for name in effects)

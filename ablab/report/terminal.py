@@ -97,7 +97,9 @@ def _print_part(summary: StudySummary, part: PartSummary, console: Console) -> N
 def verdicts(part: PartSummary) -> list[str]:
     """Return a sentence with the verdict on each change, and the scope of all."""
     sentences = [
-        sentence(effect, part.metric) for effect in part.effects if effect.kind != "interaction"
+        sentence(effect, part.metric)
+        for effect in part.effects_by_size
+        if effect.kind != "interaction"
     ]
     return [*sentences, f"All this is {holds_for(part.content)}."] if sentences else []
 
@@ -125,7 +127,7 @@ def effects_table(summary: PartSummary) -> Table:
     for name in ("estimate", "95 % interval", "p (Holm)", "verdict"):
         table.add_column(name, justify="right", no_wrap=True)
     previous = None
-    for effect in summary.effects:
+    for effect in summary.effects_by_size:
         if previous is not None and effect.kind != previous:
             table.add_section()
         previous = effect.kind

@@ -26,17 +26,15 @@ _MAX_INTERACTIONS = 12
 
 
 def forest(summary: PartSummary) -> Plot | None:
-    """Draw the changes, then the largest interactions; None if nothing is known yet.
+    """Draw the changes, then the largest interactions, each by size; None if nothing is known yet.
 
     A total is drawn only if there are no changes: it is much larger, and in the waterfall.
     """
-    estimated = [e for e in summary.effects if e.estimate is not None]
+    estimated = [e for e in summary.effects_by_size if e.estimate is not None]
     changes = [e for e in estimated if e.kind == "change"]
     if not changes:
         changes = [e for e in estimated if e.kind == "total"]
-    between = sorted(
-        (e for e in estimated if e.kind == "interaction"), key=lambda e: -abs(e.estimate or 0.0)
-    )
+    between = [e for e in estimated if e.kind == "interaction"]
     effects = changes + between[:_MAX_INTERACTIONS]
     if not effects:
         return None
