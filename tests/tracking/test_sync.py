@@ -67,9 +67,13 @@ def test_what_an_interrupted_run_has_measured_is_sent(tmp_path, study_text):
         (record.folder / "result.json").unlink()
     (bare.folder / "metrics.jsonl").unlink()  # begun, and nothing measured
     heard = []
-    assert cut.key in sync(
-        session.record, local(tmp_path), [], lambda done, total: heard.append((done, total))
+    sent = sync(
+        session.record,
+        local(tmp_path),
+        [],
+        progress=lambda done, total: heard.append((done, total)),
     )
+    assert cut.key in sent
     finished = len(session.planned.plan.unique) - 2
     assert heard == [(done, finished) for done in range(1, finished + 1)]
     found = shown(local(tmp_path))
