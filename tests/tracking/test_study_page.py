@@ -8,6 +8,8 @@ from mlflow.exceptions import MlflowException
 
 from ablab.cli.server import _page
 from ablab.records.home import Home
+from ablab.tracking.mlflow.parents import forget_study
+from ablab.tracking.mlflow.store import open_store
 from mlflow import MlflowClient
 from tests.tracking.stores import shown
 
@@ -50,6 +52,13 @@ def test_a_view_is_saved_once_for_each_study(open_page, uri, monkeypatch, capsys
     monkeypatch.setattr(MlflowClient, "set_experiment_tag", forbidden)  # nothing is written
     assert open_page() == (query, views)
     assert capsys.readouterr().err == ""
+
+
+def test_a_study_that_is_removed_leaves_no_view(made, uri, open_page):
+    open_page()
+    forget_study(open_store(uri, made[0] / "home" / "mlflow"), "x")
+    tags = MlflowClient(uri).get_experiment("1").tags
+    assert not [tag for tag in tags if tag.startswith("mlflow.sharedViewState.")]
 
 
 def check_plain(query, uri):

@@ -63,9 +63,15 @@ def test_a_study_in_mlflows_pages(made, tmp_path):
         wanted = printed(tmp_path / "server.log")
         assert status(port, "evil.example") == 403  # a name that was made to mean this machine
         assert status(port, f"localhost:{port}") == 200
-        page = chromium.page()
+        page = chromium.page(width=2400)
         page.set_default_timeout(60_000)
         page.goto(wanted)
+        look_at_groups(page)
+        page.goto(wanted.replace("runs?", "runs?compareRunsMode=CHART&"))
+        look_at_charts(page)
+        page = chromium.page()
+        page.set_default_timeout(60_000)
+        page.goto(f"{address}/#/experiments/1/runs?workflowType=machine_learning")
         look(page)
         page.goto(f"{address}/#/experiments/1/runs/{parent}/artifacts")
         page.get_by_text(f"{session.record.revision}.html").first.click()
@@ -77,6 +83,39 @@ def test_a_study_in_mlflows_pages(made, tmp_path):
             time.sleep(0.2)
         assert opened.read_text().strip() == wanted
         assert not chromium.asked
+
+
+def look_at_groups(page):
+    """The saved view: a row for each arm with means, and columns that are not empty."""
+    page.get_by_text("matching runs").wait_for()
+    groups = page.locator(".ag-pinned-left-cols-container .ag-row")
+    groups.nth(2).wait_for()
+    names = [re.sub(r".*Group: ", "", " ".join(text.split())) for text in groups.all_inner_texts()]
+    assert sorted(names) == ["gpt2 + rope 2 -", "gpt2 2 -", "llama 2 -"]
+    means = page.locator(".ag-center-cols-container [col-id='metrics.`final/val/bpb`']")
+    values = [float(text.split()[0]) for text in means.all_inner_texts()]
+    # By `response` of the stand-in, over the seeds 1 and 2; the best first.
+    assert values == pytest.approx([2.715, 2.715, 3.015])
+    headings = set(page.locator(".ag-header-cell").all_inner_texts())
+    assert headings >= {
+        "final/val/bpb",
+        "with.rope",
+        "with.swiglu",
+        "seed",
+        "arm",
+        "cost/tokens_per_second",
+        "cost/peak_memory_bytes",
+    }
+    assert headings.isdisjoint({"Source", "Models", "Dataset", "with.adamw"})
+
+
+def look_at_charts(page):
+    """The charts of the saved view: curves and results by arm, and the plugins as axes."""
+    page.get_by_text("By arm", exact=True).wait_for()
+    for title in ("train/loss", "val/bpb", "final/val/bpb", "Parallel Coordinates"):
+        page.get_by_role("heading", name=title, exact=True).wait_for()
+    page.get_by_text("with.rope").first.wait_for()
+    assert page.get_by_text("does not support aggregated").count() == 0
 
 
 def look(page):
@@ -155,6 +194,7 @@ def test_a_password_in_a_servers_address_is_not_shown(made, tmp_path, monkeypatc
     page = f"http://127.0.0.1:{port}/#/experiments/1/runs?"
     assert capfd.readouterr().out.startswith(f"x on {page}")
     ((*_, opened),) = handed
+    assert "viewStateShareKey=" in opened  # the server told its version, and took the view
     assert opened.startswith(page)
 
 

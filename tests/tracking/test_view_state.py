@@ -74,15 +74,15 @@ def test_columns_are_results_and_what_differs_between_the_runs(two):
 
 
 def test_charts_are_curves_the_results_and_the_plugins(two):
-    charts = {chart["displayName"]: chart for chart in two.state()["compareRunCharts"]}
-    assert {title: chart["type"] for title, chart in charts.items()} == {
-        "train/loss by arm": "LINE",
-        "final/val/bpb by arm": "BAR",
-        "final/val/bpb by plugins": "PARALLEL",
-    }
-    assert charts["final/val/bpb by plugins"]["selectedParams"] == ["with.rope"]
+    line, bar, parallel = charts = two.state()["compareRunCharts"]
+    assert (line["type"], line["metricKey"]) == ("LINE", "train/loss")
+    assert (bar["type"], bar["metricKey"]) == ("BAR", "final/val/bpb")
+    assert parallel["type"] == "PARALLEL"
+    assert parallel["selectedParams"] == ["with.rope"]
+    assert parallel["selectedMetrics"] == ["final/val/bpb"]
+    assert len({chart["uuid"] for chart in charts}) == 3
     (section, *others) = two.state()["compareRunSections"]
-    assert {chart["metricSectionId"] for chart in charts.values()} == {section["uuid"]}
+    assert {chart["metricSectionId"] for chart in charts} == {section["uuid"]}
     assert section["display"]
     assert not any(other["display"] for other in others)
 

@@ -18,6 +18,7 @@ from ablab.tracking.mlflow.store import (
     signature,
     tag_filter,
 )
+from ablab.tracking.mlflow.view_state import view_tag
 
 
 def find_parents(store: Store, study: str) -> list[Any]:
@@ -71,8 +72,11 @@ def kill_abandoned(store: Store, active_keys: Iterable[str]) -> None:
 
 
 def forget_study(store: Store, study: str) -> None:
-    """Delete a study's parent and children."""
+    """Delete a study's parent and children, and its saved view."""
     for parent in find_parents(store, study):
+        view = view_tag(parent.info.run_id)
+        if view in store.client.get_experiment(store.experiment).tags:
+            store.client.delete_experiment_tag(store.experiment, view)
         for run in [*runs_under(store, parent.info.run_id), parent]:
             store.client.delete_run(run.info.run_id)
 

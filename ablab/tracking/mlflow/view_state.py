@@ -17,8 +17,8 @@ from ablab.tracking.mlflow.store import PARENT, STAGE
 
 TESTED_VERSIONS = ("3.17",)
 """Versions of MLflow, major and minor, in whose pages such a view was tested."""
-ARMS_SECTION = "Arms"
 
+_SECTION = "By arm"
 _TAG_PREFIX = "mlflow.sharedViewState."
 _RUN_NAME = "attributes.`Run Name`"
 _CREATED = "runDateAndNestInfo"
@@ -31,6 +31,11 @@ _AVERAGE_WIDTH = 165  # of a metric, which groups show as `2.4694752 (average)`
 _MAX_WIDTH = 340
 # Sections with charts of the other metrics, which MLflow adds. They are closed at first.
 _OTHER_SECTIONS = ("train", "val", "final", "cost", "Model metrics", "System metrics")
+
+
+def view_tag(parent: str) -> str:
+    """Return the name of the experiment's tag with the view of the study with that parent run."""
+    return _TAG_PREFIX + parent
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class StudyView:
     @property
     def tag(self) -> str:
         """Name of the experiment's tag that holds the view; one per study."""
-        return _TAG_PREFIX + self.parent
+        return view_tag(self.parent)
 
     @property
     def address(self) -> str:
@@ -127,31 +132,30 @@ class StudyView:
             {
                 "uuid": name,
                 "name": name,
-                "display": name == ARMS_SECTION,
+                "display": name == _SECTION,
                 "isReordered": True,
                 "isGenerated": False,
                 "deleted": False,
                 "columns": 2,
             }
-            for name in (ARMS_SECTION, *_OTHER_SECTIONS)
+            for name in (_SECTION, *_OTHER_SECTIONS)
         ]
 
     def _charts(self) -> list[dict[str, Any]]:
         result = self.metrics[0]
-        charts = [_chart("LINE", f"{name} by arm", metricKey=name) for name in self.curves]
-        charts.append(_chart("BAR", f"{result} by arm", metricKey=result))
+        charts = [_chart("LINE", metricKey=name) for name in self.curves]
+        charts.append(_chart("BAR", metricKey=result))
         if self.switches:
             axes = {"selectedParams": list(self.switches), "selectedMetrics": [result]}
-            charts.append(_chart("PARALLEL", f"{result} by plugins", **axes, showAllRuns=True))
+            charts.append(_chart("PARALLEL", **axes, showAllRuns=True))
         return charts
 
 
-def _chart(kind: str, title: str, **options: Any) -> dict[str, Any]:
+def _chart(kind: str, **options: Any) -> dict[str, Any]:
     return {
         "type": kind,
-        "uuid": title,
-        "displayName": title,
-        "metricSectionId": ARMS_SECTION,
+        "uuid": f"{kind} {options.get('metricKey', '')}",
+        "metricSectionId": _SECTION,
         "isGenerated": False,
         "deleted": False,
         **options,
