@@ -9,10 +9,11 @@ import sys
 import time
 import webbrowser
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import urlopen
+
+from ablab.tracking.http import answers
 
 _TIMEOUT_SECONDS = 60.0
+_ANSWER_SECONDS = 5.0
 
 
 def open_page(page: Path) -> bool:
@@ -37,20 +38,10 @@ def main() -> None:
     parent = os.getppid()
     deadline = time.monotonic() + _TIMEOUT_SECONDS
     while time.monotonic() < deadline and os.getppid() == parent:
-        if _answers(page.split("#")[0]):
+        if answers(page.split("#")[0], _ANSWER_SECONDS):
             webbrowser.open(page)
             return
         time.sleep(0.2)
-
-
-def _answers(address: str) -> bool:
-    try:
-        urlopen(address, timeout=5).close()
-    except HTTPError:  # a server that asks for a password answers, too
-        return True
-    except OSError:
-        return False
-    return True
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from ablab.doctor.finding import Finding, ok, problem, warning
 from ablab.records.home import Home
-from ablab.spec.addresses import is_database, is_server, redacted
-from ablab.tracking.mlflow.connection import available
-from ablab.tracking.mlflow.errors import NoStore
-from ablab.tracking.mlflow.probe import probe
+from ablab.spec.addresses import is_server, redacted, without_user
+from ablab.tracking.http import answers
+from ablab.tracking.mlflow.connection import available, connect
+from ablab.tracking.mlflow.errors import NoStore, explained
 
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _SECONDS = 5.0
@@ -26,26 +26,32 @@ def examine_trackers(home: Home) -> Iterator[Finding]:
 
 def _store(home: Home) -> Finding:
     subject = "mlflow store"
-    uri = home.tracking_uri()
     none = ok(subject, "none yet: `ablab run` makes it")
-    if not any(home.mlflow.glob("*.db")):
+    if not any(home.mlflow.glob("*.db")):  # MLflow need not be imported
         return none
+    uri = home.tracking_uri()
     try:
-        fault = probe(uri, _SECONDS)
+        connect(uri, make=False)
     except NoStore:
         return none
-    return problem(subject, fault) if fault else ok(subject, f"{uri} can be read")
+    except Exception as error:  # MLflow's clients raise what their transports raise
+        return problem(subject, explained(error, uri))
+    return ok(subject, f"{uri} can be read")
 
 
 def _server(address: str) -> Finding:
     subject = "mlflow server"
     name = f"{redacted(address, address)} ({_VARIABLE})"
-    if not (is_server(address) or is_database(address)):
-        return warning(subject, f"{name} is neither a server nor a database: it is not used")
+    if not is_server(address):
+        return warning(subject, f"{name} is not the address of a server: not examined")
+    if not answers(without_user(address), _SECONDS):
+        return problem(
+            subject,
+            f"{name} does not answer within {_SECONDS:g} s: is it running, and is the address "
+            "right?",
+        )
     try:
-        fault = probe(address, _SECONDS)
-    except NoStore as error:
-        fault = str(error)
-    if fault:
-        return problem(subject, f"{fault} ({_VARIABLE})")
+        connect(address, make=False)
+    except Exception as error:  # MLflow's clients raise what their transports raise
+        return problem(subject, f"{explained(error, address)} ({_VARIABLE})")
     return ok(subject, f"{name} answers; studies with `tracking: {{uri: …}}` use it")

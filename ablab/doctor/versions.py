@@ -11,14 +11,14 @@ from ablab.requirements import (
     required_python,
     requirements,
 )
-from ablab.tracking.mlflow.connection import TESTED_MLFLOW
+from ablab.tracking.mlflow.view_state import TESTED_VERSIONS
 from ablab.train.numerics import TESTED_TORCH
 from ablab.version import __version__
 
 _SHOWN = ("torch", "lightning", "mlflow", "optuna")
 # Without them, runs are trained; what they are for is left out.
 _DISPENSABLE = {"mlflow": "runs are not tracked", "datasets": "corpora of the Hub are not read"}
-_TESTED = {"torch": TESTED_TORCH, "mlflow": TESTED_MLFLOW}
+_TESTED = {"torch": (TESTED_TORCH,), "mlflow": TESTED_VERSIONS}
 
 
 def examine_versions() -> Iterator[Finding]:
@@ -55,8 +55,8 @@ def _package(name: str) -> Finding:
     if fault:
         return problem(name, fault)
     tested = _TESTED.get(name)
-    if tested is not None and _release(str(version)) != _release(tested):
-        return warning(name, f"{version} is supported; tested is {tested}")
+    if tested and _release(str(version)) not in map(_release, tested):
+        return warning(name, f"{version} is supported; tested with {', '.join(tested)}")
     return ok(name, f"{version} ({requirements()[name].specifier})")
 
 

@@ -26,7 +26,7 @@ from ablab.errors import UserError
 from ablab.records.driver_lock import hold_driver_lease
 from ablab.records.home import make_home
 from ablab.records.study_content import RunEntry
-from ablab.tracking.mlflow.connection import TESTED_MLFLOW
+from ablab.tracking.mlflow.view_state import TESTED_VERSIONS
 from tests.conftest import ROOT
 from tests.study_records import write_study
 from tests.tracking.servers import free_port
@@ -105,7 +105,7 @@ def test_versions_that_are_not_tested_or_missing_are_warnings(examined, installe
     installed(torch="2.11.0a0+vendor", mlflow=None)
     status, findings = examined()
     assert status == 0
-    assert findings["torch"] == ("warning", "2.11.0a0+vendor is supported; tested is 2.13.0")
+    assert findings["torch"] == ("warning", "2.11.0a0+vendor is supported; tested with 2.13.0")
     assert findings["mlflow"][0] == "warning"
     assert "runs are not tracked" in findings["mlflow"][1]
 
@@ -166,6 +166,7 @@ def test_a_home_in_use_is_not_checked(examined, tmp_path):
     assert "not checked while study x is being run by process" in findings["files"][1]
 
 
+@pytest.mark.slow  # imports MLflow
 def test_a_store_that_is_no_database(examined, tmp_path):
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "mlflow.db").write_text("nothing of the kind " * 100)
@@ -175,6 +176,9 @@ def test_a_store_that_is_no_database(examined, tmp_path):
 
 
 class _Tracker(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_error(401)
+
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.send_response(200)
@@ -203,7 +207,7 @@ def test_a_server_that_does_not_answer(examined, monkeypatch):
             monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:secret@127.0.0.1:{port}")
             status, findings = examined()
             assert (status, findings["mlflow server"][0]) == (1, "problem")
-            assert f"http://me:***@127.0.0.1:{port} does not answer" in findings["mlflow server"][1]
+            assert findings["mlflow server"][1].startswith(f"http://me:***@127.0.0.1:{port} (MLF")
 
 
 def test_an_address_that_ablab_does_not_use(examined, monkeypatch):
@@ -233,6 +237,7 @@ def test_an_older_torch_is_refused_by_every_command_but_the_doctor(ablab, instal
         "ablab: torch 2.10.1+cpu is not supported, 2.11 or newer is needed: "
         "pip install 'torch>=2.11'\n"
     )
+    assert ablab("plugins", "--help").returncode == 0
     result = ablab("doctor")
     assert result.returncode == 1
     assert "problem  torch" in result.stdout
@@ -267,7 +272,8 @@ def test_the_versions_are_those_of_the_project():
     torch = next(line for line in project["dependencies"] if line.startswith("torch"))
     assert project["requires-python"] == ">={}.{}".format(*supported.OLDEST_PYTHON)
     assert torch == "torch>={}.{}".format(*supported.OLDEST_TORCH)
-    assert f"\nmlflow=={TESTED_MLFLOW}\n" in (ROOT / "constraints.txt").read_text()
+    pins = (ROOT / "constraints.txt").read_text()
+    assert any(f"\nmlflow=={version}." in pins for version in TESTED_VERSIONS)
 
 
 def test_the_version_of_torch_is_known_without_importing_it():

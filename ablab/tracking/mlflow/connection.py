@@ -16,8 +16,6 @@ from ablab.spec.addresses import is_server, redacted, require_tracker
 from ablab.tracking.mlflow.errors import NoStore
 from ablab.tracking.mlflow.sqlite_file import is_half_made, make_store
 
-TESTED_MLFLOW = "3.17.2"
-"""The release of MLflow that the tests run with."""
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -58,25 +56,6 @@ def settings() -> dict[str, str]:
     return {name: os.environ.get(name, value) for name, value in _SETTINGS.items()}
 
 
-def import_client() -> Any:
-    """Import MLflow, and return the class MlflowClient.
-
-    Raises UserError if the version is not supported.
-    """
-    fault = package_problem("mlflow")
-    if fault:
-        raise UserError(fault)
-    os.environ.update(settings())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from mlflow import MlflowClient  # sets the levels of its loggers
-
-    for name in ("mlflow", "alembic"):
-        # What fails is raised too, and reported in one line.
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    return MlflowClient
-
-
 def connect(uri: str, *, make: bool = True) -> Any:
     """Return an MlflowClient for the store at `uri`.
 
@@ -87,12 +66,20 @@ def connect(uri: str, *, make: bool = True) -> Any:
     the store cannot be opened.
     """
     require_tracker(uri)
-    client_type = import_client()
+    fault = package_problem("mlflow")
+    if fault:
+        raise UserError(fault)
+    os.environ.update(settings())
     with warnings.catch_warnings():  # MLflow's own warnings, the last of them at the first query
         warnings.simplefilter("ignore")
+        from mlflow import MlflowClient  # sets the levels of its loggers
+
+        for name in ("mlflow", "alembic"):
+            # What fails is raised too, and reported in one line.
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         if not is_server(uri):
             _check_database(uri, make=make)
-        client = client_type(uri)
+        client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
 
