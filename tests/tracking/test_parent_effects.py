@@ -44,6 +44,7 @@ def summary(*effects_by_part, labels=("",)):
         time=None,
         wall_seconds=None,
         workers=None,
+        results={},
     )
 
 
