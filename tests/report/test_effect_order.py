@@ -70,6 +70,7 @@ def test_on_the_terminal(part):
 
 def test_in_the_forest_plot(part):
     plot = forest(part)
+    assert plot is not None
     described = [text.split(":")[0] for text in plot.alternative.split(". ")[1:]]
     assert described == ["norm", "rotary", "biases", "biases × rotary", "biases × norm"]
 

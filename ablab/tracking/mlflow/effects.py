@@ -86,7 +86,7 @@ def metric_names(names: Iterable[str]) -> dict[str, str]:
 
 def _effects(summary: "StudySummary") -> "Iterator[tuple[PartSummary, EffectSummary]]":
     for part in summary.parts:
-        for effect in part.effects:
+        for effect in part.effects_by_size:
             yield part, effect
 
 
