@@ -93,6 +93,7 @@ def look_at_groups(page):
     names = [re.sub(r".*Group: ", "", " ".join(text.split())) for text in groups.all_inner_texts()]
     assert sorted(names) == ["gpt2 + rope 2 -", "gpt2 2 -", "llama 2 -"]
     means = page.locator(".ag-center-cols-container [col-id='metrics.`final/val/bpb`']")
+    means.nth(2).wait_for()
     values = [float(text.split()[0]) for text in means.all_inner_texts()]
     # By `response` of the stand-in, over the seeds 1 and 2; the best first.
     assert values == pytest.approx([2.715, 2.715, 3.015])
