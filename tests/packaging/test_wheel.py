@@ -87,7 +87,7 @@ def test_the_flagship_runs_by_name(ablab, tmp_path):
     done = ablab("run", "gpt2_vs_llama", "--profile", "smoke")
     assert done.returncode == 0, done.stderr
     assert "llama vs gpt2" in done.stdout
-    assert list(tmp_path.glob(".ablab/reports/*.html"))
+    assert list(tmp_path.glob(".ablab/reports/*/*.html"))
     assert (tmp_path / "mlflow" / "mlflow.db").exists()
 
 
