@@ -48,6 +48,17 @@ def file(tmp_path, study_text):
     return tmp_path / "x.yaml"
 
 
+@pytest.fixture
+def elsewhere(made, tmp_path):
+    """The session of a study, a copy of its home, its record there, and the address of a store that
+    is not made yet.
+    """
+    folder, session = made
+    home = make_home(shutil.copytree(folder / "home", tmp_path / "home"))
+    study = StudyRecord(home, "x", session.record.revision)
+    return session, home, study, f"sqlite:///{tmp_path}/other/mlflow.db"
+
+
 def cut_off(store):
     """As if writing had been cut off within one run."""
     with closing(sqlite3.connect(store)) as database:
@@ -318,13 +329,8 @@ def test_every_child_says_of_every_plugin_whether_it_has_it(designs, tmp_path, s
         assert counted == {name: name in plugins[key] for name in every}
 
 
-def test_a_run_that_the_store_refuses_stops_no_other(made, tmp_path):
-    folder, session = made
-    home = make_home(shutil.copytree(folder / "home", tmp_path / "home"))
-    study, uri = (
-        StudyRecord(home, "x", session.record.revision),
-        f"sqlite:///{tmp_path}/other/mlflow.db",
-    )
+def test_a_run_that_the_store_refuses_stops_no_other(elsewhere):
+    session, home, study, uri = elsewhere
     plan = session.planned.plan
     first, *others = plan.runs
     refused = replace(
@@ -354,13 +360,8 @@ def test_a_run_that_the_store_refuses_stops_no_other(made, tmp_path):
     check_whole(shown(uri), home.root)
 
 
-def test_a_child_that_somebody_deletes_is_written_again(made, tmp_path):
-    folder, session = made
-    home = make_home(shutil.copytree(folder / "home", tmp_path / "home"))
-    study, uri = (
-        StudyRecord(home, "x", session.record.revision),
-        f"sqlite:///{tmp_path}/other/mlflow.db",
-    )
+def test_a_child_that_somebody_deletes_is_written_again(elsewhere, tmp_path):
+    session, home, study, uri = elsewhere
     spec = session.planned.plan.runs[0]
     record = Record(home.root, spec.key)
     result = unfinish(record)
@@ -376,13 +377,8 @@ def test_a_child_that_somebody_deletes_is_written_again(made, tmp_path):
     check_whole(shown(uri), home.root)
 
 
-def test_a_run_that_is_damaged_before_it_is_shown_is_not_shown_as_finished(made, tmp_path):
-    folder, session = made
-    home = make_home(shutil.copytree(folder / "home", tmp_path / "home"))
-    study, uri = (
-        StudyRecord(home, "x", session.record.revision),
-        f"sqlite:///{tmp_path}/other/mlflow.db",
-    )
+def test_a_run_that_is_damaged_before_it_is_shown_is_not_shown_as_finished(elsewhere):
+    session, home, study, uri = elsewhere
     first, second, *_ = session.planned.plan.runs
     tracker = MlflowTracker(study, session.planned.study, pytest.fail, uri)
     result = unfinish(Record(home.root, first.key))
@@ -413,15 +409,13 @@ def test_a_long_name_is_cut(tmp_path):
     assert store.client.get_run(whole).info.run_name == "a" * 250
 
 
-def test_what_two_drivers_send_stands_there_once(made, tmp_path):
-    folder, session = made
-    home = make_home(shutil.copytree(folder / "home", tmp_path / "home"))
-    plan, uri = session.planned.plan, f"sqlite:///{tmp_path}/other/mlflow.db"
+def test_what_two_drivers_send_stands_there_once(elsewhere):
+    session, home, study, uri = elsewhere
+    plan = session.planned.plan
     spec = next(iter(plan.unique.values()))
     record = Record(home.root, spec.key)
     result = unfinish(record)
     record.metrics.truncate(1)
-    study = StudyRecord(home, "x", session.record.revision)
     first, second = (
         MlflowTracker(study, session.planned.study, pytest.fail, uri) for _ in range(2)
     )
