@@ -233,8 +233,10 @@ class MlflowTracker:
     def _write_finished(self, store: OpenStudy, spec: RunSpec) -> None:
         """Write a finished run; of one from another study only its results, not its curves."""
         record = self._record(spec)
+        if writer.is_up_to_date(store, record):
+            return
         result = record.result
-        if result is None or writer.is_up_to_date(store, record):
+        if result is None:  # damaged since: the run is trained again
             return
         origin = record.spec.study if record.spec else self.record.name
         params = self._parameters.of(spec)
