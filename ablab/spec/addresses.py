@@ -27,6 +27,11 @@ def is_database(uri: str) -> bool:
     return re.match("|".join(_DATABASES), uri) is not None
 
 
+def is_local(address: str) -> bool:
+    """Return whether `address` is a path or an SQLite database, which are files of this machine."""
+    return "://" not in address or address.startswith("sqlite:")
+
+
 def require_tracker(uri: str) -> None:
     """Raise UserError unless `uri` is the address of a tracking server or a database."""
     if not (is_server(uri) or is_database(uri)):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from ablab.plan.plan import StudyPlan
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
+from ablab.spec.addresses import is_local
 
 if TYPE_CHECKING:
     from ablab.analysis.summary import StudySummary
@@ -69,8 +70,7 @@ _SILENT_SECONDS = 3.0
 
 def closing_seconds(addresses: Iterable[str]) -> float:
     """Return how long to wait for trackers that write to `addresses`, URIs or paths."""
-    local = all("://" not in a or a.startswith("sqlite:") for a in addresses)
-    return _LOCAL_SECONDS if local else _SERVER_SECONDS
+    return _LOCAL_SECONDS if all(map(is_local, addresses)) else _SERVER_SECONDS
 
 
 class Trackers:
