@@ -61,8 +61,7 @@ def write_together(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     with _user_errors(folder):
         folder = folder.absolute()
-        anchor = next(path for path in (folder, *folder.parents) if path.exists())
-        draft = anchor / f".{folder.name}.{uuid.uuid4().hex}"
+        draft = nearest_existing(folder) / f".{folder.name}.{uuid.uuid4().hex}"
         draft.mkdir()
         try:
             for name, content in files.items():
@@ -157,10 +156,15 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def nearest_existing(path: Path) -> Path:
+    """Return `path` if it exists, or else the nearest folder above it that does."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+
+
 def require_writable(folders: Iterable[Path]) -> None:
     """Raise UserError if this user cannot write to a folder, or cannot create it."""
     for folder in folders:
-        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        existing = nearest_existing(folder)
         if not os.access(existing, os.W_OK | os.X_OK):
             raise UserError(
                 f"you may not write in {existing}: all users of a shared home need permission (a "

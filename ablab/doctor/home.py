@@ -3,11 +3,10 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 from ablab.doctor.finding import Finding, ok, problem, warning
 from ablab.errors import UserError
-from ablab.files import require_writable
+from ablab.files import nearest_existing, require_writable
 from ablab.fsck.check import check_home
 from ablab.records.driver_lock import drivers
 from ablab.records.home import Home
@@ -26,7 +25,7 @@ def examine_home(home: Home) -> Iterator[Finding]:
 
 
 def _writable(home: Home) -> Finding:
-    folder = _existing(home.root)
+    folder = nearest_existing(home.root)
     try:
         require_writable([home.root, home.mlflow])
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -41,7 +40,7 @@ def _writable(home: Home) -> Finding:
 
 
 def _disk(home: Home) -> Finding:
-    folder = _existing(home.root)
+    folder = nearest_existing(home.root)
     free = shutil.disk_usage(folder).free
     text = f"{free / 1e9:.1f} GB free on the disk of {folder}"
     if free < _LEAST_BYTES:
@@ -69,8 +68,3 @@ def _files(home: Home) -> Iterator[Finding]:
         )
     if len(faults) > _SHOWN:
         yield problem("files", f"{len(faults) - _SHOWN} more: `ablab fsck` lists them")
-
-
-def _existing(path: Path) -> Path:
-    """Return `path`, or the nearest folder above it that exists."""
-    return next(folder for folder in (path, *path.absolute().parents) if folder.exists())
