@@ -1,5 +1,6 @@
 """The report as a self-contained HTML page, and as Markdown with figures as separate files."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,7 @@ from ablab.report.evidence import evidence_of, excluded, how_to_repeat
 from ablab.report.figures import Figures, figures_of
 from ablab.report.figures.front import costs_not_compared, same_costs
 from ablab.report.footnotes import footnotes, part_footnotes
+from ablab.report.glossary import Glossary
 from ablab.report.scope import holds_for
 from ablab.report.search import survival, trials_listing
 from ablab.report.sentences import adjusted, changed_by_tuning, how_judged, sentence
@@ -31,6 +33,7 @@ from ablab.report.tables import (
     tuning_table,
 )
 
+_MAX_EMBEDDED = 100_000  # characters of the data of a figure
 # Characters that have a meaning in Markdown.
 _MARKDOWN_ESCAPES = str.maketrans({character: f"\\{character}" for character in r"\`*_[]<>|#"})
 
@@ -44,18 +47,20 @@ def write_pages(summary: StudySummary, record: StudyRecord) -> list[Path]:
     """Write the report beside the study's record.
 
     Returns:
-        The page first, then the same as Markdown, and each figure as SVG and PNG.
+        The page first, then the same as Markdown, and each figure as SVG, PNG and CSV.
 
     """
+    glossary = Glossary()
     parts = [
-        _part(summary, part, record, f"part{number}" if part.label else "")
+        _part(summary, part, record, glossary, f"part{number}" if part.label else "")
         for number, part in enumerate(summary.parts, start=1)
     ]
-    pages = {kind: _page(summary, record, parts, kind) for kind in ("html", "md")}
+    pages = {kind: _page(summary, record, parts, glossary, kind) for kind in ("html", "md")}
     files = {f"{record.revision}.{kind}": page.encode() for kind, page in pages.items()}
     for plot in (plot for part in parts for plot in part.figures.files):
         files[f"{record.revision}-{plot.name}.svg"] = plot.svg.encode()
         files[f"{record.revision}-{plot.name}.png"] = plot.png
+        files[f"{record.revision}-{plot.name}.csv"] = plot.csv.encode()
     record.reports.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         write_atomically(
@@ -75,9 +80,16 @@ class _Part:
     figures: Figures
 
 
-def _page(summary: StudySummary, record: StudyRecord, parts: Sequence[_Part], kind: str) -> str:
+def _page(
+    summary: StudySummary,
+    record: StudyRecord,
+    parts: Sequence[_Part],
+    glossary: Glossary,
+    kind: str,
+) -> str:
     context = {
         "s": summary,
+        "g": glossary,
         "progress": summary.progress,
         "metric": summary.parts[0].metric,
         "parts": parts,
@@ -91,7 +103,9 @@ def _page(summary: StudySummary, record: StudyRecord, parts: Sequence[_Part], ki
     return render(f"report.{kind}.j2", context)
 
 
-def _part(summary: StudySummary, part: PartSummary, record: StudyRecord, slug: str) -> _Part:
+def _part(
+    summary: StudySummary, part: PartSummary, record: StudyRecord, glossary: Glossary, slug: str
+) -> _Part:
     """Render a part. `slug` distinguishes its figures from those of other parts."""
     evidence = evidence_of(part, record.home.root)
     figures = figures_of(part, evidence)
@@ -99,6 +113,7 @@ def _part(summary: StudySummary, part: PartSummary, record: StudyRecord, slug: s
         figures = figures.prefixed(slug)
     context = {
         **_context(part, figures),
+        "g": glossary,
         "ranges": ranges_table(evidence),
         "prefix": record.revision,
         "slug": f"{slug}-" if slug else "",
@@ -149,7 +164,17 @@ def _environment() -> Environment:
         trim_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["csv_address"] = _csv_address
     environment.filters["md"] = lambda text: " ".join(str(text).split()).translate(
         _MARKDOWN_ESCAPES
     )
     return environment
+
+
+def _csv_address(content: str, file: str) -> str:
+    """Return an address that holds the content of a CSV file, so that the page needs no other
+    files; if it is large, the name of the file beside the page.
+    """
+    if len(content) > _MAX_EMBEDDED:
+        return file
+    return f"data:text/csv;base64,{b64encode(content.encode()).decode()}"

@@ -2,12 +2,16 @@
 
 import re
 from itertools import product
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.browser import browser
 
 pytestmark = pytest.mark.system
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 # Of every letter in a figure: whether it lies within its figure, and its contrast with the ground
 # (WCAG 2.1, 1.4.3).
@@ -87,6 +91,60 @@ def test_every_figure_is_there_and_says_what_it_shows(shown):
     links = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page.content())
     assert len(links) > 300
     assert {name for pair in links for name in pair if name} <= set(ids)
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_the_data_of_a_figure_can_be_saved(shown, written, scripts):
+    page = shown(scripts=scripts)
+    for name in ("forest", "losses", "bowls"):
+        file = written[f"-{name}.csv"]
+        with page.expect_download() as download:
+            page.locator(f"a[download='{file.name}']").click()
+        assert download.value.suggested_filename == file.name
+        assert Path(download.value.path()).read_bytes() == file.read_bytes()
+    assert page.said == []
+
+
+@pytest.mark.parametrize(("scheme", "ground"), [("light", "#fff"), ("dark", "#16181c")])
+def test_a_figure_is_saved_in_the_colours_of_the_page(shown, written, scheme, ground):
+    page = shown()
+    page.emulate_media(color_scheme=scheme)
+    name = written["-forest.svg"].name
+    with page.expect_download() as download:
+        page.locator(f"a[download='{name}']").click()
+    assert download.value.suggested_filename == name
+    svg = Path(download.value.path()).read_text()
+    texts = [element.text for element in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+    file = ElementTree.parse(written["-forest.svg"])
+    assert texts == [element.text for element in file.iter(f"{SVG}text")] != []
+    assert f'fill="{ground}"' in svg
+    assert "var(" not in svg
+    assert page.said == []
+
+
+BOXES = """() => ["svg", ".wide"].map(name => document.querySelector(`.beside ${name}`))
+  .map(element => element.getBoundingClientRect()).map(({left, right, top}) => [left, right, top])
+"""
+
+
+def test_a_figure_stands_beside_its_table_on_a_desk_and_above_it_on_a_phone(shown):
+    (_, figure_right, figure_top), (table_left, table_right, table_top) = shown(
+        width=1440
+    ).evaluate(BOXES)
+    assert figure_right < table_left < table_right <= 1440
+    assert abs(figure_top - table_top) < 40
+    (figure_left, _, figure_top), (table_left, _, table_top) = shown(width=390).evaluate(BOXES)
+    assert figure_left == table_left
+    assert figure_top < table_top
+
+
+def test_a_term_leads_to_its_definition(shown):
+    page = shown()
+    page.locator("a.term", has_text="verdicts").first.click()
+    definition = page.locator("#term-verdict")
+    assert definition.is_visible()
+    assert page.evaluate("location.hash") == "#term-verdict"
+    assert definition.evaluate("one => one.getBoundingClientRect().top < innerHeight")
 
 
 def test_the_arms_are_sorted_by_the_column_that_is_pressed(shown):

@@ -13,6 +13,7 @@ import pytest
 from ablab.analysis.summarise import summarise
 from ablab.report.html import write_pages
 from ablab.report.sentences import noise
+from tests.report.pages import without_term_links
 from tests.report.test_parts_report import summary_of  # noqa: F401
 
 BUDGETS = "budgets: [{steps: 4}, {steps: 8}]"
@@ -25,7 +26,9 @@ def made(summary_of):
     Markdown.
     """
     summary, record = summary_of(BUDGETS, seeds=ADAPTIVE)
-    page, markdown = (file.read_text() for file in write_pages(summary, record)[:2])
+    page, markdown = (
+        without_term_links(file.read_text()) for file in write_pages(summary, record)[:2]
+    )
     return summary, page, markdown
 
 

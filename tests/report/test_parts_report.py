@@ -18,6 +18,7 @@ from ablab.report.scope import scope
 from ablab.report.tables import MARKS
 from ablab.report.terminal import print_summary
 from ablab.tracking.trackers import Trackers
+from tests.report.pages import without_term_links
 from tests.standin import Silent, StandIn, noise_seed, result
 
 BUDGETS = "budgets: [{steps: 16}, {steps: 4}, {steps: 8}, {steps: 32}]"
@@ -80,7 +81,7 @@ def test_the_page_of_a_part_that_the_clock_ends(summary_of):
         return 3.0 - 0.1 * ("rope" in dict(spec.plugins)) + noise(spec)
 
     summary, record = summary_of("budgets: [{steps: 4}, {seconds: 0.2}]", of_either)
-    page = Path(write_report(summary, record)).read_text()
+    page = without_term_links(Path(write_report(summary, record)).read_text())
     assert summary.parts[1].arms[0].tokens == 256  # what the stand-in says it took
     assert "seconds 0.2" in page
     assert 'id="part2-losses"' in page
@@ -197,7 +198,7 @@ def test_the_page_and_the_terminal_show_it_in_80_columns(summary_of):
         < text.index("width 64\n")
         < text.index("Rank of each arm")
     )
-    page = Path(write_report(summary, record)).read_text()
+    page = without_term_links(Path(write_report(summary, record)).read_text())
     for shown in (
         "width 16",
         "width 64",
@@ -244,7 +245,7 @@ def test_an_unfinished_ladder_says_what_is_missing(summary_of):
     text = words(printed(summary))
     assert "16 of 24 runs are done" in text
     assert "llama: no forecast: the effect has no value on the last rung" in text
-    assert "unfinished" in Path(write_report(summary, record)).read_text()
+    assert "unfinished" in without_term_links(Path(write_report(summary, record)).read_text())
     nothing, _ = summary_of(LADDER, done=lambda spec: False)
     assert nothing.progress.finished == 0
     text = printed(nothing)
@@ -288,7 +289,7 @@ def test_budgets_of_several_kinds_are_no_ladder(summary_of):
     assert why in text
     for absent in ("Effects along the ladder", "How many times its compute", "per tenfold compute"):
         assert absent not in text
-    assert why in Path(write_report(summary, record)).read_text()
+    assert why in without_term_links(Path(write_report(summary, record)).read_text())
 
 
 def test_rungs_may_have_budgets_of_several_kinds(summary_of):

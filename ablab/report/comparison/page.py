@@ -7,6 +7,7 @@ from ablab.analysis.effect_summary import EffectSummary
 from ablab.files import write_atomically
 from ablab.records.study_record import StudyRecord
 from ablab.report.figures.pairs import pair_plot
+from ablab.report.glossary import Glossary
 from ablab.report.html import render
 from ablab.report.scope import holds_for
 from ablab.report.sentences import adjusted, places_of, word
@@ -22,10 +23,13 @@ CAUTION = (
 
 def write_comparison(comparison: Comparison, record: StudyRecord, other: StudyRecord) -> Path:
     """Write the page into the reports of the first study, and return its path."""
+    stem = f"{record.revision}-beside-{other.name}-{other.revision}"
     page = render(
         "templates/comparison.j2",
         {
             "c": comparison,
+            "g": Glossary(),
+            "prefix": stem,
             "plot": pair_plot(comparison.effects, comparison.names, comparison.parts[0].metric),
             "caution": CAUTION,
             "holds_for": [holds_for(part.content) for part in comparison.parts],
@@ -36,7 +40,7 @@ def write_comparison(comparison: Comparison, record: StudyRecord, other: StudyRe
         },
     )
     record.reports.mkdir(parents=True, exist_ok=True)
-    path = record.reports / f"{record.revision}-beside-{other.name}-{other.revision}.html"
+    path = record.reports / f"{stem}.html"
     write_atomically(path, lambda file: file.write(page.encode()))
     return path
 

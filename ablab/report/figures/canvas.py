@@ -1,5 +1,6 @@
 """The basis of all figures: colours, sizes, and conversion to inline SVG or a file."""
 
+import csv
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -102,6 +103,8 @@ class Plot:
     """The figure of matplotlib."""
     caption: str = ""
     """Caption that explains it."""
+    rows: Sequence[Mapping[str, Any]] = ()
+    """What is drawn, one row for each mark. All rows have the same columns."""
 
     @property
     def inline(self) -> str:
@@ -117,6 +120,15 @@ class Plot:
         head, title, rest = self._drawn.partition("</title>")
         background = '\n <rect width="100%" height="100%" fill="#fff"/>'
         return f'<?xml version="1.0" encoding="utf-8"?>\n{head}{title}{background}{rest}'
+
+    @property
+    def csv(self) -> str:
+        """Content of a CSV file: `rows` with all digits; missing values are empty."""
+        out = StringIO()
+        writer = csv.DictWriter(out, list(self.rows[0]) if self.rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return out.getvalue()
 
     @property
     def png(self) -> bytes:

@@ -19,6 +19,7 @@ from ablab.report.figures.canvas import (
     drawing,
     folded,
 )
+from ablab.report.figures.effect_row import effect_row
 from ablab.report.sentences import diverged_note
 
 _LABEL = 24  # characters of a name in a line; the rest of the figure is for the effects
@@ -43,13 +44,13 @@ def forest(summary: PartSummary) -> Plot | None:
     with drawing(1.25 + 0.27 * lines) as figure:
         axes = figure.add_subplot()
         _background(axes, summary)
-        rows = _rows(names, len(changes))
-        for row, effect in zip(rows, effects, strict=True):
-            mark(axes, row, effect)
-        axes.set_yticks(rows, names)
-        axes.set_ylim(rows[-1] - 0.7, rows[0] + 0.7)
+        positions = _positions(names, len(changes))
+        for position, effect in zip(positions, effects, strict=True):
+            mark(axes, position, effect)
+        axes.set_yticks(positions, names)
+        axes.set_ylim(positions[-1] - 0.7, positions[0] + 0.7)
         if between:
-            divider = (rows[len(changes) - 1] + rows[len(changes)]) / 2 if changes else 1
+            divider = sum(positions[len(changes) - 1 :][:2]) / 2 if changes else 1
             axes.axhline(divider, color=GRID, linewidth=0.8)
         _legend(figure, axes, effects)
     notes = [diverged_note(summary.effects)]
@@ -60,7 +61,8 @@ def forest(summary: PartSummary) -> Plot | None:
         omitted = f"The {_MAX_INTERACTIONS} largest interactions; {more} more are in the table."
         notes.insert(0, omitted)
     caption = " ".join(filter(None, notes))
-    return Plot("forest", "Effects and their intervals", alternative, figure, caption)
+    rows = [effect_row({"change": e.name, "kind": e.kind}, e) for e in effects]
+    return Plot("forest", "Effects and their intervals", alternative, figure, caption, rows)
 
 
 def _background(axes: Any, summary: PartSummary) -> None:
@@ -82,19 +84,19 @@ def _background(axes: Any, summary: PartSummary) -> None:
     axes.locator_params(axis="x", nbins=6)
 
 
-def _rows(names: list[str], changes: int) -> list[float]:
+def _positions(names: list[str], changes: int) -> list[float]:
     """Return the position of each effect, descending.
 
     Names of several lines take more room, and there is a gap before the interactions.
     """
-    rows = []
+    positions = []
     position = 0.0
     for i, name in enumerate(names):
         room = 0.225 * name.count("\n")
         position -= room + (0.4 if i == changes > 0 else 0.0)
-        rows.append(position)
+        positions.append(position)
         position -= 1 + room
-    return rows
+    return positions
 
 
 def mark(axes: Any, row: float, effect: EffectSummary) -> None:

@@ -137,7 +137,20 @@ def _front(summary: PartSummary, cost: Cost, arms: list[tuple[int, ArmSummary]])
     alternative = (
         f"{summary.metric} against {cost.name} of {len(points)} arms. On the front: {names}."
     )
-    return Plot(f"front-{cost.key}", cost.name, alternative, figure, caption)
+    rows = [_row(n, by_number[n], summary.metric, cost, leads=n in best) for n in points]
+    return Plot(f"front-{cost.key}", cost.name, alternative, figure, caption, rows)
+
+
+def _row(number: int, arm: ArmSummary, metric: str, cost: Cost, *, leads: bool) -> dict[str, Any]:
+    return {
+        "no.": number,
+        "arm": arm.name,
+        cost.of: cost.value(arm),
+        metric: arm.mean,
+        "low": arm.low,
+        "high": arm.high,
+        "on front": leads,
+    }
 
 
 def _are_equal(costs: Sequence[float]) -> bool:

@@ -7,6 +7,7 @@ from ablab.analysis.effect_summary import EffectSummary
 from ablab.analysis.summary import PartSummary
 from ablab.metrics import METRICS
 from ablab.report.figures.canvas import BLUE, GRID, INK, MUTED, VERMILION, Plot, drawing, folded
+from ablab.report.figures.effect_row import effect_row
 from ablab.report.sentences import places_of, word
 
 _TIMES = " × "
@@ -51,7 +52,8 @@ def interactions(summary: PartSummary) -> Plot | None:
         f"largest: {texts}."
     )
     caption = _caption(summary, cells, unit if numbers else 1.0)
-    return Plot("interactions", "Interactions", alternative, figure, caption)
+    data = [effect_row({"first": a, "second": b}, effect) for (a, b), effect in cells.items()]
+    return Plot("interactions", "Interactions", alternative, figure, caption, data)
 
 
 def _label(axes: Any, rows: list[str], columns: list[str]) -> None:

@@ -58,7 +58,17 @@ def losses(curves: Curves) -> Plot | None:
         if c.metric == metrics[-1] and c.arm in names
     )
     alternative = f"Curves of {' and '.join(metrics)} by {curves.axis}. {metrics[-1]}: {ends}."
-    return Plot("losses", "Loss curves", alternative, figure, caption)
+    return Plot("losses", "Loss curves", alternative, figure, caption, _rows(curves))
+
+
+def _rows(curves: Curves) -> list[dict[str, Any]]:
+    return [
+        {"arm": c.arm, "metric": c.metric, curves.axis: x, "mean": mean, "low": low, "high": high}
+        for c in curves.curves
+        for x, mean, low, high in zip(
+            *(values.tolist() for values in (c.x, c.mean, c.low, c.high)), strict=True
+        )
+    ]
 
 
 def _panel(axes: Any, curves: Sequence[Curve], names: Sequence[str]) -> None:

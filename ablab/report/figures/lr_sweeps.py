@@ -57,7 +57,23 @@ def sweeps(summary: PartSummary) -> Plot | None:
         f"{summary.metric} of each arm's trials. {_descriptions(curves, metric)}",
         figure,
         _caption(summary, curves),
+        _rows(curves, metric),
     )
+
+
+def _rows(curves: Sequence["_Sweep"], metric: Metric) -> list[dict[str, Any]]:
+    """Return the trials, each with the optimum of its arm and the interval that is drawn."""
+    rows = []
+    for sweep in curves:
+        surface = sweep.surface
+        interval = surface and surface.interval(sweep.arm.arm)
+        low, high = interval or (None, None)
+        chosen = {"optimum": sweep.best(metric)[0], "optimum_low": low, "optimum_high": high}
+        rows += [
+            {"arm": sweep.arm.arm, _option(curves[0].arm): x, metric.name: y, **chosen}
+            for x, y in sweep.points
+        ]
+    return rows
 
 
 def single_sweeps(summary: PartSummary) -> list[Plot]:

@@ -7,6 +7,7 @@ from ablab.analysis.comparison import Pair
 from ablab.analysis.effect_summary import EffectSummary
 from ablab.metrics import METRICS
 from ablab.report.figures.canvas import INK, MARKS, MUTED, UNKNOWN, Plot, drawing, folded, legend
+from ablab.report.figures.effect_row import effect_row
 from ablab.report.sentences import diverged_note
 
 _LABEL = 24
@@ -45,7 +46,13 @@ def pair_plot(effects: Sequence[Pair], names: tuple[str, str], metric: str) -> P
     )
     alternative = f"Effects in {names[0]} and in {names[1]}. {texts}. {diverged}".rstrip()
     caption = f"Colours and shapes are verdicts: see the table. {diverged}".rstrip()
-    return Plot("pairs", "Effects in both", alternative, figure, caption)
+    rows = [
+        effect_row({"change": name, "study": study}, effect)
+        for name, both in pairs
+        for study, effect in zip(names, both, strict=True)
+        if effect is not None
+    ]
+    return Plot("pairs", "Effects in both", alternative, figure, caption, rows)
 
 
 def _mark(axes: Any, row: float, effect: EffectSummary | None, *, filled: bool) -> None:

@@ -87,7 +87,7 @@ def waterfall(steps: Steps | None, metric: str) -> Plot | None:
         f"{end:.{places}f}: {texts}."
     )
     title = f"From {steps.start} to {steps.end}"
-    return Plot("waterfall", title, alternative, figure, caption(steps))
+    return Plot("waterfall", title, alternative, figure, caption(steps), _rows(steps, levels))
 
 
 def _bar(axes: Any, row: int, before: float, step: Step, metric: Metric) -> None:
@@ -125,6 +125,19 @@ def caption(steps: Steps) -> str:
     if not all(step.decided or step.rest for step in steps.changes):
         sentences.append(_PALE)
     return " ".join(sentences)
+
+
+def _rows(steps: Steps, levels: list[float]) -> list[dict[str, Any]]:
+    """Return the ends as arms with a value, and between them the steps with their effects."""
+    middle = [
+        (step.name, level, step.estimate, step.low, step.high)
+        for step, level in zip(steps.changes, levels[1:], strict=True)
+    ]
+    rows = [(steps.start, steps.first, None, None, None), *middle]
+    rows.append((steps.end, levels[-1], None, None, None))
+    return [
+        dict(zip(("step", "value", "estimate", "low", "high"), row, strict=True)) for row in rows
+    ]
 
 
 def _texts(steps: Steps, end: float, places: int) -> list[str]:

@@ -27,6 +27,27 @@ for (const choice of document.querySelectorAll(".choice")) {
   });
   choice.hidden = false;
 }
+// Saves a figure as it is shown: with the colours of the page, on its ground.
+const standalone = (svg) => {
+  const colours = getComputedStyle(document.documentElement);
+  const copy = svg.cloneNode(true);
+  const ground = document.createElementNS(svg.namespaceURI, "rect");
+  for (const [name, value] of [["width", "100%"], ["height", "100%"], ["fill", "var(--ground)"]]) ground.setAttribute(name, value);
+  copy.prepend(ground);
+  return new XMLSerializer().serializeToString(copy).replaceAll("currentColor", "var(--ink)")
+    .replace(/var\((--\w+)\)/g, (_, name) => colours.getPropertyValue(name).trim());
+};
+for (const downloads of document.querySelectorAll(".downloads")) {
+  const svg = downloads.closest("figure")?.querySelector("svg");
+  const link = downloads.querySelector("a[hidden]");
+  if (!svg) continue;
+  link.hidden = false;
+  link.href = "#";
+  link.download = `${downloads.dataset.figure}.svg`;
+  link.addEventListener("click", () => {
+    link.href = URL.createObjectURL(new Blob([standalone(svg)], { type: "image/svg+xml" }));
+  });
+}
 // On paper nothing can be opened: what is closed is opened for as long as it is printed.
 const closed = () => [...document.querySelectorAll("details:not([open])")];
 let opened = [];
