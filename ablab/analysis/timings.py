@@ -77,7 +77,7 @@ def timings_of(part: PartContent, log: TimingLog) -> Timings:
 
 def usable(rounds: Sequence[TimingRound]) -> Sequence[TimingRound]:
     """Return the rounds that count: of those with the digests of the last one, the quiet rounds, or
-    all of them if fewer than four are quiet.
+    all of them if fewer than `MIN_ROUNDS` are quiet.
     """
     alike = [r for r in rounds if r.runs == rounds[-1].runs]
     quiet = [timing_round for timing_round in alike if timing_round.quiet]

@@ -114,6 +114,16 @@ def test_a_disturbed_round_is_recorded_and_repeated(request_of):
     assert usable(rounds) == [done for done in rounds if done.quiet]
 
 
+@pytest.mark.parametrize(("quiet", "used"), [(5, 24), (6, 6), (7, 7)])
+def test_few_quiet_rounds_are_not_taken_alone(quiet, used):
+    times = {"a": ArmTime(1.0, 1.0), "b": ArmTime(1.0, 1.0)}
+    rounds = [
+        TimingRound("here", 2, 0.0 if number < quiet else 1.5, {"a0": "a", "b0": "b"}, times)
+        for number in range(24)
+    ]
+    assert len(usable(rounds)) == used
+
+
 def test_a_machine_that_is_always_busy_gets_twice_the_rounds(request_of):
     clock = Clock(lambda now: 1.0)
     arms = {"a": Simulated(clock), "b": Simulated(clock, seed=1)}
