@@ -35,10 +35,14 @@ class Glossary:
     """The glossary of one page, which lists the terms that the page uses."""
 
     _used: set[Term] = field(default_factory=set)
+    _by_list: dict[str, set[Term]] = field(default_factory=dict)
 
-    def link(self, text: str) -> Markup:
-        """Return `text` as HTML with a link at the first occurrence of each term."""
-        linked: set[Term] = set()
+    def link(self, text: str, list_name: str = "") -> Markup:
+        """Return `text` as HTML with a link at the first occurrence of each term.
+
+        Of the texts of one list, only the first with a term has the link.
+        """
+        linked = self._by_list.setdefault(list_name, set()) if list_name else set[Term]()
         pieces = []
         end = 0
         for match in _pattern().finditer(text):
@@ -82,8 +86,9 @@ def _by_name() -> dict[str, Term]:
 def _pattern() -> re.Pattern[str]:
     """Return a pattern of all names, also in the plural; longer names come first.
 
-    A name is no part of a longer word, nor of the name of a plugin such as `seed_fix`.
+    A name is no part of a longer word, nor of a name such as `seed_fix`
+    or `recipe.lr`.
     """
     names = sorted(_by_name(), key=len, reverse=True)
     either = "|".join(map(re.escape, names))
-    return re.compile(rf"(?<![\w/-])(?P<name>{either})(?:e?s)?(?![\w/-])", re.IGNORECASE)
+    return re.compile(rf"(?<![\w./-])(?P<name>{either})(?:e?s)?(?![\w/-]|\.\w)", re.IGNORECASE)

@@ -30,7 +30,8 @@ class Page(HTMLParser):
         ("two seeds of an arm", ["seeds", "arm"]),
         ("a seed and another seed", ["seed"]),
         ("Seeds", ["Seeds"]),
-        ("the plugin seed_fix, no-seed, /home/x and seedling", ["plugin"]),
+        ("the plugin seed_fix, no-seed, recipe.lr, /home/x and seedling.", ["plugin"]),
+        ("the seed. The arm.", ["seed", "arm"]),
         ("run-to-run sd 0.01", ["run-to-run sd"]),
         ("p (Holm)", ["p", "Holm"]),
         ("95 % intervals of main effects", ["intervals", "effects"]),
@@ -41,6 +42,14 @@ def test_the_first_occurrence_of_each_term_is_linked(text, linked):
     html = Glossary().link(text)
     assert html.striptags() == text
     assert [part.split(">")[1].split("<")[0] for part in html.split("<a ")[1:]] == linked
+
+
+def test_a_list_links_a_term_once():
+    glossary = Glossary()
+    assert 'href="#term-seed"' in glossary.link("one seed", "notes")
+    assert glossary.link("two seeds", "notes") == "two seeds"
+    assert 'href="#term-seed"' in glossary.link("a seed", "another list")
+    assert [term.names[0] for term in glossary.used] == ["seed"]
 
 
 def test_text_is_escaped():
