@@ -43,8 +43,9 @@ def exit_status() -> int:
     gc.set_threshold(50_000)
     from ablab.cli.supported import unsupported_python, unsupported_torch
 
-    # The doctor examines torch itself, and help needs none.
-    needs_torch = sys.argv[1:2] not in ([], ["doctor"]) and "--help" not in sys.argv
+    # The doctor examines torch itself; help and the version need none.
+    needs_torch = sys.argv[1:2] not in ([], ["doctor"], ["--version"])
+    needs_torch = needs_torch and "--help" not in sys.argv
     fault = unsupported_python() or (needs_torch and unsupported_torch())
     if fault:
         print(f"ablab: {fault}", file=sys.stderr)

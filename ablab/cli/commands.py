@@ -1,5 +1,7 @@
 """The commands of `ablab`. Modules imported here must not import heavy packages at the top."""
 
+from typing import Annotated
+
 import typer
 
 from ablab.cli import (
@@ -18,6 +20,7 @@ from ablab.cli import (
     studies,
     sync,
 )
+from ablab.version import __version__
 
 app = typer.Typer(
     name="ablab",
@@ -54,3 +57,22 @@ _COMMANDS = (
 )
 for command in _COMMANDS:
     app.command()(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ablab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Accept the options that need no command."""

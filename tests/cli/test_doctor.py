@@ -27,6 +27,7 @@ from ablab.records.driver_lock import hold_driver_lease
 from ablab.records.home import make_home
 from ablab.records.study_content import RunEntry
 from ablab.tracking.mlflow.view_state import TESTED_VERSIONS
+from ablab.version import __version__
 from tests.conftest import ROOT
 from tests.study_records import write_study
 from tests.tracking.servers import free_port
@@ -238,6 +239,7 @@ def test_an_older_torch_is_refused_by_every_command_but_the_doctor(ablab, instal
         "pip install 'torch>=2.11'\n"
     )
     assert ablab("plugins", "--help").returncode == 0
+    assert ablab("--version").stdout == f"ablab {__version__}\n"
     result = ablab("doctor")
     assert result.returncode == 1
     assert "problem  torch" in result.stdout
