@@ -27,6 +27,7 @@ _DISTANCE_LEVEL = 0.010
 _RATIO_LEVEL = 0.030
 _WITHOUT_SEEDS_LEVEL = 0.010
 _SWEEPS = 4
+_ROUNDING = 1e-12  # relative to the largest value of a study
 _SCALE_SHARE = 0.8
 _DRAWS = 8000
 _MOST_VALUES = 2_000_000  # of a simulation
@@ -161,13 +162,18 @@ def _ratios(residuals: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 
 def _polished(table: Table) -> np.ndarray:
-    """Return the residuals of a median polish, `(studies, arms, seeds)`."""
+    """Return the residuals of a median polish, `(studies, arms, seeds)`.
+
+    Residuals that are rounding errors of the values are zero.
+    """
     residuals = without_seed_effects(table)
     shared = _with_seed_effects(table)
     for _ in range(_SWEEPS):
         residuals = residuals - _median(residuals, table.present, axis=2)
         residuals = residuals - np.where(shared, _median(residuals, shared, axis=1), 0.0)
-    return residuals - _median(residuals, table.present, axis=2)
+    residuals = residuals - _median(residuals, table.present, axis=2)
+    sizes = np.where(table.present, np.abs(table.values), 0.0).max((1, 2), keepdims=True)
+    return np.where(np.abs(residuals) <= _ROUNDING * sizes, 0.0, residuals)
 
 
 def _scale(residuals: np.ndarray) -> np.ndarray:
