@@ -75,15 +75,15 @@ def test_a_study_is_timed_for_a_twentieth_of_its_time(tmp_path, study_text):
     assert not stage(19.0).due
     short = stage(21.0)
     assert short.due
-    assert short.request.rounds == 4  # 32 turns of 30 ms
-    assert short.request.turn_seconds == pytest.approx(0.05 * 21 / 32)
+    assert short.request.rounds == 6  # 48 turns of 20 ms
+    assert short.request.turn_seconds == pytest.approx(0.05 * 21 / 48)
     longer = stage(400.0)
     assert longer.seconds == pytest.approx(20.0)
     assert longer.request.rounds == 12
     assert stage(1e7, steps=10**9).request.turn_seconds == 0.4
     # A turn takes five steps at least, here of 10 seconds each.
     slow = stage(10.0 * len(plan.unique), steps=1)
-    assert slow.seconds == pytest.approx(4 * len(slow.specs) * 5 * 10.0)
+    assert slow.seconds == pytest.approx(6 * len(slow.specs) * 5 * 10.0)
 
 
 def test_what_cannot_be_timed_is_said(tmp_path, study_text, monkeypatch):
