@@ -94,7 +94,8 @@ def test_a_study_is_one_parent_with_children_that_people_can_compare(made):
     # GPT-2's positions give way to rotation: that, and the arm's name, is all that differs.
     assert differing == {"arm", "plugin.rope", "with.rope"}, differing
     report = {file.name for file in session.record.reports.glob(f"{session.record.revision}*")}
-    assert {name.rpartition(".")[2] for name in report} == {"html", "md", "json", "svg", "png"}
+    kinds = {name.rpartition(".")[2] for name in report}
+    assert kinds == {"html", "md", "json", "svg", "png", "csv"}
     assert found.artifacts == report | {
         f"study-{session.record.revision}.yaml",
         "effects.json",
