@@ -74,7 +74,8 @@ def without_seed_effects(table: Table) -> np.ndarray:
     """Return values without arm means and seed effects, by least squares, `(studies, arms, seeds)`;
     NaN for runs that there are not.
 
-    Seed effects of a stream of fewer than three arms stay.
+    Seed effects of a stream of fewer than three arms stay. Residuals that are rounding errors of
+    the values are zero.
     """
     present = table.present
     arms, seeds = np.nonzero(present)
@@ -87,7 +88,9 @@ def without_seed_effects(table: Table) -> np.ndarray:
     basis = basis[:, sizes > 1e-9 * sizes[0]]
     values = table.values[:, present]
     residuals = np.full(table.values.shape, np.nan)
-    residuals[:, present] = values - (values @ basis) @ basis.T
+    noise = values - (values @ basis) @ basis.T
+    rounding = _ROUNDING * np.abs(values).max(1, keepdims=True)
+    residuals[:, present] = np.where(np.abs(noise) <= rounding, 0.0, noise)
     return residuals
 
 
@@ -162,18 +165,13 @@ def _ratios(residuals: np.ndarray, present: np.ndarray) -> np.ndarray:
 
 
 def _polished(table: Table) -> np.ndarray:
-    """Return the residuals of a median polish, `(studies, arms, seeds)`.
-
-    Residuals that are rounding errors of the values are zero.
-    """
+    """Return the residuals of a median polish, `(studies, arms, seeds)`."""
     residuals = without_seed_effects(table)
     shared = _with_seed_effects(table)
     for _ in range(_SWEEPS):
         residuals = residuals - _median(residuals, table.present, axis=2)
         residuals = residuals - np.where(shared, _median(residuals, shared, axis=1), 0.0)
-    residuals = residuals - _median(residuals, table.present, axis=2)
-    sizes = np.where(table.present, np.abs(table.values), 0.0).max((1, 2), keepdims=True)
-    return np.where(np.abs(residuals) <= _ROUNDING * sizes, 0.0, residuals)
+    return residuals - _median(residuals, table.present, axis=2)
 
 
 def _scale(residuals: np.ndarray) -> np.ndarray:
