@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from tests.browser import browser
 from tests.conftest import STUDY, command
 from tests.tracking import stores
+from tests.tracking.mlflow_pages import compare_runs
 from tests.tracking.servers import free_port, started
 from tests.tracking.stores import carry_out, compare
 
@@ -57,19 +58,10 @@ def test_the_effects_of_both_stand_side_by_side(home, tmp_path):
         page.set_default_timeout(60_000)
         page.goto(f"{address}/#/experiments/1/runs?workflowType=machine_learning")
         page.get_by_text("matching runs").wait_for()
-        for name in ("x", "y"):
-            row = page.locator(".ag-pinned-left-cols-container .ag-row").filter(
-                has=page.get_by_text(name, exact=True)
-            )
-            row.locator(".ag-checkbox-input").first.click(force=True)
-        page.get_by_role("button", name="Compare").or_(
-            page.get_by_role("link", name="Compare")
-        ).first.click()
-        page.get_by_text("Comparing 2 Runs").wait_for()
+        compare_runs(page, ("x", "y"))
         metrics = page.get_by_text(ROPE, exact=True).nth(1)  # the first is in the plot's choice
         metrics.wait_for()
         lines = page.locator("body").inner_text().splitlines()
-        page.screenshot(path=tmp_path / "compared.png", full_page=True)
         assert not chromium.asked
     order = [line for line in lines[lines.index("Run Name:\t") :] if line in stored][:2]
     begin = lines.index("Show diff only", lines.index("Metrics")) + 1

@@ -15,6 +15,7 @@ from ablab.tracking.mlflow.parents import open_parent
 from ablab.tracking.mlflow.store import open_store
 from tests.browser import browser
 from tests.conftest import command, environment
+from tests.tracking.mlflow_pages import compare_runs, row
 from tests.tracking.servers import answers, free_port, plain, started
 from tests.tracking.stores import shown
 
@@ -39,13 +40,6 @@ def status(port: int, host: str) -> int:
     connection = HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", "/", headers={"Host": host})
     return connection.getresponse().status
-
-
-def row(page, name):
-    """A row of the runs table, in the part of it that stands still."""
-    return page.locator(".ag-pinned-left-cols-container .ag-row").filter(
-        has=page.get_by_text(name, exact=True)
-    )
 
 
 def test_a_study_in_mlflows_pages(made, tmp_path):
@@ -138,12 +132,7 @@ def look(page):
     box.press("Enter")
     row(page, "gpt2 + rope · seed 1").wait_for()
     row(page, "gpt2 · seed 2").wait_for(state="detached")
-    for name in ("gpt2 · seed 1", "gpt2 + rope · seed 1"):
-        row(page, name).locator(".ag-checkbox-input").click(force=True)
-    page.get_by_role("button", name="Compare").or_(
-        page.get_by_role("link", name="Compare")
-    ).first.click()
-    page.get_by_text("Comparing 2 Runs").wait_for()
+    compare_runs(page, ("gpt2 · seed 1", "gpt2 + rope · seed 1"))
     page.get_by_text("Show diff only").first.click()
     page.get_by_text("plugin.swiglu", exact=True).wait_for(state="detached")
     params = re.compile(r"arm|seed|(plugin|recipe|dims|budget)\..*")
