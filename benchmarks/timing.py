@@ -96,7 +96,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     different = dict.fromkeys(COSTS, 0)
-    slower = dict.fromkeys(COSTS, 0)  # of them, how often the ratio is above 1
+    above_one = dict.fromkeys(COSTS, 0)  # of them, those whose ratio is above 1
     widths: dict[str, list[float]] = {name: [] for name in COSTS}
     loads: list[float] = []
     with tempfile.TemporaryDirectory() as name, changing_load(options.load):
@@ -109,7 +109,7 @@ def main() -> None:
             for cost in COSTS:
                 ratio = ratio_of(rounds, cost)
                 different[cost] += ratio.differs
-                slower[cost] += ratio.differs and (ratio.value or 0.0) > 1.0
+                above_one[cost] += ratio.differs and (ratio.value or 0.0) > 1.0
                 if ratio.low is not None and ratio.high is not None:
                     widths[cost].append(ratio.high / ratio.low - 1)
             if (number + 1) % 20 == 0:
@@ -119,7 +119,7 @@ def main() -> None:
         middle = sorted(widths[cost])[len(widths[cost]) // 2]
         print(
             f"{cost}: {different[cost]} of {options.comparisons} called different, "
-            f"{slower[cost]} of them above 1; "
+            f"{above_one[cost]} of them above 1; "
             f"median width of the interval {100 * middle:.1f} %"
         )
 

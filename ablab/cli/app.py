@@ -44,9 +44,8 @@ def exit_status() -> int:
     from ablab.cli.supported import unsupported_python, unsupported_torch
 
     # The doctor examines torch itself; help and the version need none.
-    needs_torch = sys.argv[1:2] not in ([], ["doctor"], ["--version"])
-    needs_torch = needs_torch and "--help" not in sys.argv
-    fault = unsupported_python() or (needs_torch and unsupported_torch())
+    without_torch = sys.argv[1:2] in ([], ["doctor"], ["--version"]) or "--help" in sys.argv
+    fault = unsupported_python() or ("" if without_torch else unsupported_torch())
     if fault:
         print(f"ablab: {fault}", file=sys.stderr)
         return 2

@@ -81,7 +81,7 @@ def test_the_page_of_a_part_that_the_clock_ends(summary_of):
         return 3.0 - 0.1 * ("rope" in dict(spec.plugins)) + noise(spec)
 
     summary, record = summary_of("budgets: [{steps: 4}, {seconds: 0.2}]", of_either)
-    page = without_term_links(Path(write_report(summary, record)).read_text())
+    page = Path(write_report(summary, record)).read_text()
     assert summary.parts[1].arms[0].tokens == 256  # what the stand-in says it took
     assert "seconds 0.2" in page
     assert 'id="part2-losses"' in page
@@ -245,7 +245,7 @@ def test_an_unfinished_ladder_says_what_is_missing(summary_of):
     text = words(printed(summary))
     assert "16 of 24 runs are done" in text
     assert "llama: no forecast: the effect has no value on the last rung" in text
-    assert "unfinished" in without_term_links(Path(write_report(summary, record)).read_text())
+    assert "unfinished" in Path(write_report(summary, record)).read_text()
     nothing, _ = summary_of(LADDER, done=lambda spec: False)
     assert nothing.progress.finished == 0
     text = printed(nothing)

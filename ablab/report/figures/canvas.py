@@ -121,7 +121,7 @@ class Plot:
         background = '\n <rect width="100%" height="100%" fill="#fff"/>'
         return f'<?xml version="1.0" encoding="utf-8"?>\n{head}{title}{background}{rest}'
 
-    @property
+    @cached_property
     def csv(self) -> str:
         """Content of a CSV file: `rows` with all digits; missing values are empty."""
         out = StringIO()

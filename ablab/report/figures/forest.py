@@ -50,7 +50,8 @@ def forest(summary: PartSummary) -> Plot | None:
         axes.set_yticks(positions, names)
         axes.set_ylim(positions[-1] - 0.7, positions[0] + 0.7)
         if between:
-            divider = sum(positions[len(changes) - 1 :][:2]) / 2 if changes else 1
+            first = len(changes)  # position of the first interaction
+            divider = (positions[first - 1] + positions[first]) / 2 if changes else 1
             axes.axhline(divider, color=GRID, linewidth=0.8)
         _legend(figure, axes, effects)
     notes = [diverged_note(summary.effects)]
