@@ -90,6 +90,13 @@ class ExecutorConformance:
 
     @pytest.fixture
     def executor(self, make_executor: MakeExecutor, bench: Bench) -> Iterator[Executor]:
+        """Start an executor of one slot; end it after the test, whatever still runs."""
+        executor = make_executor(bench.context, 1)
+        yield executor
+        executor.kill()
+
+    @pytest.fixture
+    def pair(self, make_executor: MakeExecutor, bench: Bench) -> Iterator[Executor]:
         """Start an executor of two slots; end it after the test, whatever still runs."""
         executor = make_executor(bench.context, 2)
         yield executor
@@ -97,7 +104,7 @@ class ExecutorConformance:
 
     def test_a_finished_run_has_a_result(self, executor: Executor, bench: Bench) -> None:
         """The record is complete when the future is, and nobody has the run's lease any more."""
-        outcome = _outcome(executor.submit(bench.runs["plain"]))
+        outcome = _outcome(_submit(executor, bench.runs["plain"]))
         assert outcome.state == RunState.FINISHED, outcome
         assert outcome.busy_seconds > 0
         assert bench.record("plain").result is not None
@@ -105,16 +112,16 @@ class ExecutorConformance:
 
     def test_a_finished_run_is_not_trained_again(self, executor: Executor, bench: Bench) -> None:
         """A run that is submitted again is reported again, without any training."""
-        _outcome(executor.submit(bench.runs["plain"]))
+        _outcome(_submit(executor, bench.runs["plain"]))
         result = bench.record("plain").folder / "result.json"
         modification_time = result.stat().st_mtime_ns
-        outcome = _outcome(executor.submit(bench.runs["plain"]))
+        outcome = _outcome(_submit(executor, bench.runs["plain"]))
         assert (outcome.state, outcome.busy_seconds) == (RunState.FINISHED, 0.0)
         assert result.stat().st_mtime_ns == modification_time
 
     def test_an_exception_is_the_run_s_failure(self, executor: Executor, bench: Bench) -> None:
         """The reason, with its place in the plugin, is reported and recorded."""
-        outcome = _outcome(executor.submit(bench.runs["raise"]))
+        outcome = _outcome(_submit(executor, bench.runs["raise"]))
         assert outcome.state == RunState.FAILED
         assert outcome.reason.startswith("ValueError: no (plugin misbehave, ")
         failure = json.loads((bench.record("raise").folder / "failure.json").read_text())
@@ -122,17 +129,17 @@ class ExecutorConformance:
         assert len(bench.record("raise").attempts.rows()) == 1
 
     def test_a_run_lost_with_its_process_can_be_tried_again(
-        self, executor: Executor, bench: Bench
+        self, pair: Executor, bench: Bench
     ) -> None:
         """A crash costs an attempt of that run, and nothing of any other."""
-        crashed = executor.submit(bench.runs["crash"])
-        plain = executor.submit(bench.runs["plain"])
+        crashed = _submit(pair, bench.runs["crash"], slots=2)
+        plain = _submit(pair, bench.runs["plain"], slots=2)
         outcome = _outcome(crashed)
         assert (outcome.state, outcome.pid) == (RunState.LOST, bench.process("crash"))
         assert "SIGKILL" in outcome.reason
         assert bench.record("crash").failure is None  # whether to give up is the driver's decision
         assert _outcome(plain).state == RunState.FINISHED
-        assert _outcome(executor.submit(bench.runs["crash"])).state == RunState.FINISHED
+        assert _outcome(_submit(pair, bench.runs["crash"], slots=2)).state == RunState.FINISHED
 
     def test_a_run_that_another_driver_trains_is_left_alone(
         self, executor: Executor, bench: Bench
@@ -140,41 +147,39 @@ class ExecutorConformance:
         """The outcome is `held` for as long as someone else has the lease."""
         lease = bench.record("plain").lease()
         assert lease.acquire()
-        assert _outcome(executor.submit(bench.runs["plain"])).state == RunState.HELD
+        assert _outcome(_submit(executor, bench.runs["plain"])).state == RunState.HELD
         assert not bench.record("plain").finished
         lease.release()
-        assert _outcome(executor.submit(bench.runs["plain"])).state == RunState.FINISHED
+        assert _outcome(_submit(executor, bench.runs["plain"])).state == RunState.FINISHED
 
-    def test_a_cancelled_run_ends_now_and_no_other_does(
-        self, executor: Executor, bench: Bench
-    ) -> None:
+    def test_a_cancelled_run_ends_now_and_no_other_does(self, pair: Executor, bench: Bench) -> None:
         """`cancel` ends a process that does not respond; its slot is free afterwards."""
-        hanging = executor.submit(bench.runs["hang"])
-        slow = executor.submit(bench.runs["slow"])
+        hanging = _submit(pair, bench.runs["hang"], slots=2)
+        slow = _submit(pair, bench.runs["slow"], slots=2)
         pid = bench.process("hang")
         bench.process("slow")
-        executor.cancel(hanging)
+        pair.cancel(hanging)
         _wait_until(lambda: not _runs(pid), "the process of the cancelled run goes on")
-        assert _outcome(executor.submit(bench.runs["plain"])).state == RunState.FINISHED
+        assert _outcome(_submit(pair, bench.runs["plain"], slots=2)).state == RunState.FINISHED
         assert _outcome(slow).state == RunState.FINISHED
 
     def test_a_run_whose_record_asks_it_to_stop_stops(
         self, executor: Executor, bench: Bench
     ) -> None:
         """`ablab cancel` needs no driver: it writes to the record, which each run observes."""
-        future = executor.submit(bench.runs["slow"])
+        future = _submit(executor, bench.runs["slow"])
         bench.process("slow")
         bench.record("slow").stop.request("enough")
         outcome = _outcome(future)
         assert (outcome.state, outcome.reason) == (RunState.CANCELLED, "enough")
         assert not bench.record("slow").finished
-        assert _outcome(executor.submit(bench.runs["slow"])).state == RunState.CANCELLED
+        assert _outcome(_submit(executor, bench.runs["slow"])).state == RunState.CANCELLED
 
     def test_stop_interrupts_runs_at_a_checkpoint(
         self, make_executor: MakeExecutor, executor: Executor, bench: Bench
     ) -> None:
         """The next executor resumes the run from there."""
-        future = executor.submit(bench.runs["slow"])
+        future = _submit(executor, bench.runs["slow"])
         bench.process("slow")
         executor.stop()
         assert _outcome(future).state == RunState.INTERRUPTED
@@ -182,15 +187,21 @@ class ExecutorConformance:
         assert not bench.record("slow").lease().path.exists()
         executor.close()
         following = make_executor(bench.context, 1)
-        assert _outcome(following.submit(bench.runs["slow"])).state == RunState.FINISHED
+        assert _outcome(_submit(following, bench.runs["slow"])).state == RunState.FINISHED
         following.close()
 
     def test_kill_ends_every_process(self, executor: Executor, bench: Bench) -> None:
         """Nothing is left of a run, however it behaves."""
-        executor.submit(bench.runs["hang"])
+        _submit(executor, bench.runs["hang"])
         pid = bench.process("hang")
         executor.kill()
         _wait_until(lambda: not _runs(pid), "a process goes on after kill")
+
+
+def _submit(executor: Executor, spec: RunSpec, slots: int = 1) -> "Future[AttemptOutcome]":
+    """Submit a run once the executor has as many slots as it was started with."""
+    _wait_until(lambda: executor.slots == slots, f"there are no {slots} slots")
+    return executor.submit(spec)
 
 
 def _outcome(future: "Future[AttemptOutcome]") -> AttemptOutcome:
