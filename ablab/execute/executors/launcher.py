@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from typing import TYPE_CHECKING
 
 from ablab.errors import UserError
@@ -23,7 +24,9 @@ def launched_environment() -> "ClusterEnvironment | None":
     elif _srun_tasks() > 1:
         from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
-        environment = SLURMEnvironment()
+        with warnings.catch_warnings():  # Lightning takes a job named "bash" for a shell
+            warnings.filterwarnings("ignore", "The `srun` command is available", UserWarning)
+            environment = SLURMEnvironment()
     else:
         return None
     return environment if environment.world_size() > 1 else None
