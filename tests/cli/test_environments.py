@@ -119,6 +119,7 @@ def interrupted(arguments, folder, delay, group=False):
 
 
 @pytest.mark.system
+@pytest.mark.timeout(1_500)
 @pytest.mark.parametrize(
     ("name", "count"),
     [
