@@ -13,18 +13,16 @@ from ablab.records.home import Home
 
 def train(request: Request, home: Home, workers: int) -> Session:
     """Train the missing runs of a study, as `ablab run` does. Raises RunFailed if a run failed."""
-    engine = choose_engine()
     with hold_driver_lease(home, request.name):
         study_plan: Planned = planned(request, home.root)
+        engine = choose_engine(study_plan.study)
         display = make_display(Console(), study_plan.study.metric)
         session = Session(study_plan, home, display)
         session.reset()
         if session.missing:
             display.begin(session.missing)
         try:
-            summary = session.run(
-                lambda context: engine.executor(study_plan.study, context, workers)
-            )
+            summary = session.run(lambda context: engine.executor(context, workers))
         finally:
             display.close()
     if summary.signal is not None:

@@ -21,7 +21,7 @@ def run_pilot(study_plan: "Planned", home: "Home", workers: int | None) -> None:
 
     from ablab.analysis.forecast.power import power_forecasts
     from ablab.execute.executors.choose import choose_engine
-    from ablab.execute.executors.local import LocalEngine
+    from ablab.execute.executors.launcher import launched_environment
     from ablab.execute.pilot import pilot_requests
 
     console = Console(highlight=False)
@@ -40,13 +40,15 @@ def run_pilot(study_plan: "Planned", home: "Home", workers: int | None) -> None:
         f"{rates} and at half and all of the budget, which cost as much as {pilot.cost:g} runs",
         markup=False,
     )
-    engine = choose_engine()
-    if not isinstance(engine, LocalEngine):
-        raise UserError("--pilot trains on this machine: start it without a launcher")
-    records = {
-        rate: _train(request, home, workers, engine, console)
-        for rate, request in pilot.requests.items()
-    }
+    if launched_environment() is not None:
+        raise UserError("--pilot is started once: start it without a launcher")
+    engine = choose_engine(study_plan.study)
+    engine.check(study_plan.context(home.root), pilot.runs)
+    with engine.leading():
+        records = {
+            rate: _train(request, home, workers, engine, console)
+            for rate, request in pilot.requests.items()
+        }
     _print_findings(study_plan, pilot, records, console)
 
 
@@ -63,18 +65,17 @@ def _train(
     require_writable([home.root])
     with hold_driver_lease(home, request.name):
         study_plan = planned(request, home.root)
-        engine.check(study_plan.layout()[0])
         check_arms(study_plan, home.root)
         display = make_display(console, study_plan.study.metric)
         session = Session(study_plan, home, display)
         session.require_writable()
         session.reset()
         missing = session.missing
-        slots = engine.slots(study_plan.study, workers, missing)
+        slots = engine.slots(workers, missing)
         if missing:
             display.begin(missing, missing)
         try:
-            summary = session.run(lambda context: engine.executor(study_plan.study, context, slots))
+            summary = session.run(lambda context: engine.executor(context, slots))
         finally:
             display.close()
         session.close([], complete=not (summary.signal or summary.failed))

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ablab.plan.plan import Expected
     from ablab.records.home import Home
 
+EngineName = Annotated[
+    str | None,
+    typer.Option("--engine", help="Engine that trains the runs. Default: the study's `execution`."),
+]
 Accelerator = Annotated[
     str | None, typer.Option(help="auto, cpu or cuda. Default: the study's `hardware`.")
 ]
@@ -62,6 +66,7 @@ def run(
     overrides: Overrides = None,
     profile: Profile = None,
     workers: Workers = None,
+    engine: EngineName = None,
     accelerator: Accelerator = None,
     devices: Devices = None,
     nodes: Nodes = None,
@@ -74,14 +79,13 @@ def run(
     skip_checks: SkipChecks = False,
 ) -> None:
     """Train the missing runs of a study and report. Finished runs are never trained again."""
-    from ablab.execute.executors.choose import choose_engine
+    from ablab.execute.executors.choose import follow_driver
     from ablab.execute.worker_context import WorkerContext
     from ablab.records.home import make_home
 
     home_folder = make_home(home)
-    engine = choose_engine()
     folders = tuple(folder.resolve() for folder in plugins or ())
-    if engine.follow(WorkerContext(home_folder.root.resolve(), folders)):
+    if follow_driver(WorkerContext(home_folder.root.resolve(), folders)):
         return
     hardware = {
         "accelerator": accelerator,
@@ -93,14 +97,14 @@ def run(
         "threads": threads,
     }
     settings = [f"hardware.{name}={value}" for name, value in hardware.items() if value is not None]
+    if engine is not None:
+        settings.append(f"execution.engine={engine}")
     request = request_of(file, profile, [*(overrides or []), *settings], plugins)
     request = replace(request, skip_checks=skip_checks)
-    _plan_and_train(request, home_folder, workers, engine)
+    _plan_and_train(request, home_folder, workers)
 
 
-def _plan_and_train(
-    request: "Request", home_folder: "Home", workers: int | None, engine: "Engine"
-) -> None:
+def _plan_and_train(request: "Request", home_folder: "Home", workers: int | None) -> None:
     """Check the request before anything is created, then plan and train under the study's lock."""
     from ablab.execute.check_stage import check_arms
     from ablab.execute.earlier_looks import require_planned_looks
@@ -109,18 +113,28 @@ def _plan_and_train(
     from ablab.records.driver_lock import hold_driver_lease
 
     study_plan: Planned | None = None
+    engine: Engine | None = None
     if not home_folder.root.exists():  # plan first, so that invalid input creates no home
         study_plan = planned(request, home_folder.root)
-        engine.check(study_plan.layout()[0])
+        engine = _checked_engine(study_plan, home_folder)
         check_arms(study_plan, home_folder.root)
     require_writable([home_folder.root])
     with hold_driver_lease(home_folder, request.name):
         # Planned under the lock, so that no finished run it relies on can be removed.
         study_plan = study_plan or planned(request, home_folder.root)
-        engine.check(study_plan.layout()[0])
+        engine = engine or _checked_engine(study_plan, home_folder)
         require_planned_looks(study_plan, home_folder)
         with engine.leading():
             _carry_out(study_plan, home_folder, workers, engine)
+
+
+def _checked_engine(study_plan: "Planned", home: "Home") -> "Engine":
+    """Return the study's engine, which can train its missing runs."""
+    from ablab.execute.executors.choose import choose_engine
+
+    engine = choose_engine(study_plan.study)
+    engine.check(study_plan.context(home.root), study_plan.missing(home.root))
+    return engine
 
 
 def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine: "Engine") -> None:
@@ -140,7 +154,7 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
     hardware = study_plan.study.hardware
     layout, reason = study_plan.layout()
     missing = session.missing
-    worker_count = engine.slots(study_plan.study, workers, missing)
+    worker_count = engine.slots(workers, missing)
     if missing and layout.processes > 1:
         display.say(f"each run on {layout.processes} processes, {layout} ({reason})")
     if missing:
@@ -149,9 +163,7 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
     workers_text = f"{worker_count} workers × {hardware.threads} threads"
     _begin(study_plan.plan.expected, missing, display, workers_text)
     try:
-        summary = session.run(
-            lambda context: engine.executor(study_plan.study, context, worker_count)
-        )
+        summary = session.run(lambda context: engine.executor(context, worker_count))
     finally:
         display.close()
     if summary.signal is not None and summary.killed:  # a second Ctrl-C: end without a report
@@ -161,14 +173,14 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
         raise RunFailed(f"{summary.broken}; run `ablab run` again to continue")
     number = summary.signal
     if not (number or summary.failed or summary.stopped):
-        number = _time_arms(session, display)
+        number = _time_arms(session, engine, display)
     _conclude(session, console, interrupted=number is not None)
     if number is not None and summary.signal is None:
         sys.exit(128 + number)
     _report_problems(study_plan, summary, display)
 
 
-def _time_arms(session: "Session", display: "Display") -> int | None:
+def _time_arms(session: "Session", engine: "Engine", display: "Display") -> int | None:
     """Time the arms side by side. Return the number of the signal that interrupted it, if any."""
     from ablab.execute.signals import stop_signals_handled
 
@@ -180,7 +192,7 @@ def _time_arms(session: "Session", display: "Display") -> int | None:
 
     try:
         with stop_signals_handled(handle):
-            problem = session.time_arms()
+            problem = session.time_arms(engine)
     except KeyboardInterrupt:
         display.say("the arms are not timed completely; `ablab run` goes on with it")
         return received[0]

@@ -141,6 +141,9 @@ class Driver:
     def _fill(self) -> list[RunSpec]:
         """Submit runs while there are free slots; return those that were submitted."""
         started: list[RunSpec] = []
+        slots = self.executor.slots
+        self._slots.resize(slots)
+        self.summary.workers = max(self.summary.workers, slots)
         while not self._ending and self._slots.available:
             spec = self._next()
             if spec is None:

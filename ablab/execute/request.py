@@ -77,7 +77,9 @@ class Planned:
         few devices.
         """
         parameters = [arm.parameters for plan in self.plan.plans for arm in plan.arms]
-        return self.study.hardware.layout(max(parameters, default=0))
+        return self.study.hardware.layout(
+            max(parameters, default=0), elsewhere=self.study.execution.elsewhere
+        )
 
     def context(self, root: Path) -> WorkerContext:
         """Return what the processes that train need, with the folder of records `root`."""
@@ -89,6 +91,11 @@ class Planned:
             compile=self.study.hardware.compile,
             checks=not self.request.skip_checks,
         )
+
+    def missing(self, root: Path) -> int:
+        """Return the number of runs and trials that are not finished, as far as it is known."""
+        expected = self.plan.expected
+        return expected.runs + expected.trials - len(self.settled(root))
 
     def settled(self, root: Path) -> set[str]:
         """Return the keys of the runs and trials that a new execution leaves as they are."""

@@ -12,7 +12,7 @@ from ablab.arch.counting.account import FLOP_CONVENTION
 from ablab.errors import UserError
 from ablab.execute.display import Display
 from ablab.execute.driver import Driver
-from ablab.execute.executors.base import Executor
+from ablab.execute.executors.base import Engine, Executor
 from ablab.execute.notices import notices
 from ablab.execute.request import Planned, Request, planned
 from ablab.execute.summary import ExecutionSummary, RetryPolicy
@@ -79,8 +79,7 @@ class Session:
     @property
     def missing(self) -> int:
         """Number of runs and trials that are not finished, as far as it is known."""
-        expected = self.planned.plan.expected
-        return expected.runs + expected.trials - len(self.planned.settled(self.home.root))
+        return self.planned.missing(self.home.root)
 
     def reset(self) -> None:
         """Make runs that failed or were cancelled available again.
@@ -120,10 +119,10 @@ class Session:
         self.planned.costs.write()  # a search counts arms as it goes
         if summary.signal is None:
             self.write()  # another driver that knew less may have written meanwhile
-        self.record.executed(self._execution(executor.slots, summary))
+        self.record.executed(self._execution(summary))
         return summary
 
-    def time_arms(self) -> str:
+    def time_arms(self, engine: Engine) -> str:
         """Time the arms side by side, if that is due. Return what went wrong; empty if nothing did.
 
         Runs that several processes share are not timed.
@@ -147,16 +146,16 @@ class Session:
                 stage = TimingStage(self.record, self.planned.plan, context, stall_seconds)
             except UserError as error:
                 return str(error)
-            return self._run_stage(stage) if stage.due else ""
+            return self._run_stage(stage, engine) if stage.due else ""
 
-    def _run_stage(self, stage: "TimingStage") -> str:
+    def _run_stage(self, stage: "TimingStage", engine: Engine) -> str:
         self.display.say(
             f"timing {len(stage.specs)} arm(s) side by side: about {duration(stage.seconds)}, "
             "longer if other processes are busy"
         )
         begin = time.time()
         try:
-            return stage.run()
+            return engine.time_arms(stage)
         finally:
             now = time.time()
             self.record.executed(Execution(now, now - begin, 1, busy_seconds=0.0, trained=0))
@@ -233,13 +232,13 @@ class Session:
                 )
             self._prepared.add(fingerprint)
 
-    def _execution(self, workers: int, summary: ExecutionSummary) -> Execution:
+    def _execution(self, summary: ExecutionSummary) -> Execution:
         now = time.time()
         return Execution(
             time=now,
             # From the start of this process: importing and planning are overhead too.
             wall_seconds=now - psutil.Process().create_time(),
-            workers=workers,
+            workers=summary.workers,
             busy_seconds=summary.busy_seconds,
             trained=summary.trained,
         )

@@ -43,9 +43,13 @@ class Slots:
 
         Where workers have started before, it is tried in all of them.
         """
-        if self._slot_of or not self._failures:
+        if self._slot_of or not self._failures or not self._number:
             return False
         return not self._free() if self._has_started else min(self._failures.values()) >= _STARTS
+
+    def resize(self, number: int) -> None:
+        """Note how many slots there are now; runs stay in those that are gone until they end."""
+        self._number = number
 
     def occupy(self, key: str) -> None:
         """Note that a run was submitted."""

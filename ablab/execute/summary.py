@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 class ExecutionSummary:
     """What an execution came to.
 
-    `trained` counts the runs that were trained to their end. `failed`, `stopped` (by a
-    cancellation) and `pruned` have the reasons by run key. `busy_seconds` is the time that all
+    `trained` counts the runs that were trained to their end, and `workers` is how many of them were
+    trained at once. `failed`, `stopped` (by a cancellation) and `pruned` have the reasons by run
+    key. `busy_seconds` is the time that all
     workers spent in training steps and validation. `signal` is the number of the signal that
     stopped the execution, `killed` whether a second one ended it at once, and `broken` why it was
     broken off: no worker starts, or the machine cannot go on (as with a full disk).
     """
 
     trained: int = 0
+    workers: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     stopped: dict[str, str] = field(default_factory=dict)
     pruned: dict[str, str] = field(default_factory=dict)

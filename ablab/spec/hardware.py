@@ -95,18 +95,14 @@ class Hardware(Config):
                     f"strategy {strategy} shards: use strategy ddp, or another optimizer"
                 )
 
-    def layout(self, parameters: int) -> tuple[ParallelLayout, str]:
+    def layout(self, parameters: int, *, elsewhere: bool = False) -> tuple[ParallelLayout, str]:
         """Return how processes share a run, and the reason in words.
 
-        `parameters`: the size of the largest model. Raises UserError if the machine has too few
-        devices.
+        `parameters`: the size of the largest model. Raises UserError if this machine has too few
+        devices, unless the runs are trained `elsewhere`.
         """
-        available, unit = self._available()
-        if self.devices > available:
-            raise UserError(
-                f"hardware.devices: {self.devices} are more than this machine has: "
-                f"{available} {unit}"
-            )
+        if not elsewhere:
+            self._require_devices()
         strategy, reason = self._strategy(parameters)
         replicas = self.processes // self.tensor_size
         return ParallelLayout(strategy, replicas, self.tensor_size, self.nodes), reason
@@ -126,6 +122,14 @@ class Hardware(Config):
         if memory is None or state_bytes <= _SHARE_OF_MEMORY * memory:
             return "ddp", f"{state} fit one device"
         return "fsdp", f"{state} do not fit one device"
+
+    def _require_devices(self) -> None:
+        available, unit = self._available()
+        if self.devices > available:
+            raise UserError(
+                f"hardware.devices: {self.devices} are more than this machine has: "
+                f"{available} {unit}"
+            )
 
     def _available(self) -> tuple[int, str]:
         """Return the number of devices of this machine, and their unit."""

@@ -22,6 +22,7 @@ from ablab.spec.base import (
 )
 from ablab.spec.design import Compare, Design, Search
 from ablab.spec.errors import messages
+from ablab.spec.execution import ExecutionConfig
 from ablab.spec.hardware import Hardware
 from ablab.spec.margin import DEFAULT, Margin
 from ablab.spec.metric import StudyMetric
@@ -118,6 +119,8 @@ class Study(Config):
     """
     hardware: Hardware = Hardware()
     """The devices that each run is trained on."""
+    execution: ExecutionConfig = ExecutionConfig()
+    """The engine that carries out the runs: on this machine, or on a cluster."""
     tracking: Tracking | None = None
     """Stores of MLflow and Optuna other than the local ones."""
 
@@ -215,10 +218,10 @@ class Study(Config):
     def revision(self) -> str:
         """Return a hash of the resolved study.
 
-        It excludes settings that do not affect results: tracking, checkpoints, retries and, unless
-        the budget is in seconds, the hardware except for the number of threads.
+        It excludes settings that do not affect results: the engine, tracking, checkpoints, retries
+        and, unless the budget is in seconds, the hardware except for the number of threads.
         """
-        excluded = ["tracking", "checkpoint_seconds", "retries", "stall_seconds"]
+        excluded = ["execution", "tracking", "checkpoint_seconds", "retries", "stall_seconds"]
         content = self.content(*excluded, *([] if self.timed else ["hardware"]))
         if not self.timed and self.hardware.threads != Hardware().threads:
             content["hardware"] = {"threads": self.hardware.threads}

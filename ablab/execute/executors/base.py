@@ -15,8 +15,6 @@ from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
-from ablab.spec.study import Study
-from ablab.train.parallel import ParallelLayout
 
 
 class Executor(Protocol):
@@ -26,7 +24,10 @@ class Executor(Protocol):
     the process never started; see `outcome_of`.
     """
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many runs may be under way now. It may change where machines come and go."""
+        ...
 
     def submit(self, spec: RunSpec) -> "Future[AttemptOutcome]":
         """Start a run. The driver has at most `slots` runs under way."""
@@ -51,20 +52,28 @@ class Executor(Protocol):
         ...
 
 
-class Engine(Protocol):
-    """How an `ablab run` gets its processes."""
+class Timing(Protocol):
+    """What is left to time of a study's arms."""
 
-    def follow(self, context: WorkerContext) -> bool:
-        """Return False if this process is the driver. Else train what the driver assigns to it and
-        return True when there is nothing more.
+    def on(self, device: str | None) -> "Timing":
+        """Return the same for the GPUs of another machine, named as in CUDA_VISIBLE_DEVICES."""
+        ...
+
+    def run(self) -> str:
+        """Time the arms on this machine. Return what went wrong; empty if nothing did."""
+        ...
+
+
+class Engine(Protocol):
+    """Gets the processes for the runs of a study."""
+
+    def check(self, context: WorkerContext, runs: int) -> None:
+        """Raise UserError if the engine cannot train `runs` runs with these settings. Nothing is
+        created.
         """
         ...
 
-    def check(self, layout: ParallelLayout) -> None:
-        """Raise UserError if the engine cannot train runs that are shared by `layout`."""
-        ...
-
-    def slots(self, study: Study, requested: int | None, runs: int) -> int:
+    def slots(self, requested: int | None, runs: int) -> int:
         """Return how many of `runs` runs train at once; `requested` is the user's choice, if any.
         Raises UserError if that is not possible.
         """
@@ -74,8 +83,18 @@ class Engine(Protocol):
         """Return a context in which other processes follow this one, the driver."""
         ...
 
-    def executor(self, study: Study, context: WorkerContext, slots: int) -> Executor:
-        """Start an executor of that many slots."""
+    def executor(self, context: WorkerContext, slots: int) -> Executor:
+        """Start an executor of up to that many slots."""
+        ...
+
+    def time_arms(self, stage: Timing) -> str:
+        """Time arms side by side where runs are trained. Return what went wrong; empty if nothing
+        did.
+
+        Raises:
+            KeyboardInterrupt: the rounds so far are recorded.
+
+        """
         ...
 
 

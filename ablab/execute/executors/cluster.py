@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ablab.arch.composition.guard import end_process, reason_of
 from ablab.errors import UserError, machine_fault
 from ablab.execute.attempt import attempt
-from ablab.execute.executors.base import Executor
+from ablab.execute.executors.base import Executor, Timing
 from ablab.execute.executors.launcher import launched_environment
 from ablab.execute.worker import StopSignal, Worker
 from ablab.execute.worker_context import WorkerContext
@@ -143,39 +143,34 @@ class Cluster:
             end_process(1)  # the others wait for this one: the launcher ends them
 
 
-def find_cluster_engine() -> "ClusterEngine | None":
-    """Return the engine of the processes that were started together with this one; None if it was
-    started alone. Raises UserError if the launcher was not told enough.
+def find_cluster() -> "Cluster | None":
+    """Return the processes that were started together with this one; None if it was started alone.
+    Raises UserError if the launcher was not told enough.
     """
     environment = launched_environment()
-    return ClusterEngine(Cluster(environment)) if environment is not None else None
+    return Cluster(environment) if environment is not None else None
 
 
 class ClusterEngine:
     """Uses the processes that a launcher started: all of them train each run."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, study: Study) -> None:
         self._cluster = cluster
+        self._study = study
 
-    def follow(self, context: WorkerContext) -> bool:
-        """Follow the driver unless this process is the driver, which is the first one."""
-        if self._cluster.rank == 0:
-            return False
-        self._cluster.follow(context)
-        return True
-
-    def check(self, layout: ParallelLayout) -> None:
-        """Raise UserError unless the processes that were started are those that `layout` takes."""
+    def check(self, context: WorkerContext, runs: int) -> None:
+        """Raise UserError unless the processes that were started are those that a run takes."""
+        layout = context.layout
         if self._cluster.size != layout.processes:
             raise UserError(
                 f"{self._cluster.size} processes were started, but hardware asks for "
                 f"{layout.processes}: {layout.nodes} node(s) with {layout.local} device(s) each"
             )
 
-    def slots(self, study: Study, requested: int | None, runs: int) -> int:
+    def slots(self, requested: int | None, runs: int) -> int:
         """Return 1: every process takes part in every run."""
-        machine = study.hardware
-        return (machine.timed_workers if study.timed else machine.workers)(1, runs)
+        machine = self._study.hardware
+        return (machine.timed_workers if self._study.timed else machine.workers)(1, runs)
 
     @contextmanager
     def leading(self) -> Iterator[None]:
@@ -187,17 +182,20 @@ class ClusterEngine:
             self._cluster.broadcast(None)
             self._cluster.disconnect()
 
-    def executor(self, study: Study, context: WorkerContext, slots: int) -> Executor:
+    def executor(self, context: WorkerContext, slots: int) -> Executor:
         """Start the executor, which has one slot."""
         return ClusterExecutor(self._cluster, context)
+
+    def time_arms(self, stage: Timing) -> str:
+        """Time arms in a process of their own, on this node."""
+        return stage.run()
 
 
 class ClusterExecutor:
     """Trains one run at a time, in this process and in all others of the cluster."""
 
-    slots = 1
-
     def __init__(self, cluster: Cluster, context: WorkerContext) -> None:
+        self.slots = 1
         self._stop = threading.Event()
         self._worker = _LeadingWorker(cluster, context, self._stop)
         self._changed = False

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pebble import ProcessPool
 
 from ablab.errors import UserError
-from ablab.execute.executors.base import Executor
+from ablab.execute.executors.base import Executor, Timing
 from ablab.execute.executors.fork_server import process_context
 from ablab.execute.memory import worker_share
 from ablab.execute.worker import initialise, work
@@ -18,18 +18,17 @@ from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
 from ablab.spec.study import Study
-from ablab.train.parallel import ParallelLayout
 
 
 class LocalEngine:
     """Uses worker processes on this machine."""
 
-    def follow(self, context: WorkerContext) -> bool:
-        """Return False: this process is the driver."""
-        return False
+    def __init__(self, study: Study) -> None:
+        self._study = study
 
-    def check(self, layout: ParallelLayout) -> None:
+    def check(self, context: WorkerContext, runs: int) -> None:
         """Raise UserError if a run is to be shared by several nodes."""
+        layout = context.layout
         if layout.nodes > 1:
             raise UserError(
                 f"hardware.nodes: {layout.nodes}: start `ablab run` on every node, by torchrun or "
@@ -38,18 +37,22 @@ class LocalEngine:
                 "ablab.cli.app run …"
             )
 
-    def slots(self, study: Study, requested: int | None, runs: int) -> int:
+    def slots(self, requested: int | None, runs: int) -> int:
         """Return the number of workers: one per GPU or CPU core, unless requested otherwise."""
-        machine = study.hardware
-        return (machine.timed_workers if study.timed else machine.workers)(requested, runs)
+        machine = self._study.hardware
+        return (machine.timed_workers if self._study.timed else machine.workers)(requested, runs)
 
     def leading(self) -> AbstractContextManager[object]:
         """Return an empty context: the executor starts the workers."""
         return nullcontext()
 
-    def executor(self, study: Study, context: WorkerContext, slots: int) -> Executor:
+    def executor(self, context: WorkerContext, slots: int) -> Executor:
         """Start an executor whose workers share the machine's devices."""
-        return LocalExecutor(slots, context, study.hardware.shares())
+        return LocalExecutor(slots, context, self._study.hardware.shares())
+
+    def time_arms(self, stage: Timing) -> str:
+        """Time arms in a process of their own, on this machine."""
+        return stage.run()
 
 
 class LocalExecutor:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from concurrent.futures import Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -77,6 +79,12 @@ class TimingStage:
             compile=context.compile,
         )
         self._timed = record.timings.rounds(runs=digests, digests=digests.values())
+
+    def on(self, device: str | None) -> "TimingStage":
+        """Return the stage for the GPUs of another machine, named as in CUDA_VISIBLE_DEVICES."""
+        stage = copy(self)
+        stage._context = replace(self._context, device=device)
+        return stage
 
     @property
     def due(self) -> bool:

@@ -1,0 +1,83 @@
+"""The Ray engine of a study."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ablab.errors import UserError, reason
+from ablab.execute.executors.base import Executor, Timing
+from ablab.execute.executors.ray_engine.connection import Connection
+from ablab.execute.executors.ray_engine.executor import Actor, RayExecutor
+from ablab.execute.executors.ray_engine.need import Need
+from ablab.execute.worker_context import WorkerContext
+from ablab.spec.study import Study
+
+
+class RayEngine:
+    """Places runs on the nodes of a Ray cluster.
+
+    Raises:
+        UserError: if Ray is not installed.
+
+    """
+
+    def __init__(self, study: Study) -> None:
+        self._study = study
+        self._connection = Connection(study.execution.ray)
+        self._context: WorkerContext | None = None
+
+    @property
+    def _need(self) -> Need:
+        """What a run takes."""
+        hardware = self._study.hardware
+        uses_gpus = hardware.accelerator != "cpu"
+        return self._connection.need(hardware.devices, hardware.threads, gpus=uses_gpus)
+
+    def check(self, context: WorkerContext, runs: int) -> None:
+        """Raise UserError if the cluster cannot be reached, or its nodes cannot train the runs."""
+        self._context = context
+        if context.layout.nodes > 1:
+            raise UserError(
+                f"hardware.nodes: {context.layout.nodes}: on Ray, the processes of a run share a "
+                "node; take engine local, started by torchrun or srun"
+            )
+        if self._study.timed:
+            raise UserError(
+                "execution.engine: ray: under a budget of seconds, runs need machines of the same "
+                "speed with nothing else on them: take engine local, or a budget of flops"
+            )
+        if runs:
+            self._connection.open()
+            self._connection.check(self._need, [context.home, *context.plugins])
+
+    def slots(self, requested: int | None, runs: int) -> int:
+        """Return how many runs the cluster has room for now, unless requested otherwise."""
+        if not runs:
+            return 1
+        return max(1, min(requested or self._connection.capacity(self._need), runs))
+
+    @contextmanager
+    def leading(self) -> Iterator[None]:
+        """Stay connected."""
+        try:
+            yield
+        finally:
+            self._connection.close()
+
+    def executor(self, context: WorkerContext, slots: int) -> Executor:
+        """Start an executor whose actors are spread over the cluster."""
+        return RayExecutor(self._connection, self._need, context, slots)
+
+    def time_arms(self, stage: Timing) -> str:
+        """Time arms in an actor, on a node that has room for a run."""
+        import ray
+        from ray.exceptions import RayError
+
+        assert self._context is not None
+        self._connection.open()
+        actor = Actor.start(self._context, self._need)
+        try:
+            return ray.get(actor.handle.time_arms.remote(stage))
+        except RayError as error:
+            return reason(error)
+        finally:
+            ray.kill(actor.handle)
