@@ -18,7 +18,7 @@ os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 from ablab.execute.executors import local
 from ablab.execute.executors.ray_engine.connection import Connection
-from ablab.execute.executors.ray_engine.executor import RayExecutor
+from ablab.execute.executors.ray_engine.executor import Limits, RayExecutor
 from ablab.execute.executors.ray_engine.host import Host
 from ablab.execute.executors.ray_engine.need import Need
 from ablab.execute.worker_context import WorkerContext
@@ -88,7 +88,7 @@ def main(home: Path, runs: int, deaths: int) -> None:
     nodes = Nodes()
     connection = Connection(RayOptions(address=nodes.address))
     connection.open()
-    executor = StandInExecutor(connection, NEED, WorkerContext(home), SLOTS)
+    executor = StandInExecutor(connection, NEED, WorkerContext(home), Limits(SLOTS, False))
     faults = Deaths(nodes, home, runs, deaths)
     begin = time.monotonic()
     summary = drive(home, executor, runs, faults)

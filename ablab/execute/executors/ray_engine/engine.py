@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from ablab.errors import UserError, reason
 from ablab.execute.executors.base import Executor, Timing
 from ablab.execute.executors.ray_engine.connection import Connection
-from ablab.execute.executors.ray_engine.executor import Actor, RayExecutor
+from ablab.execute.executors.ray_engine.executor import Actor, Limits, RayExecutor
 from ablab.execute.executors.ray_engine.need import Need
 from ablab.execute.worker_context import WorkerContext
 from ablab.spec.study import Study
@@ -24,6 +24,7 @@ class RayEngine:
         self._study = study
         self._connection = Connection(study.execution.ray)
         self._context: WorkerContext | None = None
+        self._limits = Limits(most=1, asks_for_more=False)
 
     @property
     def _need(self) -> Need:
@@ -53,6 +54,7 @@ class RayEngine:
         """Return how many runs the cluster has room for now, unless requested otherwise."""
         if not runs:
             return 1
+        self._limits = Limits(min(requested or runs, runs), requested is not None)
         return max(1, min(requested or self._connection.capacity(self._need), runs))
 
     @contextmanager
@@ -64,8 +66,8 @@ class RayEngine:
             self._connection.close()
 
     def executor(self, context: WorkerContext, slots: int) -> Executor:
-        """Start an executor whose actors are spread over the cluster."""
-        return RayExecutor(self._connection, self._need, context, slots)
+        """Start an executor whose slots follow the cluster: those of now are only the first."""
+        return RayExecutor(self._connection, self._need, context, self._limits)
 
     def time_arms(self, stage: Timing) -> str:
         """Time arms in an actor, on a node that has room for a run."""

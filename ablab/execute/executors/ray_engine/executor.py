@@ -45,16 +45,26 @@ class Actor:
         return cls(handle, handle.node.remote())
 
 
+@dataclass(frozen=True)
+class Limits:
+    """How many actors an executor has."""
+
+    most: int
+    """The most at once."""
+    asks_for_more: bool
+    """Whether it asks for as many at once, so that an autoscaler makes room for them."""
+
+
 class RayExecutor:
-    """Keeps as many actors as the cluster has room for, up to `most`. Its slots are the actors that
-    Ray has placed, so they follow the cluster as it grows and shrinks.
+    """Keeps as many actors as the cluster has room for, within `limits`. Its slots are the actors
+    that Ray has placed, so they follow the cluster as it grows and shrinks.
     """
 
     host: type[Host] = Host
     """The class of the actors."""
 
     def __init__(
-        self, connection: Connection, need: Need, context: WorkerContext, most: int
+        self, connection: Connection, need: Need, context: WorkerContext, limits: Limits
     ) -> None:
         import ray
 
@@ -62,7 +72,7 @@ class RayExecutor:
         self._connection = connection
         self._need = need
         self._context = context
-        self._most = most
+        self._limits = limits
         self._look_time = float("-inf")
         self._starting: list[Actor] = []
         self._idle: list[Actor] = []
@@ -84,7 +94,9 @@ class RayExecutor:
         self._idle = [actor for actor in self._idle if actor.node in alive]
         self._collect_placed()
         actors = len(self._starting) + len(self._idle) + len(self._busy)
-        room = min(self._most, self._connection.capacity(self._need))
+        room = self._limits.most
+        if not self._limits.asks_for_more:
+            room = min(room, self._connection.capacity(self._need))
         self._starting += [
             Actor.start(self._context, self._need, self.host) for _ in range(room - actors)
         ]
