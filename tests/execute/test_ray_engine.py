@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 from ablab.execute.executors.ray_engine.connection import Connection
-from ablab.execute.executors.ray_engine.executor import RayExecutor
+from ablab.execute.executors.ray_engine.executor import Limits, RayExecutor
 from ablab.execute.executors.ray_engine.need import Need
 from ablab.spec.execution import RayOptions
 from ablab.testing.executors import ExecutorConformance
@@ -35,7 +35,38 @@ def connection():
 class TestRayExecutor(ExecutorConformance):
     @pytest.fixture
     def make_executor(self, connection):
-        return lambda context, slots: RayExecutor(connection, Need(0.5, 0), context, slots)
+        return lambda context, slots: RayExecutor(
+            connection, Need(0.5, 0), context, Limits(slots, False)
+        )
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("mode", ["token", "disabled"])
+def test_who_does_not_have_the_token_cannot_use_a_cluster_that_was_started_here(mode):
+    script = (
+        "from ablab.execute.executors.ray_engine.connection import Connection\n"
+        "from ablab.spec.execution import RayOptions\n"
+        "Connection(RayOptions()).open()\n"
+        "import ray; print(ray.get_runtime_context().gcs_address, flush=True); input()"
+    )
+    others = {"RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": "0" * 64}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], env=environment(), stdin=-1, stdout=-1, text=True
+    ) as owner:
+        assert owner.stdin is not None
+        assert owner.stdout is not None
+        address = owner.stdout.readline().strip()
+        stranger = subprocess.run(
+            [sys.executable, "-c", f"import ray; ray.init({address!r})"],
+            env={**environment(), **others},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        owner.stdin.write("\n")
+        owner.stdin.close()
+    assert stranger.returncode != 0
+    assert "Failed to connect to Ray cluster" in stranger.stderr
 
 
 @pytest.mark.timeout(1800)
