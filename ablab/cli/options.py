@@ -45,3 +45,7 @@ Overrides = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Worker processes. Default: one per GPU, or per CPU core.")
 ]
+EngineName = Annotated[
+    str | None,
+    typer.Option("--engine", help="Engine that trains the runs. Default: the study's `execution`."),
+]

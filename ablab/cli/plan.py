@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablab.cli.options import HomeDir, Json, Overrides, Plugins, Profile, StudyFile, Workers
+from ablab.cli.options import (
+    EngineName,
+    HomeDir,
+    Json,
+    Overrides,
+    Plugins,
+    Profile,
+    StudyFile,
+    Workers,
+)
 from ablab.cli.studies import request_of
 from ablab.errors import UserError
 
@@ -18,8 +27,9 @@ if TYPE_CHECKING:
     from ablab.analysis.forecast.power import PowerForecast
     from ablab.execute.session import Planned
     from ablab.plan.plan import Arm, Plan, StudyPlan
+    from ablab.records.home import Home
 
-
+_SLOTS = (1, 8, 64)  # numbers of runs at a time that are shown for a cluster
 Pilot = Annotated[
     bool,
     typer.Option(
@@ -34,6 +44,7 @@ def plan(
     overrides: Overrides = None,
     profile: Profile = None,
     pilot: Pilot = False,
+    engine: EngineName = None,
     workers: Workers = None,
     as_json: Json = False,
     home: HomeDir = None,
@@ -51,8 +62,10 @@ def plan(
 
     if pilot and as_json:
         raise UserError("--pilot prints text: leave out --json")
-    if workers is not None and not pilot:
-        raise UserError("--workers goes with --pilot: without it, nothing is trained")
+    if workers is not None and not (pilot or engine):
+        raise UserError("--workers goes with --pilot or --engine")
+    if engine is not None:
+        overrides = [*(overrides or []), f"execution.engine={engine}"]
     home_folder = make_home(home)
     study_plan = planned(request_of(file, profile, overrides, plugins), home_folder.root)
     forecasts = power_forecasts(home_folder, study_plan.request.name, study_plan.plan)
@@ -67,11 +80,33 @@ def plan(
         print(json.dumps(content, indent=1))
     else:
         lines = corpus_lines(uses_of(study_plan.plan, corpora))
+        if engine is not None:
+            notes += _durations(study_plan, home_folder, workers)
         _print_plan(study_plan, settled, forecasts, [*lines, *notes])
     if pilot:
         from ablab.cli.pilot import run_pilot
 
         run_pilot(study_plan, home_folder, workers)
+
+
+def _durations(study_plan: "Planned", home: "Home", workers: int | None) -> list[str]:
+    """Return how long the whole study takes on the engine, in lines."""
+    from ablab.report.durations import duration_lines
+    from ablab.schedule.durations import speed_on_record, storage_of
+    from ablab.schedule.stages import stages_of
+
+    study = study_plan.study
+    slots = _SLOTS
+    if workers is not None:
+        slots = (workers,)
+    elif not study.execution.elsewhere:
+        slots = (study.hardware.workers(None, study_plan.plan.expected.runs),)
+    return duration_lines(
+        stages_of(study, study_plan.plan),
+        speed_on_record(home, study_plan.request.name),
+        storage_of(study_plan.plan),
+        slots,
+    )
 
 
 def _content(

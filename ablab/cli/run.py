@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ablab.cli.options import HomeDir, Overrides, Plugins, Profile, StudyFile, Workers
+from ablab.cli.options import EngineName, HomeDir, Overrides, Plugins, Profile, StudyFile, Workers
 from ablab.cli.studies import request_of
 from ablab.errors import RunFailed
 
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from ablab.plan.plan import Expected
     from ablab.records.home import Home
 
-EngineName = Annotated[
-    str | None,
-    typer.Option("--engine", help="Engine that trains the runs. Default: the study's `execution`."),
-]
 Accelerator = Annotated[
     str | None, typer.Option(help="auto, cpu or cuda. Default: the study's `hardware`.")
 ]

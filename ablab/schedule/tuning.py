@@ -32,11 +32,19 @@ from ablab.schedule.source import round_robin
 from ablab.schedule.trial_notes import duplicate_notes, trial_notes
 from ablab.schedule.trial_source import TrialSource
 from ablab.spec.trial_share import trial_share
-from ablab.spec.tune import Range
+from ablab.spec.tune import Range, Tune
 from ablab.tracking.optuna.study import Interval, Outcome, Proposer
 
 # The first trials fill the space evenly. The sampler proposes later ones from their outcomes.
 _EVEN_TRIALS = 10
+
+
+def first_trials(tune: Tune) -> int:
+    """Return the number of trials of each arm that depend on no outcome."""
+    if not tune.by_surface and any(isinstance(values, Range) for values in tune.space().values()):
+        return min(tune.trials, _EVEN_TRIALS)
+    # Lists can be tried evenly to the end, while the sampler would repeat points.
+    return tune.trials
 
 
 class TuningSource(TrialSource):
@@ -73,11 +81,7 @@ class TuningSource(TrialSource):
 
     def _first_points(self) -> list[Point]:
         """Return the points at which the trials of every arm begin."""
-        space = self.tune.space()
-        if not self.tune.by_surface and any(isinstance(v, Range) for v in space.values()):
-            return even_points(space, min(self.tune.trials, _EVEN_TRIALS))
-        # Lists can be tried evenly to the end, while the sampler would repeat points.
-        return even_points(space, self.tune.trials)
+        return even_points(self.tune.space(), first_trials(self.tune))
 
     def pruner(self, spec: RunSpec) -> Proposer | None:
         """Return the proposer of the arm: trials are compared with others of the same arm."""

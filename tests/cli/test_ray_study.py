@@ -103,6 +103,21 @@ def test_what_a_cluster_cannot_do_is_refused_in_a_line(ablab, study_text, tmp_pa
     assert not (tmp_path / "home").exists()
 
 
+def test_a_plan_says_what_is_sequential_without_a_cluster(ablab, study_text, tmp_path):
+    file = tmp_path / "x.yaml"
+    file.write_text(study_text)
+    ended = ablab("plan", file, "--engine", "ray", "--home", tmp_path / "home")
+    assert ended.returncode == 0, ended.stderr
+    assert "in sequence: 16 runs" in ended.stdout
+    assert "how long it takes is known once a run of it is finished" in ended.stdout
+    refused = ablab("plan", file, "--workers", 4, "--home", tmp_path / "home")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "ablab: --workers goes with --pilot or --engine\n",
+    )
+    assert not (tmp_path / "home").exists()
+
+
 def test_an_engine_that_is_not_installed_is_named_with_the_remedy(
     ablab, study_text, tmp_path, monkeypatch
 ):

@@ -218,7 +218,7 @@ def test_the_command_trains_the_pilot_and_proposes(ablab, tmp_path, study_text):
 def test_workers_go_with_the_pilot_alone(tmp_path, study_text):
     file = tmp_path / "s.yaml"
     file.write_text(study_text)
-    with pytest.raises(UserError, match="--workers goes with --pilot"):
+    with pytest.raises(UserError, match="--workers goes with --pilot or --engine"):
         plan_command(file, workers=2, home=tmp_path / "home")
     with pytest.raises(UserError, match="leave out --json"):
         plan_command(file, pilot=True, as_json=True, home=tmp_path / "home")
