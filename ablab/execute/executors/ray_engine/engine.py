@@ -67,6 +67,7 @@ class RayEngine:
 
     def executor(self, context: WorkerContext, slots: int) -> Executor:
         """Start an executor whose slots follow the cluster: those of now are only the first."""
+        self._connection.open()  # a study whose known runs are finished may go on with others
         return RayExecutor(self._connection, self._need, context, self._limits)
 
     def time_arms(self, stage: Timing) -> str:
