@@ -1,0 +1,56 @@
+"""What each engine costs: `python -m benchmarks.engines [--runs 5000] [--workers 8]`.
+
+Trains stand-in runs through each engine, with durable records and leases: many short ones, whose
+rate is that of dispatching, and 200 of two seconds on two workers, whose wall time is compared with
+the local engine's. Each measurement is a process of its own.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engine_runs import ENGINES
+
+_SHORT_SECONDS = 0.0
+_LONG_RUNS = 200
+_LONG_SECONDS = 2.0
+_LONG_WORKERS = 2
+
+
+def measure(engine: str, runs: int, seconds: float, workers: int) -> dict[str, Any]:
+    """Return what a process of its own measured."""
+    with tempfile.TemporaryDirectory(prefix="engines-") as folder:
+        arguments = [engine, Path(folder) / "home", runs, seconds, workers]
+        ended = subprocess.run(
+            [sys.executable, "-m", "benchmarks.engine_runs", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    return json.loads(ended.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Measure the engines in turn, and print a line of JSON for each measurement."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=5_000)
+    parser.add_argument("--workers", type=int, default=8)
+    parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
+    options = parser.parse_args()
+    for engine in options.engines:
+        print(json.dumps(measure(engine, options.runs, _SHORT_SECONDS, options.workers)))
+    walls: dict[str, float] = {}
+    for engine in options.engines:
+        found = measure(engine, _LONG_RUNS, _LONG_SECONDS, _LONG_WORKERS)
+        walls[engine] = found["wall_seconds"]
+        print(json.dumps(found))
+    for engine, wall in walls.items():
+        print(f"{engine}: {wall / walls[options.engines[0]]:.3f} of {options.engines[0]}")
+
+
+if __name__ == "__main__":
+    main()
