@@ -11,6 +11,8 @@ from ablab.execute.executors.ray_engine.need import Need
 from ablab.execute.worker_context import WorkerContext
 from ablab.spec.study import Study
 
+_PLACE_SECONDS = 120.0
+
 
 class RayEngine:
     """Places runs on the nodes of a Ray cluster.
@@ -79,6 +81,9 @@ class RayEngine:
         self._connection.open()
         actor = Actor.start(self._context, self._need)
         try:
+            placed, _ = ray.wait([actor.placed], timeout=_PLACE_SECONDS)
+            if not placed:
+                return f"no node had room for it within {_PLACE_SECONDS:g} s"
             return ray.get(actor.handle.time_arms.remote(stage))
         except RayError as error:
             return reason(error)
