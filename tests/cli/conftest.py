@@ -9,7 +9,7 @@ from tests.inprocess import run_command
 
 _LONG = {
     "leave_one_out": "compare",
-    "steps: 4": "steps: 400",
+    "steps: 4": "steps: 300",
     "seeds: 2": "seeds: 2\ncheckpoint_seconds: 0.2",
 }
 
