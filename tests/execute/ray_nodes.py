@@ -10,6 +10,9 @@ from typing import Any
 
 import psutil
 
+# Containers have little shared memory, and no object is large.
+_NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
+
 
 def kill(process: psutil.Process) -> None:
     """Kill a process with all that it started, as when a machine is switched off."""
@@ -24,8 +27,8 @@ class Nodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        self._cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-        self._second = self._cluster.add_node(num_cpus=1)
+        self._cluster: Any = Cluster(initialize_head=True, head_node_args=_NODE)
+        self._second = self._cluster.add_node(**_NODE)
         self.address: str = self._cluster.address
 
     def replace(self) -> None:
@@ -33,7 +36,7 @@ class Nodes:
         (raylet,) = self._second.all_processes["raylet"]
         kill(psutil.Process(raylet.process.pid))
         self._cluster.remove_node(self._second, allow_graceful=False)
-        self._second = self._cluster.add_node(num_cpus=1)
+        self._second = self._cluster.add_node(**_NODE)
 
     def close(self) -> None:
         """End the cluster."""
