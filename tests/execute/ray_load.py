@@ -8,7 +8,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from ablab.execute.executors.ray_engine.executor import Limits, RayExecutor
 from ablab.execute.executors.ray_engine.host import Host
 from ablab.execute.executors.ray_engine.need import Need
 from ablab.execute.worker_context import WorkerContext
-from ablab.records.run_record import finished_keys
+from ablab.records.run_record import Record, finished_keys
 from ablab.spec.execution import RayOptions
 from tests.execute.ray_nodes import Nodes, kill
-from tests.execute.standin_runs import drive, initialise, is_right, specs_of
+from tests.execute.standin_runs import SLOW_SECONDS, drive, initialise_slowly, is_right, specs_of
 from tests.standin import Silent
 
 NEED = Need(1.0, 0.0)
@@ -36,7 +36,7 @@ class StandInHost(Host):
     """Trains stand-in runs."""
 
     def __init__(self, context: WorkerContext, need: Need) -> None:
-        local.initialise = initialise
+        local.initialise = initialise_slowly
         super().__init__(context, need)
 
 
@@ -64,12 +64,24 @@ class Deaths(Silent):
         """Cause the next death, if it is due."""
         if not self._after or len(finished_keys(self._home, self._keys)) < self._after[0]:
             return
+        if not self._all_under_way(running):
+            return
         if self.number % 2 == 0:
             self._nodes.replace()
         elif not self._kill_actor():
             return
         del self._after[0]
         self.number += 1
+
+    def _all_under_way(self, keys: Iterable[str]) -> bool:
+        """Return whether each slot has a run that has begun, at once or in a moment."""
+        leases = [Record(self._home, key).lease() for key in keys]
+        end = time.monotonic() + SLOW_SECONDS / 3
+        while sum(lease.path.exists() for lease in leases) < SLOTS:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.005)
+        return True
 
     def _kill_actor(self) -> bool:
         """Kill an actor; return whether there was one."""

@@ -23,6 +23,7 @@ from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, result
 
 STEPS = 5
+SLOW_SECONDS = 0.3
 SPEC = RunSpec("a", "x", "base", 1, "gpt2", (), {}, {}, "data", Batches(((1, 1),)), 1.0, (), 30.0)
 
 
@@ -50,6 +51,12 @@ def initialise(context: WorkerContext, stop: worker_module.StopSignal) -> None:
     """Set up a worker process for stand-in runs."""
     worker_module.Worker = StandInWorker
     worker_module.initialise(context, stop)
+
+
+def initialise_slowly(context: WorkerContext, stop: worker_module.StopSignal) -> None:
+    """Set up a worker process whose runs are under way long enough to be hit."""
+    StandInWorker.seconds = SLOW_SECONDS
+    initialise(context, stop)
 
 
 def specs_of(runs: int) -> tuple[RunSpec, ...]:
