@@ -46,9 +46,7 @@ def speed_on_record(home: Home, name: str) -> Speed | None:
             costs.append(result.cost)
         if len(costs) == _MAX_RUNS:
             break
-    seconds = sum(
-        cost.seconds + cost.validation_seconds + (cost.measuring_seconds or 0.0) for cost in costs
-    )
+    seconds = sum(cost.busy_seconds for cost in costs)
     return Speed(sum(cost.flops for cost in costs) / seconds, len(costs)) if seconds else None
 
 

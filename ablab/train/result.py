@@ -34,6 +34,11 @@ class RunCost:
     """Size of the KV cache of one sequence of the full context."""
 
     @property
+    def busy_seconds(self) -> float:
+        """Time in training steps, validation and measuring costs."""
+        return self.seconds + self.validation_seconds + (self.measuring_seconds or 0.0)
+
+    @property
     def seconds_per_token(self) -> float | None:
         """Training time per token."""
         return 1 / self.tokens_per_second if self.tokens_per_second else None
