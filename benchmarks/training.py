@@ -19,10 +19,11 @@ def train(request: Request, home: Home, workers: int) -> Session:
         display = make_display(Console(), study_plan.study.metric)
         session = Session(study_plan, home, display)
         session.reset()
-        if session.missing:
-            display.begin(session.missing)
+        missing = session.missing
+        if missing:
+            display.begin(missing)
         try:
-            summary = session.run(lambda context: engine.executor(context, workers))
+            summary = session.run(lambda context: engine.executor(context, workers, missing))
         finally:
             display.close()
     if summary.signal is not None:

@@ -71,11 +71,10 @@ def _train(
         session.require_writable()
         session.reset()
         missing = session.missing
-        slots = engine.slots(workers, missing)
         if missing:
             display.begin(missing, missing)
         try:
-            summary = session.run(lambda context: engine.executor(context, slots))
+            summary = session.run(lambda context: engine.executor(context, workers, missing))
         finally:
             display.close()
         session.close([], complete=not (summary.signal or summary.failed))

@@ -159,7 +159,7 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
     workers_text = f"{worker_count} workers × {hardware.threads} threads"
     _begin(study_plan.plan.expected, missing, display, workers_text)
     try:
-        summary = session.run(lambda context: engine.executor(context, worker_count))
+        summary = session.run(lambda context: engine.executor(context, workers, missing))
     finally:
         display.close()
     if summary.signal is not None and summary.killed:  # a second Ctrl-C: end without a report

@@ -10,7 +10,8 @@ from ablab.spec.base import MAX_TEXT, Config
 
 Engine = Literal["local", "ray"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
-_ADDRESS = re.compile(r"auto|(ray://)?[^\s:/@]+:\d{1,5}")
+_ADDRESS = re.compile(r"auto|(ray://)?[^\s:/@]+:(?P<port>\d{1,5})")
+_MAX_PORT = 65_535
 _MAX_CPUS = 1_024
 _MAX_GPUS = 64
 
@@ -24,8 +25,8 @@ def _known(value: object) -> object:
 
 def _address(value: str) -> str:
     """Accept the addresses of a Ray cluster."""
-    port = int(value.rpartition(":")[2]) if value != "auto" and _ADDRESS.fullmatch(value) else 0
-    if not _ADDRESS.fullmatch(value) or port > 65_535:
+    match = _ADDRESS.fullmatch(value)
+    if match is None or int(match["port"] or 0) > _MAX_PORT:
         raise ValueError("expected `auto`, `HOST:PORT` or `ray://HOST:PORT`")
     return value
 

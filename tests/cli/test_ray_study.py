@@ -8,9 +8,9 @@ from importlib.util import find_spec
 import pytest
 
 from tests.conftest import ROOT, command, environment, results
+from tests.execute.ray_nodes import RAY_SETTINGS
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
-RAY = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
 class Nodes:
@@ -20,7 +20,7 @@ class Nodes:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.execute.ray_nodes"],
             cwd=ROOT,
-            env={**environment(), **RAY},
+            env={**environment(), **RAY_SETTINGS},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -63,7 +63,7 @@ def test_a_node_dies_and_another_one_comes_and_the_numbers_are_the_local_ones(
     process = subprocess.Popen(
         command("run", long_study, address, "--home", home, "--engine", "ray"),
         cwd=tmp_path,
-        env={**environment(), **RAY},
+        env={**environment(), **RAY_SETTINGS},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+RAY_SETTINGS = {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 # Containers have little shared memory, and no object is large.
 _NODE = {"num_cpus": 1, "object_store_memory": 100_000_000}
 

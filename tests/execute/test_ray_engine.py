@@ -13,6 +13,7 @@ from ablab.execute.executors.ray_engine.need import Need
 from ablab.spec.execution import RayOptions
 from ablab.testing.executors import ExecutorConformance
 from tests.conftest import ROOT, environment
+from tests.execute.ray_nodes import RAY_SETTINGS
 
 # Not imported here: the token of a cluster is set before.
 HAS_RAY = find_spec("ray") is not None
@@ -77,7 +78,7 @@ def test_deaths_of_actors_and_nodes_cost_an_attempt_each_and_no_run(tmp_path, ru
     ended = subprocess.run(
         [sys.executable, "-m", "tests.execute.ray_load", tmp_path, str(runs), str(deaths)],
         cwd=ROOT,
-        env={**environment(), "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
+        env={**environment(), **RAY_SETTINGS},
         capture_output=True,
         text=True,
         check=False,

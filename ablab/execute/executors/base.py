@@ -55,6 +55,11 @@ class Executor(Protocol):
 class Timing(Protocol):
     """What is left to time of a study's arms."""
 
+    @property
+    def context(self) -> WorkerContext:
+        """The settings of the study's runs."""
+        ...
+
     def on(self, device: str | None) -> "Timing":
         """Return the same for the GPUs of another machine, named as in CUDA_VISIBLE_DEVICES."""
         ...
@@ -83,8 +88,8 @@ class Engine(Protocol):
         """Return a context in which other processes follow this one, the driver."""
         ...
 
-    def executor(self, context: WorkerContext, slots: int) -> Executor:
-        """Start an executor of up to that many slots."""
+    def executor(self, context: WorkerContext, requested: int | None, runs: int) -> Executor:
+        """Start an executor with as many slots as `slots` returns."""
         ...
 
     def time_arms(self, stage: Timing) -> str:

@@ -182,7 +182,7 @@ class ClusterEngine:
             self._cluster.broadcast(None)
             self._cluster.disconnect()
 
-    def executor(self, context: WorkerContext, slots: int) -> Executor:
+    def executor(self, context: WorkerContext, requested: int | None, runs: int) -> Executor:
         """Start the executor, which has one slot."""
         return ClusterExecutor(self._cluster, context)
 

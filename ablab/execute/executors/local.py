@@ -46,8 +46,9 @@ class LocalEngine:
         """Return an empty context: the executor starts the workers."""
         return nullcontext()
 
-    def executor(self, context: WorkerContext, slots: int) -> Executor:
+    def executor(self, context: WorkerContext, requested: int | None, runs: int) -> Executor:
         """Start an executor whose workers share the machine's devices."""
+        slots = self.slots(requested, runs)
         return LocalExecutor(slots, context, self._study.hardware.shares())
 
     def time_arms(self, stage: Timing) -> str:

@@ -51,7 +51,7 @@ class TimingStage:
     def __init__(
         self, record: StudyRecord, plan: StudyPlan, context: WorkerContext, stall_seconds: float
     ) -> None:
-        self._context = context
+        self.context = context
         self._stall_seconds = stall_seconds
         registry = load_registry(context.plugins)
         runs = first_runs(plan)
@@ -83,7 +83,7 @@ class TimingStage:
     def on(self, device: str | None) -> "TimingStage":
         """Return the stage for the GPUs of another machine, named as in CUDA_VISIBLE_DEVICES."""
         stage = copy(self)
-        stage._context = replace(self._context, device=device)
+        stage.context = replace(self.context, device=device)
         return stage
 
     @property
@@ -120,12 +120,12 @@ class TimingStage:
             return f"the process could not be started: {error}"
 
     def _run_in_process(self) -> str:
-        processes = process_context([self._context.device] if self._context.device else [])
+        processes = process_context([self.context.device] if self.context.device else [])
         pool = ProcessPool(
             max_workers=1,
             context=processes,
             initializer=initialise,
-            initargs=[self._context, processes.Event()],
+            initargs=[self.context, processes.Event()],
         )
         try:
             future: Future[None]
@@ -161,10 +161,7 @@ def first_runs(plan: StudyPlan) -> Mapping[str, RunSpec]:
 
 def _busy_seconds(result: RunResult | None) -> float:
     """Return how long a run took; 0 if it has no result."""
-    if result is None:
-        return 0.0
-    cost = result.cost
-    return cost.seconds + cost.validation_seconds + (cost.measuring_seconds or 0.0)
+    return 0.0 if result is None else result.cost.busy_seconds
 
 
 def _least_seconds(result: RunResult | None) -> float:

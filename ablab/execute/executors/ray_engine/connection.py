@@ -78,10 +78,6 @@ class Connection:
             share = processes if gpus and has_gpus else 0
         return Need(cpus, share)
 
-    def capacity(self, need: Need) -> int:
-        """Return how many runs the cluster has room for, whoever else uses it."""
-        return sum(need.fits(node["Resources"]) for node in self.nodes())
-
     def check(self, need: Need, folders: Sequence[Path]) -> None:
         """Ask every node that can train whether it has this version of ablab and sees `folders`.
 
@@ -89,9 +85,10 @@ class Connection:
             UserError: if one does not, or if no node has room for a run.
 
         """
-        fitting = [node for node in self.nodes() if need.fits(node["Resources"])]
+        nodes = self.nodes()
+        fitting = [node for node in nodes if need.fits(node["Resources"])]
         if not fitting:
-            sizes = {str(Need(*_size(node))) for node in self.nodes()}
+            sizes = {str(Need(*_size(node))) for node in nodes}
             raise UserError(
                 f"execution.ray: a run takes {need}, and no node has that: the nodes have "
                 f"{in_a_line(sorted(sizes))}"

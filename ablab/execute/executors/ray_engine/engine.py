@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 from ablab.errors import UserError, reason
 from ablab.execute.executors.base import Executor, Timing
@@ -25,19 +26,16 @@ class RayEngine:
     def __init__(self, study: Study) -> None:
         self._study = study
         self._connection = Connection(study.execution.ray)
-        self._context: WorkerContext | None = None
-        self._limits = Limits(most=1, asks_for_more=False)
 
-    @property
+    @cached_property
     def _need(self) -> Need:
-        """What a run takes."""
+        """What a run takes of the cluster, which must be connected."""
         hardware = self._study.hardware
         uses_gpus = hardware.accelerator != "cpu"
         return self._connection.need(hardware.devices, hardware.threads, gpus=uses_gpus)
 
     def check(self, context: WorkerContext, runs: int) -> None:
         """Raise UserError if the cluster cannot be reached, or its nodes cannot train the runs."""
-        self._context = context
         if context.layout.nodes > 1:
             raise UserError(
                 f"hardware.nodes: {context.layout.nodes}: on Ray, the processes of a run share a "
@@ -56,8 +54,8 @@ class RayEngine:
         """Return how many runs the cluster has room for now, unless requested otherwise."""
         if not runs:
             return 1
-        self._limits = Limits(min(requested or runs, runs), requested is not None)
-        return max(1, min(requested or self._connection.capacity(self._need), runs))
+        room = self._need.room(self._connection.nodes())
+        return max(1, min(requested or room, runs))
 
     @contextmanager
     def leading(self) -> Iterator[None]:
@@ -67,19 +65,19 @@ class RayEngine:
         finally:
             self._connection.close()
 
-    def executor(self, context: WorkerContext, slots: int) -> Executor:
+    def executor(self, context: WorkerContext, requested: int | None, runs: int) -> Executor:
         """Start an executor whose slots follow the cluster: those of now are only the first."""
         self._connection.open()  # a study whose known runs are finished may go on with others
-        return RayExecutor(self._connection, self._need, context, self._limits)
+        limits = Limits(max(1, min(requested or runs, runs)), requested is not None)
+        return RayExecutor(self._connection, self._need, context, limits)
 
     def time_arms(self, stage: Timing) -> str:
         """Time arms in an actor, on a node that has room for a run."""
         import ray
         from ray.exceptions import RayError
 
-        assert self._context is not None
         self._connection.open()
-        actor = Actor.start(self._context, self._need)
+        actor = Actor.start(stage.context, self._need)
         try:
             placed, _ = ray.wait([actor.placed], timeout=_PLACE_SECONDS)
             if not placed:

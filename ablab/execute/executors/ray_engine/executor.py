@@ -89,14 +89,15 @@ class RayExecutor:
 
     def _look(self) -> None:
         """Follow the cluster: forget actors of nodes that are gone, and start others."""
-        alive = {node["NodeID"] for node in self._connection.nodes()}
+        nodes = self._connection.nodes()
+        alive = {node["NodeID"] for node in nodes}
         self._collect_ended()
         self._idle = [actor for actor in self._idle if actor.node in alive]
         self._collect_placed()
         actors = len(self._starting) + len(self._idle) + len(self._busy)
         room = self._limits.most
         if not self._limits.asks_for_more:
-            room = min(room, self._connection.capacity(self._need))
+            room = min(room, self._need.room(nodes))
         self._starting += [
             Actor.start(self._context, self._need, self.host) for _ in range(room - actors)
         ]
@@ -104,10 +105,12 @@ class RayExecutor:
     def _collect_placed(self) -> None:
         from ray.exceptions import RayError
 
-        for actor in list(self._starting):
-            ready, _ = self._ray.wait([actor.placed], timeout=0)
-            if not ready:
-                continue
+        actors = {actor.placed: actor for actor in self._starting}
+        if not actors:
+            return
+        answered, _ = self._ray.wait(list(actors), num_returns=len(actors), timeout=0)
+        for reference in answered:
+            actor = actors[reference]
             self._starting.remove(actor)
             try:
                 actor.node, actor.host = self._ray.get(actor.placed)

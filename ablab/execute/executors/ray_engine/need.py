@@ -1,7 +1,8 @@
 """What a run takes of a node."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,10 @@ class Need:
         if self.gpus:
             numbers.append(resources.get("GPU", 0.0) / self.gpus)
         return int(min(numbers) + 1e-6)  # fractions of a GPU may not add up exactly
+
+    def room(self, nodes: Iterable[Mapping[str, Any]]) -> int:
+        """Return how many runs fit in nodes as Ray describes them, whoever else uses them."""
+        return sum(self.fits(node["Resources"]) for node in nodes)
 
     def __str__(self) -> str:
         gpus = f" and {self.gpus:g} GPU" if self.gpus else ""
