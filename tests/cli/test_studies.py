@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -61,6 +62,7 @@ class Raise:
 def smoke(tmp_path_factory):
     """The flagship's smoke profile, run once by the real command."""
     folder = tmp_path_factory.mktemp("smoke")
+    imports = import_seconds()
     start = time.monotonic()
     arguments = (
         "run",
@@ -79,11 +81,20 @@ def smoke(tmp_path_factory):
         check=False,
     )
     assert result.returncode == 0, result.stderr
-    return folder / "home", result.stdout, time.monotonic() - start
+    return folder / "home", result.stdout, time.monotonic() - start, imports
 
 
-def test_the_smoke_study_ends_within_a_minute(smoke):
-    assert smoke[2] < 60
+def import_seconds():
+    """Return how long the libraries of a run take to import here and now: 5 s on a machine that
+    does nothing else. Limits on wall time are multiples of it, since machines are shared.
+    """
+    start = time.monotonic()
+    subprocess.run([sys.executable, "-c", "import torch, lightning, mlflow"], check=True)
+    return time.monotonic() - start
+
+
+def test_the_smoke_study_takes_a_minute_at_most(smoke):
+    assert smoke[2] < 12 * max(smoke[3], import_seconds(), 5)
 
 
 def test_it_prints_the_effects_and_where_to_read_on(smoke):
@@ -111,7 +122,7 @@ def test_a_second_run_trains_nothing_in_ten_seconds(smoke, ablab):
     seconds = time.monotonic() - start
     assert "all 18 runs are finished" in result.stdout
     assert results(smoke[0]) == before
-    assert seconds < 20  # ten on a machine that does nothing else
+    assert seconds < 3 * max(import_seconds(), import_seconds(), 3.5)
 
 
 def test_report_json(smoke, ablab):

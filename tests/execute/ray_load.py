@@ -22,10 +22,10 @@ from ablab.execute.executors.ray_engine.executor import Limits, RayExecutor
 from ablab.execute.executors.ray_engine.host import Host
 from ablab.execute.executors.ray_engine.need import Need
 from ablab.execute.worker_context import WorkerContext
-from ablab.records.run_record import Record, finished_keys
+from ablab.records.run_record import Record
 from ablab.spec.execution import RayOptions
 from tests.execute.ray_nodes import Nodes, kill
-from tests.execute.standin_runs import SLOW_SECONDS, drive, initialise_slowly, is_right, specs_of
+from tests.execute.standin_runs import drive, initialise_gated, is_right, open_gate, specs_of
 from tests.standin import Silent
 
 NEED = Need(1.0, 0.0)
@@ -36,7 +36,7 @@ class StandInHost(Host):
     """Trains stand-in runs."""
 
     def __init__(self, context: WorkerContext, need: Need) -> None:
-        local.initialise = initialise_slowly
+        local.initialise = initialise_gated
         super().__init__(context, need)
 
 
@@ -49,6 +49,8 @@ class StandInExecutor(RayExecutor):
 class Deaths(Silent):
     """A display that kills as many actors and nodes, in turn, evenly over the runs. Nodes are
     replaced, which Ray does in the main thread only.
+
+    Every slot has a run under way at a death: the runs after it wait for it.
     """
 
     def __init__(self, nodes: Nodes, home: Path, runs: int, deaths: int) -> None:
@@ -56,32 +58,26 @@ class Deaths(Silent):
         self.number = 0
         self._nodes = nodes
         self._home = home
-        self._keys = [spec.key for spec in specs_of(runs)]
-        self._after = [runs * (number + 1) // (deaths + 1) for number in range(deaths)]
+        self._gates = [runs * number // (deaths + 1) for number in range(1, deaths + 1)] + [runs]
         self._chance = random.Random(0)
+        open_gate(home, self._gates[0])
 
     def tick(self, running: Mapping[str, Mapping[str, Any]]) -> None:
         """Cause the next death, if it is due."""
-        if not self._after or len(finished_keys(self._home, self._keys)) < self._after[0]:
-            return
-        if not self._all_under_way(running):
+        if len(self._gates) == 1 or not self._all_wait(running):
             return
         if self.number % 2 == 0:
             self._nodes.replace()
         elif not self._kill_actor():
             return
-        del self._after[0]
         self.number += 1
+        del self._gates[0]
+        open_gate(self._home, self._gates[0])
 
-    def _all_under_way(self, keys: Iterable[str]) -> bool:
-        """Return whether each slot has a run that has begun, at once or in a moment."""
-        leases = [Record(self._home, key).lease() for key in keys]
-        end = time.monotonic() + SLOW_SECONDS / 3
-        while sum(lease.path.exists() for lease in leases) < SLOTS:
-            if time.monotonic() > end:
-                return False
-            time.sleep(0.005)
-        return True
+    def _all_wait(self, keys: Iterable[str]) -> bool:
+        """Return whether each slot has a run that has begun, and waits for the next death."""
+        waiting = [key for key in keys if int(key) >= self._gates[0]]
+        return sum(Record(self._home, key).lease().path.exists() for key in waiting) == SLOTS
 
     def _kill_actor(self) -> bool:
         """Kill an actor; return whether there was one."""
@@ -97,6 +93,7 @@ class Deaths(Silent):
 
 def main(home: Path, runs: int, deaths: int) -> None:
     """Train `runs` runs, and print how that went."""
+    home.mkdir(exist_ok=True)
     nodes = Nodes()
     connection = Connection(RayOptions(address=nodes.address))
     connection.open()

@@ -23,7 +23,7 @@ from ablab.tracking.trackers import Trackers
 from tests.standin import Silent, result
 
 STEPS = 5
-SLOW_SECONDS = 0.3
+_GATE = "gate"  # file in the home
 SPEC = RunSpec("a", "x", "base", 1, "gpt2", (), {}, {}, "data", Batches(((1, 1),)), 1.0, (), 30.0)
 
 
@@ -53,10 +53,27 @@ def initialise(context: WorkerContext, stop: worker_module.StopSignal) -> None:
     worker_module.initialise(context, stop)
 
 
-def initialise_slowly(context: WorkerContext, stop: worker_module.StopSignal) -> None:
-    """Set up a worker process whose runs are under way long enough to be hit."""
-    StandInWorker.seconds = SLOW_SECONDS
-    initialise(context, stop)
+class GatedWorker(StandInWorker):
+    """Trains on until the gate is open for the run, so that a fault can hit it on its way."""
+
+    def _attempt(self, spec: RunSpec, lease: Lease) -> AttemptOutcome:
+        gate = self.context.home / _GATE
+        while spec.seed >= int(gate.read_text()):
+            time.sleep(0.01)
+        return super()._attempt(spec, lease)
+
+
+def open_gate(home: Path, runs: int) -> None:
+    """Let the first `runs` runs end."""
+    draft = home / f"{_GATE}.draft"
+    draft.write_text(str(runs))
+    draft.rename(home / _GATE)
+
+
+def initialise_gated(context: WorkerContext, stop: worker_module.StopSignal) -> None:
+    """Set up a worker process whose runs wait for the gate."""
+    worker_module.Worker = GatedWorker
+    worker_module.initialise(context, stop)
 
 
 def specs_of(runs: int) -> tuple[RunSpec, ...]:
