@@ -129,7 +129,7 @@ def test_a_run_ends_with_rounds_in_which_every_arm_was_timed(ablab, tmp_path, st
     for path in tmp_path.glob(".ablab/runs/*/result.json"):  # as if they had been longer
         content = read_sealed(path, path.parents[2])
         assert content is not None
-        content["cost"]["validation_seconds"] = 8.0
+        content["cost"]["validation_seconds"] = 20.0
         write_sealed(path, content)
     again = ablab("run", file)
     assert "nothing to train" in again.stdout
