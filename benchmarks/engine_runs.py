@@ -66,6 +66,10 @@ class Watched:
             self.memory.append(psutil.Process().memory_info().rss)
         return self._executor.submit(spec)
 
+    def waits(self, future: "Future[AttemptOutcome]") -> bool:
+        """Return whether a run waits for a machine."""
+        return self._executor.waits(future)
+
     def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """End a run."""
         self._executor.cancel(future)

@@ -71,6 +71,10 @@ class StandIn:
         future.set_result(AttemptOutcome(RunState.FINISHED, busy_seconds=1.0))
         return future
 
+    def waits(self, future: "Future[AttemptOutcome]") -> bool:
+        """Nothing ever waits."""
+        return False
+
     def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """Nothing is ever under way."""
 

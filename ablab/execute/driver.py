@@ -100,7 +100,10 @@ class Driver:
         self._resume_reset_runs()
         for spec in self._fill():
             self.trackers.started(spec)
-        running = [run.spec for run in self._running.values()]
+        running = [
+            run.spec for future, run in self._running.items() if not self.executor.waits(future)
+        ]
+        self.summary.workers = max(self.summary.workers, len(running))
         self._source.watch(running)
         self.display.tick({spec.key: progress.get(spec.key, {}) for spec in running})
         self.trackers.tick(running)
@@ -111,6 +114,9 @@ class Driver:
         stall_seconds = self.retry_policy.stall_seconds
         progress: dict[str, Mapping[str, Any]] = {}
         for future, run in list(self._running.items()):
+            if self.executor.waits(future):
+                run.progress_time = now
+                continue
             record = Record(self.root, run.spec.key)
             progress[record.key] = record.progress
             if progress[record.key] != run.progress:
@@ -143,7 +149,6 @@ class Driver:
         started: list[RunSpec] = []
         slots = self.executor.slots
         self._slots.resize(slots)
-        self.summary.workers = max(self.summary.workers, slots)
         while not self._ending and self._slots.available:
             spec = self._next()
             if spec is None:

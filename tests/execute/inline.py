@@ -54,6 +54,10 @@ class InThisProcess:
         future.set_result(self._worker.train(spec))
         return future
 
+    def waits(self, future: "Future[AttemptOutcome]") -> bool:
+        """Nothing ever waits."""
+        return False
+
     def cancel(self, future: "Future[AttemptOutcome]") -> None: ...
 
     def stop(self) -> None: ...

@@ -66,6 +66,9 @@ class Scripted:
             future.set_result(outcome)
         return future
 
+    def waits(self, future):
+        return False
+
     def cancel(self, future):
         self.cancelled.append(future)
 

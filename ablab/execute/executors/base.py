@@ -33,6 +33,10 @@ class Executor(Protocol):
         """Start a run. The driver has at most `slots` runs under way."""
         ...
 
+    def waits(self, future: "Future[AttemptOutcome]") -> bool:
+        """Return whether a run that was submitted waits for a machine, or for its turn there."""
+        ...
+
     def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """End the process of one run now, whatever it is doing, without affecting other runs. The
         future is not used afterwards.

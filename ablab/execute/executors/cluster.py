@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -97,6 +97,16 @@ class Cluster:
         gc.collect()  # a wrapped model refers to its group from within a cycle
         dist.destroy_process_group()
 
+    @contextmanager
+    def lead(self) -> Iterator[None]:
+        """Have the other processes follow this one."""
+        self.connect()
+        try:
+            yield
+        finally:
+            self.broadcast(None)
+            self.disconnect()
+
     def parallel_context(self, layout: ParallelLayout) -> ParallelContext:
         """Return the place of this process in a layout."""
         import torch
@@ -172,15 +182,9 @@ class ClusterEngine:
         machine = self._study.hardware
         return (machine.timed_workers if self._study.timed else machine.workers)(1, runs)
 
-    @contextmanager
-    def leading(self) -> Iterator[None]:
+    def leading(self) -> AbstractContextManager[object]:
         """Have the other processes follow this one."""
-        self._cluster.connect()
-        try:
-            yield
-        finally:
-            self._cluster.broadcast(None)
-            self._cluster.disconnect()
+        return self._cluster.lead()
 
     def executor(self, context: WorkerContext, requested: int | None, runs: int) -> Executor:
         """Start the executor, which has one slot."""
@@ -219,6 +223,10 @@ class ClusterExecutor:
 
         threading.Thread(target=run, daemon=True).start()
         return future
+
+    def waits(self, future: "Future[AttemptOutcome]") -> bool:
+        """Return False: a run that is submitted begins at once."""
+        return False
 
     def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """End this process, and so all others: a run that hangs cannot be ended alone."""

@@ -119,6 +119,10 @@ class LocalExecutor:
             self._device_of[pool] = device
         return pool
 
+    def waits(self, future: "Future[AttemptOutcome]") -> bool:
+        """Return False: a run that is submitted begins at once."""
+        return False
+
     def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """End the run's process with SIGTERM, then SIGKILL after three seconds."""
         if future in self._busy:  # else its process has gone on to another run

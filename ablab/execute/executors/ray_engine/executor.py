@@ -157,6 +157,10 @@ class RayExecutor:
         state = RunState.LOST if has_begun else RunState.UNSTARTED
         future.set_result(AttemptOutcome(state, f"the actor on {actor.host} died"))
 
+    def waits(self, future: "Future[AttemptOutcome]") -> bool:
+        """Return False: a run that is submitted begins at once."""
+        return False
+
     def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """End the actor of a run with its worker process."""
         if future in self._busy:  # else the actor has gone on to another run
