@@ -95,7 +95,7 @@ class Worker:
 
     def _train_fenced(self, record: Record, spec: RunSpec, lease: Lease) -> AttemptOutcome:
         try:
-            return _recorded_outcome(record) or self._attempt(spec, lease)
+            return recorded_outcome(record) or self._attempt(spec, lease)
         except LeaseLost:
             raise
         except BaseException as error:  # a plugin may raise anything
@@ -149,10 +149,10 @@ def _record_failure(record: Record, error: BaseException) -> AttemptOutcome:
     return AttemptOutcome(RunState.FAILED, reason, retire=True)  # it may have changed the process
 
 
-def _recorded_outcome(record: Record) -> AttemptOutcome | None:
+def recorded_outcome(record: Record) -> AttemptOutcome | None:
     """Return how the run ended according to its record; None if it should be trained.
 
-    Called while the lease is held, since another driver may have ended the run just before.
+    Whoever trains it asks while holding its lease: another driver may have ended it just before.
     """
     if record.finished:
         return AttemptOutcome(RunState.FINISHED)

@@ -23,6 +23,7 @@ _CONTENT = (
     "accounts.json",
     "checks",
     "drivers",
+    "jobs",
     "mlflow",
     "optuna",
     "reports",

@@ -8,12 +8,14 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from ablab.errors import unknown
 from ablab.spec.base import MAX_TEXT, Config
 
-Engine = Literal["local", "ray"]
+Engine = Literal["local", "ray", "slurm"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 _ADDRESS = re.compile(r"auto|(ray://)?[^\s:/@]+:(?P<port>\d{1,5})")
 _MAX_PORT = 65_535
+_WORD = r"^[\w.][\w.@-]{0,99}$"
 _MAX_CPUS = 1_024
 _MAX_GPUS = 64
+_MAX_MINUTES = 60 * 24 * 60
 
 
 def _known(value: object) -> object:
@@ -46,13 +48,49 @@ class RayOptions(Config):
     """
 
 
+class SlurmOptions(Config):
+    """The jobs that train the runs on a SLURM cluster."""
+
+    partition: Annotated[str, Field(pattern=_WORD)] | None = None
+    """Partition of the jobs; by default the cluster's."""
+    account: Annotated[str, Field(pattern=_WORD)] | None = None
+    """Account that the jobs are charged to."""
+    gpus_per_run: Annotated[int, Field(ge=0, le=_MAX_GPUS)] | None = None
+    """GPUs of each run on a node; by default one for each of its processes there if
+    `hardware.accelerator` is `cuda`, else none.
+    """
+    time: Annotated[int, Field(ge=1, le=_MAX_MINUTES)] = 240
+    """Time limit of a job, in minutes. A run that has not ended by then writes a checkpoint, the
+    job is queued again, and the run goes on in it.
+    """
+    array_parallelism: Annotated[int, Field(ge=1, le=1_000)] = 32
+    """The most jobs of the study at a time, waiting or running."""
+    runs_per_job: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """The least number of runs for which another job is submitted. By default as many as take ten
+    minutes, once a run has shown how long they take, and 1 before.
+    """
+    setup: Annotated[str, Field(pattern=_WORD)] | None = None
+    """Name of a file with shell commands for the start of each job, as `module load cuda`:
+    `$XDG_CONFIG_HOME/ablab/setup/NAME.sh`, by default below `~/.config`. A study file cannot
+    contain commands itself, since studies are passed on.
+    """
+    signal_seconds: Annotated[int, Field(ge=10, le=3_600)] = 90
+    """How long before its time limit a job writes its checkpoint, in seconds."""
+    requeues: Annotated[int, Field(ge=0, le=1_000)] = 100
+    """How often a job whose time is over is queued again."""
+
+
 class ExecutionConfig(Config):
     """The engine that places, starts and restarts the processes which train."""
 
     engine: Annotated[Engine, BeforeValidator(_known)] = "local"
-    """`local` uses processes of this machine, `ray` the nodes of a Ray cluster."""
+    """`local` uses processes of this machine, `ray` the nodes of a Ray cluster, `slurm` jobs of a
+    SLURM cluster.
+    """
     ray: RayOptions = RayOptions()
     """Options of engine `ray`."""
+    slurm: SlurmOptions = SlurmOptions()
+    """Options of engine `slurm`."""
 
     @property
     def elsewhere(self) -> bool:

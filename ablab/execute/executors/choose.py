@@ -41,4 +41,8 @@ def choose_engine(study: Study) -> Engine:
         from ablab.execute.executors.ray_engine.engine import RayEngine
 
         return RayEngine(study)
+    if name == "slurm":
+        from ablab.execute.executors.slurm_engine.engine import SlurmEngine
+
+        return SlurmEngine(study)
     return LocalEngine(study)
