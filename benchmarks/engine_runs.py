@@ -108,9 +108,22 @@ def ray_executor(home: Path, workers: int) -> Executor:
     return RayExecutor(connection, need, WorkerContext(home), Limits(workers, False))
 
 
+def slurm_executor(home: Path, workers: int) -> Executor:
+    """Return the SLURM engine's executor, whose jobs have a core each."""
+    from ablab.execute.executors.slurm_engine.executor import SlurmExecutor
+    from ablab.execute.executors.slurm_engine.submission import Submission
+    from ablab.spec.execution import SlurmOptions
+    from benchmarks.slurm_job import TimedJob
+
+    options = SlurmOptions(array_parallelism=workers)
+    submission = Submission(options, WorkerContext(home), cpus=1, gpus=0, job=TimedJob)
+    return SlurmExecutor(submission, 1_000, workers)
+
+
 ENGINES: dict[str, Callable[[Path, int], Executor]] = {
     "local": local_executor,
     "ray": ray_executor,
+    "slurm": slurm_executor,
 }
 
 

@@ -2,7 +2,8 @@
 
 Trains stand-in runs through each engine, with durable records and leases: many short ones, whose
 rate is that of dispatching, and 200 of two seconds on two workers, whose wall time is compared with
-the local engine's. Each measurement is a process of its own.
+the local engine's. Each measurement is a process of its own. SLURM is a cluster of one node that is
+started for it, where that is possible.
 """
 
 import argparse
@@ -10,10 +11,12 @@ import json
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from benchmarks.engine_runs import ENGINES
+from tests.slurm import slurm_cluster, why_not
 
 _SHORT_SECONDS = 0.0
 _LONG_RUNS = 200
@@ -25,12 +28,14 @@ def measure(engine: str, runs: int, seconds: float, workers: int) -> dict[str, A
     """Return what a process of its own measured."""
     with tempfile.TemporaryDirectory(prefix="engines-") as folder:
         arguments = [engine, Path(folder) / "home", runs, seconds, workers]
-        ended = subprocess.run(
-            [sys.executable, "-m", "benchmarks.engine_runs", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
+        cluster = slurm_cluster(Path(folder) / "slurm") if engine == "slurm" else nullcontext()
+        with cluster:
+            ended = subprocess.run(
+                [sys.executable, "-m", "benchmarks.engine_runs", *map(str, arguments)],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
     return json.loads(ended.stdout.splitlines()[-1])
 
 
@@ -41,13 +46,18 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--engines", nargs="+", choices=list(ENGINES), default=list(ENGINES))
     options = parser.parse_args()
+    if why_not() and "slurm" in options.engines:
+        print(f"without SLURM: {why_not()}")
+        options.engines.remove("slurm")
     for engine in options.engines:
-        print(json.dumps(measure(engine, options.runs, _SHORT_SECONDS, options.workers)))
+        print(
+            json.dumps(measure(engine, options.runs, _SHORT_SECONDS, options.workers)), flush=True
+        )
     walls: dict[str, float] = {}
     for engine in options.engines:
         found = measure(engine, _LONG_RUNS, _LONG_SECONDS, _LONG_WORKERS)
         walls[engine] = found["wall_seconds"]
-        print(json.dumps(found))
+        print(json.dumps(found), flush=True)
     for engine, wall in walls.items():
         print(f"{engine}: {wall / walls[options.engines[0]]:.3f} of {options.engines[0]}")
 

@@ -3,13 +3,22 @@
 import shlex
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from ablab.cli.options import EngineName, HomeDir, Overrides, Plugins, Profile, StudyFile, Workers
+from ablab.cli.run_options import (
+    Accelerator,
+    Compile,
+    Detach,
+    Devices,
+    Nodes,
+    SkipChecks,
+    StrategyName,
+    TensorSize,
+    Threads,
+)
 from ablab.cli.studies import request_of
-from ablab.errors import RunFailed
+from ablab.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
     from ablab.cli.display import Lines
@@ -19,42 +28,6 @@ if TYPE_CHECKING:
     from ablab.execute.summary import ExecutionSummary
     from ablab.plan.plan import Expected
     from ablab.records.home import Home
-
-Accelerator = Annotated[
-    str | None, typer.Option(help="auto, cpu or cuda. Default: the study's `hardware`.")
-]
-Devices = Annotated[
-    int | None,
-    typer.Option(min=1, help="Processes per run, each on one GPU or on CPU cores."),
-]
-Nodes = Annotated[
-    int | None,
-    typer.Option(min=1, help="Number of nodes; start `ablab run` on each of them with torchrun."),
-]
-StrategyName = Annotated[str | None, typer.Option("--strategy", help="auto, ddp, fsdp or tensor.")]
-TensorSize = Annotated[
-    int | None,
-    typer.Option(
-        "--tensor", min=1, help="Tensor-parallel size: processes that share one copy of the model."
-    ),
-]
-Compile = Annotated[
-    bool | None,
-    typer.Option("--compile/--no-compile", help="Compile the blocks with torch.compile."),
-]
-SkipChecks = Annotated[
-    bool,
-    typer.Option(
-        "--skip-checks",
-        help="Train arms without checking their causality, gradients and shapes first.",
-    ),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="CPU threads of each process of a run; part of its key. Default: the study's."
-    ),
-]
 
 
 def run(
@@ -73,6 +46,7 @@ def run(
     home: HomeDir = None,
     plugins: Plugins = None,
     skip_checks: SkipChecks = False,
+    detach: Detach = False,
 ) -> None:
     """Train the missing runs of a study and report. Finished runs are never trained again."""
     from ablab.execute.executors.choose import follow_driver
@@ -97,10 +71,12 @@ def run(
         settings.append(f"execution.engine={engine}")
     request = request_of(file, profile, [*(overrides or []), *settings], plugins)
     request = replace(request, skip_checks=skip_checks)
-    _plan_and_train(request, home_folder, workers)
+    _plan_and_train(request, home_folder, workers, detach=detach)
 
 
-def _plan_and_train(request: "Request", home_folder: "Home", workers: int | None) -> None:
+def _plan_and_train(
+    request: "Request", home_folder: "Home", workers: int | None, *, detach: bool
+) -> None:
     """Check the request before anything is created, then plan and train under the study's lock."""
     from ablab.execute.check_stage import check_arms
     from ablab.execute.earlier_looks import require_planned_looks
@@ -112,41 +88,62 @@ def _plan_and_train(request: "Request", home_folder: "Home", workers: int | None
     engine: Engine | None = None
     if not home_folder.root.exists():  # plan first, so that invalid input creates no home
         study_plan = planned(request, home_folder.root)
-        engine = _checked_engine(study_plan, home_folder)
+        engine = _checked_engine(study_plan, home_folder, detach=detach)
         check_arms(study_plan, home_folder.root)
     require_writable([home_folder.root])
     with hold_driver_lease(home_folder, request.name):
         # Planned under the lock, so that no finished run it relies on can be removed.
         study_plan = study_plan or planned(request, home_folder.root)
-        engine = engine or _checked_engine(study_plan, home_folder)
+        engine = engine or _checked_engine(study_plan, home_folder, detach=detach)
         require_planned_looks(study_plan, home_folder)
         with engine.leading():
-            _carry_out(study_plan, home_folder, workers, engine)
+            carry_out = _hand_out if detach else _carry_out
+            carry_out(study_plan, home_folder, workers, engine)
 
 
-def _checked_engine(study_plan: "Planned", home: "Home") -> "Engine":
+def _checked_engine(study_plan: "Planned", home: "Home", *, detach: bool) -> "Engine":
     """Return the study's engine, which can train its missing runs."""
     from ablab.execute.executors.choose import choose_engine
 
     engine = choose_engine(study_plan.study)
+    if detach and not engine.queues:
+        name = study_plan.study.execution.engine
+        raise UserError(f"--detach: engine {name} has no queue: its runs end with `ablab run`")
     engine.check(study_plan.context(home.root), study_plan.missing(home.root))
     return engine
 
 
-def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine: "Engine") -> None:
-    """Train the missing runs with the engine's executor, and report."""
+def _hand_out(study_plan: "Planned", home: "Home", workers: int | None, engine: "Engine") -> None:
+    """Leave the runs that can be trained now to the engine's queue."""
+    session, _ = _open(study_plan, home)
+    missing = session.missing
+    count = session.hand_out(lambda context: engine.executor(context, workers, missing))
+    name = shlex.quote(session.record.name)
+    print(
+        f"left to the queue: {count} of the {missing} runs that are missing; "
+        f"`ablab status {name}` shows the jobs, and the same command without --detach goes on"
+    )
+
+
+def _open(study_plan: "Planned", home: "Home") -> "tuple[Session, Lines]":
+    """Return the session of a study whose arms and files are in order, and its display."""
     from rich.console import Console
 
     from ablab.cli.display import make_display
     from ablab.execute.check_stage import check_arms
     from ablab.execute.session import Session
 
-    console = Console()
-    display = make_display(console, study_plan.study.metric)
+    display = make_display(Console(), study_plan.study.metric)
     session = Session(study_plan, home, display)
     session.require_writable()
     check_arms(study_plan, home.root)
     session.reset()
+    return session, display
+
+
+def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine: "Engine") -> None:
+    """Train the missing runs with the engine's executor, and report."""
+    session, display = _open(study_plan, home)
     hardware = study_plan.study.hardware
     layout, reason = study_plan.layout()
     missing = session.missing
@@ -170,7 +167,7 @@ def _carry_out(study_plan: "Planned", home: "Home", workers: int | None, engine:
     number = summary.signal
     if not (number or summary.failed or summary.stopped):
         number = _time_arms(session, engine, display)
-    _conclude(session, console, interrupted=number is not None)
+    _conclude(session, display.console, interrupted=number is not None)
     if number is not None and summary.signal is None:
         sys.exit(128 + number)
     _report_problems(study_plan, summary, display)

@@ -3,7 +3,9 @@
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.table import Table
 
-    from ablab.records.status import Counts, EndedRun, RunningRun, StatusReader, StudyStatus
+    from ablab.execute.executors.job_status import JobStatus
+    from ablab.records.status import Counts, EndedRun, RunningRun, StudyStatus
+    from ablab.records.study_record import StudyRecord
 
 _WATCH_SECONDS = 2.0
 _MAX_LINES = 20  # per state; --json has no limit
@@ -33,9 +37,7 @@ def status(
     """Show a study's progress: runs done, running, waiting and failed, and the time left."""
     from rich.console import Console
 
-    from ablab.records.status import StatusReader
-
-    reader = StatusReader(study_record(study, profile, None, home))
+    reader = _Reader(study_record(study, profile, None, home))
     console = Console(highlight=False)
     try:
         if watch and console.is_terminal and not as_json:
@@ -46,7 +48,39 @@ def status(
         sys.exit(130)
 
 
-def _plain(reader: "StatusReader", console: "Console", *, watch: bool, as_json: bool) -> None:
+@dataclass
+class _Status:
+    """The status of a study's runs, and the jobs in queues that train them."""
+
+    runs: "StudyStatus"
+    jobs: "list[JobStatus]"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it for JSON."""
+        jobs = [
+            {"id": j.id, "state": j.state, "detail": j.detail, "log": str(j.log)} for j in self.jobs
+        ]
+        return {**self.runs.as_dict(), "jobs": jobs}
+
+
+class _Reader:
+    """Reads the status of a study repeatedly."""
+
+    def __init__(self, record: "StudyRecord") -> None:
+        from ablab.records.status import StatusReader
+
+        self._record = record
+        self._runs = StatusReader(record)
+
+    def read(self) -> _Status:
+        """Return the present status."""
+        from ablab.execute.executors.queues import job_statuses
+
+        runs = self._runs.read()
+        return _Status(runs, job_statuses(self._record.home.root, self._record.keys))
+
+
+def _plain(reader: _Reader, console: "Console", *, watch: bool, as_json: bool) -> None:
     """Print the status; with `watch`, again whenever it changes."""
     last = None
     while True:
@@ -56,30 +90,31 @@ def _plain(reader: "StatusReader", console: "Console", *, watch: bool, as_json: 
                 print(json.dumps(now.as_dict(), indent=None if watch else 1), flush=True)
             else:
                 console.print(_render(now))
-        if not watch or now.settled:
+        if not watch or now.runs.settled:
             return
         last = now
         time.sleep(_WATCH_SECONDS)
 
 
-def _live(reader: "StatusReader", console: "Console") -> None:
+def _live(reader: _Reader, console: "Console") -> None:
     from rich.live import Live
 
     now = reader.read()
     with Live(_render(now), console=console, auto_refresh=False) as live:
-        while not now.settled:
+        while not now.runs.settled:
             time.sleep(_WATCH_SECONDS)
             now = reader.read()
             live.update(_render(now), refresh=True)
 
 
-def _render(now: "StudyStatus") -> "Group":
+def _render(status: _Status) -> "Group":
     from rich.console import Group
     from rich.text import Text
 
     from ablab.records.run_state import RunState
     from ablab.text.numbers import duration
 
+    now = status.runs
     time_left = "" if now.seconds_left is None else f"; about {duration(now.seconds_left)} left"
     runs = _counts_text(now.runs, "runs")
     lines = [Text(f"{now.study} (revision {now.revision}): {runs}{time_left}")]
@@ -97,7 +132,30 @@ def _render(now: "StudyStatus") -> "Group":
         if len(runs_of_state) > _MAX_LINES:
             more = len(runs_of_state) - _MAX_LINES
             lines.append(Text(f"{state}: {more} more (--json lists all)"))
-    return Group(*lines, *([_table(now.running)] if now.running else []))
+    tables = [_table(now.running)] if now.running else []
+    if status.jobs:
+        lines.append(Text(_jobs_text(status.jobs)))
+        unended = [job for job in status.jobs if job.state != "done"]
+        tables += [_jobs_table(unended[-_MAX_LINES:])] if unended else []
+    return Group(*lines, *tables)
+
+
+def _jobs_text(jobs: "list[JobStatus]") -> str:
+    counts = Counter(job.state for job in jobs)
+    return f"jobs: {', '.join(f'{count} {state}' for state, count in counts.items())}"
+
+
+def _jobs_table(jobs: "list[JobStatus]") -> "Table":
+    from rich.markup import escape
+
+    from ablab.text.fitting_table import FittingTable
+
+    table = FittingTable(box=None, padding=(0, 2, 0, 0))
+    for name in ("job", "state", "", "log"):
+        table.add_column(name, overflow="fold")
+    for job in jobs:
+        table.add_row(*(escape(cell) for cell in (job.id, job.state, job.detail, str(job.log))))
+    return table
 
 
 def _counts_text(counts: "Counts", unit: str) -> str:

@@ -72,6 +72,20 @@ class Driver:
             self._end_waiting()
         return self.summary
 
+    def hand_out(self, source: Source[StudyPlan]) -> int:
+        """Submit the runs that can be trained now, and leave them to the executor, which has a
+        queue. Return their number.
+        """
+        self._source = source
+        self._fill()
+        self.executor.close()
+        outcomes = [outcome_of(future) for future in self._running if future.done()]
+        reasons = [o.reason for o in outcomes if o.state == RunState.UNSTARTED]
+        self.summary.broken = reasons[0] if reasons else ""
+        handed_out = len(self._running) - len(outcomes)
+        self._running.clear()
+        return handed_out
+
     def close(self) -> None:
         """End the workers, with any run that is still under way."""
         if self._running:

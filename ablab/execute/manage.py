@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ablab.errors import UserError, unknown
+from ablab.execute.executors.queues import cancel_idle_jobs
 from ablab.files import require_writable
 from ablab.records.driver_lock import drivers, no_driver_begins
 from ablab.records.home import Home, label
@@ -79,7 +80,8 @@ def find_target(home: Home, name: str, profile: str | None) -> Target:
 
 
 def cancel(home: Home, keys: Iterable[str]) -> tuple[int, int]:
-    """Ask runs to stop. Return how many were running, and how many were waiting.
+    """Ask runs to stop. Return how many were running, and how many were waiting. Jobs in a queue
+    that have nothing left to train are cancelled.
 
     Raises:
         UserError: if the home may only be read.
@@ -93,6 +95,7 @@ def cancel(home: Home, keys: Iterable[str]) -> tuple[int, int]:
             Record(home.root, key).stop.request("cancelled by `ablab cancel`")
             running += now == RunState.RUNNING
             waiting += now == RunState.WAITING
+    cancel_idle_jobs(home.root)
     return running, waiting
 
 

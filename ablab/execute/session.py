@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ablab.arch.counting.account import FLOP_CONVENTION
-from ablab.errors import UserError
+from ablab.errors import RunFailed, UserError
 from ablab.execute.display import Display
 from ablab.execute.driver import Driver
 from ablab.execute.executors.base import Engine, Executor
@@ -99,17 +99,8 @@ class Session:
             if not self.is_tracked():
                 self.trackers.open(plan)
             return ExecutionSummary()
-        self.home.create()
-        for line in notices(self.planned, self.record):
-            self.display.say(line)
-        self.prepare()
-        self._expected = plan.expected.runs + plan.expected.trials
-        source.changed = self._replanned
-        self.write()
-        context = self.planned.context(self.home.root)
-        retry_policy = RetryPolicy(self.planned.study.retries, self.planned.study.stall_seconds)
-        executor = make_executor(context)
-        driver = Driver(self.home.root, executor, self.trackers, self.display, retry_policy)
+        self._begin()
+        driver = self._driver(make_executor)
         try:
             summary = driver.drive(source)
         finally:
@@ -121,6 +112,38 @@ class Session:
             self.write()  # another driver that knew less may have written meanwhile
         self.record.executed(self._execution(summary))
         return summary
+
+    def hand_out(self, make_executor: Callable[[WorkerContext], Executor]) -> int:
+        """Leave the runs that can be trained now to the queue of an engine. Return their number.
+
+        Raises:
+            RunFailed: if the engine does not take them.
+
+        """
+        if self.planned.source.done:
+            return 0
+        self._begin()
+        driver = self._driver(make_executor)
+        count = driver.hand_out(self.planned.source)
+        if driver.summary.broken:
+            raise RunFailed(driver.summary.broken)
+        return count
+
+    def _begin(self) -> None:
+        """Write what is to be there before the first run."""
+        self.home.create()
+        for line in notices(self.planned, self.record):
+            self.display.say(line)
+        self.prepare()
+        plan = self.planned.plan
+        self._expected = plan.expected.runs + plan.expected.trials
+        self.planned.source.changed = self._replanned
+        self.write()
+
+    def _driver(self, make_executor: Callable[[WorkerContext], Executor]) -> Driver:
+        retry_policy = RetryPolicy(self.planned.study.retries, self.planned.study.stall_seconds)
+        executor = make_executor(self.planned.context(self.home.root))
+        return Driver(self.home.root, executor, self.trackers, self.display, retry_policy)
 
     def time_arms(self, engine: Engine) -> str:
         """Time the arms side by side, if that is due. Return what went wrong; empty if nothing did.

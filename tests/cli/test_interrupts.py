@@ -4,36 +4,15 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.conftest import command, environment, results
+from tests.processes import start, until
 
 pytestmark = pytest.mark.system
-
-
-def start(*arguments, cwd):
-    return subprocess.Popen(
-        command(*arguments),
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=environment(),
-        start_new_session=True,
-    )
-
-
-def until(condition, seconds=120):
-    """What `condition` gives once it holds."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    return found
 
 
 def alive(session: int) -> list[int]:

@@ -52,7 +52,7 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """End the workers when no run is under way."""
+        """End the workers when no run is under way. An engine with a queue leaves it to itself."""
         ...
 
 
@@ -75,6 +75,9 @@ class Timing(Protocol):
 
 class Engine(Protocol):
     """Gets the processes for the runs of a study."""
+
+    queues: bool
+    """Whether runs wait in a queue, and are trained although the driver has left."""
 
     def check(self, context: WorkerContext, runs: int) -> None:
         """Raise UserError if the engine cannot train `runs` runs with these settings. Nothing is

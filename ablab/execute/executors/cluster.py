@@ -164,6 +164,8 @@ def find_cluster() -> "Cluster | None":
 class ClusterEngine:
     """Uses the processes that a launcher started: all of them train each run."""
 
+    queues = False
+
     def __init__(self, cluster: Cluster, study: Study) -> None:
         self._cluster = cluster
         self._study = study

@@ -23,6 +23,8 @@ from ablab.spec.study import Study
 class LocalEngine:
     """Uses worker processes on this machine."""
 
+    queues = False
+
     def __init__(self, study: Study) -> None:
         self._study = study
 

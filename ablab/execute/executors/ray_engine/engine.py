@@ -23,6 +23,8 @@ class RayEngine:
 
     """
 
+    queues = False
+
     def __init__(self, study: Study) -> None:
         self._study = study
         self._connection = Connection(study.execution.ray)

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ablab.execute.executors.job_status import JOBS
 from ablab.execute.executors.slurm_engine.notes import notes
 from ablab.sealed import read_sealed, write_sealed
 
-JOBS = "jobs"
-"""Folder of the arrays in a home."""
 _FILE = "array.json"
 _STOP = "stop"
 

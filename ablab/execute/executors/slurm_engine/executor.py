@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any
 
 from ablab.execute.executors.slurm_engine import queue
@@ -32,6 +33,8 @@ class Live:
         self.begun: dict[str, int] = {}
         """The job that trains a run, by the run's key."""
         self.job_ids: dict[int, str] = {}
+        self.idle = False
+        """Whether its waiting jobs were cancelled, since they have nothing to train."""
 
     def take(self, number: int, row: dict[str, Any]) -> AttemptOutcome | None:
         """Take in what a job has noted; return the outcome if it is that of a run."""
@@ -141,6 +144,7 @@ class SlurmExecutor:
         """Look what has become of runs, and forget arrays that have ended."""
         queued = queue.jobs()
         self._read(queued)
+        self._cancel_idle()
         for live in list(self._live):
             self._conclude_lost(live, queued.get(live.array.name, ()))
             if not _lives(queued, live.array):
@@ -159,6 +163,13 @@ class SlurmExecutor:
                     if outcome.busy_seconds:
                         self._seconds.append(outcome.busy_seconds)
                     self._end(row["key"], outcome)
+
+    def _cancel_idle(self) -> None:
+        """Cancel waiting jobs that have nothing left to train."""
+        idle = [live for live in self._live if not live.open and not live.idle]
+        queue.cancel_waiting([live.array.name for live in idle])
+        for live in idle:
+            live.idle = True
 
     def _conclude_lost(self, live: Live, jobs: Sequence[queue.QueuedJob]) -> None:
         """Say that runs are lost whose jobs have ended before them."""
@@ -236,15 +247,12 @@ class SlurmExecutor:
                 live.array.stop()
             queue.kill([live.array.name for live in self._live])
 
-    def leave(self) -> None:
-        """Submit what was handed in, and leave the jobs to themselves."""
-        with self._lock:
-            self._flush()
-        self._closed.set()
-
     def close(self) -> None:
-        """Stop following jobs, which end by themselves."""
+        """Submit what was handed in, and leave the jobs to themselves."""
         self._closed.set()
+        with self._lock, suppress(queue.SlurmError):
+            self._flush()
+            self._cancel_idle()
 
 
 def _lives(queued: Queue, array: Array) -> bool:

@@ -1,12 +1,13 @@
 """Submitting arrays: what a job asks of a node, and how submitit is told."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ablab.errors import UserError
+from ablab.execute.executors.job_status import JOBS
 from ablab.execute.executors.slurm_engine.array import Array
 from ablab.execute.executors.slurm_engine.job import Job, Task
 from ablab.execute.executors.slurm_engine.queue import SlurmError, job_name, run
@@ -58,19 +59,33 @@ class Submission:
             SlurmError: if SLURM does not take it.
 
         """
+        array = Array.create(self.context.home, keys, jobs)
+        tasks = [Task(array.folder, number, jobs, self.context) for number in range(jobs)]
+        self._submit([self.job(task) for task in tasks], array.folder)
+        return array
+
+    def submit_call(self, call: Callable[[], Any], name: str, minutes: int) -> Any:
+        """Submit a job of its own for a call, with a time limit; return what submitit knows of it.
+
+        Raises:
+            SlurmError: if SLURM does not take it.
+
+        """
+        return self._submit([call], self.context.home / JOBS / name, time=minutes)[0]
+
+    def _submit(
+        self, calls: Sequence[Callable[[], Any]], folder: Path, **more: object
+    ) -> list[Any]:
         import submitit
         from submitit.core.utils import FailedJobError
 
-        array = Array.create(self.context.home, keys, jobs)
-        executor = submitit.SlurmExecutor(array.folder, max_num_timeout=self.options.requeues)
-        executor.update_parameters(job_name=job_name(array.name), **self._parameters)
+        executor = submitit.SlurmExecutor(folder, max_num_timeout=self.options.requeues)
+        executor.update_parameters(job_name=job_name(folder.name), **self._parameters | more)
         try:
             with executor.batch():
-                for number in range(jobs):
-                    executor.submit(self.job(Task(array.folder, number, jobs, self.context)))
+                return [executor.submit(call) for call in calls]
         except (FailedJobError, OSError) as error:
             raise SlurmError(str(error).strip().splitlines()[-1]) from None
-        return array
 
     @property
     def _parameters(self) -> dict[str, Any]:
