@@ -3,13 +3,14 @@
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ablab.execute.executors.job_status import JOBS
 from ablab.execute.executors.slurm_engine.notes import notes
-from ablab.sealed import read_sealed, write_sealed
+from ablab.sealed import DamagedFile, read_sealed, write_sealed
 
 _FILE = "array.json"
 _STOP = "stop"
@@ -42,10 +43,12 @@ class Array:
         """Read the file of an array.
 
         Raises:
-            DamagedFile: if it is damaged.
+            DamagedFile: if it is damaged, or not there.
 
         """
-        content = read_sealed(folder / _FILE, folder.parent.parent) or {}
+        content = read_sealed(folder / _FILE, folder.parent.parent)
+        if content is None:
+            raise DamagedFile(folder / _FILE, "it is not there")
         return cls(folder, tuple(content["keys"]), content["jobs"], content["submitted"])
 
     @property
@@ -77,5 +80,8 @@ class Array:
 
 def arrays_of(home: Path) -> list[Array]:
     """Return the arrays that were submitted for a home, in the order of their submission."""
-    arrays = [Array.open(path.parent) for path in (home / JOBS).glob(f"*/{_FILE}")]
+    arrays = []
+    for path in (home / JOBS).glob(f"*/{_FILE}"):
+        with suppress(DamagedFile):  # its runs are submitted again, and leases keep them apart
+            arrays.append(Array.open(path.parent))
     return sorted(arrays, key=lambda array: array.submitted)

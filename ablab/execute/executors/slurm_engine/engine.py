@@ -61,9 +61,18 @@ class SlurmEngine:
         return nullcontext()
 
     def executor(self, context: WorkerContext, requested: int | None, runs: int) -> Executor:
-        """Start an executor for which all runs may wait."""
+        """Start an executor for which all runs may wait.
+
+        Raises:
+            UserError: if SLURM does not answer.
+
+        """
         slots = max(1, min(runs, _MOST_RUNS))
-        return SlurmExecutor(self._submission(context), slots, self.slots(requested, runs))
+        jobs = self.slots(requested, runs)
+        try:
+            return SlurmExecutor(self._submission(context), slots, jobs)
+        except queue.SlurmError as error:
+            raise UserError(f"execution.slurm: {error}") from None
 
     def time_arms(self, stage: Timing) -> str:
         """Time arms in a job of its own. Return what went wrong; empty if nothing did.

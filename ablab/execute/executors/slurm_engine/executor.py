@@ -227,7 +227,8 @@ class SlurmExecutor:
                 live.open.discard(key)
                 number = live.begun.pop(key, None)
                 if number is not None:
-                    queue.kill_job(live.job_ids[number])
+                    with suppress(queue.SlurmError):  # the controller is away
+                        queue.kill_job(live.job_ids[number])
 
     def stop(self) -> None:
         """Have all runs write checkpoints, and all jobs end."""
@@ -237,7 +238,8 @@ class SlurmExecutor:
             self._buffer = []
             for live in self._live:
                 live.array.stop()
-            queue.cancel_waiting([live.array.name for live in self._live])
+            with suppress(queue.SlurmError):  # they find nothing to do once they start
+                queue.cancel_waiting([live.array.name for live in self._live])
 
     def kill(self) -> None:
         """Kill all jobs."""
@@ -245,7 +247,8 @@ class SlurmExecutor:
         with self._lock:
             for live in self._live:
                 live.array.stop()
-            queue.kill([live.array.name for live in self._live])
+            with suppress(queue.SlurmError):  # they end at their next checkpoint
+                queue.kill([live.array.name for live in self._live])
 
     def close(self) -> None:
         """Submit what was handed in, and leave the jobs to themselves."""
