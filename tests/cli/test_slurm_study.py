@@ -74,9 +74,14 @@ class TestEngine:
         assert not list(home.glob("runs/*/attempts.jsonl"))
 
     def test_cancelled_and_requeued_jobs_cost_no_more_than_an_attempt(
-        self, long_study, uninterrupted, home
+        self, long_study, uninterrupted, home, monkeypatch
     ):
-        process = start("run", long_study, "--home", home, "--engine", "slurm", cwd=home.parent)
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(home.parent))
+        setup = home.parent / "ablab" / "setup" / "mine.sh"
+        setup.parent.mkdir(parents=True)
+        setup.write_text("echo this is set up\n")
+        run = ("run", long_study, "execution.slurm.setup=mine", "--engine", "slurm")
+        process = start(*run, "--home", home, cwd=home.parent)
         until(lambda: len(checkpoints(home)) == 2)
         first, second = slurm("squeue", "--me", "--array", "-h", "-t", "R", "-o", "%i").split()
         subprocess.run(["scancel", first], check=True)
@@ -85,6 +90,8 @@ class TestEngine:
         assert process.returncode == 0, output
         assert output.count("it is tried again") <= 2
         assert results(home) == uninterrupted
+        logs = [log.read_text() for log in home.glob("jobs/*/*_log.out")]
+        assert all("this is set up" in log for log in logs)
         assert not list(home.glob("runs/*/lease.json"))
 
     def test_what_is_left_to_the_queue_is_found_again(self, ablab, long_study, uninterrupted, home):
@@ -130,7 +137,9 @@ class TestEngine:
         self, ablab, study_text, tmp_path, home
     ):
         file = tmp_path / "x.yaml"
-        file.write_text(study_text.replace("leave_one_out", "compare"))
+        file.write_text(
+            study_text.replace("leave_one_out", "compare").replace("seeds: 2", "seeds: 1")
+        )
         shared = ("--devices", 2, "--accelerator", "cpu")
         ended = ablab("run", file, *shared, "--home", home, "--engine", "slurm")
         assert ended.returncode == 0, ended.stderr

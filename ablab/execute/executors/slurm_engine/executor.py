@@ -5,11 +5,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
 
 from ablab.execute.executors.slurm_engine import queue
 from ablab.execute.executors.slurm_engine.array import Array, arrays_of
-from ablab.execute.executors.slurm_engine.notes import BEGAN, ENDED, STARTED, note
+from ablab.execute.executors.slurm_engine.live import Live
+from ablab.execute.executors.slurm_engine.notes import ENDED, note
 from ablab.execute.executors.slurm_engine.submission import Submission
 from ablab.execute.worker import recorded_outcome
 from ablab.records.outcome import AttemptOutcome
@@ -21,41 +21,6 @@ _LOOK_SECONDS = 1.0
 _JOB_SECONDS = 600.0  # that a job should take at least, in which starting it hardly counts
 
 Queue = Mapping[str, Sequence[queue.QueuedJob]]
-
-
-class Live:
-    """An array whose jobs wait or run, and what is known of its runs."""
-
-    def __init__(self, array: Array) -> None:
-        self.array = array
-        self.open = set(array.keys)
-        """Runs of which no outcome is known."""
-        self.begun: dict[str, int] = {}
-        """The job that trains a run, by the run's key."""
-        self.job_ids: dict[int, str] = {}
-        self.idle = False
-        """Whether its waiting jobs were cancelled, since they have nothing to train."""
-
-    def take(self, number: int, row: dict[str, Any]) -> AttemptOutcome | None:
-        """Take in what a job has noted; return the outcome if it is that of a run."""
-        if row["state"] == STARTED:  # perhaps once more: what it had begun is to be begun again
-            self.job_ids[number] = row["job"]
-            self.begun = {key: job for key, job in self.begun.items() if job != number}
-            return None
-        if row["state"] == BEGAN:
-            self.begun.setdefault(row["key"], number)
-            return None
-        if row["state"] == ENDED:
-            return None
-        key = row["key"]
-        if self.begun.get(key) == number:
-            del self.begun[key]
-        if row["state"] in (RunState.HELD, RunState.INTERRUPTED):
-            return None  # another job has it, or it goes on in one
-        self.open.discard(key)
-        return AttemptOutcome(
-            RunState(row["state"]), row["reason"], row["busy_seconds"], row["pid"], (*row["notes"],)
-        )
 
 
 class SlurmExecutor:
@@ -92,13 +57,15 @@ class SlurmExecutor:
 
     def _follow(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS):
-            with self._lock:
-                try:
-                    self._look()
+            try:
+                queued = queue.jobs()  # takes a while if the controller is busy
+                with self._lock:
+                    self._look(queued)
                     self._flush()
-                except queue.SlurmError:
-                    continue  # the controller may be away for a while
-                except Exception as error:  # the driver must hear of it
+            except queue.SlurmError:
+                continue  # the controller may be away for a while
+            except Exception as error:  # the driver must hear of it
+                with self._lock:
                     for key in list(self._futures):
                         self._end(key, AttemptOutcome(RunState.UNSTARTED, str(error)))
 
@@ -140,9 +107,8 @@ class SlurmExecutor:
             return chosen or 1
         return max(1, round(_JOB_SECONDS * len(self._seconds) / sum(self._seconds)))
 
-    def _look(self) -> None:
+    def _look(self, queued: Queue) -> None:
         """Look what has become of runs, and forget arrays that have ended."""
-        queued = queue.jobs()
         self._read(queued)
         self._cancel_idle()
         for live in list(self._live):
@@ -157,6 +123,7 @@ class SlurmExecutor:
         for live in self._live:
             jobs = queued.get(live.array.name, ())
             self._jobs += sum(not job.ends for job in jobs)
+            live.wait([job.number for job in jobs if job.waits])
             for number, row in live.array.new_notes():
                 outcome = live.take(number, row)
                 if outcome is not None:

@@ -9,11 +9,11 @@ one that starts late takes over what the others have not begun.
 import os
 import signal
 import socket
-import threading
 from concurrent.futures import Future, wait
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from ablab.execute.executors.base import Executor, outcome_of
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.5
 _CHECKPOINT_SECONDS = 60.0
 _KILL_SECONDS = 900.0  # within which SLURM kills a job that it has sent SIGTERM
+_LAST = (RunState.INTERRUPTED, RunState.BLOCKED, RunState.UNSTARTED)  # no other would be trained
 _AHEAD = signal.SIGUSR2  # what submitit has SLURM send ahead of the end
 
 
@@ -59,7 +60,7 @@ class Job:
         self._key = ""
         self._running: Future[AttemptOutcome] | None = None
         self._executor: Executor | None = None
-        self._terminated: threading.Event | None = None
+        self._terminated = False
 
     def __call__(self) -> None:
         """Train what is left of the list, or take part in that."""
@@ -79,8 +80,8 @@ class Job:
                 self._executor = self._start_workers()
             interrupted = self._train_all(self._executor)
             self._executor.kill()
-        if interrupted and self._terminated is not None:
-            self._await_end(self._terminated)
+        if interrupted and self._terminated:
+            self._await_end()
         self._note(state=ENDED, how="COMPLETED")
 
     def _start_workers(self) -> Executor:
@@ -92,10 +93,11 @@ class Job:
         """Have SIGTERM end the run, and the signal ahead of the end wait for `_wait`. All processes
         that are started meanwhile, and get it as well, never take it.
         """
-        self._terminated = threading.Event()
-        terminated = self._terminated
-        signal.signal(signal.SIGTERM, lambda *_: terminated.set())
+        signal.signal(signal.SIGTERM, self._terminate)
         signal.pthread_sigmask(signal.SIG_BLOCK, [_AHEAD])
+
+    def _terminate(self, number: int, frame: FrameType | None) -> None:
+        self._terminated = True
 
     def _wait(self, future: "Future[AttemptOutcome]", seconds: float) -> None:
         """Wait for a run; meanwhile SLURM may end the job."""
@@ -116,12 +118,13 @@ class Job:
                 return True
             if spec is None or recorded_outcome(record) is not None or record.lease().held():
                 continue
-            if self._train(executor, array, spec) == RunState.INTERRUPTED:
-                return True
+            state = self._train(executor, array, spec)
+            if state in _LAST:
+                return state == RunState.INTERRUPTED
         return False
 
     def _stops(self, array: Array) -> bool:
-        return array.stopping or (self._terminated is not None and self._terminated.is_set())
+        return self._terminated or array.stopping
 
     def _train(self, executor: Executor, array: Array, spec: RunSpec) -> RunState:
         self._key = spec.key
@@ -149,13 +152,12 @@ class Job:
     def _note(self, **row: object) -> None:
         note(self._task.folder, self._task.number, row)
 
-    def _await_end(self, terminated: threading.Event) -> None:
+    def _await_end(self) -> None:
         """Wait until SLURM kills this job: one that is preempted and ends by itself before would
         not be queued again.
         """
-        if terminated.is_set():
-            never: Future[AttemptOutcome] = Future()
-            self._wait(never, _KILL_SECONDS)
+        never: Future[AttemptOutcome] = Future()
+        self._wait(never, _KILL_SECONDS)
 
     def checkpoint(self) -> "DelayedSubmission":
         """Have the run write a checkpoint, and return what goes on when the job starts again."""
@@ -166,4 +168,4 @@ class Job:
             wait([self._running], _CHECKPOINT_SECONDS)
             if self._running.done():
                 self._note_outcome(outcome_of(self._running))
-        return DelayedSubmission(Job(self._task))
+        return DelayedSubmission(type(self)(self._task))

@@ -33,7 +33,7 @@ def cancel_idle_jobs(home: Path) -> int:
         return 0
     count = 0
     for array in arrays_of(home):
-        waiting = sum(job.state == "PENDING" for job in queued.get(array.name, ()))
+        waiting = sum(job.waits for job in queued.get(array.name, ()))
         if waiting and all(recorded_outcome(Record(home, key)) for key in array.keys):
             queue.cancel_waiting([array.name])
             count += waiting

@@ -26,6 +26,11 @@ class QueuedJob:
     """Whether it has ended; SLURM remembers that for some minutes."""
 
     @property
+    def waits(self) -> bool:
+        """Whether it has not started, or is queued again."""
+        return self.state == "PENDING"
+
+    @property
     def number(self) -> int:
         """Its number in the array; 0 for a job of its own."""
         return int(self.id.partition("_")[2] or 0)
