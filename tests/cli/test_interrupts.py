@@ -28,7 +28,13 @@ def alive(session: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("group", [True, False], ids=["everything", "driver"])
+@pytest.mark.parametrize(
+    "group",
+    [
+        pytest.param(True, id="everything", marks=pytest.mark.soak),
+        pytest.param(False, id="driver"),
+    ],
+)
 def test_a_study_killed_in_the_middle_ends_with_the_same_numbers(
     ablab, long_study, uninterrupted, tmp_path, group
 ):
@@ -70,6 +76,7 @@ def test_ctrl_c_writes_checkpoints_and_one_worker_on_one_core_goes_on(
     assert results(home) == uninterrupted
 
 
+@pytest.mark.soak  # tests/cli/test_shared.py has two drivers of more complicated studies
 def test_two_drivers_train_nothing_twice(long_study, uninterrupted, tmp_path):
     home = tmp_path / "home"
     both = [

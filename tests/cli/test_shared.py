@@ -140,7 +140,14 @@ def in_mlflow(home):
     return shown(f"sqlite:///{home}/mlflow/mlflow.db")
 
 
-@pytest.mark.parametrize("design", [TUNED, SAMPLED, SEARCHED], ids=["tuned", "sampled", "searched"])
+@pytest.mark.parametrize(
+    "design",
+    [
+        pytest.param(TUNED, id="tuned"),
+        pytest.param(SAMPLED, id="sampled", marks=pytest.mark.soak),
+        pytest.param(SEARCHED, id="searched"),
+    ],
+)
 def test_two_drivers_share_a_study_and_come_to_what_one_comes_to(study, start, tmp_path, design):
     file, home = study(design), tmp_path / "home"
     both = [start() for _ in range(2)]

@@ -134,11 +134,11 @@ def require_status(status, output, errors):
 
 
 @pytest.mark.system
-def test_80_mutated_command_lines(tmp_path, folder, monkeypatch):
+def test_95_mutated_command_lines(tmp_path, folder, monkeypatch):
     """Through the function that the command runs."""
     monkeypatch.chdir(tmp_path)
 
-    @counted(80)
+    @counted(95)
     @given(studies(str(folder / "corpus.txt")))
     def check(example):
         monkeypatch.setattr(sys, "argv", ["ablab", *arguments(tmp_path, example)])
@@ -156,17 +156,17 @@ def test_80_mutated_command_lines(tmp_path, folder, monkeypatch):
 
 
 @pytest.mark.system
-def test_20_mutated_commands(tmp_path, folder):
+def test_5_mutated_commands(tmp_path, folder):
     """Through the real command."""
     examples = []
 
-    @counted(20)
+    @counted(5)
     @given(studies(str(folder / "corpus.txt")))
     def collect(example):
         examples.append(example)
 
     collect()
-    for number, example in enumerate(examples[:20]):
+    for number, example in enumerate(examples[:5]):
         place = tmp_path / str(number)
         place.mkdir()
         process = subprocess.run(
