@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ablab.execute.session import Planned
     from ablab.plan.plan import Arm, Plan, StudyPlan
     from ablab.records.home import Home
+    from ablab.schedule.durations import Speed, Storage
+    from ablab.schedule.stages import Stage
 
 _SLOTS = (1, 8, 64)  # numbers of runs at a time that are shown for a cluster
 Pilot = Annotated[
@@ -59,6 +61,8 @@ def plan(
     from ablab.plan.corpus import corpora_of, uses_of
     from ablab.records.home import make_home
     from ablab.report.corpus import corpus_lines
+    from ablab.report.durations import duration_lines
+    from ablab.schedule.durations import duration_figures
 
     if pilot and as_json:
         raise UserError("--pilot prints text: leave out --json")
@@ -77,11 +81,13 @@ def plan(
         content = _content(study_plan, settled, forecasts)
         sizes = {fingerprint: asdict(size) for fingerprint, size in corpora.items()}
         content |= {"notes": [*content["notes"], *notes], "corpora": sizes}
+        if engine is not None:
+            content["durations"] = duration_figures(*_durations(study_plan, home_folder, workers))
         print(json.dumps(content, indent=1))
     else:
         lines = corpus_lines(uses_of(study_plan.plan, corpora))
         if engine is not None:
-            notes += _durations(study_plan, home_folder, workers)
+            notes += duration_lines(*_durations(study_plan, home_folder, workers))
         _print_plan(study_plan, settled, forecasts, [*lines, *notes])
     if pilot:
         from ablab.cli.pilot import run_pilot
@@ -89,9 +95,12 @@ def plan(
         run_pilot(study_plan, home_folder, workers)
 
 
-def _durations(study_plan: "Planned", home: "Home", workers: int | None) -> list[str]:
-    """Return how long the whole study takes on the engine, in lines."""
-    from ablab.report.durations import duration_lines
+def _durations(
+    study_plan: "Planned", home: "Home", workers: int | None
+) -> "tuple[list[list[Stage]], Speed | None, Storage, Sequence[int]]":
+    """Return what tells how long the whole study takes on the engine: its stages, the speed of its
+    finished runs, what it stores, and numbers of runs at a time.
+    """
     from ablab.schedule.durations import speed_on_record, storage_of
     from ablab.schedule.stages import stages_of
 
@@ -101,7 +110,7 @@ def _durations(study_plan: "Planned", home: "Home", workers: int | None) -> list
         slots = (workers,)
     elif not study.execution.elsewhere:
         slots = (study.hardware.workers(None, study_plan.plan.expected.runs),)
-    return duration_lines(
+    return (
         stages_of(study, study_plan.plan),
         speed_on_record(home, study_plan.request.name),
         storage_of(study_plan.plan),

@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ablab.plan.plan import StudyPlan
 from ablab.records.home import Home
@@ -83,6 +84,28 @@ def wall_seconds(
                 chain += math.ceil(stage.runs / slots) * seconds
         longest = max(longest, chain)
     return max(work / slots, longest)
+
+
+def duration_figures(
+    parts: Sequence[Sequence[Stage]], speed: Speed | None, storage: Storage, slots: Sequence[int]
+) -> dict[str, Any]:
+    """Return what is sequential about a study, how long it takes in seconds with some numbers of
+    `slots`, and what it stores in bytes, in plain JSON types. What is not known is None.
+    """
+    walls = {
+        str(number): {
+            "seconds": wall_seconds(parts, speed, number),
+            "most_seconds": wall_seconds(parts, speed, number, most=True),
+        }
+        for number in slots
+        if speed is not None
+    }
+    return {
+        "stages": [[asdict(stage) for stage in stages] for stages in parts],
+        "device_seconds": device_seconds(parts, speed) if speed is not None else None,
+        "wall": walls,
+        "storage": asdict(storage),
+    }
 
 
 def storage_of(plan: StudyPlan) -> Storage:

@@ -1,5 +1,6 @@
 """Studies on a Ray cluster through the real command, and what is refused."""
 
+import json
 import subprocess
 import sys
 import time
@@ -110,6 +111,13 @@ def test_a_plan_says_what_is_sequential_without_a_cluster(ablab, study_text, tmp
     assert ended.returncode == 0, ended.stderr
     assert "in sequence: 16 runs" in ended.stdout
     assert "how long it takes is known once a run of it is finished" in ended.stdout
+    told = ablab(
+        "plan", file, "--engine", "ray", "--workers", 4, "--json", "--home", tmp_path / "home"
+    )
+    durations = json.loads(told.stdout)["durations"]
+    ((stage,),) = durations["stages"]
+    assert (stage["runs"], stage["certain"]) == (16, True)
+    assert (durations["device_seconds"], durations["wall"]) == (None, {})  # no run is finished
     refused = ablab("plan", file, "--workers", 4, "--home", tmp_path / "home")
     assert (refused.returncode, refused.stderr) == (
         2,
