@@ -49,6 +49,7 @@ class Driver:
         self._running: dict[Future[AttemptOutcome], InFlight] = {}
         self._given_up: dict[str, RunSpec] = {}
         self._lost: Counter[str] = Counter()
+        self._last_losses: dict[str, AttemptOutcome] = {}  # of runs to give up, which are held
         self._slots = Slots(executor.slots)
         self._notes: set[tuple[str, str]] = set()  # that were said, by the title of the run
         self._reset_check_time = 0.0
@@ -167,6 +168,9 @@ class Driver:
             spec = self._next()
             if spec is None:
                 break
+            last_loss = self._last_losses.pop(spec.key, None)
+            if last_loss is not None and self._give_up(spec, last_loss):
+                continue
             record = Record(self.root, spec.key)
             if record.stop.requested and not record.finished:
                 self._end(spec, AttemptOutcome(record.stop.state, record.stop.reason))
@@ -224,15 +228,30 @@ class Driver:
         if self._ending:
             record.attempts.add(outcome.reason, outcome.pid)
             self._end(spec, AttemptOutcome(RunState.INTERRUPTED, outcome.reason))
-        # Another driver may be training it by now, or may have finished it.
-        elif self._lost[spec.key] <= self.retry_policy.retries or not lease.acquire():
-            record.attempts.add(outcome.reason, outcome.pid)
-            self._retries.append(spec)
-            self.display.say(f"{spec.label}: {outcome.reason}; it is tried again")
-        else:
-            state = RunState.FINISHED if record.finished else RunState.FAILED
-            with lease.keep_alive():
-                self._end(spec, AttemptOutcome(state, outcome.reason, pid=outcome.pid))
+            return
+        if self._lost[spec.key] > self.retry_policy.retries:
+            if self._give_up(spec, outcome):
+                return
+            if lease.owner.get("pid") == outcome.pid:  # its process is not seen to be gone yet
+                self._last_losses[spec.key] = outcome
+                self._retries.append(spec)
+                return
+        record.attempts.add(outcome.reason, outcome.pid)
+        self._retries.append(spec)
+        self.display.say(f"{spec.label}: {outcome.reason}; it is tried again")
+
+    def _give_up(self, spec: RunSpec, outcome: AttemptOutcome) -> bool:
+        """End a run that was lost too often. Return False if its lease is held: another driver may
+        be training it, or its process was on a machine where it is not seen to be gone.
+        """
+        record = Record(self.root, spec.key)
+        lease = record.lease()
+        if not lease.acquire():
+            return False
+        state = RunState.FINISHED if record.finished else RunState.FAILED
+        with lease.keep_alive():
+            self._end(spec, AttemptOutcome(state, outcome.reason, pid=outcome.pid))
+        return True
 
     def _end_waiting(self) -> None:
         """Tell the trackers that runs which were begun, and wait to be tried again, are not."""

@@ -318,6 +318,21 @@ def test_a_run_that_another_driver_took_over_is_waited_for_and_not_given_up(tmp_
     assert Record(tmp_path, "a").failure is None
 
 
+def test_a_run_whose_process_cannot_be_seen_to_be_gone_is_given_up_once_its_lease_is_old(tmp_path):
+    lease = Record(tmp_path, "a").lease()
+
+    def die():
+        lease.path.write_text('{"host": "elsewhere", "pid": 123}')
+        soon = time.time() - STALE_SECONDS + 0.4
+        os.utime(lease.path, (soon, soon))
+        return died()
+
+    summary, executor, _ = drive(tmp_path, {"a": [die], "b": [FINISHED]}, retries=0)
+    assert executor.handed == ["a", "b"]
+    assert list(summary.failed) == ["a"]
+    assert len(Record(tmp_path, "a").attempts.rows()) == 1
+
+
 def test_reports_of_futures():
     future = Future()
     future.set_exception(OSError("no space left"))

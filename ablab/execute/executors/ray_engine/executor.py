@@ -153,9 +153,10 @@ class RayExecutor:
             return
         actor.gone = True
         # The run has begun if somebody has taken its lease, and had no time to release it.
-        has_begun = bool(Record(self._context.home, spec.key).lease().owner)
-        state = RunState.LOST if has_begun else RunState.UNSTARTED
-        future.set_result(AttemptOutcome(state, f"the actor on {actor.host} died"))
+        owner = Record(self._context.home, spec.key).lease().owner
+        state = RunState.LOST if owner else RunState.UNSTARTED
+        reason = f"the actor on {actor.host} died"
+        future.set_result(AttemptOutcome(state, reason, pid=owner.get("pid")))
 
     def waits(self, future: "Future[AttemptOutcome]") -> bool:
         """Return False: a run that is submitted begins at once."""

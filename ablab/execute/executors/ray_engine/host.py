@@ -14,13 +14,16 @@ from ablab.execute.executors.ray_engine.need import Need
 from ablab.execute.memory import worker_share
 from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
+from ablab.records.run_record import Record
 from ablab.records.run_spec import RunSpec
+from ablab.records.run_state import RunState
 
 
 class Host:
     """Trains one run at a time. Ray calls its methods in several threads."""
 
     def __init__(self, context: WorkerContext, need: Need) -> None:
+        self._home = context.home
         self._device = _device(need)
         context = replace(context, memory=self._memory_share(context, need))
         self._executor = LocalExecutor(1, context, [self._device])
@@ -43,7 +46,11 @@ class Host:
     def train(self, spec: RunSpec) -> AttemptOutcome:
         """Train a run, and return its outcome."""
         self._future = self._executor.submit(spec)
-        return outcome_of(self._future)
+        outcome = outcome_of(self._future)
+        if outcome.state == RunState.LOST:
+            # It is seen from this node that its process is gone, but perhaps not from others.
+            Record(self._home, spec.key).lease().clear()
+        return outcome
 
     def time_arms(self, stage: Timing) -> str:
         """Time arms side by side. Return what went wrong; empty if nothing did."""
