@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ablab.errors import unknown
 from ablab.spec.base import MAX_TEXT, Config
@@ -15,6 +15,7 @@ _MAX_PORT = 65_535
 _WORD = r"^[\w.][\w.@-]{0,99}$"
 _MAX_CPUS = 1_024
 _MAX_GPUS = 64
+_MAX_GIGABYTES = 65_536
 _MAX_MINUTES = 60 * 24 * 60
 
 
@@ -59,6 +60,8 @@ class SlurmOptions(Config):
     """GPUs of each run on a node; by default one for each of its processes there if
     `hardware.accelerator` is `cuda`, else none.
     """
+    memory_gb: Annotated[int, Field(ge=1, le=_MAX_GIGABYTES)] | None = None
+    """Memory of each job on a node, in GB; by default the cluster's."""
     time: Annotated[int, Field(ge=1, le=_MAX_MINUTES)] = 240
     """Time limit of a job, in minutes. A run that has not ended by then writes a checkpoint, the
     job is queued again, and the run goes on in it.
@@ -75,9 +78,21 @@ class SlurmOptions(Config):
     contain commands itself, since studies are passed on.
     """
     signal_seconds: Annotated[int, Field(ge=10, le=3_600)] = 90
-    """How long before its time limit a job writes its checkpoint, in seconds."""
+    """How long before its time limit a job writes its checkpoint, in seconds; half of the limit at
+    most.
+    """
     requeues: Annotated[int, Field(ge=0, le=1_000)] = 100
     """How often a job whose time is over is queued again."""
+
+    @model_validator(mode="after")
+    def _signal_in_time(self) -> "SlurmOptions":
+        """Leave jobs the time to train before they write checkpoints."""
+        if self.signal_seconds > 30 * self.time:
+            raise ValueError(
+                f"signal_seconds: {self.signal_seconds} s is more than half of the time limit, "
+                f"{self.time} min: at most {30 * self.time}"
+            )
+        return self
 
 
 class ExecutionConfig(Config):

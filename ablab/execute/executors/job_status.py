@@ -21,5 +21,3 @@ class JobStatus:
     """Why it waits, where it runs, or how it ended."""
     log: Path
     """The file with what it printed."""
-    keys: tuple[str, ...]
-    """Keys of the runs that it may train."""

@@ -14,7 +14,7 @@ def job_statuses(home: Path, keys: Collection[str]) -> list[JobStatus]:
         return []
     from ablab.execute.executors.slurm_engine.listing import job_statuses
 
-    return [job for job in job_statuses(home) if not set(job.keys).isdisjoint(keys)]
+    return job_statuses(home, keys)
 
 
 def cancel_idle_jobs(home: Path) -> int:

@@ -9,9 +9,11 @@ one that starts late takes over what the others have not begun.
 import os
 import signal
 import socket
+import time
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
     from submitit.helpers import DelayedSubmission
 
 _LOOK_SECONDS = 0.5
-_CHECKPOINT_SECONDS = 60.0
+_SHARE_FOR_CHECKPOINT = 0.8  # of the time that SLURM leaves to a job
+_SHARE_FOR_WORKER = 0.9  # of the memory of a job
 _KILL_SECONDS = 900.0  # within which SLURM kills a job that it has sent SIGTERM
 _LAST = (RunState.INTERRUPTED, RunState.BLOCKED, RunState.UNSTARTED)  # no other would be trained
 _AHEAD = signal.SIGUSR2  # what submitit has SLURM send ahead of the end
@@ -46,6 +49,8 @@ class Task:
     folder: Path
     number: int
     jobs: int
+    signal_seconds: int
+    """How long before its end SLURM tells a job."""
     context: WorkerContext
     version: str = __version__
 
@@ -61,6 +66,7 @@ class Job:
         self._running: Future[AttemptOutcome] | None = None
         self._executor: Executor | None = None
         self._terminated = False
+        self._ends_soon = False
 
     def __call__(self) -> None:
         """Train what is left of the list, or take part in that."""
@@ -87,35 +93,37 @@ class Job:
     def _start_workers(self) -> Executor:
         """Start an executor for runs of one process."""
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
-        return LocalExecutor(1, self._task.context, [gpus] if gpus else [])
+        context = replace(self._task.context, memory=_allocated_memory())
+        with _kept_from_children(_AHEAD):
+            return LocalExecutor(1, context, [gpus] if gpus else [])
 
     def _take_signals(self) -> None:
-        """Have SIGTERM end the run, and the signal ahead of the end wait for `_wait`. All processes
-        that are started meanwhile, and get it as well, never take it.
-        """
+        """Note signals, so that they are dealt with between runs or while one is waited for."""
+        self._requeue = signal.getsignal(_AHEAD)  # submitit's
+        signal.signal(_AHEAD, self._note_end)
         signal.signal(signal.SIGTERM, self._terminate)
-        signal.pthread_sigmask(signal.SIG_BLOCK, [_AHEAD])
+
+    def _note_end(self, number: int, frame: FrameType | None) -> None:
+        self._ends_soon = True
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
         self._terminated = True
 
-    def _wait(self, future: "Future[AttemptOutcome]", seconds: float) -> None:
-        """Wait for a run; meanwhile SLURM may end the job."""
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [_AHEAD])
-        try:
-            wait([future], seconds)
-        finally:
-            signal.pthread_sigmask(signal.SIG_BLOCK, [_AHEAD])
+    def _look_at_signals(self) -> None:
+        """Have submitit queue this job again and end it, if SLURM is about to."""
+        if self._ends_soon and callable(self._requeue):
+            self._requeue(_AHEAD, None)
 
     def _train_all(self, executor: Executor) -> bool:
         """Train what nobody else does. Return whether that was interrupted."""
         array = Array.open(self._task.folder)
         first = len(array.keys) * self._task.number // self._task.jobs
         for key in (*array.keys[first:], *array.keys[:first]):
-            record = Record(self._task.context.home, key)
-            spec = record.spec
+            self._look_at_signals()
             if self._stops(array):
                 return True
+            record = Record(self._task.context.home, key)
+            spec = record.spec
             if spec is None or recorded_outcome(record) is not None or record.lease().held():
                 continue
             state = self._train(executor, array, spec)
@@ -129,17 +137,22 @@ class Job:
     def _train(self, executor: Executor, array: Array, spec: RunSpec) -> RunState:
         self._key = spec.key
         self._note(key=spec.key, state=BEGAN)
-        self._running = executor.submit(spec)
+        with _kept_from_children(_AHEAD):
+            self._running = executor.submit(spec)
         while not self._running.done():
+            self._look_at_signals()
             if self._stops(array):
                 executor.stop()
-            self._wait(self._running, _LOOK_SECONDS)
+            wait([self._running], _LOOK_SECONDS)
         outcome = outcome_of(self._running)
         self._running = None
         self._note_outcome(outcome)
         return outcome.state
 
     def _note_outcome(self, outcome: AttemptOutcome) -> None:
+        if outcome.state == RunState.LOST:
+            # It is seen from this machine that its process is gone, but perhaps not from others.
+            Record(self._task.context.home, self._key).lease().clear()
         self._note(
             key=self._key,
             state=outcome.state,
@@ -156,8 +169,10 @@ class Job:
         """Wait until SLURM kills this job: one that is preempted and ends by itself before would
         not be queued again.
         """
-        never: Future[AttemptOutcome] = Future()
-        self._wait(never, _KILL_SECONDS)
+        end = time.monotonic() + _KILL_SECONDS
+        while time.monotonic() < end:
+            self._look_at_signals()
+            time.sleep(_LOOK_SECONDS)
 
     def checkpoint(self) -> "DelayedSubmission":
         """Have the run write a checkpoint, and return what goes on when the job starts again."""
@@ -165,7 +180,29 @@ class Job:
 
         if self._executor is not None and self._running is not None:
             self._executor.stop()
-            wait([self._running], _CHECKPOINT_SECONDS)
+            wait([self._running], _SHARE_FOR_CHECKPOINT * self._task.signal_seconds)
             if self._running.done():
                 self._note_outcome(outcome_of(self._running))
         return DelayedSubmission(type(self)(self._task))
+
+
+@contextmanager
+def _kept_from_children(number: signal.Signals) -> Iterator[None]:
+    """Have the processes and threads that are started meanwhile never take a signal, which SLURM
+    sends to all processes of a job.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [number])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def _allocated_memory() -> int | None:
+    """Return the bytes that a worker may allocate of the memory that SLURM gave to this job; None
+    if it did not say.
+    """
+    of_node = int(os.environ.get("SLURM_MEM_PER_NODE", "0"))
+    of_cpu = int(os.environ.get("SLURM_MEM_PER_CPU", "0"))
+    megabytes = of_node or of_cpu * int(os.environ.get("SLURM_CPUS_ON_NODE", "1"))
+    return int(_SHARE_FOR_WORKER * megabytes * 2**20) if megabytes else None

@@ -1,6 +1,7 @@
 """What users are told of the jobs of a home, and cancelling those that have nothing left to do."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ablab.execute.executors.job_status import JobStatus
@@ -10,12 +11,12 @@ from ablab.execute.executors.slurm_engine.notes import ENDED, STARTED, notes
 from ablab.execute.worker import recorded_outcome
 from ablab.records.run_record import Record
 
-_WORDS = {"PENDING": "waiting", "COMPLETED": "done", "TIMEOUT": "timed out"}
+_WORDS = {"COMPLETED": "done", "TIMEOUT": "timed out"}
 
 
-def job_statuses(home: Path) -> list[JobStatus]:
-    """Return the jobs that were submitted for the runs of a home, the earliest first."""
-    arrays = arrays_of(home)
+def job_statuses(home: Path, keys: Collection[str]) -> list[JobStatus]:
+    """Return the jobs that may train some of these runs of a home, the earliest first."""
+    arrays = [array for array in arrays_of(home) if not set(array.keys).isdisjoint(keys)]
     if not arrays:
         return []
     try:
@@ -35,8 +36,9 @@ def cancel_idle_jobs(home: Path) -> int:
     for array in arrays_of(home):
         waiting = sum(job.waits for job in queued.get(array.name, ()))
         if waiting and all(recorded_outcome(Record(home, key)) for key in array.keys):
-            queue.cancel_waiting([array.name])
-            count += waiting
+            with suppress(queue.SlurmError):  # they find nothing to do once they start
+                queue.cancel_waiting(array.name)
+                count += waiting
     return count
 
 
@@ -49,12 +51,12 @@ def _statuses(
         starts = [row for row in rows if row["state"] == STARTED]
         ends = [row["how"] for row in rows if row["state"] == ENDED and row["how"]]
         job = jobs.get(number)
-        if job is None and not rows:
-            continue  # cancelled before it started, some time ago
+        if not rows and (job is None or job.state == "CANCELLED"):
+            continue  # cancelled before it started
         name = job.id if job is not None else next((row["job"] for row in starts), "?")
         host = f"on {starts[-1]['host']}" if starts else ""
         if job is not None and not job.ends:
-            state = _WORDS.get(job.state, "running")
+            state = "waiting" if job.waits else "running"
             detail = job.reason.strip("()") if state == "waiting" else host
         elif job is not None:
             state, detail = _ended(job.state, host)
@@ -64,7 +66,7 @@ def _statuses(
             state, detail = "started", host
         else:
             state, detail = "dead", host
-        yield JobStatus(name, state, detail, array.log(name), array.keys)
+        yield JobStatus(name, state, detail, array.log(name))
 
 
 def _ended(how: str, host: str) -> tuple[str, str]:

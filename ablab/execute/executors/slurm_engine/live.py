@@ -10,39 +10,60 @@ from ablab.records.run_state import RunState
 
 
 class Live:
-    """What is known of an array and of its runs."""
+    """What is known of an array and of its runs.
 
-    def __init__(self, array: Array) -> None:
+    Args:
+        array: the array.
+        mine: whether runs of this driver are in it; others belong to other studies of the home.
+
+    """
+
+    def __init__(self, array: Array, *, mine: bool) -> None:
         self.array = array
+        self.mine = mine
         self.open = set(array.keys)
         """Runs of which no outcome is known."""
-        self.begun: dict[str, int] = {}
-        """The job that trains a run, by the run's key."""
+        self.interrupted: set[str] = set()
+        """Runs that wrote a checkpoint and are not through."""
         self.job_ids: dict[int, str] = {}
         self.idle = False
         """Whether its waiting jobs were cancelled, since they have nothing to train."""
+        self.begun: dict[str, set[int]] = {}
+        """The jobs that have begun a run and not reported on it, by the run's key. If there are
+        several, one of them trains it, and the others are about to see that.
+        """
+
+    def forget(self, numbers: Collection[int]) -> None:
+        """Forget what jobs had begun: they have ended, or are queued again."""
+        left = {key: jobs.difference(numbers) for key, jobs in self.begun.items()}
+        self.begun = {key: jobs for key, jobs in left.items() if jobs}
+
+    def conclude(self, key: str) -> None:
+        """Take in that the outcome of a run is known."""
+        self.open.discard(key)
+        self.begun.pop(key, None)
 
     def take(self, number: int, row: dict[str, Any]) -> AttemptOutcome | None:
         """Take in what a job has noted; return the outcome if it is that of a run."""
-        if row["state"] == STARTED:
+        state = row["state"]
+        if state == STARTED:
             self.job_ids[number] = row["job"]
-            self.wait([number])  # until now, if it was queued again
-            return None
-        if row["state"] == BEGAN:
-            self.begun.setdefault(row["key"], number)
-            return None
-        if row["state"] == ENDED:
+        if state in (STARTED, ENDED):
+            self.forget([number])
             return None
         key = row["key"]
-        if self.begun.get(key) == number:
-            del self.begun[key]
-        if row["state"] in (RunState.HELD, RunState.INTERRUPTED):
-            return None  # another job has it, or it goes on in one
-        self.open.discard(key)
+        if state == BEGAN:
+            self.begun.setdefault(key, set()).add(number)
+            return None
+        jobs = self.begun.pop(key, set()) - {number}
+        if jobs:
+            self.begun[key] = jobs
+        if state == RunState.HELD:
+            return None  # another job has it
+        if state == RunState.INTERRUPTED:
+            self.interrupted.add(key)
+        else:
+            self.conclude(key)
         return AttemptOutcome(
-            RunState(row["state"]), row["reason"], row["busy_seconds"], row["pid"], (*row["notes"],)
+            RunState(state), row["reason"], row["busy_seconds"], row["pid"], (*row["notes"],)
         )
-
-    def wait(self, numbers: Collection[int]) -> None:
-        """Take in that jobs wait: what they had begun is to be begun again."""
-        self.begun = {key: job for key, job in self.begun.items() if job not in numbers}

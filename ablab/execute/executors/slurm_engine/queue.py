@@ -27,8 +27,8 @@ class QueuedJob:
 
     @property
     def waits(self) -> bool:
-        """Whether it has not started, or is queued again."""
-        return self.state == "PENDING"
+        """Whether no process of it runs now: it has not started, is queued again or suspended."""
+        return not self.ends and self.state not in _RUNNING
 
     @property
     def number(self) -> int:
@@ -36,8 +36,9 @@ class QueuedJob:
         return int(self.id.partition("_")[2] or 0)
 
 
-_LIVE = ("PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "STOPPED", "COMPLETING", "REQUEUED")
-_HELD = ("REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT", "RESIZING", "SIGNALING")
+_RUNNING = ("RUNNING", "COMPLETING", "SIGNALING", "RESIZING", "STAGE_OUT")
+_WAITING = ("PENDING", "CONFIGURING", "SUSPENDED", "STOPPED", "REQUEUED", "SPECIAL_EXIT")
+_HELD = ("REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD")
 
 
 def job_name(array: str) -> str:
@@ -59,22 +60,22 @@ def jobs() -> Mapping[str, Sequence[QueuedJob]]:
     for line in output.splitlines():
         job, state, name, reason = line.strip().split("|", 3)
         if name.startswith(_NAME_PREFIX):
-            ends = state not in (*_LIVE, *_HELD)
+            ends = state not in (*_RUNNING, *_WAITING, *_HELD)
             found.setdefault(name.removeprefix(_NAME_PREFIX), []).append(
                 QueuedJob(job, state, reason, ends)
             )
     return found
 
 
-def cancel_waiting(arrays: Sequence[str]) -> None:
-    """Cancel the jobs of arrays that have not started."""
-    _cancel(arrays, "--state=PENDING")
+def cancel_waiting(array: str) -> None:
+    """Cancel the jobs of an array that have not started."""
+    _cancel(array, "--state=PENDING")
 
 
-def kill(arrays: Sequence[str]) -> None:
-    """Cancel the jobs of arrays that have not started, and kill the others."""
-    _cancel(arrays, "--state=PENDING")
-    _cancel(arrays, "--signal=KILL")
+def kill(array: str) -> None:
+    """Cancel the jobs of an array that have not started, and kill the others."""
+    _cancel(array, "--state=PENDING")
+    _cancel(array, "--signal=KILL")
 
 
 def kill_job(job: str) -> None:
@@ -82,9 +83,8 @@ def kill_job(job: str) -> None:
     run(["scancel", "--quiet", "--signal=KILL", job])
 
 
-def _cancel(arrays: Sequence[str], option: str) -> None:
-    for array in arrays:
-        run(["scancel", "--quiet", "--me", option, f"--name={job_name(array)}"])
+def _cancel(array: str, option: str) -> None:
+    run(["scancel", "--quiet", "--me", option, f"--name={job_name(array)}"])
 
 
 def run(command: Sequence[str]) -> str:

@@ -15,8 +15,9 @@ from ablab.execute.worker_context import WorkerContext
 from ablab.spec.execution import SlurmOptions
 from ablab.spec.hardware import Hardware
 
-_TESTED = ("partition", "account", "time", "nodes", "ntasks_per_node", "cpus_per_task")
+_TESTED = ("partition", "account", "time", "nodes", "ntasks_per_node", "cpus_per_task", "mem")
 _GPUS = "gpus_per_node"
+_SIGNAL_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,15 @@ class Submission:
 
         """
         array = Array.create(self.context.home, keys, jobs)
-        tasks = [Task(array.folder, number, jobs, self.context) for number in range(jobs)]
-        self._submit([self.job(task) for task in tasks], array.folder)
+        tasks = [
+            Task(array.folder, number, jobs, self.options.signal_seconds, self.context)
+            for number in range(jobs)
+        ]
+        try:
+            self._submit([self.job(task) for task in tasks], array.folder)
+        except SlurmError:
+            array.stop()  # SLURM may have taken it, although it has not said so
+            raise
         return array
 
     def submit_call(self, call: Callable[[], Any], name: str, minutes: int) -> Any:
@@ -71,21 +79,23 @@ class Submission:
             SlurmError: if SLURM does not take it.
 
         """
-        return self._submit([call], self.context.home / JOBS / name, time=minutes)[0]
+        folder = self.context.home / JOBS / name
+        return self._submit([call], folder, time=minutes, signal_delay_s=_SIGNAL_SECONDS)[0]
 
     def _submit(
         self, calls: Sequence[Callable[[], Any]], folder: Path, **more: object
     ) -> list[Any]:
         import submitit
-        from submitit.core.utils import FailedJobError
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         executor = submitit.SlurmExecutor(folder, max_num_timeout=self.options.requeues)
         executor.update_parameters(job_name=job_name(folder.name), **self._parameters | more)
         try:
             with executor.batch():
                 return [executor.submit(call) for call in calls]
-        except (FailedJobError, OSError) as error:
-            raise SlurmError(str(error).strip().splitlines()[-1]) from None
+        except (FailedJobError, FailedSubmissionError) as error:
+            lines = str(error).strip().splitlines()
+            raise SlurmError(lines[-1] if lines else "sbatch was interrupted") from None
 
     @property
     def _parameters(self) -> dict[str, Any]:
@@ -100,6 +110,8 @@ class Submission:
             "array_parallelism": options.array_parallelism,
             "signal_delay_s": options.signal_seconds,
             "stderr_to_stdout": True,
+            # Sites may have set that jobs which are preempted are not queued again.
+            "additional_parameters": {"requeue": True},
             # A process that ends badly would leave the others of its run waiting.
             "srun_args": ["--kill-on-bad-exit=1"],
         }
@@ -107,6 +119,7 @@ class Submission:
             "partition": options.partition,
             "account": options.account,
             _GPUS: self.gpus or None,
+            "mem": f"{options.memory_gb}GB" if options.memory_gb else None,
             "setup": setup_lines(options.setup),
         }
         return parameters | {name: value for name, value in optional.items() if value}
