@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.conftest import command, environment, results
+from tests.conftest import results
 from tests.processes import start, until
 
 pytestmark = pytest.mark.system
@@ -51,8 +50,8 @@ def test_a_study_killed_in_the_middle_ends_with_the_same_numbers(
     assert not list(home.glob("runs/*/lease.json"))
 
 
-def test_ctrl_c_writes_checkpoints_and_one_worker_on_one_core_goes_on(
-    long_study, uninterrupted, tmp_path
+def test_ctrl_c_writes_checkpoints_and_one_worker_goes_on(
+    ablab, long_study, uninterrupted, tmp_path
 ):
     home = tmp_path / "home"
     process = start("run", long_study, "--home", home, "--workers", 2, cwd=tmp_path)
@@ -64,14 +63,7 @@ def test_ctrl_c_writes_checkpoints_and_one_worker_on_one_core_goes_on(
     assert "Traceback" not in output
     assert list(home.glob("runs/*/checkpoint.ckpt"))
     until(lambda: not alive(process.pid), 10)  # the last helper ends a moment after its parent
-    again = subprocess.run(
-        ["taskset", "-c", "0", *command("run", long_study, "--home", home, "--workers", 1)],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = ablab("run", long_study, "--home", home, "--workers", 1)
     assert again.returncode == 0, again.stderr
     assert results(home) == uninterrupted
 

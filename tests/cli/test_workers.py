@@ -151,9 +151,8 @@ def workers(driver):
         return []
 
 
-@pytest.mark.parametrize(
-    "seed", [20, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(21, 27))]
-)
+@pytest.mark.soak  # tests/execute/test_load.py kills workers at random moments each time
+@pytest.mark.parametrize("seed", range(20, 27))
 def test_kills_at_random_moments_change_no_number(ablab, long_study, uninterrupted, tmp_path, seed):
     home, chance = tmp_path / "home", random.Random(seed)
     command = ("run", long_study, "retries=9", "--home", home, "--workers", 2)

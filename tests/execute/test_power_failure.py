@@ -130,7 +130,7 @@ def check_power_failures(folder: Path, corpus: Path, count: int, seed: int) -> N
 
 @pytest.mark.system
 def test_a_study_survives_power_failures(tmp_path, corpus):
-    check_power_failures(tmp_path, corpus, count=3, seed=0)
+    check_power_failures(tmp_path, corpus, count=2, seed=0)
 
 
 @pytest.mark.soak
