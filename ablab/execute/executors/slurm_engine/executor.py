@@ -4,14 +4,11 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 
 from ablab.execute.executors.slurm_engine import queue
-from ablab.execute.executors.slurm_engine.array import Array, arrays_of
-from ablab.execute.executors.slurm_engine.live import Live
-from ablab.execute.executors.slurm_engine.notes import ENDED, note
+from ablab.execute.executors.slurm_engine.live_arrays import LiveArrays, Queue
 from ablab.execute.executors.slurm_engine.submission import Submission
 from ablab.execute.worker import recorded_outcome
 from ablab.records.outcome import AttemptOutcome
@@ -22,8 +19,6 @@ from ablab.records.run_state import RunState
 _LOOK_SECONDS = 1.0
 _ASK_SECONDS = 5.0  # between two questions to the controller, which all users share
 _JOB_SECONDS = 600.0  # that a job should take at least, in which starting it hardly counts
-
-Queue = Mapping[str, Sequence[queue.QueuedJob]]
 
 
 class SlurmExecutor:
@@ -56,8 +51,7 @@ class SlurmExecutor:
         self._jobs = 0  # of this driver's runs, that wait or run
         queued = queue.jobs()
         self._ask_time = time.monotonic()
-        arrays = [array for array in arrays_of(self._home) if _lives(queued, array)]
-        self._live = [Live(array, mine=False) for array in arrays if not array.stopping]
+        self._arrays = LiveArrays(self._home, queued)
         self._read(queued)
         threading.Thread(target=self._follow, daemon=True).start()
 
@@ -87,16 +81,14 @@ class SlurmExecutor:
             self._futures[spec.key] = future
             self._keys[future] = spec.key
             outcome = recorded_outcome(record)
-            arrays = [live for live in self._live if spec.key in live.open]
-            for live in arrays:
-                live.mine = True
+            is_submitted = self._arrays.claim(spec.key)
             if outcome is None and self._stopping:
                 outcome = AttemptOutcome(RunState.INTERRUPTED)
-            if outcome is None and not arrays and record.lease().held():
+            if outcome is None and not is_submitted and record.lease().held():
                 outcome = AttemptOutcome(RunState.HELD)
             if outcome is not None:
                 self._end(spec.key, outcome)
-            elif not arrays:
+            elif not is_submitted:
                 self._buffer.append(spec.key)
         return future
 
@@ -109,35 +101,20 @@ class SlurmExecutor:
             return
         self._ask_time = time.monotonic()
         self._cancel_idle()
-        for live in list(self._live):
-            self._conclude_lost(live, queued.get(live.array.name, ()))
-            if not _lives(queued, live.array) and not live.begun:
-                self._live.remove(live)
-                self._conclude(live)
+        for key, outcome in self._arrays.concluded(queued):
+            self._end(key, outcome)
         if not self._stopping:
             self._flush(self._most_jobs - self._jobs)
 
     def _read(self, queued: Queue | None) -> None:
         """Read what jobs have noted since."""
+        for key, outcome in self._arrays.reported(queued):
+            if outcome.busy_seconds:
+                self._seconds.append(outcome.busy_seconds)
+            if outcome.state != RunState.INTERRUPTED or self._stopping:
+                self._end(key, outcome)
         if queued is not None:
-            self._jobs = sum(
-                not job.ends
-                for live in self._live
-                if live.mine
-                for job in queued.get(live.array.name, ())
-            )
-        for live in self._live:
-            for number, row in live.array.new_notes():
-                outcome = live.take(number, row)
-                if outcome is None:
-                    continue
-                if outcome.busy_seconds:
-                    self._seconds.append(outcome.busy_seconds)
-                if outcome.state != RunState.INTERRUPTED or self._stopping:
-                    self._end(row["key"], outcome)
-            if queued is not None:
-                jobs = queued.get(live.array.name, ())
-                live.forget([job.number for job in jobs if job.waits])
+            self._jobs = self._arrays.jobs(queued)
 
     def _flush(self, room: int) -> None:
         """Submit runs that were handed in, in `room` jobs at most. The others are left for jobs
@@ -152,7 +129,7 @@ class SlurmExecutor:
     def _submit(self, jobs: int, runs: int) -> None:
         keys, self._buffer = self._buffer[:runs], self._buffer[runs:]
         try:
-            self._live.append(Live(self._submission.submit(keys, jobs), mine=True))
+            self._arrays.add(self._submission.submit(keys, jobs))
             self._jobs += jobs
         except (queue.SlurmError, OSError) as error:
             for key in keys:
@@ -167,43 +144,10 @@ class SlurmExecutor:
 
     def _cancel_idle(self) -> None:
         """Cancel waiting jobs that have nothing left to train."""
-        for live in self._live:
-            if live.mine and not live.open and not live.idle:
+        for live in self._arrays.mine:
+            if not live.open and not live.idle:
                 queue.cancel_waiting(live.array.name)
                 live.idle = True
-
-    def _conclude_lost(self, live: Live, jobs: Sequence[queue.QueuedJob]) -> None:
-        """Say that runs are lost whose jobs have ended before them."""
-        alive = {job.number for job in jobs if not job.ends}
-        how = {job.number: job.state for job in jobs if job.ends}
-        for key, numbers in list(live.begun.items()):
-            if not alive.isdisjoint(numbers):
-                continue
-            recorded = recorded_outcome(Record(self._home, key))
-            if recorded is None and Record(self._home, key).lease().held():
-                continue  # its process cannot be seen from here: until its heartbeat is old
-            live.conclude(key)
-            for number in numbers:
-                note(live.array.folder, number, {"state": ENDED, "how": how.get(number, "")})
-            number = min(numbers)
-            job = live.job_ids.get(number, "?")
-            state = f" ({how[number]})" if number in how else ""
-            lost = AttemptOutcome(RunState.LOST, f"job {job} ended before the run{state}")
-            self._end(key, recorded or lost)
-
-    def _conclude(self, live: Live) -> None:
-        """Say what became of the runs that no job of an ended array has reported."""
-        for key in live.open:
-            if any(key in other.open for other in self._live):
-                continue
-            reason = f"the jobs of {live.array.folder} ended before it began"
-            outcome = AttemptOutcome(RunState.UNSTARTED, reason)
-            if live.array.stopping or key in live.interrupted:
-                outcome = AttemptOutcome(RunState.INTERRUPTED)
-            record = Record(self._home, key)
-            if record.lease().held():
-                outcome = AttemptOutcome(RunState.HELD)
-            self._end(key, recorded_outcome(record) or outcome)
 
     def _end(self, key: str, outcome: AttemptOutcome) -> None:
         future = self._futures.pop(key, None)
@@ -215,7 +159,7 @@ class SlurmExecutor:
         """Return whether a run waits for its job, or for its turn."""
         with self._lock:
             key = self._keys.get(future)
-            return key is not None and not any(key in live.begun for live in self._live)
+            return key is not None and not self._arrays.has_begun(key)
 
     def cancel(self, future: "Future[AttemptOutcome]") -> None:
         """Kill the job that trains a run; others go on with its list."""
@@ -224,12 +168,9 @@ class SlurmExecutor:
             if key is None:
                 return
             del self._futures[key]
-            for live in self._live:
-                for number in live.begun.get(key, set()):
-                    note(live.array.folder, number, {"state": ENDED, "how": ""})
-                    with suppress(queue.SlurmError):  # the controller is away
-                        queue.kill_job(live.job_ids[number])
-                live.conclude(key)
+            for job in self._arrays.withdraw(key):
+                with suppress(queue.SlurmError):  # the controller is away
+                    queue.kill_job(job)
 
     def stop(self) -> None:
         """Have all runs write checkpoints, and all jobs of this driver end. Signal handlers call
@@ -239,7 +180,7 @@ class SlurmExecutor:
 
     def _stop(self) -> None:
         """Stop jobs, and say of all runs that are not under way that they were interrupted."""
-        mine = [live for live in self._live if live.mine]
+        mine = self._arrays.mine
         if not self._stopped:
             self._stopped = True
             self._buffer.clear()
@@ -256,11 +197,10 @@ class SlurmExecutor:
         self._closed.set()
         with self._lock:
             self._buffer.clear()
-            for live in self._live:
-                if live.mine:
-                    live.array.stop()
-                    with suppress(queue.SlurmError):  # they end at their next checkpoint
-                        queue.kill(live.array.name)
+            for live in self._arrays.mine:
+                live.array.stop()
+                with suppress(queue.SlurmError):  # they end at their next checkpoint
+                    queue.kill(live.array.name)
 
     def close(self) -> None:
         """Submit what was handed in, whether there is room or not, and leave the jobs to
@@ -273,7 +213,3 @@ class SlurmExecutor:
                 jobs = min(room, math.ceil(len(self._buffer) / self._runs_per_job))
                 self._submit(jobs, len(self._buffer))
             self._cancel_idle()
-
-
-def _lives(queued: Queue, array: Array) -> bool:
-    return any(not job.ends for job in queued.get(array.name, ()))
