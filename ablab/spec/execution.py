@@ -12,7 +12,8 @@ Engine = Literal["local", "ray", "slurm"]
 ENGINES: tuple[Engine, ...] = get_args(Engine)
 _ADDRESS = re.compile(r"auto|(ray://)?[^\s:/@]+:(?P<port>\d{1,5})")
 _MAX_PORT = 65_535
-_WORD = r"^[\w.][\w.@-]{0,99}$"
+_WORD = r"^[\w.][\w.@-]*$"
+_MAX_WORD = 100
 _MAX_CPUS = 1_024
 _MAX_GPUS = 64
 _MAX_GIGABYTES = 65_536
@@ -52,9 +53,9 @@ class RayOptions(Config):
 class SlurmOptions(Config):
     """The jobs that train the runs on a SLURM cluster."""
 
-    partition: Annotated[str, Field(pattern=_WORD)] | None = None
+    partition: Annotated[str, Field(pattern=_WORD, max_length=_MAX_WORD)] | None = None
     """Partition of the jobs; by default the cluster's."""
-    account: Annotated[str, Field(pattern=_WORD)] | None = None
+    account: Annotated[str, Field(pattern=_WORD, max_length=_MAX_WORD)] | None = None
     """Account that the jobs are charged to."""
     gpus_per_run: Annotated[int, Field(ge=0, le=_MAX_GPUS)] | None = None
     """GPUs of each run on a node; by default one for each of its processes there if
@@ -72,7 +73,7 @@ class SlurmOptions(Config):
     """The least number of runs for which another job is submitted. By default as many as take ten
     minutes, once a run has shown how long they take, and 1 before.
     """
-    setup: Annotated[str, Field(pattern=_WORD)] | None = None
+    setup: Annotated[str, Field(pattern=_WORD, max_length=_MAX_WORD)] | None = None
     """Name of a file with shell commands for the start of each job, as `module load cuda`:
     `$XDG_CONFIG_HOME/ablab/setup/NAME.sh`, by default below `~/.config`. A study file cannot
     contain commands itself, since studies are passed on.

@@ -215,7 +215,7 @@ def test_what_no_node_has_is_refused_in_a_line(
 
 def test_a_machine_without_slurm_is_told_so(ablab, study_text, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    _refused(ablab, study_text, tmp_path, "squeue is not installed here")
+    _refused(ablab, study_text, tmp_path, "sbatch is not installed here")
 
 
 def test_without_submitit_the_remedy_is_named(ablab, study_text, tmp_path, monkeypatch):

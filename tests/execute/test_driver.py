@@ -318,7 +318,10 @@ def test_a_run_that_another_driver_took_over_is_waited_for_and_not_given_up(tmp_
     assert Record(tmp_path, "a").failure is None
 
 
-def test_a_run_whose_process_cannot_be_seen_to_be_gone_is_given_up_once_its_lease_is_old(tmp_path):
+def test_a_run_whose_process_cannot_be_seen_to_be_gone_is_given_up_once_its_lease_is_old(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(lease_module, "DOUBT_SECONDS", 0.0)
     lease = Record(tmp_path, "a").lease()
 
     def die():

@@ -46,7 +46,6 @@ class SlurmEngine:
         if not runs:
             return
         try:
-            queue.jobs()
             self._submission(context).test()
         except queue.SlurmError as error:
             raise UserError(f"execution.slurm: {error}") from None
