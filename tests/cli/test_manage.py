@@ -10,8 +10,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.cli.test_interrupts import start, until
 from tests.conftest import command, environment
+from tests.processes import start, until
 from tests.study_records import write_study
 
 pytestmark = pytest.mark.system

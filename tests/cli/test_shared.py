@@ -19,9 +19,9 @@ from ablab.execute.session import Request, Session, planned
 from ablab.execute.worker import Worker
 from ablab.records.home import make_home
 from ablab.tracking.trackers import Trackers
-from tests.cli.test_interrupts import start as driver
-from tests.cli.test_interrupts import until
 from tests.conftest import results
+from tests.processes import start as driver
+from tests.processes import until
 from tests.standin import Silent
 from tests.tracking.stores import check_whole, shown
 

@@ -11,8 +11,9 @@ import time
 import psutil
 import pytest
 
-from tests.cli.test_interrupts import alive, start, until
+from tests.cli.test_interrupts import alive
 from tests.conftest import results
+from tests.processes import start, until
 
 pytestmark = pytest.mark.system
 

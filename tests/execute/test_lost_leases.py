@@ -25,8 +25,8 @@ from ablab.records.run_state import RunState
 from ablab.records.system import System
 from ablab.schedule.factory import make_plan
 from ablab.spec.study import load_study
-from tests.cli.test_interrupts import start, until
 from tests.conftest import STUDY, command, environment, losses
+from tests.processes import start, until
 from tests.standin import result
 
 SPEC = RunSpec("a", "x", "base", 1, "gpt2", (), {}, {}, "data", Batches(((1, 1),)), 1.0, (), 30.0)
@@ -203,7 +203,7 @@ def may_unshare():
 @pytest.mark.system
 @pytest.mark.skipif(not may_unshare(), reason="PID namespaces need Linux and the right to make one")
 def test_drivers_in_two_pid_namespaces_train_each_run_once(tmp_path, planned, monkeypatch):
-    monkeypatch.setattr("tests.cli.test_interrupts.command", lambda *a: [*ISOLATED, *command(*a)])
+    monkeypatch.setattr("tests.processes.command", lambda *a: [*ISOLATED, *command(*a)])
     home = tmp_path / "home"
     arguments = ("run", "x.yaml", "seeds=2", "--home", home, "--workers", 1)
     both = [start(*arguments, cwd=tmp_path) for _ in range(2)]

@@ -169,6 +169,15 @@ def test_the_jobs_of_other_studies_are_left_alone(cluster, start):
     assert others.name not in cluster.cancelled
 
 
+def test_a_run_is_begun_by_one_job_of_its_array(cluster):
+    array = cluster.submit(["a"], 2)
+    assert array.take("a", 0)
+    assert not array.take("a", 1)
+    assert array.take("a", 0)  # the same job, queued again
+    array.give_back("a")
+    assert array.take("a", 1)
+
+
 def test_an_array_that_is_refused_is_the_reason_of_its_runs(cluster, start, monkeypatch):
     def refuse(keys, jobs):
         raise queue.SlurmError("allocation failure: Invalid account")

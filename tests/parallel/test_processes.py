@@ -12,9 +12,9 @@ import psutil
 import pytest
 import torch
 
-from tests.cli.test_interrupts import start, until
 from tests.conftest import STUDY, environment, results
 from tests.inprocess import run_command
+from tests.processes import start, until
 
 pytestmark = pytest.mark.system
 

@@ -14,6 +14,7 @@ from ablab.sealed import DamagedFile, read_sealed, write_sealed
 
 _FILE = "array.json"
 _STOP = "stop"
+_TAKEN = "taken"
 
 
 @dataclass
@@ -64,6 +65,23 @@ class Array:
     def stop(self) -> None:
         """Have its jobs write checkpoints and end."""
         (self.folder / _STOP).touch()
+
+    def take(self, key: str, number: int) -> bool:
+        """Have a job take a run, and return whether it may train it. A run is begun by one job of
+        an array: whether it is tried again when that job is gone is the driver's decision.
+        """
+        mark = self.folder / _TAKEN / key
+        mark.parent.mkdir(exist_ok=True)
+        try:
+            with mark.open("x") as file:
+                file.write(str(number))
+        except FileExistsError:
+            return mark.read_text() == str(number)  # it was queued again
+        return True
+
+    def give_back(self, key: str) -> None:
+        """Let any job of the array take a run that was interrupted."""
+        (self.folder / _TAKEN / key).unlink(missing_ok=True)
 
     def new_notes(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield what its jobs have noted since the last call, each with the job's number."""

@@ -126,6 +126,8 @@ class Job:
             spec = record.spec
             if spec is None or recorded_outcome(record) is not None or record.lease().held():
                 continue
+            if not array.take(key, self._task.number):
+                continue
             state = self._train(executor, array, spec)
             if state in _LAST:
                 return state == RunState.INTERRUPTED
@@ -153,6 +155,8 @@ class Job:
         if outcome.state == RunState.LOST:
             # It is seen from this machine that its process is gone, but perhaps not from others.
             Record(self._task.context.home, self._key).lease().clear()
+        if outcome.state == RunState.INTERRUPTED:
+            Array.open(self._task.folder).give_back(self._key)
         self._note(
             key=self._key,
             state=outcome.state,
