@@ -9,7 +9,7 @@ from ablab.execute.executors.slurm_engine import executor as executor_module
 from ablab.execute.executors.slurm_engine import queue
 from ablab.execute.executors.slurm_engine.array import Array
 from ablab.execute.executors.slurm_engine.executor import SlurmExecutor
-from ablab.execute.executors.slurm_engine.notes import BEGAN, STARTED, note
+from ablab.execute.executors.slurm_engine.notes import BEGAN, ENDED, STARTED, note
 from ablab.execute.executors.slurm_engine.queue import QueuedJob
 from ablab.execute.worker_context import WorkerContext
 from ablab.records.home import make_home
@@ -124,6 +124,28 @@ def test_runs_that_there_is_no_room_for_are_left_for_the_jobs_to_come(cluster, s
     assert (cluster.arrays[1].jobs, cluster.arrays[1].keys) == (1, ("00004", "00005"))
     executor.close()  # and whoever leaves leaves nothing behind
     assert cluster.arrays[2].keys == ("00006", "00007")
+
+
+def test_runs_that_do_not_divide_evenly_get_all_the_jobs_that_there_may_be(cluster, start):
+    executor = start(most_jobs=4)
+    for spec in specs_of(5):
+        executor.submit(spec)
+    (array,) = until(lambda: cluster.arrays)
+    assert (array.jobs, len(array.keys)) == (4, 5)
+
+
+def test_a_run_whose_death_an_earlier_driver_saw_is_submitted_again(cluster, start):
+    array = cluster.submit(["00000", "00001"], 2)
+    for number in (0, 1):
+        cluster.does(array, number, STARTED)
+    cluster.does(array, 0, BEGAN, "00000")
+    cluster.ends(array, 0, "NODE_FAIL")
+    note(array.folder, 0, {"state": ENDED, "how": "NODE_FAIL"})
+    executor = start()
+    for spec in specs_of(2):
+        executor.submit(spec)
+    until(lambda: len(cluster.arrays) == 2)
+    assert cluster.arrays[1].keys == ("00000",)  # job 1 is alive, and has the other one
 
 
 def test_after_a_stop_nothing_is_submitted_and_nothing_is_waited_for(cluster, start):

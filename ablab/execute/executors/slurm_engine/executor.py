@@ -116,17 +116,15 @@ class SlurmExecutor:
         if queued is not None:
             self._jobs = self._arrays.jobs(queued)
 
-    def _flush(self, room: int) -> None:
-        """Submit runs that were handed in, in `room` jobs at most. The others are left for jobs
-        that there is room for later.
+    def _flush(self, room: int, *, everything: bool = False) -> None:
+        """Submit runs that were handed in, in `room` jobs at most: `everything`, or else this many
+        jobs' share. The others are left for jobs that there is room for later.
         """
         if not self._buffer or room < 1:
             return
-        share = max(self._runs_per_job, math.ceil(len(self._buffer) / self._most_jobs))
-        jobs = min(room, math.ceil(len(self._buffer) / share))
-        self._submit(jobs, jobs * share)
-
-    def _submit(self, jobs: int, runs: int) -> None:
+        wanted = min(self._most_jobs, math.ceil(len(self._buffer) / self._runs_per_job))
+        jobs = min(room, wanted)
+        runs = len(self._buffer) if everything else math.ceil(len(self._buffer) * jobs / wanted)
         keys, self._buffer = self._buffer[:runs], self._buffer[runs:]
         try:
             self._arrays.add(self._submission.submit(keys, jobs))
@@ -146,8 +144,9 @@ class SlurmExecutor:
         """Cancel waiting jobs that have nothing left to train."""
         for live in self._arrays.mine:
             if not live.open and not live.idle:
-                queue.cancel_waiting(live.array.name)
                 live.idle = True
+                with suppress(queue.SlurmError):  # they find nothing to do once they start
+                    queue.cancel_waiting(live.array.name)
 
     def _end(self, key: str, outcome: AttemptOutcome) -> None:
         future = self._futures.pop(key, None)
@@ -207,9 +206,6 @@ class SlurmExecutor:
         themselves.
         """
         self._closed.set()
-        with self._lock, suppress(queue.SlurmError):
-            if self._buffer:
-                room = max(1, self._most_jobs - self._jobs)
-                jobs = min(room, math.ceil(len(self._buffer) / self._runs_per_job))
-                self._submit(jobs, len(self._buffer))
+        with self._lock:
+            self._flush(max(1, self._most_jobs - self._jobs), everything=True)
             self._cancel_idle()

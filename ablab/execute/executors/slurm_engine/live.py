@@ -48,6 +48,9 @@ class Live:
         state = row["state"]
         if state == STARTED:
             self.job_ids[number] = row["job"]
+        if state == ENDED:  # what it had begun was dealt with then
+            for key in [key for key, jobs in self.begun.items() if jobs == {number}]:
+                self.conclude(key)
         if state in (STARTED, ENDED):
             self.forget([number])
             return None
