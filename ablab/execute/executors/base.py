@@ -10,11 +10,13 @@ from typing import Protocol
 
 from pebble import ProcessExpired
 
+from ablab.errors import UserError
 from ablab.execute.attempt import exit_cause
 from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
 from ablab.records.run_spec import RunSpec
 from ablab.records.run_state import RunState
+from ablab.spec.study import Study
 
 
 class Executor(Protocol):
@@ -108,6 +110,16 @@ class Engine(Protocol):
 
         """
         ...
+
+
+def require_untimed(study: Study) -> None:
+    """Raise UserError if the clock ends the runs of a study, which may be on any machine."""
+    if study.timed:
+        raise UserError(
+            f"execution.engine: {study.execution.engine}: under a budget of seconds, runs need "
+            "machines of the same speed with nothing else on them: take engine local, or a budget "
+            "of flops"
+        )
 
 
 def outcome_of(future: "Future[AttemptOutcome]") -> AttemptOutcome:

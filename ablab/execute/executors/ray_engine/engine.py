@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import cached_property
 
 from ablab.errors import UserError, reason
-from ablab.execute.executors.base import Executor, Timing
+from ablab.execute.executors.base import Executor, Timing, require_untimed
 from ablab.execute.executors.ray_engine.connection import Connection
 from ablab.execute.executors.ray_engine.executor import Actor, Limits, RayExecutor
 from ablab.execute.executors.ray_engine.need import Need
@@ -43,11 +43,7 @@ class RayEngine:
                 f"hardware.nodes: {context.layout.nodes}: on Ray, the processes of a run share a "
                 "node; take engine local, started by torchrun or srun"
             )
-        if self._study.timed:
-            raise UserError(
-                "execution.engine: ray: under a budget of seconds, runs need machines of the same "
-                "speed with nothing else on them: take engine local, or a budget of flops"
-            )
+        require_untimed(self._study)
         if runs:
             self._connection.open()
             self._connection.check(self._need, [context.home, *context.plugins])

@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager, nullcontext
 from importlib.util import find_spec
 
 from ablab.errors import UserError
-from ablab.execute.executors.base import Executor, Timing
+from ablab.execute.executors.base import Executor, Timing, require_untimed
 from ablab.execute.executors.slurm_engine import queue
 from ablab.execute.executors.slurm_engine.executor import SlurmExecutor
 from ablab.execute.executors.slurm_engine.submission import Submission
@@ -38,11 +38,7 @@ class SlurmEngine:
 
     def check(self, context: WorkerContext, runs: int) -> None:
         """Raise UserError if SLURM does not answer, or no node has what a job asks for."""
-        if self._study.timed:
-            raise UserError(
-                "execution.engine: slurm: under a budget of seconds, runs need machines of the "
-                "same speed with nothing else on them: take engine local, or a budget of flops"
-            )
+        require_untimed(self._study)
         if not runs:
             return
         try:

@@ -22,7 +22,7 @@ from ablab.execute.executors.base import Executor, outcome_of
 from ablab.execute.executors.cluster import ClusterExecutor, find_cluster
 from ablab.execute.executors.local import LocalExecutor
 from ablab.execute.executors.slurm_engine.array import Array
-from ablab.execute.executors.slurm_engine.notes import BEGAN, ENDED, STARTED, note, this_job
+from ablab.execute.executors.slurm_engine.notes import BEGAN, ENDED, STARTED, note
 from ablab.execute.worker import recorded_outcome
 from ablab.execute.worker_context import WorkerContext
 from ablab.records.outcome import AttemptOutcome
@@ -75,9 +75,10 @@ class Job:
         if cluster is not None and cluster.rank > 0:
             cluster.follow(context)
             return
-        self._note(state=STARTED, job=this_job(), host=socket.gethostname())
+        self._note(state=STARTED, job=_own_id(), host=socket.gethostname())
         if self._task.version != __version__:
             raise RuntimeError(f"ablab {self._task.version} submitted this, here is {__version__}")
+        self._array = Array.open(self._task.folder)
         self._take_signals()
         with cluster.lead() if cluster is not None else nullcontext():
             if cluster is not None:
@@ -116,34 +117,34 @@ class Job:
 
     def _train_all(self, executor: Executor) -> bool:
         """Train what nobody else does. Return whether that was interrupted."""
-        array = Array.open(self._task.folder)
-        first = len(array.keys) * self._task.number // self._task.jobs
-        for key in (*array.keys[first:], *array.keys[:first]):
+        keys = self._array.keys
+        first = len(keys) * self._task.number // self._task.jobs
+        for key in (*keys[first:], *keys[:first]):
             self._look_at_signals()
-            if self._stops(array):
+            if self._stops():
                 return True
             record = Record(self._task.context.home, key)
             spec = record.spec
             if spec is None or recorded_outcome(record) is not None or record.lease().held():
                 continue
-            if not array.take(key, self._task.number):
+            if not self._array.take(key, self._task.number):
                 continue
-            state = self._train(executor, array, spec)
+            state = self._train(executor, spec)
             if state in _LAST:
                 return state == RunState.INTERRUPTED
         return False
 
-    def _stops(self, array: Array) -> bool:
-        return self._terminated or array.stopping
+    def _stops(self) -> bool:
+        return self._terminated or self._array.stopping
 
-    def _train(self, executor: Executor, array: Array, spec: RunSpec) -> RunState:
+    def _train(self, executor: Executor, spec: RunSpec) -> RunState:
         self._key = spec.key
         self._note(key=spec.key, state=BEGAN)
         with _kept_from_children(_AHEAD):
             self._running = executor.submit(spec)
         while not self._running.done():
             self._look_at_signals()
-            if self._stops(array):
+            if self._stops():
                 executor.stop()
             wait([self._running], _LOOK_SECONDS)
         outcome = outcome_of(self._running)
@@ -156,7 +157,7 @@ class Job:
             # It is seen from this machine that its process is gone, but perhaps not from others.
             Record(self._task.context.home, self._key).lease().clear()
         if outcome.state == RunState.INTERRUPTED:
-            Array.open(self._task.folder).give_back(self._key)
+            self._array.give_back(self._key)
         self._note(
             key=self._key,
             state=outcome.state,
@@ -210,3 +211,11 @@ def _allocated_memory() -> int | None:
     of_cpu = int(os.environ.get("SLURM_MEM_PER_CPU", "0"))
     megabytes = of_node or of_cpu * int(os.environ.get("SLURM_CPUS_ON_NODE", "1"))
     return int(_SHARE_FOR_WORKER * megabytes * 2**20) if megabytes else None
+
+
+def _own_id() -> str:
+    """Return the id of the job that this process belongs to, as `12_3`."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    if array is None:
+        return os.environ["SLURM_JOB_ID"]
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"

@@ -1,6 +1,5 @@
 """What the jobs of an array note in its folder, in a file each."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,6 @@ def note(folder: Path, number: int, row: Mapping[str, Any]) -> None:
 def notes(folder: Path, number: int) -> list[dict[str, Any]]:
     """Return the rows of a job; none if it has not started."""
     return read_rows(_path(folder, number))
-
-
-def this_job() -> str:
-    """Return the id of the job that this process belongs to, as `12_3`."""
-    array = os.environ.get("SLURM_ARRAY_JOB_ID")
-    if array is None:
-        return os.environ["SLURM_JOB_ID"]
-    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
 
 
 def _path(folder: Path, number: int) -> Path:

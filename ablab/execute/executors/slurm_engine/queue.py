@@ -37,8 +37,17 @@ class QueuedJob:
 
 
 _RUNNING = ("RUNNING", "COMPLETING", "SIGNALING", "RESIZING", "STAGE_OUT")
-_WAITING = ("PENDING", "CONFIGURING", "SUSPENDED", "STOPPED", "REQUEUED", "SPECIAL_EXIT")
-_HELD = ("REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD")
+_WAITING = (
+    "PENDING",
+    "CONFIGURING",
+    "SUSPENDED",
+    "STOPPED",
+    "REQUEUED",
+    "REQUEUE_HOLD",
+    "REQUEUE_FED",
+    "RESV_DEL_HOLD",
+    "SPECIAL_EXIT",
+)
 
 
 def job_name(array: str) -> str:
@@ -60,7 +69,7 @@ def jobs() -> Mapping[str, Sequence[QueuedJob]]:
     for line in output.splitlines():
         job, state, name, reason = line.strip().split("|", 3)
         if name.startswith(_NAME_PREFIX):
-            ends = state not in (*_RUNNING, *_WAITING, *_HELD)
+            ends = state not in (*_RUNNING, *_WAITING)
             found.setdefault(name.removeprefix(_NAME_PREFIX), []).append(
                 QueuedJob(job, state, reason, ends)
             )

@@ -48,9 +48,9 @@ class Submission:
             SlurmError: if none has.
 
         """
-        names = (*_TESTED, _GPUS)
-        values = {name: self._parameters.get(name) for name in names}
-        flags = [f"--{name.replace('_', '-')}={value}" for name, value in values.items() if value]
+        parameters = self._parameters
+        names = [name for name in (*_TESTED, _GPUS) if name in parameters]
+        flags = [f"--{name.replace('_', '-')}={parameters[name]}" for name in names]
         run(["sbatch", "--test-only", "--wrap=true", *flags])
 
     def submit(self, keys: Sequence[str], jobs: int) -> Array:
