@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.processes import free_port
+
 
 def binaries() -> Path | None:
     """Where initdb and postgres lie; None where there is no server to start."""
@@ -50,9 +52,7 @@ def server(folder: Path, password: str) -> Iterator[str]:
         "--no-sync",
     ]
     subprocess.run(command, check=True, capture_output=True, cwd=folder, **own)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     log = (folder / "log").open("w")
     options = [
         "-D",

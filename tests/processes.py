@@ -1,5 +1,6 @@
-"""Real processes of the command, and waiting for what they do."""
+"""Real processes of the command, waiting for what they do, and ports for servers."""
 
+import socket
 import subprocess
 import time
 
@@ -25,3 +26,10 @@ def until(condition, seconds=120):
         assert time.monotonic() < end
         time.sleep(0.02)
     return found
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import free_port
+
 _PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
 _CONF = """\
 ClusterName=test
@@ -57,7 +59,7 @@ def slurm_cluster(folder: Path) -> Iterator[None]:
     for name in ("state", "spool", "munge"):
         (folder / name).mkdir(parents=True)
     conf = folder / "slurm.conf"
-    first, second = _free_port(), _free_port()
+    first, second = free_port(), free_port()
     host = socket.gethostname().split(".")[0]
     conf.write_text(_CONF.format(host=host, folder=folder, first=first, second=second))
     with pytest.MonkeyPatch.context() as patch, _munge(folder / "munge"):
@@ -112,9 +114,3 @@ def _wait_for_node() -> None:
         if time.monotonic() > end:
             pytest.skip(f"the cluster does not start here: {found.stdout}{found.stderr}")
         time.sleep(0.5)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -29,8 +29,8 @@ from ablab.records.study_content import RunEntry
 from ablab.tracking.mlflow.view_state import TESTED_VERSIONS
 from ablab.version import __version__
 from tests.conftest import ROOT
+from tests.processes import free_port
 from tests.study_records import write_study
-from tests.tracking.servers import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """The driver's decisions, with an executor that does as it is told."""
 
+import json
 import os
 import time
 from collections import deque
@@ -299,20 +300,28 @@ def test_what_failed_before_the_driver_began_is_wanted_again_and_what_failed_sin
     assert summary.trained == 2
 
 
-def test_a_run_that_another_driver_took_over_is_waited_for_and_not_given_up(tmp_path):
-    lease = Record(tmp_path, "a").lease()
+def died_elsewhere(lease, *, pid):
+    """A process died, and the run's lease is that of one on another machine, silent for a while."""
 
     def die():
-        lease.path.write_text('{"host": "elsewhere", "pid": 1}')
+        lease.path.write_text(json.dumps({"host": "elsewhere", "pid": pid}))
         soon = time.time() - STALE_SECONDS + 0.4
         os.utime(lease.path, (soon, soon))
         return died()
+
+    return die
+
+
+def test_a_run_that_another_driver_took_over_is_waited_for_and_not_given_up(tmp_path):
+    lease = Record(tmp_path, "a").lease()
 
     def taken():
         assert not lease.held()
         return FINISHED
 
-    summary, executor, _ = drive(tmp_path, {"a": [die, taken], "b": [FINISHED]}, retries=0)
+    summary, executor, _ = drive(
+        tmp_path, {"a": [died_elsewhere(lease, pid=1), taken], "b": [FINISHED]}, retries=0
+    )
     assert executor.handed == ["a", "b", "a"]
     assert (summary.trained, summary.failed) == (2, {})
     assert Record(tmp_path, "a").failure is None
@@ -324,13 +333,9 @@ def test_a_run_whose_process_cannot_be_seen_to_be_gone_is_given_up_once_its_leas
     monkeypatch.setattr(lease_module, "DOUBT_SECONDS", 0.0)
     lease = Record(tmp_path, "a").lease()
 
-    def die():
-        lease.path.write_text('{"host": "elsewhere", "pid": 123}')
-        soon = time.time() - STALE_SECONDS + 0.4
-        os.utime(lease.path, (soon, soon))
-        return died()
-
-    summary, executor, _ = drive(tmp_path, {"a": [die], "b": [FINISHED]}, retries=0)
+    summary, executor, _ = drive(
+        tmp_path, {"a": [died_elsewhere(lease, pid=died().pid)], "b": [FINISHED]}, retries=0
+    )
     assert executor.handed == ["a", "b"]
     assert list(summary.failed) == ["a"]
     assert len(Record(tmp_path, "a").attempts.rows()) == 1

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from socket import socket
 
 import psutil
 import pytest
@@ -14,7 +13,7 @@ import torch
 
 from tests.conftest import STUDY, environment, results
 from tests.inprocess import run_command
-from tests.processes import start, until
+from tests.processes import free_port, start, until
 
 pytestmark = pytest.mark.system
 
@@ -281,17 +280,11 @@ def _started(commands, *given):
     return [process.returncode for process in processes], "\n".join(outputs)
 
 
-def _port():
-    with socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 @pytest.mark.parametrize("by", ["torchrun on two nodes", "srun"])
 def test_processes_that_torchrun_or_slurm_started(study, alone, tmp_path, by):
     """Every one is `ablab run`: the first speaks, all train."""
     nodes = 1 if by == "srun" else 2
-    started = _srun(_port()) if by == "srun" else _torchrun(_port(), nodes)
+    started = _srun(free_port()) if by == "srun" else _torchrun(free_port(), nodes)
     given = [
         "--home",
         tmp_path / "home",
@@ -330,8 +323,8 @@ def test_started_together_they_take_smaller_micro_batches_at_the_next_start(
         "--devices",
         2,
     ]
-    codes, output = _started(_torchrun(_port(), 1), *given)
+    codes, output = _started(_torchrun(free_port(), 1), *given)
     assert any(codes)
     assert "4 sequences at once may fit: start again" in output
-    codes, output = _started(_torchrun(_port(), 1), *given)
+    codes, output = _started(_torchrun(free_port(), 1), *given)
     assert not any(codes), output

@@ -1,7 +1,6 @@
 """MLflow servers of the tests' own, on loopback."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,12 +14,6 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from tests.conftest import environment
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from ablab.tracking.mlflow.children import find_children
 from ablab.tracking.mlflow.parents import find_parents
 from ablab.tracking.mlflow.store import open_store
 from ablab.tracking.sync import sync
-from tests.tracking.servers import free_port
+from tests.processes import free_port
 from tests.tracking.stores import check_whole, local, shown
 
 # MLflow's and SQLAlchemy's own warnings, where the store is read in this process.

@@ -26,8 +26,9 @@ from ablab.tracking.mlflow.parents import find_parent, forget_study, open_parent
 from ablab.tracking.mlflow.store import open_store
 from ablab.tracking.mlflow.tracker import MlflowTracker
 from ablab.tracking.sync import sync
+from tests.processes import free_port
 from tests.standin import StandIn
-from tests.tracking.servers import free_port, losing, plain
+from tests.tracking.servers import losing, plain
 from tests.tracking.stores import (
     carry_out,
     check_whole,

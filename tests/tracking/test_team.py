@@ -22,7 +22,8 @@ from ablab.tracking.mlflow.children import NewChild, create_child, find_children
 from ablab.tracking.mlflow.store import open_store
 from tests import postgres
 from tests.conftest import ROOT
-from tests.tracking.servers import free_port, started
+from tests.processes import free_port
+from tests.tracking.servers import started
 from tests.tracking.stores import carry_out, check_whole, compare, shown
 
 ADMIN, MEMBER, DATABASE = (

@@ -10,9 +10,10 @@ import pytest
 from mlflow import MlflowClient
 from tests.browser import browser
 from tests.conftest import STUDY, command
+from tests.processes import free_port
 from tests.tracking import stores
 from tests.tracking.mlflow_pages import compare_runs
-from tests.tracking.servers import free_port, started
+from tests.tracking.servers import started
 from tests.tracking.stores import carry_out, compare
 
 pytestmark = [

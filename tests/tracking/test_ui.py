@@ -15,8 +15,9 @@ from ablab.tracking.mlflow.parents import open_parent
 from ablab.tracking.mlflow.store import open_store
 from tests.browser import browser
 from tests.conftest import command, environment
+from tests.processes import free_port
 from tests.tracking.mlflow_pages import compare_runs, row
-from tests.tracking.servers import answers, free_port, plain, started
+from tests.tracking.servers import answers, plain, started
 from tests.tracking.stores import shown
 
 pytestmark = [
