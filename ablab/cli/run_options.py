@@ -13,7 +13,10 @@ Devices = Annotated[
 ]
 Nodes = Annotated[
     int | None,
-    typer.Option(min=1, help="Number of nodes; start `ablab run` on each of them with torchrun."),
+    typer.Option(
+        min=1,
+        help="Nodes of each run: start `ablab run` on each with torchrun, unless the engine does.",
+    ),
 ]
 StrategyName = Annotated[str | None, typer.Option("--strategy", help="auto, ddp, fsdp or tensor.")]
 TensorSize = Annotated[

@@ -33,8 +33,8 @@ class Hardware(Config):
     GPU.
     """
     nodes: Annotated[int, Field(ge=1, le=1_024)] = 1
-    """Number of nodes that share a run; `ablab run` is then started on each, by torchrun or
-    srun.
+    """Number of nodes that share a run; `ablab run` is then started on each, by torchrun or srun,
+    unless the engine starts the processes there.
     """
     strategy: Literal["auto", "ddp", "fsdp", "tensor"] = "auto"
     """How processes share a run; `auto` chooses `fsdp` if the model does not fit one device, `ddp`
