@@ -64,7 +64,7 @@ def findings(
     baseline = table.first.get(part.baseline, part.baseline)
     _, noise_floor = mean_sd([value for (arm, _), value in quiet.items() if arm == baseline])
     margin = margin_of(part.study.margin, mean)
-    rules = Rules(margin or 0.0, looks_of(part.study), sign=metric.sign)
+    rules = rules_of(part.study, margin)
     judges = _Judge(metric.name, part.contrasts, tuning)
     final, so_far = judges.verdicts(table, rules)
     recipes = judges.recipes(table, one_recipe, replace(rules, looks=()))
@@ -88,6 +88,16 @@ def findings(
     error = final if final.sd is not None else so_far
     sd = fit(quiet).sd if part.study.nuisance and quiet else error.sd
     return Findings(effects, sd, error.dof, noise_floor, error.detectable, margin)
+
+
+def rules_of(study: Study, margin: float | None) -> Rules:
+    """Return the rules of a study. Without a margin no effect counts as equivalent to zero."""
+    return Rules(
+        margin or 0.0,
+        looks_of(study),
+        helps_level=study.helps_level,
+        sign=METRICS[study.metric].sign,
+    )
 
 
 def looks_of(study: Study) -> tuple[int, ...]:

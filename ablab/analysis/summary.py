@@ -104,8 +104,10 @@ class PartSummary:
 
     @property
     def notes(self) -> list[str]:
-        """Notes on the design and on the costs."""
-        return [*map(bare, self.content.notes), *self.cost_notes]
+        """Notes on the design, on the level of verdicts, and on the costs."""
+        level = self.content.study.helps_level
+        levels = [f"a change helps here if its p is below {level:.2g}"] if level < 0.05 else []
+        return [*map(bare, self.content.notes), *levels, *self.cost_notes]
 
     @property
     def infeasible(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from ablab.arch.composition.expression import Model, resolve
 from ablab.arch.composition.registry import Registry
+from ablab.design.contexts import contexts
 from ablab.design.factorial import factorial
 from ablab.design.factors import factors_of
 from ablab.design.fractional import fractional_factorial
@@ -11,6 +12,7 @@ from ablab.design.stepwise import leave_one_out, one_in, one_in_one_out, path
 from ablab.errors import UserError
 from ablab.spec.design import (
     Compare,
+    Contexts,
     Factorial,
     FractionalFactorial,
     LeaveOneOut,
@@ -43,6 +45,8 @@ def lay_out(study: Study, registry: Registry, document: Document) -> DesignLayou
     """
     if isinstance(study.design, Compare):
         return _compare(study, registry, document)
+    if isinstance(study.design, Contexts):
+        return contexts(study.design, registry, document)
     start = _model(study.from_, registry, document, "from")
     if isinstance(study.design, Search):  # its other arms are those of its trials
         return DesignLayout({start.expression: start}, baseline=start.expression)

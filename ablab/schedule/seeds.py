@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from ablab.analysis.effects import looks_of
-from ablab.metrics import METRICS
+from ablab.analysis.effects import looks_of, rules_of
 from ablab.plan.equal_arms import first_by_value, merged
 from ablab.plan.planned_arm import PlannedArm
 from ablab.plan.planner import Planner
@@ -19,7 +18,7 @@ from ablab.records.run_spec import RunSpec
 from ablab.spec.margin import margin_of
 from ablab.stats.effects import mean_sd
 from ablab.stats.inference.verdict_types import TuningError
-from ablab.stats.inference.verdicts import Rules, judge
+from ablab.stats.inference.verdicts import judge
 
 
 class ConfirmatoryRuns:
@@ -123,12 +122,8 @@ class ConfirmatoryRuns:
         cells = self._cells(first)
         baseline = first.get(self._layout.baseline)
         mean, _ = mean_sd([value for (arm, _), value in cells.items() if arm == baseline])
-        # Without a margin, because the baseline diverged, no effect counts as equivalent to zero.
-        rules = Rules(
-            margin_of(self._study.margin, mean) or 0.0,
-            self._looks,
-            sign=METRICS[self._study.metric].sign,
-        )
+        # The margin is None if the baseline diverged.
+        rules = rules_of(self._study, margin_of(self._study.margin, mean))
         contrasts = [replace(c, weights=merged(c.weights, first)) for c in self._layout.contrasts]
         weighted = [contrast for contrast in contrasts if contrast.weights]
         verdicts = judge(cells, weighted, rules, self._diverged, self.tuning)

@@ -132,12 +132,28 @@ class Shapley(_Changes):
     """Random seed for sampling the orders."""
 
 
+class Contexts(Config):
+    """Trains every context with and without each change, which tells whether a change helps
+    wherever it is made.
+    """
+
+    kind: Literal["contexts"]
+    """The design's kind."""
+    contexts: Annotated[list[Expression], Field(min_length=1, max_length=MAX_ITEMS)]
+    """Model expressions that the changes are made to. A margin in percent refers to the first."""
+    changes: Annotated[list[Expression], Field(min_length=1, max_length=MAX_ITEMS)]
+    """The changes, as terms of a model expression (`rope`, `- scaled_init`, `a + b`). In a context
+    they replace the plugins that they conflict with.
+    """
+
+
 AnyDesign = (
     Compare
     | PathDesign
     | OneIn
     | LeaveOneOut
     | OneInOneOut
+    | Contexts
     | Factorial
     | FractionalFactorial
     | Shapley

@@ -20,7 +20,7 @@ from ablab.spec.base import (
     Label,
     Text,
 )
-from ablab.spec.design import Compare, Design, Search
+from ablab.spec.design import Compare, Contexts, Design, Search
 from ablab.spec.errors import messages
 from ablab.spec.execution import ExecutionConfig
 from ablab.spec.hardware import Hardware
@@ -49,6 +49,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 # from the hash, so that a study keeps its revision.
 _DEFAULTS_OF_NEW_KEYS: dict[tuple[str, ...], Any] = {
     ("margin",): DEFAULT,
+    ("helps_level",): 0.05,
     ("nuisance",): None,
     ("tune", "shared"): True,
     ("match",): None,
@@ -91,6 +92,10 @@ class Study(Config):
     margin: Margin = DEFAULT
     """Effects smaller than this count as equivalent to zero: a number in the metric's unit, or a
     percentage of the baseline's mean (`0.5 %`).
+    """
+    helps_level: Annotated[float, Field(gt=0, le=0.05)] = 0.05
+    """A change helps if its p, corrected for the number of changes, is below this: less than 0.05
+    where many ideas are tried one after another (`ablab try`).
     """
     nuisance: Nuisance | None = None
     """Choices that a verdict should not hang on, each with two levels: options of the recipe
@@ -148,6 +153,10 @@ class Study(Config):
                 f"arms go with design compare; {self.design.kind} derives its arms from `from` "
                 "and `to`"
             )
+        if isinstance(self.design, Contexts):
+            if self.from_ is not None or self.to is not None:
+                raise ValueError("design contexts starts from its `contexts`, not `from` and `to`")
+            return self
         changes = getattr(self.design, "changes", None) or getattr(self.design, "factors", None)
         if self.from_ is None or (self.to is None and not changes):
             raise ValueError(f"design {self.design.kind} needs `from` and `to`")

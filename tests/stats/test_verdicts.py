@@ -320,3 +320,28 @@ def test_the_weights_of_draws_are_finite_and_may_be_zero():
     bad = Contrast("x", "change", weights, parts=({"b": float("nan")}, {}))
     with pytest.raises(ValueError, match="question 'x': a weight is not finite"):
         judge(cells, [bad], Rules(1.0, sign=-1))
+
+
+def test_a_level_of_its_own_for_what_helps():
+    """p is between the two levels for both changes, one of which helps and one hurts."""
+    steps = np.array([0.0, 0.3, -0.2, 0.1, -0.1, 0.05])
+    cells = {("a", seed): 10.0 for seed in range(1, 7)}
+    cells |= {("b", seed + 1): 9.75 + steps[seed] for seed in range(6)}
+    cells |= {("c", seed + 1): 10.25 - steps[seed] for seed in range(6)}
+    p = stats.ttest_1samp(steps - 0.25, 0).pvalue
+    assert 0.001 < p < 0.1
+    for name, sign in (("b", -1), ("c", 1)):
+        pair = {key: value for key, value in cells.items() if key[0] in ("a", name)}
+        for helps_level, level in ((0.99 * p, 1.01 * p), (1.01 * p, 1.01 * p)):
+            rules = Rules(0.0, level=level, helps_level=helps_level, sign=sign)
+            (effect,) = judge(pair, [change(name)], rules).effects
+            assert effect.verdict == ("helps" if helps_level > p else "inconclusive")
+            rules = Rules(0.0, level=level, helps_level=helps_level, sign=-sign)
+            (effect,) = judge(pair, [change(name)], rules).effects
+            assert effect.verdict == "hurts"
+
+
+@pytest.mark.parametrize("level", [0.0, 0.06])
+def test_levels_of_what_helps_are_bounded(level):
+    with pytest.raises(ValueError, match="helps_level"):
+        Rules(1.0, helps_level=level, sign=-1)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ablab.analysis.effects import looks_of
+from ablab.analysis.effects import rules_of
 from ablab.analysis.forecast.noise_floor import (
     Measure,
     NoiseFloor,
@@ -12,7 +12,6 @@ from ablab.analysis.forecast.noise_floor import (
     noise_floor,
 )
 from ablab.design.layout import Contrast
-from ablab.metrics import METRICS
 from ablab.plan.equal_arms import first_by_runs, merged
 from ablab.plan.plan import PartPlan, Plan, StudyPlan
 from ablab.records.home import Home
@@ -28,7 +27,6 @@ from ablab.stats.inference.forecast import (
 )
 from ablab.stats.inference.limits import MIN_SEEDS
 from ablab.stats.inference.power import Noise, PowerTarget
-from ablab.stats.inference.verdicts import Rules
 
 
 @dataclass(frozen=True)
@@ -98,8 +96,7 @@ class _Forecaster:
         streams = {arm: study.replicates.get(arm, 0) for arm in first.values()}
         unpaired = [c for c in contrasts if len({streams[arm] for arm in c.weights}) > 1]
         both = [self._paired(contrasts, unpaired), self._unpaired(unpaired)]
-        rules = Rules(0.0, looks_of(study), sign=METRICS[study.metric].sign)
-        target = primary_target(contrasts, rules)
+        target = primary_target(contrasts, rules_of(study, None))
         detected = [
             (effect, comparisons)
             for comparisons in both

@@ -60,7 +60,7 @@ def primary_target(questions: Sequence[Question], rules: Rules) -> PowerTarget:
     the changes and totals.
     """
     family = sum(question.kind != "interaction" for question in questions)
-    return PowerTarget(family, rules.level, rules.power, rules.looks)
+    return PowerTarget(family, rules.level, rules.power, rules.looks, rules.helps_level)
 
 
 def detectable(noises: Sequence[Noise], seeds: int, target: PowerTarget) -> float | None:

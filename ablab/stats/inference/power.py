@@ -23,14 +23,15 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 @dataclass(frozen=True)
 class PowerTarget:
     """The required power of a test: to detect an effect with probability `power` at the first step
-    of Holm's procedure for `family` effects at `level`. `looks` are those of an adaptive study;
-    they are empty for a fixed number of seeds.
+    of Holm's procedure for `family` effects at `helps_level`, and to show equivalence at `level`.
+    `looks` are those of an adaptive study; they are empty for a fixed number of seeds.
     """
 
     family: int = 1
     level: float = 0.05
     power: float = 0.8
     looks: tuple[int, ...] = ()
+    helps_level: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,9 @@ def seeds_needed(noise: Noise, margin: float, target: PowerTarget) -> int | None
 
     def settles(seeds: int) -> bool:
         error, dof = noise.at(seeds)
-        level = target.level / target.family
-        if finds(margin, error, dof, level) < target.power:
+        if finds(margin, error, dof, target.helps_level / target.family) < target.power:
             return False
+        level = target.level / target.family
         return equivalence_power(margin, error, dof, level) >= target.power
 
     if margin <= 0:
@@ -178,7 +179,7 @@ def smallest_found(noise: Noise, seeds: int, target: PowerTarget) -> float:
     Earlier looks add power, so the exact value is slightly smaller.
     """
     error, dof = noise.at(seeds)
-    level = target.level / target.family
+    level = target.helps_level / target.family
     if target.looks:
         level = nominal_alpha(level, target.looks[-1], target.looks)
     return error * noncentrality(dof, level, target.power)

@@ -160,9 +160,11 @@ class Procedure:
         readings = self.readings
         level = self.rules.level
         with np.errstate(invalid="ignore"):
+            better = self.rules.sign * readings.value > 0
+            needed = np.where(better, self.rules.helps_level, level)
             # The smallest p may be that of an earlier look. If the sign has changed since, there is
             # no verdict.
-            different = (self.adjusted() < level) & (readings.sign * readings.value > 0)
+            different = (self.adjusted() < needed) & (readings.sign * readings.value > 0)
             equivalent = self.adjusted_equivalence() < level
         may = (readings.decision == OPEN) & (readings.seeds >= MIN_SEEDS)
         if which is not None:

@@ -28,10 +28,13 @@ class Rules:
 
     `looks` are the numbers of seeds per arm after which an adaptive study looks, ascending; they
     are empty for a fixed number of seeds. `level` is that of Holm's procedure and of each one-sided
-    test. `sign` is 1 if higher values of the metric are better, -1 if lower values are.
+    test. An effect *helps* if Holm's p is below `helps_level`, which is `level` unless many changes
+    are tried one after another. `sign` is 1 if higher values of the metric are better, -1 if lower
+    values are.
 
     Raises:
-        ValueError: if the margin is negative or not finite.
+        ValueError: if the margin is negative or not finite, or if `helps_level` is not above zero
+            and at most `level`.
 
     """
 
@@ -39,11 +42,16 @@ class Rules:
     looks: tuple[int, ...] = ()
     level: float = 0.05
     power: float = 0.8
+    helps_level: float = 0.05
     sign: int = field(kw_only=True)
 
     def __post_init__(self) -> None:
         if not 0 <= self.margin < math.inf:
             raise ValueError(f"a margin is a finite number, zero or above, not {self.margin}")
+        if not 0 < self.helps_level <= self.level:
+            raise ValueError(
+                f"helps_level is above zero and at most {self.level:g}, not {self.helps_level:g}"
+            )
 
 
 @dataclass(frozen=True)

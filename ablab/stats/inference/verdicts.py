@@ -190,7 +190,8 @@ class _Judge:
     def _target(self, i: int, looks: tuple[int, ...] = ()) -> PowerTarget:
         procedure = self.procedure
         family = procedure.primary if i in procedure.primary else procedure.interactions
-        return PowerTarget(len(family), self.rules.level, self.rules.power, looks)
+        rules = self.rules
+        return PowerTarget(len(family), rules.level, rules.power, looks, rules.helps_level)
 
     def _detectable(self) -> float | None:
         """Return the smallest effect of the least precise change that is detected."""
