@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablab.errors import UserError
+from ablab.files import locked
 from ablab.names import component, study_name
 from ablab.sealed import HOME_FILE, is_sealed, read_sealed, write_sealed
 
@@ -16,14 +17,19 @@ if TYPE_CHECKING:
 EARLIER_IDENTITY = ".identity"
 """Name of the file that held a home's identity before homes were sealed."""
 _DEFAULT = Path(".ablab")
+_LOCK = ".home.lock"
 _CONTENT = (
     HOME_FILE,
     EARLIER_IDENTITY,
+    _LOCK,
     ".views.lock",
     "accounts.json",
     "checks",
     "drivers",
+    "ideas",
     "jobs",
+    "ledger.jsonl",
+    "ledger.lock",
     "mlflow",
     "optuna",
     "reports",
@@ -80,9 +86,12 @@ class Home:
     def create(self) -> None:
         """Write the file of a new home. Raises UserError if the home may only be read."""
         self.require_current()
-        if not is_sealed(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            self.write_identity(uuid.uuid4().hex)
+        if is_sealed(self.root):
+            return
+        self.root.mkdir(parents=True, exist_ok=True)
+        with locked(self.root / _LOCK):  # another process may create it at the same time
+            if not is_sealed(self.root):
+                self.write_identity(uuid.uuid4().hex)
 
     def write_identity(self, identity: str) -> None:
         """Write the file of the home, which says that all of its files are sealed."""
