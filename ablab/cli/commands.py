@@ -19,6 +19,7 @@ from ablab.cli import (
     status,
     studies,
     sync,
+    try_idea,
 )
 from ablab.version import __version__
 
@@ -33,6 +34,7 @@ app = typer.Typer(
 _COMMANDS = (
     run.run,
     examples.demo,
+    try_idea.ledger,
     plan.plan,
     studies.report,
     status.status,
@@ -57,6 +59,7 @@ _COMMANDS = (
 )
 for command in _COMMANDS:
     app.command()(command)
+app.command("try")(try_idea.try_idea)
 
 
 def _print_version(wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -115,8 +116,24 @@ def _announce(page: Path, console: "Console", *, open_it: bool) -> None:
         console.print("no browser here: open the file by hand", highlight=False)
 
 
-def schema() -> None:
-    """Print the JSON schema of study files, for editors."""
+class SchemaOf(StrEnum):
+    """What `ablab schema` describes."""
+
+    STUDY = "study"
+    CARD = "card"
+
+
+def schema(
+    of: Annotated[
+        SchemaOf, typer.Argument(help="Study files, or the cards of `ablab try --json`.")
+    ] = SchemaOf.STUDY,
+) -> None:
+    """Print the JSON schema of study files, for editors; or of cards, for programs."""
+    if of is SchemaOf.CARD:
+        from ablab.ideas.card import Card
+
+        print(json.dumps(Card.model_json_schema(), indent=1))
+        return
     from ablab.spec.study import Study
     from ablab.spec.yaml_parser import LIMITS
 

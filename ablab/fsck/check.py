@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from ablab.errors import UserError
 from ablab.fsck.earlier_home import check_home_file
 from ablab.fsck.finding import Finding
+from ablab.fsck.ledger import check_ledger
 from ablab.fsck.leftovers import check_leftovers
 from ablab.fsck.runs import check_runs
 from ablab.fsck.studies import check_studies
@@ -26,6 +27,7 @@ def check_home(home: Home) -> Iterator[Finding]:
     yield from check_runs(home.root)
     yield from check_tokens(home.tokens)
     yield from check_views(home)
+    yield from check_ledger(home)
     yield from check_leftovers(home.root)
     yield from check_home_file(home)
 

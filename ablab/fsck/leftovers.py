@@ -11,7 +11,7 @@ from ablab.fsck.finding import Finding
 # Drafts of files end in 32 random digits (`ablab.files.write_atomically`), or in earlier versions
 # in the number of a process, and those of token stores in eight random characters (`mkdtemp`).
 _DRAFT = re.compile(r"\..+\.(\d+|[0-9a-f]{32})|\.[0-9a-f]{32}-\w{8}|.+\.draft")
-_FOLDERS = ("runs/*", "studies/*", "reports/*", "tokens", "drivers")
+_FOLDERS = ("runs/*", "studies/*", "reports/*", "tokens", "drivers", "ideas")
 
 
 def check_leftovers(root: Path) -> Iterator[Finding]:

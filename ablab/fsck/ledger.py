@@ -1,0 +1,27 @@
+"""Checks the ledger of ideas."""
+
+from collections.abc import Iterator
+
+from ablab.errors import UserError
+from ablab.fsck.finding import Finding, set_aside_all
+from ablab.ideas.ledger import Ledger
+from ablab.records.home import Home
+
+
+def check_ledger(home: Home) -> Iterator[Finding]:
+    """Yield the faults of a home's ledger. Places of damaged lines stay taken by its repair."""
+    ledger = Ledger(home)
+    count = ledger.damaged
+    if count:
+        yield Finding(
+            ledger.path,
+            f"has {count} damaged line(s), which are ignored",
+            "replace them by lines that keep their places; `ablab try` of the same idea enters "
+            "its result again",
+            ledger.repair,
+        )
+    try:
+        ledger.entries()
+    except UserError:
+        problem = "is the ledger of another home"
+        yield set_aside_all([ledger.path], problem, "the next idea begins a new one")

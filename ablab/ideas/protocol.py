@@ -1,0 +1,116 @@
+"""The study that tries an idea: a protocol's study file with the idea as its design."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from ablab.arch.composition.registry import Registry
+from ablab.errors import UserError
+from ablab.ideas.idea import Idea
+from ablab.spec.examples import study_file
+from ablab.spec.seeds import seed_list
+from ablab.spec.study import Study, load_study
+from ablab.spec.yaml_document import read_document
+
+DEFAULT = Path("ideas")
+"""Name of the example study that is the default protocol."""
+_OF_OTHER_DESIGNS = ("from", "to", "arms", "notes", "helps_level")
+# What differs between attempts at one idea under one protocol, or does not matter to it.
+_NOT_COMPARED = (
+    "question",
+    "notes",
+    "seeds",
+    "helps_level",
+    "hardware",
+    "execution",
+    "tracking",
+    "checkpoint_seconds",
+    "retries",
+    "stall_seconds",
+)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How ideas are tried: everything in a study file but its arms and its design."""
+
+    values: Mapping[str, Any]
+    """The settings, as in a study file."""
+    study: Study
+    """The study that the file itself asks for."""
+    source: str
+    """The file, its profile and the settings that override it, in words."""
+
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        """The models that the protocol's own study makes its changes to; empty for another
+        design.
+        """
+        return tuple(getattr(self.study.design, "contexts", ()))
+
+    def settings(self, idea: Idea, seeds: Any = None) -> dict[str, Any]:
+        """Return the study of an idea as the mapping of a study file. `seeds` replace those of the
+        protocol unless they are None.
+        """
+        kept = {key: value for key, value in self.values.items() if key not in _OF_OTHER_DESIGNS}
+        where = " and ".join(idea.contexts)
+        design = {
+            "kind": "contexts",
+            "contexts": list(idea.contexts),
+            "changes": [idea.change],
+        }
+        question = f"Does {idea.change} help {where}?"
+        settings = {**kept, "question": question, "design": design}
+        return settings if seeds is None else {**settings, "seeds": seeds}
+
+
+def read_protocol(file: Path, profile: str | None, overrides: Sequence[str]) -> Protocol:
+    """Return the protocol in a study file, or in an example's.
+
+    Raises:
+        UserError: if the file is invalid, or asks for several budgets or scales, or for a search.
+
+    """
+    path = study_file(file)
+    study, _ = load_study(path, profile, overrides)
+    for key in ("budgets", "scales"):
+        if getattr(study, key) is not None:
+            raise UserError(f"{path}: {key}: ideas are tried at one budget and scale")
+    words = [str(file), *(["--profile", profile] if profile else []), *overrides]
+    return Protocol(read_document(path, profile, overrides).values, study, " ".join(words))
+
+
+def study_text(settings: Mapping[str, Any], comment: Sequence[str]) -> str:
+    """Return the text of a study file, which begins with lines of comment."""
+    stream = StringIO()
+    yaml = YAML()
+    yaml.default_flow_style = None
+    yaml.width = 100
+    yaml.dump(dict(settings), stream)
+    lines = "".join(f"# {line}\n" for line in comment)
+    return lines + stream.getvalue()
+
+
+def idea_digest(study: Study, idea: Idea, registry: Registry) -> str:
+    """Return a digest of an idea under a protocol, whatever the seeds: of the study, and of the
+    source of all plugins of its arms.
+    """
+    plugins = {
+        name: use.plugin.digest
+        for pair in idea.pairs(registry)
+        for model in pair
+        for name, use in model.uses.items()
+    }
+    content = [study.content(*_NOT_COMPARED), sorted(plugins.items())]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def seeds_of(study: Study) -> tuple[int, ...]:
+    """Return all seeds that the runs of a study may have."""
+    return tuple(seed_list(study.seeds))
