@@ -32,7 +32,9 @@ class Storage:
     """Bytes that a study takes."""
 
     weights: int
-    """Those of the weights of all runs and trials that are planned so far."""
+    """Those of the weights of all runs and trials; where they are not planned yet, of as many of
+    the mean size.
+    """
     checkpoints: int
     """Those of the checkpoints of each run while it trains, at most."""
 
@@ -110,7 +112,9 @@ def duration_figures(
 
 def storage_of(plan: StudyPlan) -> Storage:
     """Return what the runs of a plan store besides tokens and curves."""
-    arms = plan.arm_of
-    weights = sum(_WEIGHT_BYTES * arm.parameters for arm in arms.values())
-    largest = max((arm.parameters for arm in arms.values()), default=0)
-    return Storage(weights, _CHECKPOINTS * _CHECKPOINT_BYTES * largest)
+    sizes = [arm.parameters for arm in plan.arm_of.values()]
+    if not sizes:
+        return Storage(0, 0)
+    runs = plan.expected.runs + plan.expected.trials
+    weights = round(_WEIGHT_BYTES * runs * sum(sizes) / len(sizes))
+    return Storage(weights, _CHECKPOINTS * _CHECKPOINT_BYTES * max(sizes))
