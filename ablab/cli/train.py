@@ -92,7 +92,8 @@ class StudyTraining:
         name = shlex.quote(session.record.name)
         print(
             f"left to the queue: {count} of the {missing} runs that are missing; "
-            f"`ablab status {name}` shows the jobs, and the same command without --detach goes on"
+            f"`ablab status {name}{self.home.option}` shows the jobs, and the same command "
+            "without --detach goes on"
         )
 
     def _open(self, study_plan: "Planned") -> "tuple[Session, Lines]":
@@ -150,10 +151,11 @@ class StudyTraining:
         files = write_files(summary, record)
         session.close(files, complete=summary.progress.complete, summary=summary)
         if self.answers and not interrupted:
-            print_answer(summary, self.console)
+            print_answer(summary, self.console, self.home.option)
             self.console.print(f"report: {files[0]}", highlight=False, markup=False, soft_wrap=True)
             name = shlex.quote(record.name)
-            self.console.print(f"compare the runs: ablab ui {name}", highlight=False, markup=False)
+            command = f"ablab ui {name}{self.home.option}"
+            self.console.print(f"compare the runs: {command}", highlight=False, markup=False)
 
 
 def _time_arms(session: "Session", engine: "Engine", display: "Display") -> int | None:

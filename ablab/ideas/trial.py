@@ -1,7 +1,6 @@
 """From an idea to its study: what is checked, registered and written before anything is trained."""
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +119,7 @@ def register(trial: Trial, lab: Laboratory) -> tuple[Entry, Request]:
 
 def command(request: Request, home: Home) -> str:
     """Return the command that trains a request in a home."""
-    folder = [] if home.root == Path(".ablab") else ["--home", str(home.root)]
-    return f"ablab run {request.command}{' ' if folder else ''}{shlex.join(folder)}"
+    return f"ablab run {request.command}{home.option}"
 
 
 def prepare_all(

@@ -1,5 +1,6 @@
 """The home: the folders of records, tokens and studies, and of the local tracker."""
 
+import shlex
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,11 @@ class Home:
 
     root: Path
     mlflow: Path
+
+    @property
+    def option(self) -> str:
+        """What a command needs to use this home, with a space before it; empty for the default."""
+        return "" if self.root == _DEFAULT else f" --home {shlex.quote(str(self.root))}"
 
     @property
     def tokens(self) -> Path:

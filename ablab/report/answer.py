@@ -1,5 +1,7 @@
 """The answer to a study on one screen of the terminal, at the end of `ablab run`."""
 
+import shlex
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -22,10 +24,11 @@ from ablab.text.numbers import signed
 _COSTS = {"seconds_per_token": "time", "parameters": "params"}
 
 
-def print_answer(summary: StudySummary, console: Console) -> None:
+def print_answer(summary: StudySummary, console: Console, home_option: str = "") -> None:
     """Print one line for each change, what it holds for, and where the rest is.
 
     A search has no such lines, nor has a study without an effect: these are printed as a whole.
+    `home_option` is what commands need to find the study.
     """
     parts = [part for part in summary.parts if part.effects]
     if not parts or any(is_search(part) for part in parts):
@@ -36,7 +39,7 @@ def print_answer(summary: StudySummary, console: Console) -> None:
         console.print(answer_table(part))
         for line in _lines(part):
             console.print(line, highlight=False, markup=False)
-    for line in [*turning_effects(summary), *_closing(summary)]:
+    for line in [*turning_effects(summary), *_closing(summary, home_option)]:
         console.print(line, highlight=False, markup=False)
 
 
@@ -89,7 +92,7 @@ def _lines(part: PartSummary) -> list[str]:
     return [*lines, "; ".join(noise)] if noise else lines
 
 
-def _closing(summary: StudySummary) -> list[str]:
+def _closing(summary: StudySummary, home_option: str) -> list[str]:
     lines = []
     if summary.time is not None and summary.wall_seconds is not None:
         lines.append(
@@ -97,7 +100,6 @@ def _closing(summary: StudySummary) -> list[str]:
             f"{summary.workers} worker(s): {summary.time.training:.0%} training, "
             f"{summary.time.validation:.0%} validation".replace("%", " %")
         )
-    lines.append(
-        f"interactions, arms, costs and checks: ablab report {summary.study} (--open for the page)"
-    )
+    command = f"ablab report {shlex.quote(summary.study)}{home_option}"
+    lines.append(f"interactions, arms, costs and checks: {command} (--open for the page)")
     return lines
