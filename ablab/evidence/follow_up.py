@@ -1,0 +1,113 @@
+"""The study that would test what separates the settings of a conflict, as a file."""
+
+import re
+from dataclasses import dataclass
+
+from ablab.evidence.conflicts import Conflict, Separation
+from ablab.evidence.contrast import Setting
+from ablab.evidence.flow import flow
+
+_SEEDS = 8
+
+
+@dataclass(frozen=True)
+class FollowUp:
+    """A study file."""
+
+    factor: str
+    """The factor that it varies."""
+    text: str
+    """Its text."""
+
+
+def follow_up(conflict: Conflict) -> FollowUp | None:
+    """Return a study that measures the change at both levels of the first factor that one study can
+    vary.
+
+    None if no such factor separates the settings, or if the change is no single plugin.
+    """
+    if " " in conflict.change:
+        return None
+    helps, hurts = conflict.helps[0].setting, conflict.hurts[0].setting
+    for separation in conflict.separations:
+        lines = _lines(separation, conflict.change, helps, hurts)
+        if lines:
+            return FollowUp(separation.factor, _file(separation, conflict.change, hurts, lines))
+    return None
+
+
+def _lines(separation: Separation, change: str, helps: Setting, hurts: Setting) -> dict[str, str]:
+    """Return the keys of the study that vary the factor; empty if no key can."""
+    plain = {
+        "from": hurts.base,
+        "to": with_change(hurts.base, change),
+        "design": "{kind: compare}",
+        "budget": hurts.budget,
+    }
+    match separation.factor:
+        case "block" | "context":
+            # The effect at either end: `from` with the change, and `to` without it.
+            design = flow({"kind": "one_in_one_out", "changes": [change]})
+            ends = {"from": without_change(helps.base, change), "design": design}
+            return {**plain, **ends, "to": with_change(hurts.base, change)}
+        case "lr" if None not in (helps.lr, hurts.lr):
+            levels = sorted([helps.lr or 0.0, hurts.lr or 0.0])
+            return {**plain, "nuisance": flow({"recipe.lr": levels})}
+        case "compute" | "budget":
+            del plain["budget"]
+            return {**plain, "budgets": f"[{helps.budget}, {hurts.budget}]"}
+        case "nuisance" if helps.nuisance and not hurts.nuisance:
+            return {**plain, "nuisance": helps.nuisance}
+        case "nuisance" if hurts.nuisance:
+            return {**plain, "nuisance": hurts.nuisance}
+    return {}
+
+
+def _file(separation: Separation, change: str, setting: Setting, lines: dict[str, str]) -> str:
+    sizes = {
+        "layers": setting.layers,
+        "width": setting.width,
+        "heads": setting.heads,
+        "context": setting.context_length,
+    }
+    source = setting.corpus.removesuffix("}")
+    content = {
+        "question": _text(f"Does the effect of {change} depend on the {separation.factor}?"),
+        **{key: _quoted(value) if key in ("from", "to") else value for key, value in lines.items()},
+        "model": flow({name: size for name, size in sizes.items() if size is not None}),
+        "data": f"{source}, tokenizer: {setting.tokenizer}}}",
+        "recipe": _recipe(setting, lines),
+        "seeds": str(_SEEDS),
+        "margin": "0.5 %",
+    }
+    return "".join(f"{key}: {value}\n" for key, value in content.items() if value)
+
+
+def _recipe(setting: Setting, lines: dict[str, str]) -> str:
+    if setting.lr is None or setting.tuned or "nuisance" in lines:
+        return "" if setting.recipe == "{}" else setting.recipe
+    separator = "" if setting.recipe == "{}" else ", "
+    return f"{setting.recipe.removesuffix('}')}{separator}lr: {setting.lr:g}}}"
+
+
+def with_change(expression: str, change: str) -> str:
+    """Return an expression of the arm with the change."""
+    removal = re.compile(rf" - {re.escape(change)}(?= |$)")
+    if removal.search(expression):
+        return removal.sub("", expression)
+    return f"{expression} + {change}"
+
+
+def without_change(expression: str, change: str) -> str:
+    """Return an expression of the arm without the change."""
+    return re.sub(rf" \+ {re.escape(change)}(?= |$)", "", expression)
+
+
+def _text(text: str) -> str:
+    """Return a text as a quoted YAML scalar."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _quoted(text: str) -> str:
+    """Return a model expression as a YAML scalar, quoted if its options need it."""
+    return _text(text) if any(sign in text for sign in ":#{}[],") else text
