@@ -7,6 +7,7 @@ import typer
 from ablab.cli import (
     check,
     doctor,
+    evidence,
     examples,
     finished_runs,
     fsck,
@@ -37,6 +38,7 @@ _COMMANDS = (
     try_idea.ledger,
     plan.plan,
     studies.report,
+    evidence.evidence,
     status.status,
     manage.studies,
     manage.cancel,

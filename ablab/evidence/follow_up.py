@@ -3,6 +3,10 @@
 import re
 from dataclasses import dataclass
 
+from ablab.arch.composition.expression import resolve
+from ablab.arch.composition.registry import load_registry
+from ablab.design.changes import difference
+from ablab.errors import UserError
 from ablab.evidence.conflicts import Conflict, Separation
 from ablab.evidence.contrast import Setting
 from ablab.evidence.flow import flow
@@ -46,10 +50,11 @@ def _lines(separation: Separation, change: str, helps: Setting, hurts: Setting) 
     }
     match separation.factor:
         case "block" | "context":
-            # The effect at either end: `from` with the change, and `to` without it.
-            design = flow({"kind": "one_in_one_out", "changes": [change]})
-            ends = {"from": without_change(helps.base, change), "design": design}
-            return {**plain, **ends, "to": with_change(hurts.base, change)}
+            # The interaction of the change with everything else in which the arms differ.
+            start = without_change(helps.base, change)
+            rest = between(start, without_change(hurts.base, change))
+            design = flow({"kind": "factorial", "changes": [change, rest]})
+            return {"from": start, "design": design, "budget": hurts.budget} if rest else {}
         case "lr" if None not in (helps.lr, hurts.lr):
             levels = sorted([helps.lr or 0.0, hurts.lr or 0.0])
             return {**plain, "nuisance": flow({"recipe.lr": levels})}
@@ -90,6 +95,21 @@ def _recipe(setting: Setting, lines: dict[str, str]) -> str:
     return f"{setting.recipe.removesuffix('}')}{separator}lr: {setting.lr:g}}}"
 
 
+def between(start: str, end: str) -> str:
+    """Return the change that leads from one model expression to another; empty if plugins of either
+    are not installed.
+    """
+    registry = load_registry()
+    try:
+        changes = difference(*(resolve(text, registry).uses for text in (start, end)))
+    except UserError:
+        return ""
+    added = [str(use) for change in changes for _, use in change.added]
+    kept = {name for change in changes for name, _ in change.added}
+    removed = [name for change in changes for name, _ in change.removed if name not in kept]
+    return f"{' + '.join(added)}{''.join(f' - {name}' for name in removed)}".strip()
+
+
 def with_change(expression: str, change: str) -> str:
     """Return an expression of the arm with the change."""
     removal = re.compile(rf" - {re.escape(change)}(?= |$)")
@@ -99,7 +119,7 @@ def with_change(expression: str, change: str) -> str:
 
 
 def without_change(expression: str, change: str) -> str:
-    """Return an expression of the arm without the change."""
+    """Return an expression of the arm without the change that `with_change` adds."""
     return re.sub(rf" \+ {re.escape(change)}(?= |$)", "", expression)
 
 

@@ -186,7 +186,7 @@ def _setting(part: PartContent, change: NetChange, home: Path) -> Setting:
     study = part.study
     arm = _reference_arm(part, change)
     dims = _dims(part, arm, home)
-    recipe = study.recipe.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    recipe = study.recipe.model_dump(mode="json", exclude_defaults=True)
     recipe.pop("lr", None)
     data = study.data.model_dump(mode="json", exclude_defaults=True)
     tokenizer = study.data.tokenizer.model_dump(mode="json", exclude_none=True)

@@ -10,9 +10,12 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ablab.errors import UserError
+from pydantic import TypeAdapter, ValidationError
+
+from ablab.errors import UserError, unknown
 from ablab.evidence.contrast import DIGEST, EvidenceContrast, Origin, Setting
 from ablab.files import write_together
+from ablab.metrics import METRICS
 
 CONTRASTS, RUNS = "contrasts.csv", "runs.csv"
 _GROUPS = {"setting": Setting, "origin": Origin}
@@ -31,6 +34,7 @@ def _columns() -> list[str]:
 
 
 COLUMNS = _columns()
+_ADAPTER = TypeAdapter(EvidenceContrast)
 _RUN_COLUMNS = ["id", "weight", "runs"]
 
 
@@ -123,34 +127,22 @@ def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
 
 def _contrast(row: Mapping[str, str], path: Path) -> EvidenceContrast:
     place = f"{path}: contrast {row['id']}"
-    groups = {
-        name: group(**_parsed(group, row, f"{name}.", place)) for name, group in _GROUPS.items()
-    }
-    contrast = EvidenceContrast(**_parsed(EvidenceContrast, row, "", place), **groups)
+    values: dict[str, Any] = {}
+    for column in COLUMNS[1:]:
+        group, dot, name = column.rpartition(".")
+        if row[column]:  # an empty cell is the field's default
+            (values.setdefault(group, {}) if dot else values)[name] = row[column]
+    try:
+        contrast = _ADAPTER.validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        raise UserError(f"{place}: {field}: {first['msg']}") from None
+    if contrast.metric not in METRICS:
+        raise unknown("metric", contrast.metric, METRICS).at(place)
     if not contrast.is_usable:
         raise UserError(f"{place}: no standard error above zero with more than two dof")
     return contrast
-
-
-def _parsed(kind: type, row: Mapping[str, str], prefix: str, place: str) -> dict[str, Any]:
-    values = {}
-    for field in fields(kind):
-        text = row.get(prefix + field.name)
-        if text is None:
-            continue
-        expected = str(field.type)
-        where = f"{place}: {prefix}{field.name}"
-        if "None" in expected and not text:
-            values[field.name] = None
-        elif "int" in expected:
-            values[field.name] = int(_number(text, where))
-        elif "float" in expected:
-            values[field.name] = _number(text, where)
-        elif "bool" in expected:
-            values[field.name] = text == "yes"
-        else:
-            values[field.name] = text
-    return values
 
 
 def _number(text: str, place: str) -> float:
