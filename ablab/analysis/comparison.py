@@ -190,7 +190,7 @@ def _notes(
 
 
 def _settings(study: StudySummary) -> dict[str, str]:
-    return dict(_flat(study.content.study.content("tracking")))
+    return dict(_flat(study.content.study.content("tracking", "notes")))
 
 
 def _differences(first: Mapping[str, str], second: Mapping[str, str]) -> list[Difference]:

@@ -29,6 +29,7 @@ _SAME_RUNS = (
     "seeds",
     "margin",
     "question",
+    "notes",
     "tracking",
     "checkpoint_seconds",
     "nuisance",

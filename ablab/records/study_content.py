@@ -252,4 +252,5 @@ class StudyContent:
 
 
 def _study(study: Study) -> dict[str, Any]:
-    return study.content("tracking")  # an address may hold a password
+    # An address may hold a password, and notes are not about one execution.
+    return study.content("tracking", "notes")

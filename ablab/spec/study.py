@@ -45,6 +45,14 @@ def _match(value: Any) -> Any:
 Match = Literal["params", "flops_per_token"]
 MATCHES: tuple[Match, ...] = get_args(Match)
 Share = Annotated[float, Field(gt=0, lt=1)]
+_NOT_HASHED = (
+    "notes",
+    "execution",
+    "tracking",
+    "checkpoint_seconds",
+    "retries",
+    "stall_seconds",
+)
 # Keys that did not exist in the first version of study files. At these defaults they are excluded
 # from the hash, so that a study keeps its revision.
 _DEFAULTS_OF_NEW_KEYS: dict[tuple[str, ...], Any] = {
@@ -63,6 +71,10 @@ class Study(Config):
 
     question: Text = ""
     """The question that the study answers, in a sentence. Reports show it."""
+    notes: list[Text] = Field(default=[], max_length=MAX_ITEMS)
+    """Comments on the results, in Markdown. `docs/findings.md` shows them beside the results; no
+    run depends on them.
+    """
     from_: Expression | None = Field(default=None, alias="from")
     """Model expression of the arm that the changes start from (`gpt2`, `gpt2:124M + rope`)."""
     to: Expression | None = None
@@ -227,11 +239,10 @@ class Study(Config):
     def revision(self) -> str:
         """Return a hash of the resolved study.
 
-        It excludes settings that do not affect results: the engine, tracking, checkpoints, retries
+        It excludes what does not affect results: notes, the engine, tracking, checkpoints, retries
         and, unless the budget is in seconds, the hardware except for the number of threads.
         """
-        excluded = ["execution", "tracking", "checkpoint_seconds", "retries", "stall_seconds"]
-        content = self.content(*excluded, *([] if self.timed else ["hardware"]))
+        content = self.content(*_NOT_HASHED, *([] if self.timed else ["hardware"]))
         if not self.timed and self.hardware.threads != Hardware().threads:
             content["hardware"] = {"threads": self.hardware.threads}
         for path, default in _DEFAULTS_OF_NEW_KEYS.items():
