@@ -1,13 +1,18 @@
 # make study: the flagship study · make check: lint, types and import contracts · make ui: MLflow
+# make findings: docs/findings.md from docs/evidence and the notes of studies
 # make test, test-fast, test-system, test-wheel, soak: the tests · make docs: the site
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: study test test-fast test-system test-wheel docs check ui soak clean
+.PHONY: study findings test test-fast test-system test-wheel docs check ui soak clean
 
 study: $(VENV)/.run
 	$(BIN)/ablab run studies/gpt2_vs_llama.yaml
+
+# Results of other runs: `ablab evidence --save docs/evidence` first.
+findings: $(VENV)/.run
+	$(BIN)/ablab evidence --from docs/evidence --findings docs/findings.md
 
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal --durations=10
 

@@ -13,6 +13,7 @@ from ablab.errors import UserError
 if TYPE_CHECKING:
     from ablab.evidence.contrast import EvidenceContrast
     from ablab.evidence.pooling import ChangeEvidence
+    from ablab.records.home import Home
 
 Changes = Annotated[
     list[str] | None,
@@ -44,6 +45,12 @@ StudyOut = Annotated[
     Path | None,
     typer.Option("--study", metavar="FILE", help="Write the study that would test a conflict."),
 ]
+Findings = Annotated[
+    Path | None,
+    typer.Option(
+        "--findings", metavar="FILE", help="Write a page from the tables of --from and studies/."
+    ),
+]
 
 
 def evidence(
@@ -56,10 +63,14 @@ def evidence(
     save: Save = None,
     table: From = None,
     study: StudyOut = None,
+    findings: Findings = None,
 ) -> None:
     """Pool the effects of changes over all studies of a home, by setting."""
     from ablab.evidence.pooling import evidence_on
 
+    if findings is not None:
+        _write_findings(table, findings)
+        return
     contrasts = _contrasts(home, also or [], server, table)
     if not contrasts:
         raise UserError(
@@ -67,7 +78,7 @@ def evidence(
             "more (`ablab studies` lists what was run)"
         )
     if save is not None:
-        _save(contrasts, save)
+        _save(contrasts, save, [] if table else _homes(home, also or []))
         return
     results = evidence_on(contrasts, changes or (), metric)
     if study is not None:
@@ -86,29 +97,52 @@ def _contrasts(
 ) -> list["EvidenceContrast"]:
     from ablab.evidence.gather import gather
     from ablab.evidence.table import read_table
-    from ablab.records.home import make_home
 
     if table is not None:
         if home is not None or also or server is not None:
             raise UserError("--from reads a table alone: leave out --home, --also and --server")
         return read_table(table)
-    homes = [make_home(home), *map(make_home, also)]
-    for each in homes:
-        if not each.root.is_dir():
-            raise UserError(f"{each.root}: no home of studies (`ablab run FILE` makes one)")
-        for warning in each.warnings:
-            print(warning, file=sys.stderr)
+    homes = _homes(home, also)
+    for warning in (warning for each in homes for warning in each.warnings):
+        print(warning, file=sys.stderr)
     contrasts, left_out = gather(homes)
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     return contrasts
 
 
-def _save(contrasts: list["EvidenceContrast"], folder: Path) -> None:
+def _homes(home: Path | None, also: list[Path]) -> list["Home"]:
+    from ablab.records.home import make_home
+
+    homes = [make_home(home), *map(make_home, also)]
+    for each in homes:
+        if not each.root.is_dir():
+            raise UserError(f"{each.root}: no home of studies (`ablab run FILE` makes one)")
+    return homes
+
+
+def _save(contrasts: list["EvidenceContrast"], folder: Path, homes: list["Home"]) -> None:
     from ablab.evidence.table import write_table
+    from ablab.report.meta.study_results import study_results, write_results
 
     for file in write_table(folder, contrasts):
         print(file)
+    if homes:
+        print(write_results(folder, study_results(homes)))
+
+
+def _write_findings(folder: Path | None, file: Path) -> None:
+    from ablab.report.meta.findings import findings_text
+    from ablab.spec.study import load_study
+
+    if folder is None:
+        raise UserError("--findings needs --from, the folder of tables that --save wrote")
+    files = sorted(Path("studies").glob("*.yaml"))
+    if not files:
+        raise UserError("--findings reads the notes of studies/*.yaml: none are in this folder")
+    studies = {each.stem: load_study(each, None, [])[0] for each in files}
+    file.write_text(findings_text(folder, studies), encoding="utf-8")
+    print(file)
 
 
 def _write_study(results: list["ChangeEvidence"], file: Path) -> None:

@@ -91,7 +91,7 @@ def _part_contrasts(
         if not _counts(effect) or not math.isfinite(float(estimate.error[0])):
             continue
         setting = _setting(part.content, change, home.root)
-        origin = _origin(summary, part, contrast.name)
+        origin = replace(origin_of(summary), part=part.label, effect=contrast.name)
         runs = _run_weights(table, table.weights(contrast.weights), change.sign)
         evidence = _evidence(effect, estimate, change, (setting, origin, part.metric))
         yield replace(evidence, runs=runs)
@@ -168,13 +168,12 @@ def _run_weights(table: ResultTable, weights: Mapping[str, float], sign: int) ->
     return runs
 
 
-def _origin(summary: StudySummary, part: PartSummary, effect: str) -> Origin:
+def origin_of(summary: StudySummary) -> Origin:
+    """Return where the results of a study come from."""
     sources = summary.sources
     return Origin(
         study=summary.study,
         revision=summary.revision,
-        part=part.label,
-        effect=effect,
         command=sources.command,
         numerics=sources.numerics,
         version=sources.version,
