@@ -14,13 +14,12 @@ from ablab.stats.inference.verdicts import Verdict
 from ablab.stats.meta import (
     Measured,
     Pooled,
-    Trend,
     clusters_of,
     combined,
     correlations,
     pool,
-    trend,
 )
+from ablab.stats.meta_regression import Trend, trend
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def change_evidence(contrasts: Sequence[EvidenceContrast]) -> ChangeEvidence:
         change=included[0].change,
         metric=METRICS[included[0].metric],
         settings=tuple(sorted(results, key=_order)),
-        pooled=pool(pooled),
+        pooled=pool(pooled, [result.estimate for result in results]),
         trend=_trend(included, clusters, pooled),
         left_out=left_out,
     )

@@ -13,8 +13,8 @@ from ablab.stats.meta import (
     combined,
     correlations,
     pool,
-    trend,
 )
+from ablab.stats.meta_regression import trend
 
 # Thirteen trials of the BCG vaccine: log relative risk, its variance, and the absolute latitude, as
 # `escalc(measure="RR", data=dat.bcg)` of metafor has them (Viechtbauer 2010, section 3).
@@ -63,8 +63,17 @@ def test_the_mean_and_the_prediction_follow_their_formulas():
     assert pooled.estimate == pytest.approx(mean(tau2), abs=1e-6)
     assert pooled.high - pooled.low == pytest.approx(2 * stats.t.ppf(0.975, 12) * error, rel=1e-4)
     assert pooled.prediction is not None
-    reach = stats.t.ppf(0.975, 11) * math.sqrt(tau2 + error**2)
+    reach = stats.t.ppf(0.975, 12) * values.std(ddof=1) * math.sqrt(1 + 1 / 13)
     assert pooled.prediction[1] - pooled.estimate == pytest.approx(reach, rel=1e-4)
+
+
+def test_the_prediction_uses_the_spread_of_settings_within_clusters():
+    settings = [-0.2, 0.2, 0.0, 0.1, -0.1]
+    pooled = pool([Measured(0.0, 0.01, MANY)] * 3, settings)
+    assert pooled.prediction is not None
+    # Their sample variance is 0.1 / 4; three clusters leave two degrees of freedom.
+    reach = stats.t.ppf(0.975, 2) * math.sqrt(0.1 / 4) * math.sqrt(4 / 3)
+    assert pooled.prediction[1] == pytest.approx(reach)
 
 
 def test_the_unit_makes_no_difference():

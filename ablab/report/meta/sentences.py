@@ -6,7 +6,7 @@ from ablab.evidence.conflicts import Conflict, Separation
 from ablab.evidence.pooling import ChangeEvidence, SettingResult
 from ablab.report.meta.settings import level_text, setting_name
 from ablab.stats.inference.verdicts import Verdict
-from ablab.stats.meta import Trend
+from ablab.stats.meta_regression import Trend
 from ablab.text.numbers import digits, p_equation, signed
 from ablab.text.truncate import in_a_line
 
