@@ -95,7 +95,7 @@ def evidence(
 def _contrasts(
     home: Path | None, also: list[Path], server: str | None, table: Path | None
 ) -> list["EvidenceContrast"]:
-    from ablab.evidence.gather import gather
+    from ablab.evidence.gather import distinct, gather
     from ablab.evidence.table import read_table
 
     if table is not None:
@@ -106,9 +106,23 @@ def _contrasts(
     for warning in (warning for each in homes for warning in each.warnings):
         print(warning, file=sys.stderr)
     contrasts, left_out = gather(homes)
+    if server is not None:
+        found, without = _from_server(server)
+        contrasts = distinct([*contrasts, *found])
+        left_out += without
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     return contrasts
+
+
+def _from_server(uri: str) -> tuple[list["EvidenceContrast"], list[str]]:
+    from ablab.tracking.mlflow.errors import explained
+    from ablab.tracking.mlflow.evidence import read_evidence
+
+    try:
+        return read_evidence(uri)
+    except Exception as error:  # whatever MLflow's clients raise
+        raise UserError(f"MLflow: {explained(error, uri)}") from None
 
 
 def _homes(home: Path | None, also: list[Path]) -> list["Home"]:

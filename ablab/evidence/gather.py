@@ -1,6 +1,5 @@
 """Gathers the contrasts of all studies in homes."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -67,7 +66,7 @@ def distinct(contrasts: Iterable[EvidenceContrast]) -> list[EvidenceContrast]:
 def _contains(whole: EvidenceContrast, other: EvidenceContrast) -> bool:
     if (whole.change, whole.metric) != (other.change, other.metric) or not other.runs:
         return False
-    if whole.runs == other.runs:
+    if whole.runs.keys() == other.runs.keys():
         return True
     same = whole.setting.identity == other.setting.identity
     return same and whole.runs.keys() >= other.runs.keys()
@@ -88,13 +87,14 @@ def _part_contrasts(
         change = net_change(part.content.arms, contrast.weights, part.baseline)
         if contrast.kind == "interaction" or estimate is None or change is None:
             continue
-        if not _counts(effect) or not math.isfinite(float(estimate.error[0])):
+        if not _counts(effect):
             continue
         setting = _setting(part.content, change, home.root)
         origin = replace(origin_of(summary), part=part.label, effect=contrast.name)
         runs = _run_weights(table, table.weights(contrast.weights), change.sign)
         evidence = _evidence(effect, estimate, change, (setting, origin, part.metric))
-        yield replace(evidence, runs=runs)
+        if evidence.is_usable:
+            yield replace(evidence, runs=runs)
 
 
 def _counts(effect: EffectSummary) -> bool:

@@ -38,6 +38,17 @@ _ADAPTER = TypeAdapter(EvidenceContrast)
 _RUN_COLUMNS = ["id", "weight", "runs"]
 
 
+def table_texts(contrasts: Sequence[EvidenceContrast]) -> dict[str, str]:
+    """Return the texts of the table's files by name."""
+    rows = [[number, *_values(contrast)] for number, contrast in enumerate(contrasts, start=1)]
+    shares = [
+        [number, f"{weight:.{_DIGITS}g}", " ".join(runs)]
+        for number, contrast in enumerate(contrasts, start=1)
+        for weight, runs in _by_weight(contrast.runs)
+    ]
+    return {CONTRASTS: _text([COLUMNS, *rows]), RUNS: _text([_RUN_COLUMNS, *shares])}
+
+
 def write_table(folder: Path, contrasts: Sequence[EvidenceContrast]) -> list[Path]:
     """Write the table to `folder`, both files or none.
 
@@ -45,15 +56,9 @@ def write_table(folder: Path, contrasts: Sequence[EvidenceContrast]) -> list[Pat
         UserError: if the folder cannot be written.
 
     """
-    rows = [[number, *_values(contrast)] for number, contrast in enumerate(contrasts, start=1)]
-    shares = [
-        [number, f"{weight:.{_DIGITS}g}", " ".join(runs)]
-        for number, contrast in enumerate(contrasts, start=1)
-        for weight, runs in _by_weight(contrast.runs)
-    ]
-    files = {CONTRASTS: _text([COLUMNS, *rows]), RUNS: _text([_RUN_COLUMNS, *shares])}
-    write_together(folder, {name: text.encode() for name, text in files.items()})
-    return [folder / name for name in files]
+    texts = table_texts(contrasts)
+    write_together(folder, {name: text.encode() for name, text in texts.items()})
+    return [folder / name for name in texts]
 
 
 def read_table(folder: Path) -> list[EvidenceContrast]:

@@ -68,6 +68,8 @@ def test_the_study_that_would_test_a_conflict_is_written(ablab, table, tmp_path)
         (["rop", "--from", "table"], "no change with evidence named 'rop' (did you mean 'rope'?)"),
         (["--from", "elsewhere"], "elsewhere/runs.csv: there is no such table"),
         (["--home", "nowhere"], "nowhere: no home of studies"),
+        (["--home", ".", "--server", "nonsense"], "MLflow: "),
+        (["--home", ".", "--server", "sqlite:///none.db"], "there is no MLflow store in"),
         (["--home", "."], "no contrast counts as evidence yet"),
         (["--from", "table", "--also", "."], "--from reads a table alone"),
         (["rope", "--from", "table", "--study", "x.yaml"], "--study needs one change with a conf"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablab.errors import UserError
+from ablab.evidence.gather import contrasts_of
 from ablab.files import locked
 from ablab.plan.plan import StudyPlan
 from ablab.records.run_record import Record
@@ -22,6 +23,7 @@ from ablab.tracking.mlflow import writer
 from ablab.tracking.mlflow.connection import available
 from ablab.tracking.mlflow.effects import log_effects
 from ablab.tracking.mlflow.errors import explained
+from ablab.tracking.mlflow.evidence import log_evidence
 from ablab.tracking.mlflow.open_study import OpenStudy, close_study, open_study, study_file
 from ablab.tracking.mlflow.parameters import RunParameters, TrackedRuns
 from ablab.tracking.trackers import ProgressCallback, no_progress
@@ -172,6 +174,7 @@ class MlflowTracker:
         self._show_finished(store, self._parameters.specs.values())
         if summary is not None:
             log_effects(store.store, store.parent, summary)
+            log_evidence(store.store, store.parent, contrasts_of(summary, self.record.home))
         close_study(store, study_file(self.record, self.study), files, status)
 
     def _start(self, store: OpenStudy, spec: RunSpec) -> None:
