@@ -50,10 +50,9 @@ def test_the_results_are_of_the_studies_as_they_are(studies):
     assert results
     for result in results:
         assert result.origin.numerics == NUMERICS_VERSION
-        name, _, profile = result.origin.study.partition("@")
-        if not profile:
-            assert result.origin.revision == studies[name].revision()
-            assert result.question == studies[name].question
+        study = studies[result.origin.study]
+        assert result.origin.revision == study.revision()
+        assert result.question == study.question
 
 
 def test_the_page_is_what_is_generated(studies):

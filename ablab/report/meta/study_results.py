@@ -94,10 +94,12 @@ _ADAPTER = TypeAdapter(list[StudyResult])
 
 
 def study_results(homes: Iterable[Home]) -> list[StudyResult]:
-    """Return the latest complete revision of each study that was run without overrides."""
+    """Return the latest complete revision of each study that was run at its default profile and
+    without overrides.
+    """
     results = {}
     for home in homes:
-        for name in study_names(home):
+        for name in (name for name in study_names(home) if "@" not in name):
             for record in revisions(home, name):
                 summary = _plain(record)
                 if summary is not None:
