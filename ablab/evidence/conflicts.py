@@ -59,12 +59,11 @@ def conflict_in(evidence: ChangeEvidence) -> Conflict | None:
     hurts = tuple(result for result in evidence.settings if result.verdict == "hurts")
     if not helps or not hurts:
         return None
-    separations = tuple(
-        separation
-        for factor in FACTORS
-        if (separation := _separation(factor, helps, hurts)) is not None
-    )
-    return Conflict(evidence.change, helps, hurts, separations)
+    separations = {factor: _separation(factor, helps, hurts) for factor in FACTORS}
+    if separations["block"] is not None:
+        separations["context"] = None  # arms of unlike families are unlike anyway
+    found = tuple(separation for separation in separations.values() if separation is not None)
+    return Conflict(evidence.change, helps, hurts, found)
 
 
 def _separation(

@@ -12,6 +12,14 @@ from ablab.evidence.contrast import Setting
 from ablab.evidence.flow import flow
 
 _SEEDS = 8
+_QUESTIONS = {
+    "block": "the block around it",
+    "context": "the arm that it is added to",
+    "lr": "the learning rate",
+    "compute": "the training compute",
+    "budget": "the kind of budget",
+    "nuisance": "the nuisance factors",
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,9 @@ def _file(separation: Separation, change: str, setting: Setting, lines: dict[str
     }
     source = setting.corpus.removesuffix("}")
     content = {
-        "question": _text(f"Does the effect of {change} depend on the {separation.factor}?"),
+        "question": _text(
+            f"Does the effect of {change} depend on {_QUESTIONS[separation.factor]}?"
+        ),
         **{key: _quoted(value) if key in ("from", "to") else value for key, value in lines.items()},
         "model": flow({name: size for name, size in sizes.items() if size is not None}),
         "data": f"{source}, tokenizer: {setting.tokenizer}}}",

@@ -6,6 +6,8 @@ import math
 import pytest
 from rich.console import Console
 
+from ablab.evidence.conflicts import conflict_in
+from ablab.evidence.follow_up import follow_up
 from ablab.evidence.pooling import change_evidence
 from ablab.report.meta.forest import Scale, forest_table
 from ablab.report.meta.json import evidence_json
@@ -99,14 +101,19 @@ def test_the_report_names_dependence_and_what_is_left_out():
     assert lines == [
         "settings 1, 2 share runs: their mean counts as one",
         "setting 1 is the mean of x:abcd, x:9999",
-        "contrasts from a server name no runs: they count as independent",
+        "contrasts whose runs are not known count as independent",
         "1 contrast(s) of numerics version 1 are left out: train them again with this version",
     ]
 
 
 def test_a_conflict_is_printed_with_the_study_that_would_test_it():
     contrasts = [make_contrast(-0.1, setting_lr=0.002), make_contrast(0.1, setting_lr=0.008)]
-    text = printed(print_change, change_evidence(contrasts))
+    evidence = change_evidence(contrasts)
+    text = printed(print_change, evidence)
+    conflict = conflict_in(evidence)
+    study = follow_up(conflict) if conflict else None
+    assert study is not None
+    assert study.text in printed(print_change, evidence, width=40)  # as it is, to be copied
     assert "Conflict: rope helps in x (gpt2), and hurts in x (gpt2)." in text
     assert "What separates them, as a hypothesis: the learning rate (helps: 0.002; hurts:" in text
     assert "nuisance: {recipe.lr: [0.002, 0.008]}" in text

@@ -132,7 +132,7 @@ def dependence_lines(evidence: ChangeEvidence) -> list[str]:
             names = in_a_line([origin_name(result, i) for i in range(len(result.contrasts))])
             lines.append(f"setting {number} is the mean of {names}")
     if any(not contrast.runs for contrast in evidence.contrasts):
-        lines.append("contrasts from a server name no runs: they count as independent")
+        lines.append("contrasts whose runs are not known count as independent")
     if evidence.left_out:
         versions = sorted({contrast.origin.numerics for contrast in evidence.left_out})
         lines.append(

@@ -46,7 +46,9 @@ def _print_conflict(evidence: ChangeEvidence, console: Console) -> None:
     if study is None:
         _print(console, "No single study can vary one of these factors.")
         return
-    _print(console, f"This study would test it (--study FILE writes it):\n\n{study.text}")
+    _print(console, "This study would test it (--study FILE writes it):\n")
+    # Lines that the terminal wraps by itself can be copied as a study file.
+    console.print(study.text, highlight=False, markup=False, soft_wrap=True)
 
 
 def print_overview(evidence: Sequence[ChangeEvidence], console: Console) -> None:
