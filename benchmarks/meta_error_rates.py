@@ -10,8 +10,8 @@ seeds in common. The deviation of a mean from the bank's is divided by √(1 −
 `benchmarks.bank.drawn_studies`.
 
 *error*: the 95 % interval of the mean excludes zero; *ignoring*: the same if pairs that share runs
-counted as independent; *plain*: the same with variances as they are, without the correction for few
-seeds; *prediction*: the prediction interval holds what a new setting measures, on seeds of its own;
+counted as independent; *corrected*: the same with variances v d / (d − 2) for d degrees of freedom;
+*prediction*: the prediction interval holds what a new setting measures, on seeds of its own;
 *effect*: it holds the effect in the new setting itself; *Higgins*: the interval of Higgins,
 Thompson & Spiegelhalter (2009) does so.
 """
@@ -30,7 +30,6 @@ from benchmarks.bank.table import read_bank
 
 COUNTS = (3, 5, 9)
 SPREADS = (0.0, 0.5, 1.0)  # standard deviations of a run
-_KNOWN = 1e9  # degrees of freedom of a variance that is not corrected
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Outcome:
 
     error: bool
     ignoring: bool
-    plain: bool
+    corrected: bool
     predicted: bool
     effect: bool
     higgins: bool
@@ -92,11 +91,14 @@ def replicate(bank: Bank, cell: Cell, rng: np.random.Generator) -> Outcome:
     (new,), _ = bank.draw(Cell(1, cell.spread, shared=False), rng)
     effect = cell.spread * rng.standard_normal()
     low, high = pooled.prediction or (math.nan, math.nan)
-    plain = [Measured(each.estimate, each.variance, _KNOWN) for each in measured]
+    corrected = [
+        Measured(each.estimate, each.variance * each.dof / (each.dof - 2), each.dof)
+        for each in measured
+    ]
     return Outcome(
         error=_excludes_zero(pooled),
         ignoring=_excludes_zero(pool(measured)),
-        plain=_excludes_zero(pooled_over_clusters(plain, correlation)),
+        corrected=_excludes_zero(pooled_over_clusters(corrected, correlation)),
         predicted=low <= new.estimate <= high,
         effect=low <= effect <= high,
         higgins=abs(effect - pooled.estimate) <= _higgins(pooled),
@@ -137,7 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = source.arms(source.all_changes)
     noise = runs - runs.mean(1, keepdims=True)
     bank = Bank(noise / math.sqrt(runs.var(1, ddof=1).mean()), options.seeds)
-    print("| settings | spread | runs | error | ignoring | plain | prediction | effect | Higgins |")
+    names = ("settings", "spread", "runs", "error", "ignoring", "corrected")
+    print(f"| {' | '.join((*names, 'prediction', 'effect', 'Higgins'))} |")
     print("| ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for shared in (False, True):
         for count in COUNTS:
@@ -149,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _print(cell: Cell, outcomes: Sequence[Outcome]) -> None:
-    errors = [_rate(outcomes, name) for name in ("error", "ignoring", "plain")]
+    errors = [_rate(outcomes, name) for name in ("error", "ignoring", "corrected")]
     held = [_rate(outcomes, name) for name in ("predicted", "effect", "higgins")]
     if cell.shared and cell.settings == COUNTS[0]:  # two clusters predict nothing
         held = ["–"] * len(held)

@@ -11,16 +11,16 @@ settings τ² by Paule & Mandel (1982), and the error of the mean by Knapp & Har
 clusters − 1 degrees of freedom. The factor of Knapp and Hartung is kept at one or above, without
 which estimates that agree by chance have no error (Röver, Knapp & Friede 2015).
 
-*Few seeds.* A variance v from d degrees of freedom enters as v d / (d − 2). Weights 1 / v would be
-too large on average by just that factor, since E(1 / v) is d / (d − 2) over the true variance, and
-with them Cochran's Q and τ².
+*Few seeds.* Variances enter as they are. Weights 1 / v of a variance with d degrees of freedom are
+too large by d / (d − 2) on average, but a correction by this factor made more errors, not fewer,
+where settings differ (`benchmarks/meta_error_rates.py`).
 
 *New setting.* What a study of about the same precision would measure in a setting drawn like these:
 Student's prediction interval, mean ± t s √(1 + 1/k), with the standard deviation s of the estimates
 over settings and clusters − 1 degrees of freedom. It is exact for equal variances, and needs three
 clusters. That of Higgins, Thompson & Spiegelhalter (2009) is for the effect without the error of a
-study. It depends on an estimate of τ² that is too often zero, and holds in 85 to 90 % of cases
-where the spread is half the noise of a run (`benchmarks/meta_error_rates.py`).
+study. It depends on an estimate of τ² that is too often zero, and with five or nine settings holds
+in about 90 % of cases where their spread is half the noise of a run.
 """
 
 import math
@@ -52,11 +52,6 @@ class Measured:
         """Return the two-sided 95 % confidence interval."""
         half = quantile(self.dof) * math.sqrt(self.variance)
         return self.estimate - half, self.estimate + half
-
-    @property
-    def weighing_variance(self) -> float:
-        """The variance that the estimate is weighed by."""
-        return self.variance * self.dof / (self.dof - 2)
 
 
 @dataclass(frozen=True)
@@ -119,7 +114,7 @@ def combined(measured: Sequence[Measured], correlation: np.ndarray) -> Measured:
     """
     if len(measured) == 1:
         return measured[0]
-    weights = np.array([1 / each.weighing_variance for each in measured])
+    weights = np.array([1 / each.variance for each in measured])
     weights /= weights.sum()
     errors = weights * np.sqrt([each.variance for each in measured])
     variance = float(errors @ correlation @ errors)
@@ -163,7 +158,7 @@ def _random_effects(measured: Sequence[Measured]) -> tuple[float, float, float, 
     from statsmodels.stats.meta_analysis import combine_effects
 
     values = np.array([each.estimate for each in measured])
-    variances = np.array([each.weighing_variance for each in measured])
+    variances = np.array([each.variance for each in measured])
     unit = math.sqrt(variances.mean())  # the library's tolerance is absolute
     with np.errstate(divide="ignore"):  # its I² of estimates that are all equal
         result: Any = combine_effects(values / unit, variances / unit**2, method_re="pm")

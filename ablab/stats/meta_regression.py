@@ -50,7 +50,7 @@ def trend(measured: Sequence[Measured], covariate: Sequence[float]) -> Trend | N
     from statsmodels.regression.linear_model import WLS
 
     values = np.array([each.estimate for each in measured])
-    variances = np.array([each.weighing_variance for each in measured])
+    variances = np.array([each.variance for each in measured])
     design = np.column_stack([np.ones(len(values)), np.array(covariate)])
 
     def fit(tau2: float) -> Any:
