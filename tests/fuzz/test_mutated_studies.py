@@ -6,20 +6,19 @@ Either takes less than five seconds, and creates nothing.
 import io
 import random
 import subprocess
-import sys
 import time
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stdout
 from string import ascii_lowercase
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ablab.cli.app import main
 from ablab.cli.plan import plan
 from ablab.errors import UserError
 from ablab.names import printable
 from tests.conftest import command, environment
+from tests.fuzz.forked import run_forked
 from tests.fuzz.mutations import REGISTRY, studies, study_texts
 
 MAX_SECONDS = 10  # twice what a plan may take, since machines differ
@@ -134,22 +133,14 @@ def require_status(status, output, errors):
 
 
 @pytest.mark.system
-def test_95_mutated_command_lines(tmp_path, folder, monkeypatch):
-    """Through the function that the command runs."""
-    monkeypatch.chdir(tmp_path)
+def test_95_mutated_commands(tmp_path, folder):
+    """Each in a process of its own, which is forked from one that has imported the command."""
 
     @counted(95)
     @given(studies(str(folder / "corpus.txt")))
     def check(example):
-        monkeypatch.setattr(sys, "argv", ["ablab", *arguments(tmp_path, example)])
-        output, errors = io.StringIO(), io.StringIO()
-        status = 0
-        with redirect_stdout(output), redirect_stderr(errors):
-            try:
-                main()
-            except SystemExit as ended:
-                status = ended.code or 0
-        require_status(status, output.getvalue(), errors.getvalue())
+        ended = run_forked(tmp_path, *arguments(tmp_path, example))
+        require_status(*ended)
         assert [path.name for path in tmp_path.iterdir()] == ["x.yaml"]
 
     check()
@@ -157,7 +148,7 @@ def test_95_mutated_command_lines(tmp_path, folder, monkeypatch):
 
 @pytest.mark.system
 def test_5_mutated_commands(tmp_path, folder):
-    """Through the real command."""
+    """Each in a process that imports everything itself."""
     examples = []
 
     @counted(5)
