@@ -95,8 +95,9 @@ def try_idea(
         raise UserError("--again and --minutes both choose the seeds: give one of them")
     how = read_protocol(protocol or DEFAULT, profile, settings or [])
     contexts = Contexts(tuple(on or how.contexts or _default_contexts()), chosen=bool(on))
-    found, files = read_ideas(ideas, contexts, plugins or [])
-    lab = Laboratory(home_folder, how, files, skip_checks)
+    found = read_ideas(ideas, contexts, plugins or [])
+    folders = tuple(folder.resolve() for folder in plugins or ())
+    lab = Laboratory(home_folder, how, folders, skip_checks)
     home_folder.require_current()
     seeds = None
     if minutes is not None:

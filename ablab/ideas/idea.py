@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablab.arch.composition.expression import Model, parse_terms, resolve
@@ -26,6 +26,8 @@ class Idea:
     """Model expressions that the change is made to."""
     notes: tuple[str, ...] = ()
     """Contexts that were left out, and plugins that the change replaces."""
+    files: tuple[Path, ...] = ()
+    """The plugin files among the ideas that it needs."""
 
     @property
     def slug(self) -> str:
@@ -56,10 +58,8 @@ class Contexts:
     """Whether the user chose them. Others are left out where an idea changes nothing."""
 
 
-def read_ideas(
-    words: Sequence[str], contexts: Contexts, plugins: Sequence[Path]
-) -> tuple[list[Idea], tuple[Path, ...]]:
-    """Return the ideas that words of the command line mean, and the plugin files that they need.
+def read_ideas(words: Sequence[str], contexts: Contexts, plugins: Sequence[Path]) -> list[Idea]:
+    """Return the ideas that words of the command line mean.
 
     A word is a plugin file, each of whose plugins is an idea; or terms, which may begin with a
     family (`llama + qk_norm`), which then is the only context unless the user chose others.
@@ -69,8 +69,8 @@ def read_ideas(
 
     """
     files = {word: Path(word) for word in words if _is_file(word)}
-    paths = (*plugins, *(path.resolve() for path in files.values()))
-    registry = load_registry(list(dict.fromkeys(paths)))
+    paths = dict.fromkeys([*plugins, *(path.resolve() for path in files.values())])
+    registry = load_registry(list(paths))
     ideas: list[Idea] = []
     errors: list[str] = []
     for word in words:
@@ -83,7 +83,19 @@ def read_ideas(
             errors.append(str(error.at(repr(word))))
     if errors:
         raise UserError("\n".join(errors))
-    return ideas, paths
+    own = {file for path in files.values() for file in loose_files(path)}
+    return [replace(idea, files=_needed(idea, own, registry)) for idea in ideas]
+
+
+def _needed(idea: Idea, files: set[Path], registry: Registry) -> tuple[Path, ...]:
+    """Return those of the plugin files that the arms of an idea use."""
+    origins = {
+        Path(use.plugin.origin).resolve()
+        for pair in idea.pairs(registry)
+        for model in pair
+        for use in model.uses.values()
+    }
+    return tuple(sorted(files & origins))
 
 
 def _is_file(word: str) -> bool:

@@ -29,14 +29,17 @@ class Laboratory:
     protocol: Protocol
     """How their runs are trained and judged."""
     plugins: tuple[Path, ...]
-    """Loose plugin files and folders."""
+    """Loose plugin files and folders, besides those of the ideas."""
     skip_checks: bool = False
     """Whether ideas are tried without being checked."""
 
-    @property
-    def registry(self) -> Registry:
-        """All plugins. Raises UserError if one does not load."""
-        return load_registry(list(self.plugins))
+    def registry(self, idea: Idea) -> Registry:
+        """Return all plugins that an idea may use. Raises UserError if one does not load."""
+        return load_registry([*self.plugins, *idea.files])
+
+    def request(self, file: Path, idea: Idea) -> Request:
+        """Return the request for the study of an idea."""
+        return Request(file, None, (), (*self.plugins, *idea.files), self.skip_checks)
 
 
 @dataclass(frozen=True)
@@ -64,27 +67,27 @@ def prepare(idea: Idea, lab: Laboratory, seeds: Any = None, again: int | None = 
         UserError: if the idea fails a check, or if its study cannot be planned.
 
     """
-    registry = lab.registry
+    registry = lab.registry(idea)
     if not lab.skip_checks:
         require_conforming(idea, registry)
-    study = _plan(lab, lab.protocol.settings(idea, seeds))
+    study = _plan(lab, idea, seeds)
     digest = idea_digest(study, idea, registry)
     if again is not None:
         step = balanced_step(len(study.nuisance)) if study.nuisance else 1
         count = again + -again % step
         seeds = new_seeds(digest, Ledger(lab.home).entries(), count)
-        study = _plan(lab, lab.protocol.settings(idea, seeds))
+        study = _plan(lab, idea, seeds)
     attempt = Attempt(digest, idea.change, idea.contexts, seeds_of(study))
     return Trial(idea, lab.protocol.settings(idea, seeds), attempt)
 
 
-def _plan(lab: Laboratory, settings: dict[str, Any]) -> Study:
-    """Return the study with these settings. Raises UserError if it cannot be planned."""
+def _plan(lab: Laboratory, idea: Idea, seeds: Any) -> Study:
+    """Return the study of an idea. Raises UserError if it cannot be planned."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "idea.yaml"
-        file.write_text(study_text(settings, ()))
+        file.write_text(study_text(lab.protocol.settings(idea, seeds), ()))
         try:
-            return planned(Request(file, None, (), lab.plugins), lab.home.root).study
+            return planned(lab.request(file, idea), lab.home.root).study
         except UserError as error:
             # Nobody has seen the file that the place is in.
             place = re.compile(rf"^{re.escape(str(file))}(:\d+:\d+)?: ", re.MULTILINE)
@@ -103,7 +106,7 @@ def register(trial: Trial, lab: Laboratory) -> tuple[Entry, Request]:
     """
     entry = Ledger(lab.home).register(trial.attempt, trial.idea.slug)
     file = lab.home.root / "ideas" / f"{entry.study}.yaml"
-    request = Request(file, None, (), lab.plugins, lab.skip_checks)
+    request = lab.request(file, trial.idea)
     # The level is one-sided, and the p-values of studies are two-sided.
     settings = {**trial.settings, "helps_level": min(0.05, 2 * entry.level)}
     comment = [

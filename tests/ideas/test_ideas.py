@@ -33,8 +33,7 @@ class Peek:
 
 
 def read(word, contexts=DEFAULT, plugins=()):
-    ideas, _ = read_ideas([word], contexts, plugins)
-    return ideas
+    return read_ideas([word], contexts, plugins)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +90,12 @@ def test_a_file(tmp_path: Path, registry):
     source = Path(registry.plugin("relu_squared").origin).read_text()
     file = tmp_path / "mine.py"
     file.write_text(source.replace("class ReluSquared", "class Mine"))
-    ideas, paths = read_ideas([str(file)], DEFAULT, [])
-    assert [(idea.change, idea.contexts) for idea in ideas] == [("mine", ("gpt2", "llama"))]
-    assert paths == (file,)
+    ideas = read_ideas([str(file), "gpt2 + mine", "qk_norm"], DEFAULT, [])
+    assert [(idea.change, idea.contexts, idea.files) for idea in ideas] == [
+        ("mine", ("gpt2", "llama"), (file,)),
+        ("mine", ("gpt2",), (file,)),
+        ("qk_norm", ("gpt2", "llama"), ()),
+    ]
     (tmp_path / "empty.py").write_text('"""Nothing."""\n')
     with pytest.raises(UserError, match="no plugin is declared there"):
         read(str(tmp_path / "empty.py"))
@@ -107,7 +109,7 @@ def test_a_file(tmp_path: Path, registry):
 def test_a_leak_is_named_with_its_line(tmp_path: Path):
     file = tmp_path / "peek.py"
     file.write_text(PEEK)
-    (idea,), _ = read_ideas([str(file)], DEFAULT, [])
+    (idea,) = read_ideas([str(file)], DEFAULT, [])
     line = 1 + PEEK.splitlines().index('@plugin(source="none")')
     with pytest.raises(UserError) as caught:
         require_conforming(idea, load_registry([file]))
