@@ -14,7 +14,7 @@ from ablab.stats.costs import Ratio
 from ablab.text.fitting_table import FittingTable
 from ablab.text.numbers import digits, signed
 
-_WIDTH = 21  # of an interval's picture, in characters; odd, so that zero has one of its own
+_WIDTH = 17  # of an interval's picture, in characters; odd, so that zero has one of its own
 _STYLES = {"keep": "bold green", "discard": "bold red", "inconclusive": "bold yellow"}
 
 

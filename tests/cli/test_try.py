@@ -99,6 +99,8 @@ def test_the_loop_of_the_page_for_agents(tmp_path, protocol, standin_runs, monke
         return run_command(tmp_path, *command[1:], *options)
 
     monkeypatch.setattr(subprocess, "run", run)
+    # Drawing twenty reports takes most of the time, and nothing here reads them.
+    monkeypatch.setattr("ablab.report.files.write_files", lambda summary, record: [])
     write_ideas(tmp_path / "ideas")
     (tmp_path / "ideas" / "broken.py").write_text("import nothing_of_this_name\n")
     cards = loop["try_all"](tmp_path / "ideas")
