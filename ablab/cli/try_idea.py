@@ -12,8 +12,6 @@ from ablab.cli.run_options import SkipChecks
 from ablab.errors import UserError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ablab.ideas.card import Card
     from ablab.ideas.trial import Laboratory, Trial
 
@@ -161,9 +159,14 @@ def _carry_out(trial: "Trial", lab: "Laboratory", workers: int | None, *, as_jso
     from ablab.report.card import print_card
     from ablab.spec.study import load_study
 
+    forecast = _forecast(trial, lab)
     entry, request = register(trial, lab)
     training = StudyTraining(lab.home, workers, to_stderr=as_json, answers=False)
-    _announce(trial, entry.level, training.console)
+    where = " and ".join(trial.idea.contexts)
+    rule = f"kept if its one-sided p is below {entry.level:.2g}"
+    training.console.print(
+        f"trying {trial.idea.change} in {where}: {rule}{forecast}", highlight=False, markup=False
+    )
     training.train(request)
     study, _ = load_study(request.file, None, ())
     record = StudyRecord(lab.home, request.name, study.revision())
@@ -180,10 +183,17 @@ def _carry_out(trial: "Trial", lab: "Laboratory", workers: int | None, *, as_jso
     return card
 
 
-def _announce(trial: "Trial", level: float, console: "Console") -> None:
-    where = " and ".join(trial.idea.contexts)
-    console.print(
-        f"trying {trial.idea.change} in {where}: kept if its one-sided p is below {level:.2g}",
-        highlight=False,
-        markup=False,
-    )
+def _forecast(trial: "Trial", lab: "Laboratory") -> str:
+    """Return the effect that an idea's trial will find; empty if no noise is on record."""
+    from ablab.analysis.effects import looks_of
+    from ablab.ideas.power import detected, on_record
+
+    study = lab.protocol.study
+    runs = on_record(study, lab.home)
+    if runs is None:
+        return ""
+    seeds = len(trial.attempt.seeds)
+    looks = looks_of(study) if study.adaptive and study.adaptive.max == seeds else ()
+    effect = detected(runs, seeds, len(trial.idea.contexts), lab.home, looks)
+    found = f"an effect of {effect:.2g} {study.metric} is found with 80 % power"
+    return f"; {found} (noise of {runs.name})"

@@ -162,3 +162,34 @@ def test_an_empty_ledger(tmp_path):
     ended = run_command(tmp_path, "ledger")
     assert (ended.returncode, list(tmp_path.iterdir())) == (2, [])
     assert "no idea has been tried" in ended.stderr
+
+
+@pytest.mark.system
+def test_minutes_choose_the_seeds_and_then_the_budget(tmp_path, protocol, standin_runs):
+    options = ("--protocol", protocol, "--skip-checks", "--workers", 2)
+    assert run_command(tmp_path, "try", "qk_norm", *options).returncode == 0
+    long = run_command(tmp_path, "try", "mqa", *options, "--json", "--minutes", 60)
+    assert long.returncode == 0, long.stderr
+    seeds, budget = re.findall(r"(\d+) seeds at ([\d.e+-]+) steps", long.stderr)[0]
+    assert {effect["seeds"] for effect in json.loads(long.stdout)[0]["effects"]} == {int(seeds)}
+    assert (int(seeds), float(budget)) == (48, 4.0)  # the most
+    larger = (*options, "--set", "budget={steps: 400}")
+    needed = run_command(tmp_path, "try", "rmsnorm", "--on", "gpt2", *larger, "--minutes", 0.4)
+    assert needed.returncode == 2
+    pattern = r"4 seeds at an eighth of the budget take (?:(\d+) min )?(\d+) s with 2 workers"
+    assert (found := re.search(pattern, needed.stderr)), needed.stderr
+    minutes, seconds = found.groups()
+    least = int(minutes or 0) + int(seconds) / 60
+    twice = least + (least - 20 / 60)  # without the start of the workers
+    short = run_command(tmp_path, "try", "rmsnorm", "--on", "gpt2", *larger, "--minutes", twice)
+    assert short.returncode == 0, short.stderr
+    assert "4 seeds at 100 steps" in short.stderr
+
+
+def test_what_a_trial_will_find_is_said_before(tmp_path, protocol, standin_runs):
+    options = ("--protocol", protocol, "--skip-checks")
+    first = run_command(tmp_path, "try", "qk_norm", *options)
+    assert "80 % power" not in first.stdout  # no noise is on record
+    second = run_command(tmp_path, "try", "mqa", *options)
+    text = " ".join(second.stdout.split())
+    assert re.search(r"an effect of [\d.]+ val/bpb is found with 80 % power", text)
