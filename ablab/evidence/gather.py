@@ -23,8 +23,9 @@ from ablab.stats.inference.error_terms import Estimates
 from ablab.stats.inference.limits import MIN_SEEDS
 from ablab.stats.inference.procedure import Procedure
 from ablab.stats.inference.table import Table
-from ablab.stats.inference.verdict_types import Rules
+from ablab.stats.inference.verdict_types import Rules, Verdict
 
+_LEVEL = 0.05  # of the verdicts of a usual study
 _PILOT = "@pilot"
 
 
@@ -92,9 +93,24 @@ def _part_contrasts(
         setting = _setting(part.content, change, home.root)
         origin = replace(origin_of(summary), part=part.label, effect=contrast.name)
         runs = _run_weights(table, table.weights(contrast.weights), change.sign)
-        evidence = _evidence(effect, estimate, change, (setting, origin, part.metric))
+        verdict = _common_verdict(effect, part)
+        usual = replace(effect, verdict=verdict)
+        evidence = _evidence(usual, estimate, change, (setting, origin, part.metric))
         if evidence.is_usable:
             yield replace(evidence, runs=runs)
+
+
+def _common_verdict(effect: EffectSummary, part: PartSummary) -> Verdict | None:
+    """Return the verdict that a study without a `helps_level` of its own gives, so that what helps
+    is not held to more than what hurts.
+    """
+    usual = part.content.study.helps_level >= _LEVEL
+    if usual or effect.verdict != "inconclusive":
+        return effect.verdict
+    if effect.p_holm is None or effect.estimate is None:
+        return effect.verdict
+    better = METRICS[part.metric].sign * effect.estimate > 0
+    return "helps" if better and effect.p_holm < _LEVEL else effect.verdict
 
 
 def _counts(effect: EffectSummary) -> bool:

@@ -58,7 +58,9 @@ def trend(measured: Sequence[Measured], covariate: Sequence[float]) -> Trend | N
         return WLS(values, design, weights=weights).fit()
 
     fitted = fit(_residual_tau2(fit, values, len(values) - 2))
-    error = float(fitted.bse[1]) / math.sqrt(min(1.0, float(fitted.scale)))
+    # Not less than the variances say, however well the line fits.
+    variance = float(fitted.normalized_cov_params[1, 1]) * max(1.0, float(fitted.scale))
+    error = math.sqrt(variance)
     slope = float(fitted.params[1])
     dof = len(values) - 2
     half = quantile(dof) * error
