@@ -5,7 +5,8 @@ A stream is a laboratory's 200 ideas, of which 20, anywhere in the stream, are b
 baseline by three standard deviations of a run, in one context or in all; the others make no
 difference. The runs are those of the bank that `python -m benchmarks.bank` trained: the baseline of
 a context and each idea is an arm of it, with its mean taken off. All ideas of a stream share the
-runs of the baseline, and the seeds, which are drawn from the bank's as whole blocks.
+runs of the baseline, and the seeds, which are drawn from the bank's as whole blocks. The bank has
+31 arms, so that the ideas without an effect of a stream are 30 different ones, each several times.
 """
 
 import argparse
@@ -54,37 +55,53 @@ class Rates:
     power: float
 
 
-def stream_p(
-    noise: RealNoise, setting: Setting, streams: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the one-sided p of each idea `(streams, ideas)`, corrected for the contexts, whether
-    it looks better in some context, and whether it is real.
-    """
+@dataclass(frozen=True)
+class Stream:
+    """What is known of the ideas of streams, `(streams, ideas)`."""
+
+    p: np.ndarray
+    """One-sided p, corrected for the looks and the contexts."""
+    better: np.ndarray
+    """Whether the idea looks better in some context."""
+    hurts: np.ndarray
+    """Whether it hurts in some context."""
+    real: np.ndarray
+    """Whether it is real."""
+
+
+def draw(noise: RealNoise, setting: Setting, streams: int, rng: np.random.Generator) -> Stream:
+    """Draw streams of ideas, and judge each as its study does."""
     arms, population = noise.deviations.shape
     real = rng.random((streams, IDEAS)).argsort(1) < REAL
     seeds = rng.random((streams, population)).argsort(1)[:, : setting.seeds]
     baselines = rng.integers(arms, size=(streams, setting.contexts))
     p = np.empty((streams, IDEAS))
     better = np.zeros((streams, IDEAS), bool)
+    hurts = np.zeros((streams, IDEAS), bool)
     for idea in range(IDEAS):
-        own = rng.integers(arms, size=(streams, setting.contexts))
+        # Never the baseline itself.
+        own = (baselines + rng.integers(1, arms, size=baselines.shape)) % arms
         shift = np.where(real[:, idea, None], -EFFECT, 0.0) * np.ones(setting.contexts)
         if not setting.everywhere:
             shift[:, 1:] = 0.0
-        p[:, idea], better[:, idea] = _judge(
-            noise.deviations[np.stack([baselines, own], 2)[..., None], seeds[:, None, None]],
-            shift,
-            setting,
-            population,
+        runs = np.stack(
+            [
+                noise.deviations[baselines[..., None], seeds[:, None]],
+                noise.deviations[own[..., None], seeds[:, None]],
+            ],
+            axis=2,
         )
-    return p, better, real
+        p[:, idea], better[:, idea], hurts[:, idea] = _judge(runs, shift, setting, population)
+    return Stream(p, better, hurts, real)
 
 
 def _judge(
     runs: np.ndarray, shift: np.ndarray, setting: Setting, population: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return p and whether an idea looks better. `runs` is `(streams, contexts, 2, seeds)`, of the
-    baseline and of the idea in each context; `shift` `(streams, contexts)` is the idea's effect.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return p, whether an idea looks better, and whether it hurts.
+
+    `runs` is `(streams, contexts, 2, seeds)`, of the baseline and of the idea in each context;
+    `shift` `(streams, contexts)` is the idea's effect.
     """
     streams, contexts, _, seeds = runs.shape
     names = [f"{kind}{i}" for i in range(contexts) for kind in ("base", "idea")]
@@ -105,16 +122,17 @@ def _judge(
     readings = procedure.readings
     two_sided = procedure.adjusted()
     one_sided = np.where(readings.sign < 0, two_sided / 2, 1 - two_sided / 2)
-    return one_sided.min(1), np.any(readings.value < 0, axis=1)
+    hurts = (two_sided < 0.05) & (readings.value > 0)
+    return one_sided.min(1), np.any(readings.value < 0, axis=1), np.any(hurts, axis=1)
 
 
-def kept_by_ledger(p: np.ndarray) -> np.ndarray:
+def kept_by_ledger(stream: Stream) -> np.ndarray:
     """Return the ideas that the ledger keeps, `(streams, ideas)`."""
-    kept = np.zeros(p.shape, bool)
-    for number in range(p.shape[1]):
+    kept = np.zeros(stream.p.shape, bool)
+    for number in range(stream.p.shape[1]):
         discoveries = kept.sum(1)
         levels = [lond_level(number + 1, int(count), ALPHA) for count in discoveries]
-        kept[:, number] = p[:, number] <= np.minimum(levels, 0.025)
+        kept[:, number] = (stream.p[:, number] < levels) & ~stream.hurts[:, number]
     return kept
 
 
@@ -127,12 +145,16 @@ def rates(kept: np.ndarray, real: np.ndarray) -> Rates:
 def replay(
     noise: RealNoise, setting: Setting, streams: int, rng: np.random.Generator
 ) -> dict[str, Rates]:
-    """Return the rates of the ledger, of p < 0.05 for each idea, and of keeping what looks
-    better.
+    """Return the rates of the ledger, of a two-sided test at 5 % for each idea, and of keeping what
+    looks better.
     """
-    p, better, real = stream_p(noise, setting, streams, rng)
-    rules = {"ledger": kept_by_ledger(p), "p < 0.05": p < 0.05, "looks better": better}
-    return {name: rates(kept, real) for name, kept in rules.items()}
+    stream = draw(noise, setting, streams, rng)
+    rules = {
+        "ledger": kept_by_ledger(stream),
+        "p < 0.05": (stream.p < 0.025) & ~stream.hurts,
+        "looks better": stream.better,
+    }
+    return {name: rates(kept, stream.real) for name, kept in rules.items()}
 
 
 SETTINGS = (

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 
 from ablab.cli.options import HomeDir, Json, Plugins, Workers
 from ablab.cli.run_options import SkipChecks
-from ablab.errors import UserError
+from ablab.errors import RunFailed, UserError
 
 if TYPE_CHECKING:
     from ablab.ideas.card import Card
@@ -101,10 +102,12 @@ def try_idea(
     if minutes is not None:
         lab, seeds = _fitted(lab, minutes, workers, max(len(idea.contexts) for idea in found))
     trials = prepare_all(found, lab, seeds, again)
-    cards = [_carry_out(trial, lab, workers, as_json=as_json) for trial in trials]
+    cards, errors = _try_all(trials, lab, workers, as_json=as_json)
     if as_json:
         content = [card.model_dump(mode="json") for card in cards]
         print(json.dumps(content, indent=1, allow_nan=False))
+    if errors:
+        raise RunFailed("\n".join(errors))
     if exit_code:
         sys.exit(max(EXIT_STATUS[card.decision] for card in cards))
 
@@ -127,6 +130,22 @@ def ledger(home: HomeDir = None, as_json: Json = False) -> None:
     if not entries:
         raise UserError(f"no idea has been tried in {book.path.parent} yet: `ablab try IDEA` first")
     print_ledger(entries, Console())
+
+
+def _try_all(
+    trials: "Sequence[Trial]", lab: "Laboratory", workers: int | None, *, as_json: bool
+) -> "tuple[list[Card], list[str]]":
+    """Return the cards of ideas, and a line for each that failed."""
+    cards: list[Card] = []
+    errors: list[str] = []
+    for trial in trials:
+        try:
+            cards.append(_carry_out(trial, lab, workers, as_json=as_json))
+        except (UserError, RunFailed) as error:
+            if len(trials) == 1:
+                raise
+            errors.append(f"{trial.idea.change}: {error}")
+    return cards, errors
 
 
 def _default_contexts() -> "tuple[str, ...]":
@@ -176,7 +195,10 @@ def _carry_out(trial: "Trial", lab: "Laboratory", workers: int | None, *, as_jso
         "command": command(request, lab.home),
         "report": str(page) if page.exists() else None,
     }
-    card = make_card(summarise(record), entry, places, trial.idea.notes)
+    summary = summarise(record)
+    if not summary.progress.complete:
+        raise RunFailed("runs of the idea are missing: the same command goes on")
+    card = make_card(summary, entry, places, trial.idea.notes)
     Ledger(lab.home).conclude(entry, card.decision, result(card))
     if not as_json:
         print_card(card, training.console)

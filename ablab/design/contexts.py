@@ -23,6 +23,9 @@ def contexts(design: Contexts, registry: Registry, document: Document) -> Design
             context = resolve(text, registry)
         except UserError as error:
             raise error.at(document.at(("design", "contexts", str(i)))) from None
+        if any(arm.uses == context.uses for arm in layout.arms.values()):
+            place = document.at(("design", "contexts", str(i)))
+            raise UserError(f"{place}: {text!r} is a context or an arm of another already")
         without = layout.add(context)
         for j, change_text in enumerate(design.changes):
             try:

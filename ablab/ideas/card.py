@@ -128,10 +128,11 @@ def make_card(
     """
     (part,) = summary.parts
     contexts = entry.attempt.contexts
+    baselines = _diverged_baselines(part, contexts)
     effects = [
         _effect(context, effect) for context, effect in zip(contexts, part.effects, strict=True)
     ]
-    decision = decide([effect.verdict for effect in effects])
+    decision = "inconclusive" if baselines else decide([each.verdict for each in effects])
     settle = _settling(effects, entry, part) if decision == "inconclusive" else []
     return Card(
         idea=entry.attempt.change,
@@ -144,11 +145,16 @@ def make_card(
         margin=part.margin,
         detectable=part.detectable_effect,
         effects=effects,
-        notes=notes,
+        notes=[*notes, *(f"the baseline {name} diverged" for name in baselines)],
         settle=settle,
         study=summary.study,
         **_texts(places),
     )
+
+
+def _diverged_baselines(part: PartSummary, contexts: Sequence[str]) -> list[str]:
+    """Return the contexts of which a run diverged without the idea."""
+    return [arm.name for arm in part.arms if arm.diverged and arm.name in contexts]
 
 
 def result(card: Card) -> dict[str, dict[str, Any]]:

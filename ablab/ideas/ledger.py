@@ -4,6 +4,7 @@ The file has two lines for each idea: one when it is registered, before anything
 with its result. A level is fixed at registration, so that no result can move it.
 """
 
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,14 +29,30 @@ Decision = Literal["keep", "discard", "inconclusive"]
 class Attempt:
     """An idea to register: what is tried, and where."""
 
-    digest: str
-    """Digest of the idea under its protocol, whatever the seeds."""
     change: str
     """The change."""
     contexts: tuple[str, ...]
     """The models that it is tried in."""
+    arms: tuple[str, ...]
+    """Digest of each context with the change, at its sizes and budget and on its data, whatever it
+    is called and whatever the seeds.
+    """
     seeds: tuple[int, ...]
     """All seeds that its runs may have."""
+    rules: str
+    """Digest of what else decides the verdicts: the planned looks, the metric and the margin."""
+
+    def repeats(self, other: "Attempt") -> bool:
+        """Return whether this is the same test of the same runs as another attempt."""
+        return self._test == other._test
+
+    def overlaps(self, other: "Attempt") -> bool:
+        """Return whether some runs with the change are those of another attempt."""
+        return bool({*self.arms} & {*other.arms} and {*self.seeds} & {*other.seeds})
+
+    @property
+    def _test(self) -> tuple[object, ...]:
+        return sorted(self.arms), self.seeds, self.rules
 
 
 @dataclass(frozen=True)
@@ -112,20 +129,47 @@ class Ledger:
                 )
         return [entries[number] for number in sorted(entries)]
 
+    def known(self, attempt: Attempt) -> Entry | None:
+        """Return the entry of an attempt; None if it is a new one.
+
+        Raises:
+            UserError: if some of its runs were tried already, as another test: their results are
+                known, and a test that is chosen after them is no independent one.
+
+        """
+        entries = self.entries()
+        for entry in entries:
+            if entry.attempt.repeats(attempt):
+                return entry
+        earlier = [entry for entry in entries if entry.attempt.overlaps(attempt)]
+        if earlier and earlier[-1].decision is None:
+            entry = earlier[-1]
+            file = self._home.root / "ideas" / f"{entry.study}.yaml"
+            raise UserError(
+                f"{attempt.change}: entry {entry.number} of the ledger is not finished: `ablab try "
+                f"{shlex.quote(entry.attempt.change)} --protocol {file}` goes on with it"
+            )
+        if earlier:
+            numbers = ", ".join(f"{entry.number}" for entry in earlier)
+            raise UserError(
+                f"{attempt.change} was tried on some of these seeds (entry {numbers} of the "
+                "ledger), and another test of the same runs is no new one: "
+                f"{on_new_seeds(attempt)}"
+            )
+        return None
+
     def register(self, attempt: Attempt, slug: str) -> Entry:
         """Return the entry of an attempt, which is added unless the ledger has it.
 
         Raises:
-            UserError: if the idea was tried on some of these seeds, but not on the same ones: its
-                result is known, and a second test of it would not be independent.
+            UserError: as `known` does.
 
         """
         with self._locked():
+            entry = self.known(attempt)
+            if entry is not None:
+                return entry
             entries = self.entries()
-            for entry in entries:
-                if entry.attempt == attempt:
-                    return entry
-            _require_new_seeds(attempt, entries)
             last = max((entry.number for entry in entries), default=0)
             # A damaged line may have registered an idea, whose number stays taken.
             lost = sum(row["event"] == _LOST for row in read_rows(self.path))
@@ -162,26 +206,30 @@ class Ledger:
 
 
 def _registered(row: Mapping[str, Any]) -> Entry:
-    attempt = Attempt(row["digest"], row["change"], tuple(row["contexts"]), tuple(row["seeds"]))
+    attempt = Attempt(
+        row["change"],
+        tuple(row["contexts"]),
+        tuple(row["arms"]),
+        tuple(row["seeds"]),
+        row["rules"],
+    )
     return Entry(
         row["number"], attempt, row["level"], row["discoveries"], row["study"], row["time"]
     )
 
 
-def _require_new_seeds(attempt: Attempt, entries: Sequence[Entry]) -> None:
-    earlier = [entry for entry in entries if entry.attempt.digest == attempt.digest]
-    seen = {seed for entry in earlier for seed in entry.attempt.seeds}
-    if seen & set(attempt.seeds):
-        numbers = ", ".join(f"{entry.number}" for entry in earlier)
-        raise UserError(
-            f"{attempt.change} was tried on some of these seeds (entry {numbers} of the ledger), "
-            f"and a test of the same runs is no new one: `--again {len(attempt.seeds)}` tries it "
-            f"on new seeds, from {max(seen) + 1} on"
-        )
+def on_new_seeds(attempt: Attempt) -> str:
+    """Return how to try an idea on other seeds than those of an attempt."""
+    count = len(attempt.seeds)
+    return f"`--again {count}` tries it on new seeds, from {max(attempt.seeds) + 1} on"
 
 
-def new_seeds(digest: str, entries: Sequence[Entry], count: int) -> list[int]:
-    """Return seeds on which an idea was not tried before, from the first on that follows them."""
-    seen = [s for entry in entries if entry.attempt.digest == digest for s in entry.attempt.seeds]
-    first = 1 + max(seen, default=0)
+def new_seeds(arms: Sequence[str], entries: Sequence[Entry], count: int) -> list[int]:
+    """Return `count` seeds on which none of these arms was tried: those of the latest attempt at
+    them that has no result yet, or else those that follow all others.
+    """
+    tried = [entry for entry in entries if {*entry.attempt.arms} & {*arms}]
+    if tried and tried[-1].decision is None and len(tried[-1].attempt.seeds) == count:
+        return list(tried[-1].attempt.seeds)
+    first = 1 + max((seed for entry in tried for seed in entry.attempt.seeds), default=0)
     return list(range(first, first + count))

@@ -1,7 +1,5 @@
 """The study that tries an idea: a protocol's study file with the idea as its design."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -10,30 +8,14 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from ablab.arch.composition.registry import Registry
 from ablab.errors import UserError
-from ablab.ideas.idea import Idea
 from ablab.spec.examples import study_file
-from ablab.spec.seeds import seed_list
 from ablab.spec.study import Study, load_study
 from ablab.spec.yaml_document import read_document
 
 DEFAULT = Path("ideas")
 """Name of the example study that is the default protocol."""
 _OF_OTHER_DESIGNS = ("from", "to", "arms", "notes", "helps_level")
-# What differs between attempts at one idea under one protocol, or does not matter to it.
-_NOT_COMPARED = (
-    "question",
-    "notes",
-    "seeds",
-    "helps_level",
-    "hardware",
-    "execution",
-    "tracking",
-    "checkpoint_seconds",
-    "retries",
-    "stall_seconds",
-)
 
 
 @dataclass(frozen=True)
@@ -54,18 +36,18 @@ class Protocol:
         """
         return tuple(getattr(self.study.design, "contexts", ()))
 
-    def settings(self, idea: Idea, seeds: Any = None) -> dict[str, Any]:
+    def settings(self, change: str, contexts: Sequence[str], seeds: Any = None) -> dict[str, Any]:
         """Return the study of an idea as the mapping of a study file. `seeds` replace those of the
         protocol unless they are None.
         """
         kept = {key: value for key, value in self.values.items() if key not in _OF_OTHER_DESIGNS}
-        where = " and ".join(idea.contexts)
+        where = " and ".join(contexts)
         design = {
             "kind": "contexts",
-            "contexts": list(idea.contexts),
-            "changes": [idea.change],
+            "contexts": list(contexts),
+            "changes": [change],
         }
-        question = f"Does {idea.change} help {where}?"
+        question = f"Does {change} help {where}?"
         settings = {**kept, "question": question, "design": design}
         return settings if seeds is None else {**settings, "seeds": seeds}
 
@@ -95,22 +77,3 @@ def study_text(settings: Mapping[str, Any], comment: Sequence[str]) -> str:
     yaml.dump(dict(settings), stream)
     lines = "".join(f"# {line}\n" for line in comment)
     return lines + stream.getvalue()
-
-
-def idea_digest(study: Study, idea: Idea, registry: Registry) -> str:
-    """Return a digest of an idea under a protocol, whatever the seeds: of the study, and of the
-    source of all plugins of its arms.
-    """
-    plugins = {
-        name: use.plugin.digest
-        for pair in idea.pairs(registry)
-        for model in pair
-        for name, use in model.uses.items()
-    }
-    content = [study.content(*_NOT_COMPARED), sorted(plugins.items())]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def seeds_of(study: Study) -> tuple[int, ...]:
-    """Return all seeds that the runs of a study may have."""
-    return tuple(seed_list(study.seeds))

@@ -1,5 +1,7 @@
 """From an idea to its study: what is checked, registered and written before anything is trained."""
 
+import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +9,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from ablab.analysis.effects import looks_of
 from ablab.arch.composition.registry import Registry, load_registry
 from ablab.errors import UserError
-from ablab.execute.request import Request, planned
+from ablab.execute.request import Planned, Request, planned
 from ablab.files import write_atomically
 from ablab.ideas.conformance import require_conforming
 from ablab.ideas.idea import Idea
-from ablab.ideas.ledger import Attempt, Entry, Ledger, new_seeds
-from ablab.ideas.protocol import Protocol, idea_digest, seeds_of, study_text
+from ablab.ideas.ledger import Attempt, Entry, Ledger, new_seeds, on_new_seeds
+from ablab.ideas.protocol import Protocol, study_text
 from ablab.records.home import Home
-from ablab.spec.nuisance import balanced_step
+from ablab.records.run_record import finished_keys
+from ablab.spec.nuisance import balanced_step, fewest_seeds
+from ablab.spec.seeds import seed_list
 from ablab.spec.study import Study
+from ablab.stats.inference.limits import MIN_SEEDS
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,19 @@ class Laboratory:
         """Return the request for the study of an idea."""
         return Request(file, None, (), (*self.plugins, *idea.files), self.skip_checks)
 
+    def plan(self, idea: Idea, seeds: Any = None) -> Planned:
+        """Return the plan of an idea's study. Raises UserError if there is none."""
+        settings = self.protocol.settings(idea.change, idea.contexts, seeds)
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / "idea.yaml"
+            file.write_text(study_text(settings, ()))
+            try:
+                return planned(self.request(file, idea), self.home.root)
+            except UserError as error:
+                # Nobody has seen the file that the place is in.
+                place = re.compile(rf"^{re.escape(str(file))}(:\d+:\d+)?: ", re.MULTILINE)
+                raise UserError(place.sub("", str(error))) from None
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -48,10 +67,10 @@ class Trial:
 
     idea: Idea
     """The idea."""
-    settings: dict[str, Any]
-    """Its study, without the level."""
     attempt: Attempt
     """What the ledger keeps of it."""
+    seeds: Any = None
+    """Seeds in place of the protocol's, as in a study file; None for the protocol's."""
 
 
 def prepare(idea: Idea, lab: Laboratory, seeds: Any = None, again: int | None = None) -> Trial:
@@ -64,41 +83,84 @@ def prepare(idea: Idea, lab: Laboratory, seeds: Any = None, again: int | None = 
         again: number of seeds, on none of which it was tried before.
 
     Raises:
-        UserError: if the idea fails a check, or if its study cannot be planned.
+        UserError: if the idea fails a check, if its study cannot be planned or gives no verdicts,
+            or if results of its runs are known already.
 
     """
-    registry = lab.registry(idea)
     if not lab.skip_checks:
-        require_conforming(idea, registry)
-    study = _plan(lab, idea, seeds)
-    digest = idea_digest(study, idea, registry)
+        require_conforming(idea, lab.registry(idea))
+    arms = _arm_digests(idea, lab)
     if again is not None:
-        step = balanced_step(len(study.nuisance)) if study.nuisance else 1
-        count = again + -again % step
-        seeds = new_seeds(digest, Ledger(lab.home).entries(), count)
-        study = _plan(lab, idea, seeds)
-    attempt = Attempt(digest, idea.change, idea.contexts, seeds_of(study))
-    return Trial(idea, lab.protocol.settings(idea, seeds), attempt)
+        seeds = _unseen_seeds(idea, lab, arms, again)
+    study = lab.plan(idea, seeds).study
+    every_seed = seed_list(study.seeds)
+    if len(every_seed) < _fewest(study):
+        raise UserError(
+            f"{idea.change}: verdicts need {_fewest(study)} seeds or more, and the protocol has "
+            f"{len(every_seed)}: `--set seeds={_fewest(study)}`"
+        )
+    rules = json.dumps([looks_of(study), study.metric, study.margin])
+    digest = hashlib.sha256(rules.encode()).hexdigest()[:12]
+    attempt = Attempt(idea.change, idea.contexts, tuple(arms), tuple(every_seed), digest)
+    if Ledger(lab.home).known(attempt) is None and _is_seen(idea, lab, every_seed):
+        raise UserError(
+            f"{idea.change}: a study outside the ledger has trained some of its runs, whose "
+            f"results are known: {on_new_seeds(attempt)}"
+        )
+    return Trial(idea, attempt, seeds)
 
 
-def _plan(lab: Laboratory, idea: Idea, seeds: Any) -> Study:
-    """Return the study of an idea. Raises UserError if it cannot be planned."""
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "idea.yaml"
-        file.write_text(study_text(lab.protocol.settings(idea, seeds), ()))
-        try:
-            return planned(lab.request(file, idea), lab.home.root).study
-        except UserError as error:
-            # Nobody has seen the file that the place is in.
-            place = re.compile(rf"^{re.escape(str(file))}(:\d+:\d+)?: ", re.MULTILINE)
-            raise UserError(place.sub("", str(error))) from None
+def _fewest(study: Study) -> int:
+    """Return the smallest number of seeds that gives verdicts."""
+    return fewest_seeds(len(study.nuisance)) if study.nuisance else MIN_SEEDS
+
+
+def _keys(plan: Planned) -> dict[str, list[str]]:
+    """Return the keys of the runs, or of the trials, of each arm with the change."""
+    (part,) = plan.plan.parts
+    changed = [
+        arm
+        for contrast in part.plan.contrasts
+        for arm, weight in contrast.weights.items()
+        if weight > 0
+    ]
+    specs = [*part.plan.runs, *(trial.run for trial in part.plan.trials)]
+    return {arm: [spec.key for spec in specs if spec.arm == arm] for arm in changed}
+
+
+def _arm_digests(idea: Idea, lab: Laboratory) -> list[str]:
+    """Return a digest of each context with the change, from the keys that its runs have on the
+    first few seeds.
+    """
+    count = _fewest(lab.protocol.study)
+    keys = _keys(lab.plan(idea, list(range(1, count + 1))))
+    return [hashlib.sha256("".join(each).encode()).hexdigest()[:24] for each in keys.values()]
+
+
+def _unseen_seeds(idea: Idea, lab: Laboratory, arms: Sequence[str], again: int) -> list[int]:
+    """Return new seeds for an idea, in numbers that balance the nuisance factors."""
+    nuisance = lab.protocol.study.nuisance
+    count = again + (-again % balanced_step(len(nuisance)) if nuisance else 0)
+    entries = Ledger(lab.home).entries()
+    seeds = new_seeds(arms, entries, count)
+    if any(entry.decision is None and entry.attempt.seeds == tuple(seeds) for entry in entries):
+        return seeds  # an attempt that goes on
+    while _is_seen(idea, lab, seeds):
+        seeds = [seed + count for seed in seeds]
+    return seeds
+
+
+def _is_seen(idea: Idea, lab: Laboratory, seeds: Sequence[int]) -> bool:
+    """Return whether runs with the change are finished on some of these seeds."""
+    keys = _keys(lab.plan(idea, list(seeds)))
+    return bool(finished_keys(lab.home.root, [key for each in keys.values() for key in each]))
 
 
 def register(trial: Trial, lab: Laboratory) -> tuple[Entry, Request]:
     """Enter an idea into the ledger and write its study file. Return its entry, and the request
     that trains it.
 
-    An idea that the ledger has is not entered again.
+    An idea that the ledger has is not entered again, and its file stays as it is.
 
     Raises:
         UserError: as `Ledger.register` does.
@@ -107,14 +169,16 @@ def register(trial: Trial, lab: Laboratory) -> tuple[Entry, Request]:
     entry = Ledger(lab.home).register(trial.attempt, trial.idea.slug)
     file = lab.home.root / "ideas" / f"{entry.study}.yaml"
     request = lab.request(file, trial.idea)
-    # The level is one-sided, and the p-values of studies are two-sided.
-    settings = {**trial.settings, "helps_level": min(0.05, 2 * entry.level)}
-    comment = [
-        f"Idea {entry.number} of the ledger, tried with the protocol {lab.protocol.source}.",
-        f"Run it again: {command(request, lab.home)}",
-    ]
-    text = study_text(settings, comment)
-    if not file.exists() or file.read_text() != text:
+    if not file.exists():
+        first = entry.attempt
+        settings = lab.protocol.settings(first.change, first.contexts, trial.seeds)
+        # The level is one-sided, and the p-values of studies are two-sided.
+        settings["helps_level"] = min(0.05, 2 * entry.level)
+        comment = [
+            f"Idea {entry.number} of the ledger, tried with the protocol {lab.protocol.source}.",
+            f"Run it again: {command(request, lab.home)}",
+        ]
+        text = study_text(settings, comment)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, lambda stream: stream.write(text.encode()))
     return entry, request
@@ -128,7 +192,20 @@ def command(request: Request, home: Home) -> str:
 def prepare_all(
     ideas: Sequence[Idea], lab: Laboratory, seeds: Any = None, again: int | None = None
 ) -> list[Trial]:
-    """Return the trials of several ideas. Raises UserError if one of them cannot be tried."""
-    trials = [prepare(idea, lab, seeds, again) for idea in ideas]
-    unique = {trial.attempt.digest: trial for trial in trials}
-    return list(unique.values())
+    """Return the trials of several ideas, each once.
+
+    Raises UserError with a line for each idea that cannot be tried.
+    """
+    trials: list[Trial] = []
+    errors: list[str] = []
+    for idea in ideas:
+        try:
+            trial = prepare(idea, lab, seeds, again)
+        except UserError as error:
+            errors.append(str(error))
+            continue
+        if not any(trial.attempt.repeats(other.attempt) for other in trials):
+            trials.append(trial)
+    if errors:
+        raise UserError("\n".join(errors))
+    return trials

@@ -104,7 +104,7 @@ def test_the_loop_of_the_page_for_agents(tmp_path, protocol, standin_runs, monke
     write_ideas(tmp_path / "ideas")
     (tmp_path / "ideas" / "broken.py").write_text("import nothing_of_this_name\n")
     cards = loop["try_all"](tmp_path / "ideas")
-    assert cards[0]["decision"] == "invalid"
+    assert cards[0]["decision"] == "refused"
     assert "broken.py" in cards[0]["why"]
     decisions = {card["idea"]: card["decision"] for card in cards[1:]}
     assert {name for name, decision in decisions.items() if decision == "keep"} == {
@@ -158,6 +158,38 @@ def test_invalid_ideas_create_nothing(tmp_path, arguments, reason):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_known_is_not_tried(tmp_path, protocol, standin_runs):
+    options = ("--protocol", protocol, "--skip-checks")
+    assert run_command(tmp_path, "try", "qk_norm", *options).returncode == 0
+    for arguments in (
+        ["llama + qk_norm"],
+        ["qk_norm", "--set", "margin=1 %"],
+        ["qk_norm", "--set", "seeds=8"],
+    ):
+        ended = run_command(tmp_path, "try", *arguments, *options)
+        assert ended.returncode == 2, arguments
+        assert "(entry 1 of the ledger)" in ended.stderr
+    same = run_command(tmp_path, "try", "+ qk_norm", "--on", "llama", "--on", "gpt2", *options)
+    assert same.returncode == 0
+    peek = tmp_path / "peek.yaml"
+    text = protocol.read_text().replace("[qk_norm]", "[mqa]")
+    peek.write_text(text.replace("seeds: {start: 4, max: 8, until: decided}", "seeds: 4"))
+    assert run_command(tmp_path, "run", peek).returncode == 0
+    ended = run_command(tmp_path, "try", "mqa", *options)
+    assert ended.returncode == 2
+    assert "a study outside the ledger has trained some of its runs" in ended.stderr
+    again = run_command(tmp_path, "try", "mqa", *options, "--again", 8)
+    assert again.returncode == 0, again.stderr
+    assert len(json.loads(run_command(tmp_path, "ledger", "--json").stdout)) == 2
+
+
+def test_too_few_seeds_are_refused(tmp_path, protocol, standin_runs):
+    options = ("--protocol", protocol, "--skip-checks", "--set", "seeds=3")
+    ended = run_command(tmp_path, "try", "qk_norm", *options)
+    assert ended.returncode == 2
+    assert "verdicts need 4 seeds or more" in ended.stderr
+
+
 def test_an_empty_ledger(tmp_path):
     ended = run_command(tmp_path, "ledger")
     assert (ended.returncode, list(tmp_path.iterdir())) == (2, [])
@@ -177,7 +209,8 @@ def test_minutes_choose_the_seeds_and_then_the_budget(tmp_path, protocol, standi
     needed = run_command(tmp_path, "try", "rmsnorm", "--on", "gpt2", *larger, "--minutes", 0.4)
     assert needed.returncode == 2
     pattern = r"4 seeds at an eighth of the budget take (?:(\d+) min )?(\d+) s with 2 workers"
-    assert (found := re.search(pattern, needed.stderr)), needed.stderr
+    found = re.search(pattern, needed.stderr)
+    assert found, needed.stderr
     minutes, seconds = found.groups()
     least = int(minutes or 0) + int(seconds) / 60
     twice = least + (least - 20 / 60)  # without the start of the workers

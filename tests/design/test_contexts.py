@@ -59,6 +59,12 @@ def test_nothing_changed(laid):
         laid(text)
 
 
+def test_the_same_context_twice(laid):
+    text = "design: {kind: contexts, contexts: [gpt2, 'gpt2 '], changes: [mqa]}\n"
+    with pytest.raises(UserError, match=r"contexts\.1: 'gpt2 ?' is a context"):
+        laid(text)
+
+
 def test_unknown_context(laid):
     text = "design: {kind: contexts, contexts: [gpt2, lama], changes: [mqa]}\n"
     with pytest.raises(UserError, match=r"design\.contexts\.1: no family named 'lama'"):

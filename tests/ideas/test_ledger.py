@@ -13,7 +13,7 @@ from ablab.ideas.ledger import ALPHA, Attempt, Ledger, new_seeds
 from ablab.records.home import make_home
 from ablab.stats.inference.online import lond_level
 
-ATTEMPT = Attempt("digest", "qk_norm", ("gpt2", "llama"), (1, 2, 3, 4))
+ATTEMPT = Attempt("qk_norm", ("gpt2", "llama"), ("a1", "b1"), (1, 2, 3, 4), "rules")
 EFFECTS = {"gpt2": {"estimate": -0.1, "low": -0.2, "high": 0.0, "verdict": "helps"}}
 
 
@@ -23,7 +23,7 @@ def ledger(tmp_path):
 
 
 def other(name):
-    return replace(ATTEMPT, digest=name, change=name)
+    return replace(ATTEMPT, arms=(f"{name}1", f"{name}2"), change=name)
 
 
 def test_levels_follow_the_decisions_before(ledger):
@@ -53,14 +53,40 @@ def test_the_same_attempt_is_entered_once(ledger):
     assert [entry.decision for entry in ledger.entries()] == ["discard"]
 
 
-def test_an_idea_is_tried_again_on_new_seeds_only(ledger):
-    ledger.register(ATTEMPT, "qk_norm")
-    with pytest.raises(UserError, match=r"\(entry 1 of the ledger\).*`--again 6`.*from 5 on"):
-        ledger.register(replace(ATTEMPT, seeds=(1, 2, 3, 4, 5, 6)), "qk_norm")
-    seeds = new_seeds("digest", ledger.entries(), 4)
+def test_another_name_of_the_same_test_is_the_same_entry(ledger):
+    first = ledger.register(ATTEMPT, "qk_norm")
+    same = replace(ATTEMPT, change="+ qk_norm", contexts=("llama", "gpt2"), arms=("b1", "a1"))
+    assert ledger.register(same, "other") == first
+
+
+@pytest.mark.parametrize(
+    "other_test",
+    [
+        {"seeds": (1, 2, 3, 4, 5, 6)},
+        {"seeds": (4, 5, 6, 7)},
+        {"arms": ("b1",), "contexts": ("llama",)},
+        {"arms": ("b1", "c1"), "change": "another"},
+        {"rules": "another margin"},
+    ],
+)
+def test_another_test_of_the_same_runs_is_refused(ledger, other_test):
+    entry = ledger.register(ATTEMPT, "qk_norm")
+    other_attempt = replace(ATTEMPT, **other_test)
+    with pytest.raises(UserError, match=r"entry 1 of the ledger is not finished: `ablab try"):
+        ledger.register(other_attempt, "x")
+    ledger.conclude(entry, "inconclusive", {})
+    with pytest.raises(UserError, match=r"\(entry 1 of the ledger\).*`--again \d`"):
+        ledger.register(other_attempt, "x")
+
+
+def test_an_idea_is_tried_again_on_new_seeds(ledger):
+    entry = ledger.register(ATTEMPT, "qk_norm")
+    assert new_seeds(("a1",), ledger.entries(), 4) == [1, 2, 3, 4]  # it has no result yet
+    ledger.conclude(entry, "inconclusive", {})
+    seeds = new_seeds(("b1", "x"), ledger.entries(), 4)
     assert seeds == [5, 6, 7, 8]
     assert ledger.register(replace(ATTEMPT, seeds=tuple(seeds)), "qk_norm").number == 2
-    assert new_seeds("unknown", ledger.entries(), 2) == [1, 2]
+    assert new_seeds(("unknown",), ledger.entries(), 2) == [1, 2]
 
 
 def test_the_ledger_of_another_home_is_refused(ledger, tmp_path):
