@@ -4,7 +4,18 @@ import typer
 
 from ablab.cli.commands import app
 
-PLUGINS = {"run", "plan", "inspect", "diff", "plugins", "families", "recipes", "export", "generate"}
+PLUGINS = {
+    "run",
+    "try",
+    "plan",
+    "inspect",
+    "diff",
+    "plugins",
+    "families",
+    "recipes",
+    "export",
+    "generate",
+}
 NO_HOME = {"inspect", "diff", "plugins", "families", "recipes", "schema", "new-plugin", "check"}
 
 

@@ -158,6 +158,7 @@ def test_invalid_ideas_create_nothing(tmp_path, arguments, reason):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.system
 def test_what_is_known_is_not_tried(tmp_path, protocol, standin_runs):
     options = ("--protocol", protocol, "--skip-checks")
     assert run_command(tmp_path, "try", "qk_norm", *options).returncode == 0
