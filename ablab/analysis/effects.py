@@ -11,7 +11,6 @@ from ablab.design.layout import Contrast
 from ablab.metrics import METRICS
 from ablab.records.study_content import PartContent
 from ablab.spec.margin import margin_of
-from ablab.spec.nuisance import balanced_step
 from ablab.spec.study import Study
 from ablab.stats.effects import Effect, mean_sd
 from ablab.stats.inference.influence import Turn, turn
@@ -105,8 +104,7 @@ def looks_of(study: Study) -> tuple[int, ...]:
     adaptive = study.adaptive
     if adaptive is None:
         return ()
-    step = balanced_step(len(study.nuisance)) if study.nuisance else 1
-    return looks(adaptive.start, adaptive.max, step)
+    return looks(adaptive.start, adaptive.max, study.seed_step)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from ablab.records.home import Home
 from ablab.records.run_record import finished_keys
 from ablab.records.study_content import VERSION, PartContent, StudyContent
 from ablab.records.study_record import StudyRecord, revisions
-from ablab.spec.nuisance import balanced_step, fewest_seeds
 from ablab.spec.study import Study
 from ablab.stats.inference.limits import MIN_SEEDS
 from ablab.stats.inference.sequential import nominal_alpha
@@ -98,23 +97,17 @@ def refusal(study: Study, look: EarlierLook) -> str:
         f"{change} seeds after seeing them makes errors more frequent than 5 %: train new seeds "
         f"alone, as an independent replication: `seeds: {_new_seeds(study, look)}` (a study that "
         "may need more seeds says so before its first run: `seeds: {start: "
-        f"{_fewest(study)}, max: {3 * _fewest(study)}, until: decided}}`)"
+        f"{study.fewest_seeds}, max: {3 * study.fewest_seeds}, until: decided}}`)"
     )
 
 
 def _new_seeds(study: Study, look: EarlierLook) -> list[int]:
     """Return seeds that follow those seen: as many as were to be added, or as few as possible."""
-    count = max(_fewest(study), len(set(study.seed_list()) - set(look.seeds)))
-    if study.nuisance:
-        count += -count % balanced_step(len(study.nuisance))
+    count = max(study.fewest_seeds, len(set(study.seed_list()) - set(look.seeds)))
+    count += -count % study.seed_step
     first = look.highest + 1
     seeds = [seed for seed in range(first, first + count + 1) if seed != study.trial_seed]
     return seeds[:count]
-
-
-def _fewest(study: Study) -> int:
-    """Return the smallest number of seeds that gives verdicts."""
-    return fewest_seeds(len(study.nuisance)) if study.nuisance else MIN_SEEDS
 
 
 def _looks(study: Study, reached: int) -> dict[tuple[int, ...], float]:

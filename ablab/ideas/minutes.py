@@ -7,9 +7,7 @@ from ablab.errors import UserError
 from ablab.ideas.power import EarlierRuns, contents, detected, on_record
 from ablab.ideas.protocol import Protocol
 from ablab.records.home import Home
-from ablab.spec.nuisance import balanced_step, fewest_seeds
 from ablab.spec.study import Study
-from ablab.stats.inference.limits import MIN_SEEDS
 from ablab.text.numbers import duration, exact
 
 _MOST_SEEDS = 48
@@ -52,10 +50,9 @@ def fit_protocol(
     flops = _run_flops(study, record, home)
     slots = study.hardware.workers(workers, 2 * contexts * _MOST_SEEDS)
     work = max(0.0, seconds - _START_SECONDS) * slots * record.speed.flops_per_second
-    fewest = _fewest(study)
-    step = balanced_step(len(study.nuisance)) if study.nuisance else 1
+    fewest = study.fewest_seeds
     affordable = floor(work / (contexts * flops))
-    seeds = min(_MOST_SEEDS, affordable - affordable % step)
+    seeds = min(_MOST_SEEDS, affordable - affordable % study.seed_step)
     share = 1.0
     if seeds < fewest:
         seeds = fewest
@@ -88,11 +85,6 @@ def _run_flops(study: Study, record: EarlierRuns, home: Home) -> float:
     ]
     tokens = study.budget.tokens or (study.budget.steps or 0) * study.recipe.batch_tokens
     return tokens * sum(alike) / len(alike)
-
-
-def _fewest(study: Study) -> int:
-    """Return the smallest number of seeds that gives verdicts."""
-    return fewest_seeds(len(study.nuisance)) if study.nuisance else MIN_SEEDS
 
 
 def _budget_text(study: Study, share: float) -> str:

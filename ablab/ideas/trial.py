@@ -20,10 +20,7 @@ from ablab.ideas.ledger import Attempt, Entry, Ledger, new_seeds, on_new_seeds
 from ablab.ideas.protocol import Protocol, study_text
 from ablab.records.home import Home
 from ablab.records.run_record import finished_keys
-from ablab.spec.nuisance import balanced_step, fewest_seeds
 from ablab.spec.seeds import seed_list
-from ablab.spec.study import Study
-from ablab.stats.inference.limits import MIN_SEEDS
 
 
 @dataclass(frozen=True)
@@ -94,10 +91,11 @@ def prepare(idea: Idea, lab: Laboratory, seeds: Any = None, again: int | None = 
         seeds = _unseen_seeds(idea, lab, arms, again)
     study = lab.plan(idea, seeds).study
     every_seed = seed_list(study.seeds)
-    if len(every_seed) < _fewest(study):
+    fewest = study.fewest_seeds
+    if len(every_seed) < fewest:
         raise UserError(
-            f"{idea.change}: verdicts need {_fewest(study)} seeds or more, and the protocol has "
-            f"{len(every_seed)}: `--set seeds={_fewest(study)}`"
+            f"{idea.change}: verdicts need {fewest} seeds or more, and the protocol has "
+            f"{len(every_seed)}: `--set seeds={fewest}`"
         )
     rules = json.dumps([looks_of(study), study.metric, study.margin])
     digest = hashlib.sha256(rules.encode()).hexdigest()[:12]
@@ -108,11 +106,6 @@ def prepare(idea: Idea, lab: Laboratory, seeds: Any = None, again: int | None = 
             f"results are known: {on_new_seeds(attempt)}"
         )
     return Trial(idea, attempt, seeds)
-
-
-def _fewest(study: Study) -> int:
-    """Return the smallest number of seeds that gives verdicts."""
-    return fewest_seeds(len(study.nuisance)) if study.nuisance else MIN_SEEDS
 
 
 def _keys(plan: Planned) -> dict[str, list[str]]:
@@ -132,15 +125,14 @@ def _arm_digests(idea: Idea, lab: Laboratory) -> list[str]:
     """Return a digest of each context with the change, from the keys that its runs have on the
     first few seeds.
     """
-    count = _fewest(lab.protocol.study)
+    count = lab.protocol.study.fewest_seeds
     keys = _keys(lab.plan(idea, list(range(1, count + 1))))
     return [hashlib.sha256("".join(each).encode()).hexdigest()[:24] for each in keys.values()]
 
 
 def _unseen_seeds(idea: Idea, lab: Laboratory, arms: Sequence[str], again: int) -> list[int]:
     """Return new seeds for an idea, in numbers that balance the nuisance factors."""
-    nuisance = lab.protocol.study.nuisance
-    count = again + (-again % balanced_step(len(nuisance)) if nuisance else 0)
+    count = again + -again % lab.protocol.study.seed_step
     entries = Ledger(lab.home).entries()
     seeds = new_seeds(arms, entries, count)
     if any(entry.decision is None and entry.attempt.seeds == tuple(seeds) for entry in entries):

@@ -111,12 +111,12 @@ Nuisance = Annotated[
 
 def balanced_step(factors: int) -> int:
     """Return the number of seeds after which every level has occurred equally often."""
-    return 2 if factors == 1 else 4
+    return {0: 1, 1: 2}.get(factors, 4)
 
 
 def fewest_seeds(factors: int) -> int:
-    """Return the smallest number of seeds with which a dependence on so many factors is judged:
-    four and two for each factor, in full steps.
+    """Return the smallest number of seeds that gives verdicts: four, and with factors, on which a
+    dependence is judged, two more for each, in full steps.
     """
     step = balanced_step(factors)
     return step * math.ceil((MIN_SEEDS + 2 * factors) / step)

@@ -26,7 +26,7 @@ from ablab.spec.execution import ExecutionConfig
 from ablab.spec.hardware import Hardware
 from ablab.spec.margin import DEFAULT, Margin
 from ablab.spec.metric import StudyMetric
-from ablab.spec.nuisance import Nuisance
+from ablab.spec.nuisance import Nuisance, balanced_step, fewest_seeds
 from ablab.spec.run import BudgetConfig, Ladder, RecipeConfig, RecipeField, Sizes, first_budget
 from ablab.spec.seeds import STREAM, AdaptiveSeeds, ArmText, Replicate, Seeds, seed_list
 from ablab.spec.tracking import Tracking
@@ -182,6 +182,18 @@ class Study(Config):
     def adaptive(self) -> AdaptiveSeeds | None:
         """The adaptive seeds; None if the seeds are fixed."""
         return self.seeds if isinstance(self.seeds, AdaptiveSeeds) else None
+
+    @property
+    def seed_step(self) -> int:
+        """The number of seeds after which the levels of nuisance factors are balanced; 1 without
+        such factors.
+        """
+        return balanced_step(len(self.nuisance or {}))
+
+    @property
+    def fewest_seeds(self) -> int:
+        """The smallest number of seeds that gives verdicts."""
+        return fewest_seeds(len(self.nuisance or {}))
 
     @property
     def replicates(self) -> dict[str, int]:

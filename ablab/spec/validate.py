@@ -6,7 +6,6 @@ from ablab.data.spec import AnyTokenizer
 from ablab.errors import UserError
 from ablab.metrics import METRICS
 from ablab.spec.design import Search
-from ablab.spec.nuisance import balanced_step, fewest_seeds
 from ablab.spec.seeds import STREAM
 from ablab.spec.study import Study
 from ablab.spec.tune import Tune
@@ -84,7 +83,7 @@ def _check_nuisance(study: Study, factors: Mapping[str, object], document: Docum
             "replicates have seeds of their own, so that no seed compares them at one combination "
             "of levels: leave out one of the two",
         )
-    fewest, step = fewest_seeds(len(factors)), balanced_step(len(factors))
+    fewest, step = study.fewest_seeds, study.seed_step
     adaptive = study.adaptive
     counts = (adaptive.start, adaptive.max) if adaptive else (len(study.seed_list()),)
     wrong = [count for count in counts if count < fewest or count % step]

@@ -14,7 +14,6 @@ from ablab.metrics import METRICS
 from ablab.plan.plan import Plan
 from ablab.records.study_record import StudyRecord
 from ablab.spec.margin import margin_of
-from ablab.spec.nuisance import balanced_step, fewest_seeds
 from ablab.spec.study import Study
 from ablab.stats.effects import mean_sd
 from ablab.stats.inference.forecast import detectable, equivalence, planned_noise, primary_target
@@ -176,7 +175,6 @@ def _seeds(
     needed = equivalence(noises, MIN_SEEDS, margin, target).seeds_needed
     if needed is None:
         return None, None
-    factors = len(study.nuisance or {})
-    step = balanced_step(factors) if factors else 1
-    seeds = max(step * ceil(needed / step), fewest_seeds(factors) if factors else MIN_SEEDS)
+    step = study.seed_step
+    seeds = max(step * ceil(needed / step), study.fewest_seeds)
     return seeds, detectable(noises, seeds, target)
