@@ -2,16 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
-
-from ruamel.yaml import YAML
 
 from ablab.errors import UserError
 from ablab.spec.examples import study_file
 from ablab.spec.study import Study, load_study
-from ablab.spec.yaml_document import read_document
+from ablab.spec.yaml_document import to_yaml
 
 DEFAULT = Path("ideas")
 """Name of the example study that is the default protocol."""
@@ -41,13 +38,8 @@ class Protocol:
         protocol unless they are None.
         """
         kept = {key: value for key, value in self.values.items() if key not in _OF_OTHER_DESIGNS}
-        where = " and ".join(contexts)
-        design = {
-            "kind": "contexts",
-            "contexts": list(contexts),
-            "changes": [change],
-        }
-        question = f"Does {change} help {where}?"
+        question = f"Does {change} help {' and '.join(contexts)}?"
+        design = {"kind": "contexts", "contexts": list(contexts), "changes": [change]}
         settings = {**kept, "question": question, "design": design}
         return settings if seeds is None else {**settings, "seeds": seeds}
 
@@ -60,20 +52,14 @@ def read_protocol(file: Path, profile: str | None, overrides: Sequence[str]) -> 
 
     """
     path = study_file(file)
-    study, _ = load_study(path, profile, overrides)
+    study, document = load_study(path, profile, overrides)
     for key in ("budgets", "scales"):
         if getattr(study, key) is not None:
             raise UserError(f"{path}: {key}: ideas are tried at one budget and scale")
     words = [str(file), *(["--profile", profile] if profile else []), *overrides]
-    return Protocol(read_document(path, profile, overrides).values, study, " ".join(words))
+    return Protocol(document.values, study, " ".join(words))
 
 
 def study_text(settings: Mapping[str, Any], comment: Sequence[str]) -> str:
     """Return the text of a study file, which begins with lines of comment."""
-    stream = StringIO()
-    yaml = YAML()
-    yaml.default_flow_style = None
-    yaml.width = 100
-    yaml.dump(dict(settings), stream)
-    lines = "".join(f"# {line}\n" for line in comment)
-    return lines + stream.getvalue()
+    return "".join(f"# {line}\n" for line in comment) + to_yaml(settings)
