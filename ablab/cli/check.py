@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from ablab.arch.conformance import Check
 
 _FAMILY = "gpt2"
-_OUTSIDE = ("recipe.", "data.")  # begin the paths that are no part of a model
 
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH", help="Plugin files, or folders of them.")
@@ -77,6 +76,7 @@ def _lines(
     """Check a model with plugins, by default an example; yield whether there is a problem, and
     which, or what is as it should be.
     """
+    from ablab.arch.composition.compose import is_architecture
     from ablab.arch.composition.expression import resolve
     from ablab.arch.composition.model import architecture
     from ablab.arch.conformance import SMALL, apply
@@ -90,7 +90,7 @@ def _lines(
     yield False, f"model: {expression}"
     uses = resolve(expression, registry).uses
     paths = sorted(path for plugin in plugins for path in uses[plugin.name].claim().edit)
-    if all(path.startswith(_OUTSIDE) for path in paths):
+    if not any(map(is_architecture, paths)):
         yield False, f"edits {', '.join(paths) or 'nothing'}, and no part of the model"
         return
     for check, fault in apply(suite, arch):
@@ -100,9 +100,8 @@ def _lines(
 def _example(plugin: "Plugin", registry: "Registry") -> str:
     from ablab.arch.composition.example import example_model
 
-    required = [name for name, default in plugin.options.items() if default is ...]
-    if required:
-        options = ", ".join(f"{name}=…" for name in required)
+    if plugin.required_options:
+        options = ", ".join(f"{name}=…" for name in plugin.required_options)
         raise UserError(
             "options without a default: check it with "
             f"--model '{_FAMILY} + {plugin.name}({options})'"
@@ -135,12 +134,8 @@ def _load(paths: Iterable[Path]) -> "tuple[Registry, list[Plugin]]":
     errors: list[str] = []
     for path in paths:
         try:
-            files = loose_files(path)
-            _add(files, registry)
-            present = [p for p in registry.plugins.values() if Path(p.origin).resolve() in files]
-            if not present:
-                raise UserError(f"{path}: no plugin is declared there (a class with `@plugin`)")
-            plugins |= {plugin.name: plugin for plugin in present}
+            _add(loose_files(path), registry)
+            plugins |= {plugin.name: plugin for plugin in registry.declared_in(path)}
         except UserError as error:
             errors.append(str(error))
     if errors:

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 
+from ablab.arch.composition.compose import is_architecture
 from ablab.arch.composition.expression import Model
 from ablab.arch.composition.model import architecture
 from ablab.arch.composition.registry import Registry, blamed
 from ablab.arch.conformance import SMALL, apply, checks
 from ablab.errors import UserError
 from ablab.ideas.idea import Idea
-
-_OUTSIDE = ("recipe.", "data.")  # begin the paths that are no part of a model
 
 
 def require_conforming(idea: Idea, registry: Registry) -> None:
@@ -30,7 +29,7 @@ def _problems(context: Model, arm: Model, registry: Registry) -> Iterator[str]:
     changed = [plugin for plugin in added if plugin.name in names]
     place = ", ".join(f"{plugin.place}: {plugin.name}" for plugin in changed) or "the change"
     paths = {path for plugin in changed for path in arm.uses[plugin.name].claim().edit}
-    if changed and all(path.startswith(_OUTSIDE) for path in paths):
+    if changed and not any(map(is_architecture, paths)):
         return
     try:
         arch = architecture(arm.expression, registry, SMALL)

@@ -80,7 +80,7 @@ def read_ideas(words: Sequence[str], contexts: Contexts, plugins: Sequence[Path]
             else:
                 ideas.append(_of_terms(word, contexts, registry))
         except UserError as error:
-            errors.append(str(error.at(repr(word))))
+            errors.append(str(error if word in files else error.at(repr(word))))
     if errors:
         raise UserError("\n".join(errors))
     own = {file for path in files.values() for file in loose_files(path)}
@@ -103,16 +103,12 @@ def _is_file(word: str) -> bool:
 
 
 def _of_file(path: Path, contexts: Contexts, registry: Registry) -> list[Idea]:
-    files = loose_files(path)
-    plugins = [p for p in registry.plugins.values() if Path(p.origin).resolve() in files]
-    if not plugins:
-        raise UserError("no plugin is declared there (a class with `@plugin`)")
+    plugins = registry.declared_in(path)
     for plugin in plugins:
-        required = [name for name, default in plugin.options.items() if default is ...]
-        if required:
-            options = ", ".join(f"{name}=…" for name in required)
+        if plugin.required_options:
+            options = ", ".join(f"{name}=…" for name in plugin.required_options)
             raise UserError(
-                f"{plugin.name} has options without a default: name them, as in `ablab try "
+                f"{path}: {plugin.name} has options without a default: name them, as in `ablab try "
                 f"'{plugin.name}({options})' --plugins {path}`"
             )
     return [_idea(plugin.name, contexts, registry) for plugin in plugins]

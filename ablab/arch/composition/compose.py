@@ -109,6 +109,11 @@ def overlap(a: Edit, b: Edit) -> tuple[str, str] | None:
     return None
 
 
+def is_architecture(path: str) -> bool:
+    """Return whether a path is a slot of the architecture, not of the recipe or the data."""
+    return _rooted(path).startswith("arch.")
+
+
 def _rooted(path: str) -> str:
     return path if path.split(".", maxsplit=1)[0] in _ROOTS else f"arch.{path}"
 

@@ -69,10 +69,15 @@ class Plugin:
         """The options with their defaults; `...` stands for a required option."""
         return {f.name: _default(f) for f in fields(self.cls)}
 
+    @property
+    def required_options(self) -> list[str]:
+        """The options without a default."""
+        return [name for name, default in self.options.items() if default is ...]
+
     @cached_property
     def paths(self) -> list[str]:
         """The paths written with default options; empty if an option is required."""
-        if ... in self.options.values():
+        if self.required_options:
             return []
         with calling(f"plugin {self.name!r} fails"):
             return sorted(self.configure({}).edit())
@@ -146,6 +151,17 @@ class Registry:
         if name not in self.families:
             raise unknown("family", name, self.families)
         return self.families[name]
+
+    def declared_in(self, path: Path) -> list[Plugin]:
+        """Return the plugins of a loose file, or of those of a folder.
+
+        Raises UserError if there is no such path, or if it declares none.
+        """
+        files = loose_files(path)
+        plugins = [p for p in self.plugins.values() if Path(p.origin).resolve() in files]
+        if not plugins:
+            raise UserError(f"{path}: no plugin is declared there (a class with `@plugin`)")
+        return plugins
 
     def add_module(self, module: ModuleType) -> None:
         """Register the plugins, families and recipes that `module` defines."""
