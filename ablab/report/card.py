@@ -11,8 +11,9 @@ from ablab.ideas.card import Card, ContextEffect
 from ablab.ideas.ledger import ALPHA, Entry
 from ablab.report.costs import cost_phrases
 from ablab.stats.costs import Ratio
+from ablab.text.axis import Axis
 from ablab.text.fitting_table import FittingTable
-from ablab.text.numbers import digits, signed
+from ablab.text.numbers import interval_digits, signed
 
 _WIDTH = 17  # of an interval's picture, in characters; odd, so that zero has one of its own
 _STYLES = {"keep": "bold green", "discard": "bold red", "inconclusive": "bold yellow"}
@@ -81,13 +82,9 @@ def _effect_text(effect: Mapping[str, Any]) -> str:
     low, high = effect["low"], effect["high"]
     if effect["estimate"] is None:
         return effect["verdict"] or "–"
-    places = _places(low, high)
+    places = interval_digits(low, high)
     interval = f" ({signed(low, places)} to {signed(high, places)})" if low is not None else ""
     return f"{signed(effect['estimate'], places)}{interval}, {effect['verdict'] or '–'}"
-
-
-def _places(low: float | None, high: float | None) -> int:
-    return digits(None) if low is None or high is None else digits((high - low) / 2)
 
 
 def _effects(card: Card) -> Table:
@@ -95,46 +92,40 @@ def _effects(card: Card) -> Table:
     table.add_column("context", overflow="fold", ratio=1)
     for name in ("effect", "interval", "picture", "verdict"):
         table.add_column(name, no_wrap=True)
-    reach = _reach(card)
+    axis = _axis(card)
     for effect in card.effects:
-        places = _places(effect.low, effect.high)
+        places = interval_digits(effect.low, effect.high)
         interval = ""
         if effect.low is not None:
             interval = f"{signed(effect.low, places)} … {signed(effect.high, places)}"
         table.add_row(
             escape(f"in {effect.context}"),
-            signed(effect.estimate, places) if effect.estimate is not None else "–",
+            signed(effect.estimate, places),
             interval,
-            picture(effect, card.margin, reach),
+            picture(effect, card.margin, axis),
             effect.verdict or "–",
         )
     return table
 
 
-def _reach(card: Card) -> float:
-    """Return the largest absolute value that the pictures show."""
-    ends = [end for e in card.effects for end in (e.low, e.high) if end is not None]
-    return max([abs(end) for end in ends] + [2 * (card.margin or 0.0)], default=1.0) or 1.0
+def _axis(card: Card) -> Axis:
+    """Return the axis of the pictures, with zero in its middle."""
+    ends = [abs(end) for e in card.effects for end in (e.low, e.high) if end is not None]
+    reach = max([*ends, 2 * (card.margin or 0.0)]) or 1.0
+    return Axis(-reach, reach, _WIDTH)
 
 
-def picture(effect: ContextEffect, margin: float | None, reach: float) -> str:
-    """Return an interval as a line of characters, with zero in the middle and ±`reach` at the
-    ends.
-    """
-    cells = ["·"] * _WIDTH
+def picture(effect: ContextEffect, margin: float | None, axis: Axis) -> str:
+    """Return an interval as a line of characters, with zero and the margin."""
+    cells = ["·"] * axis.width
     for value, character in ((0.0, "│"), (margin, "┊"), (-margin if margin else None, "┊")):
         if value is not None:
-            cells[_cell(value, reach)] = character
+            cells[axis.column(value)] = character
     if effect.low is not None and effect.high is not None and effect.estimate is not None:
-        for cell in range(_cell(effect.low, reach), _cell(effect.high, reach) + 1):
-            cells[cell] = "━"
-        cells[_cell(effect.estimate, reach)] = "●"
+        for column in range(axis.column(effect.low), axis.column(effect.high) + 1):
+            cells[column] = "━"
+        cells[axis.column(effect.estimate)] = "●"
     return "".join(cells)
-
-
-def _cell(value: float, reach: float) -> int:
-    share = (max(-reach, min(reach, value)) / reach + 1) / 2
-    return round(share * (_WIDTH - 1))
 
 
 def _cost_lines(card: Card) -> list[str]:

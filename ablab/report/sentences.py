@@ -9,7 +9,7 @@ from ablab.records.params import parameters
 from ablab.report.costs import cost_phrases
 from ablab.report.nuisance import depending
 from ablab.stats.inference.limits import MIN_SEEDS
-from ablab.text.numbers import digits, p_equation, plain, signed
+from ablab.text.numbers import interval_digits, p_equation, plain, signed
 from ablab.text.truncate import in_a_line
 
 _HOW_JUDGED = (
@@ -193,9 +193,7 @@ def own_errors(summary: PartSummary) -> list[str]:
 
 def places_of(effect: EffectSummary) -> int:
     """Return the number of decimals that the interval of an effect warrants."""
-    if effect.low is None or effect.high is None:
-        return digits(None)
-    return digits((effect.high - effect.low) / 2)
+    return interval_digits(effect.low, effect.high)
 
 
 def interval_cell(effect: EffectSummary) -> str:

@@ -12,6 +12,11 @@ def digits(spread: float | None) -> int:
     return min(6, max(1, 1 - floor(log10(spread))))
 
 
+def interval_digits(low: float | None, high: float | None) -> int:
+    """Return the number of decimals that an interval warrants; 4 if it is not known."""
+    return digits(None if low is None or high is None else (high - low) / 2)
+
+
 def signed(value: float | None, places: int) -> str:
     """Format a number with its sign, as `+0.012`; a dash for None."""
     return "–" if value is None else f"{value:+.{places}f}"

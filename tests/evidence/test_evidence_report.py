@@ -9,10 +9,11 @@ from rich.console import Console
 from ablab.evidence.conflicts import conflict_in
 from ablab.evidence.follow_up import follow_up
 from ablab.evidence.pooling import change_evidence
-from ablab.report.meta.forest import Scale, forest_table
+from ablab.report.meta.forest import forest_table
 from ablab.report.meta.json import evidence_json
 from ablab.report.meta.sentences import dependence_lines, sentence
 from ablab.report.meta.terminal import print_change, print_overview
+from ablab.text.axis import Axis
 from tests.evidence.contrasts import make_contrast
 
 
@@ -75,7 +76,7 @@ def test_few_settings_say_what_is_missing():
     ],
 )
 def test_a_line_of_the_plot_shows_an_interval(interval, line):
-    assert Scale(-2.5, 2.5, 11).line(*interval) == line
+    assert Axis(-2.5, 2.5, 11).line(*interval) == line
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

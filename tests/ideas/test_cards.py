@@ -5,6 +5,7 @@ from rich.console import Console
 
 from ablab.ideas.card import Card, ContextEffect, CostRatio, decide
 from ablab.report.card import picture, print_card
+from ablab.text.axis import Axis
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,6 @@ def test_a_card_in_eighty_columns(card, capsys):
 
 def test_pictures():
     """Seventeen characters from -0.08 to 0.08: one for each hundredth."""
-    shown = picture(effect("gpt2", "helps", -0.05, 0.02), 0.03, 0.08)
+    shown = picture(effect("gpt2", "helps", -0.05, 0.02), 0.03, Axis(-0.08, 0.08, 17))
     assert shown == "·━━●━━··│··┊·····"
-    assert set(picture(effect("gpt2", None, None, None), None, 1.0)) == {"·", "│"}
+    assert set(picture(effect("gpt2", None, None, None), None, Axis(-1.0, 1.0, 17))) == {"·", "│"}

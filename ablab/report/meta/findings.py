@@ -20,7 +20,7 @@ from ablab.report.meta.sentences import conflict_lines, sentence
 from ablab.report.meta.study_results import EffectResult, PartResult, StudyResult, read_results
 from ablab.report.meta.terminal import overview_cells
 from ablab.spec.study import Study
-from ablab.text.numbers import digits, p_value, plain, signed
+from ablab.text.numbers import interval_digits, p_value, plain, signed
 
 OPENING, CLOSING, ORDER = "opening.md", "closing.md", "order.txt"
 _WIDTH = 120
@@ -181,10 +181,9 @@ def _listing(part: PartResult) -> Listing:
 
 
 def _row(effect: EffectResult, *, costs: bool) -> tuple[str, ...]:
-    places = 4
+    places = interval_digits(effect.low, effect.high)
     interval = "–"
     if effect.low is not None and effect.high is not None:
-        places = digits((effect.high - effect.low) / 2)
         interval = f"{signed(effect.low, places)} to {signed(effect.high, places)}"
     cells = [
         effect.title,

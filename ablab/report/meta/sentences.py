@@ -7,7 +7,7 @@ from ablab.evidence.pooling import ChangeEvidence, SettingResult
 from ablab.report.meta.settings import level_text, setting_name
 from ablab.stats.inference.verdicts import Verdict
 from ablab.stats.meta_regression import Trend
-from ablab.text.numbers import digits, p_equation, signed
+from ablab.text.numbers import interval_digits, p_equation, signed
 from ablab.text.truncate import in_a_line
 
 _LEVEL = 0.05
@@ -37,22 +37,17 @@ FACTOR_NAMES = {
 }
 
 
-def places_of(low: float, high: float) -> int:
-    """Return the number of decimals that an interval warrants."""
-    return digits((high - low) / 2)
-
-
 def mean_text(evidence: ChangeEvidence) -> str:
     """Return the mean over settings with its interval, as `−0.06 (−0.08 to −0.04)`."""
     pooled = evidence.pooled
-    places = places_of(pooled.low, pooled.high)
+    places = interval_digits(pooled.low, pooled.high)
     return f"{signed(pooled.estimate, places)} ({span(pooled.low, pooled.high, places)})"
 
 
 def sentence(evidence: ChangeEvidence) -> str:
     """Return what the settings say, in one sentence."""
     pooled = evidence.pooled
-    places = places_of(pooled.low, pooled.high)
+    places = interval_digits(pooled.low, pooled.high)
     mean = signed(pooled.estimate, places)
     interval = f"95 % {span(pooled.low, pooled.high, places)}"
     clauses = [f"{evidence.change} {counts(evidence)}"]
@@ -82,7 +77,7 @@ def counts(evidence: ChangeEvidence) -> str:
 
 def trend_text(trend: Trend, mean: float) -> str:
     """Return how an effect changes with compute."""
-    places = places_of(trend.low, trend.high)
+    places = interval_digits(trend.low, trend.high)
     rate = (
         f"{signed(trend.slope, places)} per tenfold ({span(trend.low, trend.high, places)}; "
         f"p {p_equation(trend.p)})"

@@ -14,7 +14,6 @@ from ablab.report.meta.sentences import (
     conflict_lines,
     dependence_lines,
     mean_text,
-    places_of,
     sentence,
     span,
     spread_text,
@@ -22,6 +21,7 @@ from ablab.report.meta.sentences import (
 )
 from ablab.report.meta.settings import common, setting_label
 from ablab.text.fitting_table import FittingTable
+from ablab.text.numbers import interval_digits
 
 
 def print_change(evidence: ChangeEvidence, console: Console) -> None:
@@ -83,7 +83,7 @@ def overview_cells(evidence: ChangeEvidence) -> list[str]:
     prediction = "–"
     if evidence.pooled.prediction is not None:
         low, high = evidence.pooled.prediction
-        prediction = span(low, high, places_of(low, high))
+        prediction = span(low, high, interval_digits(low, high))
     return [verdict_counts(evidence), mean_text(evidence), prediction]
 
 
