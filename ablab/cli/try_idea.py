@@ -171,30 +171,28 @@ def _carry_out(trial: "Trial", lab: "Laboratory", workers: int | None, *, as_jso
     """Train the missing runs of an idea, conclude it in the ledger, and print its card."""
     from ablab.analysis.summarise import summarise
     from ablab.cli.train import StudyTraining
-    from ablab.ideas.card import make_card, result
+    from ablab.ideas.card import Places, make_card, result
     from ablab.ideas.ledger import Ledger
     from ablab.ideas.trial import command, register
     from ablab.records.study_record import StudyRecord
     from ablab.report.card import print_card
     from ablab.spec.study import load_study
 
-    forecast = _forecast(trial, lab)
     entry, request = register(trial, lab)
     training = StudyTraining(lab.home, workers, to_stderr=as_json, answers=False)
     where = " and ".join(trial.idea.contexts)
     rule = f"kept if its one-sided p is below {entry.level:.2g}"
     training.console.print(
-        f"trying {trial.idea.change} in {where}: {rule}{forecast}", highlight=False, markup=False
+        f"trying {trial.idea.change} in {where}: {rule}{_forecast(trial, lab, entry.level)}",
+        highlight=False,
+        markup=False,
     )
     training.train(request)
     study, _ = load_study(request.file, None, ())
     record = StudyRecord(lab.home, request.name, study.revision())
     page = record.reports / f"{record.revision}.html"
-    places = {
-        "file": str(request.file),
-        "command": command(request, lab.home),
-        "report": str(page) if page.exists() else None,
-    }
+    report = str(page) if page.exists() else None
+    places = Places(str(request.file), command(request, lab.home), report)
     summary = summarise(record)
     if not summary.progress.complete:
         raise RunFailed("runs of the idea are missing: the same command goes on")
@@ -205,7 +203,7 @@ def _carry_out(trial: "Trial", lab: "Laboratory", workers: int | None, *, as_jso
     return card
 
 
-def _forecast(trial: "Trial", lab: "Laboratory") -> str:
+def _forecast(trial: "Trial", lab: "Laboratory", level: float) -> str:
     """Return the effect that an idea's trial will find; empty if no noise is on record."""
     from ablab.analysis.effects import looks_of
     from ablab.ideas.power import detected, on_record
@@ -216,6 +214,6 @@ def _forecast(trial: "Trial", lab: "Laboratory") -> str:
         return ""
     seeds = len(trial.attempt.seeds)
     looks = looks_of(study) if study.adaptive and study.adaptive.max == seeds else ()
-    effect = detected(runs, seeds, len(trial.idea.contexts), lab.home, looks)
+    effect = detected(runs, seeds, len(trial.idea.contexts), level, looks)
     found = f"an effect of {effect:.2g} {study.metric} is found with 80 % power"
     return f"; {found} (noise of {runs.name})"

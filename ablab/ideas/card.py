@@ -1,7 +1,7 @@
 """The answer to an idea, for people and for programs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -114,15 +114,25 @@ def decide(verdicts: Sequence[Verdict | None]) -> Decision:
     return "inconclusive"
 
 
-def make_card(
-    summary: StudySummary, entry: Entry, places: Mapping[str, str | None], notes: Sequence[str]
-) -> Card:
+@dataclass(frozen=True)
+class Places:
+    """Where the study of an idea is."""
+
+    file: str
+    """The study file."""
+    command: str
+    """The command that runs it."""
+    report: str | None
+    """The report; None if there is none."""
+
+
+def make_card(summary: StudySummary, entry: Entry, places: Places, notes: Sequence[str]) -> Card:
     """Return the card of an idea whose study is finished.
 
     Args:
         summary: the results of its study.
         entry: its entry in the ledger.
-        places: `file`, `command` and `report` of the card.
+        places: where the study is.
         notes: remarks on the contexts and on replaced plugins.
 
     """
@@ -148,7 +158,7 @@ def make_card(
         notes=[*notes, *(f"the baseline {name} diverged" for name in baselines)],
         settle=settle,
         study=summary.study,
-        **_texts(places),
+        **asdict(places),
     )
 
 
@@ -161,10 +171,6 @@ def result(card: Card) -> dict[str, dict[str, Any]]:
     """Return the effects of a card as the ledger keeps them."""
     names = {"estimate", "low", "high", "verdict"}
     return {effect.context: effect.model_dump(include=names) for effect in card.effects}
-
-
-def _texts(places: Mapping[str, str | None]) -> dict[str, Any]:
-    return {name: places[name] for name in ("file", "command", "report")}
 
 
 def _effect(context: str, effect: EffectSummary) -> ContextEffect:

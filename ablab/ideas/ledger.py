@@ -15,7 +15,7 @@ from ablab.errors import UserError
 from ablab.files import locked
 from ablab.json_lines import append_row, damaged_count, read_rows, write_rows
 from ablab.records.home import Home
-from ablab.stats.inference.online import lond_level
+from ablab.stats.inference.online import lond_level, two_sided
 
 ALPHA = 0.1
 """Bound of the false discovery rate: the expected share of ideas without an effect among those that
@@ -77,6 +77,11 @@ class Entry:
     """Result; None as long as it is not known."""
     effects: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By context: estimate, 95 % interval (low, high) and verdict."""
+
+    @property
+    def helps_level(self) -> float:
+        """The level of its study for what helps: p-values of studies are two-sided."""
+        return two_sided(self.level)
 
     def as_json(self) -> dict[str, Any]:
         """Return plain JSON types."""
@@ -158,6 +163,17 @@ class Ledger:
             )
         return None
 
+    def next_place(self) -> tuple[int, int]:
+        """Return the number that the next idea gets, and how many ideas were kept before it.
+
+        A damaged line may have registered an idea, whose number stays taken.
+        """
+        entries = self.entries()
+        last = max((entry.number for entry in entries), default=0)
+        lost = sum(row["event"] == _LOST for row in read_rows(self.path))
+        number = 1 + max(last, len(entries) + lost + self.damaged)
+        return number, sum(entry.decision == "keep" for entry in entries)
+
     def register(self, attempt: Attempt, slug: str) -> Entry:
         """Return the entry of an attempt, which is added unless the ledger has it.
 
@@ -169,12 +185,7 @@ class Ledger:
             entry = self.known(attempt)
             if entry is not None:
                 return entry
-            entries = self.entries()
-            last = max((entry.number for entry in entries), default=0)
-            # A damaged line may have registered an idea, whose number stays taken.
-            lost = sum(row["event"] == _LOST for row in read_rows(self.path))
-            number = 1 + max(last, len(entries) + lost + self.damaged)
-            discoveries = sum(entry.decision == "keep" for entry in entries)
+            number, discoveries = self.next_place()
             level = lond_level(number, discoveries, ALPHA)
             study = f"idea-{number:04}-{slug}"
             entry = Entry(number, attempt, level, discoveries, study, time.time())

@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 from math import floor
 
 from ablab.errors import UserError
+from ablab.ideas.ledger import ALPHA, Ledger
 from ablab.ideas.power import EarlierRuns, contents, detected, on_record
 from ablab.ideas.protocol import Protocol
 from ablab.records.home import Home
 from ablab.spec.study import Study
+from ablab.stats.inference.online import lond_level
 from ablab.text.numbers import duration, exact
 
 _MOST_SEEDS = 48
@@ -63,7 +65,8 @@ def fit_protocol(
             f"--minutes: {duration(seconds)} are too few: {fewest} seeds at an eighth of the "
             f"budget take {duration(needed / slots + _START_SECONDS)} with {slots} workers"
         )
-    effect = detected(record, seeds, contexts, home)
+    level = lond_level(*Ledger(home).next_place(), ALPHA)
+    effect = detected(record, seeds, contexts, level)
     text = (
         f"{seeds} seeds at {_budget_text(study, share)}: an effect of {effect:.2g} {study.metric} "
         f"is kept with 80 % power (run-to-run sd {record.noise.sd:.2g} of {record.name}"

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from ablab.analysis.forecast.noise_floor import NoiseFloor, noise_floor
 from ablab.errors import UserError
-from ablab.ideas.ledger import ALPHA, Ledger
 from ablab.records.home import Home
 from ablab.records.study_content import StudyContent
 from ablab.records.study_record import revisions, study_names
 from ablab.schedule.durations import Speed, speed_on_record
 from ablab.spec.study import Study
-from ablab.stats.inference.online import lond_level
+from ablab.stats.inference.online import two_sided
 from ablab.stats.inference.power import Noise, PowerTarget, smallest_found
 
 _SAME = ("model", "data", "recipe", "metric", "nuisance")
@@ -65,13 +64,10 @@ def _is_like(study: Study, content: StudyContent) -> bool:
 
 
 def detected(
-    runs: EarlierRuns, seeds: int, contexts: int, home: Home, looks: tuple[int, ...] = ()
+    runs: EarlierRuns, seeds: int, contexts: int, level: float, looks: tuple[int, ...] = ()
 ) -> float:
-    """Return the effect in one of several contexts that is kept with 80 % power, at the level that
-    the next idea of a home has.
+    """Return the effect in one of several contexts that is kept with 80 % power, by a one-sided
+    test at `level`.
     """
-    entries = Ledger(home).entries()
-    kept = sum(entry.decision == "keep" for entry in entries)
-    level = min(0.05, 2 * lond_level(len(entries) + 1, kept, ALPHA))
-    target = PowerTarget(contexts, looks=looks, helps_level=level)
+    target = PowerTarget(contexts, looks=looks, helps_level=two_sided(level))
     return smallest_found(Noise(2 * runs.noise.sd**2, 1.0), seeds, target)

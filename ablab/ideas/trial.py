@@ -164,8 +164,7 @@ def register(trial: Trial, lab: Laboratory) -> tuple[Entry, Request]:
     if not file.exists():
         first = entry.attempt
         settings = lab.protocol.settings(first.change, first.contexts, trial.seeds)
-        # The level is one-sided, and the p-values of studies are two-sided.
-        settings["helps_level"] = min(0.05, 2 * entry.level)
+        settings["helps_level"] = entry.helps_level
         comment = [
             f"Idea {entry.number} of the ledger, tried with the protocol {lab.protocol.source}.",
             f"Run it again: {command(request, lab.home)}",

@@ -38,3 +38,10 @@ def lond_level(number: int, discoveries: int, alpha: float) -> float:
     if not 0 <= discoveries < number:
         raise ValueError(f"test {number} has 0 to {number - 1} discoveries before it")
     return alpha * lond_share(number) * (discoveries + 1)
+
+
+def two_sided(level: float) -> float:
+    """Return the level at which a two-sided test finds on one side what a one-sided test finds at
+    `level`; at most 0.05, the level of a study of its own.
+    """
+    return min(0.05, 2 * level)
