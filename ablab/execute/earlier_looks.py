@@ -134,9 +134,8 @@ def _most_seeds(part: PartContent) -> int:
 
 def _finished(record: StudyRecord) -> StudyContent | None:
     """Return the content of a record; None unless all of its runs are finished."""
-    try:
-        content = record.read()
-    except UserError:  # another version of ablab wrote it
+    content = record.read_if_possible()
+    if content is None:
         return None
     for part in content.parts:
         keys = part.run_entries.keys()

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ablab.analysis.forecast.noise_floor import NoiseFloor, noise_floor
-from ablab.errors import UserError
 from ablab.records.home import Home
 from ablab.records.study_content import StudyContent
 from ablab.records.study_record import revisions, study_names
@@ -51,10 +50,9 @@ def on_record(study: Study, home: Home) -> EarlierRuns | None:
 def contents(home: Home, name: str) -> Iterator[StudyContent]:
     """Yield the records of a study that this version can read."""
     for record in revisions(home, name):
-        try:
-            yield record.read()
-        except UserError:  # another version of ablab wrote it
-            continue
+        content = record.read_if_possible()
+        if content is not None:
+            yield content
 
 
 def _is_like(study: Study, content: StudyContent) -> bool:

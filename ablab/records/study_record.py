@@ -63,6 +63,15 @@ class StudyRecord:
                 "ablab: `ablab run` its file again"
             ) from None
 
+    def read_if_possible(self) -> StudyContent | None:
+        """Return the content of the record; None if it was never run here, is damaged, or was
+        written by a version of ablab whose records cannot be read.
+        """
+        try:
+            return self.read()
+        except UserError:
+            return None
+
     @property
     def keys(self) -> tuple[str, ...]:
         """Keys of its runs and trials, also where another version of ablab recorded it.

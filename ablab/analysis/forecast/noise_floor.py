@@ -6,10 +6,8 @@ from math import sqrt
 
 from ablab.analysis.result_table import ResultTable, arms_of, read_results
 from ablab.analysis.within_levels import within_levels
-from ablab.errors import UserError
 from ablab.records.home import Home
-from ablab.records.study_content import StudyContent
-from ablab.records.study_record import StudyRecord, revisions
+from ablab.records.study_record import revisions
 from ablab.stats.effects import mean_sd
 from ablab.stats.two_way import Cells, fit
 
@@ -68,7 +66,7 @@ def noise_floor(
     """
     remaining = _MAX_RUNS
     for record in reversed(revisions(home, name)):
-        content = _readable(record)
+        content = record.read_if_possible()
         if content is None or content.study.metric != metric or remaining <= 0:
             continue
         runs = next((p.runs for p in content.parts if p.label == part), ())[:remaining]
@@ -79,11 +77,3 @@ def noise_floor(
         if sd is not None:
             return NoiseFloor(sd, record.revision, table)
     return None
-
-
-def _readable(record: StudyRecord) -> StudyContent | None:
-    """Return the content of a record; None if another version of ablab wrote it."""
-    try:
-        return record.read()
-    except UserError:
-        return None

@@ -109,11 +109,8 @@ def study_results(homes: Iterable[Home]) -> list[StudyResult]:
 
 def _plain(record: StudyRecord) -> StudySummary | None:
     """Return the results of a study that is complete and was run as its file says; else None."""
-    try:
-        command = record.read().sources.command
-    except UserError:
-        return None
-    if "=" in command:
+    content = record.read_if_possible()
+    if content is None or "=" in content.sources.command:
         return None
     summary = summarise(record)
     return summary if summary.progress.complete else None
