@@ -50,6 +50,22 @@ FACTORS: dict[str, Callable[[Setting], Any]] = {
     "corpus": lambda setting: setting.corpus,
     "tokenizer": lambda setting: setting.tokenizer,
 }
+# How texts name them.
+FACTOR_NAMES = {
+    "block": "the block around it",
+    "context": "the arm that it is added to",
+    "lr": "the learning rate",
+    "compute": "the training compute",
+    "size": "the size of the model",
+    "context_length": "the context length",
+    "budget": "the kind of budget",
+    "match": "whether arms are matched",
+    "recipe": "the recipe",
+    "nuisance": "the nuisance factors",
+    "tuned": "tuning",
+    "corpus": "the corpus",
+    "tokenizer": "the tokenizer",
+}
 _ORDERED = ("lr", "compute", "context_length")
 
 

@@ -7,19 +7,11 @@ from ablab.arch.composition.expression import resolve
 from ablab.arch.composition.registry import load_registry
 from ablab.design.changes import difference
 from ablab.errors import UserError
-from ablab.evidence.conflicts import Conflict, Separation
+from ablab.evidence.conflicts import FACTOR_NAMES, Conflict, Separation
 from ablab.evidence.contrast import Setting
 from ablab.evidence.flow import flow
 
 _SEEDS = 8
-_QUESTIONS = {
-    "block": "the block around it",
-    "context": "the arm that it is added to",
-    "lr": "the learning rate",
-    "compute": "the training compute",
-    "budget": "the kind of budget",
-    "nuisance": "the nuisance factors",
-}
 
 
 @dataclass(frozen=True)
@@ -86,7 +78,7 @@ def _file(separation: Separation, change: str, setting: Setting, lines: dict[str
     source = setting.corpus.removesuffix("}")
     content = {
         "question": _text(
-            f"Does the effect of {change} depend on {_QUESTIONS[separation.factor]}?"
+            f"Does the effect of {change} depend on {FACTOR_NAMES[separation.factor]}?"
         ),
         **{key: _quoted(value) if key in ("from", "to") else value for key, value in lines.items()},
         "model": flow({name: size for name, size in sizes.items() if size is not None}),

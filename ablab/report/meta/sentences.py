@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ablab.evidence.conflicts import Conflict, Separation
+from ablab.evidence.conflicts import FACTOR_NAMES, Conflict, Separation
 from ablab.evidence.pooling import ChangeEvidence, SettingResult
 from ablab.report.meta.settings import level_text, setting_name
 from ablab.stats.inference.verdicts import Verdict
@@ -19,21 +19,6 @@ _DID: dict[Verdict, str] = {
     "equivalent": "made no difference that matters",
     "inconclusive": "was inconclusive",
     "depends": "depended on a nuisance factor",
-}
-FACTOR_NAMES = {
-    "block": "the block around it",
-    "context": "the arm that it is added to",
-    "lr": "the learning rate",
-    "compute": "the training compute",
-    "size": "the size of the model",
-    "context_length": "the context length",
-    "budget": "the kind of budget",
-    "match": "whether arms are matched",
-    "recipe": "the recipe",
-    "nuisance": "the nuisance factors",
-    "tuned": "tuning",
-    "corpus": "the corpus",
-    "tokenizer": "the tokenizer",
 }
 
 
