@@ -158,7 +158,9 @@ def make_card(summary: StudySummary, entry: Entry, places: Places, notes: Sequen
         notes=[*notes, *(f"the baseline {name} diverged" for name in baselines)],
         settle=settle,
         study=summary.study,
-        **asdict(places),
+        file=places.file,
+        command=places.command,
+        report=places.report,
     )
 
 
