@@ -8,6 +8,7 @@ from ablab.errors import RunFailed, UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ablab.cli.train import StudyTraining
     from ablab.execute.executors.base import Engine
     from ablab.execute.pilot import PilotRequests
     from ablab.execute.session import Planned, Request
@@ -20,6 +21,7 @@ def run_pilot(study_plan: "Planned", home: "Home", workers: int | None) -> None:
     from rich.console import Console
 
     from ablab.analysis.forecast.power import power_forecasts
+    from ablab.cli.train import StudyTraining
     from ablab.execute.executors.choose import choose_engine
     from ablab.execute.executors.launcher import launched_environment
     from ablab.execute.pilot import pilot_requests
@@ -44,32 +46,25 @@ def run_pilot(study_plan: "Planned", home: "Home", workers: int | None) -> None:
         raise UserError("--pilot is started once: start it without a launcher")
     engine = choose_engine(study_plan.study)
     engine.check(study_plan.context(home.root), pilot.runs)
+    training = StudyTraining(home, workers)
     with engine.leading():
         records = {
-            rate: _train(request, home, workers, engine, console)
-            for rate, request in pilot.requests.items()
+            rate: _train(request, training, engine) for rate, request in pilot.requests.items()
         }
     _print_findings(study_plan, pilot, records, console)
 
 
-def _train(
-    request: "Request", home: "Home", workers: int | None, engine: "Engine", console: "Console"
-) -> "StudyRecord":
+def _train(request: "Request", training: "StudyTraining", engine: "Engine") -> "StudyRecord":
     """Train the missing runs at one learning rate."""
-    from ablab.cli.display import make_display
-    from ablab.execute.check_stage import check_arms
-    from ablab.execute.session import Session, planned
+    from ablab.execute.session import planned
     from ablab.files import require_writable
     from ablab.records.driver_lock import hold_driver_lease
 
+    home = training.home
+    workers = training.workers
     require_writable([home.root])
     with hold_driver_lease(home, request.name):
-        study_plan = planned(request, home.root)
-        check_arms(study_plan, home.root)
-        display = make_display(console, study_plan.study.metric)
-        session = Session(study_plan, home, display)
-        session.require_writable()
-        session.reset()
+        session, display = training.open(planned(request, home.root))
         missing = session.missing
         if missing:
             display.begin(missing, missing)

@@ -86,7 +86,7 @@ class StudyTraining:
 
     def _hand_out(self, study_plan: "Planned", engine: "Engine") -> None:
         """Leave the runs that can be trained now to the engine's queue."""
-        session, _ = self._open(study_plan)
+        session, _ = self.open(study_plan)
         missing = session.missing
         count = session.hand_out(lambda context: engine.executor(context, self.workers, missing))
         name = shlex.quote(session.record.name)
@@ -96,7 +96,7 @@ class StudyTraining:
             "without --detach goes on"
         )
 
-    def _open(self, study_plan: "Planned") -> "tuple[Session, Lines]":
+    def open(self, study_plan: "Planned") -> "tuple[Session, Lines]":
         """Return the session of a study whose arms and files are in order, and its display."""
         from ablab.cli.display import make_display
         from ablab.execute.check_stage import check_arms
@@ -111,7 +111,7 @@ class StudyTraining:
 
     def _carry_out(self, study_plan: "Planned", engine: "Engine") -> None:
         """Train the missing runs with the engine's executor, and report."""
-        session, display = self._open(study_plan)
+        session, display = self.open(study_plan)
         hardware = study_plan.study.hardware
         layout, reason = study_plan.layout()
         missing = session.missing
