@@ -21,6 +21,8 @@ from ablab.stats.meta import (
 )
 from ablab.stats.meta_regression import Trend, trend
 
+_SMALLEST_SPAN = math.log10(2)  # of compute, for a trend
+
 
 @dataclass(frozen=True)
 class SettingResult:
@@ -207,7 +209,9 @@ def _trend(
     clusters: Sequence[Sequence[int]],
     pooled: Sequence[Measured],
 ) -> Trend | None:
-    """Return the slope on log₁₀ of the compute, over the clusters whose compute is known."""
+    """Return the slope on log₁₀ of the compute, over the clusters whose compute is known, or None
+    if it differs too little between them.
+    """
     places = []
     kept = []
     for members, measured in zip(clusters, pooled, strict=True):
@@ -216,4 +220,6 @@ def _trend(
         if len(known) == len(computes):
             places.append(sum(known) / len(known))
             kept.append(measured)
-    return trend(kept, places) if kept else None
+    if not kept or max(places) - min(places) < _SMALLEST_SPAN:
+        return None
+    return trend(kept, places)

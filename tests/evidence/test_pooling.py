@@ -25,6 +25,14 @@ def test_settings_are_in_the_order_of_compute_and_grow_with_it():
     assert evidence.is_independent
 
 
+def test_settings_of_nearly_the_same_compute_show_no_trend():
+    contrasts = [
+        make_contrast(-0.05 + 0.001 * i, 0.001, setting_compute=compute)
+        for i, compute in enumerate((1.0e11, 1.2e11, 1.4e11, 1.9e11))
+    ]
+    assert change_evidence(contrasts).trend is None
+
+
 def test_replications_of_a_setting_are_one_result():
     pair = [make_contrast(-0.04, 0.01), make_contrast(-0.06, 0.01, origin_revision="b")]
     evidence = change_evidence(pair)
