@@ -77,15 +77,13 @@ def _chunk(logits: Tensor, targets: Tensor, settings: "_Settings", *, with_grad:
     local = targets.clamp(min=0).unsqueeze(-1) - ranks.rank * logits.shape[-1]
     scored = (targets != IGNORED).to(logits.dtype)
     log_z, target = _log_z_and_target(logits, local, ranks)
-    with torch.set_grad_enabled(with_grad):
-        log_z.requires_grad_(with_grad)
-        target.requires_grad_(with_grad)
-        nll = log_z - target
-        loss = (sum((term(log_z, target) for term in terms), nll) * scored).sum()
-    token_nll = nll.detach() * scored
+    token_nll = (log_z - target) * scored
+    if terms:
+        loss, grad_z, grad_target = _with_terms(log_z, target, scored, terms, with_grad=with_grad)
+    else:
+        loss, grad_z, grad_target = token_nll.sum(), scored, -scored
     if not with_grad:
         return _Chunk(loss, token_nll, None)
-    grad_z, grad_target = torch.autograd.grad(loss, (log_z, target))
     # d log Z / d logits is the softmax; d target / d logits is one at the target.
     grad = (logits - log_z.detach().unsqueeze(-1)).exp_().mul_(grad_z.unsqueeze(-1))
     at_target = grad_target.unsqueeze(-1)
@@ -93,7 +91,24 @@ def _chunk(logits: Tensor, targets: Tensor, settings: "_Settings", *, with_grad:
         outside = _outside(local, logits)
         local = local.masked_fill(outside, 0)
         at_target = at_target.masked_fill(outside, 0.0)
-    return _Chunk(loss.detach(), token_nll, grad.scatter_add_(-1, local, at_target))
+    return _Chunk(loss, token_nll, grad.scatter_add_(-1, local, at_target))
+
+
+def _with_terms(
+    log_z: Tensor, target: Tensor, scored: Tensor, terms: LossTerms, *, with_grad: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the summed loss with its terms, and its gradients with respect to log Z and the target
+    logit, `(tokens,)`, or zeros without gradient.
+    """
+    with torch.set_grad_enabled(with_grad):
+        log_z.requires_grad_(with_grad)
+        target.requires_grad_(with_grad)
+        nll = log_z - target
+        loss = (sum((term(log_z, target) for term in terms), nll) * scored).sum()
+    if not with_grad:
+        return loss, scored, scored
+    grad_z, grad_target = torch.autograd.grad(loss, (log_z, target))
+    return loss.detach(), grad_z, grad_target
 
 
 class _ChunkedHead(torch.autograd.Function):
@@ -109,7 +124,7 @@ class _ChunkedHead(torch.autograd.Function):
         losses: list[Tensor] = []
         nlls: list[Tensor] = []
         grads: list[Tensor] = []
-        grad_weight = torch.zeros_like(weight)
+        grad_weight = None
         leaf = weight.detach().requires_grad_()
         for part, t in _chunks(hidden, targets, weight):
             with torch.enable_grad():
@@ -119,11 +134,11 @@ class _ChunkedHead(torch.autograd.Function):
             assert chunk.grad is not None
             grad_h, grad_w = torch.autograd.grad(logits, (h, leaf), chunk.grad.to(logits.dtype))
             grads.append(grad_h)
-            grad_weight += grad_w
+            grad_weight = grad_w if grad_weight is None else grad_weight.add_(grad_w)
             losses.append(chunk.loss)
             nlls.append(chunk.nll)
-        ctx.save_for_backward(torch.cat(grads), grad_weight)
-        nll = torch.cat(nlls)
+        ctx.save_for_backward(_joined(grads), grad_weight)
+        nll = _joined(nlls)
         ctx.mark_non_differentiable(nll)
         return torch.stack(losses).sum(), nll
 
@@ -133,6 +148,10 @@ class _ChunkedHead(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, None, None]:
         grad_hidden, grad_weight = ctx.saved_tensors
         return grad_hidden * grads[0], grad_weight * grads[0], None, None
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _chunks(hidden: Tensor, targets: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
