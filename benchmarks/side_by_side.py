@@ -2,10 +2,11 @@
 
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from random import Random
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -32,15 +33,25 @@ class Times:
 
 
 def in_turn(actions: Mapping[str, Action], rounds: int, calls: int) -> dict[str, Times]:
-    """Time actions in turn, `calls` calls of each in a round, after two calls to warm up."""
+    """Time actions in turn, `calls` calls of each in a round, after two calls to warm up.
+
+    The order of a round is random, so that no action always follows the same one.
+    """
     for action in actions.values():
         action()
         action()
     seconds: dict[str, list[float]] = {name: [] for name in actions}
-    for _ in range(rounds):
-        for name, action in actions.items():
-            seconds[name].append(median(_seconds(action) for _ in range(calls)))
+    for names in shuffled(list(actions), rounds):
+        for name in names:
+            seconds[name].append(median(_seconds(actions[name]) for _ in range(calls)))
     return {name: Times(tuple(each)) for name, each in seconds.items()}
+
+
+def shuffled(names: Sequence[str], rounds: int) -> Iterator[list[str]]:
+    """Yield the names in random order, once for each round."""
+    drawn = Random(0)
+    for _ in range(rounds):
+        yield drawn.sample(list(names), len(names))
 
 
 def _seconds(action: Action) -> float:

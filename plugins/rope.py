@@ -22,8 +22,9 @@ class _Rotation(nn.Module):
         frequency = 1 / base ** (torch.arange(0, turned, 2, dtype=torch.float32) / turned)
         angle = torch.outer(torch.arange(context, dtype=torch.float32), frequency)
         # (context, turned): both halves rotate by the same angles
-        self.register_buffer("cos", angle.cos().repeat(1, 2), persistent=False)
-        self.register_buffer("sin", angle.sin().repeat(1, 2), persistent=False)
+        cos, sin = angle.cos(), angle.sin()
+        self.register_buffer("cos", torch.cat((cos, cos), dim=1), persistent=False)
+        self.register_buffer("sin", torch.cat((-sin, sin), dim=1), persistent=False)
         self.cos: Tensor
         self.sin: Tensor
 
@@ -40,8 +41,8 @@ class _Rotation(nn.Module):
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+    # The first half of `sin` is negative, so that the halves need only change places.
+    return x * cos + x.roll(x.shape[-1] // 2, dims=-1) * sin
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.modules.context import KVCache
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def generate(
     model: Decoder,
     prompt: Sequence[int],

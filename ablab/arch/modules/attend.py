@@ -47,6 +47,7 @@ class Attend(nn.Module):
     """
 
     keep: int | None = None
+    sees_past = False  # whether every query sees all earlier keys
 
     def __init__(self, scores: Scores) -> None:
         super().__init__()
@@ -86,8 +87,11 @@ class Attend(nn.Module):
         """
         keys = memory.append("k", k, self.keep)
         values = memory.append("v", v, self.keep)
+        unbiased_token = q.shape[2] == 1 and self.bias is None
+        if unbiased_token and self.sees_past:
+            return self.weigh(q, keys, values, None)
         distance = distances(q.shape[2], keys.shape[2], q.device)  # (queries, keys)
-        if q.shape[2] == 1 and self.bias is None and self.sees(distance).all():
+        if unbiased_token and self.sees(distance).all():
             return self.weigh(q, keys, values, None)  # an unmasked call is faster
         return self.weigh(q, keys, values, self.mask(distance, q))
 
@@ -149,6 +153,8 @@ def distances(queries: int, keys: int, device: torch.device) -> Tensor:
 
 class Dense(Attend):
     """Dense causal attention: each query sees itself and all earlier keys."""
+
+    sees_past = True
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend within a complete sequence."""
