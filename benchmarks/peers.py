@@ -140,6 +140,8 @@ def transformers_gpt2(shape: Shape) -> Peer:
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
+        bos_token_id=None,
+        eos_token_id=None,
     )
     return _transformers(GPT2LMHeadModel(config))
 
@@ -156,6 +158,8 @@ def transformers_llama(shape: Shape) -> Peer:
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         tie_word_embeddings=False,
+        bos_token_id=None,
+        eos_token_id=None,
     )
     return _transformers(LlamaForCausalLM(config))
 

@@ -118,7 +118,7 @@ def steps_of(shape: Shape, *, compile: bool) -> dict[str, Step]:
 def print_steps(shape: Shape, options: argparse.Namespace) -> dict[str, Any]:
     """Time the steps of a shape, print them and return their figures."""
     steps = steps_of(shape, compile=options.compile)
-    start = {name: float(step()) for name, step in steps.items()}
+    start = {name: step().item() for name, step in steps.items()}
     _require_fresh(start, shape.vocab)
     times = in_turn(steps, options.rounds, options.calls)
     references = [name for name in REFERENCES if name in times]
