@@ -115,14 +115,16 @@ def _draws(
 @dataclass(frozen=True)
 class Outcome:
     """Outcomes of simulated studies: whether any primary verdict is false `(studies,)`; whether the
-    intervals cover, their widths relative to a fixed study, and which changes were found
-    `(studies, contrasts)`.
+    intervals cover, their widths relative to a fixed study, which changes were found, which were
+    rightly called equivalent, and how many seeds it took, `(studies, contrasts)`.
     """
 
     error: np.ndarray
     covered: np.ndarray
     widths: np.ndarray
     found: np.ndarray
+    equivalent: np.ndarray
+    seeds: np.ndarray
 
 
 def outcome(
@@ -146,6 +148,8 @@ def outcome(
         covered=(readings.low <= truth) & (truth <= readings.high),
         widths=(readings.high - readings.low) / 2 / _fixed_widths(procedure, table, looks),
         found=different & ~wrong_sign,
+        equivalent=(readings.decision == EQUIVALENT) & (np.abs(truth) < MARGIN - 1e-9),
+        seeds=readings.seeds,
     )
 
 
