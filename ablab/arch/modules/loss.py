@@ -21,6 +21,7 @@ LossTerms = Sequence[Term]
 Project = Callable[[Tensor, Tensor], Tensor]
 
 _LOGITS_PER_CHUNK = 1 << 22
+_GPU_FACTOR = 32  # many small kernels would leave a GPU idle
 
 
 _Settings = tuple[Project, LossTerms, Ranks]
@@ -155,7 +156,8 @@ def _joined(parts: list[Tensor]) -> Tensor:
 
 
 def _chunks(hidden: Tensor, targets: Tensor, weight: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    size = max(64, _LOGITS_PER_CHUNK // weight.shape[0])
+    logits = _LOGITS_PER_CHUNK * (_GPU_FACTOR if weight.is_cuda else 1)
+    size = max(64, logits // weight.shape[0])
     return zip(hidden.split(size), targets.split(size), strict=True)
 
 
