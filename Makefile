@@ -1,11 +1,12 @@
 # make study: the flagship study · make check: lint, types and import contracts · make ui: MLflow
+# make gpu: what needs a GPU, measured on one
 # make findings: docs/findings.md from docs/evidence and the notes of studies
 # make test, test-fast, test-system, test-wheel, soak: the tests · make docs: the site
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: study findings test test-fast test-system test-wheel docs check ui soak clean
+.PHONY: study findings test test-fast test-system test-wheel docs check ui gpu soak clean
 
 study: $(VENV)/.run
 	$(BIN)/ablab run studies/gpt2_vs_llama.yaml
@@ -44,6 +45,10 @@ check: $(VENV)/.dev
 
 ui: $(VENV)/.run
 	$(BIN)/ablab ui
+
+# Tables in build/benchmarks. Where there is no GPU: python -m benchmarks.gpu --dry
+gpu: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.gpu
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m pytest -q -m soak

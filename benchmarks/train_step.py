@@ -85,7 +85,7 @@ class Step:
     def __call__(self) -> Tensor:
         """Take a step and return its loss."""
         self.optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        with torch.autocast(self.inputs.device.type, torch.bfloat16, enabled=self.bf16):
             loss = self.peer.loss(self.inputs, self.targets)
         loss.backward()
         clip_grad_norm_(self.parameters, 1.0)
