@@ -26,7 +26,8 @@ def generate(
     memory = KVCache()
     logits = model(torch.tensor([list(prompt)]), memory)[0, -1]
     while True:
-        logits[list(never)] = -torch.inf
+        if never:
+            logits[list(never)] = -torch.inf
         if temperature:
             chances = (logits.double() / temperature).softmax(-1)
             token = int(torch.multinomial(chances, 1, generator=generator))
