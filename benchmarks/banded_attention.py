@@ -1,5 +1,5 @@
-"""Banded against dense attention, forward + backward, side by side: `python
-benchmarks/banded_attention.py`.
+"""Banded against dense attention, forward + backward, side by side:
+`python -m benchmarks.banded_attention`.
 
 Prints the median milliseconds of interleaved rounds for sequences of 512 to 8,192 tokens (batch 1,
 4 heads of 32, band 128) and banded's share of dense's time.
