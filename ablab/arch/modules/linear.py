@@ -9,9 +9,6 @@ from torch import Tensor, nn
 from ablab.arch.modules.ranks import ALONE, Ranks
 from ablab.arch.roles import Kind, Parallel, Role
 
-# Fewer rows than these are decoded, not trained on.
-_FEW_ROWS = 32
-
 
 class Linear(nn.Linear):
     """A linear map with weight `(out, in)` and declared roles. Its values are set by `initialise`,
@@ -64,12 +61,12 @@ class Linear(nn.Linear):
 
 
 def fused(x: Tensor, *projections: Linear) -> tuple[Tensor, ...]:
-    """Apply several projections to x `(..., in)`, in one matmul where it pays.
+    """Apply several projections to x `(..., time, in)`, in one matmul where it pays.
 
     The projections keep separate weights, so that arms with different projections share initial
-    values. For the few rows of a decoding step, joining the weights would cost more than it saves.
+    values. In a decoding step, joining the weights would cost more than one matmul saves.
     """
-    if not torch.is_grad_enabled() and x.numel() < _FEW_ROWS * x.shape[-1]:
+    if x.shape[-2:-1] == (1,) and not torch.is_grad_enabled():
         return tuple(F.linear(x, p.weight, p.bias) for p in projections)
     weights: list[Tensor] = [p.weight for p in projections]
     biases: list[Tensor] = [p.bias for p in projections]
