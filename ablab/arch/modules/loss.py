@@ -79,12 +79,14 @@ def _chunk(logits: Tensor, targets: Tensor, settings: "_Settings", *, with_grad:
     scored = (targets != IGNORED).to(logits.dtype)
     log_z, target = _log_z_and_target(logits, local, ranks)
     token_nll = (log_z - target) * scored
-    if terms:
-        loss, grad_z, grad_target = _with_terms(log_z, target, scored, terms, with_grad=with_grad)
-    else:
-        loss, grad_z, grad_target = token_nll.sum(), scored, -scored
     if not with_grad:
-        return _Chunk(loss, token_nll, None)
+        return _Chunk(_summed(log_z, target, scored, terms), token_nll, None)
+    if terms:
+        with torch.enable_grad():
+            loss = _summed(log_z.requires_grad_(), target.requires_grad_(), scored, terms)
+        grad_z, grad_target = torch.autograd.grad(loss, (log_z, target))
+    else:  # an inner graph would cost more than the loss
+        loss, grad_z, grad_target = token_nll.sum(), scored, -scored
     # d log Z / d logits is the softmax; d target / d logits is one at the target.
     grad = (logits - log_z.detach().unsqueeze(-1)).exp_().mul_(grad_z.unsqueeze(-1))
     at_target = grad_target.unsqueeze(-1)
@@ -92,24 +94,12 @@ def _chunk(logits: Tensor, targets: Tensor, settings: "_Settings", *, with_grad:
         outside = _outside(local, logits)
         local = local.masked_fill(outside, 0)
         at_target = at_target.masked_fill(outside, 0.0)
-    return _Chunk(loss, token_nll, grad.scatter_add_(-1, local, at_target))
+    return _Chunk(loss.detach(), token_nll, grad.scatter_add_(-1, local, at_target))
 
 
-def _with_terms(
-    log_z: Tensor, target: Tensor, scored: Tensor, terms: LossTerms, *, with_grad: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the summed loss with its terms, and its gradients with respect to log Z and the target
-    logit, `(tokens,)`, or zeros without gradient.
-    """
-    with torch.set_grad_enabled(with_grad):
-        log_z.requires_grad_(with_grad)
-        target.requires_grad_(with_grad)
-        nll = log_z - target
-        loss = (sum((term(log_z, target) for term in terms), nll) * scored).sum()
-    if not with_grad:
-        return loss, scored, scored
-    grad_z, grad_target = torch.autograd.grad(loss, (log_z, target))
-    return loss.detach(), grad_z, grad_target
+def _summed(log_z: Tensor, target: Tensor, scored: Tensor, terms: LossTerms) -> Tensor:
+    """Return the loss with its terms, summed over the scored tokens."""
+    return (sum((term(log_z, target) for term in terms), log_z - target) * scored).sum()
 
 
 class _ChunkedHead(torch.autograd.Function):
