@@ -43,11 +43,12 @@ class Attend(nn.Module):
 
     Inputs are q `(batch, heads, time, head_dim)` and k, v `(batch, kv_heads, time, head_dim)`; the
     output has the shape of q. `keep` is the number of past keys and values that decoding needs;
-    None means all of them.
+    None means all of them. `sees_past` states that every query sees all earlier keys, so that
+    decoding a token needs no mask.
     """
 
     keep: int | None = None
-    sees_past = False  # whether every query sees all earlier keys
+    sees_past: bool = False
 
     def __init__(self, scores: Scores) -> None:
         super().__init__()
