@@ -13,9 +13,9 @@ judge the six changes from GPT-2 to LLaMA are compared, and those between them:
 
 A verdict is right if it says *helps* or *hurts* with the sign of the true effect, or *equivalent*
 where the true effect is smaller than the margin. Every other way gets the smallest number of seeds
-with which it reaches the share of right verdicts of the flagship's way, less half a percentage
-point, and its training compute is compared. All ways use the lab's own tests, so that their error
-rates are bounded alike; they are printed. Effects are those of the bank, and planted ones of 0,
+with which its share of right verdicts reaches that of the flagship's way and at most 6 % of its
+studies err (or as many as the flagship's, if those are more), each within half a percentage point.
+Its training compute is then compared. Effects are those of the bank, and planted ones of 0,
 0.5, 1 and 3 margins.
 
 Studies draw seeds with replacement, so that they can have more seeds than the bank. Tuning an arm
@@ -35,6 +35,7 @@ import numpy as np
 from benchmarks.bank.drawn_studies import RealNoise, drawn_designs
 from benchmarks.bank.table import TABLE, Bank, read_bank
 from benchmarks.error_rates import EFFECTS, MARGIN, outcome
+from benchmarks.replay import ERROR_LIMIT
 from benchmarks.side_by_side import print_table, write_json
 from benchmarks.simulated_studies import SimulatedDesign
 
@@ -45,7 +46,8 @@ TUNING_RUNS = 8 * 0.5
 """Trials of an arm, in runs."""
 SHARED_TUNINGS = 2
 TOLERANCE = 0.005
-"""By how much fewer verdicts of another way may be right: near 1, shares differ by chance alone."""
+"""By how much fewer verdicts of another way may be right, and more of its studies err, since shares
+differ by chance, too."""
 RUN_FLOPS = 2.0e11  # of the bank
 REAL = "real"
 
@@ -138,15 +140,21 @@ class Bench:
         noise = RealNoise.of(self.bank, every)
         rows = [every.index(changes) for changes in design.changes.values()]
         scale = MARGIN / self.margin  # the judges' margin is MARGIN
-        return scale * noise.deviations[rows], noise.means[rows]
+        # Drawn with replacement, n runs vary as if their variance were divided by n, not n - 1.
+        population = noise.deviations.shape[1]
+        unbiased = np.sqrt(population / (population - 1))
+        return scale * unbiased * noise.deviations[rows], scale * noise.means[rows]
 
-    def match(self, way: Way, effect: float | str, target: float) -> Price | None:
-        """Return the price with the fewest seeds whose verdicts are right as often as `target`, or
-        None if the largest number of seeds is too small.
+    def match(
+        self, way: Way, effect: float | str, right: float, error: float = 1.0
+    ) -> Price | None:
+        """Return the price with the fewest seeds whose verdicts are right at least as often as
+        `right`, and whose studies err at most as often as `error`, or None if the largest number of
+        seeds is too small.
         """
         for seeds in SEEDS:
             price = self.price(way, effect, seeds)
-            if price.right >= target:
+            if price.right >= right and price.error <= error:
                 return price
         return None
 
@@ -154,8 +162,9 @@ class Bench:
         """Yield what each way costs, the flagship's first."""
         flagship = self.price(FLAGSHIP, effect, LOOKS[0])
         yield FLAGSHIP, flagship
+        error = max(flagship.error, ERROR_LIMIT) + TOLERANCE
         for way in WAYS[1:]:
-            yield way, self.match(way, effect, flagship.right - TOLERANCE)
+            yield way, self.match(way, effect, flagship.right - TOLERANCE, error)
 
 
 def runs_of(design: SimulatedDesign, seeds: np.ndarray) -> np.ndarray:
@@ -173,6 +182,12 @@ def _designs() -> dict[str, SimulatedDesign]:
         for name, each in drawn_designs(0).items()
         if name in (FRACTION, ALONE)
     }
+
+
+def correlation(bank: Bank, design: SimulatedDesign) -> float:
+    """Return the mean correlation of two arms' runs over the seeds that they share."""
+    matrix = np.corrcoef(bank.arms(list(design.changes.values())))
+    return float(matrix[np.triu_indices_from(matrix, 1)].mean())
 
 
 def _cells(way: Way, price: Price | None, flagship: Price) -> tuple[str, ...]:
@@ -212,6 +227,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(arguments)
     bench = Bench(read_bank(options.table), options.studies, options.margin)
+    for name, design in _designs().items():
+        print(
+            f"{name}: runs of two arms on a seed correlate by {correlation(bench.bank, design):.2f}"
+        )
     results: dict[str, Any] = {
         str(effect): print_effect(bench, effect) for effect in (REAL, *EFFECTS)
     }
