@@ -23,14 +23,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import ablab
 from ablab.arch.composition.registry import load_registry
 from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.decoder.generate import generate
 from ablab.arch.modules.context import KVCache
 from ablab.hf.exchange import to_transformers
-from benchmarks.peers import Shape
-from benchmarks.side_by_side import environment, print_table, shuffled, write_json
+from benchmarks.peers import Shape, build
+from benchmarks.side_by_side import environment, in_words, print_table, shuffled, write_json
 
 TOKENS = 32
 ARMS = {
@@ -111,20 +110,13 @@ def their_cache(model: Any, context: int) -> CacheBytes:
 
 def require_equal(shape: Shape) -> None:
     """Raise ValueError unless the lab and transformers decode the same tokens."""
-    own = build("llama", shape).double()
+    own = build("llama", shape).eval().double()
     theirs = to_transformers(own, load_registry(())).double()
     prompt = list(range(1, 9))
     tokens = list(islice(generate(own, prompt, temperature=0.0, seed=0), TOKENS + 1))
     other = generated(theirs, prompt, lambda: None).sequences[0, len(prompt) :].tolist()
     if tokens != other:
         raise ValueError(f"different tokens: {tokens} and {other}")
-
-
-def build(expression: str, shape: Shape) -> Decoder:
-    """Return the lab's model, for decoding."""
-    model = ablab.build(expression, **shape.dims).eval()
-    assert isinstance(model, Decoder)
-    return model
 
 
 @dataclass(frozen=True)
@@ -139,11 +131,11 @@ def contestants(shape: Shape) -> dict[str, Contestant]:
     """Return the models by name, that of transformers where it is installed."""
     found: dict[str, Contestant] = {}
     for name, expression in ARMS.items():
-        model = build(expression, shape)
+        model = build(expression, shape).eval()
         found[name] = Contestant(partial(own_speed, model), partial(own_cache, model))
     if find_spec("transformers"):
         require_equal(shape)
-        peer = to_transformers(build("llama", shape), load_registry(()))
+        peer = to_transformers(build("llama", shape).eval(), load_registry(()))
         found[PEER] = Contestant(partial(their_speed, peer), partial(their_cache, peer))
     return found
 
@@ -181,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     contexts = options.context or [256, 1024, 4096]
     shape = shape_of(contexts)
     results: dict[str, Any] = {"environment": environment("transformers"), "shape": shape}
-    print(", ".join(f"{name} {value}" for name, value in results["environment"].items()))
+    print(in_words(results["environment"]))
     print(f"{shape}, float32")
     models = contestants(shape)
     results["contexts"] = {

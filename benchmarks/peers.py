@@ -114,10 +114,14 @@ class PlainGpt2(nn.Module):
         return F.cross_entropy(logits.view(-1, logits.shape[-1]), targets.flatten())
 
 
-def ours(arm: str, shape: Shape) -> Peer:
+def build(arm: str, shape: Shape) -> Decoder:
     """Return the lab's model of an arm."""
-    model = ablab.build(arm, **shape.dims)
-    assert isinstance(model, Decoder)
+    return ablab.build(arm, **shape.dims)
+
+
+def ours(arm: str, shape: Shape) -> Peer:
+    """Return the lab's model of an arm, and its loss."""
+    model = build(arm, shape)
     return Peer(model, lambda tokens, targets: model.loss(tokens, targets).total)
 
 
@@ -223,16 +227,15 @@ def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
-GPT2: dict[str, tuple[str, Callable[[Shape], Peer]]] = {
+# The package of each, and how to build it.
+_LIBRARIES: dict[str, tuple[str, Callable[[Shape], Peer]]] = {
     "transformers GPT-2": ("transformers", transformers_gpt2),
-}
-LLAMA: dict[str, tuple[str, Callable[[Shape], Peer]]] = {
     "transformers LLaMA": ("transformers", transformers_llama),
     "litgpt LLaMA": ("litgpt", litgpt_llama),
     "x-transformers LLaMA": ("x_transformers", x_transformers_llama),
 }
 
 
-def installed(peers: dict[str, tuple[str, Callable[[Shape], Peer]]]) -> dict[str, Any]:
-    """Return those whose package is installed, by name."""
-    return {name: make for name, (package, make) in peers.items() if find_spec(package)}
+def installed() -> dict[str, Callable[[Shape], Peer]]:
+    """Return the models of other libraries whose package is installed, by name."""
+    return {name: make for name, (package, make) in _LIBRARIES.items() if find_spec(package)}

@@ -1,7 +1,6 @@
 """Timing of several things in one process, in turn, and how their ratios are printed."""
 
 import json
-import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,6 +11,9 @@ from time import perf_counter
 from typing import Any
 
 import torch
+
+from ablab.train.costs.decoding import synchronise
+from ablab.train.machine import processor
 
 Action = Callable[[], object]
 
@@ -55,36 +57,26 @@ def shuffled(names: Sequence[str], rounds: int) -> Iterator[list[str]]:
 
 
 def _seconds(action: Action) -> float:
-    _synchronise()
+    synchronise()
     start = perf_counter()
     action()
-    _synchronise()
+    synchronise()
     return perf_counter() - start
-
-
-def _synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def environment(*packages: str) -> dict[str, Any]:
     """Return the hardware, the number of threads and the versions of torch and of packages."""
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
         **{package: _version(package) for package in packages},
     }
 
 
-def _processor() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
+def in_words(environment: Mapping[str, Any]) -> str:
+    """Return the environment on one line."""
+    return ", ".join(f"{name} {value}" for name, value in environment.items())
 
 
 def _version(package: str) -> str | None:

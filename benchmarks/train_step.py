@@ -13,8 +13,9 @@ are left out.
 """
 
 import argparse
+import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,11 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from ablab.arch.decoder.decoder import Decoder
 from ablab.train.costs.memory import LiveBytes
 from ablab.train.numerics import resolve_precision
-from benchmarks.peers import (
-    GPT2,
-    LLAMA,
-    Peer,
-    Shape,
-    installed,
-    ours,
-    plain,
-    transformers_gpt2,
-    transformers_llama,
-)
-from benchmarks.side_by_side import Times, environment, in_turn, print_table, write_json
+from benchmarks.peers import Peer, Shape, installed, ours, plain
+from benchmarks.side_by_side import Times, environment, in_turn, in_words, print_table, write_json
 from benchmarks.train_run import whole_runs
 
 SHAPES = {
@@ -61,7 +53,7 @@ def contestants(shape: Shape) -> dict[str, Peer]:
         PLAIN_TANH: plain(shape, tanh=True),
         "ablab gpt2": ours("gpt2", shape),
         "ablab llama": ours("llama", shape),
-        **{name: make(shape) for name, make in installed({**GPT2, **LLAMA}).items()},
+        **{name: make(shape) for name, make in installed().items()},
     }
     for arm, others in EQUAL.items():
         for other in (name for name in others if name in peers):
@@ -93,10 +85,10 @@ class Step:
         return loss
 
 
-def compiled(name: str, peer: Peer) -> Peer:
+def compiled(peer: Peer) -> Peer:
     """Return the model compiled: the lab's block by block, as its trainer does, others whole."""
-    if name.startswith("ablab"):
-        for block in peer.model.blocks:  # pyright: ignore[reportGeneralTypeIssues]
+    if isinstance(peer.model, Decoder):
+        for block in peer.model.blocks:
             block.compile()
         return peer
     return Peer(peer.model, torch.compile(peer.loss))
@@ -108,7 +100,7 @@ def steps_of(shape: Shape, *, compile: bool) -> dict[str, Step]:
     steps = {name: Step(peer, tokens) for name, peer in contestants(shape).items()}
     if compile:
         for name, peer in contestants(shape).items():
-            steps[f"{name}, compiled"] = Step(compiled(name, peer), tokens)
+            steps[f"{name}, compiled"] = Step(compiled(peer), tokens)
     precision = resolve_precision("auto")
     if precision != "fp32":
         steps[f"ablab gpt2, {precision}"] = Step(ours("gpt2", shape), tokens, precision)
@@ -140,7 +132,7 @@ def _require_fresh(losses: dict[str, float], vocab: int) -> None:
     """Raise ValueError if a model does not start from about the loss of a uniform guess: then it
     does not compute what the others do.
     """
-    uniform = float(torch.tensor(float(vocab)).log())
+    uniform = math.log(vocab)
     for name, loss in losses.items():
         if not 0.7 * uniform < loss < 1.5 * uniform:
             raise ValueError(f"{name} starts from a loss of {loss:.3f}, not about {uniform:.3f}")
@@ -163,29 +155,22 @@ def peak(peer: Peer, shape: Shape) -> int:
 
 def print_memory(shape: Shape) -> dict[str, int]:
     """Print the peak memory of a step of the lab's models beside transformers', and return it."""
-    pairs: tuple[tuple[str, Callable[[Shape], Peer]], ...] = (
-        ("gpt2", transformers_gpt2),
-        ("llama", transformers_llama),
-    )
+    pairs = {"gpt2": "transformers GPT-2", "llama": "transformers LLaMA"}
+    libraries = installed()
     peaks = {}
     rows = []
-    for arm, make in pairs if installed(GPT2) else ():
-        own, theirs = peak(ours(arm, shape), shape), peak(make(shape), shape)
-        peaks |= {f"ablab {arm}": own, f"transformers {arm}": theirs}
+    for arm, other in pairs.items() if libraries.keys() >= set(pairs.values()) else ():
+        own, theirs = peak(ours(arm, shape), shape), peak(libraries[other](shape), shape)
+        peaks |= {f"ablab {arm}": own, other: theirs}
         rows.append((arm, f"{own / 2**20:,.0f}", f"{theirs / 2**20:,.0f}", f"{own / theirs:.0%}"))
     print(f"\nPeak memory of a step, MiB: {shape}")
     print_table(("", "ablab", "transformers", "share"), rows)
     return peaks
 
 
-def chosen_shapes(options: argparse.Namespace) -> Iterator[Shape]:
-    """Yield the shapes that were asked for."""
-    for text in options.shape or ("3x96", "4x128", "6x384"):
-        if text in SHAPES:
-            yield SHAPES[text]
-        else:
-            layers, width, heads, context, vocab, batch = (int(part) for part in text.split(","))
-            yield Shape(layers, width, heads, context, vocab, batch)
+def shape(text: str) -> Shape:
+    """Return the shape of that name, or of these six numbers. Raises ValueError otherwise."""
+    return SHAPES[text] if text in SHAPES else Shape(*map(int, text.split(",")))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -194,6 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--shape",
         action="append",
+        type=shape,
         help=f"{', '.join(SHAPES)}, or layers,width,heads,context,vocab,batch",
     )
     parser.add_argument("--rounds", type=int, default=9)
@@ -207,10 +193,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     results: dict[str, Any] = {
         "environment": environment("lightning", "transformers", "litgpt", "x-transformers")
     }
-    print(", ".join(f"{name} {value}" for name, value in results["environment"].items()))
-    shapes = list(chosen_shapes(options))
+    print(in_words(results["environment"]))
+    shapes = options.shape or [SHAPES[name] for name in ("3x96", "4x128", "6x384")]
     results["steps"] = [print_steps(shape, options) for shape in shapes]
-    results["memory"] = print_memory(SHAPES["tiny"] if options.shape == ["tiny"] else LARGE_VOCAB)
+    results["memory"] = print_memory(SHAPES["tiny"] if shapes == [SHAPES["tiny"]] else LARGE_VOCAB)
     if options.run_steps:
         with tempfile.TemporaryDirectory() as folder:
             results["runs"] = whole_runs(shapes[0], options.run_steps, Path(folder))

@@ -22,7 +22,7 @@ from benchmarks.gpu.equality import equality
 from benchmarks.gpu.setting import Result, Setting, Skipped
 from benchmarks.gpu.small_runs import cuda_graphs, small_runs
 from benchmarks.gpu.speed import decoding, parallel_block, plugins, throughput
-from benchmarks.side_by_side import environment, print_table
+from benchmarks.side_by_side import environment, in_words, print_table
 
 PARTS: dict[str, Callable[[Setting], Result]] = {
     "equality": equality,
@@ -55,7 +55,7 @@ def run_part(name: str, setting: Setting) -> dict[str, Any]:
 
 def markdown(hardware: dict[str, Any], parts: dict[str, dict[str, Any]]) -> str:
     """Return the results as a page."""
-    lines = ["# GPU benchmark", "", ", ".join(f"{k} {v}" for k, v in hardware.items()), ""]
+    lines = ["# GPU benchmark", "", in_words(hardware), ""]
     for name, part in parts.items():
         lines += [f"## {name}", ""]
         if part["state"] != "ok":
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     setting = Setting("cpu" if options.dry else "cuda", options.dry)
     hardware = {"date": datetime.now(UTC).date().isoformat(), **environment("lightning")}
     hardware |= {"cuda": torch.version.cuda, "gpus": torch.cuda.device_count()}
-    print(", ".join(f"{name} {value}" for name, value in hardware.items()))
+    print(in_words(hardware))
     parts: dict[str, dict[str, Any]] = {}
     for name in options.only or PARTS:
         if monotonic() - start > 60 * options.minutes:

@@ -3,10 +3,11 @@
 from copy import deepcopy
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from ablab.arch.decoder.decoder import Decoder
 from benchmarks.gpu.setting import Result, Setting
-from benchmarks.peers import Peer, Shape, ours
+from benchmarks.peers import Peer, Shape, build
 from benchmarks.train_step import Step
 
 STEPS = 20
@@ -14,12 +15,12 @@ STEPS = 20
 LIMITS = {"fp32": 1e-3, "bf16": 3e-2}
 
 
-def losses(model: nn.Module, batches: Tensor, precision: str) -> Tensor:
+def losses(model: Decoder, batches: Tensor, precision: str) -> Tensor:
     """Return the losses of training steps on `batches` (steps, sequences, context + 1), which lie
     on the device of the model.
     """
     step = Step(
-        Peer(model, lambda tokens, targets: model.loss(tokens, targets).total),  # pyright: ignore[reportCallIssue]
+        Peer(model, lambda tokens, targets: model.loss(tokens, targets).total),
         batches[0],
         precision,
     )
@@ -38,7 +39,7 @@ def equality(setting: Setting) -> Result:
     batches = torch.randint(0, shape.vocab, (STEPS, shape.batch, shape.context + 1))
     rows = []
     for arm in ("gpt2", "llama"):
-        model = ours(arm, shape).model
+        model = build(arm, shape)
         exact = losses(deepcopy(model).double(), batches, "fp64")
         for precision, limit in LIMITS.items():
             there = deepcopy(model).to(setting.device)

@@ -11,7 +11,7 @@ from ablab.arch.decoder.decoder import Decoder
 from ablab.arch.modules.context import KVCache
 from ablab.errors import UserError
 from benchmarks.gpu.setting import PeakMemory, Result, Setting, peak_flops
-from benchmarks.peers import Peer, Shape, ours, plain
+from benchmarks.peers import Peer, Shape, build, ours, plain
 from benchmarks.side_by_side import in_turn
 from benchmarks.train_step import Step, compiled
 
@@ -37,7 +37,7 @@ def throughput(setting: Setting) -> Result:
     tokens = shape.batch * shape.context
     steps, memory = {}, {}
     for name, peer in peers.items():
-        chosen = peer if setting.dry else compiled(name, peer)
+        chosen = peer if setting.dry else compiled(peer)
         peak = PeakMemory()
         steps[name] = step_of(chosen, shape, setting.device)
         steps[name]()
@@ -138,8 +138,7 @@ def decoding(setting: Setting) -> Result:
         prompt = torch.zeros(shape.batch, context, dtype=torch.long, device=setting.device)
         actions = {}
         for name, arm in arms.items():
-            model = ours(arm, shape).model.to(setting.device).eval()
-            assert isinstance(model, Decoder)
+            model = build(arm, shape).to(setting.device).eval()
             actions[name] = _Decoding(model, prompt)
         times = in_turn(actions, setting.rounds, 1)
         for name, each in times.items():
